@@ -32,15 +32,19 @@ const (
 	goPluginPath = "github.com/hashicorp/go-plugin"
 	grpcPath     = "google.golang.org/grpc"
 	badgerPath   = "github.com/dgraph-io/badger/v4"
+	pgxPath      = "github.com/jackc/pgx/v5"
 	muxPath      = "github.com/gorilla/mux"
 	goCmpPath    = "github.com/google/go-cmp/cmp"
 	ourPlugin    = modulePath + "/plugin"
 	ourTransfer  = modulePath + "/plugin/transfer"
 	ourAdapter   = modulePath + "/hostadapter"
+	ourOffline   = ourPlugin + "/internal/offline"
 	ourBadger    = modulePath + "/plugin/badger/internal"
 )
 
-var engines = []string{badgerPath, ourPlugin + "/badger", ourPlugin + "/memory"}
+var engines = []string{
+	badgerPath, pgxPath, ourPlugin + "/badger", ourPlugin + "/memory", ourPlugin + "/postgres",
+}
 
 var domain = []string{modulePath + "/ticketstore", modulePath + "/grantstore", modulePath + "/logout"}
 
@@ -71,7 +75,7 @@ var walls = []wall{
 		name: "the adapter knows neither fosite nor plugins nor a database",
 		of:   exactly("hostadapter", "hostadapter/admin", "hostadapter/account"),
 		forbidden: []string{
-			fositePath, goPluginPath, grpcPath, badgerPath, ourPlugin, ourAdapter + "/fositestore",
+			fositePath, goPluginPath, grpcPath, badgerPath, pgxPath, ourPlugin, ourAdapter + "/fositestore",
 		}, except: []string{ourTransfer},
 	},
 	{
@@ -81,7 +85,7 @@ var walls = []wall{
 	{
 		name: "nothing of the host's side knows the plugin's", of: below("hostadapter"),
 		// fosite brings gRPC along, for its tracing
-		forbidden: []string{ourPlugin, goPluginPath, badgerPath}, except: []string{ourTransfer},
+		forbidden: []string{ourPlugin, goPluginPath, badgerPath, pgxPath}, except: []string{ourTransfer},
 	},
 	{
 		name: "only fositestore knows fosite", forbidden: []string{fositePath},
@@ -112,23 +116,25 @@ var walls = []wall{
 	},
 	{name: "what tells kills knows the domain", of: exactly("plugin/kills"), allowed: domain[:2]},
 	{
-		name: "offline commands know no protocol", of: exactly("plugin/badger/cli"),
+		name:      "offline commands know no protocol",
+		of:        exactly("plugin/internal/offline", "plugin/badger/cli", "plugin/postgres/cli"),
 		forbidden: []string{goPluginPath, grpcPath, ourPlugin + "/internal", ourPlugin + "/memory"},
+		except:    []string{ourOffline},
 	},
 	{
 		name: "a plugin's program has one engine: memory", of: exactly("plugin/cmd/sessions-memory"),
-		forbidden: []string{badgerPath, ourPlugin + "/badger"},
+		forbidden: []string{badgerPath, ourPlugin + "/badger", pgxPath, ourPlugin + "/postgres"},
 	},
 	{
 		name: "a plugin's program has one engine: Badger", of: exactly("plugin/cmd/sessions-badger"),
-		forbidden: []string{ourPlugin + "/memory"},
+		forbidden: []string{ourPlugin + "/memory", pgxPath, ourPlugin + "/postgres"},
 	},
 	{
 		name: "small files know the standard library alone", of: exactly("plugin/smallfile"),
 		allowed: []string{},
 	},
 	{
-		name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory"),
+		name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory", "plugin/postgres"),
 		forbidden: []string{goPluginPath, grpcPath},
 	},
 	{

@@ -1,39 +1,24 @@
 package cli
 
-// The command stats shows what is in a store.
+// The figures of a store, for people.
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/internal/offline"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-func stats(ctx context.Context, c *call) (code int, err error) {
-	var s *badger.Stats
-	err = c.readOnly(ctx, func(e *badger.Engine) (err error) {
-		s, err = e.Stats(ctx)
-		return err
-	})
-	if err != nil {
-		return Failed, err
-	}
-	if c.json {
-		c.answer(s)
-		return Done, nil
-	}
-	for _, line := range linesOf(s) {
-		fmt.Fprintf(c.Stdout, "%-13s %s\n", line[0], line[1])
-	}
-	return Done, nil
-}
+// figures are what stats shows.
+type figures struct{ *badger.Stats }
 
-func linesOf(s *badger.Stats) [][2]string {
+// Lines implements offline.Stats.
+func (s figures) Lines() [][2]string {
 	format := fmt.Sprint(s.Format)
 	if s.Format < s.Newest {
 		format = fmt.Sprintf("%d, the newest is %d: migrate or the next start of a server upgrades it",
@@ -43,9 +28,11 @@ func linesOf(s *badger.Stats) [][2]string {
 	if s.Encrypted {
 		encrypted = "yes"
 	}
-	lines := [][2]string{{"format", format}, {"encrypted", encrypted}, {"state", stateText(s.State, s.Peer)}}
+	lines := [][2]string{
+		{"format", format}, {"encrypted", encrypted}, {"state", offline.StateText(s.State, s.Peer)},
+	}
 	for _, kind := range transfer.Kinds {
-		text := grouped(s.Records[kind.String()])
+		text := offline.Grouped(s.Records[kind.String()])
 		if kind == transfer.Notifications && len(s.Deliveries) > 0 {
 			text += " (" + states(s.Deliveries) + ")"
 		}
@@ -55,10 +42,10 @@ func linesOf(s *badger.Stats) [][2]string {
 		lines = append(lines, [2]string{kind.String(), text})
 	}
 	if s.Journaled > 0 {
-		lines = append(lines, [2]string{"journal", grouped(int64(s.Journaled))})
+		lines = append(lines, [2]string{"journal", offline.Grouped(int64(s.Journaled))})
 	}
 	disk := fmt.Sprintf("tables %s, logs up to %s, other %s",
-		size(s.Bytes.Tables), size(s.Bytes.Logs), size(s.Bytes.Other))
+		offline.Size(s.Bytes.Tables), offline.Size(s.Bytes.Logs), offline.Size(s.Bytes.Other))
 	return append(lines, [2]string{"rows", rowsText(s.RowBytes)}, [2]string{"size", disk})
 }
 
@@ -74,15 +61,16 @@ func rowsText(bytes map[string]int64) string {
 	})
 	var parts []string
 	for _, name := range most[:min(len(most), named)] {
-		parts = append(parts, name+" "+size(bytes[name]))
+		parts = append(parts, name+" "+offline.Size(bytes[name]))
 	}
-	return fmt.Sprintf("%s before compression, most of it: %s", size(total), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s before compression, most of it: %s", offline.Size(total),
+		strings.Join(parts, ", "))
 }
 
 func states(deliveries map[string]int64) string {
 	parts := make([]string, 0, len(deliveries))
 	for _, state := range slices.Sorted(maps.Keys(deliveries)) {
-		parts = append(parts, grouped(deliveries[state])+" "+state)
+		parts = append(parts, offline.Grouped(deliveries[state])+" "+state)
 	}
 	return strings.Join(parts, ", ")
 }

@@ -17,62 +17,24 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/internal/offline"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Finding is something that is not as it should be in a database.
-type Finding struct {
-	// Table is the table or index, and ID what distinguishes the row from others there: ids, never a key of a
-	// session or a grant.
-	Table string `json:"table"`
-	ID    string `json:"id,omitempty"`
-	// Problem is what is wrong with it.
-	Problem string `json:"problem"`
-}
-
-func (f Finding) String() string {
-	if f.ID == "" {
-		return f.Table + ": " + f.Problem
-	}
-	return fmt.Sprintf("%s, %s: %s", f.Table, f.ID, f.Problem)
-}
-
-// Report is the outcome of a check.
-type Report struct {
-	// State is what the store is in a move, and Peer the other store of the latest one. A store that is
-	// Importing or Abandoned is not complete, which is no finding: it does not serve. Nothing but the ledger
-	// of an Abandoned one is looked at: it may be half emptied too.
-	State transfer.State `json:"state"`
-	Peer  string         `json:"peer,omitempty"`
-	// Records are the rows that move with a store, Entries those that are made from them.
-	Records int64 `json:"records"`
-	Entries int64 `json:"entries"`
-	// Findings are at most as many as were asked for. Then More says that there are others.
-	Findings []Finding `json:"findings"`
-	More     bool      `json:"more"`
-	// SetAside are rows that were damaged and are kept out of everybody's way. They are no findings: nothing
-	// leads to them any more.
-	SetAside int64 `json:"set_aside"`
-}
-
-// Config says what to check, and receives its progress.
-type Config struct {
-	// MaxFindings bounds the findings in the report: 100 when zero.
-	MaxFindings int
-	// Files checks the sums of the database's files too.
-	Files bool
-	// Ages looks for what should have been purged long ago, by the latest moment that the database knows of.
-	Ages bool
-	// Progress, if set, is given how many rows of about how many were looked at.
-	Progress func(done, total int64)
-}
-
-const defaultMaxFindings = 100
+// The outcome of a check, and what to check, are the same for every engine.
+type (
+	// Finding is something that is not as it should be.
+	Finding = offline.Finding
+	// Report is the outcome.
+	Report = offline.Report
+	// Config says what to check.
+	Config = offline.CheckConfig
+)
 
 // Run checks a database (Engine.Check).
 func Run(ctx context.Context, db *kv.DB, config Config) (*Report, error) {
 	if config.MaxFindings <= 0 {
-		config.MaxFindings = defaultMaxFindings
+		config.MaxFindings = offline.DefaultMaxFindings
 	}
 	report := &Report{Findings: []Finding{}}
 	err := db.Look(ctx, func(r *kv.Snapshot) error {

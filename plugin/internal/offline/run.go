@@ -1,4 +1,4 @@
-package cli
+package offline
 
 // The command line: commands, flags, exit codes.
 
@@ -10,11 +10,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
-
-	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
 // Exit codes.
@@ -43,89 +40,96 @@ type Env struct {
 // command is one command.
 type command struct {
 	name string
-	args []string
+	args []string // behind the one that names the store
 	does string
 	run  func(ctx context.Context, c *call) (code int, err error)
 }
 
-var commands = []command{
-	{
-		"check", []string{"FOLDER"},
-		"compare indexes with records, and records with the rules; read-only", check,
-	},
-	{"stats", []string{"FOLDER"}, "show what is in the store; read-only", stats},
-	{"export", []string{"FOLDER", "FILE"}, "write a backup of the store; \"-\" is standard output", export},
-	{
-		"import", []string{"FOLDER", "FILE"},
-		"restore a backup into an empty folder; \"-\" is standard input", restore,
-	},
-	{
-		"migrate", []string{"FOLDER"}, "migrate the store to the newest format, as a server's start does",
-		migrate,
-	},
+// commands of an engine.
+func commands(engine *Engine) []command {
+	return []command{
+		{"check", nil, "compare indexes with records, and records with the rules; read-only", check},
+		{"stats", nil, "show what is in the store; read-only", stats},
+		{"export", []string{file}, "write a backup of the store; \"-\" is standard output", export},
+		{
+			"import", []string{file},
+			"restore a backup into " + engine.Empty + "; \"-\" is standard input", restore,
+		},
+		{"migrate", nil, "migrate the store to the newest format, as a server's start does", migrate},
+	}
 }
+
+// file is the argument that names a backup.
+const file = "FILE"
 
 // call is a running command line.
 type call struct {
 	Env
-	args     []string
-	settings badger.Settings
-	keyFile  string
-	json     bool
-	max      int
-	logger   *slog.Logger
+	engine *Engine
+	args   []string
+	place  Place
+	json   bool
+	max    int
+	logger *slog.Logger
 }
 
-// Run runs a command line and returns its exit code.
-func Run(ctx context.Context, env Env) int {
+// Run runs a command line of an engine's binary and returns its exit code.
+func Run(ctx context.Context, env Env, engine *Engine) int {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
 	c := &call{
-		Env:    env,
+		Env: env, engine: engine,
 		logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	given, err := c.parse()
 	switch {
 	case errors.Is(err, flag.ErrHelp), err == nil && len(given) > 0 && given[0] == "help":
-		usage(env, env.Stdout)
+		c.usage(env.Stdout)
 		return Done
 	case err != nil:
 		return c.failed(env.Name, err)
 	case len(given) == 0:
-		usage(env, env.Stderr)
+		c.usage(env.Stderr)
 		return Failed
 	}
-	for i := range commands {
-		if commands[i].name == given[0] {
+	for _, command := range commands(engine) {
+		if command.name == given[0] {
 			c.args = given[1:]
-			return c.run(ctx, &commands[i])
+			return c.run(ctx, &command)
 		}
 	}
 	return c.failed(env.Name, fmt.Errorf("there is no command %q: %s help lists them", given[0], env.Name))
 }
 
-func usage(env Env, w io.Writer) {
-	about := badger.About()
-	fmt.Fprintf(w, `%s keeps the sessions of an authorization server in a folder.
+func (c *call) usage(w io.Writer) {
+	about := c.engine.About
+	fmt.Fprintf(w, `%s keeps the sessions of an authorization server in %s.
 A server starts it by itself: name this file as plugin.Config.Path.
 Version %s, store format %d, plugin protocol %d.
 
-Offline commands, for a store that no server has open:
+%s:
 
-`, env.Name, about.Version, about.Format, env.Protocol)
-	for _, c := range commands {
-		fmt.Fprintf(w, "  %-21s %s\n", c.name+" "+strings.Join(c.args, " "), c.does)
+`, c.Name, c.engine.Where, about.Version, about.Format, c.Protocol, c.engine.When)
+	for _, command := range commands(c.engine) {
+		fmt.Fprintf(w, "  %-21s %s\n", command.name+" "+strings.Join(c.wanted(&command), " "), command.does)
 	}
-	fmt.Fprint(w, `
+	fmt.Fprintf(w, `
 Flags, anywhere on the line:
 
-  -encryption-key-file FILE   of an encrypted store: a file with the setting encryption_key (hex)
-  -json                       one JSON object on standard output
-  -max N                      check: list at most N findings (100)
+%s  -json                       one JSON object on standard output
+  -max N                      check: list at most N findings (%d)
 
 Exit codes: 0 success, 1 a check has found faults, 2 failure.
-`)
+`, c.engine.FlagLines, DefaultMaxFindings)
+}
+
+// wanted are the arguments of a command.
+func (c *call) wanted(command *command) []string {
+	if c.engine.Argument == "" {
+		return command.args
+	}
+	return append([]string{c.engine.Argument}, command.args...)
 }
 
 func (c *call) run(ctx context.Context, command *command) int {
@@ -158,7 +162,7 @@ func (c *call) failed(what string, err error) int {
 func (c *call) parse() (given []string, err error) {
 	flags := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&c.keyFile, "encryption-key-file", "", "")
+	c.engine.Flags(flags)
 	flags.BoolVar(&c.json, "json", false, "")
 	flags.IntVar(&c.max, "max", 0, "")
 	for rest := c.Args; ; {
@@ -172,23 +176,22 @@ func (c *call) parse() (given []string, err error) {
 	}
 }
 
-// take checks the number of arguments and reads the key file.
-func (c *call) take(command *command) error {
-	if len(c.args) != len(command.args) {
-		return fmt.Errorf("it takes %s", strings.Join(command.args, " and "))
+// take checks the number of arguments, and finds the store that they name.
+func (c *call) take(command *command) (err error) {
+	wanted := c.wanted(command)
+	switch {
+	case len(c.args) == len(wanted):
+	case len(wanted) == 0:
+		return fmt.Errorf("it takes no %q: flags name the store", c.args[0])
+	default:
+		return fmt.Errorf("it takes %s", strings.Join(wanted, " and "))
 	}
-	c.settings.Path = c.args[0]
-	if c.keyFile == "" {
-		return nil
+	argument := ""
+	if c.engine.Argument != "" {
+		argument, c.args = c.args[0], c.args[1:]
 	}
-	key, err := os.ReadFile(c.keyFile)
-	if err != nil {
-		return fmt.Errorf("the file with the encryption key: %w", err)
-	}
-	if c.settings.EncryptionKey = strings.TrimSpace(string(key)); c.settings.EncryptionKey == "" {
-		return fmt.Errorf("the file with the encryption key: %s is empty", c.keyFile)
-	}
-	return nil
+	c.place, err = c.engine.At(argument, c.logger)
+	return err
 }
 
 // answer writes one JSON object.

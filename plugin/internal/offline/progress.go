@@ -1,4 +1,4 @@
-package cli
+package offline
 
 // Progress on a terminal, and numbers for people.
 
@@ -38,11 +38,11 @@ func (p *progress) report(done, total int64) {
 		return
 	}
 	p.told = now
-	line := fmt.Sprintf("%s: %s of %s", p.doing, grouped(done), grouped(total))
+	line := fmt.Sprintf("%s: %s of %s", p.doing, Grouped(done), Grouped(total))
 	if seconds := now.Sub(p.began).Seconds(); seconds > 0 && done > 0 {
 		rate := float64(done) / seconds
 		left := time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second)
-		line += fmt.Sprintf(", %s/s, %s left", grouped(int64(rate)), left)
+		line += fmt.Sprintf(", %s/s, %s left", Grouped(int64(rate)), left)
 	}
 	p.show(line)
 }
@@ -63,8 +63,8 @@ func (p *progress) end() {
 // took is the elapsed time, rounded.
 func (p *progress) took() time.Duration { return p.now().Sub(p.began).Round(time.Millisecond) }
 
-// grouped formats a number with thousands separators.
-func grouped(n int64) string {
+// Grouped formats a number with thousands separators.
+func Grouped(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
@@ -72,8 +72,8 @@ func grouped(n int64) string {
 	return digits
 }
 
-// size formats a number of bytes in the largest unit of which there is at least one.
-func size(bytes int64) string {
+// Size formats a number of bytes in the largest unit of which there is at least one.
+func Size(bytes int64) string {
 	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
 	value, i := float64(bytes), 0
 	for ; value >= 1024 && i < len(units)-1; i++ {

@@ -1,4 +1,4 @@
-package cli
+package offline
 
 // The command import restores a backup.
 
@@ -12,13 +12,12 @@ import (
 	"os"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
 func restore(ctx context.Context, c *call) (code int, err error) {
-	file, in := c.args[1], c.Stdin
+	file, in := c.args[0], c.Stdin
 	if file != standard {
 		opened, err := os.Open(file)
 		if err != nil {
@@ -48,7 +47,7 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 		Summary: r.Summary(),
 		StoreID: id,
 	}
-	c.report(done, "imported", file, c.settings.Path)
+	c.report(done, "imported", file, c.place.String())
 	if !c.json {
 		fmt.Fprintf(c.Stdout,
 			"The store is as it was on %s: what was ended, revoked or used since then is live again.\n",
@@ -61,23 +60,19 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 // importable refuses a store with records, which it opens read-only. The target of an incomplete import is
 // accepted: it is emptied.
 func (c *call) importable(ctx context.Context) error {
-	if err := badger.CheckOwner(c.settings.Path); err != nil {
+	if vacant, err := c.place.Vacant(ctx); err != nil || vacant {
 		return err
 	}
-	if entries, err := os.ReadDir(c.settings.Path); len(entries) == 0 &&
-		(err == nil || errors.Is(err, os.ErrNotExist)) {
-		return nil
-	}
-	return c.readOnly(ctx, func(e *badger.Engine) error {
-		status, err := e.Transfer().Status(ctx)
+	return c.readOnly(ctx, func(s Store) error {
+		status, err := s.Transfer().Status(ctx)
 		switch {
 		case err != nil:
 			return err
 		case status.State == transfer.Importing || status.State == transfer.Abandoned:
 			return nil
 		case status.Records() > 0:
-			return fmt.Errorf("%s: %w, it has %d records: import into an empty folder", c.settings.Path,
-				transfer.ErrNotEmpty, status.Records())
+			return fmt.Errorf("%s: %w, it has %d records: import into %s", c.place, transfer.ErrNotEmpty,
+				status.Records(), c.engine.Empty)
 		}
 		return nil
 	})
@@ -85,20 +80,16 @@ func (c *call) importable(ctx context.Context) error {
 
 // restore returns the id of the new store. It is not that of the store in the backup, which may still exist.
 func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id string, err error) {
-	e, err := badger.Open(ctx, c.settings, c.logger)
+	s, err := c.place.Open(ctx)
 	if err != nil {
 		return "", err
 	}
-	description, err := e.Describe(ctx)
-	if err != nil {
-		return "", errors.Join(err, e.Close())
-	}
-	err = backup.Restore(ctx, e.Transfer(), r, rand.Text(), p.report)
+	err = backup.Restore(ctx, s.Transfer(), r, rand.Text(), p.report)
 	if err != nil {
 		err = fmt.Errorf("%w; %s is not complete and does not serve: remove it, or import again", err,
-			c.settings.Path)
+			c.place)
 	}
-	return description.StoreID, errors.Join(err, e.Close())
+	return s.ID(), errors.Join(err, s.Close())
 }
 
 type countingReader struct {

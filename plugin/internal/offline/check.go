@@ -1,4 +1,4 @@
-package cli
+package offline
 
 // The command check compares every index with its records, and every record with the rules.
 
@@ -7,27 +7,25 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // readOnly opens the store read-only.
-func (c *call) readOnly(ctx context.Context, f func(e *badger.Engine) error) error {
-	e, err := badger.OpenReadOnly(ctx, c.settings, c.logger)
+func (c *call) readOnly(ctx context.Context, f func(s Store) error) error {
+	s, err := c.place.ReadOnly(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(e), e.Close())
+	return errors.Join(f(s), s.Close())
 }
 
 func check(ctx context.Context, c *call) (code int, err error) {
 	p := c.progress("check")
-	report := &badger.Report{}
-	// Badger panics on a table that it cannot read, so files are checked first.
-	report.Findings, err = badger.CheckFiles(ctx, c.settings)
+	report := &Report{}
+	report.Findings, err = c.place.Damage(ctx)
 	if err == nil && len(report.Findings) == 0 {
-		err = c.readOnly(ctx, func(e *badger.Engine) (err error) {
-			report, err = e.Check(ctx, badger.CheckConfig{MaxFindings: c.max, Ages: true, Progress: p.report})
+		err = c.readOnly(ctx, func(s Store) (err error) {
+			report, err = s.Check(ctx, CheckConfig{MaxFindings: c.max, Ages: true, Progress: p.report})
 			return err
 		})
 	}
@@ -36,7 +34,7 @@ func check(ctx context.Context, c *call) (code int, err error) {
 		return Failed, err
 	}
 	if report.State == transfer.Importing || report.State == transfer.Abandoned {
-		report.Findings = append([]badger.Finding{{
+		report.Findings = append([]Finding{{
 			Table: "store",
 			Problem: fmt.Sprintf("is the incomplete target of a move from %s: it does not serve",
 				report.Peer),
@@ -55,7 +53,7 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	if report.SetAside > 0 {
 		fmt.Fprintf(c.Stdout,
 			"%s damaged rows were set aside earlier: nothing refers to them any more\n",
-			grouped(report.SetAside))
+			Grouped(report.SetAside))
 	}
 	verdict := "nothing wrong"
 	switch {
@@ -65,16 +63,16 @@ func check(ctx context.Context, c *call) (code int, err error) {
 		verdict = fmt.Sprintf("%d findings", len(report.Findings))
 	}
 	fmt.Fprintf(c.Stdout, "%s: %s records and %s index entries in %s: %s\n",
-		c.settings.Path, grouped(report.Records), grouped(report.Entries), p.took(), verdict)
+		c.place, Grouped(report.Records), Grouped(report.Entries), p.took(), verdict)
 	if report.State == transfer.Superseded || report.State == transfer.Fenced {
-		fmt.Fprintf(c.Stdout, "It does not serve. %s: %s\n", c.settings.Path,
-			stateText(report.State, report.Peer))
+		fmt.Fprintf(c.Stdout, "It does not serve. %s: %s\n", c.place,
+			StateText(report.State, report.Peer))
 	}
 	return code, nil
 }
 
-// stateText describes the state of a store in a move, or after one.
-func stateText(state transfer.State, peer string) string {
+// StateText describes the state of a store in a move, or after one.
+func StateText(state transfer.State, peer string) string {
 	switch state {
 	case transfer.Superseded:
 		return fmt.Sprintf("superseded: %q has replaced it", peer)

@@ -1,4 +1,4 @@
-package cli
+package offline
 
 // The command export writes a backup. Its report is that of import too.
 
@@ -9,7 +9,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
@@ -43,26 +42,26 @@ func (c *call) report(done *copied, verb, from, to string) {
 		w = c.Stderr
 	}
 	fmt.Fprintf(w, "%s %s to %s: %s sessions, %s grants, %s records in all, %s in %.1f s\n", verb, from, to,
-		grouped(done.Of(transfer.Sessions)), grouped(done.Of(transfer.Grants)), grouped(done.Records),
-		size(done.Bytes), done.Seconds)
+		Grouped(done.Of(transfer.Sessions)), Grouped(done.Of(transfer.Grants)), Grouped(done.Records),
+		Size(done.Bytes), done.Seconds)
 }
 
 func export(ctx context.Context, c *call) (code int, err error) {
-	file := c.args[1]
+	file := c.args[0]
 	if file == standard && c.json {
 		return Failed, errors.New("-json and a backup cannot both go to standard output: name a file")
 	}
 	done := &copied{File: file, Taken: c.Now().UTC()}
 	p := c.progress("export")
-	err = c.readOnly(ctx, func(e *badger.Engine) error {
-		status, err := c.exportable(ctx, e)
+	err = c.readOnly(ctx, func(s Store) error {
+		status, err := c.exportable(ctx, s)
 		if err != nil {
 			return err
 		}
 		done.State = status.State
 		write := func(w io.Writer) (err error) {
 			counted := &counter{w: w}
-			source := backup.Source{Store: e.Transfer(), Description: badger.About()}
+			source := backup.Source{Store: s.Transfer(), Description: c.engine.About}
 			done.Summary, err = backup.Write(ctx, counted, source, done.Taken, p.report)
 			done.Bytes = counted.n
 			return err
@@ -77,17 +76,17 @@ func export(ctx context.Context, c *call) (code int, err error) {
 		return Failed, err
 	}
 	done.Seconds = p.took().Seconds()
-	c.report(done, "exported", c.settings.Path, file)
+	c.report(done, "exported", c.place.String(), file)
 	return Done, nil
 }
 
 // exportable refuses a store of an older format, and warns of one that was replaced.
-func (c *call) exportable(ctx context.Context, e *badger.Engine) (*transfer.Status, error) {
-	if format, newest := e.Format(); format < newest {
+func (c *call) exportable(ctx context.Context, s Store) (*transfer.Status, error) {
+	if format, newest := s.Format(); format < newest {
 		return nil, fmt.Errorf("the store has format %d: migrate it to %d first (%s migrate)",
 			format, newest, c.Name)
 	}
-	status, err := e.Transfer().Status(ctx)
+	status, err := s.Transfer().Status(ctx)
 	if err != nil {
 		return nil, err
 	}

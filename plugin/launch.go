@@ -36,7 +36,8 @@ type instance struct {
 	client      *goplugin.Client
 	conn        *grpc.ClientConn
 	description ticketstore.Description
-	// calls is what the stores call: conn or, with a cache, conn with its answers held back.
+	// calls is what the stores call: conn, where the plugin has it with one stream for all calls, and with a
+	// cache with its answers held back.
 	calls grpc.ClientConnInterface
 	// kills and cache are nil where nothing is cached.
 	kills *rpc.Kills
@@ -177,10 +178,13 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 // prepare makes what the stores call, and the cache before it, of a backend that says what it kills.
 func (in *instance) prepare(config *Config) {
 	in.calls = in.conn
+	if slices.Contains(in.description.Services, rpc.CallsService) {
+		in.calls = &rpc.Multiplexer{ClientConnInterface: in.conn}
+	}
 	if config.Cache < 0 || !slices.Contains(in.description.Services, grantstore.KillsService) {
 		return
 	}
-	in.kills = &rpc.Kills{Conn: in.conn}
+	in.kills = &rpc.Kills{Conn: in.calls}
 	in.cache = grantcache.New(in.kills, config.Cache, config.meter, in.logger)
 	in.calls = &rpc.Positioned{Kills: in.kills, Await: in.cache.Await}
 }

@@ -26,9 +26,9 @@ type flow struct {
 }
 
 var (
-	every = []string{storeNone, storeMemory, storePlugin}
+	every = []string{storeNone, storeMemory, storePlugin, storeMisses}
 	both  = []string{storeMemory, storePlugin}
-	ours  = []string{storePlugin}
+	ours  = []string{storePlugin, storeMisses}
 )
 
 const (
@@ -44,7 +44,7 @@ var flows = []flow{
 	{name: "login", stores: both, callers: []int{64}, prepare: logins},
 	{name: "sign-in", stores: both, callers: []int{64}, prepare: signIns},
 	{name: "session", stores: both, callers: []int{1, 64}, prepare: sessionsSeen},
-	{name: "admin-list", stores: ours, callers: []int{1, 64}, prepare: adminLists},
+	{name: "admin-list", stores: []string{storePlugin}, callers: []int{1, 64}, prepare: adminLists},
 }
 
 // errDone: a caller has nothing left to do.

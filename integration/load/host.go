@@ -44,6 +44,7 @@ const (
 	storeNone   = "nothing" // a handler that does nothing
 	storeMemory = "memory"
 	storePlugin = "plugin"
+	storeMisses = "plugin-uncached" // every introspection asks the plugin
 )
 
 // host is a fosite server whose users need no password.
@@ -61,6 +62,7 @@ type hostConfig struct {
 	store  string
 	data   string // folder of the plugin's data
 	debug  string // socket of the plugin's debug server
+	cache  int64  // plugin.Config.Cache
 	logger *slog.Logger
 }
 
@@ -73,7 +75,7 @@ func newHost(ctx context.Context, config hostConfig) (*host, error) {
 		h.provider = newProvider(fositeConfig(), &lockedMemory{MemoryStore: clients()})
 		h.signIn, h.user = signedCookie()
 		h.handler = h.routes()
-	case storePlugin:
+	case storePlugin, storeMisses:
 		return h, h.attach(ctx, config)
 	default:
 		return nil, fmt.Errorf("there is no store %q", config.store)
@@ -89,7 +91,7 @@ func (h *host) attach(ctx context.Context, config hostConfig) error {
 	}
 	backend, err := plugin.Open(ctx, plugin.Config{
 		Path: self, Settings: badger.Settings{Path: config.data}, Logger: config.logger,
-		Env: []string{debugEnv + "=" + config.debug},
+		Env: []string{debugEnv + "=" + config.debug}, Cache: config.cache,
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -54,7 +55,7 @@ func startServer(ctx context.Context, store string, o *options) (s *server, err 
 		}
 	}()
 	s.host = newDebugged(filepath.Join(s.folder, hostSocket))
-	if store == storePlugin {
+	if slices.Contains(ours, store) {
 		s.plugin = newDebugged(filepath.Join(s.folder, pluginSocket))
 	}
 	if o.direct {
@@ -78,8 +79,13 @@ func startServer(ctx context.Context, store string, o *options) (s *server, err 
 }
 
 func (s *server) hostConfig() hostConfig {
+	cache := int64(0)
+	if s.store == storeMisses {
+		cache = -1
+	}
 	return hostConfig{
-		store: s.store, data: filepath.Join(s.folder, "store"), debug: filepath.Join(s.folder, pluginSocket),
+		store: s.store, cache: cache,
+		data: filepath.Join(s.folder, "store"), debug: filepath.Join(s.folder, pluginSocket),
 		logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 }

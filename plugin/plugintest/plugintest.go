@@ -30,14 +30,27 @@ const (
 	bufferSize  = 1 << 20
 )
 
-// Run runs all suites, that of moves for a backend that has a method Transfer. open returns an empty backend
-// each time; Run closes it.
+// Run runs all suites, that of moves for a backend that has a method Transfer, over both ways of the protocol
+// to make calls. open returns an empty backend each time; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) sessions.Backend) {
 	immovable, uncached := lacks(t, open(t))
-	storetest.Run(t, storetest.Config{
-		New:       func(t *testing.T) storetest.Fixture { return connect(t, open(t)) },
-		Immovable: immovable, Uncached: uncached,
-	})
+	for name, over := range map[string]transport{"Unary": unary, "Stream": stream} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, storetest.Config{
+				New:       func(t *testing.T) storetest.Fixture { return connect(t, open(t), over) },
+				Immovable: immovable, Uncached: uncached,
+			})
+		})
+	}
+}
+
+// transport is how calls are made over a connection.
+type transport func(grpc.ClientConnInterface) grpc.ClientConnInterface
+
+func unary(conn grpc.ClientConnInterface) grpc.ClientConnInterface { return conn }
+
+func stream(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
+	return &rpc.Multiplexer{ClientConnInterface: conn}
 }
 
 // RunBinary runs all suites on a built plugin, which may be written in any language: a process of its own for
@@ -132,12 +145,12 @@ func lacks(t *testing.T, backend sessions.Backend) (transfers, kills bool) {
 // Connect serves a backend and returns its stores at the other end of a connection. Both end with the test.
 func Connect(t *testing.T, backend sessions.Backend) storetest.Stores {
 	t.Helper()
-	return connect(t, backend).Stores
+	return connect(t, backend, stream).Stores
 }
 
-func connect(t *testing.T, backend sessions.Backend) storetest.Fixture {
+func connect(t *testing.T, backend sessions.Backend, over transport) storetest.Fixture {
 	t.Helper()
-	caller := &rpc.Caller{Conn: dial(t, backend), Timeout: callTimeout, Long: callTimeout}
+	caller := &rpc.Caller{Conn: over(dial(t, backend)), Timeout: callTimeout, Long: callTimeout}
 	if err := caller.Configure(t.Context(), []byte("{}")); err != nil {
 		t.Fatalf("configure: %v", err)
 	}

@@ -135,8 +135,10 @@ func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*p
 			return nil, err
 		}
 		return &pb.DescribeResponse{
-			Name: d.Name, Version: d.Version, Format: d.Format, Services: d.Services, Shared: d.Shared,
-			StoreId: d.StoreID, Trouble: d.Trouble,
+			Name: d.Name, Version: d.Version, Format: d.Format,
+			Services: append(slices.Clip(d.Services), CallsService), // ours, whatever the backend is
+			Shared:   d.Shared,
+			StoreId:  d.StoreID, Trouble: d.Trouble,
 		}, nil
 	})
 }

@@ -109,7 +109,11 @@ func serve(
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return &rpc.Caller{Conn: conn, Timeout: 30 * time.Second, Long: 30 * time.Second}, server
+	caller := &rpc.Caller{Conn: conn, Timeout: 30 * time.Second, Long: 30 * time.Second}
+	if overStream {
+		caller.Conn = &rpc.Multiplexer{ClientConnInterface: conn}
+	}
+	return caller, server
 }
 
 // configured serves an engine behind our own server.

@@ -37,15 +37,19 @@ type Server struct {
 	logged    atomic.Int64 // when a failure was last logged, Unix nanoseconds
 }
 
-// Register makes the server answer on a gRPC server.
+// Register makes the server answer on a gRPC server: each unary call by itself, or over the stream of
+// CallsService.
 func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	s.leaving, s.leave = context.WithCancel(context.Background())
-	pb.RegisterBackendServiceServer(registrar, &backendServer{server: s})
-	pb.RegisterTicketsServiceServer(registrar, &ticketsServer{server: s})
-	pb.RegisterGrantsServiceServer(registrar, &grantsServer{server: s})
-	pb.RegisterLogoutServiceServer(registrar, &logoutServer{server: s})
-	pb.RegisterTransferServiceServer(registrar, &transferServer{server: s})
-	pb.RegisterKillsServiceServer(registrar, &killsServer{server: s})
+	methods := callTable{}
+	both := registrars{registrar, methods}
+	pb.RegisterBackendServiceServer(both, &backendServer{server: s})
+	pb.RegisterTicketsServiceServer(both, &ticketsServer{server: s})
+	pb.RegisterGrantsServiceServer(both, &grantsServer{server: s})
+	pb.RegisterLogoutServiceServer(both, &logoutServer{server: s})
+	pb.RegisterTransferServiceServer(both, &transferServer{server: s})
+	pb.RegisterKillsServiceServer(both, &killsServer{server: s})
+	pb.RegisterCallsServiceServer(registrar, &callsServer{server: s, methods: methods})
 }
 
 // Close refuses further calls as unavailable, waits at most timeout for those that run, and closes the

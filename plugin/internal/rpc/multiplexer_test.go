@@ -1,0 +1,446 @@
+package rpc_test
+
+// What the stream of calls does beyond what every call does.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// multiplexed serves an engine over a stream of calls.
+func multiplexed(t *testing.T, e *engine) (*rpc.Caller, *rpc.Server) {
+	t.Helper()
+	caller, server := configured(t, e)
+	if _, ok := caller.Conn.(*rpc.Multiplexer); !ok {
+		caller.Conn = &rpc.Multiplexer{ClientConnInterface: caller.Conn}
+	}
+	return caller, server
+}
+
+// The engine learns that nobody waits any more: by the caller's deadline, which crosses, and by a caller that
+// gives up.
+func TestMultiplexedCallsEnd(t *testing.T) {
+	t.Parallel()
+	ends := make(chan error, 1)
+	deadlines := make(chan time.Duration, 1)
+	running := make(chan struct{}, 1)
+	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) {
+		deadline, _ := ctx.Deadline()
+		deadlines <- time.Until(deadline)
+		running <- struct{}{}
+		err := until(ctx)
+		ends <- ctx.Err()
+		return nil, err
+	}}
+	caller, _ := multiplexed(t, e)
+	get := func(ctx context.Context) error {
+		_, err := (&rpc.Tickets{Caller: caller}).Get(ctx, ticketstore.Key{1})
+		return err
+	}
+
+	canceled, cancel := context.WithCancel(t.Context())
+	go func() { <-running; cancel() }()
+	if err := get(canceled); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call that is given up: got %v, want Canceled", err)
+	}
+	if err := <-ends; !errors.Is(err, context.Canceled) {
+		t.Errorf("its engine: got %v, want Canceled", err)
+	}
+	if left := <-deadlines; left <= 0 || left > caller.Timeout {
+		t.Errorf("its engine had %s, want at most %s", left, caller.Timeout)
+	}
+
+	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := get(late); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a call over its deadline: got %v, want DeadlineExceeded", err)
+	}
+	if err := <-ends; err == nil {
+		t.Error("its engine was not told")
+	}
+}
+
+// A call that takes long holds up no other, and many run at once.
+func TestMultiplexedCallsPassEachOther(t *testing.T) {
+	t.Parallel()
+	slow, release := ticketstore.KeyOf("slow"), make(chan struct{})
+	e := &engine{get: func(_ context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+		if key == slow {
+			<-release
+		}
+		s := session("s")
+		s.Key = key
+		return s, nil
+	}}
+	caller, _ := multiplexed(t, e)
+	store := &rpc.Tickets{Caller: caller}
+	var group sync.WaitGroup
+	var late atomic.Int32
+	for range 100 {
+		group.Go(func() {
+			if _, err := store.Get(t.Context(), slow); err != nil {
+				t.Error(err)
+			}
+			late.Add(1)
+		})
+	}
+	for i := range 1000 {
+		key := ticketstore.KeyOf(fmt.Sprint(i))
+		if got, err := store.Get(t.Context(), key); err != nil || got.Key != key {
+			t.Fatalf("got %v and %v, want its own session", got, err)
+		}
+	}
+	if late.Load() != 0 {
+		t.Error("slow calls were answered before they were released")
+	}
+	close(release)
+	group.Wait()
+}
+
+// Calls that wait while a message is sent go in one message together.
+func TestMultiplexedCallsGather(t *testing.T) {
+	t.Parallel()
+	const calls = 200
+	var messages, requests atomic.Int32
+	fake := &fakeCalls{serve: func(stream callsStream) error {
+		for {
+			message, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			messages.Add(1)
+			answers := &pb.CallsResponse{}
+			for _, call := range message.GetCalls() {
+				requests.Add(1)
+				answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
+			}
+			if err := stream.Send(answers); err != nil {
+				return err
+			}
+		}
+	}}
+	conn := fake.connect(t)
+	var group sync.WaitGroup
+	for range calls {
+		group.Go(func() {
+			if err := described(t.Context(), conn); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if requests.Load() != calls || messages.Load() == calls {
+		t.Errorf("%d calls came in %d messages, want %d in fewer", requests.Load(), messages.Load(), calls)
+	}
+}
+
+// A plugin that reads nothing more, such as one that is stopped, keeps no call longer than its deadline.
+func TestMultiplexedCallsToAPluginThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	fake := &fakeCalls{serve: func(callsStream) error { <-release; return nil }}
+	conn := fake.connect(t)
+	defer close(release)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var group sync.WaitGroup
+	for range 64 {
+		group.Go(func() {
+			settings := &pb.ConfigureRequest{Settings: make([]byte, 16<<10)} // 1 MiB in all
+			err := conn.Invoke(ctx, pb.BackendService_Configure_FullMethodName, settings, &pb.ConfigureResponse{})
+			if status.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("got %v, want DeadlineExceeded", err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// A server begins no more calls than it wants to have at once, and those that wait are served later.
+func TestMultiplexedCallsAreBounded(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var inside, most atomic.Int32
+	e := &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
+		most.Store(max(most.Load(), inside.Add(1)))
+		<-release
+		inside.Add(-1)
+		return session("s"), nil
+	}}
+	caller, _ := multiplexed(t, e)
+	store := &rpc.Tickets{Caller: caller}
+	var group sync.WaitGroup
+	for range rpc.MaxCalls + 500 {
+		group.Go(func() {
+			if _, err := store.Get(t.Context(), session("s").Key); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	testenv.Eventually(t, "as many calls as may run", func() bool { return inside.Load() >= rpc.MaxCalls })
+	close(release)
+	group.Wait()
+	if most.Load() > rpc.MaxCalls {
+		t.Errorf("%d calls ran at once, want at most %d", most.Load(), rpc.MaxCalls)
+	}
+}
+
+// Whatever a plugin sends over the stream, a call ends with an error of its own and the next one works.
+func TestMultiplexedAnswersThatAreBroken(t *testing.T) {
+	t.Parallel()
+	encode := func(m proto.Message) []byte {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	ok := encode(&pb.DescribeResponse{Name: "fake"})
+	for name, c := range map[string]struct {
+		answers func(id uint64) []*pb.Answer
+		want    codes.Code
+		lost    bool // the stream ends with the answer
+	}{
+		"for another call besides": {answers: func(id uint64) []*pb.Answer {
+			return []*pb.Answer{{Id: id + 7, Answer: ok}, {Id: 0, Answer: ok}, {Id: id, Answer: ok}}
+		}},
+		"twice": {answers: func(id uint64) []*pb.Answer {
+			return []*pb.Answer{{Id: id, Answer: ok}, {Id: id, Status: []byte("x")}}
+		}},
+		"no message": {answers: func(id uint64) []*pb.Answer {
+			return []*pb.Answer{{Id: id, Answer: []byte("\xff")}}
+		}, want: codes.Internal},
+		"no status": {answers: func(id uint64) []*pb.Answer {
+			return []*pb.Answer{{Id: id, Status: []byte("\xff")}}
+		}, want: codes.Internal},
+		"a failure that is none": {answers: func(id uint64) []*pb.Answer {
+			return []*pb.Answer{{Id: id, Status: encode(status.New(codes.OK, "fine").Proto())}, {Id: id}}
+		}, want: codes.Internal},
+		"the end of the stream": {
+			answers: func(uint64) []*pb.Answer { return nil }, want: codes.Unavailable, lost: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var broken atomic.Bool
+			fake := &fakeCalls{serve: func(stream callsStream) error {
+				for {
+					message, err := stream.Recv()
+					if err != nil {
+						return err
+					}
+					for _, call := range message.GetCalls() {
+						answers := []*pb.Answer{{Id: call.GetId(), Answer: ok}}
+						first := broken.CompareAndSwap(false, true)
+						if first {
+							answers = c.answers(call.GetId())
+						}
+						if err := stream.Send(&pb.CallsResponse{Answers: answers}); err != nil || first && c.lost {
+							return err
+						}
+					}
+				}
+			}}
+			conn := fake.connect(t)
+			if err := described(t.Context(), conn); status.Code(err) != c.want {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			// A stream that is lost is opened again, though the call before may learn it first.
+			testenv.Eventually(t, "the next call works", func() bool {
+				return described(t.Context(), conn) == nil
+			})
+		})
+	}
+}
+
+// Calls whose stream is lost end as unavailable, all of them, and a retry resolves them (rule 3).
+func TestMultiplexedCallsWhoseStreamIsLost(t *testing.T) {
+	t.Parallel()
+	var streams, ids atomic.Int32
+	fake := &fakeCalls{serve: func(stream callsStream) error {
+		first := streams.Add(1) == 1
+		for {
+			message, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			answers := &pb.CallsResponse{}
+			for _, call := range message.GetCalls() {
+				ids.Add(1)
+				answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
+			}
+			if first && ids.Load() >= 10 {
+				return status.Error(codes.Unavailable, "going")
+			}
+			if !first {
+				if err := stream.Send(answers); err != nil {
+					return err
+				}
+			}
+		}
+	}}
+	caller := &rpc.Caller{Conn: fake.connect(t), Timeout: time.Minute, Long: time.Minute}
+	var group sync.WaitGroup
+	for i := range 10 {
+		group.Go(func() {
+			batch := &grantstore.Batch{
+				OperationID: fmt.Sprint(i), Store: []grantstore.Grant{grant(fmt.Sprint(i))},
+			}
+			if err := apply(batch)(t.Context(), caller); err != nil {
+				t.Errorf("got %v, want the answer of the second stream", err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// Large requests go around the stream, large answers over it, and one that is too large fails alone.
+func TestMultiplexedSizes(t *testing.T) {
+	t.Parallel()
+	var unary, long atomic.Int32
+	fake := &fakeCalls{
+		configure: func(r *pb.ConfigureRequest) { unary.Add(1); long.Store(int32(len(r.GetSettings()))) },
+		serve:     func(stream callsStream) error { <-stream.Context().Done(); return nil },
+	}
+	large := &pb.ConfigureRequest{Settings: []byte(strings.Repeat("x", 1<<20))}
+	err := fake.connect(t).Invoke(t.Context(), pb.BackendService_Configure_FullMethodName, large,
+		&pb.ConfigureResponse{})
+	if err != nil || unary.Load() != 1 || long.Load() != 1<<20 {
+		t.Errorf("a large request: %v, %d unary calls with %d bytes, want one with 1 MiB", err, unary.Load(),
+			long.Load())
+	}
+
+	e := &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
+		s := session("s")
+		s.Ticket = make([]byte, 20<<20) // four of them are more than one message may have
+		return s, nil
+	}}
+	caller, _ := multiplexed(t, e)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			_, err := (&rpc.Tickets{Caller: caller}).Get(t.Context(), session("s").Key)
+			// The answer came whole: the client refuses a ticket of that size.
+			if err == nil || !strings.Contains(err.Error(), "ticket") {
+				t.Errorf("got %v, want a broken answer", err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// The trailing metadata of a unary call comes over the stream too.
+func TestMultiplexedTrailer(t *testing.T) {
+	t.Parallel()
+	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) {
+		return nil, errors.Join(ticketstore.ErrNotFound, grpc.SetTrailer(ctx, metadata.Pairs("a", "1")))
+	}}
+	caller, _ := multiplexed(t, e)
+	var trailer metadata.MD
+	err := caller.Conn.Invoke(t.Context(), pb.TicketsService_GetSession_FullMethodName,
+		&pb.GetSessionRequest{Key: make([]byte, 32)}, &pb.GetSessionResponse{}, grpc.Trailer(&trailer))
+	_ = err
+	key := ticketstore.KeyOf("s")
+	err = caller.Conn.Invoke(t.Context(), pb.TicketsService_GetSession_FullMethodName,
+		&pb.GetSessionRequest{Key: key[:]}, &pb.GetSessionResponse{}, grpc.Trailer(&trailer))
+	if status.Code(err) != codes.NotFound || len(trailer.Get("a")) != 1 {
+		t.Errorf("got %v and the trailer %v, want NotFound and a", err, trailer)
+	}
+}
+
+// A server that closes answers the calls that run, and no others.
+func TestMultiplexedServerCloses(t *testing.T) {
+	t.Parallel()
+	running, release := make(chan struct{}), make(chan struct{})
+	e := &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
+		close(running)
+		<-release
+		return session("s"), nil
+	}}
+	caller, server := multiplexed(t, e)
+	store := &rpc.Tickets{Caller: caller}
+	brief := *caller
+	brief.Timeout = 10 * time.Millisecond // it asks again that long
+	answered := make(chan error)
+	go func() {
+		_, err := store.Get(t.Context(), session("s").Key)
+		answered <- err
+	}()
+	<-running
+	closed := make(chan error)
+	go func() { closed <- server.Close(time.Minute) }()
+	testenv.Eventually(t, "new calls are refused", func() bool {
+		_, err := brief.Describe(t.Context())
+		return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, rpc.ErrNoAnswer)
+	})
+	close(release)
+	if err := errors.Join(<-answered, <-closed); err != nil {
+		t.Errorf("the call that ran, and closing: %v", err)
+	}
+	if e.closed != 1 {
+		t.Errorf("the backend was closed %d times, want once", e.closed)
+	}
+}
+
+type callsStream = grpc.BidiStreamingServer[pb.CallsRequest, pb.CallsResponse]
+
+// fakeCalls is a plugin whose stream of calls does what the test says.
+type fakeCalls struct {
+	pb.UnimplementedCallsServiceServer
+	pb.UnimplementedBackendServiceServer
+	serve     func(callsStream) error
+	configure func(*pb.ConfigureRequest)
+}
+
+func (f *fakeCalls) Calls(stream callsStream) error { return f.serve(stream) }
+
+func (f *fakeCalls) Configure(_ context.Context, r *pb.ConfigureRequest) (*pb.ConfigureResponse, error) {
+	f.configure(r)
+	return &pb.ConfigureResponse{}, nil
+}
+
+// connect returns a connection to it. Its server ends when the streams do.
+func (f *fakeCalls) connect(t *testing.T) *rpc.Multiplexer {
+	t.Helper()
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(rpc.MaxRequest))
+	pb.RegisterCallsServiceServer(server, f)
+	pb.RegisterBackendServiceServer(server, f)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	conn, err := grpc.NewClient("passthrough:///test",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return listener.DialContext(ctx)
+		}), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &rpc.Multiplexer{ClientConnInterface: conn}
+}
+
+func described(ctx context.Context, conn grpc.ClientConnInterface) error {
+	return conn.Invoke(ctx, pb.BackendService_Describe_FullMethodName, &pb.DescribeRequest{},
+		&pb.DescribeResponse{})
+}

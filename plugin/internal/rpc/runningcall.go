@@ -1,0 +1,108 @@
+package rpc
+
+// A call that came over a stream, as its engine sees it: its context.
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+)
+
+// runningCall is a call that runs, or waits for a worker. It is its own context: most reads only ask whether
+// it has ended, and need neither a channel nor a timer.
+type runningCall struct {
+	*pb.Call
+	stream   context.Context //nolint:containedctx // only for its values
+	deadline time.Time       // zero for none
+	trailer  metadata.MD
+
+	mu    sync.Mutex
+	err   error         // why it has ended
+	done  chan struct{} // nil until somebody wants to wait for it
+	timer *time.Timer   // ends it, where somebody waits
+}
+
+var (
+	_ context.Context            = (*runningCall)(nil)
+	_ grpc.ServerTransportStream = (*runningCall)(nil)
+)
+
+func newRunningCall(stream context.Context, call *pb.Call) *runningCall {
+	c := &runningCall{Call: call, stream: stream}
+	if timeout := time.Duration(call.GetTimeout()); timeout > 0 {
+		c.deadline = time.Now().Add(timeout)
+	}
+	return c
+}
+
+// Deadline implements context.Context.
+func (c *runningCall) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+// Value implements context.Context.
+func (c *runningCall) Value(key any) any { return c.stream.Value(key) }
+
+// Err implements context.Context.
+func (c *runningCall) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		c.endLocked(context.DeadlineExceeded)
+	}
+	return c.err
+}
+
+// Done implements context.Context.
+func (c *runningCall) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		switch {
+		case c.err != nil:
+			close(c.done)
+		case !c.deadline.IsZero():
+			c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.end(context.DeadlineExceeded) })
+		}
+	}
+	return c.done
+}
+
+// end ends the call's context, unless it has ended.
+func (c *runningCall) end(why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endLocked(why)
+}
+
+func (c *runningCall) endLocked(why error) {
+	if c.err != nil {
+		return
+	}
+	c.err = why
+	if c.done != nil {
+		close(c.done)
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
+// Method implements grpc.ServerTransportStream.
+func (c *runningCall) Method() string { return c.GetMethod() }
+
+// SetHeader implements grpc.ServerTransportStream: calls have no header.
+func (c *runningCall) SetHeader(metadata.MD) error { return nil }
+
+// SendHeader implements grpc.ServerTransportStream: calls have no header.
+func (c *runningCall) SendHeader(metadata.MD) error { return nil }
+
+// SetTrailer implements grpc.ServerTransportStream.
+func (c *runningCall) SetTrailer(trailer metadata.MD) error {
+	c.trailer = metadata.Join(c.trailer, trailer)
+	return nil
+}

@@ -92,7 +92,9 @@ var repeatCases = []world.Case{
 		w.Same(w.PurgeGrants(), 0, "records purged before the time is up")
 		w.Same(w.Apply(batch), first, "the answer to the repeated batch")
 		w.Pass(2 * time.Second)
-		if n := w.PurgeGrants(); n < 1 {
+		n := w.PurgeGrants()
+		w.Pass(grantstore.OperationRetention) // a store may let go of many together
+		if n += w.PurgeGrants(); n < 1 {
 			w.Fatalf("%d records were purged, want the answer to go", n)
 		}
 		w.Live(g)

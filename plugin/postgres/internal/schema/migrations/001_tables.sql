@@ -135,6 +135,7 @@ CREATE TABLE {s}.used (
 	sid    text COLLATE "C",
 	client text COLLATE "C",
 	due    bigint NOT NULL,
+	sum    bigint NOT NULL, -- of the record: those that go together are counted off together
 	data   bytea NOT NULL,
 	PRIMARY KEY (key, type, ring)
 ) PARTITION BY LIST (ring);
@@ -152,7 +153,7 @@ CREATE TABLE {s}.operations (
 	ring smallint NOT NULL,
 	at   bigint NOT NULL,
 	echo boolean NOT NULL,
-	sum  bigint NOT NULL, -- of the record: those that go together are counted off together
+	sum  bigint NOT NULL,
 	data bytea NOT NULL,
 	PRIMARY KEY (id, ring)
 ) PARTITION BY LIST (ring);

@@ -1,0 +1,267 @@
+package postgres
+
+// Committers: changes that wait are gathered into one transaction of the database.
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	// maxGroup bounds the calls in one transaction.
+	maxGroup    = 64
+	queueLength = 1024
+	// attempts bounds how often a call is tried that meets conflicts with other transactions, patience how
+	// long for a database that cannot be reached.
+	attempts = 20
+	patience = 10 * time.Second
+	pause    = 5 * time.Millisecond
+)
+
+// call is what a caller wants done in a transaction. run may be called several times, until one commits: it
+// sets its results anew each time, and keeps nothing of a run before.
+type call struct {
+	ctx  context.Context // one that is over before the call's turn has come is not carried out
+	now  time.Time
+	plan plan
+	// admits decides whether the store takes the call in its state.
+	admits func(transfer.State) error
+	run    func(t *tx) error
+	// scans: run looks along indexes, so that what calls before it have changed is written first.
+	scans bool
+	done  chan error
+}
+
+// update has f change the store. It returns when the change is durable. A caller that goes leaves a change
+// that has begun to its end: a write is never cancelled.
+func (e *Engine) update(ctx context.Context, now time.Time, p *plan, f func(t *tx) error) error {
+	return e.submit(&call{ctx: ctx, now: now, plan: *p, admits: rules.Writes, run: f})
+}
+
+var seed = maphash.MakeSeed()
+
+func (e *Engine) submit(c *call) error {
+	lane := c.plan.lane
+	if lane == "" {
+		lane = rand.Text()
+	}
+	return e.wait(c, e.committers[maphash.String(seed, lane)%uint64(len(e.committers))].queue)
+}
+
+// wait hands a call over and waits for its answer.
+func (e *Engine) wait(c *call, queue chan<- *call) error {
+	c.done = make(chan error, 1)
+	if e.closed.Load() {
+		return errClosed
+	}
+	select {
+	case queue <- c:
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	case <-e.background.Done():
+		return errClosed
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-c.ctx.Done():
+		return fmt.Errorf("%w: the call goes on: %w", ticketstore.ErrUnavailable, c.ctx.Err())
+	case <-e.background.Done():
+		select { // it may have been done before
+		case err := <-c.done:
+			return err
+		case <-time.After(closeTimeout):
+			return errClosed
+		}
+	}
+}
+
+// closeTimeout is how long a change that has begun may take once the engine closes.
+const closeTimeout = time.Second
+
+// committer is the only one that writes under its slot. It works on one group at a time; what comes meanwhile
+// waits and is the next group.
+type committer struct {
+	*Engine
+	slot  int
+	queue chan *call
+}
+
+func newCommitter(e *Engine, slot int) *committer {
+	return &committer{Engine: e, slot: slot, queue: make(chan *call, queueLength)}
+}
+
+func (c *committer) run() {
+	for {
+		calls := gather(c.background, c.queue)
+		if calls == nil {
+			return
+		}
+		c.carryOut(calls)
+	}
+}
+
+// gather waits for a call and takes those that wait behind it. Nil means that no more is to be done.
+func gather(ctx context.Context, queue <-chan *call) (calls []*call) {
+	select {
+	case first := <-queue:
+		calls = append(calls, first)
+	case <-ctx.Done():
+		return nil
+	}
+	for len(calls) < maxGroup {
+		select {
+		case next := <-queue:
+			calls = append(calls, next)
+		default:
+			return calls
+		}
+	}
+	return calls
+}
+
+// carryOut tries calls as one group. A group that fails is tried again one by one: what one call meets, such
+// as a key that another host took meanwhile, delays no other for longer.
+func (c *committer) carryOut(calls []*call) {
+	answers, err := c.try(calls)
+	if err == nil {
+		for i, call := range calls {
+			call.done <- answers[i]
+		}
+		return
+	}
+	for _, call := range calls {
+		call.done <- c.insist(call)
+	}
+}
+
+// insist tries one call until it has an answer.
+func (c *committer) insist(alone *call) (answer error) {
+	err := c.patiently(c.background, func() error {
+		answers, err := c.try([]*call{alone})
+		if err == nil {
+			answer = answers[0]
+		}
+		return err
+	})
+	return errors.Join(answer, err)
+}
+
+// try carries out calls in one transaction and returns their answers. An error is that of the transaction:
+// nothing was written, or it is not known whether it was.
+func (c *committer) try(calls []*call) ([]error, error) {
+	conn, err := c.pool.Acquire(c.background)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { release(conn) }()
+	g := newGroup(c.background, c.Engine, conn.Conn())
+	g.locks, g.slot.number = true, c.slot
+	wanted := &plan{}
+	for _, call := range calls {
+		wanted.add(&call.plan)
+	}
+	g.pipeline([]statement{{sql: "BEGIN"}, {lockSlot, []any{c.slot}}}, g.begun, wanted.queries()...)
+	g.planned(wanted)
+	answers := g.perform(calls)
+	if g.err != nil {
+		return nil, g.err
+	}
+	id := [16]byte([]byte(rand.Text()))
+	if err := g.commit(c.background, id, records.Nanos(latest(calls))); err != nil {
+		if !lost(err) {
+			return nil, err
+		}
+		return answers, c.resolve(id, g.slot.position, err)
+	}
+	return answers, nil
+}
+
+// begun reads the answers to the beginning of a group.
+func (g *group) begun(results pgx.BatchResults) error {
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	var state int16
+	err := results.QueryRow().Scan(&state, &g.slot.position, &g.slot.counts, &g.slot.sums)
+	if err == nil {
+		g.state, err = stateOf(state)
+	}
+	return err
+}
+
+// perform has the calls work one after the other. What one that fails has changed is undone.
+func (g *group) perform(calls []*call) []error {
+	answers := make([]error, len(calls))
+	for i, call := range calls {
+		if g.err != nil {
+			return nil
+		}
+		if answers[i] = call.ctx.Err(); answers[i] != nil {
+			continue
+		}
+		if answers[i] = call.admits(g.state); answers[i] != nil {
+			continue
+		}
+		if call.scans {
+			g.write(records.Nanos(call.now))
+		}
+		before := g.mark()
+		if answers[i] = call.run(&tx{g, call.now}); answers[i] != nil {
+			g.rollback(before)
+		}
+	}
+	return answers
+}
+
+func latest(calls []*call) (now time.Time) {
+	for _, call := range calls {
+		if call.now.After(now) {
+			now = call.now
+		}
+	}
+	return now
+}
+
+// resolve finds out whether a transaction was committed whose answer was lost, by what the slot says. Its
+// lock waits for the server to be done with that transaction.
+func (c *committer) resolve(id [16]byte, position int64, cause error) error {
+	var last [16]byte
+	var now int64
+	err := c.patiently(c.background, func() error {
+		return c.pool.QueryRow(c.background, c.sql(`SELECT position, coalesce(last, gen_random_uuid())
+			FROM {s}.slots WHERE slot = $1 FOR UPDATE`), c.slot).Scan(&now, &last)
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", errUnknown, err)
+	case last == id:
+		return nil
+	case now == position:
+		return cause // nothing was written: it may be tried again
+	}
+	return fmt.Errorf("%w: %w", errUnknown, cause)
+}
+
+// errUnknown: it is not known whether a transaction was committed. The caller asks by its operation's id.
+var errUnknown = errors.New("the answer to a commit was lost")
+
+// release gives a connection back without a transaction.
+func release(conn *pgxpool.Conn) {
+	if conn.Conn().PgConn().TxStatus() != 'I' && !conn.Conn().IsClosed() {
+		_, _ = conn.Exec(context.Background(), "ROLLBACK")
+	}
+	conn.Release()
+}

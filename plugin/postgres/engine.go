@@ -1,0 +1,149 @@
+package postgres
+
+// The engine: its pool, its committers and readers, and the stores that it serves.
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Engine keeps the stores in a schema of a database.
+type Engine struct {
+	pool   *pgxpool.Pool
+	schema string // quoted
+	logger *slog.Logger
+
+	committers []*committer
+	readers    []*reader
+	// background is what goes on without a caller. It ends with the engine.
+	background context.Context
+	stop       context.CancelFunc
+	work       sync.WaitGroup
+	closed     atomic.Bool
+
+	statements sync.Map // by their text: with the schema's name in them
+	notices    atomic.Uint32
+	next       atomic.Uint64 // reader
+	turns      turns
+}
+
+// The stores, all over the same rows.
+type (
+	tickets    struct{ *Engine }
+	grants     struct{ *Engine }
+	endings    struct{ *Engine }
+	properties struct{ *Engine }
+)
+
+var (
+	_ ticketstore.Store      = tickets{}
+	_ grantstore.Store       = grants{}
+	_ logout.Store           = endings{}
+	_ ticketstore.Properties = properties{}
+)
+
+// How many committers and readers a host has. Each gathers what waits.
+const (
+	committers = 2
+	readers    = 2
+)
+
+// newEngine begins to serve a schema (quoted) that has its tables. Close ends it, and not the pool.
+func newEngine(ctx context.Context, pool *pgxpool.Pool, schema string, logger *slog.Logger) (*Engine, error) {
+	e := &Engine{pool: pool, schema: schema, logger: logger}
+	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
+	e.notices.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
+	for range committers {
+		slot, err := e.claimSlot(ctx)
+		if err != nil {
+			e.close()
+			return nil, err
+		}
+		c := newCommitter(e, slot)
+		e.committers = append(e.committers, c)
+		e.work.Go(c.run)
+	}
+	for range readers {
+		r := &reader{Engine: e, queue: make(chan *call, queueLength)}
+		e.readers = append(e.readers, r)
+		e.work.Go(r.run)
+	}
+	return e, nil
+}
+
+// claimSlot takes the slot that was claimed the longest ago. Where there are more committers than slots some
+// share one, and wait for each other.
+func (e *Engine) claimSlot(ctx context.Context) (number int, err error) {
+	err = e.pool.QueryRow(ctx, e.sql(`UPDATE {s}.slots SET instance = $1,
+		claimed = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+		WHERE slot = (SELECT slot FROM {s}.slots ORDER BY claimed, slot LIMIT 1 FOR UPDATE SKIP LOCKED)
+		RETURNING slot`), rand.Text()).Scan(&number)
+	if err != nil {
+		return 0, fmt.Errorf("claim a slot: %w", err)
+	}
+	return number, nil
+}
+
+// sql returns a statement with the schema's name in the place of {s}.
+func (e *Engine) sql(text string) string {
+	if known, ok := e.statements.Load(text); ok {
+		return known.(string)
+	}
+	named := strings.ReplaceAll(text, "{s}", e.schema)
+	e.statements.Store(text, named)
+	return named
+}
+
+// Tickets implements sessions.Backend.
+func (e *Engine) Tickets() ticketstore.Store { return tickets{e} }
+
+// Grants implements sessions.Backend.
+func (e *Engine) Grants() grantstore.Store { return grants{e} }
+
+// Logout implements sessions.Backend.
+func (e *Engine) Logout() logout.Store { return endings{e} }
+
+// Properties implements sessions.Backend.
+func (e *Engine) Properties() ticketstore.Properties { return properties{e} }
+
+// close waits for what is under way. Calls that come later are refused.
+func (e *Engine) close() {
+	e.closed.Store(true)
+	e.stop()
+	e.work.Wait()
+}
+
+var errClosed = fmt.Errorf("%w: it is closed", ticketstore.ErrUnavailable)
+
+// anyTime is the moment of a request to which time does not matter.
+var anyTime time.Time
+
+func missing(what string) error { return fmt.Errorf("%s: %w", what, ticketstore.ErrNotFound) }
+
+// states are the numbers of the states in the database.
+var states = [...]transfer.State{
+	transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing,
+	transfer.Abandoned,
+}
+
+func stateOf(number int16) (transfer.State, error) {
+	if number < 0 || int(number) >= len(states) {
+		return "", errors.New("the store's state is none that this program knows")
+	}
+	return states[number], nil
+}

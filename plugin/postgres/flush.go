@@ -1,0 +1,218 @@
+package postgres
+
+// What a transaction changes, written in one pipeline with its commit.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// slot is a committer's row: see internal/schema/migrations/001_tables.sql.
+type slot struct {
+	number       int
+	position     int64
+	counts, sums []int64
+}
+
+const lockSlot = "SELECT state, position, counts, sums FROM {s}.slots WHERE slot = $1 FOR UPDATE"
+
+const writeSlot = `UPDATE {s}.slots SET position = position + 1, last = $2::uuid, counts = $3::bigint[],
+	sums = $4::bigint[] WHERE slot = $1`
+
+const countClients = `INSERT INTO {s}.client_counts AS c (client, slot, sessions)
+	SELECT client, $1, n FROM unnest($2::text[], $3::bigint[]) AS v(client, n)
+	ON CONFLICT (client, slot) DO UPDATE SET sessions = c.sessions + EXCLUDED.sessions`
+
+const journalRows = "INSERT INTO {s}.journal (kind, key) SELECT * FROM unnest($1::smallint[], $2::bytea[])"
+
+// changed returns the rows that are to be written, in an order that all transactions share.
+func (g *group) changed() []*row {
+	list := slices.Collect(maps.Values(g.rows))
+	list = slices.DeleteFunc(list, func(r *row) bool {
+		return r.was == r.now || (r.was != nil && r.now != nil && !r.touched && proto.Equal(r.was, r.now))
+	})
+	for _, r := range g.rows {
+		if r.touched && r.now != nil && r.was == r.now {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b *row) int {
+		return strings.Compare(nameOf(a.kind, a.key), nameOf(b.kind, b.key))
+	})
+	return list
+}
+
+// writes are the statements that the changes of rows come to.
+func (g *group) writes(at int64) (list []statement) {
+	changed := g.changed()
+	type work struct{ removed, updated, inserted []*row }
+	works := map[*table]*work{}
+	of := func(t *table) *work {
+		if works[t] == nil {
+			works[t] = &work{}
+		}
+		return works[t]
+	}
+	for _, r := range changed {
+		from, to := g.place(r, r.was), g.place(r, r.now)
+		switch {
+		case from != nil && from == to && !from.moves:
+			of(to).updated = append(of(to).updated, r)
+			continue
+		case from != nil:
+			of(from).removed = append(of(from).removed, r)
+		}
+		if to != nil {
+			of(to).inserted = append(of(to).inserted, r)
+		}
+	}
+	add := func(t *table, sql string, rows []*row, columns int, guard bool) {
+		if len(rows) == 0 {
+			return
+		}
+		args := t.arrays(rows, columns)
+		if guard {
+			args = append(args, len(rows))
+		}
+		list = append(list, statement{sql, args})
+	}
+	for _, t := range tables {
+		if w := works[t]; w != nil {
+			add(t, t.remove, w.removed, t.keys, true)
+			add(t, t.update, w.updated, len(t.columns), true)
+		}
+	}
+	for _, t := range tables {
+		if w := works[t]; w != nil {
+			add(t, t.insert, placed(t, w.inserted, at), len(t.columns), false)
+		}
+	}
+	g.count(changed)
+	list = append(list, g.countedClients(changed)...)
+	if rules.Journals(g.state) && len(changed) > 0 {
+		kinds, keys := make([]int16, len(changed)), make([][]byte, len(changed))
+		for i, r := range changed {
+			kinds[i], keys[i] = int16(r.kind), []byte(r.key)
+		}
+		list = append(list, statement{journalRows, []any{kinds, keys}})
+	}
+	return list
+}
+
+// place is the table in which a row lies with a message, nil for none.
+func (g *group) place(r *row, m proto.Message) *table {
+	if m == nil {
+		return nil
+	}
+	return tableOf(r.kind, m)
+}
+
+// count keeps the counts and sums of the records.
+func (g *group) count(changed []*row) {
+	for _, r := range changed {
+		if r.was != nil {
+			g.slot.counts[r.kind]--
+			g.slot.sums[r.kind] -= int64(cross(r.kind, r.key, r.was).Sum())
+		}
+		if r.now != nil {
+			g.slot.counts[r.kind]++
+			g.slot.sums[r.kind] += int64(cross(r.kind, r.key, r.now).Sum())
+		}
+	}
+}
+
+// countedClients keeps how many sessions each client is in. A store that is being filled counts in the end.
+func (g *group) countedClients(changed []*row) []statement {
+	if g.state == transfer.Importing {
+		return nil
+	}
+	deltas := map[string]int64{}
+	for _, r := range changed {
+		if r.kind != transfer.Clients {
+			continue
+		}
+		_, client := splitClient(r.key)
+		was, _ := r.was.(*records.ClientUse)
+		now, _ := r.now.(*records.ClientUse)
+		if rules.Shown(was) {
+			deltas[client]--
+		}
+		if rules.Shown(now) {
+			deltas[client]++
+		}
+	}
+	var clients []string
+	var counts []int64
+	for _, client := range slices.Sorted(maps.Keys(deltas)) {
+		if deltas[client] != 0 {
+			clients, counts = append(clients, client), append(counts, deltas[client])
+		}
+	}
+	if len(clients) == 0 {
+		return nil
+	}
+	return []statement{{countClients, []any{g.slot.number, clients, counts}}}
+}
+
+// write writes what has changed so far, without a commit: calls that follow look along indexes.
+func (g *group) write(at int64) {
+	list := append(g.writes(at), g.extra...)
+	if len(list) == 0 || !g.locks || g.err != nil {
+		return
+	}
+	batch := &pgx.Batch{}
+	for _, s := range list {
+		batch.Queue(g.sql(s.sql), s.args...)
+	}
+	if err := g.conn.SendBatch(g.ctx, batch).Close(); err != nil {
+		g.fail(err)
+		return
+	}
+	for _, r := range g.rows {
+		r.was, r.touched = r.now, false
+		if m, ok := r.now.(*records.Grant); ok && m.GetConsumed() != 0 {
+			r.ring = usedRing(m, at)
+		}
+	}
+	g.undo, g.extra, g.wrote = nil, nil, true
+}
+
+// errBefore is a failure before the commit was sent: nothing was written.
+var errBefore = errors.New("nothing was written")
+
+// commit writes what has changed. id proves the commit, should its answer be lost.
+func (g *group) commit(ctx context.Context, id [16]byte, at int64) error {
+	list := append(g.writes(at), g.extra...)
+	if len(list) == 0 && !g.wrote {
+		_, err := g.conn.Exec(ctx, "ROLLBACK")
+		return err
+	}
+	list = append(list,
+		statement{writeSlot, []any{g.slot.number, id, g.slot.counts, g.slot.sums}}, statement{sql: "COMMIT"})
+	batch := &pgx.Batch{}
+	for _, s := range list {
+		batch.Queue(g.sql(s.sql), s.args...)
+	}
+	results := g.conn.SendBatch(ctx, batch)
+	for i := range list {
+		tag, err := results.Exec()
+		if err != nil {
+			return errors.Join(fmt.Errorf("statement %d of %d: %w", i+1, len(list), err), results.Close())
+		}
+		if i == len(list)-1 && tag.String() != "COMMIT" {
+			return errors.Join(fmt.Errorf("%w: the commit was answered %q", errBefore, tag), results.Close())
+		}
+	}
+	return results.Close()
+}

@@ -1,0 +1,273 @@
+package postgres
+
+// Grants: read, listed, removed and purged.
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), grant(r)) }
+
+// Get reads a grant, what judges it, and the rows that go along with a code, in one snapshot and one round
+// trip.
+func (s grants) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (found *grantstore.GetResult, err error) {
+	if err := ref.Validate(); err != nil {
+		return nil, err
+	}
+	p := &plan{}
+	if p.grant(ref); ref.Type == grantstore.AuthorizationCode {
+		p.exchange(ref)
+	}
+	err = s.find(ctx, now, p, func(t *tx) error {
+		found = nil
+		r := t.grant(ref)
+		if r.now == nil {
+			return missing(string(ref.Type))
+		}
+		verdict := t.judge(r)
+		if errors.Is(verdict, ticketstore.ErrNotFound) {
+			return verdict
+		}
+		found = &grantstore.GetResult{Grant: *r.grantOf()}
+		if verdict != nil {
+			return verdict
+		}
+		if ref.Type == grantstore.AuthorizationCode {
+			for _, other := range t.family(grant(r).GetRequestId()) {
+				if rules.Related(other.ref().Type) {
+					found.Related = append(found.Related, *other.grantOf())
+				}
+			}
+		}
+		if sid := grant(r).GetSessionId(); ref.Type.IsToken() && sid != "" {
+			found.Session = records.SessionTimesOf(t.session(sid))
+		}
+		return nil
+	})
+	return found, err
+}
+
+// drop removes grants and counts those that were live: tokens, and consents.
+func (t *tx) drop(rows ...*row) (revoked, consents int) {
+	for _, r := range rows {
+		tokens, given := rules.Counts(r.ref().Type, t.judge(r))
+		revoked, consents = revoked+tokens, consents+given
+		t.remove(r)
+	}
+	return revoked, consents
+}
+
+// answer keeps the answer to an operation. Its row is what two attempts at one operation conflict in.
+func (t *tx) answer(id string, answer *records.Operation) {
+	answer.When = records.Nanos(t.now)
+	t.put(transfer.Operations, id, answer)
+}
+
+// removed bounds the rows that one transaction removes.
+const removed = 256
+
+// Remove looks for grants along the index that leads to the fewest, and asks each once more under its lock:
+// it may have been used, or stored anew.
+func (s grants) Remove(
+	ctx context.Context, removal grantstore.Removal, now time.Time,
+) (result *grantstore.RemovalResult, err error) {
+	if err := removal.Validate(); err != nil {
+		return nil, err
+	}
+	p := planOf(removal.OperationID).operation(removal.OperationID)
+	err = s.update(ctx, now, p, func(t *tx) error {
+		if before := t.operation(removal.OperationID); before != nil {
+			result = records.RemovalOf(before.GetRemoved())
+			return nil
+		}
+		l := grantListing(&removal.Filter)
+		l.match = func(r *row) bool { return rules.Removes(&removal, r.ref().Type, grant(r)) }
+		var from *ticketstore.Bound
+		if len(removal.After) > 0 {
+			from = &ticketstore.Bound{Position: removal.After}
+		}
+		rows, found := t.stretch(l, from, false, min(removal.Limit, removed))
+		result = &grantstore.RemovalResult{Met: len(rows)}
+		if found.More {
+			result.Next = found.Seen
+		}
+		keys := make([]string, len(rows))
+		for i, r := range rows {
+			keys[i] = r.key
+		}
+		t.needStanding(keys)
+		for _, key := range keys {
+			r := t.row(transfer.Grants, key)
+			if r.now != nil && rules.Removes(&removal, r.ref().Type, grant(r)) {
+				revoked, consents := t.drop(r)
+				result.GrantsRevoked += revoked
+				result.ConsentsRevoked += consents
+			}
+		}
+		if len(rows) > 0 { // what has done nothing need not be remembered
+			t.answer(removal.OperationID, &records.Operation{Removed: records.FromRemoval(result)})
+		}
+		return nil
+	})
+	return result, err
+}
+
+// needStanding reads grants by their keys, with what judges them.
+func (t *tx) needStanding(keys []string) {
+	t.need(transfer.Grants, keys...)
+	p := &plan{}
+	for _, key := range keys {
+		if r := t.row(transfer.Grants, key); r.now != nil {
+			p.session(grant(r).GetSessionId())
+		}
+	}
+	t.needSessions(p.sids)
+}
+
+// needSessions reads sessions, their clients and their ended records together.
+func (t *tx) needSessions(sids []string) {
+	p := &plan{}
+	for _, sid := range sids {
+		if !t.whole[clientsOf(sid)] || t.rows[nameOf(transfer.Sessions, sid)] == nil {
+			p.session(sid)
+		}
+	}
+	t.read(p.queries()...)
+	t.planned(p)
+}
+
+const (
+	dueGrants = "SELECT key, type FROM {s}.grants WHERE due <= $1 ORDER BY due LIMIT $2"
+	dueUsed   = "SELECT key, type FROM {s}.used WHERE ring = 4 AND due <= $1 ORDER BY due LIMIT $2"
+)
+
+// Purge deletes what is due row by row, and then empties the partitions whose time is over. Rows that another
+// host has locked are its business.
+func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
+	if limit <= 0 {
+		return 0, nil
+	}
+	most := min(limit, purgeBatch)
+	for purged < limit && err == nil {
+		var n int
+		n, err = s.purgeDue(ctx, min(most, limit-purged), now)
+		purged += n
+		if n < most {
+			break
+		}
+	}
+	if err == nil && purged < limit {
+		var emptied int
+		emptied, err = s.emptyRings(ctx, now)
+		purged = min(purged+emptied, limit)
+	}
+	return purged, err
+}
+
+// purgeBatch bounds the rows that one transaction of a purge deletes.
+const purgeBatch = 512
+
+func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (purged int, err error) {
+	var due []string
+	err = s.view(ctx, now, func(t *tx) error {
+		at := records.Nanos(now)
+		due = append(t.refs(dueGrants, at, limit), t.refs(dueUsed, at, limit)...)
+		due = due[:min(len(due), limit)]
+		return nil
+	})
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+	err = s.update(ctx, now, planOf("purge"), func(t *tx) error {
+		purged = 0
+		t.need(transfer.Grants, due...)
+		for _, key := range due {
+			r := t.row(transfer.Grants, key)
+			if r.now == nil {
+				continue // another host was faster
+			}
+			purged++
+			switch rules.FateOf(grant(r), now) {
+			case rules.Goes:
+				t.remove(r)
+			case rules.Shrinks:
+				t.put(transfer.Grants, key, rules.Shrink(grant(r), now))
+			}
+		}
+		return nil
+	})
+	return purged, err
+}
+
+// refs returns the keys of records of grants that a statement finds.
+func (t *tx) refs(sql string, args ...any) (keys []string) {
+	if t.err != nil {
+		return nil
+	}
+	rows, err := t.conn.Query(t.ctx, t.sql(sql), args...)
+	if err != nil {
+		t.fail(err)
+		return nil
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key []byte
+		var number int16
+		if err := rows.Scan(&key, &number); err != nil {
+			t.fail(err)
+			return nil
+		}
+		keys = append(keys, string([]byte{byte(number)})+string(key))
+	}
+	t.fail(rows.Err())
+	return keys
+}
+
+// strings returns the texts that a statement finds.
+func (t *tx) strings(sql string, args ...any) (list []string) {
+	if t.err != nil {
+		return nil
+	}
+	rows, err := t.conn.Query(t.ctx, t.sql(sql), args...)
+	if err != nil {
+		t.fail(err)
+		return nil
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			t.fail(err)
+			return nil
+		}
+		list = append(list, text)
+	}
+	t.fail(rows.Err())
+	return list
+}
+
+// number returns the number that a statement finds.
+func (t *tx) number(sql string, args ...any) (n int) {
+	if t.err == nil {
+		t.fail(t.conn.QueryRow(t.ctx, t.sql(sql), args...).Scan(&n))
+	}
+	return n
+}
+
+// exec carries out a statement at once.
+func (t *tx) exec(sql string, args ...any) {
+	if t.err == nil {
+		_, err := t.conn.Exec(t.ctx, t.sql(sql), args...)
+		t.fail(err)
+	}
+}

@@ -1,0 +1,217 @@
+package postgres
+
+// Pages along an index, by the position of their rows (rule 5).
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	// maxScan bounds the rows that one page, or one count, looks at.
+	maxScan = 10_000
+	// chunk is how many rows are read at once where some of them may not match.
+	chunk = 500
+)
+
+// listing is a part of an index, in the order of positions.
+type listing struct {
+	table *table
+	// from names the tables, the rows' own one t. where are conditions on them, with args.
+	from  string
+	where []string
+	args  []any
+	// created and id are what positions are made of. Those of notifications are their ids alone.
+	created, id string
+	// prepare reads what match needs of rows. match decides what the conditions do not.
+	prepare func(rows []*row)
+	match   func(r *row) bool
+}
+
+// and adds a condition. Its %d is the number of the argument.
+func (l *listing) and(condition string, arg any) {
+	l.args = append(l.args, arg)
+	l.where = append(l.where, fmt.Sprintf(condition, len(l.args)))
+}
+
+// chunk returns the next rows behind a bound (nil: from the listing's end in that direction).
+func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int) []*row {
+	where, args := slices.Clone(l.where), slices.Clone(l.args)
+	compare, order := ">", "ASC"
+	if reverse {
+		compare, order = "<", "DESC"
+	}
+	if from != nil {
+		if from.Inclusive {
+			compare += "="
+		}
+		created, id := split(l, from.Position)
+		if l.created == "" {
+			args = append(args, id)
+			where = append(where, fmt.Sprintf("%s %s $%d", l.id, compare, len(args)))
+		} else {
+			args = append(args, created, id)
+			where = append(where, fmt.Sprintf("(%s, %s) %s ($%d, $%d)", l.created, l.id, compare,
+				len(args)-1, len(args)))
+		}
+	}
+	sort := l.id + " " + order
+	if l.created != "" {
+		sort = l.created + " " + order + ", " + sort
+	}
+	if len(where) == 0 {
+		where = []string{"true"}
+	}
+	args = append(args, limit)
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT $%d", l.table.list, l.from,
+		strings.Join(where, " AND "), sort, len(args))
+	return t.loose(l.table, sql, args...)
+}
+
+// loose reads rows. Under locks they are not the group's: they may change until they are locked.
+func (t *tx) loose(table *table, sql string, args ...any) (list []*row) {
+	if t.err != nil {
+		return nil
+	}
+	rows, err := t.conn.Query(t.ctx, t.sql(sql), args...)
+	if err != nil {
+		t.fail(err)
+		return nil
+	}
+	defer rows.Close()
+	for rows.Next() {
+		dest := table.destinations()
+		if err := rows.Scan(dest...); err != nil {
+			t.fail(err)
+			return nil
+		}
+		r, err := table.scanned(dest)
+		if err != nil {
+			t.fail(err)
+			return nil
+		}
+		if !t.locks {
+			r, _ = t.take(r)
+		}
+		list = append(list, r)
+	}
+	t.fail(rows.Err())
+	return list
+}
+
+// split takes a position apart. One that no row has, in a results token that was made up, leads somewhere.
+func split(l *listing, position []byte) (created int64, id any) {
+	text := position
+	if l.created != "" {
+		head := append(slices.Clone(position[:min(8, len(position))]), make([]byte, 8)...)
+		created, text = int64(binary.BigEndian.Uint64(head)^1<<63), position[min(8, len(position)):]
+	}
+	if l.table == grantTable {
+		return created, slices.Concat([]byte{}, text)
+	}
+	return created, strings.ReplaceAll(strings.ToValidUTF8(string(text), ""), "\x00", "")
+}
+
+// positionOf is where a row stands in its listings.
+func positionOf(r *row) []byte {
+	switch m := r.now.(type) {
+	case *records.Session:
+		return records.SessionPosition(m)
+	case *records.Grant:
+		return records.GrantPosition(r.ref(), m)
+	}
+	return []byte(r.key)
+}
+
+// stretch returns at most count rows of a listing that match, from a bound on.
+func (t *tx) stretch(
+	l *listing, from *ticketstore.Bound, reverse bool, count int,
+) (rows []*row, s *rules.Stretch) {
+	s = &rules.Stretch{}
+	for scanned := 0; t.err == nil; {
+		limit := min(count+1-len(rows), maxScan+1-scanned)
+		if l.match != nil && scanned > 0 {
+			limit = min(max(limit, chunk), maxScan+1-scanned)
+		}
+		found := t.chunk(l, from, reverse, limit)
+		if l.prepare != nil {
+			l.prepare(found)
+		}
+		for _, r := range found {
+			if scanned == maxScan {
+				s.More = true
+				return rows, s
+			}
+			scanned++
+			position := positionOf(r)
+			if l.match == nil || l.match(r) {
+				if len(rows) == count {
+					s.More = true
+					return rows, s
+				}
+				if len(rows) == 0 {
+					s.First = position
+				}
+				rows, s.Rows, s.Last = append(rows, r), s.Rows+1, position
+			}
+			s.Seen = position
+		}
+		if len(found) < limit {
+			return rows, s
+		}
+		from = &ticketstore.Bound{Position: s.Seen}
+	}
+	return rows, s
+}
+
+// readPage answers a walk.
+func readPage[F any](t *tx, l *listing, w *ticketstore.Walk[F]) ([]*row, *rules.Place) {
+	rows, s := t.stretch(l, w.From, w.Reverse(), w.Count)
+	behind := false
+	if w.From != nil {
+		near := rules.Near(w, s)
+		_, beyond := t.stretch(l, &near, !w.Reverse(), 1)
+		behind = beyond.Rows > 0 || beyond.More
+	}
+	if w.Prior {
+		slices.Reverse(rows)
+	}
+	return rows, rules.PlaceOf(w, s, behind)
+}
+
+// count counts the rows of a listing, -1 if there are more than so many to look at.
+func (t *tx) count(l *listing, most int) (n int) {
+	where := append([]string{"true"}, l.where...)
+	if l.match == nil {
+		args := append(slices.Clone(l.args), int64(most)+1)
+		n = t.number(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT $%d) AS part", l.from,
+			strings.Join(where, " AND "), len(args)), args...)
+		if n > most {
+			return -1
+		}
+		return n
+	}
+	var from *ticketstore.Bound
+	for scanned := 0; t.err == nil; {
+		found := t.chunk(l, from, false, chunk)
+		if scanned += len(found); scanned > most {
+			return -1
+		}
+		for _, r := range found {
+			if l.match(r) {
+				n++
+			}
+			from = &ticketstore.Bound{Position: positionOf(r)}
+		}
+		if len(found) < chunk {
+			return n
+		}
+	}
+	return n
+}

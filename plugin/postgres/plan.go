@@ -1,0 +1,147 @@
+package postgres
+
+// Plans: what calls know beforehand of the rows that they need, so that a group reads all of it at once.
+
+import (
+	"slices"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// plan names rows. It need not be complete: what it leaves out is read when it is needed.
+type plan struct {
+	sids, operations, notices, families []string
+	cookies, grants, exchanged          [][]byte
+	refs                                []string // the keys of records of grants
+	// lane is what the call is about: calls of one session go to one committer, so that they do not wait for
+	// each other's locks.
+	lane string
+}
+
+func (p *plan) add(other *plan) {
+	p.sids = append(p.sids, other.sids...)
+	p.operations = append(p.operations, other.operations...)
+	p.notices = append(p.notices, other.notices...)
+	p.families = append(p.families, other.families...)
+	p.cookies = append(p.cookies, other.cookies...)
+	p.grants = append(p.grants, other.grants...)
+	p.exchanged = append(p.exchanged, other.exchanged...)
+	p.refs = append(p.refs, other.refs...)
+}
+
+func (p *plan) session(sid string) *plan {
+	if sid != "" {
+		p.sids = append(p.sids, sid)
+	}
+	return p
+}
+
+func (p *plan) operation(id string) *plan {
+	p.operations = append(p.operations, id)
+	return p
+}
+
+func (p *plan) cookie(key ticketstore.Key) *plan {
+	p.cookies = append(p.cookies, slices.Clone(key[:]))
+	return p
+}
+
+// grant plans for a grant and what judges it.
+func (p *plan) grant(ref grantstore.Ref) *plan {
+	p.grants = append(p.grants, slices.Clone(ref.Key[:]))
+	p.refs = append(p.refs, string(records.RefBytes(ref)))
+	return p
+}
+
+// exchange plans for a code or refresh token and for its family.
+func (p *plan) exchange(ref grantstore.Ref) {
+	p.exchanged = append(p.exchanged, slices.Clone(ref.Key[:]))
+	p.grant(ref)
+}
+
+// The sessions of grants that are only known by their keys.
+const sidsOf = `SELECT unnest($1::text[]) UNION SELECT g.sid FROM {s}.grants g WHERE g.key = ANY($2::bytea[])
+	UNION SELECT u.sid FROM {s}.used u WHERE u.key = ANY($2::bytea[])`
+
+// queries are those of the plan, in the order in which rows are locked.
+func (p *plan) queries() (list []query) {
+	if len(p.cookies) > 0 {
+		list = append(list, cookies(p.cookies...))
+	}
+	if len(p.sids)+len(p.grants) > 0 {
+		args := []any{p.sids, p.grants}
+		list = append(list,
+			query{table: sessionTable, where: "t.sid IN (" + sidsOf + ")", args: args},
+			query{table: clientTable, where: "t.sid IN (" + sidsOf + ")", args: args},
+			query{table: endedTable, where: "t.sid IN (" + sidsOf + ")", args: args})
+	}
+	if len(p.grants) > 0 {
+		list = append(list,
+			query{table: grantTable, where: "t.key = ANY($1::bytea[])", args: []any{p.grants}},
+			query{table: usedTable, where: "t.key = ANY($1::bytea[])", args: []any{p.grants}})
+	}
+	if len(p.exchanged)+len(p.families) > 0 {
+		list = append(list, query{table: grantTable, args: []any{p.families, p.exchanged},
+			where: `t.family IN (SELECT unnest($1::text[])
+				UNION SELECT g.family FROM {s}.grants g WHERE g.key = ANY($2::bytea[]))`})
+	}
+	if len(p.notices) > 0 {
+		list = append(list, byKeys(transfer.Notifications, p.notices)...)
+	}
+	if len(p.operations) > 0 {
+		list = append(list, byKeys(transfer.Operations, p.operations)...)
+	}
+	return list
+}
+
+// planned notes what was read for a plan and is not there, as far as that is certain.
+func (g *group) planned(p *plan) {
+	for _, key := range p.cookies {
+		g.whole["cookie "+string(key)] = true
+	}
+	g.missing(transfer.Grants, p.refs)
+	g.missing(transfer.Operations, p.operations)
+	g.missing(transfer.Notifications, p.notices)
+	g.missing(transfer.Sessions, p.sids)
+	g.missing(transfer.Ended, p.sids)
+	sids := slices.Clone(p.sids)
+	for _, r := range g.known(transfer.Grants, func(*row) bool { return true }) {
+		sid := grant(r).GetSessionId()
+		switch {
+		case sid == "" || !named(p.grants, r):
+		case !g.locks:
+			g.missing(transfer.Sessions, []string{sid})
+			g.missing(transfer.Ended, []string{sid})
+			sids = append(sids, sid)
+		// Under locks each statement has a snapshot of its own: a grant that came between two of them has a
+		// session that was not read. One that was read has its clients' rows read under its lock.
+		case g.rows[nameOf(transfer.Sessions, sid)] != nil:
+			g.missing(transfer.Ended, []string{sid})
+			sids = append(sids, sid)
+		case g.rows[nameOf(transfer.Ended, sid)] != nil:
+			g.missing(transfer.Sessions, []string{sid})
+		}
+	}
+	for _, sid := range sids {
+		g.whole[clientsOf(sid)] = true
+	}
+	if g.locks {
+		return
+	}
+	for _, r := range g.known(transfer.Grants, func(*row) bool { return true }) {
+		if named(p.exchanged, r) {
+			g.whole["family "+grant(r).GetRequestId()] = true
+		}
+	}
+}
+
+// named reports whether a grant is one of those with these keys.
+func named(keys [][]byte, r *row) bool {
+	return slices.ContainsFunc(keys, func(key []byte) bool { return string(key) == r.key[1:] })
+}
+
+// planOf is the plan of a call that is about something.
+func planOf(lane string) *plan { return &plan{lane: lane} }

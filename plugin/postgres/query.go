@@ -1,0 +1,150 @@
+package postgres
+
+// Pages of sessions and of grants, and their totals.
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func (s tickets) Query(
+	ctx context.Context, query ticketstore.SessionQuery,
+) (page *ticketstore.Page, err error) {
+	walk, err := query.Walk()
+	if err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, anyTime, func(t *tx) (err error) {
+		l := sessionListing(&walk.Filter)
+		rows, place := readPage(t, l, walk)
+		sids := make([]string, len(rows))
+		for i, r := range rows {
+			sids[i] = r.key
+		}
+		t.needSessions(sids)
+		page = &ticketstore.Page{HasPrev: place.HasPrev, HasNext: place.HasNext}
+		for _, sid := range sids {
+			page.Sessions = append(page.Sessions, *t.detail(sid))
+		}
+		page.TotalCount = t.total(&walk.Filter, l)
+		rules.Number(page, walk)
+		page.ResultsToken, err = rules.Token(walk, place, page.CurrentPage)
+		return err
+	})
+	return page, err
+}
+
+// sessionListing chooses the index: of a client's sessions it is that of the rows of clients, whose listed is
+// the creation of their session.
+func sessionListing(f *ticketstore.SessionFilter) *listing {
+	l := &listing{table: sessionTable, from: "{s}.sessions t", created: "t.created", id: "t.sid"}
+	switch {
+	case f.ClientID == "":
+	case f.SessionID == "" && f.SubjectID == "":
+		l.from = "{s}.client_uses u JOIN {s}.sessions t ON t.sid = u.sid"
+		l.created, l.id = "u.listed", "u.sid"
+		l.and("u.client = $%d AND u.listed IS NOT NULL", f.ClientID)
+	default:
+		l.and(`EXISTS (SELECT 1 FROM {s}.client_uses u WHERE u.sid = t.sid AND u.client = $%d
+			AND u.listed IS NOT NULL)`, f.ClientID)
+	}
+	for _, exact := range []struct{ column, value string }{{"sid", f.SessionID}, {"subject", f.SubjectID}} {
+		if exact.value != "" {
+			l.and("t."+exact.column+" = $%d", exact.value)
+		}
+	}
+	for _, bound := range []struct {
+		condition string
+		at        time.Time
+	}{
+		{l.created + " >= $%d", f.CreatedFrom}, {l.created + " < $%d", f.CreatedBefore},
+		{"t.expires >= $%d", f.ExpiresFrom}, {"t.expires < $%d", f.ExpiresBefore},
+	} {
+		if !bound.at.IsZero() {
+			l.and(bound.condition, records.Nanos(bound.at))
+		}
+	}
+	if f.DisplayName != "" {
+		matches := f.Matcher()
+		l.match = func(r *row) bool { return matches(records.SummaryOf(session(r))) }
+	}
+	return l
+}
+
+const (
+	countAll    = "SELECT coalesce(sum(counts[$1]), 0)::bigint FROM {s}.slots"
+	countClient = "SELECT coalesce(sum(sessions), 0)::bigint FROM {s}.client_counts WHERE client = $1"
+)
+
+// total is exact without filter and with exact filters, whatever it costs to count one subject's sessions;
+// otherwise it gives up at a bound.
+func (t *tx) total(f *ticketstore.SessionFilter, l *listing) int {
+	exact := ticketstore.SessionFilter{SubjectID: f.SubjectID, SessionID: f.SessionID, ClientID: f.ClientID}
+	switch {
+	case *f != exact:
+		return t.count(l, maxScan)
+	case f.SessionID != "" || f.SubjectID != "":
+		return t.count(l, math.MaxInt32)
+	case f.ClientID != "":
+		return t.number(countClient, f.ClientID)
+	}
+	return t.number(countAll, int(transfer.Sessions)+1)
+}
+
+func (s grants) Query(
+	ctx context.Context, query grantstore.Query, now time.Time,
+) (page *grantstore.Page, err error) {
+	walk, err := query.Walk()
+	if err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, now, func(t *tx) (err error) {
+		l := grantListing(&walk.Filter)
+		l.prepare = func(rows []*row) {
+			var sids []string
+			for _, r := range rows {
+				if sid := grant(r).GetSessionId(); sid != "" {
+					sids = append(sids, sid)
+				}
+			}
+			t.needSessions(sids)
+		}
+		l.match = func(r *row) bool {
+			return rules.Selected(&walk.Filter, r.ref().Type, grant(r)) && t.judge(r) == nil
+		}
+		rows, place := readPage(t, l, walk)
+		page = &grantstore.Page{HasPrev: place.HasPrev, HasNext: place.HasNext}
+		for _, r := range rows {
+			g := r.grantOf()
+			g.Data = nil
+			page.Grants = append(page.Grants, *g)
+		}
+		page.ResultsToken, err = rules.Token(walk, place, 0)
+		return err
+	})
+	return page, err
+}
+
+// grantListing leads to no fewer grants than a filter selects.
+func grantListing(f *grantstore.Filter) *listing {
+	l := &listing{table: grantTable, from: "{s}.grants t", created: "t.created", id: "t.serial"}
+	l.where = []string{"t.serial IS NOT NULL"}
+	for _, exact := range []struct{ column, value string }{
+		{"sid", f.SessionID}, {"subject", f.SubjectID}, {"client", f.ClientID},
+	} {
+		if exact.value != "" {
+			l.and("t."+exact.column+" = $%d", exact.value)
+		}
+	}
+	if f.Type != "" {
+		l.and("t.type = $%d", int16(records.TypeNumber(f.Type)))
+	}
+	return l
+}

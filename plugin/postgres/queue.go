@@ -1,0 +1,290 @@
+package postgres
+
+// The queue of notifications: claimed, settled, listed and sent again (rule 7).
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// turns is what a host remembers of the round among clients: who was served last. Each host goes round by
+// itself, and finds out again after a restart.
+type turns struct {
+	mutex sync.Mutex
+	last  string
+}
+
+func (r *turns) get() string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.last
+}
+
+func (r *turns) set(client string) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.last = client
+}
+
+// queue writes a new notification.
+func (t *tx) queue(n *records.Notification) {
+	t.put(transfer.Notifications, rules.NotificationID(t.now, t.notices.Add(1)), n)
+}
+
+const (
+	// maxSurveyed bounds the clients whose queues one claim looks at.
+	maxSurveyed = 4096
+	// heads walks along the clients with something due at any time, from one to the next, and takes of each
+	// the first rows of its queue: a long queue costs no more than a short one.
+	heads = `WITH RECURSIVE turn(client, n) AS (
+			(SELECT client, 1 FROM {s}.notices WHERE due IS NOT NULL AND client > $1 ORDER BY client LIMIT 1)
+			UNION ALL
+			SELECT (SELECT q.client FROM {s}.notices q WHERE q.due IS NOT NULL AND q.client > turn.client
+				ORDER BY q.client LIMIT 1), n + 1
+			FROM turn WHERE turn.client IS NOT NULL AND n < $4)
+		SELECT turn.client, head.due, head.id FROM turn CROSS JOIN LATERAL (
+			SELECT due, id FROM {s}.notices q WHERE q.due IS NOT NULL AND q.client = turn.client
+			ORDER BY due, id LIMIT $3) AS head
+		WHERE turn.client IS NOT NULL AND turn.client <= $2 ORDER BY turn.client, head.due, head.id`
+)
+
+// lastClient is behind every client id.
+const lastClient = "\U0010FFFF\U0010FFFF"
+
+// head is an entry at the beginning of a client's queue.
+type head struct {
+	client, id string
+	due        int64
+}
+
+func (t *tx) heads(after, through string, perClient int) (list []head) {
+	if t.err != nil {
+		return nil
+	}
+	rows, err := t.conn.Query(t.ctx, t.sql(heads), after, through, perClient+1, maxSurveyed)
+	if err != nil {
+		t.fail(err)
+		return nil
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var h head
+		if err := rows.Scan(&h.client, &h.due, &h.id); err != nil {
+			t.fail(err)
+			return nil
+		}
+		list = append(list, h)
+	}
+	t.fail(rows.Err())
+	return list
+}
+
+// survey finds what a claim may have, of each client its earliest, and when there is more.
+func (t *tx) survey(claim *logout.Claim, after string) (due []head, round *rules.Round) {
+	round = rules.NewRound(claim, t.now)
+	visit := func(list []head) {
+		passed := ""
+		for _, h := range list {
+			if round.Full || (passed == h.client && passed != "") {
+				continue
+			}
+			switch round.Offer(h.client, records.Moment(h.due)) {
+			case rules.Takes:
+				due = append(due, h)
+			case rules.PassesOver:
+				passed = h.client
+			case rules.HasEnough:
+				return
+			}
+		}
+	}
+	if visit(t.heads(after, lastClient, claim.PerClient)); !round.Full {
+		visit(t.heads("", after, claim.PerClient))
+	}
+	return due, round
+}
+
+const lockNotices = `SELECT id FROM {s}.notices WHERE id = ANY($1::text[])
+	ORDER BY id FOR NO KEY UPDATE SKIP LOCKED`
+
+// Claim looks for what is due in a snapshot and takes of it what no other host is taking: rows that are
+// locked, or have another due time by now, are another's.
+func (s endings) Claim(
+	ctx context.Context, claim logout.Claim, now time.Time,
+) (claimed *logout.ClaimResult, err error) {
+	if err := claim.Validate(); err != nil {
+		return nil, err
+	}
+	var due []head
+	var round *rules.Round
+	err = s.view(ctx, now, func(t *tx) error {
+		due, round = t.survey(&claim, s.turns.get())
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(due) == 0 {
+		return &logout.ClaimResult{Next: round.Next}, nil
+	}
+	err = s.update(ctx, now, planOf("claim"), func(t *tx) error {
+		claimed = &logout.ClaimResult{Next: round.Next}
+		ids := make([]string, len(due))
+		for i := range due {
+			ids[i] = due[i].id
+		}
+		t.need(transfer.Notifications, t.strings(lockNotices, ids)...)
+		lease := now.Add(claim.Lease)
+		for _, h := range due {
+			n := proto.CloneOf(t.noticeRead(h.id))
+			if n == nil || n.GetState() != string(logout.Pending) || n.GetDue() != h.due {
+				claimed.Next = now // another host was faster: look again
+				continue
+			}
+			rules.Claim(n, lease)
+			t.put(transfer.Notifications, h.id, n)
+			claimed.Next = rules.Earlier(claimed.Next, lease)
+			claimed.Deliveries = append(claimed.Deliveries,
+				logout.Delivery{Notification: *records.NotificationOf(h.id, n), Claim: n.GetClaim()})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.turns.set(due[len(due)-1].client)
+	return claimed, nil
+}
+
+// noticeRead returns a notification that was read, nil for one that was not.
+func (g *group) noticeRead(id string) *records.Notification {
+	if r := g.rows[nameOf(transfer.Notifications, id)]; r != nil {
+		n, _ := r.now.(*records.Notification)
+		return n
+	}
+	return nil
+}
+
+// notification returns a copy of a notification, for the caller to change and put.
+func (t *tx) notification(id string) (*records.Notification, error) {
+	if n := at[*records.Notification](t.group, transfer.Notifications, id); n != nil {
+		return proto.CloneOf(n), nil
+	}
+	return nil, missing("notification")
+}
+
+func (s endings) Settle(
+	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
+) error {
+	if err := outcome.Validate(); err != nil {
+		return err
+	}
+	p := planOf(id)
+	p.notices = []string{id}
+	return s.update(ctx, now, p, func(t *tx) error {
+		n, err := t.notification(id)
+		if err == nil {
+			err = rules.Settle(n, claim, &outcome, now)
+		}
+		if err == nil {
+			t.put(transfer.Notifications, id, n)
+		}
+		return err
+	})
+}
+
+func (s endings) Notifications(
+	ctx context.Context, query logout.NotificationQuery,
+) (page *logout.NotificationPage, err error) {
+	walk, err := query.Walk()
+	if err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, anyTime, func(t *tx) (err error) {
+		rows, place := readPage(t, noticeListing(&walk.Filter), walk)
+		page = &logout.NotificationPage{HasPrev: place.HasPrev, HasNext: place.HasNext}
+		for _, r := range rows {
+			page.Notifications = append(page.Notifications, *records.NotificationOf(r.key, notice(r)))
+		}
+		page.ResultsToken, err = rules.Token(walk, place, 0)
+		return err
+	})
+	return page, err
+}
+
+func noticeListing(f *logout.NotificationFilter) *listing {
+	l := &listing{table: noticeTable, from: "{s}.notices t", id: "t.id"}
+	for _, exact := range []struct{ column, value string }{
+		{"sid", f.SessionID}, {"client", f.ClientID}, {"state", string(f.State)},
+	} {
+		if exact.value != "" {
+			l.and("t."+exact.column+" = $%d", exact.value)
+		}
+	}
+	return l
+}
+
+// retried bounds the notifications that one transaction sends again.
+const retried = 256
+
+func (s endings) Retry(
+	ctx context.Context, retry logout.Retry, now time.Time,
+) (result *logout.RetryResult, err error) {
+	if err := retry.Validate(); err != nil {
+		return nil, err
+	}
+	if retry.ID != "" {
+		return s.retryOne(ctx, retry.ID, now)
+	}
+	err = s.update(ctx, now, planOf("retry"), func(t *tx) error {
+		var from *ticketstore.Bound
+		if retry.After != "" {
+			from = &ticketstore.Bound{Position: []byte(retry.After)}
+		}
+		rows, found := t.stretch(noticeListing(&retry.Filter), from, false, min(retry.Limit, retried))
+		if result = (&logout.RetryResult{}); found.More {
+			result.Next = string(found.Seen)
+		}
+		ids := make([]string, len(rows))
+		for i, r := range rows {
+			ids[i] = r.key
+		}
+		t.need(transfer.Notifications, ids...)
+		for _, id := range ids {
+			n, err := t.notification(id)
+			if err != nil || !rules.Retries(&retry.Filter, n, now) {
+				continue // it has gone, or was claimed
+			}
+			rules.SendAgain(n, now)
+			t.put(transfer.Notifications, id, n)
+			result.Count++
+		}
+		return nil
+	})
+	return result, err
+}
+
+func (s endings) retryOne(
+	ctx context.Context, id string, now time.Time,
+) (result *logout.RetryResult, err error) {
+	err = s.update(ctx, now, planOf(id), func(t *tx) error {
+		n, err := t.notification(id)
+		if err != nil {
+			return err
+		}
+		rules.SendAgain(n, now)
+		t.put(transfer.Notifications, id, n)
+		result = &logout.RetryResult{Notification: records.NotificationOf(id, n), Count: 1}
+		return nil
+	})
+	return result, err
+}

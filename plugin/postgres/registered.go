@@ -1,0 +1,64 @@
+package postgres
+
+// Registrations that an ending, or a sweep, asks for before it ends sessions (rule 6).
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	clientsOfSession = "SELECT client FROM {s}.client_uses WHERE sid = $1 ORDER BY client"
+	clientsOfSubject = `SELECT DISTINCT u.client FROM {s}.sessions s JOIN {s}.client_uses u ON u.sid = s.sid
+		WHERE s.subject = $1 ORDER BY u.client`
+	clientsOfAll = `SELECT client FROM {s}.client_counts GROUP BY client HAVING sum(sessions) > 0
+		ORDER BY client LIMIT $1`
+)
+
+// missing returns the clients whose registrations an ending asks for before it does anything, none if it was
+// carried out before.
+func (e *Engine) missing(ctx context.Context, ending *logout.Ending, now time.Time) ([]string, error) {
+	asking := rules.Missing{Registered: ending.Registered}
+	err := e.view(ctx, now, func(t *tx) error {
+		id := ending.OperationID
+		job := t.job(id)
+		if job.GetPhase() != "" || rules.Recall(id, t.operation(id), job) != nil {
+			return nil
+		}
+		var clients []string
+		switch {
+		case ending.All:
+			clients = t.strings(clientsOfAll, ticketstore.MaxRegistrations+1)
+		case ending.SessionID != "":
+			clients = t.strings(clientsOfSession, ending.SessionID)
+		default:
+			clients = t.strings(clientsOfSubject, ending.SubjectID)
+		}
+		asking.Leaves(clients)
+		return nil
+	})
+	return asking.Clients, err
+}
+
+// leave returns those of the sessions of which all clients are known, and those that are not over: these only
+// move in the index.
+func (t *tx) leave(sids []string, asking *rules.Missing) []string {
+	t.needSessions(sids)
+	return slices.DeleteFunc(sids, func(sid string) bool {
+		session := t.session(sid)
+		if session == nil || rules.Live(session, t.now) {
+			return false
+		}
+		var clients []string
+		for _, r := range t.clients(sid) {
+			_, client := splitClient(r.key)
+			clients = append(clients, client)
+		}
+		return asking.Leaves(clients)
+	})
+}

@@ -1,0 +1,268 @@
+package postgres
+
+// Endings that a caller asks for: of one session, of a subject's or of all under a job, and dry runs of them.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// End works on when its caller has gone: a job half done would wait for a host to take it up.
+func (s endings) End(
+	ctx context.Context, ending *logout.Ending, now time.Time,
+) (result *logout.Result, err error) {
+	if err := ending.Validate(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if ending.AskRegistered {
+		missing, err := s.missing(ctx, ending, now)
+		if err != nil || len(missing) > 0 {
+			return &logout.Result{MissingClients: missing}, err
+		}
+	}
+	if ending.DryRun {
+		return s.dryRun(ctx, ending, now)
+	}
+	type answer struct {
+		result *logout.Result
+		err    error
+	}
+	answered := make(chan answer, 1)
+	s.work.Go(func() {
+		result, left, err := s.begin(ending, now)
+		switch {
+		case err == nil && left && ending.All:
+			answered <- answer{result, nil}
+			s.workAlone(ending.OperationID)
+			return
+		case err == nil && left:
+			result, err = s.workOn(ending.OperationID)
+		}
+		answered <- answer{result, err}
+	})
+	select {
+	case a := <-answered:
+		return a.result, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: the ending goes on: %w", ticketstore.ErrUnavailable, ctx.Err())
+	}
+}
+
+// scan has f change the store where it looks along indexes: it sees what calls before it in its transaction
+// did.
+func (e *Engine) scan(ctx context.Context, now time.Time, p *plan, f func(t *tx) error) error {
+	return e.submit(&call{ctx: ctx, now: now, plan: *p, admits: rules.Writes, run: f, scans: true})
+}
+
+// begin ends one session, or what fits of a job, in one transaction. It returns the answer where that is all
+// there is to do; otherwise the job was written in that transaction and work is left. Of an ending of all,
+// only the job is written.
+func (e *Engine) begin(
+	ending *logout.Ending, now time.Time,
+) (answer *logout.Result, left bool, err error) {
+	id := ending.OperationID
+	p := planOf(laneOf(ending.SessionID, id)).session(ending.SessionID).operation(id)
+	err = e.scan(e.background, now, p, func(t *tx) error {
+		answer, left = nil, false
+		job := t.job(id)
+		if answer = rules.Recall(id, t.operation(id), job); answer != nil {
+			return nil
+		}
+		if left = job.GetPhase() != ""; left { // begun before
+			answer = &logout.Result{JobID: id}
+			return nil
+		}
+		if ending.SessionID != "" {
+			answer, left = t.beginOne(ending)
+			return nil
+		}
+		job, err := t.newJob(ending)
+		if err != nil {
+			return err
+		}
+		if left = ending.All; left {
+			answer = &logout.Result{JobID: id}
+			t.put(transfer.Jobs, id, job)
+			t.lease(id)
+			return nil
+		}
+		s := &stride{tx: t, ending: ending, job: job, limit: inline}
+		s.run()
+		if left = job.Phase != ""; !left {
+			answer, job.Finished = records.ResultOf(job.Done), records.Nanos(now)
+		}
+		t.put(transfer.Jobs, id, job)
+		t.lease(id)
+		return nil
+	})
+	return answer, left, err
+}
+
+// beginOne ends one session. A job is written only for what does not belong in its transaction.
+func (t *tx) beginOne(ending *logout.Ending) (answer *logout.Result, left bool) {
+	c := closing{tx: t, ending: ending, limit: inline}
+	c.run(ending.SessionID)
+	rules.Sum(&c.result, &logout.Result{})
+	if !c.purge && len(c.consents) == 0 {
+		t.answer(ending.OperationID, &records.Operation{Ending: records.FromResult(&c.result)})
+		return &c.result, false
+	}
+	job := records.FromEnding(ending, t.now)
+	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, records.FromResult(&c.result)
+	job.ConsentsSubject, job.ConsentsClients = c.consentsOf, c.consents
+	t.put(transfer.Jobs, ending.OperationID, job)
+	t.lease(ending.OperationID)
+	return nil, true
+}
+
+// newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is
+// now.
+func (t *tx) newJob(ending *logout.Ending) (*records.Job, error) {
+	job := rules.NewJob(ending, t.now)
+	filter := &ticketstore.SessionFilter{SubjectID: ending.SubjectID}
+	if ending.All && !ending.DryRun {
+		// Of two at once, one waits here and finds the other.
+		t.exec(lockLedger)
+		for _, id := range t.strings("SELECT id FROM {s}.jobs WHERE running IS NOT NULL") {
+			if other := t.job(id); other.GetAll() && other.GetPhase() != "" && other.GetError() == "" {
+				return nil, logout.ErrBusy
+			}
+		}
+	}
+	l := sessionListing(filter)
+	if last := t.chunk(l, nil, true, 1); len(last) > 0 {
+		job.Last = positionOf(last[0])
+	}
+	if ending.All {
+		job.Total = int64(t.total(filter, l))
+	} else {
+		job.Total = int64(t.count(l, maxScan))
+	}
+	return job, nil
+}
+
+// leaseTime is for how long a host that works on a job keeps others from it, by the database's clock.
+const leaseTime = 30 * time.Second
+
+// lease keeps other hosts from a job for a while.
+func (t *tx) lease(id string) {
+	t.extra = append(t.extra, statement{`UPDATE {s}.jobs SET lease = ` + databaseTime + ` + $2 WHERE id = $1`,
+		[]any{id, int64(leaseTime)}})
+}
+
+// databaseTime is the database's clock, which decides over leases (rule 14).
+const databaseTime = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
+
+// workOn goes on with a job until it is done, one transaction after another. The row of the job is locked in
+// each: two hosts that work on it go step by step. A job that cannot go on says so itself.
+func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
+	for done := false; !done; {
+		err := e.scan(e.background, anyTime, planOf(id), func(t *tx) error {
+			answer, done = t.goOn(id)
+			return nil
+		})
+		if err != nil {
+			if e.background.Err() != nil {
+				return nil, errClosed
+			}
+			e.failJob(id, err)
+			return nil, err
+		}
+	}
+	return answer, nil
+}
+
+// goOn takes a stride of a job in one transaction.
+func (t *tx) goOn(id string) (answer *logout.Result, done bool) {
+	job := proto.CloneOf(t.job(id))
+	if job.GetPhase() == "" {
+		return rules.Recall(id, t.operation(id), job), true
+	}
+	job.Error = ""
+	then := &tx{t.group, records.Moment(job.GetNow())}
+	s := &stride{tx: then, ending: records.EndingOf(id, job), job: job, limit: inline}
+	s.run()
+	t.put(transfer.Jobs, id, job)
+	t.lease(id)
+	return records.ResultOf(job.GetDone()), job.GetPhase() == ""
+}
+
+// failJob notes why a job cannot go on.
+func (e *Engine) failJob(id string, cause error) {
+	err := e.scan(e.background, anyTime, planOf(id), func(t *tx) error {
+		if job := proto.CloneOf(t.job(id)); job.GetPhase() != "" {
+			job.Error = rules.Cut(cause.Error())
+			t.put(transfer.Jobs, id, job)
+		}
+		return nil
+	})
+	e.logger.ErrorContext(e.background,
+		"a job has stopped: repeat its call, or restart a host, and it goes on", "job", id, "error",
+		errors.Join(cause, err))
+}
+
+// workAlone goes on with a job whose answer no caller waits for.
+func (e *Engine) workAlone(id string) { _, _ = e.workOn(id) }
+
+// dryRun counts what an ending would do, in one snapshot. Nothing of what it changes is written, or kept
+// longer than for a stride.
+func (e *Engine) dryRun(
+	ctx context.Context, ending *logout.Ending, now time.Time,
+) (total *logout.Result, err error) {
+	err = e.view(ctx, now, func(t *tx) error {
+		if ending.SessionID != "" {
+			c := closing{tx: t, ending: ending, limit: unbounded}
+			c.run(ending.SessionID)
+			total = &c.result
+			rules.Sum(total, &logout.Result{})
+			return nil
+		}
+		job, err := t.newJob(ending)
+		if err != nil {
+			return err
+		}
+		for job.Phase != "" && t.err == nil {
+			t.forget()
+			s := &stride{tx: t, ending: ending, job: job, limit: unbounded}
+			s.run()
+		}
+		total = records.ResultOf(job.GetDone())
+		return nil
+	})
+	return total, err
+}
+
+// forget drops what was read and changed.
+func (g *group) forget() {
+	clear(g.rows)
+	clear(g.whole)
+	g.undo, g.extra = nil, nil
+}
+
+func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err error) {
+	if err := ticketstore.CheckID("id", id); err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, anyTime, func(t *tx) error {
+		job := t.job(id)
+		if job == nil {
+			return missing("job")
+		}
+		found = records.JobOf(id, job)
+		return nil
+	})
+	return found, err
+}

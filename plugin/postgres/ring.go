@@ -1,0 +1,143 @@
+package postgres
+
+// Rings: partitions in which rows lie by their time, and that are emptied as a whole.
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/big"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+const (
+	// partitions is how many a ring has: a key is looked for in each.
+	partitions = 4
+	// outside is the partition beside the ring of used grants, whose rows are looked at one by one.
+	outside = 4
+	// operationSpan is the time of a partition of operations, usedSpan that of one of used grants: refresh
+	// tokens live for 30 days by default.
+	operationSpan = int64(grantstore.OperationRetention)
+	usedSpan      = int64(15 * 24 * time.Hour)
+	// skew is how far the clocks of hosts may be apart, and how long two attempts at one operation.
+	skew = int64(rules.ClockSkew)
+)
+
+// bucket is the number of the span in which a moment lies, also before 1970.
+func bucket(at, span int64) int64 {
+	b := at / span
+	if at%span < 0 {
+		b--
+	}
+	return b
+}
+
+func ringOf(bucket int64) int16 { return int16(((bucket % partitions) + partitions) % partitions) }
+
+// usedRing is where a used grant lies that is written at a moment. The ring reaches two spans ahead, so that
+// a host whose clock is behind empties no partition that others write to.
+func usedRing(g *records.Grant, now int64) int16 {
+	due := bucket(rules.GrantDue(g), usedSpan)
+	first := bucket(now-skew, usedSpan)
+	if g.GetUsed() != 1 || g.GetExpires() == 0 || due < first || due > first+2 {
+		return outside
+	}
+	return ringOf(due)
+}
+
+// placed returns rows to insert with their places. An operation near the end of a span has a second row in
+// the next one, or in the one before: two attempts that are apart no more than skew meet in one partition.
+func placed(t *table, rows []*row, now int64) (list []*row) {
+	for _, r := range rows {
+		copied := *r
+		switch m := r.now.(type) {
+		case *records.Grant:
+			if t == usedTable {
+				copied.ring = usedRing(m, now)
+			}
+		case *records.Operation:
+			copied.ring = ringOf(bucket(m.GetWhen(), operationSpan))
+			for _, near := range []int64{m.GetWhen() - skew, m.GetWhen() + skew} {
+				if ring := ringOf(bucket(near, operationSpan)); ring != copied.ring {
+					echo := copied
+					echo.ring, echo.echo = ring, true
+					list = append(list, &echo)
+				}
+			}
+		}
+		list = append(list, &copied)
+	}
+	return list
+}
+
+// emptyRings empties the partitions whose time is over: of operations those given more than a span ago, of
+// used grants those that expired in the span before. No host writes to either.
+func (e *Engine) emptyRings(ctx context.Context, now time.Time) (emptied int, err error) {
+	at := records.Nanos(now)
+	for _, r := range []ring{
+		{
+			kind: transfer.Operations, counted: "NOT echo",
+			partition: fmt.Sprintf("operations_%d", ringOf(bucket(at, operationSpan)+2)),
+		},
+		{
+			kind: transfer.Grants, counted: "true",
+			partition: fmt.Sprintf("used_%d", ringOf(bucket(at, usedSpan)+3)),
+		},
+	} {
+		var full bool
+		err := e.view(ctx, now, func(t *tx) error {
+			full = t.number("SELECT count(*) FROM (SELECT 1 FROM {s}."+r.partition+" LIMIT 1) AS part") > 0
+			return nil
+		})
+		if err == nil && full {
+			err = e.scan(ctx, now, planOf("purge"), r.empty)
+		}
+		if err != nil {
+			return emptied, err
+		}
+		emptied += int(r.emptied)
+	}
+	return emptied, nil
+}
+
+// ring is a partition to empty. counted selects its rows that are counted as records.
+type ring struct {
+	kind      transfer.Kind
+	partition string
+	counted   string
+	emptied   int64
+}
+
+// empty takes the rows off the account and empties the partition. It waits for others for a moment only: they
+// would wait behind it. A store that is being exported would have to name each row, and keeps them.
+func (r *ring) empty(t *tx) error {
+	r.emptied = 0
+	if t.state != transfer.Active {
+		return nil
+	}
+	t.exec("SET LOCAL lock_timeout = '100ms'")
+	t.exec("LOCK TABLE {s}." + r.partition + " IN SHARE ROW EXCLUSIVE MODE")
+	var count int64
+	var text string
+	if t.err == nil {
+		account := "SELECT count(*), coalesce(sum(sum), 0)::text FROM {s}." + r.partition +
+			" WHERE " + r.counted
+		t.fail(t.conn.QueryRow(t.ctx, t.sql(account)).Scan(&count, &text))
+	}
+	t.exec("TRUNCATE {s}." + r.partition)
+	t.exec("SET LOCAL lock_timeout = DEFAULT")
+	sum, _ := new(big.Int).SetString(text, 10)
+	if t.err != nil || sum == nil {
+		return nil
+	}
+	sum.And(sum, new(big.Int).SetUint64(math.MaxUint64)) // of a negative number too: two's complement
+	t.slot.counts[r.kind] -= count
+	t.slot.sums[r.kind] -= int64(sum.Uint64())
+	t.wrote, r.emptied = true, count
+	return nil
+}

@@ -1,0 +1,207 @@
+package postgres
+
+// Tables: how the rows of each kind lie in the database, and the statements that follow from it.
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// row is a row of the store as it was read, and as it is to be. Messages are never changed, only replaced.
+type row struct {
+	kind transfer.Kind
+	key  string // of the record: plugin/proto/sessions/records/v1/records.proto
+	// was is the message that the database has, nil for none. now is what a transaction leaves.
+	was, now proto.Message
+	// touched rows are written even if nothing in them changes: another transaction's write conflicts with
+	// that.
+	touched bool
+	// created is when the session of a client's row was created.
+	created int64
+	// ring, at and echo say in which partition a row lies: see ring.go.
+	ring int16
+	echo bool
+}
+
+// column is a column of a table. get makes its value from a row, set gives it back to one that is read.
+type column struct {
+	name, typ string
+	array     func(rows []*row) any
+	dest      func() any
+	set       func(r *row, dest any)
+}
+
+// required is a column that is never NULL. Without set it is made from other columns.
+func required[T any](name, typ string, get func(r *row) T, set func(r *row, v T)) column {
+	return column{
+		name: name, typ: typ, dest: func() any { return new(T) },
+		array: func(rows []*row) any {
+			values := make([]T, len(rows))
+			for i, r := range rows {
+				values[i] = get(r)
+			}
+			return values
+		},
+		set: func(r *row, dest any) {
+			if v, ok := dest.(*T); ok && set != nil {
+				set(r, *v)
+			}
+		},
+	}
+}
+
+// optional is a column that is NULL for the zero value.
+func optional[T comparable](name, typ string, get func(r *row) T, set func(r *row, v T)) column {
+	pointer := func(r *row) *T {
+		var zero T
+		if v := get(r); v != zero {
+			return &v
+		}
+		return nil
+	}
+	return required(name, typ, pointer, func(r *row, v *T) {
+		if v != nil && set != nil {
+			set(r, *v)
+		}
+	})
+}
+
+// table is where rows lie. Its last column but for properties and purges is data: the message without what
+// the other columns hold.
+type table struct {
+	kind    transfer.Kind
+	name    string
+	columns []column
+	// keys is how many of the columns identify a row, in their order.
+	keys int
+	// guarded: rows are changed under the lock of their session alone, so that they need none of their own.
+	guarded bool
+	// moves: a row that changes may have to lie in another partition.
+	moves bool
+	// strip takes from a row's message what the other columns hold. Nil for a table without data.
+	strip func(r *row, m proto.Message)
+
+	list, insert, update, remove string
+}
+
+// data is the column of the message.
+func (t *table) data() column {
+	return required("data", "bytea", func(r *row) []byte {
+		m := proto.Clone(r.now)
+		t.strip(r, m)
+		data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			panic(fmt.Sprintf("a row that was checked cannot be written: %v", err))
+		}
+		if data == nil {
+			data = []byte{}
+		}
+		return data
+	}, nil)
+}
+
+// message returns the message of a row, of which there is one.
+func message[M proto.Message](r *row) M {
+	m, _ := r.now.(M)
+	return m
+}
+
+// newTable completes a table by its statements. Names are those of the schema that {s} stands for.
+func newTable(t *table) *table {
+	if t.strip != nil {
+		t.columns = append(t.columns, t.data())
+	}
+	var names, read, sets, types, same, keyTypes []string
+	for i, c := range t.columns {
+		names, read = append(names, c.name), append(read, "t."+c.name)
+		types = append(types, fmt.Sprintf("$%d::%s[]", i+1, c.typ))
+		if i < t.keys {
+			same = append(same, fmt.Sprintf("t.%s = v.%s", c.name, c.name))
+			keyTypes = append(keyTypes, types[i])
+			continue
+		}
+		sets = append(sets, fmt.Sprintf("%s = v.%s", c.name, c.name))
+	}
+	all, values := strings.Join(names, ", "), strings.Join(types, ", ")
+	where := strings.Join(same, " AND ")
+	t.list = strings.Join(read, ", ")
+	t.insert = fmt.Sprintf("INSERT INTO {s}.%s (%s) SELECT * FROM unnest(%s)", t.name, all, values)
+	// A row that is not as it was read fails the transaction.
+	guard := "WITH done AS (%s RETURNING 1) SELECT 1 / (count(*) >= $%d)::int FROM done"
+	t.update = fmt.Sprintf(guard, fmt.Sprintf("UPDATE {s}.%s t SET %s FROM unnest(%s) AS v(%s) WHERE %s",
+		t.name, strings.Join(sets, ", "), values, all, where), len(t.columns)+1)
+	t.remove = fmt.Sprintf(guard, fmt.Sprintf("DELETE FROM {s}.%s t USING unnest(%s) AS v(%s) WHERE %s",
+		t.name, strings.Join(keyTypes, ", "), strings.Join(names[:t.keys], ", "), where), t.keys+1)
+	return t
+}
+
+// arrays are the values of rows, column by column, in the first columns of the table.
+func (t *table) arrays(rows []*row, columns int) (args []any) {
+	for _, c := range t.columns[:columns] {
+		args = append(args, c.array(rows))
+	}
+	return args
+}
+
+// destinations are where a row is scanned to.
+func (t *table) destinations() (dest []any) {
+	for _, c := range t.columns {
+		dest = append(dest, c.dest())
+	}
+	return dest
+}
+
+// scanned returns the row that was scanned to destinations.
+func (t *table) scanned(dest []any) (*row, error) {
+	r := &row{kind: t.kind, now: rules.Message(t.kind)}
+	if r.now == nil {
+		r.now = &records.Property{} // the rows of this kind are no messages
+	}
+	for i, c := range t.columns {
+		c.set(r, dest[i])
+	}
+	if t.strip != nil {
+		data, _ := dest[len(dest)-1].(*[]byte)
+		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(*data, r.now); err != nil {
+			return nil, fmt.Errorf("a row of table %s is damaged: %w", t.name, err)
+		}
+	}
+	r.was = r.now
+	return r, nil
+}
+
+// cross is a row in the form in which it moves between stores, and by which it is counted.
+func cross(kind transfer.Kind, key string, m proto.Message) *transfer.Record {
+	record := &transfer.Record{Kind: kind, Key: []byte(key)}
+	if p, ok := m.(*records.Property); ok && kind == transfer.Purges {
+		record.Data = p.GetValue()
+		return record
+	}
+	data, err := records.Cross(proto.Clone(m))
+	if err != nil {
+		panic(fmt.Sprintf("a row that was checked cannot be written: %v", err))
+	}
+	record.Data = data
+	return record
+}
+
+// The tables, in the order in which their rows are locked and written.
+var tables = []*table{
+	sessionTable, clientTable, endedTable, grantTable, usedTable, noticeTable, operationTable, jobTable,
+	purgeTable, propertyTable,
+}
+
+// tableOf is the table in which a row lies.
+func tableOf(kind transfer.Kind, m proto.Message) *table {
+	if g, ok := m.(*records.Grant); ok && g.GetConsumed() != 0 {
+		return usedTable
+	}
+	return tables[slices.IndexFunc(tables, func(t *table) bool { return t.kind == kind })]
+}

@@ -1,0 +1,104 @@
+package postgres
+
+// Reads: each from one snapshot. Those that wait are gathered into one.
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fosite-sessions/sessions/plugin/rules"
+)
+
+const beginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+func newGroup(ctx context.Context, e *Engine, conn *pgx.Conn) *group {
+	return &group{Engine: e, ctx: ctx, conn: conn, rows: map[string]*row{}, whole: map[string]bool{}}
+}
+
+// view has f look at the store, on a connection of its own, as long as it takes. What f changes is not
+// written.
+func (e *Engine) view(ctx context.Context, now time.Time, f func(t *tx) error) error {
+	return e.look(ctx, &call{ctx: ctx, now: now, admits: rules.Serves, run: f})
+}
+
+// find has f look at rows that its plan names, together with other calls.
+func (e *Engine) find(ctx context.Context, now time.Time, p *plan, f func(t *tx) error) error {
+	c := &call{ctx: ctx, now: now, plan: *p, admits: rules.Serves, run: f}
+	return e.wait(c, e.readers[e.next.Add(1)%uint64(len(e.readers))].queue)
+}
+
+// look carries out one call in a snapshot.
+func (e *Engine) look(ctx context.Context, c *call) (answer error) {
+	if e.closed.Load() {
+		return errClosed
+	}
+	err := e.patiently(ctx, func() error {
+		answers, err := e.snapshot(ctx, []*call{c}, false)
+		if err == nil {
+			answer = answers[0]
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return answer
+}
+
+// snapshot carries out calls in one snapshot. A sealed one is one round trip: its plans are complete.
+func (e *Engine) snapshot(ctx context.Context, calls []*call, sealed bool) ([]error, error) {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release(conn)
+	g := newGroup(ctx, e, conn.Conn())
+	wanted := &plan{}
+	for _, c := range calls {
+		wanted.add(&c.plan)
+	}
+	g.sealed = sealed
+	g.pipeline([]statement{{sql: beginSnapshot}, {sql: "SELECT state FROM {s}.ledger"}},
+		func(results pgx.BatchResults) error {
+			if _, err := results.Exec(); err != nil {
+				return err
+			}
+			var state int16
+			err := results.QueryRow().Scan(&state)
+			if err == nil {
+				g.state, err = stateOf(state)
+			}
+			return err
+		}, wanted.queries()...)
+	g.planned(wanted)
+	answers := g.perform(calls)
+	return answers, g.err
+}
+
+// reader reads for calls that wait.
+type reader struct {
+	*Engine
+	queue chan *call
+}
+
+func (r *reader) run() {
+	for {
+		calls := gather(r.background, r.queue)
+		if calls == nil {
+			return
+		}
+		answers, err := r.snapshot(r.background, calls, true)
+		if err == nil {
+			for i, c := range calls {
+				c.done <- answers[i]
+			}
+			continue
+		}
+		// One that needs more than it said, or a database that cannot be reached, delays no other.
+		for _, c := range calls {
+			r.work.Go(func() { c.done <- r.look(c.ctx, c) })
+		}
+	}
+}

@@ -79,6 +79,10 @@ var walls = []wall{
 		}, except: []string{ourTransfer},
 	},
 	{
+		name: "the client of the admin routes knows the standard library alone",
+		of:   exactly("hostadapter/admin/client"), allowed: []string{},
+	},
+	{
 		name: "the adapter does not know a router", of: exactly("hostadapter", "hostadapter/account"),
 		forbidden: []string{muxPath},
 	},

@@ -1,0 +1,70 @@
+package client
+
+// The backend: status, swap, backup.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+// Backend is what serves, and how it is.
+type Backend struct {
+	// Status is ready, degraded or unavailable; Error says why it is not ready.
+	Status string `json:"status"`
+	Error  string `json:"error,omitempty"`
+	// Name and the rest are what the backend said last.
+	Name     string   `json:"name,omitempty"`
+	Version  string   `json:"version,omitempty"`
+	Format   int      `json:"format,omitempty"`
+	Services []string `json:"services"`
+	Shared   bool     `json:"shared"`
+	Limits   []string `json:"limits,omitempty"`
+	// The counts are nil where they are not known.
+	Sessions                  *int  `json:"sessions,omitempty"`
+	PendingDeliveries         *int  `json:"pending_deliveries,omitempty"`
+	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
+}
+
+// Backend returns what serves. One that is unavailable is no error.
+func (c *Client) Backend(ctx context.Context) (*Backend, error) {
+	backend := &Backend{}
+	if err := c.do(ctx, call{method: http.MethodGet, path: "/backend", safe: true}, backend); err != nil {
+		return nil, err
+	}
+	return backend, nil
+}
+
+// SwapBackend begins a swap to a backend of the server's configuration, and returns the id of the job. With
+// sameData a newer program takes over the data of the one that serves; otherwise the backend must be empty.
+func (c *Client) SwapBackend(ctx context.Context, name string, sameData bool) (job string, err error) {
+	body := struct {
+		Backend  string `json:"backend"`
+		SameData bool   `json:"same_data,omitempty"`
+	}{name, sameData}
+	var answer struct {
+		Job string `json:"job"`
+	}
+	err = c.do(ctx, call{method: http.MethodPost, path: "/backend/swap", body: body}, &answer)
+	return answer.Job, err
+}
+
+// AbortSwap aborts a swap before its switch. One that is over is ErrConflict.
+func (c *Client) AbortSwap(ctx context.Context, job string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: "/backend/swap/" + url.PathEscape(job)}, nil)
+}
+
+// Backup writes a backup and returns its size. On an error what was written is not whole.
+func (c *Client) Backup(ctx context.Context, w io.Writer) (size int64, err error) {
+	response, err := c.send(ctx, call{method: http.MethodPost, path: "/backend/backup"})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if size, err = io.Copy(w, response.Body); err != nil {
+		return size, fmt.Errorf("client: the backup broke off after %d bytes: %w", size, err)
+	}
+	return size, nil
+}

@@ -1,0 +1,89 @@
+package client
+
+// Notifications of clients by back-channel logout.
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Delivery is a notification of a client.
+type Delivery struct {
+	ID string `json:"id"`
+	// State is pending, delivered, refused or given_up.
+	State     string    `json:"state"`
+	ClientID  string    `json:"client_id"`
+	SubjectID string    `json:"subject_id,omitempty"`
+	SessionID string    `json:"session_id"`
+	Issuer    string    `json:"issuer"`
+	Reason    string    `json:"reason"`
+	Attempts  int       `json:"attempts"`
+	Queued    time.Time `json:"queued"`
+	// NextAttempt and GiveUpAt are zero unless it is pending.
+	NextAttempt time.Time `json:"next_attempt,omitzero"`
+	GiveUpAt    time.Time `json:"give_up_at,omitzero"`
+	LastAttempt time.Time `json:"last_attempt,omitzero"`
+	LastError   string    `json:"last_error,omitempty"`
+}
+
+// DeliveryFilter selects notifications. Its conditions AND together; a zero field is no condition.
+type DeliveryFilter struct {
+	State     string `json:"state,omitempty"`
+	ClientID  string `json:"client_id,omitempty"`
+	SessionID string `json:"session_id,omitempty"`
+}
+
+// DeliveryQuery asks for notifications.
+type DeliveryQuery struct {
+	DeliveryFilter
+	Paging
+}
+
+func (q DeliveryQuery) values() url.Values {
+	values := q.Paging.values()
+	set(values, "state", q.State)
+	set(values, "client_id", q.ClientID)
+	set(values, "session_id", q.SessionID)
+	return values
+}
+
+// Deliveries returns all notifications that match, from the page that is asked for on.
+func (c *Client) Deliveries(ctx context.Context, query DeliveryQuery) iter.Seq2[Delivery, error] {
+	return walk[Delivery](ctx, c, "/logout/deliveries", query.values(), query.Paging)
+}
+
+// DeliveryPage returns one page of them.
+func (c *Client) DeliveryPage(ctx context.Context, query DeliveryQuery) (*Page[Delivery], error) {
+	page := &Page[Delivery]{}
+	what := call{method: http.MethodGet, path: "/logout/deliveries", query: query.values(), safe: true}
+	if err := c.do(ctx, what, page); err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// RetryDelivery has a notification delivered again now. An unknown one is ErrNotFound. Asked twice it is
+// delivered at least once, as any.
+func (c *Client) RetryDelivery(ctx context.Context, id string) (*Delivery, error) {
+	delivery := &Delivery{}
+	what := call{
+		method: http.MethodPost, path: "/logout/deliveries/" + url.PathEscape(id) + "/retry", safe: true,
+	}
+	if err := c.do(ctx, what, delivery); err != nil {
+		return nil, err
+	}
+	return delivery, nil
+}
+
+// RetryDeliveries has those that a filter selects delivered again now, and counts them. A filter without a
+// condition is ErrInvalid.
+func (c *Client) RetryDeliveries(ctx context.Context, filter DeliveryFilter) (queued int, err error) {
+	var answer struct {
+		NotificationsQueued int `json:"notifications_queued"`
+	}
+	err = c.do(ctx, call{method: http.MethodPost, path: "/logout/deliveries/retry", body: filter}, &answer)
+	return answer.NotificationsQueued, err
+}

@@ -1,0 +1,183 @@
+package client
+
+// Sessions: lists, one, removals.
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Session is a signed-in browser. What is not known is zero.
+type Session struct {
+	SubjectID   string    `json:"subject_id"`
+	SessionID   string    `json:"session_id"`
+	DisplayName string    `json:"display_name,omitempty"`
+	Created     time.Time `json:"created"`
+	Renewed     time.Time `json:"renewed"`
+	Expires     time.Time `json:"expires"`
+	EndsAt      time.Time `json:"ends_at,omitzero"`
+	Issuer      string    `json:"issuer"`
+	AuthTime    time.Time `json:"auth_time"`
+	ACR         string    `json:"acr,omitempty"`
+	AMR         []string  `json:"amr,omitempty"`
+	RemoteAddr  string    `json:"remote_addr,omitempty"`
+	UserAgent   string    `json:"user_agent,omitempty"`
+	ClientIDs   []string  `json:"client_ids"`
+}
+
+// Use is the use of a session by a client.
+type Use struct {
+	ClientID  string    `json:"client_id"`
+	FirstUsed time.Time `json:"first_used"`
+	LastUsed  time.Time `json:"last_used"`
+	// Notify: it is notified when the session ends. Coordinated: its refreshes keep the session alive.
+	Notify      bool `json:"notify"`
+	Coordinated bool `json:"coordinated"`
+}
+
+// SessionReport is a session, its clients and how many grants it has, by type.
+type SessionReport struct {
+	Session
+	Clients []Use          `json:"clients"`
+	Grants  map[string]int `json:"grants"`
+	// GrantsComplete is false where it has more grants than were counted.
+	GrantsComplete bool `json:"grants_complete"`
+}
+
+// SessionQuery selects sessions. Its conditions AND together; a zero field is no condition.
+type SessionQuery struct {
+	SubjectID, SessionID, ClientID string
+	// DisplayName is a part of the name, whatever its case.
+	DisplayName string
+	// From is inclusive, Before exclusive.
+	CreatedFrom, CreatedBefore time.Time
+	ExpiresFrom, ExpiresBefore time.Time
+	Paging
+}
+
+// SessionPage is a page of sessions.
+type SessionPage struct {
+	Page[Session]
+	// The totals are nil where they are not known.
+	TotalCount  *int `json:"total_count"`
+	TotalPages  *int `json:"total_pages"`
+	CurrentPage *int `json:"current_page"`
+}
+
+func (q SessionQuery) values() url.Values {
+	values := q.Paging.values()
+	set(values, "subject_id", q.SubjectID)
+	set(values, "session_id", q.SessionID)
+	set(values, "client_id", q.ClientID)
+	set(values, "display_name", q.DisplayName)
+	setTime(values, "created_after", q.CreatedFrom)
+	setTime(values, "created_before", q.CreatedBefore)
+	setTime(values, "expires_after", q.ExpiresFrom)
+	setTime(values, "expires_before", q.ExpiresBefore)
+	return values
+}
+
+// Sessions returns all sessions that match, from the page that is asked for on.
+func (c *Client) Sessions(ctx context.Context, query SessionQuery) iter.Seq2[Session, error] {
+	return walk[Session](ctx, c, "/sessions", query.values(), query.Paging)
+}
+
+// SessionPage returns one page of them.
+func (c *Client) SessionPage(ctx context.Context, query SessionQuery) (*SessionPage, error) {
+	page := &SessionPage{}
+	err := c.do(ctx, call{method: http.MethodGet, path: "/sessions", query: query.values(), safe: true}, page)
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// Session returns one session. An unknown or ended one is ErrNotFound.
+func (c *Client) Session(ctx context.Context, sessionID string) (*SessionReport, error) {
+	report := &SessionReport{}
+	what := call{method: http.MethodGet, path: "/sessions/" + url.PathEscape(sessionID), safe: true}
+	if err := c.do(ctx, what, report); err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+// Removal says what to end. Its zero flags remove everything: the session, its tokens, its consents, and its
+// clients are notified.
+type Removal struct {
+	// SubjectID, SessionID or both select sessions; one of them is required, or else All.
+	SubjectID, SessionID string
+	All                  bool
+	// ClientIDs narrows whose tokens and consents are revoked and who is notified. An empty list that is not
+	// nil is an error.
+	ClientIDs []string
+	// Reason is for the audit. Clients do not see it.
+	Reason                                                  string
+	KeepSession, KeepTokens, KeepConsents, SkipNotification bool
+	// DryRun counts what would be done and does nothing.
+	DryRun bool
+}
+
+// removalBody is a Removal as the routes read it.
+type removalBody struct {
+	SubjectID string    `json:"subject_id,omitempty"`
+	SessionID string    `json:"session_id,omitempty"`
+	All       bool      `json:"all,omitempty"`
+	ClientIDs *[]string `json:"client_ids,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	Session   bool      `json:"remove_server_side_session"`
+	Notify    bool      `json:"send_backchannel_logout_notification"`
+	Tokens    bool      `json:"revoke_tokens"`
+	Consents  bool      `json:"revoke_consents"`
+	DryRun    bool      `json:"dry_run,omitempty"`
+}
+
+// Removed counts what a removal did, or would do.
+type Removed struct {
+	SessionsRemoved     int `json:"sessions_removed"`
+	GrantsRevoked       int `json:"grants_revoked"`
+	ConsentsRevoked     int `json:"consents_revoked"`
+	NotificationsQueued int `json:"notifications_queued"`
+	// ClientsLeftAlone are clients of ended sessions that ClientIDs left out.
+	ClientsLeftAlone []string `json:"clients_left_alone"`
+}
+
+// RemoveSessions ends sessions. A removal of all continues as the job whose id it returns in place of counts,
+// unless it is a dry run.
+func (c *Client) RemoveSessions(
+	ctx context.Context, removal Removal,
+) (removed *Removed, job string, err error) {
+	body := removalBody{
+		SubjectID: removal.SubjectID, SessionID: removal.SessionID, All: removal.All, Reason: removal.Reason,
+		Session: !removal.KeepSession, Notify: !removal.SkipNotification, Tokens: !removal.KeepTokens,
+		Consents: !removal.KeepConsents, DryRun: removal.DryRun,
+	}
+	if removal.ClientIDs != nil {
+		body.ClientIDs = &removal.ClientIDs
+	}
+	var answer struct {
+		Removed
+		Job string `json:"job"`
+	}
+	what := call{method: http.MethodPost, path: "/sessions/remove", body: body, safe: removal.DryRun}
+	switch err := c.do(ctx, what, &answer); {
+	case err != nil:
+		return nil, "", err
+	case answer.Job != "":
+		return nil, answer.Job, nil
+	}
+	return &answer.Removed, "", nil
+}
+
+// DeleteSession ends one session with all that belongs to it. One of which there is nothing is ErrNotFound.
+func (c *Client) DeleteSession(ctx context.Context, sessionID string) (*Removed, error) {
+	removed := &Removed{}
+	err := c.do(ctx, call{method: http.MethodDelete, path: "/sessions/" + url.PathEscape(sessionID)}, removed)
+	if err != nil {
+		return nil, err
+	}
+	return removed, nil
+}

@@ -66,7 +66,7 @@ func newSite(t *testing.T) *site {
 	s := &site{t: t, engine: engine, log: &testenv.Log{}, held: held{free: make(chan struct{})}}
 	s.adapter, err = hostadapter.New(t.Context(), hostadapter.Config{
 		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
-		Signer: claimSigner{},
+		Signer: claimSigner{}, VisibleProperties: []string{"tenant"},
 		Clients: logout.ClientMap{
 			"shop": {ClientID: "shop", BackChannelLogoutURI: refusing.URL},
 			"mail": {ClientID: "mail", BackChannelLogoutURI: refusing.URL},
@@ -101,7 +101,9 @@ func newSite(t *testing.T) *site {
 	admin.Mount(router.PathPrefix("/ops/sessions-admin").Subrouter(), s.adapter, authorize)
 	router.PathPrefix("/me/").Handler(account.Handler(account.Config{Sessions: s.adapter}))
 	router.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := s.adapter.SignIn(w, r, hostadapter.Identity{Subject: r.FormValue("user")}); err != nil {
+		if _, err := s.adapter.SignIn(w, r, hostadapter.Identity{
+			Subject: r.FormValue("user"), Properties: map[string]string{"tenant": "example"},
+		}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -83,6 +83,7 @@ func newEngine(ctx context.Context, pool *pgxpool.Pool, schema string, logger *s
 		e.readers = append(e.readers, r)
 		e.work.Go(r.run)
 	}
+	e.work.Go(e.resuming)
 	return e, nil
 }
 

@@ -3,6 +3,7 @@ package postgres
 // The columns of the tables: see internal/schema/migrations/001_tables.sql.
 
 import (
+	"cmp"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -63,7 +64,7 @@ var clientTable = newTable(&table{
 			if message[*records.ClientUse](r).GetDetached() {
 				return 0
 			}
-			return r.created
+			return cmp.Or(r.created, 1) // a session that comes later in a move says when
 		}, func(r *row, v int64) { r.created = v }),
 	},
 	strip: func(*row, proto.Message) {},

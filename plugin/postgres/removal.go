@@ -175,10 +175,12 @@ func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 			return nil
 		})
 		if err != nil {
-			if e.background.Err() != nil {
+			switch {
+			case e.background.Err() != nil:
 				return nil, errClosed
+			case !errors.Is(err, ticketstore.ErrUnavailable): // otherwise it is taken up later
+				e.failJob(id, err)
 			}
-			e.failJob(id, err)
 			return nil, err
 		}
 	}

@@ -1,0 +1,63 @@
+package postgres
+
+// What hosts take up that another one has left: jobs, and rows of dead grants (rules 1 and 14).
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// resumePause is how often a host looks.
+	resumePause = 10 * time.Second
+	takeJob     = `UPDATE {s}.jobs SET lease = ` + databaseTime + ` + $1 WHERE id = (
+		SELECT id FROM {s}.jobs WHERE running IS NOT NULL AND lease < ` + databaseTime + `
+		ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id`
+	// The job that has left the rows removes them itself.
+	leftPurges = `SELECT p.sid FROM {s}.purges p WHERE NOT EXISTS (
+		SELECT 1 FROM {s}.jobs j WHERE j.id = p.operation AND j.running IS NOT NULL) LIMIT $1`
+)
+
+// resuming takes up what was left, now and from time to time.
+func (e *Engine) resuming() {
+	for {
+		e.resume(e.background)
+		select {
+		case <-time.After(resumePause):
+		case <-e.background.Done():
+			return
+		}
+	}
+}
+
+// resume takes up each job whose lease is over. A host that was stopped and goes on meanwhile does no harm:
+// each stride of a job is a transaction that has its row. A store that takes no writes leaves that to the end
+// of its move.
+func (e *Engine) resume(ctx context.Context) {
+	for ctx.Err() == nil {
+		var id string
+		err := e.pool.QueryRow(ctx, e.sql(takeJob), int64(leaseTime)).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return // the calls say so
+		}
+		e.logger.InfoContext(ctx, "a job is taken up that a host has left", "job", id)
+		e.workAlone(id)
+	}
+	var sids []string
+	err := e.view(ctx, anyTime, func(t *tx) error {
+		sids = t.strings(leftPurges, purgeBatch)
+		return nil
+	})
+	if err != nil {
+		return
+	}
+	for _, sid := range sids {
+		e.purgeSession(sid, anyTime)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
@@ -64,10 +65,25 @@ func openEngine(t *testing.T) *Engine {
 // openHost opens an engine over a store that others may have open.
 func openHost(t *testing.T, settings Settings) *Engine {
 	t.Helper()
-	o := mustOpen(t, settings)
+	return start(t, mustOpen(t, settings).pool, settings)
+}
+
+// serve opens an engine on connections of its own.
+func serve(t *testing.T, config *pgxpool.Config, settings Settings) *Engine {
+	t.Helper()
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return start(t, pool, settings)
+}
+
+func start(t *testing.T, pool *pgxpool.Pool, settings Settings) *Engine {
+	t.Helper()
 	schema := pgx.Identifier{settings.Schema}.Sanitize()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
-	e, err := newEngine(context.WithoutCancel(t.Context()), o.pool, schema, logger)
+	e, err := newEngine(context.WithoutCancel(t.Context()), pool, schema, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +101,8 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Config{
 		Immovable: true, Uncached: true,
-		New: func(t *testing.T) storetest.Fixture { return storetest.Fixture{Stores: storesOf(openEngine(t))} },
+		New: func(t *testing.T) storetest.Fixture {
+			return storetest.Fixture{Stores: storesOf(openEngine(t))}
+		},
 	})
 }

@@ -1,0 +1,192 @@
+package postgres
+
+// Servers that crash, hang and come back under load.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var base = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
+
+// line is a family of refresh tokens and how often it was exchanged.
+type line struct {
+	name      string
+	exchanged int
+	// open is the operation whose outcome is not known.
+	open *grantstore.Batch
+}
+
+func (l *line) token(n int) grantstore.Grant {
+	return grantstore.Grant{
+		Ref: grantstore.Ref{
+			Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(fmt.Sprintf("%s refresh %d", l.name, n)),
+		},
+		RequestID: "request " + l.name, SubjectID: "ann", SessionID: "session " + l.name, ClientID: "app",
+		Created: base, Expires: base.Add(100 * time.Hour), Data: []byte(l.name),
+	}
+}
+
+func (l *line) signIn(ctx context.Context, e *Engine) error {
+	sid := "session " + l.name
+	err := e.Tickets().Create(ctx, &ticketstore.Session{
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+		AuthTime: base, Created: base, Renewed: base, Expires: base.Add(1000 * time.Hour),
+	})
+	if err == nil {
+		_, err = e.Grants().Apply(ctx, &grantstore.Batch{
+			OperationID: l.name + " begin", Store: []grantstore.Grant{l.token(0)},
+		}, base)
+	}
+	return err
+}
+
+// exchange uses the token and stores the next one, or repeats the operation whose outcome is not known.
+func (l *line) exchange(ctx context.Context, e *Engine) error {
+	batch := l.open
+	if batch == nil {
+		batch = &grantstore.Batch{
+			OperationID: fmt.Sprintf("%s exchange %d", l.name, l.exchanged),
+			Consume:     &grantstore.Consumption{Ref: l.token(l.exchanged).Ref},
+			Store:       []grantstore.Grant{l.token(l.exchanged + 1)},
+		}
+	}
+	_, err := e.Grants().Apply(ctx, batch, base)
+	switch {
+	case err == nil:
+		l.exchanged, l.open = l.exchanged+1, nil
+	case errors.Is(err, ticketstore.ErrUnavailable):
+		l.open = batch
+		return nil
+	}
+	return err
+}
+
+// Clients exchange their tokens while the server is killed and begins again. What was acknowledged stays, what
+// was not is done once: nobody is told that a token was used that it used once.
+func TestServerCrashesUnderLoad(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, schema := server.Schema(t)
+	e := openHost(t, Settings{DSN: dsn, Schema: schema})
+	lines := make([]*line, 16)
+	for i := range lines {
+		lines[i] = &line{name: fmt.Sprint("line ", i)}
+		if err := lines[i].signIn(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var exchanges atomic.Int64
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for _, l := range lines {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				// Its own context: what has begun is brought to an end.
+				if err := l.exchange(t.Context(), e); err != nil {
+					t.Errorf("%s, exchange %d: %v", l.name, l.exchanged, err)
+					return
+				}
+				exchanges.Add(1)
+			}
+		})
+	}
+	progress := func(what string) {
+		t.Helper()
+		before := exchanges.Load()
+		testenv.Eventually(t, what, func() bool { return exchanges.Load() > before+100 || t.Failed() })
+	}
+	progress("exchanges before the first crash")
+	for range 3 {
+		server.Kill()
+		server.Begin(t)
+		progress("exchanges after a crash")
+	}
+	server.Pause(t)
+	server.Continue()
+	progress("exchanges after a pause")
+	stop()
+	group.Wait()
+	for _, l := range lines {
+		for l.open != nil {
+			if err := l.exchange(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := e.Grants().Get(t.Context(), l.token(l.exchanged).Ref, base)
+		if err != nil {
+			t.Errorf("%s: the last token after %d exchanges: %v", l.name, l.exchanged, err)
+		}
+		if l.exchanged > 0 {
+			_, err = e.Grants().Get(t.Context(), l.token(l.exchanged-1).Ref, base)
+			if !errors.Is(err, grantstore.ErrConsumed) {
+				t.Errorf("%s: the token before the last: %v, want it used", l.name, err)
+			}
+		}
+	}
+	t.Logf("%d exchanges", exchanges.Load())
+}
+
+// deaf is a connection that breaks with the answer to a commit, once for each time it was armed.
+type deaf struct {
+	net.Conn
+	armed *atomic.Int64
+}
+
+func (c *deaf) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if bytes.Contains(p[:n], []byte("COMMIT\x00")) && c.armed.Add(-1) >= 0 {
+		_ = c.Close()
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+// A renewal has no operation id: whether it was committed is what the committer's slot says. Were it tried
+// again it would meet its own change, and be a conflict.
+func TestAnswerToACommitIsLost(t *testing.T) {
+	t.Parallel()
+	settings := emptyStore(t)
+	mustOpen(t, settings) // makes the tables
+	config, err := settings.config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var armed atomic.Int64
+	dial := config.ConnConfig.DialFunc
+	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return &deaf{conn, &armed}, err
+	}
+	e := serve(t, config, settings)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	for version := range uint64(3) {
+		armed.Store(1)
+		renewed, err := e.Tickets().Renew(t.Context(), ticketstore.Renewal{
+			Key: ticketstore.KeyOf("session l"), Version: version + 1,
+			Expires: base.Add(time.Duration(2000+version) * time.Hour),
+		}, base.Add(time.Hour))
+		if err != nil || renewed.Version != version+2 {
+			t.Fatalf("renewal %d: got %+v, error %v, want that of the one commit", version, renewed, err)
+		}
+		if armed.Load() > 0 {
+			t.Fatal("no answer was lost")
+		}
+	}
+}

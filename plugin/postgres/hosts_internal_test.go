@@ -1,0 +1,169 @@
+package postgres
+
+// Several hosts over one store (rule 14).
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// hosts makes each call at the next of several engines over one store.
+type hosts struct {
+	engines []*Engine
+	calls   atomic.Uint64
+}
+
+func (h *hosts) next() *Engine { return h.engines[h.calls.Add(1)%uint64(len(h.engines))] }
+
+type (
+	ticketsOfHosts    struct{ *hosts }
+	grantsOfHosts     struct{ *hosts }
+	endingsOfHosts    struct{ *hosts }
+	propertiesOfHosts struct{ *hosts }
+)
+
+func (h ticketsOfHosts) Create(ctx context.Context, session *ticketstore.Session) error {
+	return h.next().Tickets().Create(ctx, session)
+}
+
+func (h ticketsOfHosts) CreateWithin(
+	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
+) ([]string, error) {
+	return h.next().Tickets().CreateWithin(ctx, session, limit, now)
+}
+
+func (h ticketsOfHosts) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+	return h.next().Tickets().Get(ctx, key)
+}
+
+func (h ticketsOfHosts) Find(ctx context.Context, sid string) (*ticketstore.SessionDetail, error) {
+	return h.next().Tickets().Find(ctx, sid)
+}
+
+func (h ticketsOfHosts) Renew(
+	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
+) (*ticketstore.Session, error) {
+	return h.next().Tickets().Renew(ctx, renewal, now)
+}
+
+func (h ticketsOfHosts) Rekey(
+	ctx context.Context, rekey ticketstore.Rekey, now time.Time,
+) (*ticketstore.Session, error) {
+	return h.next().Tickets().Rekey(ctx, rekey, now)
+}
+
+func (h ticketsOfHosts) Query(ctx context.Context, q ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	return h.next().Tickets().Query(ctx, q)
+}
+
+func (h grantsOfHosts) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (*grantstore.GetResult, error) {
+	return h.next().Grants().Get(ctx, ref, now)
+}
+
+func (h grantsOfHosts) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
+	return h.next().Grants().Apply(ctx, batch, now)
+}
+
+func (h grantsOfHosts) Query(
+	ctx context.Context, q grantstore.Query, now time.Time,
+) (*grantstore.Page, error) {
+	return h.next().Grants().Query(ctx, q, now)
+}
+
+func (h grantsOfHosts) Remove(
+	ctx context.Context, removal grantstore.Removal, now time.Time,
+) (*grantstore.RemovalResult, error) {
+	return h.next().Grants().Remove(ctx, removal, now)
+}
+
+func (h grantsOfHosts) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
+	return h.next().Grants().Purge(ctx, limit, now)
+}
+
+func (h endingsOfHosts) End(
+	ctx context.Context, ending *logout.Ending, now time.Time,
+) (*logout.Result, error) {
+	return h.next().Logout().End(ctx, ending, now)
+}
+
+func (h endingsOfHosts) EndDue(
+	ctx context.Context, sweep logout.Sweep, now time.Time,
+) (*logout.SweepResult, error) {
+	return h.next().Logout().EndDue(ctx, sweep, now)
+}
+
+func (h endingsOfHosts) Claim(
+	ctx context.Context, claim logout.Claim, now time.Time,
+) (*logout.ClaimResult, error) {
+	return h.next().Logout().Claim(ctx, claim, now)
+}
+
+func (h endingsOfHosts) Settle(
+	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
+) error {
+	return h.next().Logout().Settle(ctx, id, claim, outcome, now)
+}
+
+func (h endingsOfHosts) Notifications(
+	ctx context.Context, q logout.NotificationQuery,
+) (*logout.NotificationPage, error) {
+	return h.next().Logout().Notifications(ctx, q)
+}
+
+func (h endingsOfHosts) Retry(
+	ctx context.Context, retry logout.Retry, now time.Time,
+) (*logout.RetryResult, error) {
+	return h.next().Logout().Retry(ctx, retry, now)
+}
+
+func (h endingsOfHosts) Job(ctx context.Context, id string) (*logout.Job, error) {
+	return h.next().Logout().Job(ctx, id)
+}
+
+func (h propertiesOfHosts) Property(ctx context.Context, name string) ([]byte, error) {
+	return h.next().Properties().Property(ctx, name)
+}
+
+func (h propertiesOfHosts) SetProperty(ctx context.Context, name string, old, value []byte) error {
+	return h.next().Properties().SetProperty(ctx, name, old, value)
+}
+
+// openHosts opens several engines over one empty store.
+func openHosts(t *testing.T, n int) *hosts {
+	t.Helper()
+	settings, h := emptyStore(t), &hosts{}
+	for range n {
+		h.engines = append(h.engines, openHost(t, settings))
+	}
+	return h
+}
+
+func (h *hosts) stores() storetest.Stores {
+	return storetest.Stores{
+		Tickets: ticketsOfHosts{h}, Grants: grantsOfHosts{h}, Logout: endingsOfHosts{h},
+		Properties: propertiesOfHosts{h},
+	}
+}
+
+// What holds in one host holds where each call is made at another one: sign-ins under a limit, exchanges of
+// one code, removals, sweeps and claims that race.
+func TestConformanceOfHosts(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, storetest.Config{
+		Immovable: true, Uncached: true,
+		New: func(t *testing.T) storetest.Fixture {
+			return storetest.Fixture{Stores: openHosts(t, 2).stores()}
+		},
+	})
+}

@@ -27,6 +27,19 @@ import (
 // that takes 4 KiB of headers of an answer, as nginx does by default.
 func TestSignOutOfAllClientsThatASessionMayHaveInABrowser(t *testing.T) {
 	t.Parallel()
+	signOutOfAllBehind(t, func(target *url.URL) (address string) {
+		proxy := httptest.NewServer(&httputil.ReverseProxy{
+			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+			Transport: &http.Transport{MaxResponseHeaderBytes: 4 << 10},
+		})
+		t.Cleanup(proxy.Close)
+		return proxy.URL
+	})
+}
+
+// signOutOfAllBehind signs out of so many clients behind a proxy, which is started for the server's address.
+func signOutOfAllBehind(t *testing.T, start func(target *url.URL) (address string)) {
+	t.Helper()
 	logger, noSync := slog.New(slog.DiscardHandler), false
 	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, logger)
 	if err != nil {
@@ -93,16 +106,12 @@ func TestSignOutOfAllClientsThatASessionMayHaveInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport: &http.Transport{MaxResponseHeaderBytes: 4 << 10},
-	})
-	t.Cleanup(proxy.Close)
+	proxy := start(target)
 
 	browser := startChrome(t).tab()
-	browser.open(proxy.URL + "/login")
+	browser.open(proxy + "/login")
 	browser.says("signed in")
-	browser.open(proxy.URL + "/logout?" + url.Values{
+	browser.open(proxy + "/logout?" + url.Values{
 		"client_id": {"0"}, "post_logout_redirect_uri": {apps.URL + "/bye"}, "state": {"a;b 100%"},
 	}.Encode())
 	browser.says("Sign out?")

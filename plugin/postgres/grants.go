@@ -265,9 +265,9 @@ func (t *tx) number(sql string, args ...any) (n int) {
 }
 
 // exec carries out a statement at once.
-func (t *tx) exec(sql string, args ...any) {
-	if t.err == nil {
-		_, err := t.conn.Exec(t.ctx, t.sql(sql), args...)
-		t.fail(err)
+func (g *group) exec(sql string, args ...any) {
+	if g.err == nil {
+		_, err := g.conn.Exec(g.ctx, g.sql(sql), args...)
+		g.fail(err)
 	}
 }

@@ -100,9 +100,10 @@ func storesOf(e *Engine) storetest.Stores {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Config{
-		Immovable: true, Uncached: true,
+		Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
-			return storetest.Fixture{Stores: storesOf(openEngine(t))}
+			e := openEngine(t)
+			return storetest.Fixture{Stores: storesOf(e), Transfer: e.Transfer()}
 		},
 	})
 }

@@ -13,7 +13,8 @@ CREATE TABLE {s}.ledger (
 	state smallint NOT NULL DEFAULT 0,
 	move text COLLATE "C" NOT NULL DEFAULT '',
 	peer text COLLATE "C" NOT NULL DEFAULT '',
-	origin text COLLATE "C" NOT NULL DEFAULT ''
+	origin text COLLATE "C" NOT NULL DEFAULT '',
+	acknowledged bigint NOT NULL DEFAULT 0 -- how many changes the other store has taken
 ) WITH (fillfactor = 50);
 
 -- hosts has a row for each program that has the store open. beat is by the database's clock.

@@ -1,0 +1,110 @@
+package postgres
+
+// Changes since an export began: the journal, read and acknowledged.
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// maxJournal bounds the journal: beyond it the export is given up, and the move with it. A host that works
+// keeps it near empty.
+const maxJournal = 4_000_000
+
+// Changes implements transfer.Store. The entries of the journal are a set without order: one that is seen
+// first may have been numbered last. They get the numbers that answers need as they go out: batch is that
+// of the last entry of the answer in which an entry went out. An answer that is not acknowledged goes out
+// again.
+func (m mover) Changes(
+	ctx context.Context,
+	id string,
+	after uint64,
+	limit int,
+) (c *transfer.Changes, err error) {
+	if err := ticketstore.CheckPositive("limit", limit); err != nil {
+		return nil, err
+	}
+	err = m.alone(ctx, func(g *group) (err error) {
+		c, err = g.changes(id, after, limit)
+		return err
+	})
+	return c, err
+}
+
+func (g *group) changes(id string, after uint64, limit int) (*transfer.Changes, error) {
+	status, err := g.ledger(locked)
+	switch {
+	case err != nil:
+		g.fail(err)
+		return nil, err
+	case !rules.Journals(status.State) || status.ID != id || after > status.Journaled:
+		return nil, fmt.Errorf("%w: it is %s", transfer.ErrState, status.State)
+	case status.Left > maxJournal:
+		return nil, transfer.ErrJournal
+	}
+	acknowledged := status.Journaled - status.Left
+	if after > acknowledged {
+		tag, err := g.conn.Exec(
+			g.ctx,
+			g.sql("DELETE FROM {s}.journal WHERE batch > 0 AND batch <= $1"),
+			int64(after),
+		)
+		if err != nil {
+			g.fail(err)
+			return nil, err
+		}
+		if acknowledged+uint64(tag.RowsAffected()) != after {
+			return nil, fmt.Errorf("%w: no answer ended with the change %d", transfer.ErrState, after)
+		}
+		acknowledged, status.Left = after, status.Left-uint64(tag.RowsAffected())
+		g.exec("UPDATE {s}.ledger SET acknowledged = $1", int64(acknowledged))
+	}
+	named := min(status.Left, uint64(limit))
+	c := &transfer.Changes{Through: acknowledged + named, Left: status.Left - named}
+	return c, g.goesOut(c, int(named))
+}
+
+// goesOut marks entries, those first that have gone out before, and reads the rows that they name. Each
+// statement sees what was committed before it: a row that changes behind it is named by an entry that goes
+// out later.
+func (g *group) goesOut(c *transfer.Changes, entries int) error {
+	if g.err != nil || entries == 0 {
+		return g.err
+	}
+	rows, err := g.conn.Query(g.ctx, g.sql(`UPDATE {s}.journal SET batch = $1 WHERE id IN (
+		SELECT id FROM {s}.journal ORDER BY batch = 0, id LIMIT $2) RETURNING kind, key`),
+		int64(c.Through), entries)
+	if err != nil {
+		g.fail(err)
+		return err
+	}
+	keys := map[transfer.Kind][]string{}
+	seen := map[string]bool{}
+	var kind int16
+	var key []byte
+	_, err = pgx.ForEachRow(rows, []any{&kind, &key}, func() error {
+		if name := nameOf(transfer.Kind(kind), string(key)); !seen[name] {
+			seen[name] = true
+			keys[transfer.Kind(kind)] = append(keys[transfer.Kind(kind)], string(key))
+		}
+		return nil
+	})
+	g.fail(err)
+	for _, kind := range transfer.Kinds {
+		g.need(kind, keys[kind]...)
+		for _, key := range keys[kind] {
+			record := &transfer.Record{Kind: kind, Key: []byte(key), Deleted: true}
+			if r := g.row(kind, key); r.now != nil {
+				record = cross(kind, key, r.now)
+			}
+			c.Records = append(c.Records, *record)
+		}
+	}
+	return g.err
+}

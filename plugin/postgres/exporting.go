@@ -1,0 +1,175 @@
+package postgres
+
+// Exports: all records of one snapshot, kind by kind, in the order of their keys.
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// exportPage is how many rows are read at once.
+const exportPage = 500
+
+// Export implements transfer.Store. It ends when the engine closes.
+func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
+	return func(yield func(*transfer.Batch, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(m.background, cancel)()
+		batches := transfer.NewBatcher(yield)
+		batches.End(m.export(ctx, after, batches))
+	}
+}
+
+func (m mover) export(ctx context.Context, after []byte, batches *transfer.Batcher) error {
+	if m.closed.Load() {
+		return errClosed
+	}
+	conn, err := m.pool.Acquire(ctx)
+	if err != nil {
+		return m.unavailable(ctx, err)
+	}
+	defer release(conn)
+	g := newGroup(ctx, m.Engine, conn.Conn())
+	g.exec(beginSnapshot)
+	// The one who takes the rows may need longer for a batch than a forgotten transaction is left.
+	g.exec("SET LOCAL idle_in_transaction_session_timeout = 0")
+	for _, kind := range transfer.Kinds {
+		if len(after) > 0 && kind < transfer.Kind(after[0]) {
+			continue
+		}
+		from := ""
+		if len(after) > 0 && kind == transfer.Kind(after[0]) {
+			from = string(after[1:])
+		}
+		if !g.exportKind(kind, from, batches) {
+			break
+		}
+	}
+	if g.err != nil {
+		return m.unavailable(ctx, g.err)
+	}
+	return nil
+}
+
+// exportKind adds the rows of a kind behind a key, and reports whether more are wanted. The grants lie in two
+// tables, in the same order: they are merged.
+func (g *group) exportKind(kind transfer.Kind, after string, batches *transfer.Batcher) bool {
+	var walks []*walk
+	for _, t := range tables {
+		if t.kind == kind {
+			walks = append(walks, &walk{group: g, table: t, after: after})
+		}
+	}
+	for g.err == nil {
+		var first *walk
+		for _, w := range walks {
+			if r := w.peek(); r != nil &&
+				(first == nil || bytes.Compare(orderOf(r), orderOf(first.peek())) < 0) {
+				first = w
+			}
+		}
+		if first == nil {
+			return g.err == nil
+		}
+		r := first.peek()
+		first.rows = first.rows[1:]
+		if !batches.Add(cross(r.kind, r.key, r.now)) {
+			return false
+		}
+	}
+	return false
+}
+
+// orderOf is by what exports are in order: grants by key and type, as their indexes are.
+func orderOf(r *row) []byte {
+	if r.kind == transfer.Grants {
+		return append([]byte(r.key[1:]), r.key[0])
+	}
+	return []byte(r.key)
+}
+
+// walk goes through a table in the order of its keys.
+type walk struct {
+	*group
+	table *table
+	after string // the key behind which the next page begins
+	rows  []*row
+	ended bool
+}
+
+// peek returns the next row, nil behind the last one.
+func (w *walk) peek() *row {
+	if len(w.rows) == 0 && !w.ended {
+		w.page()
+	}
+	if len(w.rows) == 0 || w.err != nil {
+		return nil
+	}
+	return w.rows[0]
+}
+
+func (w *walk) page() {
+	var names, marks []string
+	for _, c := range w.table.columns[:w.table.keys] {
+		if c.name != ringColumn.name { // a record lies in one partition
+			names, marks = append(names, c.name), append(marks, fmt.Sprintf("$%d", len(marks)+1))
+		}
+	}
+	keys, conditions := strings.Join(names, ", "), []string{}
+	var args []any
+	if w.after != "" {
+		conditions = append(conditions, fmt.Sprintf("(%s) > (%s)", keys, strings.Join(marks, ", ")))
+		args = keyArgs(w.table.kind, w.after)
+	}
+	if w.table == operationTable {
+		conditions = append(conditions, "NOT echo")
+	}
+	text := "SELECT " + w.table.list + " FROM {s}." + w.table.name + " t"
+	if len(conditions) > 0 {
+		text += " WHERE " + strings.Join(conditions, " AND ")
+	}
+	rows, err := w.conn.Query(
+		w.ctx,
+		w.sql(fmt.Sprintf("%s ORDER BY %s LIMIT %d", text, keys, exportPage)),
+		args...)
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	defer rows.Close()
+	for rows.Next() {
+		dest := w.table.destinations()
+		if err := rows.Scan(dest...); err != nil {
+			w.fail(err)
+			return
+		}
+		r, err := w.table.scanned(dest)
+		if err != nil {
+			w.fail(err)
+			return
+		}
+		w.rows = append(w.rows, r)
+	}
+	w.fail(rows.Err())
+	if w.ended = len(w.rows) < exportPage; !w.ended {
+		w.after = w.rows[len(w.rows)-1].key
+	}
+}
+
+// keyArgs are the values of the columns that identify the row of a key.
+func keyArgs(kind transfer.Kind, key string) []any {
+	switch kind {
+	case transfer.Clients:
+		sid, client := splitClient(key)
+		return []any{sid, client}
+	case transfer.Grants:
+		return []any{[]byte(key[1:]), int16(key[0])}
+	}
+	return []any{key}
+}

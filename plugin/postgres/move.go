@@ -1,0 +1,217 @@
+package postgres
+
+// Moves of a store (transfer.Store): its states, which the ledger has, and which each slot repeats for its
+// writers.
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// mover moves the store's content in and out.
+type mover struct{ *Engine }
+
+var _ transfer.Store = mover{}
+
+// Transfer returns what moves the store.
+func (e *Engine) Transfer() transfer.Store { return mover{e} }
+
+const (
+	askLedger = `SELECT state, move, peer, origin, acknowledged, (SELECT count(*) FROM {s}.journal)
+		FROM {s}.ledger`
+	askSlots = "SELECT counts, sums FROM {s}.slots ORDER BY slot"
+)
+
+// Status implements transfer.Store.
+func (m mover) Status(ctx context.Context) (status *transfer.Status, err error) {
+	err = m.look(ctx, &call{ctx: ctx, admits: anyState, run: func(t *tx) (err error) {
+		if status, err = t.ledger(""); err == nil {
+			status.Content, err = t.contents("")
+		}
+		t.fail(err)
+		return err
+	}})
+	return status, err
+}
+
+// locked is the end of a question that locks the rows that it reads.
+const locked = " FOR UPDATE"
+
+// ledger reads what the store says of itself, but for its contents.
+func (g *group) ledger(lock string) (*transfer.Status, error) {
+	var number int16
+	var acknowledged, left int64
+	s := &transfer.Status{RecordVersion: transfer.RecordVersion}
+	err := g.conn.QueryRow(g.ctx, g.sql(askLedger+lock)).
+		Scan(&number, &s.ID, &s.Peer, &s.Origin, &acknowledged, &left)
+	if err != nil {
+		return nil, err
+	}
+	if s.State, err = stateOf(number); err != nil {
+		return nil, err
+	}
+	s.Journaled, s.Left = uint64(acknowledged+left), uint64(left)
+	return s, nil
+}
+
+// contents adds up what the slots say of each kind.
+func (g *group) contents(lock string) (map[transfer.Kind]transfer.Content, error) {
+	rows, err := g.conn.Query(g.ctx, g.sql(askSlots+lock))
+	if err != nil {
+		return nil, err
+	}
+	contents := map[transfer.Kind]transfer.Content{}
+	var counts, sums []int64
+	_, err = pgx.ForEachRow(rows, []any{&counts, &sums}, func() error {
+		for _, kind := range transfer.Kinds {
+			if int(kind) >= len(counts) || int(kind) >= len(sums) {
+				return errors.New("a slot does not count all kinds of records")
+			}
+			c := contents[kind]
+			c.Count, c.Sum = c.Count+counts[kind], c.Sum+uint64(sums[kind])
+			contents[kind] = c
+		}
+		return nil
+	})
+	for _, kind := range transfer.Kinds {
+		if contents[kind] == (transfer.Content{}) {
+			delete(contents, kind)
+		}
+	}
+	return contents, err
+}
+
+// anyState admits what is about the store's state, or does not depend on it.
+func anyState(transfer.State) error { return nil }
+
+// Become implements transfer.Store. The transaction locks the ledger and then all slots: it waits for each
+// writer that has seen the state before, and each later one sees the new one.
+func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
+	if err := ticketstore.CheckID("id", turn.ID); err != nil {
+		return err
+	}
+	var before transfer.State
+	var changed bool
+	err := m.alone(ctx, func(g *group) (err error) {
+		before, changed, err = g.become(turn)
+		return err
+	})
+	if err != nil || !changed {
+		return err
+	}
+	m.logger.InfoContext(
+		ctx,
+		"store changed its state",
+		"from",
+		before,
+		"to",
+		turn.To,
+		"move",
+		turn.ID,
+		"peer",
+		turn.Peer,
+	)
+	if turn.To == transfer.Active && before != transfer.Exporting {
+		// What was under way in the source, or here before the fence, goes on.
+		m.work.Go(func() { m.resume(m.background) })
+	}
+	return nil
+}
+
+// alone carries out f in a transaction of its own, that no slot counts. An error of f is the answer, unless
+// the database failed: then it is tried again for a while.
+func (m mover) alone(ctx context.Context, f func(g *group) error) (answer error) {
+	if m.closed.Load() {
+		return errClosed
+	}
+	err := m.patiently(ctx, func() error {
+		conn, err := m.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer release(conn)
+		g := newGroup(ctx, m.Engine, conn.Conn())
+		g.exec("BEGIN")
+		answer = f(g)
+		if g.err != nil || answer != nil {
+			return g.err // release rolls back
+		}
+		g.exec("COMMIT")
+		return g.err
+	})
+	if err != nil {
+		return err
+	}
+	return answer
+}
+
+// become changes the state. What it refuses is an error; a failure of the database is the group's.
+func (g *group) become(turn transfer.Transition) (before transfer.State, changed bool, err error) {
+	// The ledger first: one transition at a time. Then the slots, which waits for their writers.
+	status, err := g.ledger(locked)
+	if err == nil {
+		status.Content, err = g.contents(locked)
+	}
+	if err != nil {
+		g.fail(err)
+		return "", false, err
+	}
+	before = status.State
+	next := *status
+	if before == transfer.Importing && turn.To == transfer.Importing && turn.ID != next.ID {
+		next.State = transfer.Abandoned // on the way
+	}
+	if changed, err = rules.Turn(&next, turn); err != nil || !changed {
+		return before, false, err
+	}
+	if turn.To == transfer.Importing && before == transfer.Active && status.Records() > 0 {
+		return before, false, transfer.ErrNotEmpty
+	}
+	if next.Left != status.Left {
+		g.exec("DELETE FROM {s}.journal")
+	}
+	switch {
+	case turn.To == transfer.Importing:
+		g.clear()
+	case turn.To == transfer.Active && before == transfer.Importing:
+		g.countClients()
+	}
+	number := numberOf(next.State)
+	g.exec("UPDATE {s}.slots SET state = $1", number)
+	g.exec(
+		"UPDATE {s}.ledger SET state = $1, move = $2, peer = $3, origin = $4, acknowledged = $5",
+		number,
+		next.ID,
+		next.Peer,
+		next.Origin,
+		int64(next.Journaled-next.Left),
+	)
+	return before, true, nil
+}
+
+func numberOf(state transfer.State) int16 { return int16(slices.Index(states[:], state)) }
+
+// clear empties a store that is to be filled. It holds all slots: nobody writes.
+func (g *group) clear() {
+	for _, t := range tables {
+		g.exec("DELETE FROM {s}." + t.name)
+	}
+	g.exec("DELETE FROM {s}.client_counts")
+	g.exec("DELETE FROM {s}.limits")
+	g.exec("UPDATE {s}.slots SET counts = array_fill(0::bigint, ARRAY[cardinality(counts)]), " +
+		"sums = array_fill(0::bigint, ARRAY[cardinality(sums)])")
+}
+
+// countClients counts the sessions of each client once a store was filled.
+func (g *group) countClients() {
+	g.exec("DELETE FROM {s}.client_counts")
+	g.exec(`INSERT INTO {s}.client_counts (client, slot, sessions)
+		SELECT client, 0, count(*) FROM {s}.client_uses WHERE listed IS NOT NULL GROUP BY client`)
+}

@@ -27,6 +27,7 @@ type Engine struct {
 	pool   *pgxpool.Pool
 	schema string // quoted
 	logger *slog.Logger
+	host   *host
 
 	committers []*committer
 	readers    []*reader

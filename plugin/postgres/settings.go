@@ -308,6 +308,13 @@ func (s *Settings) complete(config *pgxpool.Config) {
 		} {
 			c.RuntimeParams[name] = value
 		}
+		// A host that hangs or is cut off holds no lock for longer.
+		for name, value := range map[string]string{
+			"idle_in_transaction_session_timeout": "10s", "tcp_keepalives_idle": "10",
+			"tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+		} {
+			c.RuntimeParams[name] = cmp.Or(c.RuntimeParams[name], value)
+		}
 	}
 	other := func(f *pgconn.FallbackConfig) bool { return f.Host != c.Host || f.Port != c.Port }
 	if c.ValidateConnect == nil && slices.ContainsFunc(c.Fallbacks, other) {

@@ -1,0 +1,124 @@
+package postgres
+
+// The engine as a backend: what it says of itself, and the hosts that have it open.
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func opens(t *testing.T, settings Settings) *Engine {
+	t.Helper()
+	e, err := Open(t.Context(), settings, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+func (e *Engine) registered(t *testing.T) (n int) {
+	t.Helper()
+	if err := e.pool.QueryRow(t.Context(), e.sql("SELECT count(*) FROM {s}.hosts")).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	e := opens(t, Settings{DSN: dsn, Schema: name})
+	d, err := e.Describe(t.Context())
+	if err != nil || d.Name != "postgres" || !d.Shared || d.StoreID == "" || d.Trouble != "" ||
+		int(d.Format) != schema.Embedded().Newest() {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if err := errors.Join(e.Close(), e.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := e.Describe(t.Context()); !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("described when closed: %v", err)
+	}
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("x")); !errors.Is(
+		err,
+		ticketstore.ErrUnavailable,
+	) {
+		t.Errorf("read when closed: %v", err)
+	}
+}
+
+// A host is registered while it has the store open, beats, and registers again where its row was removed.
+func TestHostsAreRegistered(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	settings := Settings{DSN: dsn, Schema: name}
+	first, second := opens(t, settings), opens(t, settings)
+	if n := first.registered(t); n != 2 {
+		t.Errorf("%d hosts, want 2", n)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := first.registered(t); n != 1 {
+		t.Errorf("%d hosts after one has left, want 1", n)
+	}
+	if _, err := first.pool.Exec(t.Context(), first.sql("DELETE FROM {s}.hosts")); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.host.beat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := first.registered(t); n != 1 {
+		t.Errorf("%d hosts after a beat, want 1", n)
+	}
+}
+
+// A host that comes back after the store has left its program behind does not go on unnoticed.
+func TestHostThatWasLeftBehind(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	e := opens(t, Settings{DSN: dsn, Schema: name})
+	for _, s := range []string{"DELETE FROM {s}.hosts", "UPDATE {s}.ledger SET needs = 99"} {
+		if _, err := e.pool.Exec(t.Context(), e.sql(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testenv.Eventually(t, "the trouble is described", func() bool {
+		d, err := e.Describe(t.Context())
+		return err == nil && d.Trouble != ""
+	})
+}
+
+func TestClockThatGoesWrong(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	off := time.Duration(0)
+	settings := Settings{DSN: dsn, Schema: name, now: func() time.Time { return time.Now().Add(off) }}
+	o := mustOpen(t, settings)
+	h, err := join(t.Context(), o, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, off = range []time.Duration{0, time.Second, -time.Second} {
+		if err := h.beat(t.Context()); err != nil {
+			t.Errorf("off by %v: %v", off, err)
+		}
+	}
+	off = 3 * time.Second
+	h.note(t.Context(), h.beat(t.Context()))
+	if h.trouble() == "" {
+		t.Error("a clock that is off by 3 s is no trouble")
+	}
+	off = 0
+	h.note(t.Context(), h.beat(t.Context()))
+	if trouble := h.trouble(); trouble != "" {
+		t.Errorf("a clock that is right again: %s", trouble)
+	}
+}

@@ -140,7 +140,7 @@ func (a *application) consume() error {
 			a.tx.remove(r)
 		}
 	} else {
-		a.dropFamily(g.GetRequestId(), types)
+		a.dropOf(a.family(g.GetRequestId()), types)
 	}
 	a.put(r.kind, r.key, rules.Used(g, rules.Grace(c), records.Nanos(a.now)))
 	return nil
@@ -149,7 +149,7 @@ func (a *application) consume() error {
 // again is the use of a grant that was used before. Where all that was issued for it is revoked, that is kept
 // although the batch is refused.
 func (a *application) again() error {
-	family := a.family(a.consumed.GetRequestId())
+	family := a.wholeFamily(a.consumed.GetRequestId())
 	lines := slices.DeleteFunc(slices.Clone(family), func(r *row) bool {
 		return r.ref().Type != grantstore.RefreshToken
 	})
@@ -219,15 +219,15 @@ func (a *application) remove() error {
 
 func (a *application) revoke() error {
 	for _, r := range a.batch.Revoke {
-		a.result.Revoked += a.dropFamily(r.RequestID, r.Types)
+		a.result.Revoked += a.dropOf(a.wholeFamily(r.RequestID), r.Types)
 	}
 	return nil
 }
 
-// dropFamily removes the unused tokens of a request id, of the given types or (nil) all, and counts those
-// that were live.
-func (t *tx) dropFamily(requestID string, types []grantstore.Type) (live int) {
-	live, _ = t.drop(slices.DeleteFunc(t.family(requestID), func(r *row) bool {
+// dropOf removes those of the tokens that are of the given types, or (nil) all, and counts those that were
+// live.
+func (t *tx) dropOf(family []*row, types []grantstore.Type) (live int) {
+	live, _ = t.drop(slices.DeleteFunc(family, func(r *row) bool {
 		return len(types) > 0 && !slices.Contains(types, r.ref().Type)
 	})...)
 	return live

@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// maxGroup bounds the calls in one transaction.
-	maxGroup    = 64
 	queueLength = 1024
 	// attempts bounds how often a call is tried that meets conflicts with other transactions, patience how
 	// long for a database that cannot be reached.
@@ -105,7 +103,7 @@ func newCommitter(e *Engine, slot int) *committer {
 
 func (c *committer) run() {
 	for {
-		calls := gather(c.background, c.queue)
+		calls := c.gather(c.queue)
 		if calls == nil {
 			return
 		}
@@ -114,14 +112,14 @@ func (c *committer) run() {
 }
 
 // gather waits for a call and takes those that wait behind it. Nil means that no more is to be done.
-func gather(ctx context.Context, queue <-chan *call) (calls []*call) {
+func (e *Engine) gather(queue <-chan *call) (calls []*call) {
 	select {
 	case first := <-queue:
 		calls = append(calls, first)
-	case <-ctx.Done():
+	case <-e.background.Done():
 		return nil
 	}
-	for len(calls) < maxGroup {
+	for len(calls) < e.together {
 		select {
 		case next := <-queue:
 			calls = append(calls, next)

@@ -33,11 +33,18 @@ type line struct {
 func (l *line) token(n int) grantstore.Grant {
 	return grantstore.Grant{
 		Ref: grantstore.Ref{
-			Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(fmt.Sprintf("%s refresh %d", l.name, n)),
+			Type: grantstore.RefreshToken,
+			Key:  ticketstore.KeyOf(fmt.Sprintf("%s refresh %d", l.name, n)),
 		},
 		RequestID: "request " + l.name, SubjectID: "ann", SessionID: "session " + l.name, ClientID: "app",
 		Created: base, Expires: base.Add(100 * time.Hour), Data: []byte(l.name),
 	}
+}
+
+func (l *line) access(n int) grantstore.Grant {
+	g := l.token(n)
+	g.Type, g.Expires = grantstore.ReferenceToken, base.Add(time.Hour)
+	return g
 }
 
 func (l *line) signIn(ctx context.Context, e *Engine) error {
@@ -48,7 +55,7 @@ func (l *line) signIn(ctx context.Context, e *Engine) error {
 	})
 	if err == nil {
 		_, err = e.Grants().Apply(ctx, &grantstore.Batch{
-			OperationID: l.name + " begin", Store: []grantstore.Grant{l.token(0)},
+			OperationID: l.name + " begin", Store: []grantstore.Grant{l.token(0), l.access(0)},
 		}, base)
 	}
 	return err
@@ -61,7 +68,7 @@ func (l *line) exchange(ctx context.Context, e *Engine) error {
 		batch = &grantstore.Batch{
 			OperationID: fmt.Sprintf("%s exchange %d", l.name, l.exchanged),
 			Consume:     &grantstore.Consumption{Ref: l.token(l.exchanged).Ref},
-			Store:       []grantstore.Grant{l.token(l.exchanged + 1)},
+			Store:       []grantstore.Grant{l.token(l.exchanged + 1), l.access(l.exchanged + 1)},
 		}
 	}
 	_, err := e.Grants().Apply(ctx, batch, base)
@@ -75,8 +82,8 @@ func (l *line) exchange(ctx context.Context, e *Engine) error {
 	return err
 }
 
-// Clients exchange their tokens while the server is killed and begins again. What was acknowledged stays, what
-// was not is done once: nobody is told that a token was used that it used once.
+// Clients exchange their tokens while the server is killed and begins again. What was acknowledged stays,
+// what was not is done once: nobody is told that a token was used that it used once.
 func TestServerCrashesUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)

@@ -31,6 +31,7 @@ type Engine struct {
 
 	committers []*committer
 	readers    []*reader
+	together   int // calls in one transaction, at most
 	// background is what goes on without a caller. It ends with the engine.
 	background context.Context
 	stop       context.CancelFunc
@@ -58,18 +59,26 @@ var (
 	_ ticketstore.Properties = properties{}
 )
 
-// How many committers and readers a host has. Each gathers what waits.
-const (
-	committers = 2
-	readers    = 2
-)
+// gathering is how many committers and readers a host has, and how many of the calls that wait each puts into
+// one transaction.
+type gathering struct{ committers, readers, calls int }
+
+var usual = gathering{committers: 2, readers: 2, calls: 64}
 
 // newEngine begins to serve a schema (quoted) that has its tables. Close ends it, and not the pool.
-func newEngine(ctx context.Context, pool *pgxpool.Pool, schema string, logger *slog.Logger) (*Engine, error) {
-	e := &Engine{pool: pool, schema: schema, logger: logger}
+func newEngine(
+	ctx context.Context, pool *pgxpool.Pool, schema string, logger *slog.Logger,
+) (*Engine, error) {
+	return newEngineOf(ctx, pool, schema, logger, usual)
+}
+
+func newEngineOf(
+	ctx context.Context, pool *pgxpool.Pool, schema string, logger *slog.Logger, g gathering,
+) (*Engine, error) {
+	e := &Engine{pool: pool, schema: schema, logger: logger, together: g.calls}
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.notices.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
-	for range committers {
+	for range g.committers {
 		slot, err := e.claimSlot(ctx)
 		if err != nil {
 			e.close()
@@ -79,7 +88,7 @@ func newEngine(ctx context.Context, pool *pgxpool.Pool, schema string, logger *s
 		e.committers = append(e.committers, c)
 		e.work.Go(c.run)
 	}
-	for range readers {
+	for range g.readers {
 		r := &reader{Engine: e, queue: make(chan *call, queueLength)}
 		e.readers = append(e.readers, r)
 		e.work.Go(r.run)

@@ -155,7 +155,7 @@ var ringColumn = required("ring", "smallint",
 	func(r *row) int16 { return r.ring }, func(r *row, v int16) { r.ring = v })
 
 var usedTable = newTable(&table{
-	kind: transfer.Grants, name: "used", keys: 3, moves: true,
+	kind: transfer.Grants, name: "used", keys: 3, moves: true, guarded: true,
 	columns: []column{
 		refKey, refType,
 		ringColumn,

@@ -128,12 +128,9 @@ func (g *group) planned(p *plan) {
 	for _, sid := range sids {
 		g.whole[clientsOf(sid)] = true
 	}
-	if g.locks {
-		return
-	}
 	for _, r := range g.known(transfer.Grants, func(*row) bool { return true }) {
 		if named(p.exchanged, r) {
-			g.whole["family "+grant(r).GetRequestId()] = true
+			g.whole[familyOf(grant(r).GetRequestId())] = true
 		}
 	}
 }

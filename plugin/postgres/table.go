@@ -81,7 +81,8 @@ type table struct {
 	columns []column
 	// keys is how many of the columns identify a row, in their order.
 	keys int
-	// guarded: rows are changed under the lock of their session alone, so that they need none of their own.
+	// guarded: rows that are only read need no lock. Those of clients change under the lock of their session,
+	// those of used grants become smaller and nothing else.
 	guarded bool
 	// moves: a row that changes may have to lie in another partition.
 	moves bool

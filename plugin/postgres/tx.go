@@ -359,15 +359,30 @@ func (g *group) known(kind transfer.Kind, match func(r *row) bool) (list []*row)
 	return list
 }
 
-// family returns the unused tokens of a request id. Under locks it reads until nothing new is found: a family
-// grows by the use of a token of it alone, so that it grows no more once all that are unused are locked here.
+func familyOf(requestID string) string { return "family " + requestID }
+
+func families(requestIDs []string) query {
+	return query{table: grantTable, where: "t.family = ANY($1::text[])", args: []any{requestIDs}}
+}
+
+// family returns the unused tokens of a request id.
 func (g *group) family(requestID string) []*row {
-	q := query{table: grantTable, where: "t.family = ANY($1::text[])", args: []any{[]string{requestID}}}
-	name := "family " + requestID
+	g.index(familyOf(requestID), families([]string{requestID}))
+	return g.kin(requestID)
+}
+
+// wholeFamily returns all of them, for a revocation: it reads until nothing new is found. A family grows by
+// the use of a token of it alone, so that it grows no more once all that are unused are locked here.
+func (g *group) wholeFamily(requestID string) []*row {
+	name := "whole " + requestID
 	for !g.whole[name] && g.err == nil {
-		found := g.read(q)
+		found := g.read(families([]string{requestID}))
 		g.whole[name] = g.err == nil && (!g.locks || len(found[0]) == 0)
 	}
+	return g.kin(requestID)
+}
+
+func (g *group) kin(requestID string) []*row {
 	return g.known(transfer.Grants, func(r *row) bool {
 		return grant(r).GetConsumed() == 0 && requestID != "" && family(r) == requestID
 	})

@@ -85,7 +85,7 @@ type reader struct {
 
 func (r *reader) run() {
 	for {
-		calls := gather(r.background, r.queue)
+		calls := r.gather(r.queue)
 		if calls == nil {
 			return
 		}

@@ -1634,6 +1634,67 @@ func (x *Property) GetValue() []byte {
 	return nil
 }
 
+// Content counts and sums up the records of a kind: see Contents above.
+type Content struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Sum           uint64                 `protobuf:"fixed64,3,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Content) Reset() {
+	*x = Content{}
+	mi := &file_sessions_records_v1_records_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Content) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Content) ProtoMessage() {}
+
+func (x *Content) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_records_v1_records_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Content.ProtoReflect.Descriptor instead.
+func (*Content) Descriptor() ([]byte, []int) {
+	return file_sessions_records_v1_records_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Content) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Content) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Content) GetSum() uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
 var File_sessions_records_v1_records_proto protoreflect.FileDescriptor
 
 const file_sessions_records_v1_records_proto_rawDesc = "" +
@@ -1790,7 +1851,11 @@ const file_sessions_records_v1_records_proto_rawDesc = "" +
 	"\x03due\x18\x0f \x01(\x03R\x03due\x12\x18\n" +
 	"\aclaimed\x18\x11 \x01(\bR\aclaimed\" \n" +
 	"\bProperty\x12\x14\n" +
-	"\x05value\x18\x01 \x01(\fR\x05value*P\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\"E\n" +
+	"\aContent\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\x06R\x03sum*P\n" +
 	"\tSurvivors\x12\x19\n" +
 	"\x15SURVIVORS_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SURVIVORS_OFFLINE\x10\x01\x12\x11\n" +
@@ -1809,7 +1874,7 @@ func file_sessions_records_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_sessions_records_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sessions_records_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_sessions_records_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sessions_records_v1_records_proto_goTypes = []any{
 	(Survivors)(0),       // 0: sessions.records.v1.Survivors
 	(*Session)(nil),      // 1: sessions.records.v1.Session
@@ -1825,6 +1890,7 @@ var file_sessions_records_v1_records_proto_goTypes = []any{
 	(*Registration)(nil), // 11: sessions.records.v1.Registration
 	(*Notification)(nil), // 12: sessions.records.v1.Notification
 	(*Property)(nil),     // 13: sessions.records.v1.Property
+	(*Content)(nil),      // 14: sessions.records.v1.Content
 }
 var file_sessions_records_v1_records_proto_depIdxs = []int32{
 	0,  // 0: sessions.records.v1.Ended.survivors:type_name -> sessions.records.v1.Survivors
@@ -1853,7 +1919,7 @@ func file_sessions_records_v1_records_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_records_v1_records_proto_rawDesc), len(file_sessions_records_v1_records_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -38,6 +38,7 @@
 package pluginpb
 
 import (
+	records "github.com/fosite-sessions/sessions/plugin/records"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -122,67 +123,6 @@ func (x *TransferRecord) GetDeleted() bool {
 	return false
 }
 
-// TransferContent counts and sums up the records of a kind.
-type TransferContent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	Sum           uint64                 `protobuf:"fixed64,3,opt,name=sum,proto3" json:"sum,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TransferContent) Reset() {
-	*x = TransferContent{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TransferContent) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TransferContent) ProtoMessage() {}
-
-func (x *TransferContent) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TransferContent.ProtoReflect.Descriptor instead.
-func (*TransferContent) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *TransferContent) GetKind() uint32 {
-	if x != nil {
-		return x.Kind
-	}
-	return 0
-}
-
-func (x *TransferContent) GetCount() int64 {
-	if x != nil {
-		return x.Count
-	}
-	return 0
-}
-
-func (x *TransferContent) GetSum() uint64 {
-	if x != nil {
-		return x.Sum
-	}
-	return 0
-}
-
 // GetTransferStatusRequest is empty.
 type GetTransferStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -192,7 +132,7 @@ type GetTransferStatusRequest struct {
 
 func (x *GetTransferStatusRequest) Reset() {
 	*x = GetTransferStatusRequest{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[2]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +144,7 @@ func (x *GetTransferStatusRequest) String() string {
 func (*GetTransferStatusRequest) ProtoMessage() {}
 
 func (x *GetTransferStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[2]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +157,7 @@ func (x *GetTransferStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetTransferStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{2}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{1}
 }
 
 // GetTransferStatusResponse is a store's account of itself, from one snapshot.
@@ -229,7 +169,7 @@ type GetTransferStatusResponse struct {
 	Peer string `protobuf:"bytes,3,opt,name=peer,proto3" json:"peer,omitempty"`
 	// origin is the id of the move that filled the store, empty when none has.
 	Origin   string             `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
-	Contents []*TransferContent `protobuf:"bytes,5,rep,name=contents,proto3" json:"contents,omitempty"`
+	Contents []*records.Content `protobuf:"bytes,5,rep,name=contents,proto3" json:"contents,omitempty"`
 	// journaled is the number of the latest journal entry, left how many are not acknowledged.
 	Journaled uint64 `protobuf:"varint,6,opt,name=journaled,proto3" json:"journaled,omitempty"`
 	Left      uint64 `protobuf:"varint,7,opt,name=left,proto3" json:"left,omitempty"`
@@ -242,7 +182,7 @@ type GetTransferStatusResponse struct {
 
 func (x *GetTransferStatusResponse) Reset() {
 	*x = GetTransferStatusResponse{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[3]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -254,7 +194,7 @@ func (x *GetTransferStatusResponse) String() string {
 func (*GetTransferStatusResponse) ProtoMessage() {}
 
 func (x *GetTransferStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[3]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -267,7 +207,7 @@ func (x *GetTransferStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransferStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetTransferStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{3}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *GetTransferStatusResponse) GetState() string {
@@ -298,7 +238,7 @@ func (x *GetTransferStatusResponse) GetOrigin() string {
 	return ""
 }
 
-func (x *GetTransferStatusResponse) GetContents() []*TransferContent {
+func (x *GetTransferStatusResponse) GetContents() []*records.Content {
 	if x != nil {
 		return x.Contents
 	}
@@ -338,7 +278,7 @@ type SetTransferStateRequest struct {
 
 func (x *SetTransferStateRequest) Reset() {
 	*x = SetTransferStateRequest{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +290,7 @@ func (x *SetTransferStateRequest) String() string {
 func (*SetTransferStateRequest) ProtoMessage() {}
 
 func (x *SetTransferStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +303,7 @@ func (x *SetTransferStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTransferStateRequest.ProtoReflect.Descriptor instead.
 func (*SetTransferStateRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{4}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SetTransferStateRequest) GetState() string {
@@ -396,7 +336,7 @@ type SetTransferStateResponse struct {
 
 func (x *SetTransferStateResponse) Reset() {
 	*x = SetTransferStateResponse{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +348,7 @@ func (x *SetTransferStateResponse) String() string {
 func (*SetTransferStateResponse) ProtoMessage() {}
 
 func (x *SetTransferStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +361,7 @@ func (x *SetTransferStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTransferStateResponse.ProtoReflect.Descriptor instead.
 func (*SetTransferStateResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{5}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{4}
 }
 
 // ExportRecordsRequest asks for the rows behind a position.
@@ -434,7 +374,7 @@ type ExportRecordsRequest struct {
 
 func (x *ExportRecordsRequest) Reset() {
 	*x = ExportRecordsRequest{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +386,7 @@ func (x *ExportRecordsRequest) String() string {
 func (*ExportRecordsRequest) ProtoMessage() {}
 
 func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +399,7 @@ func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{6}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ExportRecordsRequest) GetAfter() []byte {
@@ -481,7 +421,7 @@ type ExportRecordsResponse struct {
 
 func (x *ExportRecordsResponse) Reset() {
 	*x = ExportRecordsResponse{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +433,7 @@ func (x *ExportRecordsResponse) String() string {
 func (*ExportRecordsResponse) ProtoMessage() {}
 
 func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +446,7 @@ func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{7}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExportRecordsResponse) GetRecords() []*TransferRecord {
@@ -536,7 +476,7 @@ type ListChangesRequest struct {
 
 func (x *ListChangesRequest) Reset() {
 	*x = ListChangesRequest{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +488,7 @@ func (x *ListChangesRequest) String() string {
 func (*ListChangesRequest) ProtoMessage() {}
 
 func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +501,7 @@ func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesRequest.ProtoReflect.Descriptor instead.
 func (*ListChangesRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{8}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListChangesRequest) GetId() string {
@@ -599,7 +539,7 @@ type ListChangesResponse struct {
 
 func (x *ListChangesResponse) Reset() {
 	*x = ListChangesResponse{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +551,7 @@ func (x *ListChangesResponse) String() string {
 func (*ListChangesResponse) ProtoMessage() {}
 
 func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +564,7 @@ func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesResponse.ProtoReflect.Descriptor instead.
 func (*ListChangesResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{9}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListChangesResponse) GetRecords() []*TransferRecord {
@@ -660,7 +600,7 @@ type ImportRecordsRequest struct {
 
 func (x *ImportRecordsRequest) Reset() {
 	*x = ImportRecordsRequest{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +612,7 @@ func (x *ImportRecordsRequest) String() string {
 func (*ImportRecordsRequest) ProtoMessage() {}
 
 func (x *ImportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +625,7 @@ func (x *ImportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ImportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ImportRecordsRequest) GetId() string {
@@ -711,7 +651,7 @@ type ImportRecordsResponse struct {
 
 func (x *ImportRecordsResponse) Reset() {
 	*x = ImportRecordsResponse{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +663,7 @@ func (x *ImportRecordsResponse) String() string {
 func (*ImportRecordsResponse) ProtoMessage() {}
 
 func (x *ImportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,30 +676,26 @@ func (x *ImportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ImportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{10}
 }
 
 var File_sessions_plugin_v1_transfer_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_transfer_proto_rawDesc = "" +
 	"\n" +
-	"!sessions/plugin/v1/transfer.proto\x12\x12sessions.plugin.v1\"d\n" +
+	"!sessions/plugin/v1/transfer.proto\x12\x12sessions.plugin.v1\x1a!sessions/records/v1/records.proto\"d\n" +
 	"\x0eTransferRecord\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x18\n" +
-	"\adeleted\x18\x04 \x01(\bR\adeleted\"M\n" +
-	"\x0fTransferContent\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x10\n" +
-	"\x03sum\x18\x03 \x01(\x06R\x03sum\"\x1a\n" +
-	"\x18GetTransferStatusRequest\"\x87\x02\n" +
+	"\adeleted\x18\x04 \x01(\bR\adeleted\"\x1a\n" +
+	"\x18GetTransferStatusRequest\"\x80\x02\n" +
 	"\x19GetTransferStatusResponse\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
 	"\x04peer\x18\x03 \x01(\tR\x04peer\x12\x16\n" +
-	"\x06origin\x18\x04 \x01(\tR\x06origin\x12?\n" +
-	"\bcontents\x18\x05 \x03(\v2#.sessions.plugin.v1.TransferContentR\bcontents\x12\x1c\n" +
+	"\x06origin\x18\x04 \x01(\tR\x06origin\x128\n" +
+	"\bcontents\x18\x05 \x03(\v2\x1c.sessions.records.v1.ContentR\bcontents\x12\x1c\n" +
 	"\tjournaled\x18\x06 \x01(\x04R\tjournaled\x12\x12\n" +
 	"\x04left\x18\a \x01(\x04R\x04left\x12%\n" +
 	"\x0erecord_version\x18\b \x01(\rR\rrecordVersion\"S\n" +
@@ -804,36 +740,36 @@ func file_sessions_plugin_v1_transfer_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_transfer_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sessions_plugin_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_sessions_plugin_v1_transfer_proto_goTypes = []any{
 	(*TransferRecord)(nil),            // 0: sessions.plugin.v1.TransferRecord
-	(*TransferContent)(nil),           // 1: sessions.plugin.v1.TransferContent
-	(*GetTransferStatusRequest)(nil),  // 2: sessions.plugin.v1.GetTransferStatusRequest
-	(*GetTransferStatusResponse)(nil), // 3: sessions.plugin.v1.GetTransferStatusResponse
-	(*SetTransferStateRequest)(nil),   // 4: sessions.plugin.v1.SetTransferStateRequest
-	(*SetTransferStateResponse)(nil),  // 5: sessions.plugin.v1.SetTransferStateResponse
-	(*ExportRecordsRequest)(nil),      // 6: sessions.plugin.v1.ExportRecordsRequest
-	(*ExportRecordsResponse)(nil),     // 7: sessions.plugin.v1.ExportRecordsResponse
-	(*ListChangesRequest)(nil),        // 8: sessions.plugin.v1.ListChangesRequest
-	(*ListChangesResponse)(nil),       // 9: sessions.plugin.v1.ListChangesResponse
-	(*ImportRecordsRequest)(nil),      // 10: sessions.plugin.v1.ImportRecordsRequest
-	(*ImportRecordsResponse)(nil),     // 11: sessions.plugin.v1.ImportRecordsResponse
+	(*GetTransferStatusRequest)(nil),  // 1: sessions.plugin.v1.GetTransferStatusRequest
+	(*GetTransferStatusResponse)(nil), // 2: sessions.plugin.v1.GetTransferStatusResponse
+	(*SetTransferStateRequest)(nil),   // 3: sessions.plugin.v1.SetTransferStateRequest
+	(*SetTransferStateResponse)(nil),  // 4: sessions.plugin.v1.SetTransferStateResponse
+	(*ExportRecordsRequest)(nil),      // 5: sessions.plugin.v1.ExportRecordsRequest
+	(*ExportRecordsResponse)(nil),     // 6: sessions.plugin.v1.ExportRecordsResponse
+	(*ListChangesRequest)(nil),        // 7: sessions.plugin.v1.ListChangesRequest
+	(*ListChangesResponse)(nil),       // 8: sessions.plugin.v1.ListChangesResponse
+	(*ImportRecordsRequest)(nil),      // 9: sessions.plugin.v1.ImportRecordsRequest
+	(*ImportRecordsResponse)(nil),     // 10: sessions.plugin.v1.ImportRecordsResponse
+	(*records.Content)(nil),           // 11: sessions.records.v1.Content
 }
 var file_sessions_plugin_v1_transfer_proto_depIdxs = []int32{
-	1,  // 0: sessions.plugin.v1.GetTransferStatusResponse.contents:type_name -> sessions.plugin.v1.TransferContent
+	11, // 0: sessions.plugin.v1.GetTransferStatusResponse.contents:type_name -> sessions.records.v1.Content
 	0,  // 1: sessions.plugin.v1.ExportRecordsResponse.records:type_name -> sessions.plugin.v1.TransferRecord
 	0,  // 2: sessions.plugin.v1.ListChangesResponse.records:type_name -> sessions.plugin.v1.TransferRecord
 	0,  // 3: sessions.plugin.v1.ImportRecordsRequest.records:type_name -> sessions.plugin.v1.TransferRecord
-	2,  // 4: sessions.plugin.v1.TransferService.GetTransferStatus:input_type -> sessions.plugin.v1.GetTransferStatusRequest
-	4,  // 5: sessions.plugin.v1.TransferService.SetTransferState:input_type -> sessions.plugin.v1.SetTransferStateRequest
-	6,  // 6: sessions.plugin.v1.TransferService.ExportRecords:input_type -> sessions.plugin.v1.ExportRecordsRequest
-	8,  // 7: sessions.plugin.v1.TransferService.ListChanges:input_type -> sessions.plugin.v1.ListChangesRequest
-	10, // 8: sessions.plugin.v1.TransferService.ImportRecords:input_type -> sessions.plugin.v1.ImportRecordsRequest
-	3,  // 9: sessions.plugin.v1.TransferService.GetTransferStatus:output_type -> sessions.plugin.v1.GetTransferStatusResponse
-	5,  // 10: sessions.plugin.v1.TransferService.SetTransferState:output_type -> sessions.plugin.v1.SetTransferStateResponse
-	7,  // 11: sessions.plugin.v1.TransferService.ExportRecords:output_type -> sessions.plugin.v1.ExportRecordsResponse
-	9,  // 12: sessions.plugin.v1.TransferService.ListChanges:output_type -> sessions.plugin.v1.ListChangesResponse
-	11, // 13: sessions.plugin.v1.TransferService.ImportRecords:output_type -> sessions.plugin.v1.ImportRecordsResponse
+	1,  // 4: sessions.plugin.v1.TransferService.GetTransferStatus:input_type -> sessions.plugin.v1.GetTransferStatusRequest
+	3,  // 5: sessions.plugin.v1.TransferService.SetTransferState:input_type -> sessions.plugin.v1.SetTransferStateRequest
+	5,  // 6: sessions.plugin.v1.TransferService.ExportRecords:input_type -> sessions.plugin.v1.ExportRecordsRequest
+	7,  // 7: sessions.plugin.v1.TransferService.ListChanges:input_type -> sessions.plugin.v1.ListChangesRequest
+	9,  // 8: sessions.plugin.v1.TransferService.ImportRecords:input_type -> sessions.plugin.v1.ImportRecordsRequest
+	2,  // 9: sessions.plugin.v1.TransferService.GetTransferStatus:output_type -> sessions.plugin.v1.GetTransferStatusResponse
+	4,  // 10: sessions.plugin.v1.TransferService.SetTransferState:output_type -> sessions.plugin.v1.SetTransferStateResponse
+	6,  // 11: sessions.plugin.v1.TransferService.ExportRecords:output_type -> sessions.plugin.v1.ExportRecordsResponse
+	8,  // 12: sessions.plugin.v1.TransferService.ListChanges:output_type -> sessions.plugin.v1.ListChangesResponse
+	10, // 13: sessions.plugin.v1.TransferService.ImportRecords:output_type -> sessions.plugin.v1.ImportRecordsResponse
 	9,  // [9:14] is the sub-list for method output_type
 	4,  // [4:9] is the sub-list for method input_type
 	4,  // [4:4] is the sub-list for extension type_name
@@ -852,7 +788,7 @@ func file_sessions_plugin_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_transfer_proto_rawDesc), len(file_sessions_plugin_v1_transfer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -4,6 +4,7 @@ package wire
 
 import (
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -52,7 +53,7 @@ func FromTransferStatus(s *transfer.Status) *pb.GetTransferStatusResponse {
 	for _, kind := range transfer.Kinds {
 		if c, found := s.Content[kind]; found {
 			m.Contents = append(m.Contents,
-				&pb.TransferContent{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
+				&records.Content{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
 		}
 	}
 	return m

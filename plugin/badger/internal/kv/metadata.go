@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
@@ -204,7 +205,7 @@ func encodeContents(contents map[transfer.Kind]transfer.Content) ([]byte, error)
 	for _, kind := range transfer.Kinds {
 		if c := contents[kind]; c != (transfer.Content{}) {
 			stored.Contents = append(stored.Contents,
-				&recordpb.Content{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
+				&records.Content{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
 		}
 	}
 	return proto.Marshal(stored)

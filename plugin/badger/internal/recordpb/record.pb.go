@@ -11,6 +11,7 @@
 package recordpb
 
 import (
+	records "github.com/fosite-sessions/sessions/plugin/records"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -173,7 +174,7 @@ func (x *Ledger) GetOrigin() string {
 // records.
 type Contents struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Contents      []*Content             `protobuf:"bytes,1,rep,name=contents,proto3" json:"contents,omitempty"`
+	Contents      []*records.Content     `protobuf:"bytes,1,rep,name=contents,proto3" json:"contents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,78 +209,18 @@ func (*Contents) Descriptor() ([]byte, []int) {
 	return file_record_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *Contents) GetContents() []*Content {
+func (x *Contents) GetContents() []*records.Content {
 	if x != nil {
 		return x.Contents
 	}
 	return nil
 }
 
-type Content struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	Sum           uint64                 `protobuf:"fixed64,3,opt,name=sum,proto3" json:"sum,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Content) Reset() {
-	*x = Content{}
-	mi := &file_record_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Content) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Content) ProtoMessage() {}
-
-func (x *Content) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Content.ProtoReflect.Descriptor instead.
-func (*Content) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *Content) GetKind() uint32 {
-	if x != nil {
-		return x.Kind
-	}
-	return 0
-}
-
-func (x *Content) GetCount() int64 {
-	if x != nil {
-		return x.Count
-	}
-	return 0
-}
-
-func (x *Content) GetSum() uint64 {
-	if x != nil {
-		return x.Sum
-	}
-	return 0
-}
-
 var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x12sessions.badger.v1\"\"\n" +
+	"\frecord.proto\x12\x12sessions.badger.v1\x1a!sessions/records/v1/records.proto\"\"\n" +
 	"\x06Family\x12\x18\n" +
 	"\amembers\x18\x01 \x03(\fR\amembers\"\xbc\x01\n" +
 	"\x06Ledger\x12\x14\n" +
@@ -291,13 +232,9 @@ const file_record_proto_rawDesc = "" +
 	"\n" +
 	"overflowed\x18\x06 \x01(\bR\n" +
 	"overflowed\x12\x16\n" +
-	"\x06origin\x18\a \x01(\tR\x06origin\"C\n" +
-	"\bContents\x127\n" +
-	"\bcontents\x18\x01 \x03(\v2\x1b.sessions.badger.v1.ContentR\bcontents\"E\n" +
-	"\aContent\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x10\n" +
-	"\x03sum\x18\x03 \x01(\x06R\x03sumBEZCgithub.com/fosite-sessions/sessions/plugin/badger/internal/recordpbb\x06proto3"
+	"\x06origin\x18\a \x01(\tR\x06origin\"D\n" +
+	"\bContents\x128\n" +
+	"\bcontents\x18\x01 \x03(\v2\x1c.sessions.records.v1.ContentR\bcontentsBEZCgithub.com/fosite-sessions/sessions/plugin/badger/internal/recordpbb\x06proto3"
 
 var (
 	file_record_proto_rawDescOnce sync.Once
@@ -311,15 +248,15 @@ func file_record_proto_rawDescGZIP() []byte {
 	return file_record_proto_rawDescData
 }
 
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_record_proto_goTypes = []any{
-	(*Family)(nil),   // 0: sessions.badger.v1.Family
-	(*Ledger)(nil),   // 1: sessions.badger.v1.Ledger
-	(*Contents)(nil), // 2: sessions.badger.v1.Contents
-	(*Content)(nil),  // 3: sessions.badger.v1.Content
+	(*Family)(nil),          // 0: sessions.badger.v1.Family
+	(*Ledger)(nil),          // 1: sessions.badger.v1.Ledger
+	(*Contents)(nil),        // 2: sessions.badger.v1.Contents
+	(*records.Content)(nil), // 3: sessions.records.v1.Content
 }
 var file_record_proto_depIdxs = []int32{
-	3, // 0: sessions.badger.v1.Contents.contents:type_name -> sessions.badger.v1.Content
+	3, // 0: sessions.badger.v1.Contents.contents:type_name -> sessions.records.v1.Content
 	1, // [1:1] is the sub-list for method output_type
 	1, // [1:1] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name
@@ -338,7 +275,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,7 @@ SHELL := /bin/bash
 TOOL := GOWORK=off go tool -modfile=$(CURDIR)/.ci/tools/go.mod
 # The modules of the workspace, for tools that know one module at a time. For `go` the pattern `work` means the
 # packages of all of them.
-MODULES := . integration examples/fosite-server
+MODULES := . integration examples/fosite-server hostadapter/admin/cmd/sessionsctl
 
 # Tests make thousands of stores. Where a file system in memory has the room they lie there, which takes a third of
 # the time; what has to outlast a crash of the machine is tested on disks that the tests mount. TMPDIR=/tmp is the way

@@ -34,6 +34,7 @@ var (
 	// toolsAndTests are modules, and what is below them, that only our tools, our tests and the example use.
 	toolsAndTests = []string{
 		modulePath + "/integration", modulePath + "/examples", modulePath + "/.ci",
+		modulePath + "/hostadapter/admin/cmd", "github.com/schollz",
 		"github.com/chromedp", "github.com/coreos/go-oidc", "github.com/pb33f",
 		"github.com/bufbuild/buf", "github.com/golangci", "golang.org/x/vuln", "google.golang.org/grpc/cmd",
 	}

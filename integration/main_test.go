@@ -32,6 +32,7 @@ func runAll(m *testing.M) int {
 		"sessions-badger":    "../plugin/cmd/sessions-badger",
 		"sessions-badger-v2": "../plugin/cmd/sessions-badger",
 		"sessions-memory":    "../plugin/cmd/sessions-memory",
+		"sessionsctl":        "../hostadapter/admin/cmd/sessionsctl",
 	} {
 		flags := ""
 		if _, version, found := strings.Cut(name, "-v"); found {

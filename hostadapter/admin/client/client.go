@@ -203,11 +203,11 @@ func retryAfter(err error, attempt int, safe bool) (pause time.Duration, again b
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return pause, true
 	}
-	return pause, safe && isNetwork(err)
+	return pause, safe && IsNetwork(err)
 }
 
-// isNetwork reports whether the connection failed.
-func isNetwork(err error) bool {
+// IsNetwork reports whether the connection failed: no answer came, or not all of it.
+func IsNetwork(err error) bool {
 	var failed net.Error
 	return errors.As(err, &failed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

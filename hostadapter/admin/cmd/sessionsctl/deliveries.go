@@ -1,0 +1,111 @@
+package main
+
+// deliveries list, retry.
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+)
+
+func (a *app) deliveriesCommand() *cobra.Command {
+	group := &cobra.Command{Use: "deliveries", Short: "Notifications of clients by back-channel logout"}
+	group.AddCommand(a.deliveriesList(), a.deliveriesRetry())
+	return group
+}
+
+func deliveryFlags(command *cobra.Command, filter *client.DeliveryFilter) {
+	flags := command.Flags()
+	flags.StringVar(&filter.State, "state", "", "pending, delivered, refused or given_up")
+	flags.StringVar(&filter.ClientID, "client", "", "exactly this client")
+	flags.StringVar(&filter.SessionID, "session", "", "exactly this session")
+	_ = command.RegisterFlagCompletionFunc("state", oneOf("pending", "delivered", "refused", "given_up"))
+}
+
+func (a *app) deliveriesList() *cobra.Command {
+	var query client.DeliveryQuery
+	var list listFlags
+	command := &cobra.Command{
+		Use: "list", Short: "List notifications, the newest first", Args: cobra.NoArgs,
+		Example: "  sessionsctl deliveries list --state pending",
+		RunE: func(command *cobra.Command, _ []string) (err error) {
+			if query.Paging, err = list.paging(); err != nil {
+				return err
+			}
+			return printList(a, a.client.Deliveries(command.Context(), query), list.limit,
+				[]string{"ID", "STATE", "CLIENT", "SESSION", "QUEUED", "ATTEMPTS", "NEXT", "LAST ERROR"},
+				func(d client.Delivery) []string {
+					return []string{
+						or(d.ID), or(d.State), or(d.ClientID), or(d.SessionID), moment(d.Queued),
+						strconv.Itoa(d.Attempts), moment(d.NextAttempt), or(d.LastError),
+					}
+				})
+		},
+	}
+	deliveryFlags(command, &query.DeliveryFilter)
+	list.add(command)
+	return command
+}
+
+func (a *app) deliveriesRetry() *cobra.Command {
+	var filter client.DeliveryFilter
+	var dryRun, yes bool
+	command := &cobra.Command{
+		Use: "retry [ID]", Short: "Deliver a notification again, or those that match",
+		Args:    cobra.MaximumNArgs(1),
+		Example: "  sessionsctl deliveries retry --client demo-photos --state refused --yes",
+		RunE: func(command *cobra.Command, arguments []string) error {
+			ctx := command.Context()
+			if len(arguments) == 1 {
+				if filter != (client.DeliveryFilter{}) || dryRun {
+					return usagef("an ID goes with neither --dry-run nor conditions")
+				}
+				delivery, err := a.client.RetryDelivery(ctx, arguments[0])
+				if err != nil {
+					return err
+				}
+				return a.print(delivery, pair{"Notification", or(delivery.ID)},
+					pair{"State", or(delivery.State)}, pair{"Client", or(delivery.ClientID)},
+					pair{"Next attempt", moment(delivery.NextAttempt)})
+			}
+			none := filter == client.DeliveryFilter{}
+			if err := needsFilter(command, none, "state", "client", "session"); err != nil {
+				return err
+			}
+			if dryRun || !yes {
+				planned := 0
+				for _, err := range a.client.Deliveries(ctx, client.DeliveryQuery{
+					DeliveryFilter: filter, Paging: client.Paging{Count: 1000},
+				}) {
+					if err != nil {
+						return err
+					}
+					planned++
+				}
+				if dryRun {
+					return a.printRetried(planned)
+				}
+				question := fmt.Sprintf("This delivers %d notifications again.", planned)
+				if err := a.confirm(yes, question); err != nil {
+					return err
+				}
+			}
+			queued, err := a.client.RetryDeliveries(ctx, filter)
+			if err != nil {
+				return err
+			}
+			return a.printRetried(queued)
+		},
+	}
+	deliveryFlags(command, &filter)
+	command.Flags().BoolVar(&dryRun, "dry-run", false, "count those that match, and change nothing")
+	command.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return command
+}
+
+func (a *app) printRetried(n int) error {
+	return a.print(map[string]int{"notifications_queued": n}, pair{"Notifications queued", strconv.Itoa(n)})
+}

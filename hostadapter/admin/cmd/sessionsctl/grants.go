@@ -1,0 +1,124 @@
+package main
+
+// grants list, remove.
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+)
+
+var grantTypes = []string{
+	"authorization_code", "openid_request", "pkce_request", "refresh_token", "reference_token",
+	"user_consent", "pushed_authorization_request", "jti",
+}
+
+func (a *app) grantsCommand() *cobra.Command {
+	group := &cobra.Command{Use: "grants", Short: "Codes, tokens and consents"}
+	group.AddCommand(a.grantsList(), a.grantsRemove())
+	return group
+}
+
+func grantFlags(command *cobra.Command, filter *client.GrantFilter) {
+	flags := command.Flags()
+	flags.StringVar(&filter.SubjectID, "subject", "", "exactly this subject")
+	flags.StringVar(&filter.SessionID, "session", "", "exactly this session")
+	flags.StringVar(&filter.ClientID, "client", "", "exactly this client")
+	flags.StringVar(&filter.Type, "type", "", "exactly this type, such as refresh_token or user_consent")
+	_ = command.RegisterFlagCompletionFunc("type", oneOf(grantTypes...))
+}
+
+func (a *app) grantsList() *cobra.Command {
+	var query client.GrantQuery
+	var list listFlags
+	command := &cobra.Command{
+		Use: "list", Short: "List live grants, the newest first", Args: cobra.NoArgs,
+		Example: "  sessionsctl grants list --subject 1001 --type user_consent",
+		RunE: func(command *cobra.Command, _ []string) (err error) {
+			if query.Paging, err = list.paging(); err != nil {
+				return err
+			}
+			return printList(a, a.client.Grants(command.Context(), query), list.limit,
+				[]string{"TYPE", "SUBJECT", "CLIENT", "SESSION", "CREATED", "EXPIRES", "OFFLINE"},
+				func(g client.Grant) []string {
+					return []string{
+						or(g.Type), or(g.SubjectID), or(g.ClientID), or(g.SessionID), moment(g.Created),
+						moment(g.Expires), strconv.FormatBool(g.Offline),
+					}
+				})
+		},
+	}
+	grantFlags(command, &query.GrantFilter)
+	list.add(command)
+	return command
+}
+
+func (a *app) grantsRemove() *cobra.Command {
+	var filter client.GrantFilter
+	var reason string
+	var dryRun, yes bool
+	command := &cobra.Command{
+		Use: "remove", Short: "Revoke grants", Args: cobra.NoArgs,
+		Example: "  sessionsctl grants remove --subject 1001 --client demo-photos --type user_consent",
+		RunE: func(command *cobra.Command, _ []string) error {
+			none := filter == client.GrantFilter{}
+			if err := needsFilter(command, none, "subject", "session", "client", "type"); err != nil {
+				return err
+			}
+			if dryRun || !yes {
+				var planned client.GrantsRemoved
+				for grant, err := range a.client.Grants(command.Context(),
+					client.GrantQuery{GrantFilter: filter, Paging: client.Paging{Count: 1000}}) {
+					if err != nil {
+						return err
+					}
+					if grant.Type == "user_consent" {
+						planned.ConsentsRevoked++
+					} else {
+						planned.GrantsRevoked++
+					}
+				}
+				if dryRun {
+					return a.printGrantsRemoved(&planned)
+				}
+				if err := a.confirm(yes, fmt.Sprintf("This revokes %d tokens and %d consents.",
+					planned.GrantsRevoked, planned.ConsentsRevoked)); err != nil {
+					return err
+				}
+			}
+			removed, err := a.client.RemoveGrants(command.Context(), filter, reason)
+			if err != nil {
+				return err
+			}
+			return a.printGrantsRemoved(removed)
+		},
+	}
+	grantFlags(command, &filter)
+	flags := command.Flags()
+	flags.StringVar(&reason, "reason", "", "for the audit")
+	flags.BoolVar(&dryRun, "dry-run", false, "count those that are live, and change nothing")
+	flags.BoolVar(&yes, "yes", false, "do not ask")
+	return command
+}
+
+func (a *app) printGrantsRemoved(r *client.GrantsRemoved) error {
+	return a.print(r, pair{"Tokens revoked", strconv.Itoa(r.GrantsRevoked)},
+		pair{"Consents revoked", strconv.Itoa(r.ConsentsRevoked)})
+}
+
+// needsFilter refuses a change without a condition, and a condition without a value: a script whose variable
+// is empty must not change more than it meant to.
+func needsFilter(command *cobra.Command, none bool, names ...string) error {
+	for _, name := range names {
+		if flag := command.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+			return usagef("--%s is empty: a variable without a value?", name)
+		}
+	}
+	if none {
+		return usagef("say which: at least one of --%s, --%s, --%s", names[0], names[1], names[2])
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+// Command sessionsctl does on a command line what operators do by the admin routes: it lists and ends
+// sessions, sees grants and notifications, and moves or backs up the store. README.md says how it is set up.
+package main
+
+// The commands, and how they end.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+)
+
+// How the command ends. README.md documents these codes: scripts rely on them.
+const (
+	exitDone         = 0
+	exitFailed       = 1
+	exitUsage        = 2 // wrong flags, arguments or configuration; nothing was sent
+	exitDenied       = 3 // the token is missing or wrong, or does not permit this
+	exitNotFound     = 4
+	exitConflict     = 5 // it cannot be now
+	exitUnavailable  = 6 // the server or its store cannot be reached; a change may have been carried out
+	exitJobFailed    = 7
+	exitNotConfirmed = 8
+	exitInterrupted  = 130
+)
+
+// usageError is about flags, arguments or configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+var (
+	errNotConfirmed = errors.New("not confirmed, nothing was changed")
+	errJobFailed    = errors.New("the job failed")
+)
+
+// app is what all commands share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	getenv   func(string) string
+
+	settings settings
+	client   *client.Client
+}
+
+func main() {
+	// A closed pipe at stdout ends the command by SIGPIPE, which is Go's default for it: quietly, and with
+	// what the shell expects. Changes are made before anything is printed.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
+	code := a.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run runs a command line and returns the exit code.
+func (a *app) run(ctx context.Context, arguments []string) int {
+	root := a.root()
+	root.SetArgs(arguments)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	code := exitCode(ctx, err)
+	_, _ = fmt.Fprintln(a.err, "sessionsctl: "+clean(err.Error()))
+	if hint := hints[code]; hint != "" {
+		_, _ = fmt.Fprintln(a.err, hint)
+	}
+	return code
+}
+
+var hints = map[int]string{
+	exitUsage:  "Run it with --help.",
+	exitDenied: "Does --token-file or SESSIONSCTL_TOKEN hold the token of this server?",
+}
+
+func exitCode(ctx context.Context, err error) int {
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, errNotConfirmed):
+		return exitNotConfirmed
+	case errors.Is(err, errJobFailed):
+		return exitJobFailed
+	case errors.Is(err, client.ErrUnauthenticated), errors.Is(err, client.ErrForbidden):
+		return exitDenied
+	case errors.Is(err, client.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, client.ErrConflict):
+		return exitConflict
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.Is(err, client.ErrInvalid):
+		return exitUsage
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrThrottled), client.IsNetwork(err):
+		return exitUnavailable
+	}
+	return exitFailed
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sessionsctl",
+		Short: "List and end sessions, and look after the store that keeps them",
+		Long: "sessionsctl calls the admin routes of a server with fosite-sessions.\n\n" +
+			"The address and the token come from flags, then from the environment (SESSIONSCTL_URL,\n" +
+			"SESSIONSCTL_TOKEN_FILE, SESSIONSCTL_TOKEN, SESSIONSCTL_OUTPUT), then from a file.",
+		SilenceUsage: true, SilenceErrors: true,
+		Version: version(),
+		Args:    cobra.ArbitraryArgs,
+		RunE:    needsCommand,
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	a.settings.flags(root)
+	for _, group := range []*cobra.Command{
+		a.sessionsCommand(), a.grantsCommand(), a.deliveriesCommand(), a.jobsCommand(), a.backendCommand(),
+	} {
+		group.Args, group.RunE = cobra.ArbitraryArgs, needsCommand
+		for _, command := range group.Commands() {
+			a.prepare(command)
+		}
+		root.AddCommand(group)
+	}
+	return root
+}
+
+// needsCommand answers for a command that only has others below it.
+func needsCommand(command *cobra.Command, arguments []string) error {
+	if len(arguments) > 0 {
+		return usagef("%q is not a command of %s", arguments[0], command.CommandPath())
+	}
+	return usagef("%s wants a command", command.CommandPath())
+}
+
+// prepare has a command read the settings before it runs, and call wrong arguments what they are.
+func (a *app) prepare(command *cobra.Command) {
+	run, arguments := command.RunE, command.Args
+	command.Args = func(command *cobra.Command, given []string) error {
+		if err := arguments(command, given); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+	command.RunE = func(command *cobra.Command, given []string) error {
+		if err := a.configure(); err != nil {
+			return usageError{err}
+		}
+		return run(command, given)
+	}
+}

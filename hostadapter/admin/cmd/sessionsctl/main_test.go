@@ -1,0 +1,284 @@
+package main
+
+// Settings, output, confirmation and exit codes. A script that does everything on a real server is in
+// integration.
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// desk is a command line in front of a server that answers as a test says.
+type desk struct {
+	t        *testing.T
+	url      string
+	env      map[string]string
+	in       io.Reader
+	out, err bytes.Buffer
+	// asked are the requests, with the token that they had.
+	asked []string
+}
+
+func newDesk(t *testing.T, status int, answer string) *desk {
+	t.Helper()
+	d := &desk{t: t, env: map[string]string{"SESSIONSCTL_TOKEN": "token-of-the-environment"}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		d.asked = append(d.asked, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+
+			r.Header.Get("Authorization")+" "+string(body)))
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	d.url = server.URL
+	d.env["SESSIONSCTL_URL"] = server.URL
+	d.env["SESSIONSCTL_CONFIG"] = d.file("config.json", `{}`, 0o600)
+	return d
+}
+
+func (d *desk) file(name, text string, mode os.FileMode) string {
+	d.t.Helper()
+	path := filepath.Join(d.t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		d.t.Fatal(err)
+	}
+	return path
+}
+
+// run runs a command line and checks how it ends.
+func (d *desk) run(want int, arguments ...string) {
+	d.t.Helper()
+	d.out.Reset()
+	d.err.Reset()
+	d.asked = nil
+	in := d.in
+	if in == nil {
+		in = strings.NewReader("")
+	}
+	a := &app{in: in, out: &d.out, err: &d.err, getenv: func(name string) string { return d.env[name] }}
+	if code := a.run(context.Background(), arguments); code != want {
+		d.t.Errorf("%v ended with %d, want %d: %s%s", arguments, code, want, &d.out, &d.err)
+	}
+}
+
+const (
+	twoSessions = `{"results":[{"session_id":"s1","subject_id":"1","display_name":"Ann",` +
+		`"client_ids":["shop"]},` +
+		`{"session_id":"s2","subject_id":"2\u001b[31m\n","display_name":"Bob\u202e","client_ids":[]}],` +
+		`"results_token":"t","has_next_results":false,"has_prev_results":false}`
+	removal = `{"sessions_removed":3,"grants_revoked":2,"consents_revoked":1,"notifications_queued":4,` +
+		`"clients_left_alone":[]}`
+)
+
+func TestListsAreTablesOrJSON(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, http.StatusOK, twoSessions)
+	d.run(exitDone, "sessions", "list", "--subject", "1", "--created-after", "2026-01-01T00:00:00Z")
+	lines := strings.Split(strings.TrimSpace(d.out.String()), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "SESSION") || !strings.Contains(lines[1], "Ann") {
+		t.Errorf("the table is\n%s", &d.out)
+	}
+	if text := d.out.String(); strings.ContainsAny(text, "\x1b\u202e") {
+		t.Errorf("what users are called reaches the terminal as it is: %q", text)
+	}
+	want := "GET /sessions?count_requested=101&created_after=2026-01-01T00%3A00%3A00Z&order=desc&" +
+		"subject_id=1 Bearer token-of-the-environment"
+	if !slices.Equal(d.asked, []string{want}) {
+		t.Errorf("asked %q, want %q", d.asked, want)
+	}
+	d.run(exitDone, "sessions", "list", "-o", "json", "--limit", "1")
+	var rows []map[string]any
+	err := json.Unmarshal(d.out.Bytes(), &rows)
+	if err != nil || len(rows) != 1 || rows[0]["session_id"] != "s1" {
+		t.Errorf("JSON %s, error %v; want an array of one session", &d.out, err)
+	}
+	if !strings.Contains(d.err.String(), "There are more") {
+		t.Errorf("stderr %q does not say that there are more", &d.err)
+	}
+}
+
+// Flags come before the environment, and that before the file.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, http.StatusOK, twoSessions)
+	inFile := d.file("token", "token-of-a-file\n", 0o600)
+	beside := filepath.Dir(d.env["SESSIONSCTL_CONFIG"])
+	if err := os.WriteFile(filepath.Join(beside, "beside"), []byte("token-beside"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token := func(want string) {
+		t.Helper()
+		if len(d.asked) != 1 || !strings.HasSuffix(d.asked[0], " Bearer "+want) {
+			t.Errorf("asked %q, want the %s", d.asked, want)
+		}
+	}
+	d.run(exitDone, "sessions", "list", "--token-file", inFile)
+	token("token-of-a-file")
+	d.run(exitDone, "sessions", "list")
+	token("token-of-the-environment")
+	delete(d.env, "SESSIONSCTL_TOKEN")
+	d.env["SESSIONSCTL_TOKEN_FILE"] = inFile
+	d.run(exitDone, "sessions", "list")
+	token("token-of-a-file")
+	delete(d.env, "SESSIONSCTL_TOKEN_FILE")
+	for text, want := range map[string]string{
+		`{"token":"token-of-the-configuration","output":"json"}`: "token-of-the-configuration",
+		`{"token_file":"beside","output":"json"}`:                "token-beside",
+	} {
+		if err := os.WriteFile(d.env["SESSIONSCTL_CONFIG"], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.run(exitDone, "sessions", "list")
+		token(want)
+		if !strings.HasPrefix(d.out.String(), "[") {
+			t.Errorf("output %s, want JSON as the file says", &d.out)
+		}
+	}
+}
+
+// Files that others can read are refused before anything is sent, and no token is in what is said.
+func TestBadSettings(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, http.StatusOK, twoSessions)
+	const secret = "token-that-nobody-sees"
+	empty := d.file("token", "\n", 0o600)
+	withPassword := "https://a:" + secret + "@op"
+	twice := `{"token":"` + secret + `","token_file":"x"}`
+	for name, c := range map[string]struct {
+		arguments []string
+		config    string
+		mode      os.FileMode
+		want      string
+	}{
+		"token file that others read": {
+			[]string{"--token-file", d.file("token", secret, 0o644)}, "", 0o600, "mode 0644",
+		},
+		"token file that a group reads": {
+			[]string{"--token-file", d.file("token", secret, 0o640)}, "", 0o600, "chmod 600",
+		},
+		"empty token file":       {[]string{"--token-file", empty}, "", 0o600, "is empty"},
+		"no token file":          {[]string{"--token-file", "/no/such/file"}, "", 0o600, "no such file"},
+		"folder as a token file": {[]string{"--token-file", t.TempDir()}, "", 0o600, "regular file"},
+		"configuration that others read": {
+			nil, `{"token":"` + secret + `"}`, 0o604, "mode 0604",
+		},
+		"configuration that is no JSON":    {nil, `token = ` + secret, 0o600, "not a JSON object"},
+		"unknown field":                    {nil, `{"tokens":"` + secret + `"}`, 0o600, "not a JSON object"},
+		"token twice":                      {nil, twice, 0o600, "both"},
+		"output":                           {[]string{"-o", "yaml"}, "", 0o600, `"yaml"`},
+		"a URL with a password":            {[]string{"--url", withPassword}, "", 0o600, "URL"},
+		"a token on the command line":      {[]string{"--token", secret}, "", 0o600, "unknown flag: --token"},
+		"a time":                           {[]string{"--created-after", "soon"}, "", 0o600, "created-after"},
+		"a negative limit":                 {[]string{"--limit", "-1"}, "", 0o600, "--limit"},
+		"an argument that is not expected": {[]string{"s1"}, "", 0o600, "s1"},
+	} {
+		if c.config != "" {
+			d.env["SESSIONSCTL_CONFIG"] = d.file("config.json", c.config, c.mode)
+		} else {
+			d.env["SESSIONSCTL_CONFIG"] = d.file("config.json", "{}", 0o600)
+		}
+		d.run(exitUsage, append([]string{"sessions", "list"}, c.arguments...)...)
+		if text := d.err.String(); !strings.Contains(text, c.want) || strings.Contains(text, secret) {
+			t.Errorf("%s: %q, want %q and no token", name, text, c.want)
+		}
+		if len(d.asked) != 0 {
+			t.Errorf("%s: asked %q", name, d.asked)
+		}
+	}
+}
+
+// Without a terminal nothing is ended unless --yes says so, and a dry run never ends anything.
+func TestConfirmation(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, http.StatusOK, removal)
+	d.in = strings.NewReader("yes\n") // no terminal
+	d.run(exitNotConfirmed, "sessions", "remove", "--subject", "1")
+	d.run(exitDone, "sessions", "remove", "--subject", "1", "--dry-run")
+	if len(d.asked) != 1 || !strings.Contains(d.asked[0], `"dry_run":true`) {
+		t.Errorf("a dry run asked %q", d.asked)
+	}
+	if !strings.Contains(d.out.String(), "Sessions ended") || !strings.Contains(d.out.String(), "3") {
+		t.Errorf("a dry run prints\n%s", &d.out)
+	}
+	d.run(exitDone, "sessions", "remove", "--subject", "1", "--client", "shop,mail", "--keep-session",
+		"--yes", "-o", "json")
+	want := `"client_ids":["shop","mail"],"remove_server_side_session":false,` +
+		`"send_backchannel_logout_notification":true,"revoke_tokens":true,"revoke_consents":true}`
+	if len(d.asked) != 1 || !strings.HasSuffix(d.asked[0], want) {
+		t.Errorf("asked %q, want a removal that ends in %s", d.asked, want)
+	}
+	for _, arguments := range [][]string{
+		{"sessions", "remove", "--yes"}, {"sessions", "remove", "--subject", "", "--yes"},
+		{"sessions", "remove", "--subject", "1", "--session", "", "--yes"},
+		{"sessions", "remove", "--subject", "1", "--client", "", "--yes"},
+		{"sessions", "remove", "--all", "--subject", "1", "--yes"}, {"grants", "remove", "--yes"},
+		{"grants", "remove", "--subject", "1", "--client", "", "--yes"}, {"deliveries", "retry", "--yes"},
+		{"deliveries", "retry", "--state", "", "--yes"}, {"deliveries", "retry", "n1", "--state", "refused"},
+	} {
+		d.run(exitUsage, arguments...)
+		if len(d.asked) != 0 {
+			t.Errorf("%v asked %q", arguments, d.asked)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]int{
+		400: exitUsage, 401: exitDenied, 403: exitDenied, 404: exitNotFound, 409: exitConflict,
+		500: exitFailed, 418: exitFailed, 200: exitDone,
+	} {
+		d := newDesk(t, status, `{"detail":"It is so.","status":"ready","services":[]}`)
+		d.run(want, "backend", "show")
+	}
+	d := newDesk(t, http.StatusOK, `{"id":"j1","kind":"swap","state":"failed","done":1,"error":"no room"}`)
+	d.run(exitJobFailed, "jobs", "watch", "j1")
+	d.run(exitUsage)
+	d.run(exitUsage, "nonsense")
+	d.run(exitUsage, "sessions", "nonsense")
+	d.run(exitUsage, "sessions", "show")
+	d.run(exitDone, "--help")
+	d.run(exitDone, "completion", "zsh")
+	d.run(exitDone, "__complete", "deliveries", "list", "--state", "")
+	if !strings.Contains(d.out.String(), "given_up") {
+		t.Errorf("the completion of --state is %q", &d.out)
+	}
+}
+
+// A backup is there when it is whole, for its owner alone, and replaces nothing unless told to.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, http.StatusOK, "the backup")
+	path := filepath.Join(t.TempDir(), "sessions.backup")
+	d.run(exitDone, "backend", "backup", path)
+	raw, err := os.ReadFile(path)
+	info, statErr := os.Stat(path)
+	if err != nil || statErr != nil || string(raw) != "the backup" || info.Mode().Perm() != 0o600 {
+		t.Errorf("%q, mode %v, errors %v, %v", raw, info.Mode(), err, statErr)
+	}
+	d.run(exitUsage, "backend", "backup", path)
+	d.run(exitDone, "backend", "backup", path, "--force")
+	d.run(exitDone, "backend", "backup", "-")
+	if d.out.String() != "the backup" {
+		t.Errorf("stdout has %q", &d.out)
+	}
+	broken := newDesk(t, http.StatusServiceUnavailable, "{}")
+	failed := filepath.Join(t.TempDir(), "failed")
+	broken.run(exitUnavailable, "backend", "backup", failed)
+	if left, err := os.ReadDir(filepath.Dir(failed)); err != nil || len(left) != 0 {
+		t.Errorf("a backup that failed left %v, error %v", left, err)
+	}
+}

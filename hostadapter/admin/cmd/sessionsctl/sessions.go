@@ -1,0 +1,228 @@
+package main
+
+// sessions list, show, remove.
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+)
+
+func (a *app) sessionsCommand() *cobra.Command {
+	group := &cobra.Command{Use: "sessions", Short: "Who is signed in, where, since when"}
+	group.AddCommand(a.sessionsList(), &cobra.Command{
+		Use: "show SESSION_ID", Short: "Show one session, its clients and grants", Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, arguments []string) error {
+			report, err := a.client.Session(command.Context(), arguments[0])
+			if err != nil {
+				return err
+			}
+			return a.printSession(report)
+		},
+	}, a.sessionsRemove())
+	return group
+}
+
+// listFlags are those of every list.
+type listFlags struct {
+	order string
+	limit int
+}
+
+func (l *listFlags) add(command *cobra.Command) {
+	command.Flags().StringVar(&l.order, "order", "desc", "asc or desc, by creation")
+	command.Flags().IntVar(&l.limit, "limit", 100, "how many at most, 0 for all")
+	_ = command.RegisterFlagCompletionFunc("order", oneOf("asc", "desc"))
+}
+
+// paging asks for pages of a size that fits the limit.
+func (l *listFlags) paging() (client.Paging, error) {
+	if l.limit < 0 {
+		return client.Paging{}, usagef("--limit is negative")
+	}
+	count := 1000
+	if l.limit > 0 {
+		count = min(l.limit+1, count) // one more, to know whether there is more
+	}
+	return client.Paging{Order: client.Order(l.order), Count: count}, nil
+}
+
+func (a *app) sessionsList() *cobra.Command {
+	var query client.SessionQuery
+	var list listFlags
+	times := [4]string{}
+	command := &cobra.Command{
+		Use: "list", Short: "List sessions, the newest first", Args: cobra.NoArgs,
+		Example: "  sessionsctl sessions list --subject 1001\n" +
+			"  sessionsctl sessions list --name ann --created-after 2026-01-01T00:00:00Z",
+		RunE: func(command *cobra.Command, _ []string) (err error) {
+			for i, into := range []*time.Time{
+				&query.CreatedFrom, &query.CreatedBefore, &query.ExpiresFrom, &query.ExpiresBefore,
+			} {
+				if *into, err = readTime(timeFlags[i], times[i]); err != nil {
+					return err
+				}
+			}
+			if query.Paging, err = list.paging(); err != nil {
+				return err
+			}
+			return printList(a, a.client.Sessions(command.Context(), query), list.limit,
+				[]string{"SESSION", "SUBJECT", "NAME", "SIGNED IN", "IDLE UNTIL", "CLIENTS"},
+				func(s client.Session) []string {
+					return []string{
+						or(s.SessionID), or(s.SubjectID), or(s.DisplayName), moment(s.Created),
+						moment(s.Expires), or(strings.Join(s.ClientIDs, ",")),
+					}
+				})
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&query.SubjectID, "subject", "", "exactly this subject")
+	flags.StringVar(&query.SessionID, "session", "", "exactly this session")
+	flags.StringVar(&query.ClientID, "client", "", "exactly this client")
+	flags.StringVar(&query.DisplayName, "name", "", "a part of the user's name, whatever its case")
+	for i, name := range timeFlags {
+		flags.StringVar(&times[i], name, "", "a time like 2006-01-02T15:04:05Z, or how long ago, like 90m")
+	}
+	list.add(command)
+	return command
+}
+
+// timeFlags are inclusive (after) and exclusive (before).
+var timeFlags = [4]string{"created-after", "created-before", "expires-after", "expires-before"}
+
+// readTime reads a time, or how long ago it is.
+func readTime(flag, value string) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(value); err == nil {
+		return time.Now().Add(-ago), nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return time.Time{}, usagef("--%s %q is neither a time like 2006-01-02T15:04:05Z nor like 90m", flag,
+			value)
+	}
+	return t, nil
+}
+
+func (a *app) printSession(s *client.SessionReport) error {
+	pairs := []pair{
+		{"Session", or(s.SessionID)}, {"Subject", or(s.SubjectID)}, {"Name", or(s.DisplayName)},
+		{"Signed in", moment(s.Created)}, {"Renewed", moment(s.Renewed)}, {"Idle until", moment(s.Expires)},
+		{"Ends at", moment(s.EndsAt)}, {"Authenticated", moment(s.AuthTime)}, {"Issuer", or(s.Issuer)},
+		{"ACR", or(s.ACR)}, {"AMR", or(strings.Join(s.AMR, " "))}, {"Address", or(s.RemoteAddr)},
+		{"User agent", or(s.UserAgent)},
+	}
+	for _, use := range s.Clients {
+		notified := ", is not notified"
+		if use.Notify {
+			notified = ", is notified of the end"
+		}
+		text := or(use.ClientID) + ", last used " + moment(use.LastUsed) + notified
+		pairs = append(pairs, pair{"Client", text})
+	}
+	kinds := make([]string, 0, len(s.Grants))
+	for kind, count := range s.Grants {
+		kinds = append(kinds, clean(kind)+" "+strconv.Itoa(count))
+	}
+	slices.Sort(kinds)
+	if !s.GrantsComplete {
+		kinds = append(kinds, "and more")
+	}
+	return a.print(s, append(pairs, pair{"Grants", or(strings.Join(kinds, ", "))})...)
+}
+
+// removeFlags are those of sessions remove.
+type removeFlags struct {
+	client.Removal
+	yes, noWait bool
+}
+
+func (a *app) sessionsRemove() *cobra.Command {
+	var f removeFlags
+	command := &cobra.Command{
+		Use: "remove", Short: "End sessions with their tokens and consents, and notify their clients",
+		Args: cobra.NoArgs,
+		Example: "  sessionsctl sessions remove --subject 1001 --reason 'left the company'\n" +
+			"  sessionsctl sessions remove --all --dry-run",
+		RunE: func(command *cobra.Command, _ []string) error {
+			if f.All == (f.SubjectID != "" || f.SessionID != "") {
+				return usagef("say whose: --subject, --session or both, or --all")
+			}
+			for _, name := range []string{"subject", "session", "client"} {
+				if flag := command.Flags().Lookup(name); flag.Changed &&
+					(flag.Value.String() == "" || flag.Value.String() == "[]") {
+					return usagef("--%s is empty: a variable without a value?", name)
+				}
+			}
+			return a.removeSessions(command, &f)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&f.SubjectID, "subject", "", "all of this subject")
+	flags.StringVar(&f.SessionID, "session", "", "this session")
+	flags.BoolVar(&f.All, "all", false, "every session of every subject, as a job")
+	flags.StringSliceVar(&f.ClientIDs, "client", nil,
+		"only the tokens, consents and notifications of these clients")
+	flags.StringVar(&f.Reason, "reason", "", "for the audit")
+	flags.BoolVar(&f.KeepSession, "keep-session", false, "do not end the session itself")
+	flags.BoolVar(&f.KeepTokens, "keep-tokens", false, "do not revoke tokens")
+	flags.BoolVar(&f.KeepConsents, "keep-consents", false, "do not revoke consents")
+	flags.BoolVar(&f.SkipNotification, "no-notification", false, "do not notify clients")
+	flags.BoolVar(&f.DryRun, "dry-run", false, "count, and change nothing")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask")
+	flags.BoolVar(&f.noWait, "no-wait", false, "do not wait for the job of --all")
+	return command
+}
+
+// removeSessions counts first, asks, and then removes.
+func (a *app) removeSessions(command *cobra.Command, f *removeFlags) error {
+	ctx := command.Context()
+	if f.DryRun || !f.yes {
+		counted := f.Removal
+		counted.DryRun = true
+		planned, _, err := a.client.RemoveSessions(ctx, counted)
+		if err != nil {
+			return err
+		}
+		if f.DryRun {
+			return a.print(planned, removedPairs(planned)...)
+		}
+		question := fmt.Sprintf(
+			"This ends %d sessions, revokes %d tokens and %d consents and queues %d notifications.",
+			planned.SessionsRemoved, planned.GrantsRevoked, planned.ConsentsRevoked,
+			planned.NotificationsQueued)
+		if err := a.confirm(f.yes, question); err != nil {
+			return err
+		}
+	}
+	removed, job, err := a.client.RemoveSessions(ctx, f.Removal)
+	if err != nil {
+		return err
+	}
+	if job != "" {
+		return a.started(ctx, job, f.noWait)
+	}
+	return a.print(removed, removedPairs(removed)...)
+}
+
+func removedPairs(r *client.Removed) []pair {
+	pairs := []pair{
+		{"Sessions ended", strconv.Itoa(r.SessionsRemoved)},
+		{"Tokens revoked", strconv.Itoa(r.GrantsRevoked)},
+		{"Consents revoked", strconv.Itoa(r.ConsentsRevoked)},
+		{"Notifications queued", strconv.Itoa(r.NotificationsQueued)},
+	}
+	if len(r.ClientsLeftAlone) > 0 {
+		pairs = append(pairs, pair{"Clients left alone", clean(strings.Join(r.ClientsLeftAlone, ", "))})
+	}
+	return pairs
+}

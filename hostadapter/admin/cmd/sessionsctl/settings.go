@@ -1,0 +1,170 @@
+package main
+
+// Where the server and the token are: by flag, environment and file, in this order.
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+)
+
+const (
+	defaultURL = "http://localhost:9000/admin"
+	// maxFile bounds the files of the configuration and of the token.
+	maxFile = 64 << 10
+
+	outputTable = "table"
+	outputJSON  = "json"
+)
+
+// settings are what the flags say. Those of a token are files alone: a command line is in the list of
+// processes and in the shell's history.
+type settings struct {
+	url, tokenFile, config, output string
+}
+
+// file is the configuration file.
+type file struct {
+	URL       string        `json:"url"`
+	Token     client.Secret `json:"token"`
+	TokenFile string        `json:"token_file"`
+	Output    string        `json:"output"`
+}
+
+func (s *settings) flags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.StringVar(&s.url, "url", "", "address of the admin routes (default "+defaultURL+")")
+	flags.StringVar(&s.tokenFile, "token-file", "", "file with the token, which only its owner may read")
+	flags.StringVar(&s.config, "config", "",
+		"configuration file in JSON: url, token_file or token, output (default sessionsctl/config.json "+
+			"in the folder of your configuration)")
+	flags.StringVarP(&s.output, "output", "o", "", "table for people, json for programs (default table)")
+	_ = root.MarkPersistentFlagFilename("token-file")
+	_ = root.MarkPersistentFlagFilename("config", "json")
+	_ = root.RegisterFlagCompletionFunc("output", oneOf(outputTable, outputJSON))
+}
+
+// oneOf completes a flag that takes one of these.
+func oneOf(values ...string) cobra.CompletionFunc {
+	return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// configure puts the settings together and makes the client.
+func (a *app) configure() error {
+	s := &a.settings
+	kept, err := a.readConfig()
+	if err != nil {
+		return err
+	}
+	s.url = cmp.Or(s.url, a.getenv("SESSIONSCTL_URL"), kept.URL, defaultURL)
+	s.output = cmp.Or(s.output, a.getenv("SESSIONSCTL_OUTPUT"), kept.Output, outputTable)
+	if s.output != outputTable && s.output != outputJSON {
+		return fmt.Errorf("output %q is neither %s nor %s", s.output, outputTable, outputJSON)
+	}
+	token := kept.Token
+	switch {
+	case s.tokenFile != "":
+		token, err = readToken(s.tokenFile)
+	case a.getenv("SESSIONSCTL_TOKEN") != "":
+		token = client.Secret(a.getenv("SESSIONSCTL_TOKEN"))
+	case a.getenv("SESSIONSCTL_TOKEN_FILE") != "":
+		token, err = readToken(a.getenv("SESSIONSCTL_TOKEN_FILE"))
+	case kept.TokenFile != "":
+		token, err = readToken(kept.TokenFile)
+	}
+	if err != nil {
+		return err
+	}
+	a.client, err = client.New(client.Config{URL: s.url, Token: token, UserAgent: "sessionsctl/" + version()})
+	return err
+}
+
+// readConfig reads the configuration file. The one that nobody named may be missing.
+func (a *app) readConfig() (*file, error) {
+	path, named := cmp.Or(a.settings.config, a.getenv("SESSIONSCTL_CONFIG")), true
+	if path == "" {
+		folder, err := os.UserConfigDir()
+		if err != nil {
+			return &file{}, nil // without a home there is none
+		}
+		path, named = filepath.Join(folder, "sessionsctl", "config.json"), false
+	}
+	raw, err := readPrivate(path)
+	if !named && errors.Is(err, fs.ErrNotExist) {
+		return &file{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	kept := &file{}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(kept); err != nil {
+		// Not the error itself, which may quote what is wrong, and that may be the token.
+		return nil, fmt.Errorf("configuration file %s is not a JSON object of url, token, token_file, output",
+			path)
+	}
+	if kept.Token != "" && kept.TokenFile != "" {
+		return nil, fmt.Errorf("configuration file %s has both token and token_file: leave one of them out",
+			path)
+	}
+	if kept.TokenFile != "" && !filepath.IsAbs(kept.TokenFile) {
+		kept.TokenFile = filepath.Join(filepath.Dir(path), kept.TokenFile)
+	}
+	return kept, nil
+}
+
+func readToken(path string) (client.Secret, error) {
+	raw, err := readPrivate(path)
+	if err != nil {
+		return "", fmt.Errorf("token file: %w", err)
+	}
+	token := strings.TrimSpace(string(raw))
+	if token == "" {
+		return "", fmt.Errorf("token file %s is empty", path)
+	}
+	return client.Secret(token), nil
+}
+
+// readPrivate reads a small file that only its owner may read.
+func readPrivate(path string) ([]byte, error) {
+	opened, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = opened.Close() }()
+	info, err := opened.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("others may read or write %s (mode %04o): run chmod 600 on it", path,
+			info.Mode().Perm())
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return io.ReadAll(io.LimitReader(opened, maxFile))
+}
+
+// version is that of the module, as it was built.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

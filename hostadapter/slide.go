@@ -53,15 +53,18 @@ func (s *sliding) end(sid string) {
 	delete(s.sids, sid)
 }
 
+// slideDue reports whether a session of these times would slide.
+func (a *Adapter) slideDue(slide *grantstore.Slide, times *grantstore.SessionTimes) bool {
+	return !times.Renewed.After(slide.RenewedBefore) &&
+		capped(slide.Expires, times.EndsAt).After(times.Expires)
+}
+
 // slideNow extends a session that a client uses without anything being written, as by introspection. times
 // are those that came with the client's token: where they say that it is too early, nothing is written. A
 // failure is logged; the session was live and the next use slides it.
 func (a *Adapter) slideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
 	slide := a.slide(sessionID)
-	if times.Renewed.After(slide.RenewedBefore) || !capped(slide.Expires, times.EndsAt).After(times.Expires) {
-		return
-	}
-	if !a.sliding.begin(sessionID) {
+	if !a.slideDue(slide, times) || !a.sliding.begin(sessionID) {
 		return
 	}
 	defer a.sliding.end(sessionID)

@@ -53,6 +53,10 @@ func (t tieAdapter) Coordinates(client *logout.Client) bool { return t.a.coordin
 
 func (t tieAdapter) Slide(sessionID string) *grantstore.Slide { return t.a.slide(sessionID) }
 
+func (t tieAdapter) SlideDue(times *grantstore.SessionTimes) bool {
+	return t.a.slideDue(t.a.slide(""), times)
+}
+
 func (t tieAdapter) SlideNow(
 	ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes,
 ) {

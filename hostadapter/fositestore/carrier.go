@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"weak"
 
@@ -28,9 +29,10 @@ type carrier struct {
 	// marked: the request came back with a mark of Sessions.ReturnURL.
 	marked bool
 
-	mu      sync.Mutex
-	rows    map[grantstore.Ref]*row
-	clients map[string]fosite.Client
+	mu sync.Mutex
+	// rows and clients are few: there are most of them in a code exchange, three and one.
+	rows    []*row
+	clients []fosite.Client
 	// legacy are requests that were read from the host's own store.
 	legacy map[grantstore.Ref]fosite.Requester
 	// batch gathers writes while the provider is inside a call of fosite's; nil lets them through one by one.
@@ -42,7 +44,7 @@ type carrier struct {
 type carrierKey struct{}
 
 func newCarrier(request context.Context) *carrier {
-	return &carrier{request: request, rows: map[grantstore.Ref]*row{}, clients: map[string]fosite.Client{}}
+	return &carrier{request: request}
 }
 
 func (c *carrier) into(ctx context.Context) context.Context {
@@ -82,7 +84,12 @@ func (c *carrier) change(change func(*grantstore.Batch) error) (bool, error) {
 func (c *carrier) row(ref grantstore.Ref) *row {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rows[ref]
+	for _, r := range c.rows {
+		if r.grant.Ref == ref {
+			return r
+		}
+	}
+	return nil
 }
 
 // hasCode reports whether a code was read together with its whole family. One that was moved left its OpenID
@@ -90,19 +97,21 @@ func (c *carrier) row(ref grantstore.Ref) *row {
 func (c *carrier) hasCode() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for ref, r := range c.rows {
-		if ref.Type == grantstore.AuthorizationCode && !r.moved() {
+	for _, r := range c.rows {
+		if r.grant.Type == grantstore.AuthorizationCode && !r.moved() {
 			return true
 		}
 	}
 	return false
 }
 
+// keep remembers rows, each in the place of an earlier one of the same grant.
 func (c *carrier) keep(rows ...*row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range rows {
-		c.rows[r.grant.Ref] = r
+		c.rows = slices.DeleteFunc(c.rows, func(old *row) bool { return old.grant.Ref == r.grant.Ref })
+		c.rows = append(c.rows, r)
 	}
 }
 

@@ -80,7 +80,8 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	if own, ok := client.(mutedClient); ok {
 		settings.Muted = own.GetMutedSessionEnds() & ticketstore.EndByAny
 	}
-	if !FrontChannelAllowed(settings.FrontChannelLogoutURI, client.GetRedirectURIs()) {
+	if settings.FrontChannelLogoutURI != "" &&
+		!FrontChannelAllowed(settings.FrontChannelLogoutURI, client.GetRedirectURIs()) {
 		settings.FrontChannelLogoutURI = ""
 	}
 	if own, ok := client.(postLogoutClient); ok {

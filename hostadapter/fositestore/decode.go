@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -74,11 +76,21 @@ func decodeAuthorizeRequest(
 	return request, nil
 }
 
+// copyOf returns a copy of a request that others have too, with a client and a session of its own. Lists and
+// values of the form are shared as far as they are: fosite's setters replace and append, and an append to a
+// list that is full makes another.
+func copyOf(base *fosite.Request, client fosite.Client, session fosite.Session) *fosite.Request {
+	own := *base
+	own.Client, own.Session, own.Form = client, session, maps.Clone(base.Form)
+	return &own
+}
+
+// arguments returns a list that is full: see copyOf.
 func arguments(list []string) fosite.Arguments {
 	if list == nil {
 		return fosite.Arguments{}
 	}
-	return list
+	return slices.Clip(list)
 }
 
 func decodeForm(fields []*requestpb.Field) url.Values {
@@ -180,12 +192,12 @@ func hydrateOpenID(s *openid.DefaultSession, message *requestpb.OpenIDSession) {
 		s.Claims = &jwt.IDTokenClaims{}
 	}
 	*s.Claims = jwt.IDTokenClaims{
-		JTI: c.GetJti(), Issuer: c.GetIssuer(), Subject: c.GetSubject(), Audience: c.GetAudience(),
-		Nonce:     c.GetNonce(),
+		JTI: c.GetJti(), Issuer: c.GetIssuer(), Subject: c.GetSubject(), Nonce: c.GetNonce(),
+		Audience:  slices.Clone(c.GetAudience()),
 		ExpiresAt: decodeMoment(c.GetExpiresAt()), IssuedAt: decodeMoment(c.GetIssuedAt()),
 		RequestedAt: decodeMoment(c.GetRequestedAt()), AuthTime: decodeMoment(c.GetAuthTime()),
 		AccessTokenHash: c.GetAccessTokenHash(), AuthenticationContextClassReference: c.GetAcr(),
-		AuthenticationMethodsReferences: c.GetAmr(), CodeHash: c.GetCodeHash(),
+		AuthenticationMethodsReferences: slices.Clone(c.GetAmr()), CodeHash: c.GetCodeHash(),
 		Extra: decodeObject(c.GetExtra()),
 	}
 }
@@ -203,10 +215,11 @@ func hydrateJWT(s *oauth2.JWTSession, message *requestpb.JWTSession) {
 		s.JWTClaims = &jwt.JWTClaims{}
 	}
 	*s.JWTClaims = jwt.JWTClaims{
-		Subject: c.GetSubject(), Issuer: c.GetIssuer(), Audience: c.GetAudience(), JTI: c.GetJti(),
+		Subject: c.GetSubject(), Issuer: c.GetIssuer(), JTI: c.GetJti(),
+		Audience: slices.Clone(c.GetAudience()),
 		IssuedAt: decodeMoment(c.GetIssuedAt()), NotBefore: decodeMoment(c.GetNotBefore()),
 		ExpiresAt: decodeMoment(c.GetExpiresAt()),
-		Scope:     c.GetScope(), Extra: decodeObject(c.GetExtra()),
+		Scope:     slices.Clone(c.GetScope()), Extra: decodeObject(c.GetExtra()),
 		ScopeField: jwt.JWTScopeFieldEnum(c.GetScopeField()),
 	}
 	if c.GetHasScope() && s.JWTClaims.Scope == nil {

@@ -221,8 +221,8 @@ func (c *carrier) hasLegacyCode() bool {
 			return true
 		}
 	}
-	for ref, r := range c.rows {
-		if ref.Type == grantstore.AuthorizationCode && r.moved() {
+	for _, r := range c.rows {
+		if r.grant.Type == grantstore.AuthorizationCode && r.moved() {
 			return true
 		}
 	}

@@ -24,19 +24,19 @@ func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batc
 // slide extends the sessions of the access tokens of a request where their clients coordinate. One of a
 // former issuer ends when it would by itself.
 func (s *Store) slide(ctx context.Context, c *carrier) {
-	for _, r := range c.shown() {
+	for _, r := range c.shown(s.tie.SlideDue) {
 		if r.isOf(s.tie.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
 			s.tie.SlideNow(ctx, r.grant.SessionID, r.grant.SubjectID, r.session)
 		}
 	}
 }
 
-// shown returns the live access tokens that were read and that have a session.
-func (c *carrier) shown() (rows []*row) {
+// shown returns the live access tokens that were read and that have a session, as far as that is due.
+func (c *carrier) shown(due func(*grantstore.SessionTimes) bool) (rows []*row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for ref, r := range c.rows {
-		if ref.Type == grantstore.ReferenceToken && r.session != nil {
+	for _, r := range c.rows {
+		if r.grant.Type == grantstore.ReferenceToken && r.session != nil && due(r.session) {
 			rows = append(rows, r)
 		}
 	}

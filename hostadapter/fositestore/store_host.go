@@ -97,7 +97,12 @@ func (c *carrier) client(id string) fosite.Client {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.clients[id]
+	for _, client := range c.clients {
+		if client.GetID() == id {
+			return client
+		}
+	}
+	return nil
 }
 
 func (c *carrier) keepClient(client fosite.Client) {
@@ -106,5 +111,5 @@ func (c *carrier) keepClient(client fosite.Client) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.clients[client.GetID()] = client
+	c.clients = append(c.clients, client)
 }

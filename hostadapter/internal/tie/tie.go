@@ -70,6 +70,8 @@ type Slider interface {
 	// Slide returns what extends a session in a batch that is written anyway. The store applies it no more
 	// often than Config.Lifetime.RenewEvery.
 	Slide(sessionID string) *grantstore.Slide
+	// SlideDue reports whether SlideNow writes anything: it does not where times say that it is too early.
+	SlideDue(times *grantstore.SessionTimes) bool
 	// SlideNow extends a session that a client uses without anything being written, as by introspection.
 	// times came with the client's token: where they say that it is too early, nothing is written. A failure
 	// is logged; the session was live and the next use extends it.

@@ -30,12 +30,7 @@ type Cache struct {
 	meter   *Meter
 	logger  *slog.Logger
 	current atomic.Pointer[copies] // nil while no stream is followed
-	// faults are left out safeguards, by a test.
-	faults faults
 }
-
-// faults are safeguards that a test leaves out, to see that they are needed.
-type faults struct{ hold, fill, drop, judge bool }
 
 // New returns a cache of at most bound bytes that follows kills once Follow is called. The meter may be that
 // of other caches too.
@@ -80,7 +75,8 @@ func (c *Cache) stream(ctx context.Context) (err error) {
 			}
 			return errors.Join(err, c.drop(held))
 		case held == nil:
-			held = c.open(kill.Position, cancel)
+			held = newCopies(kill.Position, c.bound, c.meter, cancel)
+			c.current.Store(held)
 		case !held.apply(kill):
 			return errors.Join(errGap, c.drop(held))
 		}
@@ -91,17 +87,6 @@ func (c *Cache) stream(ctx context.Context) (err error) {
 	return errEnded
 }
 
-// open begins to keep copies, with none, for a stream that begins at a position.
-func (c *Cache) open(position uint64, stop func()) *copies {
-	held := newCopies(position, c.bound, c.meter, stop)
-	if before := c.current.Load(); c.faults.drop && before != nil {
-		held = before
-		held.applied.Store(position)
-	}
-	c.current.Store(held)
-	return held
-}
-
 var (
 	errGap   = errors.New("a kill is missing in the stream")
 	errEnded = errors.New("the stream of kills has ended")
@@ -110,9 +95,6 @@ var (
 
 // drop takes copies out of use for good. Its error is why that was done before.
 func (c *Cache) drop(held *copies) error {
-	if c.faults.drop {
-		return nil
-	}
 	c.current.CompareAndSwap(held, nil)
 	return held.end(nil)
 }
@@ -124,9 +106,6 @@ func (c *Cache) drop(held *copies) error {
 // stream that begins later begins behind its kill. So a reader of the stream that is stuck delays the answers
 // of removals, and other reads, by no more than patience.
 func (c *Cache) Await(ctx context.Context, position uint64) error {
-	if c.faults.hold {
-		return nil
-	}
 	for held := c.current.Load(); held != nil && held.applied.Load() < position; held = c.current.Load() {
 		advanced := held.waitFor(position)
 		if advanced == nil {
@@ -155,7 +134,7 @@ func (c *Cache) get(key ticketstore.Key, now time.Time) *grantstore.GetResult {
 		return nil
 	}
 	found := held.get(key)
-	if found == nil || (!c.faults.judge && !rules.LiveStill(found, now)) {
+	if found == nil || !rules.LiveStill(found, now) {
 		c.meter.misses.Add(1)
 		return nil
 	}
@@ -165,7 +144,6 @@ func (c *Cache) get(key ticketstore.Key, now time.Time) *grantstore.GetResult {
 
 // reading is a read on its way to the plugin.
 type reading struct {
-	cache *Cache
 	held  *copies
 	since uint64
 }
@@ -177,13 +155,13 @@ func (c *Cache) begin() reading {
 	if held == nil {
 		return reading{}
 	}
-	return reading{c, held, held.applied.Load()}
+	return reading{held, held.applied.Load()}
 }
 
 // fill keeps what was read, live, unless a kill since the reading began names it.
 func (r reading) fill(found *grantstore.GetResult) {
 	if r.held != nil {
-		r.held.fill(found, r.since, r.cache.faults.fill)
+		r.held.fill(found, r.since)
 	}
 }
 

@@ -75,8 +75,8 @@ func (c *copies) get(key ticketstore.Key) *grantstore.GetResult {
 	return e.found
 }
 
-// fill takes what a read has found that began at a position. late has it taken whatever was killed since.
-func (c *copies) fill(found *grantstore.GetResult, since uint64, late bool) {
+// fill takes what a read has found that began at a position.
+func (c *copies) fill(found *grantstore.GetResult, since uint64) {
 	found.Memo = &grantstore.Memo{} // before others see it
 	e := &entry{found: found, bytes: sizeOf(&found.Grant)}
 	c.mu.Lock()
@@ -84,7 +84,7 @@ func (c *copies) fill(found *grantstore.GetResult, since uint64, late bool) {
 	switch {
 	case c.ended, e.bytes > c.bound:
 		return
-	case !late && c.killedSince(since, &found.Grant):
+	case c.killedSince(since, &found.Grant):
 		c.meter.refusals.Add(1)
 		return
 	}

@@ -1,0 +1,162 @@
+package fositestore_test
+
+// Access tokens from the host's cache.
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/token/jwt"
+
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/plugin/plugintest"
+)
+
+// cached has the host ask its backend through the protocol, with a cache before it.
+func cached(h *host, c *fositestore.Config) {
+	stores := plugintest.Connect(h.t, h.backend.Backend)
+	w := watch(h.backend.Backend)
+	w.tickets.Store, w.grants.Store, w.logout.Store = stores.Tickets, stores.Grants, stores.Logout
+	h.backend, c.Backend = w, w
+}
+
+// What fosite gets of a cached grant is its own: whatever it or the host does to it, the next one gets what was
+// stored.
+func TestCachedGrantIsNotShared(t *testing.T) {
+	t.Parallel()
+	for name, kind := range sessionTypes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, cached, func(h *host, _ *fositestore.Config) { h.newSession = kind.make })
+			scope := "photos"
+			if kind.openID {
+				scope += " openid"
+			}
+			_, tokens := h.tokens("ann", "scope", scope)
+			_, signature, _ := strings.Cut(tokens.str("access_token"), ".")
+			read := func() (fosite.Requester, string) {
+				request, err := h.sessions.Store().GetAccessTokenSession(t.Context(), signature,
+					h.newSession(""))
+				if err != nil {
+					t.Error(err)
+					return nil, ""
+				}
+				shown, err := json.Marshal([]any{
+					request.GetSession(), request.GetRequestForm(), request.GetRequestedScopes(),
+					request.GetGrantedScopes(), request.GetRequestedAudience(), request.GetGrantedAudience(),
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				return request, string(shown)
+			}
+			_, want := read()
+			var group sync.WaitGroup
+			for i := range 8 {
+				group.Go(func() {
+					for range 20 {
+						request, got := read()
+						if got != want {
+							t.Errorf("a cached grant: got %s, want %s", got, want)
+							return
+						}
+						spoil(request, fmt.Sprint("spoilt-", i))
+					}
+				})
+			}
+			group.Wait()
+		})
+	}
+}
+
+// spoil changes all of a request that fosite or a host may change.
+func spoil(request fosite.Requester, with string) {
+	request.AppendRequestedScope(with)
+	request.GrantScope(with)
+	request.GrantAudience(with)
+	request.GetRequestForm().Add("scope", with)
+	request.GetRequestForm().Set(with, with)
+	session := request.GetSession()
+	session.SetExpiresAt(fosite.AccessToken, time.Now())
+	if s, ok := session.(openid.Session); ok {
+		s.IDTokenClaims().Add(with, with)
+		s.IDTokenClaims().Subject = with
+		s.IDTokenClaims().Audience = append(s.IDTokenClaims().Audience, with)
+		s.IDTokenHeaders().Add(with, with)
+	}
+	if s, ok := session.(oauth2.JWTSessionContainer); ok {
+		if claims, ok := s.GetJWTClaims().(*jwt.JWTClaims); ok {
+			claims.Add(with, with)
+		}
+	}
+	if s, ok := session.(fosite.ExtraClaimsSession); ok && s.GetExtraClaims() != nil {
+		s.GetExtraClaims()[with] = with
+	}
+}
+
+// A session slides while its tokens are answered from the cache, no more often than others do.
+func TestRule9_CachedTokensKeepTheSessionAlive(t *testing.T) {
+	t.Parallel()
+	clock := &movedClock{}
+	h := newHost(t, cached, sliding(clock, true, nil))
+	_, tokens := h.tokens("ann")
+	token, sid := tokens.str("access_token"), h.sid("ann")
+	for range 4 {
+		before := h.expires(sid)
+		clock.advance(10 * time.Minute)
+		h.backend.counts()
+		h.mustActive(token, true)
+		if _, writes := h.backend.counts(); writes != 1 {
+			t.Errorf("the first introspection in ten minutes writes %d times, want once", writes)
+		}
+		if after := h.expires(sid); !after.After(before) {
+			t.Errorf("the session expires at %v, want it to slide from %v", after, before)
+		}
+		for range 3 {
+			h.mustActive(token, true)
+		}
+		if _, writes := h.backend.counts(); writes != 0 {
+			t.Errorf("introspections in the same minute write %d times, want none", writes)
+		}
+	}
+}
+
+// Everything that ends a token is acknowledged when no copy of it answers.
+func TestRule15_AcknowledgedIsEndedInTheCache(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(h *host, b *browser, tokens *reply){
+		"removal": func(h *host, b *browser, _ *reply) { h.end("ann") },
+		"revocation of the refresh token": func(h *host, _ *browser, tokens *reply) {
+			h.post("/revoke", map[string][]string{"token": {tokens.str("refresh_token")}}).
+				must(h.t, http.StatusOK, "")
+		},
+		"refresh": func(h *host, _ *browser, tokens *reply) {
+			h.refresh(tokens.str("refresh_token")).must(h.t, http.StatusOK, "")
+		},
+		"reuse of a refresh token": func(h *host, _ *browser, tokens *reply) {
+			h.refresh(tokens.str("refresh_token"))
+			h.refresh(tokens.str("refresh_token")).must(h.t, http.StatusBadRequest, "invalid_grant")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, cached)
+			for range 5 {
+				b, tokens := h.tokens("ann", "scope", "openid offline_access")
+				token := tokens.str("access_token")
+				h.mustActive(token, true)
+				h.mustActive(token, true)
+				end(h, b, tokens)
+				h.mustActive(token, false)
+			}
+		})
+	}
+}

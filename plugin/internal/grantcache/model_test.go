@@ -1,0 +1,472 @@
+package grantcache_test
+
+// A model of a host and its plugin, played in random order on a clock of its own: no question that started
+// after an acknowledged end is answered "active". Store and cache are the real ones; processes, their
+// connections and what may go wrong with both are played. Each safeguard is left out in turn, to see that the
+// model finds it missing.
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/internal/grantcache"
+	"github.com/fosite-sessions/sessions/plugin/memory"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// fault is what is left out, or goes wrong, in a model.
+type fault int
+
+const (
+	sound fault = iota
+	overtakes
+	lateFill
+	lostKill
+	survives
+	unnoticed
+	unjudged
+)
+
+// seeded are the faults that the model must find.
+var seeded = map[fault]string{
+	overtakes: "an answer that overtakes the stream",
+	lateFill:  "a read that began before a kill and fills the cache behind it",
+	lostKill:  "a kill that is not told",
+	survives:  "a cache that survives its stream",
+	unnoticed: "a token number that rises unnoticed",
+	unjudged:  "hits that are not judged by the clock",
+}
+
+const (
+	soundRuns = 500
+	faultRuns = 3000 // at most: it ends with the first find
+	// The model's world: sessions with two tokens each, and who asks about them and ends them.
+	lives   = 4
+	askers  = 6
+	asks    = 25
+	enders  = 3
+	ends    = 4
+	crashes = 2
+)
+
+func TestModel(t *testing.T) {
+	t.Parallel()
+	t.Run("sound", func(t *testing.T) {
+		t.Parallel()
+		figures := grantcache.Meter{}
+		for seed := range uint64(soundRuns) {
+			if bad := play(t, seed, sound, &figures); len(bad) > 0 {
+				t.Fatalf("seed %d: %v", seed, bad)
+			}
+		}
+		// A model in which nothing happens finds nothing.
+		if f := figures.Figures(); f.Hits < soundRuns || f.Refusals == 0 || f.Drops < soundRuns {
+			t.Errorf("in %d runs: %+v, want hits, refusals and drops", soundRuns, f)
+		}
+	})
+	for fault, name := range seeded {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(faultRuns) {
+				if bad := play(t, seed, fault, &grantcache.Meter{}); len(bad) > 0 {
+					t.Logf("found in run %d: %s", seed+1, bad[0])
+					return
+				}
+			}
+			t.Errorf("not found in %d runs", faultRuns)
+		})
+	}
+}
+
+// play plays one run and returns the violations.
+func play(t *testing.T, seed uint64, fault fault, meter *grantcache.Meter) (bad []string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{
+			fault: fault, meter: meter, store: memory.New(), random: rand.New(rand.NewPCG(seed, 1)),
+			now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		m.populate(ctx)
+		m.start(ctx)
+		var acting sync.WaitGroup
+		for range askers {
+			acting.Go(func() { m.ask(ctx) })
+		}
+		for range enders {
+			acting.Go(func() { m.end(ctx) })
+		}
+		acting.Go(func() { m.crash(ctx) })
+		acting.Wait()
+		cancel()
+		m.running.Wait()
+		bad = m.bad
+	})
+	return bad
+}
+
+type model struct {
+	fault fault
+	meter *grantcache.Meter
+	store *memory.Store
+	now   time.Time
+	// running are the goroutines of processes.
+	running sync.WaitGroup
+	// step numbers what happens.
+	step atomic.Int64
+	// serving is the process that serves, nil while there is none.
+	serving atomic.Pointer[process]
+
+	mu     sync.Mutex
+	random *rand.Rand
+	tokens []*token
+	bad    []string
+	// hidden is the session whose kills nobody tells (unnoticed).
+	hidden string
+}
+
+// token is an access token, and the step at which its end was acknowledged, 0 for none.
+type token struct {
+	grant grantstore.Grant
+	acked int64
+}
+
+// chance returns a number below n.
+func (m *model) chance(n int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.random.IntN(n)
+}
+
+// pause is a while on the way: mostly short, at times long.
+func (m *model) pause() {
+	while := time.Duration(m.chance(2000)) * time.Microsecond
+	if m.chance(20) == 0 {
+		while *= 20
+	}
+	time.Sleep(while)
+}
+
+func (m *model) populate(ctx context.Context) {
+	for i := range lives {
+		s := &ticketstore.Session{
+			Key: ticketstore.KeyOf(fmt.Sprint("k", i)), SessionID: fmt.Sprint("s", i), SubjectID: "ann",
+			Issuer: "https://issuer.example", AuthTime: m.now, Created: m.now, Renewed: m.now,
+			Expires: m.now.Add(time.Hour), Ticket: []byte("ticket"),
+		}
+		if err := m.store.Tickets().Create(ctx, s); err != nil {
+			panic(err)
+		}
+		batch := &grantstore.Batch{OperationID: fmt.Sprint("o", i)}
+		for j := range 2 {
+			g := grantstore.Grant{
+				Ref: grantstore.Ref{
+					Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fmt.Sprint("g", i, j)),
+				},
+				RequestID: fmt.Sprint("r", i, j), SubjectID: "ann", SessionID: s.SessionID,
+				ClientID: fmt.Sprint("c", j), Created: m.now, Expires: m.now.Add(time.Minute),
+				Data: []byte("data"),
+			}
+			m.tokens = append(m.tokens, &token{grant: g})
+			batch.Store = append(batch.Store, g)
+		}
+		if _, err := m.store.Grants().Apply(ctx, batch, m.now); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// ask asks about random tokens, at moments about their expiry too: the clock steps.
+func (m *model) ask(ctx context.Context) {
+	cached := &grantcache.Store{Store: remote{m.store.Grants(), m}, Cache: func() *grantcache.Cache {
+		if p := m.serving.Load(); p != nil {
+			return p.cache
+		}
+		return nil
+	}}
+	for range asks {
+		m.pause()
+		token := m.tokens[m.chance(len(m.tokens))]
+		now := m.now.Add(time.Duration(m.chance(2)) * 2 * time.Minute)
+		asked, started := now, m.step.Add(1)
+		if m.fault == unjudged {
+			asked = m.now
+		}
+		if m.fault == lateFill { // the plugin has read before the cache takes note that it is asked
+			found, err := m.store.Grants().Get(ctx, token.grant.Ref, asked)
+			m.pause()
+			cached.Store = early{remote{m.store.Grants(), m}, found, err}
+		}
+		found, err := cached.Get(ctx, token.grant.Ref, asked)
+		if err != nil || found == nil {
+			continue
+		}
+		m.mu.Lock()
+		if token.acked != 0 && started > token.acked {
+			m.bad = append(m.bad, fmt.Sprintf("%s was asked about at step %d, ended at %d, and is active",
+				token.grant.RequestID, started, token.acked))
+		}
+		if !now.Before(token.grant.Expires) {
+			m.bad = append(m.bad, token.grant.RequestID+" has expired, and is active")
+		}
+		m.mu.Unlock()
+	}
+}
+
+// end ends tokens in one of the ways that there are.
+func (m *model) end(ctx context.Context) {
+	for n := range ends {
+		m.pause()
+		m.pause()
+		target := m.tokens[m.chance(len(m.tokens))]
+		g, id := target.grant, fmt.Sprint("end", m.step.Add(1), n)
+		var call func() error
+		ended := func(other *token) bool { return other == target }
+		terminate := &logout.Ending{OperationID: id, SessionID: g.SessionID, Reason: logout.Terminated}
+		switch m.chance(5) {
+		case 0: // a session ends
+			ended = func(other *token) bool { return other.grant.SessionID == g.SessionID }
+			call = func() error { return m.terminate(ctx, terminate) }
+		case 1: // a client's token number rises
+			terminate.KeepSession, terminate.ClientIDs = true, []string{g.ClientID}
+			call = func() error {
+				m.mu.Lock()
+				m.hidden = g.SessionID
+				m.mu.Unlock()
+				return m.terminate(ctx, terminate)
+			}
+		case 2: // a token is revoked, or its family
+			batch := &grantstore.Batch{OperationID: id, Delete: []grantstore.Ref{g.Ref}}
+			if m.chance(2) == 0 {
+				batch.Delete, batch.Revoke = nil, []grantstore.Revocation{{RequestID: g.RequestID}}
+			}
+			call = func() error { _, err := m.store.Grants().Apply(ctx, batch, m.now); return err }
+		case 3: // a job ends it, by itself, and is looked at until it is done
+			ended = func(other *token) bool { return other.grant.SessionID == g.SessionID }
+			var done atomic.Bool
+			m.running.Go(func() {
+				m.pause()
+				_ = m.terminate(ctx, terminate)
+				done.Store(true)
+			})
+			call = func() error {
+				if !done.Load() {
+					return ticketstore.ErrConflict
+				}
+				return nil
+			}
+		case 4: // it is found to be dead already
+			call = func() error {
+				if _, err := m.store.Grants().Get(ctx, g.Ref, m.now); err == nil {
+					return ticketstore.ErrConflict
+				}
+				return nil
+			}
+		}
+		// As rpc.Caller does, it is repeated until there is an answer: the first may have been the last.
+		for range 20 {
+			if m.answered(ctx, call) == nil {
+				m.acknowledge(ended)
+				break
+			}
+			m.pause()
+		}
+	}
+}
+
+func (m *model) terminate(ctx context.Context, ending *logout.Ending) error {
+	_, err := m.store.Logout().End(ctx, ending, m.now)
+	return err
+}
+
+func (m *model) acknowledge(ended func(*token) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := m.step.Add(1)
+	for _, t := range m.tokens {
+		if ended(t) && t.acked == 0 {
+			t.acked = at
+		}
+	}
+}
+
+// answered makes a call to the process that serves. An error of it is that of a call without an answer.
+func (m *model) answered(ctx context.Context, call func() error) error {
+	p := m.serving.Load()
+	if p == nil {
+		time.Sleep(time.Millisecond)
+		return ticketstore.ErrUnavailable
+	}
+	m.pause()
+	if p.dead.Load() {
+		return ticketstore.ErrUnavailable
+	}
+	err := call()
+	position := p.Position()
+	m.pause()
+	if p.dead.Load() && m.chance(2) == 0 {
+		return ticketstore.ErrUnavailable
+	}
+	if m.fault != overtakes {
+		if late := p.cache.Await(ctx, position+p.ahead); late != nil {
+			return late
+		}
+	}
+	return err
+}
+
+// remote is the grants of the process that serves.
+type remote struct {
+	grantstore.Store
+	m *model
+}
+
+func (r remote) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (found *grantstore.GetResult, err error) {
+	answer := r.m.answered(ctx, func() error {
+		found, err = r.Store.Get(ctx, ref, now)
+		return err
+	})
+	if answer != nil {
+		return nil, answer
+	}
+	return found, nil
+}
+
+// early has read before it is asked.
+type early struct {
+	remote
+	found *grantstore.GetResult
+	err   error
+}
+
+func (e early) Get(
+	ctx context.Context, _ grantstore.Ref, _ time.Time,
+) (*grantstore.GetResult, error) {
+	if err := e.m.answered(ctx, func() error { return e.err }); err != nil {
+		return nil, err
+	}
+	return e.found, nil
+}
+
+// process is a plugin. Its positions are its own.
+type process struct {
+	m      *model
+	before uint64 // kills of the processes before it
+	dead   atomic.Bool
+	cache  *grantcache.Cache
+	// ahead is by how much the positions of a cache that survives are more than the process's.
+	ahead uint64
+}
+
+// start has a new process serve, with a new cache.
+func (m *model) start(ctx context.Context) {
+	p := &process{m: m, before: m.store.Kills().Position()}
+	m.running.Go(func() { <-ctx.Done(); p.dead.Store(true) })
+	p.cache = grantcache.New(p, 1<<20, m.meter, slog.New(slog.DiscardHandler))
+	m.running.Go(func() { p.cache.Follow(ctx) })
+	m.serving.Store(p)
+}
+
+// crash kills the process now and then. The host notices later, and starts another.
+func (m *model) crash(ctx context.Context) {
+	for range crashes {
+		for range 6 {
+			m.pause()
+		}
+		old := m.serving.Load()
+		old.dead.Store(true)
+		m.pause()
+		if m.fault != survives {
+			m.serving.Store(nil)
+			m.pause()
+			m.start(ctx)
+			continue
+		}
+		next := &process{m: m, before: m.store.Kills().Position(), cache: old.cache}
+		next.ahead = old.cache.Applied()
+		m.serving.Store(next)
+	}
+}
+
+// Position implements grantstore.Kills.
+func (p *process) Position() uint64 { return p.m.store.Kills().Position() - p.before }
+
+// Follow implements grantstore.Kills: it tells what the store tells, late, until some time after the death of
+// the process. What was on its way then may be lost.
+func (p *process) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
+	return func(yield func(*grantstore.Kill, error) bool) {
+		for kill, err := range p.m.store.Kills().Follow(ctx) {
+			p.m.pause()
+			if p.m.chance(200) == 0 {
+				time.Sleep(3 * time.Second) // its reader is stuck
+			}
+			if err != nil || p.dead.Load() && (p.m.fault == survives || p.m.chance(2) == 0) {
+				if p.m.fault == survives && p.dead.Load() && ctx.Err() == nil {
+					p.followNext(ctx, yield)
+					return
+				}
+				yield(nil, ticketstore.ErrUnavailable)
+				return
+			}
+			own := &grantstore.Kill{
+				Position: kill.Position - p.before + p.ahead, Sessions: kill.Sessions, Grants: kill.Grants,
+			}
+			if p.m.hides(kill) {
+				own.Sessions, own.Grants = nil, nil
+			}
+			if !yield(own, nil) {
+				return
+			}
+		}
+	}
+}
+
+// followNext goes on with the kills of the process after a dead one as if nothing had been missed.
+func (p *process) followNext(ctx context.Context, yield func(*grantstore.Kill, error) bool) {
+	next := p.m.serving.Load()
+	for ; next == p && ctx.Err() == nil; next = p.m.serving.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	first := true
+	for kill, err := range next.Follow(ctx) {
+		if first && err == nil {
+			// Kills of its own that came before are made up for, with names.
+			first = false
+			for at := p.cache.Applied() + 1; at <= kill.Position; at++ {
+				if !yield(&grantstore.Kill{Position: at, All: at > next.ahead}, nil) {
+					return
+				}
+			}
+			continue
+		}
+		if !yield(kill, err) {
+			return
+		}
+	}
+}
+
+// hides reports whether the fault is that this kill is not told.
+func (m *model) hides(kill *grantstore.Kill) bool {
+	switch m.fault {
+	case lostKill:
+		return m.chance(3) == 0
+	case unnoticed:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.hidden != "" && slices.Contains(kill.Sessions, m.hidden)
+	}
+	return false
+}

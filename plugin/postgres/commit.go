@@ -165,7 +165,9 @@ func (c *committer) try(calls []*call) ([]error, error) {
 		return nil, err
 	}
 	defer func() { release(conn) }()
-	g := newGroup(c.background, c.Engine, conn.Conn())
+	// What has begun is brought to its end, also while the engine closes.
+	ctx := context.WithoutCancel(c.background)
+	g := newGroup(ctx, c.Engine, conn.Conn())
 	g.locks, g.slot.number = true, c.slot
 	wanted := &plan{}
 	for _, call := range calls {
@@ -178,7 +180,7 @@ func (c *committer) try(calls []*call) ([]error, error) {
 		return nil, g.err
 	}
 	id := [16]byte([]byte(rand.Text()))
-	if err := g.commit(c.background, id, records.Nanos(latest(calls))); err != nil {
+	if err := g.commit(ctx, id, records.Nanos(latest(calls))); err != nil {
 		if !lost(err) {
 			return nil, err
 		}

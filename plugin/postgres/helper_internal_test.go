@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/plugin/plugintest"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 )
@@ -95,6 +97,19 @@ func storesOf(e *Engine) storetest.Stores {
 	return storetest.Stores{
 		Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties(),
 	}
+}
+
+// The suite through the protocol.
+func TestPlugin(t *testing.T) {
+	t.Parallel()
+	plugintest.Run(t, func(t *testing.T) sessions.Backend {
+		settings := emptyStore(t)
+		e, err := Open(t.Context(), settings, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	})
 }
 
 func TestConformance(t *testing.T) {

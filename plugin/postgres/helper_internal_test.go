@@ -118,6 +118,7 @@ func TestConformance(t *testing.T) {
 		Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
 			e := openEngine(t)
+			t.Cleanup(func() { checkAccount(t, e) })
 			return storetest.Fixture{Stores: storesOf(e), Transfer: e.Transfer()}
 		},
 	})

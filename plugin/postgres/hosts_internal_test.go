@@ -163,7 +163,9 @@ func TestConformanceOfHosts(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		Immovable: true, Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
-			return storetest.Fixture{Stores: openHosts(t, 2).stores()}
+			h := openHosts(t, 2)
+			t.Cleanup(func() { checkAccount(t, h.engines[0]) })
+			return storetest.Fixture{Stores: h.stores()}
 		},
 	})
 }

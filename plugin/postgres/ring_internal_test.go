@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// No host writes to a partition that another one, whose clock is off, may empty.
+func TestRingOfUsedGrants(t *testing.T) {
+	t.Parallel()
+	const day = int64(24 * time.Hour)
+	now := records.Nanos(base)
+	for days := range int64(70) {
+		due := now + days*day
+		g := &records.Grant{Consumed: now, Used: 1, Expires: due}
+		ring := usedRing(g, now)
+		for _, off := range []int64{-skew, 0, skew} {
+			if emptied := ringOf(bucket(now+off, usedSpan) + 3); ring == emptied {
+				t.Errorf("a grant that expires in %d days lies in partition %d, which a host empties that "+
+					"is off by %v", days, ring, time.Duration(off))
+			}
+		}
+		if days <= 30 && ring == outside {
+			t.Errorf("a grant that expires in %d days lies in partition %d", days, ring)
+		}
+	}
+	for name, g := range map[string]*records.Grant{
+		"with a grace":    {Consumed: now, Used: 1 + uint64(time.Minute), Expires: now + day},
+		"without expiry":  {Consumed: now, Used: 1},
+		"of long ago":     {Consumed: now, Used: 1, Expires: now - 20*day},
+		"of an old store": {Consumed: now, Expires: now + day},
+	} {
+		if ring := usedRing(g, now); ring != outside {
+			t.Errorf("a used grant %s lies in partition %d", name, ring)
+		}
+	}
+}
+
+// Two attempts at one operation conflict although their moments lie in two partitions, and nothing else
+// that they write is the same: one of them has the answer of the other.
+func TestOperationsMeetAtTheEdgeOfAPartition(t *testing.T) {
+	t.Parallel()
+	h := openHosts(t, 2)
+	edge := base.Truncate(grantstore.OperationRetention)
+	moments := []time.Time{edge.Add(-20 * time.Second), edge.Add(20 * time.Second)}
+	for round := range 50 {
+		batch := grantstore.Batch{
+			OperationID: fmt.Sprint("operation ", round),
+			Delete: []grantstore.Ref{{
+				Type: grantstore.JTI, Key: ticketstore.KeyOf("a key that is nowhere"),
+			}},
+		}
+		for i, err := range world.Race(2, func(i int) error {
+			mine := batch
+			_, err := h.engines[i].Grants().Apply(t.Context(), &mine, moments[i])
+			return err
+		}) {
+			if err != nil {
+				t.Fatalf("attempt %d: %v", i, err)
+			}
+		}
+	}
+	var answers int
+	e := h.engines[0]
+	err := e.pool.QueryRow(t.Context(), e.sql("SELECT count(*) FROM {s}.operations WHERE NOT echo")).
+		Scan(&answers)
+	if err != nil || answers != 50 {
+		t.Errorf("%d answers to 50 operations, error %v", answers, err)
+	}
+	checkAccount(t, e)
+}
+
+// Partitions are emptied when their time is over, and taken off the account.
+func TestPartitionsAreEmptied(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if err := l.exchange(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func(table string) (n int) {
+		t.Helper()
+		err := e.pool.QueryRow(t.Context(), e.sql("SELECT count(*) FROM {s}."+table)).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	purge := func(after time.Duration) {
+		t.Helper()
+		if _, err := e.Grants().Purge(t.Context(), 1000, base.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+		checkAccount(t, e)
+	}
+	purge(0)
+	if used, operations := left("used"), left("operations"); used != 5 || operations < 6 {
+		t.Fatalf("%d used grants and %d answers, want 5 and 6 or more", used, operations)
+	}
+	purge(2 * grantstore.OperationRetention)
+	if n := left("operations"); n > 1 { // the echo of one may lie in the partition before
+		t.Errorf("%d answers are left after 20 minutes", n)
+	}
+	purge(100*time.Hour + time.Duration(usedSpan))
+	if n := left("used"); n != 0 {
+		t.Errorf("%d used grants are left after their time", n)
+	}
+}

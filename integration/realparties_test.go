@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
@@ -73,21 +72,15 @@ func (w *realWorld) sids(t *testing.T, subject string, want int) []string {
 func (w *realWorld) expectDelivered(t *testing.T, rp *realParty, sid string) {
 	t.Helper()
 	query := url.Values{"session_id": {sid}, "client_id": {rp.id}}
-	var last any
-	deadline := time.Now().Add(2 * patience)
-	for ; time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	testenv.Eventually(t, rp.id+" has answered the notification", func() bool {
 		status, answer := w.admin(t, http.MethodGet, "/logout/deliveries?"+query.Encode(), nil)
 		list, _ := answer["results"].([]any)
 		if status != http.StatusOK || len(list) != 1 {
 			t.Fatalf("%s: deliveries answered %d %v, want one", rp.id, status, answer)
 		}
 		delivery, _ := list[0].(map[string]any)
-		if delivery["state"] == "delivered" {
-			return
-		}
-		last = delivery
-	}
-	t.Errorf("%s: the notification is not delivered: %v", rp.id, last)
+		return delivery["state"] == "delivered"
+	})
 }
 
 func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {

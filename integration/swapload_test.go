@@ -394,19 +394,15 @@ func (c *crowd) swap(
 		c.t.Error(err)
 		return &hostadapter.SwapState{}, time.Now()
 	}
-	for {
+	testenv.Eventually(c.t, "the swap is finished", func() bool {
 		if state, err = adapter.Operations().SwapByID(id); err != nil {
-			c.t.Error(err)
-			return state, switched
+			c.t.Fatal(err)
 		}
 		if switched.IsZero() && state.Progress.Phase == transfer.Switching {
 			switched = time.Now()
 		}
-		if !state.Finished.IsZero() {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return !state.Finished.IsZero()
+	})
 	if state.Err != nil || adapter.Operations().BackendName() != name {
 		c.t.Errorf("swap to %s: %+v", name, state)
 	}

@@ -137,10 +137,8 @@ func newCgroup(t *testing.T, bytes int) *cgroup {
 	err := os.Mkdir(g.path, 0o750)
 	if err == nil {
 		t.Cleanup(func() {
-			for deadline := time.Now().Add(time.Minute); os.Remove(g.path) != nil &&
-				time.Now().Before(deadline); {
-				time.Sleep(10 * time.Millisecond) // the system lets go of a process a moment after its end
-			}
+			// The system lets go of a process a moment after its end.
+			testenv.Eventually(t, "the control group is gone", func() bool { return os.Remove(g.path) == nil })
 		})
 		if g.limit == "memory.max" { // the parent's affair
 			_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+memory"), 0o600)

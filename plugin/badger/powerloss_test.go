@@ -4,7 +4,6 @@ package badger_test
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
@@ -176,22 +174,16 @@ func (d *powerDisk) unmount(t *testing.T) {
 func (d *powerDisk) snapshot(t *testing.T, to string) {
 	t.Helper()
 	second := to + ".again"
-	for deadline := time.Now().Add(time.Minute); ; {
+	testenv.Eventually(t, "the disk comes to rest", func() bool {
 		for _, name := range []string{to, second} {
 			if output, err := exec.CommandContext(t.Context(), "cp", "--sparse=always", d.image,
 				name).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}
 		}
-		output, err := exec.CommandContext(t.Context(), "cmp", to, second).CombinedOutput()
-		if err == nil {
-			if err := os.Remove(second); err != nil {
-				t.Fatal(err)
-			}
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the disk does not come to rest: %v\n%s", err, bytes.TrimSpace(output))
-		}
+		return exec.CommandContext(t.Context(), "cmp", "--silent", to, second).Run() == nil
+	})
+	if err := os.Remove(second); err != nil {
+		t.Fatal(err)
 	}
 }

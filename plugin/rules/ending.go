@@ -226,7 +226,7 @@ func RevokesLoose(e *logout.Ending, t grantstore.Type, g *records.Grant, begun t
 // left of it, does not let it live. It counts as revoked if it was a token in use until then. A session that
 // is over but has not ended has not decided yet what outlives it.
 func Swept(t grantstore.Type, g *records.Grant, standing *Standing, now time.Time) (goes, revoked bool) {
-	if !t.IsToken() || Allowed(t, g, standing) {
+	if !t.IsToken() || allowed(t, g, standing) {
 		return false, false
 	}
 	return true, g.GetConsumed() == 0 && !Expired(g, now)

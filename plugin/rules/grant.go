@@ -43,7 +43,7 @@ func Judge(t grantstore.Type, g *records.Grant, standing *Standing, now time.Tim
 		if s := standing.Session; s != nil && !Live(s, now) {
 			return grantstore.ErrSessionEnded
 		}
-		if !Allowed(t, g, standing) {
+		if !allowed(t, g, standing) {
 			return fmt.Errorf("grant was revoked: %w", grantstore.ErrSessionEnded)
 		}
 	}
@@ -59,9 +59,9 @@ func Dead(verdict error) bool {
 		errors.Is(verdict, grantstore.ErrConsumed)
 }
 
-// Allowed reports whether its session, or what the ended record has left of it, lets a grant live, whatever
+// allowed reports whether its session, or what the ended record has left of it, lets a grant live, whatever
 // the time.
-func Allowed(t grantstore.Type, g *records.Grant, standing *Standing) bool {
+func allowed(t grantstore.Type, g *records.Grant, standing *Standing) bool {
 	if standing.Session != nil {
 		// A grant under a lower number was revoked while its session stayed (rule 1).
 		return standing.Use != nil && g.GetTokenNumber() >= standing.Use.GetTokenNumber()

@@ -53,8 +53,8 @@ func Earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// GraceOver is the first moment at which a used grant cannot be used again.
-func GraceOver(g *records.Grant) int64 {
+// graceOver is the first moment at which a used grant cannot be used again.
+func graceOver(g *records.Grant) int64 {
 	if over := g.GetConsumed() + int64(g.GetUsed()); over > g.GetConsumed() {
 		return over
 	}
@@ -65,7 +65,7 @@ func GraceOver(g *records.Grant) int64 {
 func GrantDue(g *records.Grant) int64 {
 	due := grantOver(g)
 	if g.GetUsed() > 1 {
-		return min(due, GraceOver(g))
+		return min(due, graceOver(g))
 	}
 	return due
 }
@@ -93,7 +93,7 @@ func FateOf(g *records.Grant, now time.Time) Fate {
 	switch at := records.Nanos(now); {
 	case grantOver(g) != 0 && grantOver(g) <= at:
 		return Goes
-	case g.GetUsed() > 1 && GraceOver(g) <= at, Former(g):
+	case g.GetUsed() > 1 && graceOver(g) <= at, Former(g):
 		return Shrinks
 	}
 	return Stays

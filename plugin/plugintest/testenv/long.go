@@ -13,14 +13,6 @@ const longEnv = "SESSIONS_TEST_LONG"
 // Long reports whether tests are to take their time.
 func Long() bool { return os.Getenv(longEnv) != "" }
 
-// Times is how often a test repeats what may fail at random: short, or long where SESSIONS_TEST_LONG is set.
-func Times(short, long int) int {
-	if Long() {
-		return long
-	}
-	return short
-}
-
 // SkipRace skips a test under the race detector, which sees nothing there that it does not see elsewhere.
 func SkipRace(t testing.TB, why string) {
 	t.Helper()

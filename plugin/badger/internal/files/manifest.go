@@ -43,8 +43,8 @@ const manifestMagic = "Bdgr\x00\x00\x00\x08"
 // setHead is what begins a set: its length and a checksum.
 const setHead = 8
 
-// ErrManifest means that the manifest is not what Badger has written.
-var ErrManifest = errors.New("the manifest is damaged")
+// errManifest means that the manifest is not what Badger has written.
+var errManifest = errors.New("the manifest is damaged")
 
 // ReadManifest reads the manifest of the database in a folder, as far as Badger does: a set that was cut at
 // its end is left out.
@@ -60,13 +60,13 @@ func ReadManifest(path string) (*Manifest, error) {
 func ParseManifest(data []byte) (*Manifest, error) {
 	rest, ours := bytes.CutPrefix(data, []byte(manifestMagic))
 	if !ours {
-		return nil, fmt.Errorf("%w: it does not begin as one that this program reads", ErrManifest)
+		return nil, fmt.Errorf("%w: it does not begin as one that this program reads", errManifest)
 	}
 	m := &Manifest{}
 	for len(rest) >= setHead {
 		length := uint64(binary.BigEndian.Uint32(rest))
 		if length > uint64(len(data)) {
-			return nil, fmt.Errorf("%w: a set is longer than the file", ErrManifest)
+			return nil, fmt.Errorf("%w: a set is longer than the file", errManifest)
 		}
 		if length > uint64(len(rest)-setHead) {
 			break
@@ -75,7 +75,7 @@ func ParseManifest(data []byte) (*Manifest, error) {
 		var set pb.ManifestChangeSet
 		sum := crc32.Checksum(raw[setHead:], y.CastagnoliCrcTable)
 		if sum != binary.BigEndian.Uint32(raw[setHead/2:]) || proto.Unmarshal(raw[setHead:], &set) != nil {
-			return nil, fmt.Errorf("%w: the checksum of a set is wrong", ErrManifest)
+			return nil, fmt.Errorf("%w: the checksum of a set is wrong", errManifest)
 		}
 		m.Sets = append(m.Sets, ChangeSet{Changes: set.GetChanges(), raw: raw})
 		rest = rest[len(raw):]
@@ -93,7 +93,7 @@ func (m *Manifest) Tables() (*Tables, error) {
 			remove := change.GetOp() == pb.ManifestChange_DELETE
 			if live != remove {
 				return nil, fmt.Errorf("%w: it names table %d twice, or removes it where it is not",
-					ErrManifest, id)
+					errManifest, id)
 			}
 			if remove {
 				delete(t.Live, id)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -51,15 +50,13 @@ func compactWithoutInodes(t *testing.T, failed bool) {
 		logs, err := files.Names(path, files.LogExt)
 		return err == nil && len(logs) == 1 && len(db.Tables()) > 0
 	}
-	for deadline := time.Now().Add(time.Minute); !flushed(); {
-		if rows < 4000 {
-			err = db.Update(func(txn *badger.Txn) error { return txn.Set(rowName(rows), make([]byte, 500)) })
-			rows++
-		}
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("no memory table became a table after %d rows: %v", rows, err)
-		}
+	for ; rows < 4000 && err == nil && !flushed(); rows++ {
+		err = db.Update(func(txn *badger.Txn) error { return txn.Set(rowName(rows), make([]byte, 500)) })
 	}
+	if err != nil {
+		t.Fatalf("row %d: %v", rows, err)
+	}
+	testenv.Eventually(t, "a memory table has become a table", flushed)
 	// The compaction waits until the database is known.
 	others := testenv.UseInodes(t, disk, 0)
 	if failed {

@@ -74,7 +74,8 @@ func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int)
 	return t.loose(l.table, sql, args...)
 }
 
-// loose reads rows. Under locks they are not the group's: they may change until they are locked.
+// loose reads rows as the database has them. Under locks they are not the group's: they may change until they
+// are locked.
 func (t *tx) loose(table *table, sql string, args ...any) (list []*row) {
 	if t.err != nil {
 		return nil
@@ -97,7 +98,8 @@ func (t *tx) loose(table *table, sql string, args ...any) (list []*row) {
 			return nil
 		}
 		if !t.locks {
-			r, _ = t.take(r)
+			copied := *r // a row that a dry run has removed keeps its place
+			t.take(&copied)
 		}
 		list = append(list, r)
 	}

@@ -172,6 +172,32 @@ var allCases = []world.Case{
 			"number of notifications")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 0, "number of live grants")
 	}},
+	{Name: "a dry run of all counts each grant once, among tokens that would go", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		consents := func(batches int) {
+			w.Each(batches, func(int) error {
+				var batch grantstore.Batch
+				for range 60 {
+					batch.Store = append(batch.Store, w.Consent("ann", w.Name("client")))
+				}
+				_, err := w.TryApply(batch)
+				return err
+			})
+			w.Pass(time.Second)
+		}
+		consents(8)
+		var batch grantstore.Batch
+		for range 60 {
+			batch.Store = append(batch.Store, w.Refresh(s, "mail"))
+		}
+		w.Apply(batch)
+		w.Pass(time.Second)
+		consents(4)
+		w.Same(w.End(logout.Ending{All: true, DryRun: true}), logout.Result{
+			SessionsRemoved: 1, GrantsRevoked: 60, ConsentsRevoked: 720, NotificationsQueued: 1,
+		}, "the answer to the dry run")
+	}},
 	{Name: "an ending of all races exchanges and leaves no older token", Run: func(w *world.World) {
 		n := w.Rows / 3
 		sessions := make([]*ticketstore.Session, n)

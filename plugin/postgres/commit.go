@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,7 +40,9 @@ type call struct {
 	run    func(t *tx) error
 	// scans: run looks along indexes, so that what calls before it have changed is written first.
 	scans bool
-	done  chan error
+	// once: a conflict is the answer. The call has a transaction of its own.
+	once bool
+	done chan error
 }
 
 // update has f change the store. It returns when the change is durable. A caller that goes leaves a change
@@ -133,6 +136,15 @@ func (e *Engine) gather(queue <-chan *call) (calls []*call) {
 // carryOut tries calls as one group. A group that fails is tried again one by one: what one call meets, such
 // as a key that another host took meanwhile, delays no other for longer.
 func (c *committer) carryOut(calls []*call) {
+	calls = slices.DeleteFunc(calls, func(call *call) bool {
+		if call.once {
+			call.done <- c.insist(call)
+		}
+		return call.once
+	})
+	if len(calls) == 0 {
+		return
+	}
 	answers, err := c.try(calls)
 	if err == nil {
 		for i, call := range calls {
@@ -149,8 +161,12 @@ func (c *committer) carryOut(calls []*call) {
 func (c *committer) insist(alone *call) (answer error) {
 	err := c.patiently(c.background, func() error {
 		answers, err := c.try([]*call{alone})
-		if err == nil {
+		switch {
+		case err == nil:
 			answer = answers[0]
+		case alone.once && conflict(err):
+			answer = errConflict
+			return nil
 		}
 		return err
 	})

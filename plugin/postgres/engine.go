@@ -41,6 +41,7 @@ type Engine struct {
 	statements sync.Map // by their text: with the schema's name in them
 	notices    atomic.Uint32
 	next       atomic.Uint64 // reader
+	incomplete atomic.Uint64 // reads whose plan left something out
 	turns      turns
 }
 

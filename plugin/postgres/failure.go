@@ -44,6 +44,9 @@ func conflict(err error) bool {
 	return false
 }
 
+// errConflict is the answer to a call that is tried once.
+var errConflict = errors.New("another transaction was in the way")
+
 // errIncomplete: a call needs rows that its plan does not name.
 var errIncomplete = errors.New("the plan of a read is not complete")
 

@@ -4,13 +4,16 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -142,7 +145,12 @@ func (h propertiesOfHosts) SetProperty(ctx context.Context, name string, old, va
 // openHosts opens several engines over one empty store.
 func openHosts(t *testing.T, n int) *hosts {
 	t.Helper()
-	settings, h := emptyStore(t), &hosts{}
+	return openHostsOf(t, n, emptyStore(t))
+}
+
+func openHostsOf(t *testing.T, n int, settings Settings) *hosts {
+	t.Helper()
+	h := &hosts{}
 	for range n {
 		h.engines = append(h.engines, openHost(t, settings))
 	}
@@ -168,4 +176,66 @@ func TestConformanceOfHosts(t *testing.T) {
 			return storetest.Fixture{Stores: h.stores()}
 		},
 	})
+}
+
+// Two hosts that change the same few sessions at once wait for each other's rows in one order: none ends up
+// in a deadlock, which would cost a second each.
+func TestHostsLockInOneOrder(t *testing.T) {
+	t.Parallel()
+	dsn, schema := pgserver.Start(t).Schema(t) // whose deadlocks are those of this test
+	h := openHostsOf(t, 2, Settings{DSN: dsn, Schema: schema})
+	const sessions, callers, calls = 6, 16, 40
+	for i := range sessions {
+		l := &line{name: fmt.Sprint(i)}
+		if err := l.signIn(t.Context(), h.engines[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadlocks := func() (n int) {
+		t.Helper()
+		err := h.engines[0].pool.QueryRow(t.Context(),
+			"SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := deadlocks()
+	for _, err := range world.Race(callers, func(caller int) error {
+		e := h.engines[caller%2]
+		for i := range calls {
+			l := &line{name: fmt.Sprint((caller*7 + i) % sessions)}
+			sid := "session " + l.name
+			grant := l.token(1000 + caller*calls + i)
+			batch := grantstore.Batch{
+				OperationID: fmt.Sprint(caller, " ", i), Store: []grantstore.Grant{grant},
+				Use: &grantstore.Use{SessionID: sid, ClientID: fmt.Sprint("client ", i%5)},
+			}
+			if _, err := e.Grants().Apply(t.Context(), &batch, base); err != nil {
+				return err
+			}
+			use := grantstore.Batch{
+				OperationID: fmt.Sprint(caller, " used ", i), Consume: &grantstore.Consumption{Ref: grant.Ref},
+			}
+			if _, err := e.Grants().Apply(t.Context(), &use, base); err != nil {
+				return err
+			}
+			_, err := e.Logout().End(t.Context(), &logout.Ending{
+				OperationID: fmt.Sprint(caller, " end ", i), SessionID: sid, KeepSession: true, KeepTokens: true,
+				Reason: logout.Terminated,
+			}, base)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if n := deadlocks() - before; n > 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+	checkAccount(t, h.engines[0])
 }

@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -95,6 +96,9 @@ func (r *reader) run() {
 				c.done <- answers[i]
 			}
 			continue
+		}
+		if errors.Is(err, errIncomplete) {
+			r.incomplete.Add(1)
 		}
 		// One that needs more than it said, or a database that cannot be reached, delays no other.
 		for _, c := range calls {

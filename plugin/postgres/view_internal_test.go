@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// What requests ask of a store is one round trip each: their plans name all rows that are needed, whatever
+// has become of them.
+func TestReadsAreOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t)
+	ctx := t.Context()
+	live, ended := &line{name: "live"}, &line{name: "ended"}
+	for _, l := range []*line{live, ended} {
+		if err := l.signIn(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.exchange(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code := live.token(100)
+	code.Type, code.RequestID = grantstore.AuthorizationCode, "another request"
+	pkce := code
+	pkce.Type = grantstore.PKCERequest
+	loose := live.token(200)
+	loose.SessionID, loose.RequestID = "", "a third request"
+	batch := grantstore.Batch{OperationID: "codes", Store: []grantstore.Grant{code, pkce, loose}}
+	if _, err := e.Grants().Apply(ctx, &batch, base); err != nil {
+		t.Fatal(err)
+	}
+	_, err := e.Logout().End(ctx, &logout.Ending{
+		OperationID: "end", SessionID: "session ended", Reason: logout.UserLogout, KeepTokens: true,
+	}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ref := range map[string]grantstore.Ref{
+		"an access token":        live.access(1).Ref,
+		"a refresh token":        live.token(1).Ref,
+		"a used one":             live.token(0).Ref,
+		"one of an ended":        ended.token(1).Ref,
+		"a used one of an ended": ended.token(0).Ref,
+		"a code":                 code.Ref,
+		"one without session":    loose.Ref,
+		"one that is nowhere":    live.token(300).Ref,
+	} {
+		_, err := e.Grants().Get(ctx, ref, base)
+		if err != nil && !errors.Is(err, ticketstore.ErrNotFound) && !errors.Is(err, grantstore.ErrConsumed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := e.incomplete.Swap(0); n > 0 {
+			t.Errorf("%s is not read at once", name)
+		}
+	}
+	for name, read := range map[string]func() error{
+		"a session by cookie": func() error { return getSession(ctx, e, "session live") },
+		"an unknown cookie":   func() error { return getSession(ctx, e, "nothing") },
+		"a session by sid": func() error {
+			_, err := e.Tickets().Find(ctx, "session live")
+			return err
+		},
+		"an ended session": func() error {
+			_, err := e.Tickets().Find(ctx, "session ended")
+			return err
+		},
+	} {
+		if err := read(); err != nil && !errors.Is(err, ticketstore.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := e.incomplete.Swap(0); n > 0 {
+			t.Errorf("%s is not read at once", name)
+		}
+	}
+}
+
+func getSession(ctx context.Context, e *Engine, secret string) error {
+	_, err := e.Tickets().Get(ctx, ticketstore.KeyOf(secret))
+	return err
+}
+
+// A caller that goes does not take its change with it, and none that waits behind it.
+func TestCallerGoes(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	// The row of the session is held: the change waits inside of the database.
+	holder, err := e.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = holder.Exec(t.Context(), e.sql("SELECT 1 FROM {s}.sessions FOR UPDATE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := l.exchange(ctx, e); err != nil || l.open == nil {
+		t.Fatalf("an exchange whose caller goes: %v, want its outcome unknown", err)
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.exchange(t.Context(), e); err != nil || l.open != nil {
+		t.Fatalf("the exchange repeated: %v", err)
+	}
+	if _, err := e.Grants().Get(t.Context(), l.token(1).Ref, base); err != nil {
+		t.Errorf("the new token: %v", err)
+	}
+}

@@ -41,9 +41,27 @@ var (
 	_ storage.Transactional                               = (*Wrapped)(nil)
 )
 
-// Wrapped is a host's own store whose codes and tokens are good only while their session lives.
+// What a host's store need not implement. Embedded under these names it adds no fields to Wrapped that a host
+// sees.
+type (
+	ownOpenID       = openid.OpenIDConnectRequestStorage
+	ownPKCE         = pkce.PKCERequestStorage
+	ownPushed       = fosite.PARStorage
+	ownPasswords    = Authenticator
+	ownAssertions   = rfc7523.RFC7523KeyStorage
+	ownTransactions = storage.Transactional
+)
+
+// Wrapped is a host's own store whose codes and tokens are good only while their session lives. Its methods
+// are those of the store; where the store has none they are an error, and transactions do nothing.
 type Wrapped struct {
 	OwnStore
+	ownOpenID
+	ownPKCE
+	ownPushed
+	ownPasswords
+	ownAssertions
+	ownTransactions
 
 	sessions *Sessions
 }
@@ -52,7 +70,13 @@ type Wrapped struct {
 // Each read of a code or token asks whether its session lives (Live): after a removal, a sign-out or an
 // expiry they are worthless, although their rows stay. A grant without a sid (of before, or of client
 // credentials) is as good as the host's store says. What this cannot give is in the README of this package.
-func (s *Sessions) Wrap(store OwnStore) *Wrapped { return &Wrapped{OwnStore: store, sessions: s} }
+func (s *Sessions) Wrap(store OwnStore) *Wrapped {
+	return &Wrapped{
+		OwnStore: store, ownOpenID: own[ownOpenID](store), ownPKCE: own[ownPKCE](store),
+		ownPushed: own[ownPushed](store), ownPasswords: own[ownPasswords](store),
+		ownAssertions: own[ownAssertions](store), ownTransactions: own[ownTransactions](store), sessions: s,
+	}
+}
 
 // Live reports whether a session lives, with one call to the backend. An unknown, ended or expired one does
 // not. A backend that cannot be asked is ticketstore.ErrUnavailable.
@@ -115,189 +139,73 @@ func (w *Wrapped) GetRefreshTokenSession(
 	return w.alive(ctx, request, err)
 }
 
-// optional returns the host's store as an interface that it need not implement.
-func optional[T any](w *Wrapped) (T, error) {
-	store, ok := w.OwnStore.(T)
-	if !ok {
-		return store,
-			fosite.ErrServerError.WithWrap(fmt.Errorf("fositestore: %T does not implement %s", w.OwnStore,
-				reflect.TypeFor[T]()))
+// own returns the host's store as an interface that it need not implement.
+func own[T any](store OwnStore) T {
+	if own, ok := store.(T); ok {
+		return own
 	}
-	return store, nil
+	none := absent{fosite.ErrServerError.WithWrap(
+		fmt.Errorf("fositestore: %T does not implement %s", store, reflect.TypeFor[T]()))}
+	return any(none).(T)
 }
 
-// CreateOpenIDConnectSession is that of the host's store, and so are the methods that follow. Where it has
-// none they are an error.
-func (w *Wrapped) CreateOpenIDConnectSession(
-	ctx context.Context, code string, request fosite.Requester,
-) error {
-	store, err := optional[openid.OpenIDConnectRequestStorage](w)
-	if err != nil {
-		return err
-	}
-	return store.CreateOpenIDConnectSession(ctx, code, request)
+// absent is what a host's store has not.
+type absent struct{ err error }
+
+func (a absent) CreateOpenIDConnectSession(context.Context, string, fosite.Requester) error {
+	return a.err
 }
 
-// GetOpenIDConnectSession is that of the host's store: its code was read before.
-func (w *Wrapped) GetOpenIDConnectSession(
-	ctx context.Context, code string, request fosite.Requester,
+func (a absent) GetOpenIDConnectSession(
+	context.Context, string, fosite.Requester,
 ) (fosite.Requester, error) {
-	store, err := optional[openid.OpenIDConnectRequestStorage](w)
-	if err != nil {
-		return nil, err
-	}
-	return store.GetOpenIDConnectSession(ctx, code, request)
+	return nil, a.err
 }
 
-// DeleteOpenIDConnectSession is that of the host's store.
-func (w *Wrapped) DeleteOpenIDConnectSession(ctx context.Context, code string) error {
-	store, err := optional[openid.OpenIDConnectRequestStorage](w)
-	if err != nil {
-		return err
-	}
-	return store.DeleteOpenIDConnectSession(ctx, code)
+func (a absent) DeleteOpenIDConnectSession(context.Context, string) error { return a.err }
+
+func (a absent) CreatePKCERequestSession(context.Context, string, fosite.Requester) error {
+	return a.err
 }
 
-// CreatePKCERequestSession is that of the host's store.
-func (w *Wrapped) CreatePKCERequestSession(
-	ctx context.Context, signature string, request fosite.Requester,
-) error {
-	store, err := optional[pkce.PKCERequestStorage](w)
-	if err != nil {
-		return err
-	}
-	return store.CreatePKCERequestSession(ctx, signature, request)
-}
-
-// GetPKCERequestSession is that of the host's store.
-func (w *Wrapped) GetPKCERequestSession(
-	ctx context.Context, signature string, session fosite.Session,
+func (a absent) GetPKCERequestSession(
+	context.Context, string, fosite.Session,
 ) (fosite.Requester, error) {
-	store, err := optional[pkce.PKCERequestStorage](w)
-	if err != nil {
-		return nil, err
-	}
-	return store.GetPKCERequestSession(ctx, signature, session)
+	return nil, a.err
 }
 
-// DeletePKCERequestSession is that of the host's store.
-func (w *Wrapped) DeletePKCERequestSession(ctx context.Context, signature string) error {
-	store, err := optional[pkce.PKCERequestStorage](w)
-	if err != nil {
-		return err
-	}
-	return store.DeletePKCERequestSession(ctx, signature)
+func (a absent) DeletePKCERequestSession(context.Context, string) error { return a.err }
+
+func (a absent) CreatePARSession(context.Context, string, fosite.AuthorizeRequester) error {
+	return a.err
 }
 
-// CreatePARSession is that of the host's store.
-func (w *Wrapped) CreatePARSession(
-	ctx context.Context, requestURI string, request fosite.AuthorizeRequester,
-) error {
-	store, err := optional[fosite.PARStorage](w)
-	if err != nil {
-		return err
-	}
-	return store.CreatePARSession(ctx, requestURI, request)
+func (a absent) GetPARSession(context.Context, string) (fosite.AuthorizeRequester, error) {
+	return nil, a.err
 }
 
-// GetPARSession is that of the host's store.
-func (w *Wrapped) GetPARSession(ctx context.Context, requestURI string) (fosite.AuthorizeRequester, error) {
-	store, err := optional[fosite.PARStorage](w)
-	if err != nil {
-		return nil, err
-	}
-	return store.GetPARSession(ctx, requestURI)
+func (a absent) DeletePARSession(context.Context, string) error { return a.err }
+
+func (a absent) Authenticate(context.Context, string, string) (string, error) { return "", a.err }
+
+func (a absent) GetPublicKey(context.Context, string, string, string) (*jose.JSONWebKey, error) {
+	return nil, a.err
 }
 
-// DeletePARSession is that of the host's store.
-func (w *Wrapped) DeletePARSession(ctx context.Context, requestURI string) error {
-	store, err := optional[fosite.PARStorage](w)
-	if err != nil {
-		return err
-	}
-	return store.DeletePARSession(ctx, requestURI)
+func (a absent) GetPublicKeys(context.Context, string, string) (*jose.JSONWebKeySet, error) {
+	return nil, a.err
 }
 
-// Authenticate is that of the host's store.
-func (w *Wrapped) Authenticate(ctx context.Context, name string, secret string) (string, error) {
-	store, err := optional[Authenticator](w)
-	if err != nil {
-		return "", err
-	}
-	return store.Authenticate(ctx, name, secret)
+func (a absent) GetPublicKeyScopes(context.Context, string, string, string) ([]string, error) {
+	return nil, a.err
 }
 
-// GetPublicKey is that of the host's store.
-func (w *Wrapped) GetPublicKey(
-	ctx context.Context, issuer string, subject string, keyID string,
-) (*jose.JSONWebKey, error) {
-	store, err := optional[PublicKeys](w)
-	if err != nil {
-		return nil, err
-	}
-	return store.GetPublicKey(ctx, issuer, subject, keyID)
-}
+func (a absent) IsJWTUsed(context.Context, string) (bool, error) { return false, a.err }
 
-// GetPublicKeys is that of the host's store.
-func (w *Wrapped) GetPublicKeys(
-	ctx context.Context, issuer string, subject string,
-) (*jose.JSONWebKeySet, error) {
-	store, err := optional[PublicKeys](w)
-	if err != nil {
-		return nil, err
-	}
-	return store.GetPublicKeys(ctx, issuer, subject)
-}
+func (a absent) MarkJWTUsedForTime(context.Context, string, time.Time) error { return a.err }
 
-// GetPublicKeyScopes is that of the host's store.
-func (w *Wrapped) GetPublicKeyScopes(
-	ctx context.Context, issuer string, subject string, keyID string,
-) ([]string, error) {
-	store, err := optional[PublicKeys](w)
-	if err != nil {
-		return nil, err
-	}
-	return store.GetPublicKeyScopes(ctx, issuer, subject, keyID)
-}
+func (a absent) BeginTX(ctx context.Context) (context.Context, error) { return ctx, nil }
 
-// IsJWTUsed is that of the host's store.
-func (w *Wrapped) IsJWTUsed(ctx context.Context, jti string) (bool, error) {
-	store, err := optional[rfc7523.RFC7523KeyStorage](w)
-	if err != nil {
-		return false, err
-	}
-	return store.IsJWTUsed(ctx, jti)
-}
+func (a absent) Commit(context.Context) error { return nil }
 
-// MarkJWTUsedForTime is that of the host's store.
-func (w *Wrapped) MarkJWTUsedForTime(ctx context.Context, jti string, exp time.Time) error {
-	store, err := optional[rfc7523.RFC7523KeyStorage](w)
-	if err != nil {
-		return err
-	}
-	return store.MarkJWTUsedForTime(ctx, jti, exp)
-}
-
-// BeginTX is that of the host's store, or does nothing where it has no transactions.
-func (w *Wrapped) BeginTX(ctx context.Context) (context.Context, error) {
-	if store, ok := w.OwnStore.(storage.Transactional); ok {
-		return store.BeginTX(ctx)
-	}
-	return ctx, nil
-}
-
-// Commit is that of the host's store, or does nothing.
-func (w *Wrapped) Commit(ctx context.Context) error {
-	if store, ok := w.OwnStore.(storage.Transactional); ok {
-		return store.Commit(ctx)
-	}
-	return nil
-}
-
-// Rollback is that of the host's store, or does nothing.
-func (w *Wrapped) Rollback(ctx context.Context) error {
-	if store, ok := w.OwnStore.(storage.Transactional); ok {
-		return store.Rollback(ctx)
-	}
-	return nil
-}
+func (a absent) Rollback(context.Context) error { return nil }

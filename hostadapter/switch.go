@@ -181,6 +181,21 @@ func through[R any](
 	}
 }
 
+// on makes a call on a store of the backend that serves, and onAt one that is given a moment.
+func on[S, A, R any](
+	ctx context.Context, s *backendSwitch, of func(sessions.Backend) S,
+	method func(S, context.Context, A) (R, error), a A,
+) (R, error) {
+	return through(ctx, s, func(b sessions.Backend) (R, error) { return method(of(b), ctx, a) })
+}
+
+func onAt[S, A, R any](
+	ctx context.Context, s *backendSwitch, of func(sessions.Backend) S,
+	method func(S, context.Context, A, time.Time) (R, error), a A, now time.Time,
+) (R, error) {
+	return through(ctx, s, func(b sessions.Backend) (R, error) { return method(of(b), ctx, a, now) })
+}
+
 func (s *backendSwitch) Describe(ctx context.Context) (ticketstore.Description, error) {
 	return through(ctx, s, func(b sessions.Backend) (ticketstore.Description, error) {
 		return b.Describe(ctx)
@@ -220,39 +235,29 @@ func (t switchedTickets) CreateWithin(
 }
 
 func (t switchedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) {
-		return b.Tickets().Get(ctx, key)
-	})
+	return on(ctx, t.s, sessions.Backend.Tickets, ticketstore.Store.Get, key)
 }
 
 func (t switchedTickets) Find(ctx context.Context, sessionID string) (*ticketstore.SessionDetail, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.SessionDetail, error) {
-		return b.Tickets().Find(ctx, sessionID)
-	})
+	return on(ctx, t.s, sessions.Backend.Tickets, ticketstore.Store.Find, sessionID)
 }
 
 func (t switchedTickets) Renew(
 	ctx context.Context, r ticketstore.Renewal, now time.Time,
 ) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) {
-		return b.Tickets().Renew(ctx, r, now)
-	})
+	return onAt(ctx, t.s, sessions.Backend.Tickets, ticketstore.Store.Renew, r, now)
 }
 
 func (t switchedTickets) Rekey(
 	ctx context.Context, r ticketstore.Rekey, now time.Time,
 ) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) {
-		return b.Tickets().Rekey(ctx, r, now)
-	})
+	return onAt(ctx, t.s, sessions.Backend.Tickets, ticketstore.Store.Rekey, r, now)
 }
 
 func (t switchedTickets) Query(
 	ctx context.Context, query ticketstore.SessionQuery,
 ) (*ticketstore.Page, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Page, error) {
-		return b.Tickets().Query(ctx, query)
-	})
+	return on(ctx, t.s, sessions.Backend.Tickets, ticketstore.Store.Query, query)
 }
 
 type switchedGrants struct{ s *backendSwitch }
@@ -262,39 +267,29 @@ var _ grantstore.Store = switchedGrants{}
 func (g switchedGrants) Get(
 	ctx context.Context, ref grantstore.Ref, now time.Time,
 ) (*grantstore.GetResult, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.GetResult, error) {
-		return b.Grants().Get(ctx, ref, now)
-	})
+	return onAt(ctx, g.s, sessions.Backend.Grants, grantstore.Store.Get, ref, now)
 }
 
 func (g switchedGrants) Apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
 ) (*grantstore.Result, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.Result, error) {
-		return b.Grants().Apply(ctx, batch, now)
-	})
+	return onAt(ctx, g.s, sessions.Backend.Grants, grantstore.Store.Apply, batch, now)
 }
 
 func (g switchedGrants) Query(
 	ctx context.Context, query grantstore.Query, now time.Time,
 ) (*grantstore.Page, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.Page, error) {
-		return b.Grants().Query(ctx, query, now)
-	})
+	return onAt(ctx, g.s, sessions.Backend.Grants, grantstore.Store.Query, query, now)
 }
 
 func (g switchedGrants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
 ) (*grantstore.RemovalResult, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.RemovalResult, error) {
-		return b.Grants().Remove(ctx, removal, now)
-	})
+	return onAt(ctx, g.s, sessions.Backend.Grants, grantstore.Store.Remove, removal, now)
 }
 
 func (g switchedGrants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (int, error) {
-		return b.Grants().Purge(ctx, limit, now)
-	})
+	return onAt(ctx, g.s, sessions.Backend.Grants, grantstore.Store.Purge, limit, now)
 }
 
 type switchedLogout struct{ s *backendSwitch }
@@ -304,25 +299,19 @@ var _ logout.Store = switchedLogout{}
 func (l switchedLogout) End(
 	ctx context.Context, ending *logout.Ending, now time.Time,
 ) (*logout.Result, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.Result, error) {
-		return b.Logout().End(ctx, ending, now)
-	})
+	return onAt(ctx, l.s, sessions.Backend.Logout, logout.Store.End, ending, now)
 }
 
 func (l switchedLogout) EndDue(
 	ctx context.Context, sweep logout.Sweep, now time.Time,
 ) (*logout.SweepResult, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.SweepResult, error) {
-		return b.Logout().EndDue(ctx, sweep, now)
-	})
+	return onAt(ctx, l.s, sessions.Backend.Logout, logout.Store.EndDue, sweep, now)
 }
 
 func (l switchedLogout) Claim(
 	ctx context.Context, claim logout.Claim, now time.Time,
 ) (*logout.ClaimResult, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.ClaimResult, error) {
-		return b.Logout().Claim(ctx, claim, now)
-	})
+	return onAt(ctx, l.s, sessions.Backend.Logout, logout.Store.Claim, claim, now)
 }
 
 func (l switchedLogout) Settle(
@@ -337,21 +326,17 @@ func (l switchedLogout) Settle(
 func (l switchedLogout) Notifications(
 	ctx context.Context, query logout.NotificationQuery,
 ) (*logout.NotificationPage, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.NotificationPage, error) {
-		return b.Logout().Notifications(ctx, query)
-	})
+	return on(ctx, l.s, sessions.Backend.Logout, logout.Store.Notifications, query)
 }
 
 func (l switchedLogout) Retry(
 	ctx context.Context, retry logout.Retry, now time.Time,
 ) (*logout.RetryResult, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.RetryResult, error) {
-		return b.Logout().Retry(ctx, retry, now)
-	})
+	return onAt(ctx, l.s, sessions.Backend.Logout, logout.Store.Retry, retry, now)
 }
 
 func (l switchedLogout) Job(ctx context.Context, id string) (*logout.Job, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.Job, error) { return b.Logout().Job(ctx, id) })
+	return on(ctx, l.s, sessions.Backend.Logout, logout.Store.Job, id)
 }
 
 type switchedProperties struct{ s *backendSwitch }
@@ -359,9 +344,7 @@ type switchedProperties struct{ s *backendSwitch }
 var _ ticketstore.Properties = switchedProperties{}
 
 func (p switchedProperties) Property(ctx context.Context, name string) ([]byte, error) {
-	return through(ctx, p.s, func(b sessions.Backend) ([]byte, error) {
-		return b.Properties().Property(ctx, name)
-	})
+	return on(ctx, p.s, sessions.Backend.Properties, ticketstore.Properties.Property, name)
 }
 
 func (p switchedProperties) SetProperty(ctx context.Context, name string, old, value []byte) error {

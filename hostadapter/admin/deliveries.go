@@ -28,13 +28,6 @@ type deliveryBody struct {
 	LastError   string    `json:"last_error,omitempty"`
 }
 
-type deliveryPageBody struct {
-	Results        []deliveryBody `json:"results"`
-	ResultsToken   string         `json:"results_token,omitempty"`
-	HasPrevResults bool           `json:"has_prev_results"`
-	HasNextResults bool           `json:"has_next_results"`
-}
-
 func deliveryOf(n *logout.Notification) deliveryBody {
 	body := deliveryBody{
 		ID: n.ID, State: n.State, ClientID: n.ClientID, SubjectID: n.SubjectID, SessionID: n.SessionID,
@@ -67,15 +60,9 @@ func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit
 	if err != nil {
 		return err
 	}
-	body := deliveryPageBody{
-		Results: make([]deliveryBody, 0, len(page.Notifications)), ResultsToken: page.ResultsToken,
-		HasPrevResults: page.HasPrev, HasNextResults: page.HasNext,
-	}
-	for i := range page.Notifications {
-		body.Results = append(body.Results, deliveryOf(&page.Notifications[i]))
-	}
-	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
-	writeJSON(w, http.StatusOK, body)
+	body := pageOf(page.Notifications, deliveryOf)
+	body.ResultsToken, body.HasPrevResults, body.HasNextResults = page.ResultsToken, page.HasPrev, page.HasNext
+	body.write(w, p)
 	return nil
 }
 

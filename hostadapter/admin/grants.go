@@ -25,13 +25,6 @@ type grantBody struct {
 	Offline bool `json:"offline"`
 }
 
-type grantPageBody struct {
-	Results        []grantBody `json:"results"`
-	ResultsToken   string      `json:"results_token,omitempty"`
-	HasPrevResults bool        `json:"has_prev_results"`
-	HasNextResults bool        `json:"has_next_results"`
-}
-
 type grantsRemovedBody struct {
 	GrantsRevoked   int `json:"grants_revoked"`
 	ConsentsRevoked int `json:"consents_revoked"`
@@ -67,15 +60,9 @@ func (m *mount) queryGrants(w http.ResponseWriter, r *http.Request, _ *audit) er
 	if err != nil {
 		return err
 	}
-	body := grantPageBody{
-		Results: make([]grantBody, 0, len(page.Grants)), ResultsToken: page.ResultsToken,
-		HasPrevResults: page.HasPrev, HasNextResults: page.HasNext,
-	}
-	for i := range page.Grants {
-		body.Results = append(body.Results, grantOf(&page.Grants[i]))
-	}
-	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
-	writeJSON(w, http.StatusOK, body)
+	body := pageOf(page.Grants, grantOf)
+	body.ResultsToken, body.HasPrevResults, body.HasNextResults = page.ResultsToken, page.HasPrev, page.HasNext
+	body.write(w, p)
 	return nil
 }
 

@@ -50,17 +50,6 @@ type reportBody struct {
 	GrantsComplete bool                    `json:"grants_complete"`
 }
 
-type pageBody struct {
-	Results        []sessionBody `json:"results"`
-	ResultsToken   string        `json:"results_token,omitempty"`
-	HasPrevResults bool          `json:"has_prev_results"`
-	HasNextResults bool          `json:"has_next_results"`
-	// The store may not know these.
-	TotalCount  *int `json:"total_count,omitempty"`
-	TotalPages  *int `json:"total_pages,omitempty"`
-	CurrentPage *int `json:"current_page,omitempty"`
-}
-
 type resultBody struct {
 	SessionsRemoved     int      `json:"sessions_removed"`
 	GrantsRevoked       int      `json:"grants_revoked"`
@@ -117,17 +106,11 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 	if err != nil {
 		return err
 	}
-	body := pageBody{
-		Results: make([]sessionBody, 0, len(page.Sessions)), ResultsToken: page.ResultsToken,
-		HasPrevResults: page.HasPrev, HasNextResults: page.HasNext,
-		TotalCount: known(page.TotalCount), TotalPages: known(page.TotalPages),
-		CurrentPage: known(page.CurrentPage),
-	}
-	for i := range page.Sessions {
-		body.Results = append(body.Results, m.sessionOf(&page.Sessions[i]))
-	}
-	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
-	writeJSON(w, http.StatusOK, body)
+	body := pageOf(page.Sessions, m.sessionOf)
+	body.ResultsToken, body.HasPrevResults, body.HasNextResults = page.ResultsToken, page.HasPrev, page.HasNext
+	body.TotalCount, body.TotalPages = known(page.TotalCount), known(page.TotalPages)
+	body.CurrentPage = known(page.CurrentPage)
+	body.write(w, p)
 	return nil
 }
 

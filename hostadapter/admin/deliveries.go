@@ -61,7 +61,8 @@ func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit
 		return err
 	}
 	body := pageOf(page.Notifications, deliveryOf)
-	body.ResultsToken, body.HasPrevResults, body.HasNextResults = page.ResultsToken, page.HasPrev, page.HasNext
+	body.ResultsToken, body.HasPrevResults = page.ResultsToken, page.HasPrev
+	body.HasNextResults = page.HasNext
 	body.write(w, p)
 	return nil
 }

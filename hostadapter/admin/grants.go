@@ -61,7 +61,8 @@ func (m *mount) queryGrants(w http.ResponseWriter, r *http.Request, _ *audit) er
 		return err
 	}
 	body := pageOf(page.Grants, grantOf)
-	body.ResultsToken, body.HasPrevResults, body.HasNextResults = page.ResultsToken, page.HasPrev, page.HasNext
+	body.ResultsToken, body.HasPrevResults = page.ResultsToken, page.HasPrev
+	body.HasNextResults = page.HasNext
 	body.write(w, p)
 	return nil
 }

@@ -107,7 +107,8 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 		return err
 	}
 	body := pageOf(page.Sessions, m.sessionOf)
-	body.ResultsToken, body.HasPrevResults, body.HasNextResults = page.ResultsToken, page.HasPrev, page.HasNext
+	body.ResultsToken, body.HasPrevResults = page.ResultsToken, page.HasPrev
+	body.HasNextResults = page.HasNext
 	body.TotalCount, body.TotalPages = known(page.TotalCount), known(page.TotalPages)
 	body.CurrentPage = known(page.CurrentPage)
 	body.write(w, p)

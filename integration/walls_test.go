@@ -134,6 +134,10 @@ var walls = []wall{
 		forbidden: []string{ourPlugin + "/memory", pgxPath, ourPlugin + "/postgres"},
 	},
 	{
+		name: "a plugin's program has one engine: PostgreSQL", of: exactly("plugin/cmd/sessions-postgres"),
+		forbidden: []string{ourPlugin + "/memory", badgerPath, ourPlugin + "/badger"},
+	},
+	{
 		name: "small files know the standard library alone", of: exactly("plugin/smallfile"),
 		allowed: []string{},
 	},

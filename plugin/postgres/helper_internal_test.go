@@ -118,8 +118,17 @@ func TestConformance(t *testing.T) {
 		Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
 			e := openEngine(t)
-			t.Cleanup(func() { checkAccount(t, e) })
+			t.Cleanup(func() { rightAfterwards(t, e) })
 			return storetest.Fixture{Stores: storesOf(e), Transfer: e.Transfer()}
 		},
 	})
+}
+
+// rightAfterwards checks what a test has left.
+func rightAfterwards(t *testing.T, e *Engine) {
+	t.Helper()
+	report, err := e.Check(context.WithoutCancel(t.Context()), CheckConfig{MaxFindings: 5})
+	if err != nil || len(report.Findings) > 0 {
+		t.Errorf("the check afterwards: %+v, %v", report, err)
+	}
 }

@@ -172,7 +172,7 @@ func TestConformanceOfHosts(t *testing.T) {
 		Immovable: true, Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
 			h := openHosts(t, 2)
-			t.Cleanup(func() { checkAccount(t, h.engines[0]) })
+			t.Cleanup(func() { rightAfterwards(t, h.engines[0]) })
 			return storetest.Fixture{Stores: h.stores()}
 		},
 	})
@@ -237,5 +237,5 @@ func TestHostsLockInOneOrder(t *testing.T) {
 	if n := deadlocks() - before; n > 0 {
 		t.Errorf("%d deadlocks", n)
 	}
-	checkAccount(t, h.engines[0])
+	rightAfterwards(t, h.engines[0])
 }

@@ -36,10 +36,10 @@ type opened struct {
 	asynchronous string
 }
 
-// connect opens the schema of the settings. make has it made, or migrated, where the settings allow that.
-// Where the context has ids of stores (ticketstore.WithStoreIDs), nothing is made, and another store is
-// refused.
-func connect(ctx context.Context, settings Settings, logger *slog.Logger, make bool) (o *opened, err error) {
+// connect opens the schema of the settings, to serve it or only to look at it. To be served it is made, or
+// migrated, where the settings allow that. Where the context has ids of stores (ticketstore.WithStoreIDs),
+// nothing is made, and another store is refused.
+func connect(ctx context.Context, settings Settings, logger *slog.Logger, serve bool) (o *opened, err error) {
 	config, err := settings.config()
 	if err != nil {
 		return nil, err
@@ -60,10 +60,10 @@ func connect(ctx context.Context, settings Settings, logger *slog.Logger, make b
 	}
 	defer conn.Release()
 	o = &opened{pool: pool, settings: settings}
-	if o.asynchronous, err = checkServer(ctx, conn.Conn(), settings.now); err != nil {
+	if o.asynchronous, err = checkServer(ctx, conn.Conn(), settings.now, serve); err != nil {
 		return nil, err
 	}
-	if o.found, err = settle(ctx, conn.Conn(), settings, logger, make); err != nil {
+	if o.found, err = settle(ctx, conn.Conn(), settings, logger, serve); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -105,7 +105,12 @@ const askServer = `SELECT current_setting('server_version_num')::int, pg_is_in_r
 	(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
 
 // checkServer refuses a server that cannot keep the store right, and says why its commits may be lost.
-func checkServer(ctx context.Context, conn *pgx.Conn, now func() time.Time) (asynchronous string, err error) {
+func checkServer(
+	ctx context.Context,
+	conn *pgx.Conn,
+	now func() time.Time,
+	serve bool,
+) (asynchronous string, err error) {
 	if now == nil {
 		now = time.Now
 	}
@@ -121,9 +126,9 @@ func checkServer(ctx context.Context, conn *pgx.Conn, now func() time.Time) (asy
 	switch {
 	case s.version < oldestServer:
 		return "", fmt.Errorf("PostgreSQL %d is too old: 14 or later is wanted", s.version/10000)
-	case s.replica:
+	case s.replica && serve:
 		return "", errReplica
-	case s.readOnly:
+	case s.readOnly && serve:
 		return "", errReadOnly
 	case s.encoding != "UTF8":
 		return "", fmt.Errorf("the database has the encoding %s: make one with the encoding UTF8", s.encoding)
@@ -170,7 +175,7 @@ func checkClock(before, after, database time.Time) error {
 // settle finds the store in the schema, makes or migrates it where that is wanted and allowed, and checks
 // that this program may use it.
 func settle(
-	ctx context.Context, conn *pgx.Conn, settings Settings, logger *slog.Logger, make bool,
+	ctx context.Context, conn *pgx.Conn, settings Settings, logger *slog.Logger, serve bool,
 ) (*schema.Found, error) {
 	name, program := settings.schema(), schema.Embedded()
 	found, err := schema.Look(ctx, conn, name)
@@ -180,7 +185,7 @@ func settle(
 	if err := ours(ctx, found, settings); err != nil {
 		return nil, err
 	}
-	if make && settings.migrate() && found.Needs <= program.Newest() && found.Schema < program.Newest() {
+	if serve && settings.migrate() && found.Needs <= program.Newest() && found.Schema < program.Newest() {
 		from, to, err := program.Migrate(ctx, conn, name)
 		if err == nil && settings.RuntimeRole != "" {
 			err = schema.Grant(ctx, conn, name, settings.RuntimeRole)
@@ -208,7 +213,10 @@ func settle(
 	if err := schema.CheckShape(ctx, conn, name); err != nil {
 		return nil, err
 	}
-	return found, mayUse(ctx, conn, name)
+	if serve {
+		err = mayUse(ctx, conn, name)
+	}
+	return found, err
 }
 
 // ours refuses a store that is none of those that the caller knows (rule 11).

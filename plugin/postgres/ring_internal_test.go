@@ -73,7 +73,7 @@ func TestOperationsMeetAtTheEdgeOfAPartition(t *testing.T) {
 	if err != nil || answers != 50 {
 		t.Errorf("%d answers to 50 operations, error %v", answers, err)
 	}
-	checkAccount(t, e)
+	rightAfterwards(t, e)
 }
 
 // Partitions are emptied when their time is over, and taken off the account.
@@ -102,7 +102,7 @@ func TestPartitionsAreEmptied(t *testing.T) {
 		if _, err := e.Grants().Purge(t.Context(), 1000, base.Add(after)); err != nil {
 			t.Fatal(err)
 		}
-		checkAccount(t, e)
+		rightAfterwards(t, e)
 	}
 	purge(0)
 	if used, operations := left("used"), left("operations"); used != 5 || operations < 6 {

@@ -18,6 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/internal/offline"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
@@ -248,7 +249,14 @@ func (c *checker) record(k, v []byte, message proto.Message) bool {
 	}
 	err := layout.Decode(k, v, message)
 	c.rulef(k, err != nil, "cannot be read: it is damaged")
-	return err == nil
+	if err != nil {
+		return false
+	}
+	t := layout.TableOf(k)
+	for _, fault := range rules.Faults(t.Kind, string(k[len(t.Prefix):]), message) {
+		c.rulef(k, true, "%s", fault)
+	}
+	return true
 }
 
 // entry notes what is there of an index.

@@ -10,7 +10,6 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // rows walks through a table whose keys begin with a sid, beside others of the same order: a sid has no NUL
@@ -113,9 +112,6 @@ func (c *checker) session(o *owner, k, v []byte) {
 	if !c.record(k, v, s) {
 		return
 	}
-	c.rulef(k, s.SessionId != string(o.sid), "is another session than its key says")
-	c.rulef(k, len(s.Key) != len(ticketstore.Key{}), "has no key of a cookie")
-	c.rulef(k, s.Created == 0 || s.Expires == 0 || s.Version == 0, "has no beginning, end or version")
 	c.rulef(k, s.IndexedDue == 0 || s.IndexedDue > records.Nanos(rules.Due(s)), "would be found due too late")
 	if s.SessionId != string(o.sid) {
 		return
@@ -154,12 +150,6 @@ func (c *checker) ended(o *owner, k, v []byte) {
 		return // it ends in steps: see thin.go
 	}
 	c.togetherf(k, o.hasSession, "judges the grants of a session that is there")
-	most := records.Survivors_SURVIVORS_UNSPECIFIED
-	for _, client := range ended.Clients {
-		most = max(most, client.Survivors)
-	}
-	c.rulef(k, ended.When == 0 || ended.SubjectId == "", "does not say whose session ended, and when")
-	c.rulef(k, most != ended.Survivors, "says %s, and of its clients %s", ended.Survivors, most)
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.balance.wants(layout.Key(layout.IndexEndedSubject, layout.More(ended.SubjectId), o.sid), nil)
 	}
@@ -168,9 +158,8 @@ func (c *checker) ended(o *owner, k, v []byte) {
 }
 
 func (c *checker) client(o *owner, k, v []byte) {
-	_, id, ok := bytes.Cut(k[len(layout.TableClientUse):], []byte{0})
+	_, id, _ := bytes.Cut(k[len(layout.TableClientUse):], []byte{0})
 	use := &records.ClientUse{}
-	c.rulef(k, !ok || len(id) == 0, "names no client")
 	c.togetherf(k, !o.hasSession, "is of a session that does not exist")
 	if !c.record(k, v, use) || o.session == nil || use.Detached {
 		return

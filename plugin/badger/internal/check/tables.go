@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
@@ -24,12 +23,10 @@ var canonical = proto.MarshalOptions{Deterministic: true}
 func (c *checker) grants() error {
 	return c.scan(layout.TableGrant, true, func(k, v []byte) error {
 		ref, ok := records.RefOf(k[len(layout.TableGrant):])
-		c.rulef(k, !ok, "has a key that is none of a grant")
 		g := &records.Grant{}
 		if !c.record(k, v, g) || !ok {
 			return nil
 		}
-		c.rulef(k, g.Created == 0, "does not say when it was stored")
 		for _, entry := range layout.GrantIndexes(ref, g) {
 			c.balance.wants(entry.Key, entry.Value)
 		}
@@ -90,8 +87,6 @@ func (c *checker) operations() error {
 	})
 }
 
-var phases = []string{"", logout.PhaseSessions, logout.PhaseSurvivors, logout.PhaseGrants, logout.PhasePurge}
-
 func (c *checker) jobs() error {
 	return c.scan(layout.TableJob, true, func(k, v []byte) error {
 		job := &records.Job{}
@@ -99,8 +94,6 @@ func (c *checker) jobs() error {
 			return nil
 		}
 		id := string(k[len(layout.TableJob):])
-		c.rulef(k, !slices.Contains(phases, job.Phase), "is in a phase that does not exist")
-		c.rulef(k, job.Phase == "" && job.Error != "", "is done and has failed")
 		if job.Phase != "" {
 			c.balance.wants(layout.JobRunningKey(id), nil)
 		} else {
@@ -124,14 +117,6 @@ func (c *checker) notifications() error {
 			return nil
 		}
 		id := string(k[len(layout.TableNotification):])
-		pending := n.State == string(logout.Pending)
-		known := pending || slices.Contains([]logout.State{logout.Delivered, logout.Refused, logout.GivenUp},
-			logout.State(n.State))
-		c.rulef(k, !known, "is in a state that does not exist")
-		c.rulef(k, pending && n.Due == 0, "waits, and is due never")
-		c.rulef(k, known && !pending && (n.Due != 0 || n.Claimed), "is settled, and would be sent again")
-		c.rulef(k, known && !pending && n.PurgeAt == 0, "is settled, and would be kept for ever")
-		c.rulef(k, n.ClientId == "" || n.SessionId == "", "names no client or no session")
 		c.at(n.Queued)
 		c.at(n.LastAttempt)
 		c.balance.wants(layout.NotificationClientKey(n.ClientId, id), nil)
@@ -244,9 +229,6 @@ func (c *checker) properties() error {
 			return nil
 		}
 		n++
-		err := ticketstore.CheckProperty(string(k[len(layout.TableProperty):]), property.GetValue())
-		c.rulef(k, err != nil, "is none that a host could have written: %v", err)
-		c.rulef(k, len(property.GetValue()) == 0, "has no value")
 		c.rulef(k, n == ticketstore.MaxProperties+1, "is one more than the %d that there may be",
 			ticketstore.MaxProperties)
 		return nil

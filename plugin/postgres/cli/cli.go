@@ -1,0 +1,172 @@
+// Package cli has the commands of the sessions-postgres binary: check, stats, export, import and migrate.
+// But for import they may be used while hosts serve the store.
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/fosite-sessions/sessions/plugin/internal/offline"
+	"github.com/fosite-sessions/sessions/plugin/postgres"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// Exit codes.
+const (
+	Done     = offline.Done     // a check has found nothing
+	Findings = offline.Findings // a check has found faults
+	Failed   = offline.Failed   // standard error says why
+)
+
+// Env is the environment of a command line.
+type Env = offline.Env
+
+const flagLines = `  -dsn-file FILE              a file with the DSN of the database; or ` +
+	postgres.DSNEnv + `
+  -password-file FILE         a file with its password
+  -schema NAME                where the tables lie (` + postgres.DefaultSchema + `)
+  -runtime-role ROLE          migrate: a role that is given what servers need
+  -unverified-tls             connect to another machine without verifying it
+`
+
+// Run runs a command line and returns its exit code.
+func Run(ctx context.Context, env Env) int {
+	p := &place{}
+	return offline.Run(ctx, env, &offline.Engine{
+		About: postgres.About(), Where: "a PostgreSQL database",
+		When:  "Commands, which may run beside servers (import: into a store that none has open)",
+		Empty: "an empty schema",
+		Flags: func(flags *flag.FlagSet) {
+			// No flag takes a DSN: whoever lists the processes would read its password.
+			flags.StringVar(&p.settings.DSNFile, "dsn-file", "", "")
+			flags.StringVar(&p.settings.PasswordFile, "password-file", "", "")
+			flags.StringVar(&p.settings.Schema, "schema", "", "")
+			flags.StringVar(&p.settings.RuntimeRole, "runtime-role", "", "")
+			flags.BoolVar(&p.settings.UnverifiedTLS, "unverified-tls", false, "")
+		},
+		FlagLines: flagLines,
+		At: func(_ string, logger *slog.Logger) (offline.Place, error) {
+			p.logger = logger
+			if p.settings.DSNFile == "" && os.Getenv(postgres.DSNEnv) == "" {
+				return nil, errors.New(
+					"name the database: -dsn-file FILE, or the environment variable " + postgres.DSNEnv,
+				)
+			}
+			return p, nil
+		},
+	})
+}
+
+// place is a schema of a database.
+type place struct {
+	settings postgres.Settings
+	logger   *slog.Logger
+}
+
+var _ offline.Place = (*place)(nil)
+
+func (p *place) String() string { return "schema " + cmp.Or(p.settings.Schema, postgres.DefaultSchema) }
+
+func (p *place) ReadOnly(ctx context.Context) (offline.Store, error) {
+	look, err := postgres.OpenReadOnly(ctx, p.settings, p.logger)
+	if err != nil {
+		return nil, err
+	}
+	return viewed{look}, nil
+}
+
+func (p *place) Open(ctx context.Context) (offline.Store, error) {
+	e, err := postgres.Open(ctx, p.settings, p.logger)
+	if err != nil {
+		return nil, err
+	}
+	description, err := e.Describe(ctx)
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return opened{e, description.StoreID}, nil
+}
+
+func (p *place) Migrate(ctx context.Context) (from, to int, err error) {
+	return postgres.Migrate(ctx, p.settings, p.logger)
+}
+
+func (p *place) Vacant(ctx context.Context) (bool, error) { return postgres.Vacant(ctx, p.settings) }
+
+// Damage finds nothing: files are the server's.
+func (p *place) Damage(context.Context) ([]offline.Finding, error) { return nil, nil }
+
+// viewed is a store that is looked at, opened one that is written to.
+type viewed struct{ *postgres.Look }
+
+func (v viewed) Stats(ctx context.Context) (offline.Stats, error) {
+	s, err := v.Look.Stats(ctx)
+	return figures{s}, err
+}
+
+type opened struct {
+	*postgres.Engine
+	id string
+}
+
+func (o opened) ID() string { return o.id }
+
+func (o opened) Format() (opened, newest int) {
+	format := int(postgres.About().Format)
+	return format, format
+}
+
+func (o opened) Stats(ctx context.Context) (offline.Stats, error) {
+	s, err := o.Engine.Stats(ctx)
+	return figures{s}, err
+}
+
+// figures are what stats shows.
+type figures struct{ *postgres.Stats }
+
+// Lines implements offline.Stats.
+func (s figures) Lines() [][2]string {
+	lines := [][2]string{
+		{"format", fmt.Sprintf("%d, for programs that know %d or later", s.Format, s.Needs)},
+		{"state", offline.StateText(s.State, s.Peer)},
+	}
+	for _, kind := range transfer.Kinds {
+		text := offline.Grouped(s.Records[kind.String()])
+		if kind == transfer.Notifications && len(s.Deliveries) > 0 {
+			text += " (" + named(s.Deliveries, offline.Grouped) + ")"
+		}
+		if kind == transfer.Jobs && s.JobsRunning > 0 {
+			text += fmt.Sprintf(" (%d under way)", s.JobsRunning)
+		}
+		lines = append(lines, [2]string{kind.String(), text})
+	}
+	if s.Journaled > 0 {
+		lines = append(lines, [2]string{"journal", offline.Grouped(int64(s.Journaled))})
+	}
+	hosts := make([]string, len(s.Hosts))
+	for i, h := range s.Hosts {
+		hosts[i] = h.String()
+	}
+	return append(lines, [2]string{"hosts", cmp.Or(strings.Join(hosts, ", "), "none")},
+		[2]string{"size", named(s.Bytes, offline.Size)})
+}
+
+// named lists numbers, the largest first.
+func named(numbers map[string]int64, text func(int64) string) string {
+	most := slices.SortedFunc(maps.Keys(numbers), func(a, b string) int {
+		return cmp.Or(cmp.Compare(numbers[b], numbers[a]), strings.Compare(a, b))
+	})
+	parts := make([]string, len(most))
+	for i, name := range most {
+		parts[i] = text(numbers[name]) + " " + name
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,143 @@
+package postgres
+
+// Figures of a store: its rows by kind, its hosts, and what its tables take.
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// Stats say what is in a store.
+type Stats struct {
+	// Format is the number of the store's last migration, Newest the newest that this program knows, Needs
+	// the oldest program that may use the store.
+	Format int `json:"format"`
+	Newest int `json:"newest_format"`
+	Needs  int `json:"needs"`
+	// State is what the store is in a move; Peer and Move are those of the latest one, Origin the one that
+	// filled it.
+	State  transfer.State `json:"state"`
+	Peer   string         `json:"peer,omitempty"`
+	Move   string         `json:"move,omitempty"`
+	Origin string         `json:"origin,omitempty"`
+	// Journaled is how many entries of the journal are not acknowledged.
+	Journaled uint64 `json:"journaled"`
+	// Records counts rows by their kind, Deliveries notifications by their state.
+	Records    map[string]int64 `json:"records"`
+	Deliveries map[string]int64 `json:"deliveries"`
+	// JobsRunning are endings under way.
+	JobsRunning int `json:"jobs_running"`
+	// Hosts have the store open, or had until less than a minute ago.
+	Hosts []Host `json:"hosts"`
+	// Bytes is what each table takes, with its indexes and partitions.
+	Bytes map[string]int64 `json:"bytes"`
+}
+
+// Host is a program that has the store open.
+type Host struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Knows is the newest migration that it knows.
+	Knows int `json:"knows"`
+	// Joined is when it opened the store, Beat when it last said that it runs, by the database's clock.
+	Joined time.Time `json:"joined"`
+	Beat   time.Time `json:"beat"`
+}
+
+const askHosts = `SELECT name, version, knows, joined, beat FROM {s}.hosts
+	WHERE beat > ` + databaseTime + ` - $1::bigint * 1000000000 ORDER BY joined, instance`
+
+// Hosts returns the programs that have the store open, the one that opened it first at the beginning.
+func (e *Engine) Hosts(ctx context.Context) (hosts []Host, err error) {
+	rows, err := e.pool.Query(ctx, e.sql(askHosts), schema.HostSilence)
+	if err != nil {
+		return nil, e.unavailable(ctx, err)
+	}
+	if hosts, err = pgx.CollectRows(rows, hostOf); err != nil {
+		return nil, e.unavailable(ctx, err)
+	}
+	return hosts, nil
+}
+
+func hostOf(row pgx.CollectableRow) (h Host, err error) {
+	var joined, beat int64
+	err = row.Scan(&h.Name, &h.Version, &h.Knows, &joined, &beat)
+	h.Joined, h.Beat = time.Unix(0, joined).UTC(), time.Unix(0, beat).UTC()
+	return h, err
+}
+
+// Partitions are counted to their tables.
+const askBytes = `SELECT coalesce(p.relname, c.relname)::text, sum(pg_total_relation_size(c.oid))::bigint
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
+	LEFT JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+	WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') GROUP BY 1`
+
+// Stats reads what the store keeps account of, its notifications' states, its hosts and the sizes of its
+// tables.
+func (e *Engine) Stats(ctx context.Context) (s *Stats, err error) {
+	err = e.look(ctx, &call{ctx: ctx, admits: anyState, run: func(t *tx) error {
+		s = &Stats{
+			Newest: schema.Embedded().Newest(), Records: map[string]int64{}, Deliveries: map[string]int64{},
+			Bytes: map[string]int64{},
+		}
+		return t.measure(s)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	s.Hosts, err = e.Hosts(ctx)
+	return s, err
+}
+
+func (t *tx) measure(s *Stats) error {
+	status, err := t.ledger("")
+	if err == nil {
+		status.Content, err = t.contents("")
+	}
+	if err != nil {
+		t.fail(err)
+		return err
+	}
+	s.State, s.Peer, s.Move, s.Origin = status.State, status.Peer, status.ID, status.Origin
+	s.Journaled = status.Left
+	for _, kind := range transfer.Kinds {
+		s.Records[kind.String()] = status.Content[kind].Count
+	}
+	err = t.conn.QueryRow(t.ctx, t.sql(`SELECT v.version, l.needs,
+		(SELECT count(*) FROM {s}.jobs WHERE running IS NOT NULL)
+		FROM {s}.schema_version v, {s}.ledger l`)).Scan(&s.Format, &s.Needs, &s.JobsRunning)
+	t.fail(err)
+	t.sums(s.Deliveries, t.sql("SELECT state, count(*) FROM {s}.notices GROUP BY state"))
+	t.sums(s.Bytes, askBytes, strings.Trim(t.schema, `"`))
+	return t.err
+}
+
+// sums reads numbers by their names.
+func (t *tx) sums(into map[string]int64, sql string, args ...any) {
+	if t.err != nil {
+		return
+	}
+	rows, err := t.conn.Query(t.ctx, sql, args...)
+	if err != nil {
+		t.fail(err)
+		return
+	}
+	var name string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		into[name] = n
+		return nil
+	})
+	t.fail(err)
+}
+
+// String names a host in messages.
+func (h Host) String() string { return fmt.Sprintf("%s (version %s)", h.Name, h.Version) }

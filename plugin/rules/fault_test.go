@@ -1,0 +1,80 @@
+package rules_test
+
+// What is wrong with records by themselves.
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	cookie := make([]byte, 32)
+	grant := "\x04" + string(cookie)
+	whole := func(sid string) *records.Session {
+		return &records.Session{SessionId: sid, Key: cookie, Created: 1, Expires: 2, Version: 1}
+	}
+	for name, c := range map[string]struct {
+		kind    transfer.Kind
+		key     string
+		message proto.Message
+		says    []string // a part of each fault
+	}{
+		"a session": {
+			transfer.Sessions, "s", whole("s"), nil,
+		},
+		"another session": {
+			transfer.Sessions, "s", whole("t"), []string{"another session"},
+		},
+		"an empty session": {
+			transfer.Sessions, "s", &records.Session{SessionId: "s"}, []string{"cookie", "beginning"},
+		},
+		"a client":      {transfer.Clients, "s\x00c", &records.ClientUse{}, nil},
+		"half a client": {transfer.Clients, "s", &records.ClientUse{}, []string{"no client"}},
+		"an ended one":  {transfer.Ended, "s", &records.Ended{When: 1, SubjectId: "ann"}, nil},
+		"an ended one that contradicts itself": {
+			transfer.Ended, "s", &records.Ended{Survivors: records.Survivors_SURVIVORS_ALL},
+			[]string{"whose session", "of its clients"},
+		},
+		"a grant":     {transfer.Grants, grant, &records.Grant{Created: 1}, nil},
+		"not a grant": {transfer.Grants, "x", &records.Grant{}, []string{"none of a grant", "stored"}},
+		"a job":       {transfer.Jobs, "o", &records.Job{Phase: "sessions"}, nil},
+		"a job in no phase": {
+			transfer.Jobs, "o", &records.Job{Phase: "lunch"}, []string{"phase"},
+		},
+		"a job that is done and failed": {transfer.Jobs, "o", &records.Job{Error: "x"}, []string{"failed"}},
+		"a notification": {
+			transfer.Notifications, "n",
+			&records.Notification{State: "pending", Due: 1, ClientId: "c", SessionId: "s"},
+			nil,
+		},
+		"one that waits for ever": {
+			transfer.Notifications, "n",
+			&records.Notification{State: "pending", ClientId: "c", SessionId: "s"},
+			[]string{"due never"},
+		},
+		"one that is kept for ever": {
+			transfer.Notifications, "n", &records.Notification{State: "delivered", Due: 1},
+			[]string{"sent again", "for ever", "no client"},
+		},
+		"one of no state": {
+			transfer.Notifications, "n", &records.Notification{State: "lost", ClientId: "c", SessionId: "s"},
+			[]string{"state"},
+		},
+		"a property":   {transfer.Properties, "issuer", &records.Property{Value: []byte("x")}, nil},
+		"an empty one": {transfer.Properties, "issuer", &records.Property{}, []string{"no value"}},
+		"a bad name":   {transfer.Properties, "A", &records.Property{Value: []byte("x")}, []string{"host"}},
+	} {
+		faults := rules.Faults(c.kind, c.key, c.message)
+		if !slices.EqualFunc(faults, c.says, strings.Contains) {
+			t.Errorf("%s: %q, want %q", name, faults, c.says)
+		}
+	}
+}

@@ -12,6 +12,7 @@ require (
 	github.com/ory/fosite v0.49.0
 	golang.org/x/crypto v0.56.0
 	golang.org/x/oauth2 v0.36.0
+	gopkg.in/natefinch/lumberjack.v2 v2.2.1
 )
 
 require (

@@ -32,6 +32,7 @@ type options struct {
 	adminToken  string
 	tokenFile   string
 	fileToken   string // that tokenFile holds
+	auditLog    string
 	allowCIDRs  []netip.Prefix
 	proxies     []netip.Prefix
 
@@ -79,6 +80,9 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 			"data folder)")
 	flags.StringVar(&o.adminToken, "admin-token", "",
 		"bearer `token` of the admin routes; lists of processes show it: prefer -admin-token-file")
+	flags.StringVar(&o.auditLog, "audit-log", "",
+		"`file` for the audit of the admin routes, a line in JSON each; it is rotated at 100 MiB, and ten "+
+			"old ones are kept (default: the log)")
 	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as "+
 		"10.0.0.0/8; repeat or separate by commas", networks(&o.allowCIDRs))
 	flags.Func("trusted-proxy", "`network` of the proxies in front of this server, whose "+

@@ -29,6 +29,8 @@ type provider struct {
 	operators *operators
 	notes     notes
 	logger    *slog.Logger
+	// audit is where the audit of the admin routes goes, nil for the log.
+	audit slog.Handler
 }
 
 // routes puts the provider's own pages and endpoints on a router; those of the session manager are mounted in

@@ -85,7 +85,9 @@ func (p *provider) mountSessions(router *mux.Router) {
 	router.Use(p.sessions.Middleware)
 	router.Handle(pathEndSession, p.sessions.EndSession())
 	p.operatorRoutes(router) // the sign-in of the admin page is below the same path
-	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), p.sessions, p.operators.authorize)
+	admin.MountConfig(router.PathPrefix(pathAdmin).Subrouter(), admin.Config{
+		Operations: p.sessions.Operations(), Authorize: p.operators.authorize, Audit: p.audit,
+	})
 	router.PathPrefix(pathAccount).Handler(account.Handler(account.Config{
 		Sessions: p.sessions.Adapter, ClientName: p.clientName,
 		SignIn: http.RedirectHandler("/login", http.StatusSeeOther),

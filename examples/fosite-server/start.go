@@ -93,6 +93,11 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	if err := s.startSessions(ctx, hash); err != nil {
 		return nil, err
 	}
+	if o.auditLog != "" {
+		if err := s.openAudit(o.auditLog); err != nil {
+			return nil, fmt.Errorf("-audit-log: %w", err)
+		}
+	}
 	router := mux.NewRouter()
 	p.mountSessions(router)
 	p.routes(router)

@@ -151,12 +151,16 @@ type Sessions interface {
 	Operations() *hostadapter.Operations
 }
 
-// Config says what the routes work on and who may use them. Both fields are required.
+// Config says what the routes work on and who may use them. Operations and Authorize are required.
 type Config struct {
 	// Operations are those of the adapter: sm.Operations().
 	Operations Operations
 	// Authorize decides who may use the routes.
 	Authorize Authorizer
+	// Audit is where the audit goes: a line for each change and each refused attempt, whose fields README.md
+	// documents. By default it is in the log of the Operations. Enabled is not asked, and a line that Handle
+	// fails to write goes to the log.
+	Audit slog.Handler
 }
 
 // Handler serves the routes on any router. It takes addresses relative to where it is mounted, so below a
@@ -170,7 +174,7 @@ type Config struct {
 // not be open to everybody by mistake.
 func Handler(config Config) http.Handler {
 	router := mux.NewRouter().SkipClean(true)
-	mountRoutes(router, config)
+	MountConfig(router, config)
 	return router
 }
 
@@ -180,10 +184,11 @@ func Handler(config Config) http.Handler {
 //
 // A router that has a NotFoundHandler keeps it.
 func Mount(router *mux.Router, sm Sessions, authorize Authorizer) {
-	mountRoutes(router, Config{Operations: sm.Operations(), Authorize: authorize})
+	MountConfig(router, Config{Operations: sm.Operations(), Authorize: authorize})
 }
 
-func mountRoutes(router *mux.Router, config Config) {
+// MountConfig is Mount with all that a Config says. It panics as Handler does.
+func MountConfig(router *mux.Router, config Config) {
 	if config.Operations == nil {
 		panic("admin: Config.Operations is not set")
 	}
@@ -192,7 +197,7 @@ func mountRoutes(router *mux.Router, config Config) {
 	}
 	m := &mount{
 		sessions: config.Operations, authorize: config.Authorize,
-		crossOrigin: http.NewCrossOriginProtection(),
+		crossOrigin: http.NewCrossOriginProtection(), auditTo: config.Audit,
 	}
 	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
 	change := func(action string, h handler) route {

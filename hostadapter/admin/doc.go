@@ -26,9 +26,10 @@
 // sign in; an Actor's SignOut gives the page a button for the way out.
 //
 // Each request passes the Authorizer, with ReadSessions or ChangeSessions as the permission it needs. Every
-// change and every refused attempt is one line in the log, "admin audit": who, what, why, from where, and the
-// result. Of requests that were not authenticated the first of a minute have a line each, and the others a
-// line with their number ("more_refused") before the next request after that minute.
+// change and every refused attempt is one line of the audit (Config.Audit, else the log): who, what, why,
+// from where, and the result. Its answer has the line's request id in X-Request-Id. Of requests that were not
+// authenticated the first of a minute have a line each, and the others a line with their number
+// ("more_refused") before the next request after that minute.
 //
 // Guesses are throttled by address, see ErrUnauthenticated. A host behind a proxy must set
 // hostadapter.Config.RemoteAddr: without it all have the address of the proxy, and those who guess there keep

@@ -85,16 +85,17 @@ func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audi
 		slog.String("client_id", string(clientID)), slog.String("type", string(kind)),
 		slog.String("reason", reason),
 	)
-	removed, err := m.sessions.RemoveGrants(r.Context(), hostadapter.GrantRemoval{
-		Filter: grantstore.Filter{
-			SubjectID: string(subjectID), SessionID: string(sessionID), ClientID: string(clientID),
-			Type: grantstore.Type(kind),
-		},
-		Reason: reason,
-	})
+	filter := grantstore.Filter{
+		SubjectID: string(subjectID), SessionID: string(sessionID), ClientID: string(clientID),
+		Type: grantstore.Type(kind),
+	}
+	after := m.countGrants(r.Context(), audit, filter)
+	removed, err := m.sessions.RemoveGrants(r.Context(),
+		hostadapter.GrantRemoval{Filter: filter, Reason: reason})
 	if err != nil {
 		return err
 	}
+	after()
 	audit.add(slog.Int("grants_revoked", removed.GrantsRevoked),
 		slog.Int("consents_revoked", removed.ConsentsRevoked))
 	writeJSON(w, http.StatusOK,

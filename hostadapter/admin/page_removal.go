@@ -152,6 +152,10 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 	if err := m.findTargets(r.Context(), form, data); err != nil {
 		return err
 	}
+	after := func() {}
+	if !form.Preview {
+		after = m.countSessions(r.Context(), record, form.filters()...)
+	}
 	status := http.StatusOK
 	for i, removal := range form.removals() {
 		result, err := m.sessions.RemoveSessions(r.Context(), removal)
@@ -161,6 +165,7 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 		if err != nil {
 			p := m.explain(w, r, err)
 			status, data.Problem, data.Left = p.status, p.detail, len(form.SessionIDs)-i
+			record.status = status
 			break
 		}
 		if result.JobID != "" {
@@ -171,6 +176,7 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 		}
 		data.Result.Add(*result)
 	}
+	after()
 	record.add(
 		slog.Int("sessions_removed", data.Result.SessionsRemoved),
 		slog.Int("grants_revoked", data.Result.GrantsRevoked),
@@ -184,19 +190,24 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 	return m.show(w, r, record, status, "removed", view{Title: "Done", Section: "sessions", Data: data})
 }
 
+// filters select the sessions that the form is about: all of them where it names none.
+func (f *removalForm) filters() []ticketstore.SessionFilter {
+	if len(f.SessionIDs) == 0 {
+		return []ticketstore.SessionFilter{{SubjectID: f.SubjectID}}
+	}
+	filters := make([]ticketstore.SessionFilter, len(f.SessionIDs))
+	for i, sid := range f.SessionIDs {
+		filters[i] = ticketstore.SessionFilter{SubjectID: f.SubjectID, SessionID: sid}
+	}
+	return filters
+}
+
 // findTargets looks up whom the form is about, for people to see.
 func (m *mount) findTargets(ctx context.Context, form *removalForm, data *removalPage) error {
 	if form.All {
 		return nil // everybody
 	}
-	filters := make([]ticketstore.SessionFilter, 0, len(form.SessionIDs))
-	for _, sid := range form.SessionIDs {
-		filters = append(filters, ticketstore.SessionFilter{SubjectID: form.SubjectID, SessionID: sid})
-	}
-	if len(filters) == 0 {
-		filters = append(filters, ticketstore.SessionFilter{SubjectID: form.SubjectID})
-	}
-	for _, filter := range filters {
+	for _, filter := range form.filters() {
 		page, err := m.sessions.QuerySessions(ctx, ticketstore.SessionQuery{Filter: filter})
 		if err != nil {
 			return err

@@ -220,7 +220,9 @@ func (m *mount) refused(w http.ResponseWriter, r *http.Request, err error) (answ
 // logMissed says how many refusals were not logged one by one.
 func (m *mount) logMissed(ctx context.Context) {
 	if missed := m.refusals.missed(m.sessions.Now()); missed > 0 {
-		m.sessions.Logger().LogAttrs(ctx, slog.LevelWarn, "admin audit",
-			slog.String("action", "refused"), slog.Int("more_refused", missed))
+		m.writeAudit(ctx, slog.LevelWarn, []slog.Attr{
+			slog.String("action", "refused"), slog.String("result", resultRefused),
+			slog.Int("more_refused", missed),
+		})
 	}
 }

@@ -25,6 +25,8 @@ type mount struct {
 	authorize   Authorizer
 	crossOrigin *http.CrossOriginProtection
 	refusals    refusals
+	// auditTo is where the audit goes, nil for the log.
+	auditTo slog.Handler
 }
 
 // handler answers a request that was let through, or returns the error to answer it with. What it knows of a
@@ -36,16 +38,6 @@ type route struct {
 	action     string // what the audit calls it, for changes
 	handle     handler
 }
-
-// audit collects what is said of a request in the log.
-type audit struct {
-	action string
-	actor  Actor
-	status int // of an answer that is not 200
-	attrs  []slog.Attr
-}
-
-func (a *audit) add(attrs ...slog.Attr) { a.attrs = append(a.attrs, attrs...) }
 
 // answerFailure answers a request that failed and returns the status of the answer.
 type answerFailure func(w http.ResponseWriter, r *http.Request, err error) int
@@ -94,7 +86,8 @@ func protect(w http.ResponseWriter) {
 
 func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail answerFailure) {
 	m.logMissed(r.Context())
-	record := &audit{action: cmp.Or(route.action, "read")}
+	record := &audit{action: cmp.Or(route.action, "read"), requestID: requestID(r)}
+	w.Header().Set(requestIDHeader, record.requestID)
 	err := m.admit(r, route, record)
 	refused, logged := err != nil, true
 	if refused {
@@ -132,24 +125,6 @@ func (m *mount) admit(r *http.Request, route route, record *audit) error {
 		}
 	}
 	return nil
-}
-
-func (m *mount) log(r *http.Request, record *audit, permission Permission, status int, err error) {
-	attrs := []slog.Attr{
-		slog.String("action", record.action), slog.String("permission", string(permission)),
-		slog.String("actor_id", record.actor.ID), slog.String("actor_name", record.actor.Name),
-		slog.String("remote_addr", bounded(m.sessions.RemoteAddr(r))),
-		slog.String("method", bounded(r.Method)),
-		slog.String("path", bounded(r.URL.Path)),
-		slog.Int("status", status),
-	}
-	attrs = append(attrs, record.attrs...)
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelWarn
-		attrs = append(attrs, slog.String("error", err.Error()))
-	}
-	m.sessions.Logger().LogAttrs(r.Context(), level, "admin audit", attrs...)
 }
 
 // fail answers an error with a problem and returns the status.

@@ -172,6 +172,12 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 		slog.Bool("send_backchannel_logout_notification", notify),
 		slog.Bool("revoke_tokens", tokens), slog.Bool("revoke_consents", consents),
 	)
+	after := func() {}
+	if !removal.DryRun {
+		after = m.countSessions(r.Context(), audit, ticketstore.SessionFilter{
+			SubjectID: removal.SubjectID, SessionID: removal.SessionID,
+		})
+	}
 	result, err := m.sessions.RemoveSessions(r.Context(), removal)
 	if err != nil {
 		return err
@@ -182,6 +188,7 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 		writeStarted(w, "../", result.JobID)
 		return nil
 	}
+	after()
 	writeResult(w, audit, result)
 	return nil
 }
@@ -198,10 +205,12 @@ func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *aud
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}
+	after := m.countSessions(r.Context(), audit, ticketstore.SessionFilter{SessionID: sid})
 	result, err := m.sessions.RemoveSessions(r.Context(), hostadapter.SessionRemoval{SessionID: sid})
 	if err != nil {
 		return err
 	}
+	after()
 	// A session that has ended has its ended record, and maybe offline tokens that this revokes.
 	if result.SessionsRemoved+result.GrantsRevoked+result.ConsentsRevoked+result.NotificationsQueued == 0 {
 		return ticketstore.ErrNotFound

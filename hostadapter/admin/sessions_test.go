@@ -114,7 +114,7 @@ func TestIDsInPaths(t *testing.T) {
 				if encoded {
 					router.UseEncodedPath()
 				}
-				admin.MountRoutes(router.PathPrefix("/admin").Subrouter(), config)
+				admin.MountConfig(router.PathPrefix("/admin").Subrouter(), config)
 				w := httptest.NewRecorder()
 				router.ServeHTTP(w, request(method, target, ""))
 				if answer := serve(m, request(method, target, "")); answer.StatusCode != http.StatusOK ||

@@ -60,7 +60,8 @@ func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit
 func (m *mount) beginSwap(
 	ctx context.Context, audit *audit, name string, sameData bool,
 ) (job string, err error) {
-	audit.add(slog.String("backend", name), slog.Bool("same_data", sameData))
+	audit.add(slog.String("backend", name), slog.Bool("same_data", sameData),
+		slog.String("backend_before", m.sessions.BackendName()))
 	begin := m.sessions.Swap
 	if sameData {
 		begin = m.sessions.Upgrade

@@ -51,8 +51,8 @@ func TestBackup(t *testing.T) {
 	if _, err := e.Tickets().Find(t.Context(), sid); err != nil {
 		t.Error(err)
 	}
-	if !strings.Contains(s.log.String(), "action=back_up_backend") {
-		t.Errorf("no audit in the log:\n%s", s.log)
+	if !strings.Contains(s.audit.String(), `"action":"back_up_backend"`) {
+		t.Errorf("no audit:\n%s", s.audit)
 	}
 }
 

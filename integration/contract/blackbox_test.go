@@ -150,10 +150,13 @@ func TestRemovalOfAllOverHTTP(t *testing.T) {
 	if backend.Status != "ready" || backend.Sessions != 0 {
 		t.Errorf("backend %+v, want it ready and empty", backend)
 	}
-	for _, want := range []string{"action=remove_sessions", "all=true", "job=" +
-		started.Job, "actor_id=writer", "reason=drill", "status=202"} {
-		if !strings.Contains(s.log.String(), want) {
-			t.Errorf("the audit lacks %s", want)
+	line := s.audited(response.Header.Get("X-Request-Id"))
+	for name, want := range map[string]any{
+		"action": "remove_sessions", "all": true, "job": started.Job, "actor_id": "writer", "reason": "drill",
+		"status": 202.0, "result": "started", "sessions_before": 40.0,
+	} {
+		if line[name] != want {
+			t.Errorf("the audit has %s %v, want %v", name, line[name], want)
 		}
 	}
 }

@@ -55,8 +55,8 @@ func Load() (*Document, error) {
 	checker, failures := validator.NewValidator(parsed,
 		config.WithStrictMode(), // fields that are not documented are errors, although clients ignore them
 		// These say how answers are to be kept, and are the same for all.
-		config.WithStrictIgnoredHeadersExtra("Cache-Control", "X-Content-Type-Options", "Vary",
-			"Referrer-Policy", "X-Frame-Options", "Content-Security-Policy"),
+		config.WithStrictIgnoredHeadersExtra("Cache-Control", "X-Request-Id", "X-Content-Type-Options",
+			"Vary", "Referrer-Policy", "X-Frame-Options", "Content-Security-Policy"),
 		config.WithFormatAssertions(), config.WithRejectUndeclaredRequestBody(),
 		config.WithURLEncodedBodyValidation(),
 		config.WithoutSecurityValidation()) // what authenticates is the host's choice

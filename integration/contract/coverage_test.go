@@ -226,7 +226,7 @@ func (s *site) changeEach() {
 // useAccount does what users do with their own sessions.
 func (s *site) useAccount() {
 	s.t.Helper()
-	base := strings.TrimSuffix(s.url, "/ops/sessions-admin")
+	base := strings.TrimSuffix(s.url, mounted)
 	home := base + "/me/"
 	inJSON := header("Accept", "application/json")
 	form := header("Content-Type", "application/x-www-form-urlencoded")
@@ -298,7 +298,7 @@ func (s *site) loseTheStore() {
 		s.t.Fatal(err)
 	}
 	s.must(http.StatusOK, http.MethodGet, "/backend", "")
-	home := strings.TrimSuffix(s.url, "/ops/sessions-admin") + "/me/"
+	home := strings.TrimSuffix(s.url, mounted) + "/me/"
 	inJSON := header("Accept", "application/json")
 	s.must(http.StatusServiceUnavailable, http.MethodGet, home, "", inJSON)
 	for _, end := range []string{"end", "end-others", "revoke"} {

@@ -44,12 +44,15 @@ type site struct {
 	// held is the backend "slow": a swap to it copies nothing before release.
 	held   held
 	log    *testenv.Log
+	audit  *testenv.Log
 	serial int
 }
 
 type claimSigner struct{}
 
 func (claimSigner) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
+
+const mounted = "/ops/sessions-admin"
 
 // newSite's clients refuse every logout token.
 func newSite(t *testing.T) *site {
@@ -63,7 +66,10 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, engine: engine, log: &testenv.Log{}, held: held{free: make(chan struct{})}}
+	s := &site{
+		t: t, engine: engine, log: &testenv.Log{}, audit: &testenv.Log{},
+		held: held{free: make(chan struct{})},
+	}
 	s.adapter, err = hostadapter.New(t.Context(), hostadapter.Config{
 		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
 		Signer: claimSigner{}, VisibleProperties: []string{"tenant"},
@@ -98,7 +104,9 @@ func newSite(t *testing.T) *site {
 	})
 	t.Cleanup(s.held.release)
 	router := mux.NewRouter()
-	admin.Mount(router.PathPrefix("/ops/sessions-admin").Subrouter(), s.adapter, authorize)
+	router.PathPrefix(mounted).Handler(http.StripPrefix(mounted, admin.Handler(admin.Config{
+		Operations: s.adapter.Operations(), Authorize: authorize, Audit: slog.NewJSONHandler(s.audit, nil),
+	})))
 	router.PathPrefix("/me/").Handler(account.Handler(account.Config{Sessions: s.adapter}))
 	router.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := s.adapter.SignIn(w, r, hostadapter.Identity{
@@ -109,7 +117,7 @@ func newSite(t *testing.T) *site {
 	})
 	server := httptest.NewTLSServer(router)
 	t.Cleanup(server.Close)
-	s.url = server.URL + "/ops/sessions-admin"
+	s.url = server.URL + mounted
 	document, err := loadOnce()
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +129,7 @@ func newSite(t *testing.T) *site {
 	s.client = &http.Client{
 		Transport: &contract.Transport{
 			Document: document, Next: server.Client().Transport, Report: t.Errorf,
-			Mounts: map[string]string{"/ops/sessions-admin": "", "/me": "/account/sessions"},
+			Mounts: map[string]string{mounted: "", "/me": "/account/sessions"},
 		},
 		Jar: jar,
 	}

@@ -1,0 +1,67 @@
+package main
+
+// The audit in a file.
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+)
+
+func TestAuditLog(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	log := &testenv.Log{}
+	s := startServerLogging(t, log, "-audit-log", path)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete,
+		s.provider.issuer+"/admin/sessions/unknown", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+testToken)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	var line map[string]any
+	testenv.Eventually(t, "the line of the audit", func() bool {
+		raw, err := os.ReadFile(path)
+		return err == nil && json.Unmarshal(raw, &line) == nil
+	})
+	if line["action"] != "delete_session" || line["session_id"] != "unknown" ||
+		line["request_id"] != response.Header.Get("X-Request-Id") {
+		t.Errorf("the audit has %v", line)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file has mode %v, error %v; want 0600", info.Mode(), err)
+	}
+	if strings.Contains(log.String(), "admin audit") {
+		t.Error("the audit is in the log as well")
+	}
+}
+
+// A file that cannot be written is an error at the start.
+func TestAuditLogThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "no", "folder"), os.DevNull} {
+		o, err := parseOptions([]string{
+			"-addr", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"), "-admin-token", testToken,
+			"-audit-log", path,
+		}, t.Output())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = start(t.Context(), o, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "-audit-log: ") {
+			t.Errorf("%s: error %v, want one about -audit-log", path, err)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package contract_test
+
+// The audit of a real host: a line for each change and each refused attempt, of documented fields.
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+)
+
+// lines are those of the audit so far.
+func (s *site) lines() (all []map[string]any) {
+	s.t.Helper()
+	for text := range strings.Lines(s.audit.String()) {
+		var line map[string]any
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			s.t.Fatalf("the audit has %q: %v", text, err)
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+// audited returns the only line about a request.
+func (s *site) audited(requestID string) map[string]any {
+	s.t.Helper()
+	var found []map[string]any
+	testenv.Eventually(s.t, "the line of the audit", func() bool { // written after the answer
+		found = nil
+		for _, line := range s.lines() {
+			if line["request_id"] == requestID {
+				found = append(found, line)
+			}
+		}
+		return len(found) > 0
+	})
+	if len(found) != 1 || requestID == "" {
+		s.t.Fatalf("%d lines about the request %q, want one: %v", len(found), requestID, found)
+	}
+	return found[0]
+}
+
+// documentedFields are those of the table in the README of package admin.
+func documentedFields(t *testing.T) map[string]bool {
+	t.Helper()
+	raw, err := os.ReadFile("../../hostadapter/admin/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(raw), "## Audit\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	fields := map[string]bool{}
+	for row := range strings.Lines(section) {
+		if cell, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " |"); strings.HasPrefix(row, "| `") {
+			for _, name := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cell, -1) {
+				fields[name[1]] = true
+			}
+		}
+	}
+	if len(fields) < 20 {
+		t.Fatalf("the README documents the fields %v", fields)
+	}
+	return fields
+}
+
+func TestAuditOfChangesAndRefusals(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	sid := s.signIn("ann", "shop")
+	s.signIn("ann", "shop")
+	const secret = "SECRET-d41d8cd98f00b204"
+	withSecrets := func(r *http.Request) {
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("Cookie", "session="+secret)
+	}
+	removal := `{"session_id":"` + sid + `","reason":"left"}`
+	type fields = map[string]any
+	for _, c := range []struct {
+		actor, method, path, body string
+		want                      fields
+	}{
+		{"writer", http.MethodPost, "/sessions/remove", removal, fields{
+			"action": "remove_sessions", "result": "done", "status": 200.0, "session_id": sid,
+			"reason": "left", "sessions_before": 1.0, "sessions_after": 0.0, "sessions_removed": 1.0,
+		}},
+		{"writer", http.MethodPost, "/grants/remove", `{"subject_id":"ann"}`, fields{
+			"action": "remove_grants", "result": "done", "grants_before": 1.0, "grants_after": 0.0,
+		}},
+		{"writer", http.MethodDelete, "/sessions/sid%20002", "", fields{
+			"action": "delete_session", "result": "done", "sessions_before": 1.0, "sessions_after": 0.0,
+		}},
+		{"writer", http.MethodDelete, "/sessions/unknown", "", fields{
+			"action": "delete_session", "result": "failed", "status": 404.0, "session_id": "unknown",
+		}},
+		{"writer", http.MethodPost, "/logout/deliveries/retry", `{"client_id":"shop"}`, fields{
+			"action": "retry_deliveries", "result": "done", "client_id": "shop",
+		}},
+		{"writer", http.MethodPost, "/logout/deliveries/n1/retry", "", fields{
+			"action": "retry_delivery", "result": "failed", "notification_id": "n1",
+		}},
+		{"writer", http.MethodPost, "/backend/swap", `{"backend":"next"}`, fields{
+			"action": "swap_backend", "result": "started", "backend": "next", "backend_before": "main",
+		}},
+		{"writer", http.MethodPost, "/sessions/remove", `{"` + secret + `":1}`, fields{
+			"action": "remove_sessions", "result": "failed", "status": 400.0,
+		}},
+		{"lost", http.MethodPost, "/sessions/remove", `{"subject_id":"ann"}`, fields{
+			"result": "unknown", "status": 503.0,
+		}},
+		{"reader", http.MethodPost, "/sessions/remove?x=" + secret, `{"subject_id":"ann"}`, fields{
+			"action": "remove_sessions", "result": "refused", "status": 403.0, "actor_id": "reader",
+			"permission": "change",
+		}},
+		{"stranger", http.MethodGet, "/sessions?subject_id=" + secret, "", fields{
+			"action": "read", "result": "refused", "status": 403.0, "actor_id": "stranger",
+		}},
+		{"", http.MethodGet, "/backend", "", fields{"action": "read", "result": "refused", "status": 401.0}},
+	} {
+		response, _ := s.call(c.method, c.path, c.body, as(c.actor), withSecrets)
+		line := s.audited(response.Header.Get("X-Request-Id"))
+		for name, want := range c.want {
+			if line[name] != want {
+				t.Errorf("%s %s as %q: the audit has %s %v, want %v", c.method, c.path, c.actor, name,
+					line[name], want)
+			}
+		}
+	}
+	documented := documentedFields(t)
+	for _, line := range s.lines() {
+		for name := range line {
+			if !documented[name] {
+				t.Errorf("the audit has %q, which the README does not document", name)
+			}
+		}
+	}
+	if text := s.audit.String() + s.log.String(); strings.Contains(text, secret) {
+		t.Errorf("a secret is in the audit or the log:\n%s", text)
+	}
+	if strings.Contains(s.log.String(), "admin audit") {
+		t.Error("the audit is in the log as well")
+	}
+}
+
+// Reading leaves no line. A request keeps the name that a proxy gave it, unless that is no id.
+func TestNamesOfRequests(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for given, kept := range map[string]bool{
+		"4bf92f35-77b3.4da6:a3ce/929d=": true, "two words": false, strings.Repeat("x", 129): false,
+		"\u00e9": false, "": false,
+	} {
+		response, _ := s.call(http.MethodGet, "/sessions", "", header("X-Request-Id", given))
+		if got := response.Header.Get("X-Request-Id"); got == "" || (got == given) != kept {
+			t.Errorf("a request called %q is called %q", given, got)
+		}
+	}
+	if len(s.lines()) != 0 {
+		t.Errorf("reading is in the audit: %v", s.lines())
+	}
+}
+
+// full is where no line can be written.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// A line that cannot be written where the audit goes is in the log, with the reason.
+func TestAuditThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	server := httptest.NewServer(admin.Handler(admin.Config{
+		Operations: s.adapter.Operations(), Authorize: authorize, Audit: slog.NewJSONHandler(full{}, nil),
+	}))
+	defer server.Close()
+	s.must(http.StatusOK, http.MethodPost, server.URL+"/grants/remove",
+		`{"subject_id":"ann","reason":"test"}`)
+	testenv.Eventually(t, "the line in the log", func() bool {
+		text := s.log.String()
+		return strings.Contains(text, "no space left on device") &&
+			strings.Contains(text, "action=remove_grants") && strings.Contains(text, "reason=test")
+	})
+}

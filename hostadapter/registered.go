@@ -7,6 +7,8 @@ package hostadapter
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -42,31 +44,36 @@ func (a *Adapter) registered(ctx context.Context, clientIDs []string) ticketstor
 	return found
 }
 
-// registeredOf returns what the clients of a subject's oldest sessions have registered by now, where a
-// sign-in may end some of these: the subject has as many as it may have.
+// registeredOf returns what the clients of those sessions have registered by now that a sign-in of their
+// subject ends, the oldest: most is how many sessions the subject may have. A session that falls due before
+// the sign-in makes it fewer.
 func (a *Adapter) registeredOf(ctx context.Context, subject string, most int) ticketstore.Registrations {
-	page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
-		Filter: ticketstore.SessionFilter{SubjectID: subject}, Order: ticketstore.Ascending,
-		Count: min(most, ticketstore.MaxCount),
-	})
+	query := ticketstore.SessionQuery{
+		Filter: ticketstore.SessionFilter{SubjectID: subject}, Order: ticketstore.Ascending, Count: 1,
+	}
+	page, err := a.config.Backend.Tickets().Query(ctx, query)
+	if err == nil {
+		switch excess := page.TotalCount - most + 1; {
+		case excess < 1:
+			return nil
+		case excess > 1:
+			query.Count = min(excess, ticketstore.MaxCount)
+			page, err = a.config.Backend.Tickets().Query(ctx, query)
+		}
+	}
 	if err != nil {
 		a.config.Logger.WarnContext(ctx,
 			"clients of sessions that a sign-in may end are treated as at their last authorization",
 			"error", err)
 		return nil
 	}
-	if page.TotalCount >= 0 && page.TotalCount < most {
-		return nil
-	}
-	seen := map[string]bool{}
-	var clients []string
+	clients := map[string]bool{}
 	for i := range page.Sessions {
 		for _, use := range page.Sessions[i].Clients {
-			if !seen[use.ClientID] && len(clients) < ticketstore.MaxRegistrations {
-				seen[use.ClientID] = true
-				clients = append(clients, use.ClientID)
+			if len(clients) < ticketstore.MaxRegistrations {
+				clients[use.ClientID] = true
 			}
 		}
 	}
-	return a.registered(ctx, clients)
+	return a.registered(ctx, slices.Sorted(maps.Keys(clients)))
 }

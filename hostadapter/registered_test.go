@@ -8,8 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// TestClientsOfSessionsThatMakeRoom: a sign-in that ends several sessions, after the limit was lowered, treats
-// the clients of each of them as they are registered then, and looks up no others.
+// TestClientsOfSessionsThatMakeRoom: a sign-in that ends several sessions, after the limit was lowered,
+// treats the clients of each of them as they are registered then.
 func TestClientsOfSessionsThatMakeRoom(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -204,8 +204,8 @@ type Answer struct {
 	Answer []byte `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
 	// status is a google.rpc.Status, encoded, where it failed: what a unary call would have ended with.
 	Status []byte `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
-	// trailer is the trailing metadata that a unary call would have had.
-	Trailer       map[string]string `protobuf:"bytes,4,rep,name=trailer,proto3" json:"trailer,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// position is what a unary call has as the trailing metadata "sessions-position": see kills.proto.
+	Position      *uint64 `protobuf:"varint,4,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -261,11 +261,11 @@ func (x *Answer) GetStatus() []byte {
 	return nil
 }
 
-func (x *Answer) GetTrailer() map[string]string {
-	if x != nil {
-		return x.Trailer
+func (x *Answer) GetPosition() uint64 {
+	if x != nil && x.Position != nil {
+		return *x.Position
 	}
-	return nil
+	return 0
 }
 
 var File_sessions_plugin_v1_calls_proto protoreflect.FileDescriptor
@@ -282,15 +282,13 @@ const file_sessions_plugin_v1_calls_proto_rawDesc = "" +
 	"\arequest\x18\x03 \x01(\fR\arequest\x12\x18\n" +
 	"\atimeout\x18\x04 \x01(\x03R\atimeout\"E\n" +
 	"\rCallsResponse\x124\n" +
-	"\aanswers\x18\x01 \x03(\v2\x1a.sessions.plugin.v1.AnswerR\aanswers\"\xc7\x01\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1a.sessions.plugin.v1.AnswerR\aanswers\"v\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06answer\x18\x02 \x01(\fR\x06answer\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\fR\x06status\x12A\n" +
-	"\atrailer\x18\x04 \x03(\v2'.sessions.plugin.v1.Answer.TrailerEntryR\atrailer\x1a:\n" +
-	"\fTrailerEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012`\n" +
+	"\x06status\x18\x03 \x01(\fR\x06status\x12\x1f\n" +
+	"\bposition\x18\x04 \x01(\x04H\x00R\bposition\x88\x01\x01B\v\n" +
+	"\t_position2`\n" +
 	"\fCallsService\x12P\n" +
 	"\x05Calls\x12 .sessions.plugin.v1.CallsRequest\x1a!.sessions.plugin.v1.CallsResponse(\x010\x01B>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"
 
@@ -306,25 +304,23 @@ func file_sessions_plugin_v1_calls_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_calls_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_sessions_plugin_v1_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_sessions_plugin_v1_calls_proto_goTypes = []any{
 	(*CallsRequest)(nil),  // 0: sessions.plugin.v1.CallsRequest
 	(*Call)(nil),          // 1: sessions.plugin.v1.Call
 	(*CallsResponse)(nil), // 2: sessions.plugin.v1.CallsResponse
 	(*Answer)(nil),        // 3: sessions.plugin.v1.Answer
-	nil,                   // 4: sessions.plugin.v1.Answer.TrailerEntry
 }
 var file_sessions_plugin_v1_calls_proto_depIdxs = []int32{
 	1, // 0: sessions.plugin.v1.CallsRequest.calls:type_name -> sessions.plugin.v1.Call
 	3, // 1: sessions.plugin.v1.CallsResponse.answers:type_name -> sessions.plugin.v1.Answer
-	4, // 2: sessions.plugin.v1.Answer.trailer:type_name -> sessions.plugin.v1.Answer.TrailerEntry
-	0, // 3: sessions.plugin.v1.CallsService.Calls:input_type -> sessions.plugin.v1.CallsRequest
-	2, // 4: sessions.plugin.v1.CallsService.Calls:output_type -> sessions.plugin.v1.CallsResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0, // 2: sessions.plugin.v1.CallsService.Calls:input_type -> sessions.plugin.v1.CallsRequest
+	2, // 3: sessions.plugin.v1.CallsService.Calls:output_type -> sessions.plugin.v1.CallsResponse
+	3, // [3:4] is the sub-list for method output_type
+	2, // [2:3] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_calls_proto_init() }
@@ -332,13 +328,14 @@ func file_sessions_plugin_v1_calls_proto_init() {
 	if File_sessions_plugin_v1_calls_proto != nil {
 		return
 	}
+	file_sessions_plugin_v1_calls_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_calls_proto_rawDesc), len(file_sessions_plugin_v1_calls_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

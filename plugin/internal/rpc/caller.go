@@ -72,16 +72,14 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 	if m.long {
 		bound = c.Long
 	}
-	callCtx, ours := ctx, false
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > bound {
-		var cancel context.CancelFunc
-		callCtx, cancel = context.WithTimeout(ctx, bound)
-		defer cancel()
-		ours = true
+	callCtx, ours, tried := ctx, false, time.Now()
+	if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(tried) > bound {
+		bounded := &boundedContext{Context: ctx, deadline: tried.Add(bound)}
+		defer bounded.release()
+		callCtx, ours = bounded, true
 	}
-	lastTry := time.Now().Add(c.Timeout)
+	lastTry := tried.Add(c.Timeout)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		tried := time.Now()
 		err := c.Conn.Invoke(callCtx, m.path, request, answer, grpc.StaticMethod())
 		if err == nil {
 			return nil
@@ -93,6 +91,7 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 		}
 		if m.again && retryable(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
 			proto.Reset(answer)
+			tried = time.Now()
 			continue
 		}
 		return &callError{method: m.name, err: err}

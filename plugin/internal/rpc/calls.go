@@ -5,6 +5,7 @@ package rpc
 import (
 	"context"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -96,8 +97,9 @@ func (r *runningCalls) receive(stream grpc.BidiStreamingServer[pb.CallsRequest, 
 		if err != nil {
 			return err
 		}
+		now := time.Now()
 		for _, call := range message.GetCalls() {
-			r.begin(newRunningCall(r.stream, call))
+			r.begin(newRunningCall(r.stream, call, now))
 		}
 		r.mu.Lock()
 		for _, id := range message.GetCancelled() {
@@ -193,25 +195,20 @@ func (r *runningCalls) run(call *runningCall) {
 func (t callTable) answer(call *runningCall) *pb.Answer {
 	answer := &pb.Answer{Id: call.GetId()}
 	var err error
-	if answer.Answer, err = t.call(grpc.NewContextWithServerTransportStream(call, call), call); err != nil {
+	if answer.Answer, err = t.call(call); err != nil {
 		answer.Status = encodeStatus(err)
 	}
-	for name, values := range call.trailer {
-		if answer.Trailer == nil {
-			answer.Trailer = make(map[string]string, len(call.trailer))
-		}
-		answer.Trailer[name] = values[len(values)-1]
-	}
+	answer.Position = call.position
 	return answer
 }
 
 // call runs a method and returns its answer, encoded.
-func (t callTable) call(ctx context.Context, call *runningCall) ([]byte, error) {
+func (t callTable) call(call *runningCall) ([]byte, error) {
 	h, ok := t[call.GetMethod()]
 	if !ok {
 		return nil, status.Error(codes.Unimplemented, "no unary method of that name is served")
 	}
-	answer, err := h.method(h.service, ctx, func(request any) error {
+	answer, err := h.method(h.service, call, func(request any) error {
 		err := proto.Unmarshal(call.GetRequest(), request.(proto.Message))
 		if err != nil {
 			return status.Error(codes.Internal, err.Error())

@@ -108,24 +108,39 @@ type Positioned struct {
 func (p *Positioned) Invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
 ) error {
-	var trailer metadata.MD
-	err := p.Conn.Invoke(ctx, method, request, answer, append(options, grpc.Trailer(&trailer))...)
-	said := trailer.Get(positionKey)
-	if len(said) == 0 {
+	position, said, err := invokePositioned(ctx, p.Conn, method, request, answer, options...)
+	if !said {
 		if err == nil {
 			return errors.New("plugin gave a broken answer: one without its position")
 		}
 		return err // of the connection, or of what stands before the backend
-	}
-	position, bad := strconv.ParseUint(said[0], 10, 64)
-	if bad != nil {
-		return errors.New("plugin gave a broken answer: a position that is no number")
 	}
 	p.answered(position)
 	if late := p.Await(ctx, position); late != nil {
 		return status.FromContextError(late).Err()
 	}
 	return err
+}
+
+// invokePositioned makes a call and returns the position of its answer, or error, where that says one.
+func invokePositioned(
+	ctx context.Context, conn grpc.ClientConnInterface, method string, request, answer any,
+	options ...grpc.CallOption,
+) (position uint64, said bool, err error) {
+	if multiplexer, ok := conn.(*Multiplexer); ok {
+		return multiplexer.invoke(ctx, method, request, answer, options...)
+	}
+	var trailer metadata.MD
+	err = conn.Invoke(ctx, method, request, answer, append(options, grpc.Trailer(&trailer))...)
+	values := trailer.Get(positionKey)
+	if len(values) == 0 {
+		return 0, false, err
+	}
+	position, bad := strconv.ParseUint(values[0], 10, 64)
+	if bad != nil {
+		return 0, false, errors.New("plugin gave a broken answer: a position that is no number")
+	}
+	return position, true, err
 }
 
 // NewStream implements grpc.ClientConnInterface. Streams have no position: they acknowledge nothing.
@@ -150,9 +165,16 @@ func killsOf(backend sessions.Backend) grantstore.Kills {
 
 // sayPosition gives the answer to a call that has ended its position.
 func sayPosition(ctx context.Context, backend sessions.Backend) {
-	if kills := killsOf(backend); kills != nil {
-		_ = grpc.SetTrailer(ctx, metadata.Pairs(positionKey, strconv.FormatUint(kills.Position(), 10)))
+	kills := killsOf(backend)
+	if kills == nil {
+		return
 	}
+	position := kills.Position()
+	if call := runningCallOf(ctx); call != nil {
+		call.position = &position
+		return
+	}
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(positionKey, strconv.FormatUint(position, 10)))
 }
 
 type killsServer struct {

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -41,34 +40,34 @@ type Multiplexer struct {
 
 var _ grpc.ClientConnInterface = (*Multiplexer)(nil)
 
-// Invoke implements grpc.ClientConnInterface. Of the options only grpc.Trailer counts.
+// Invoke implements grpc.ClientConnInterface. Options count for large requests only.
 func (m *Multiplexer) Invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
 ) error {
+	_, _, err := m.invoke(ctx, method, request, answer, options...)
+	return err
+}
+
+// invoke makes a call and returns the position of its answer where that says one (kills.proto).
+func (m *Multiplexer) invoke(
+	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
+) (position uint64, said bool, err error) {
 	encoded, err := proto.Marshal(request.(proto.Message))
 	if err != nil {
-		return grpcstatus.Error(codes.Internal, err.Error())
+		return 0, false, grpcstatus.Error(codes.Internal, err.Error())
 	}
 	if len(encoded) > maxMultiplexed {
-		return m.ClientConnInterface.Invoke(ctx, method, request, answer, options...)
-	}
-	if err := ctx.Err(); err != nil {
-		return grpcstatus.FromContextError(err).Err()
+		return invokePositioned(ctx, m.ClientConnInterface, method, request, answer, options...)
 	}
 	stream, err := m.current()
 	if err != nil {
-		return err
+		return 0, false, err
 	}
 	got, err := stream.ask(ctx, method, encoded)
 	if err != nil {
-		return err
+		return 0, false, err
 	}
-	for _, option := range options {
-		if trailer, ok := option.(grpc.TrailerCallOption); ok && len(got.GetTrailer()) > 0 {
-			*trailer.TrailerAddr = metadata.New(got.GetTrailer())
-		}
-	}
-	return read(got, answer.(proto.Message))
+	return got.GetPosition(), got.Position != nil, read(got, answer.(proto.Message))
 }
 
 // read takes an answer apart.
@@ -132,21 +131,50 @@ type callStream struct {
 	lost       error
 }
 
-// waiter is a call that waits for its answer.
+// waiter is a call that waits for its answer. It is used again, with its channel and its timer.
 type waiter struct {
 	size   int
 	answer *pb.Answer
 	err    error
-	done   chan struct{} // has room for one, so that it can be used again
+	done   chan struct{} // has room for one
+	timer  *time.Timer
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{done: make(chan struct{}, 1)} }}
+var waiters = sync.Pool{New: func() any {
+	w := &waiter{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	w.timer.Stop()
+	return w
+}}
+
+// wait returns when the answer is there, or with the error of the context. left is how long it has, 0 for as
+// long as it takes.
+func (w *waiter) wait(ctx context.Context, left time.Duration) error {
+	if bounded, ok := ctx.(*boundedContext); ok {
+		ctx = bounded.Context // its deadline is in left
+	}
+	if left > 0 {
+		w.timer.Reset(left)
+		defer w.timer.Stop()
+	}
+	select {
+	case <-w.done:
+		return nil
+	case <-w.timer.C:
+		return context.DeadlineExceeded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // ask sends a call and waits for its answer.
 func (s *callStream) ask(ctx context.Context, method string, request []byte) (*pb.Answer, error) {
 	call := &pb.Call{Method: method, Request: request}
+	var left time.Duration
 	if deadline, ok := ctx.Deadline(); ok {
-		call.Timeout = int64(max(time.Until(deadline), 1))
+		if left = time.Until(deadline); left <= 0 {
+			return nil, grpcstatus.FromContextError(context.DeadlineExceeded).Err()
+		}
+		call.Timeout = int64(left)
 	}
 	w := waiters.Get().(*waiter)
 	defer func() {
@@ -166,24 +194,26 @@ func (s *callStream) ask(ctx context.Context, method string, request []byte) (*p
 	case flush:
 		go s.out.flush(others) // it may wait for the plugin longer than this call may
 	}
-	select {
-	case <-w.done:
-	case <-ctx.Done():
+	if ended := w.wait(ctx, left); ended != nil {
 		if s.forget(call.GetId(), w) {
-			if flush, err := s.out.put(0, func(m *pb.CallsRequest) {
-				m.Cancelled = append(m.Cancelled, call.GetId())
-			}); err == nil && flush {
-				go s.out.flush(true)
-			}
-			return nil, grpcstatus.FromContextError(ctx.Err()).Err()
+			s.cancel(call.GetId())
+			return nil, grpcstatus.FromContextError(ended).Err()
 		}
 		<-w.done // the answer came at the same moment
 	}
 	return w.answer, w.err
 }
 
-// begin gives the call an id and has its answer waited for. others: calls are under way besides. calm: sending
-// it cannot wait.
+// cancel tells the plugin that nobody waits for a call any more.
+func (s *callStream) cancel(id uint64) {
+	flush, err := s.out.put(0, func(m *pb.CallsRequest) { m.Cancelled = append(m.Cancelled, id) })
+	if err == nil && flush {
+		go s.out.flush(true)
+	}
+}
+
+// begin gives the call an id and has its answer waited for. others: calls are under way besides. calm:
+// sending it cannot wait.
 func (s *callStream) begin(call *pb.Call, w *waiter) (others, calm bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

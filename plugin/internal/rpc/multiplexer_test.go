@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
@@ -167,8 +166,9 @@ func TestMultiplexedCallsToAPluginThatDoesNotRead(t *testing.T) {
 	var group sync.WaitGroup
 	for range 64 {
 		group.Go(func() {
-			settings := &pb.ConfigureRequest{Settings: make([]byte, 16<<10)} // 1 MiB in all
-			err := conn.Invoke(ctx, pb.BackendService_Configure_FullMethodName, settings, &pb.ConfigureResponse{})
+			err := conn.Invoke(ctx, pb.BackendService_Configure_FullMethodName,
+				&pb.ConfigureRequest{Settings: make([]byte, 16<<10)}, // 1 MiB in all
+				&pb.ConfigureResponse{})
 			if status.Code(err) != codes.DeadlineExceeded {
 				t.Errorf("got %v, want DeadlineExceeded", err)
 			}
@@ -256,7 +256,8 @@ func TestMultiplexedAnswersThatAreBroken(t *testing.T) {
 						if first {
 							answers = c.answers(call.GetId())
 						}
-						if err := stream.Send(&pb.CallsResponse{Answers: answers}); err != nil || first && c.lost {
+						err := stream.Send(&pb.CallsResponse{Answers: answers})
+						if err != nil || first && c.lost {
 							return err
 						}
 					}
@@ -348,25 +349,6 @@ func TestMultiplexedSizes(t *testing.T) {
 		})
 	}
 	group.Wait()
-}
-
-// The trailing metadata of a unary call comes over the stream too.
-func TestMultiplexedTrailer(t *testing.T) {
-	t.Parallel()
-	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) {
-		return nil, errors.Join(ticketstore.ErrNotFound, grpc.SetTrailer(ctx, metadata.Pairs("a", "1")))
-	}}
-	caller, _ := multiplexed(t, e)
-	var trailer metadata.MD
-	err := caller.Conn.Invoke(t.Context(), pb.TicketsService_GetSession_FullMethodName,
-		&pb.GetSessionRequest{Key: make([]byte, 32)}, &pb.GetSessionResponse{}, grpc.Trailer(&trailer))
-	_ = err
-	key := ticketstore.KeyOf("s")
-	err = caller.Conn.Invoke(t.Context(), pb.TicketsService_GetSession_FullMethodName,
-		&pb.GetSessionRequest{Key: key[:]}, &pb.GetSessionResponse{}, grpc.Trailer(&trailer))
-	if status.Code(err) != codes.NotFound || len(trailer.Get("a")) != 1 {
-		t.Errorf("got %v and the trailer %v, want NotFound and a", err, trailer)
-	}
 }
 
 // A server that closes answers the calls that run, and no others.

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// maxGathered is how many bytes of a message others are added to: the limits of messages leave room for one of
-// the largest besides.
+// maxGathered is how many bytes of a message others are added to: the limits of messages leave room for one
+// of the largest besides.
 const maxGathered = 256 << 10
 
 // outbox gathers what goroutines have to send on a stream into one message, while another of them sends the

@@ -7,9 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
-
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 )
 
@@ -19,7 +16,7 @@ type runningCall struct {
 	*pb.Call
 	stream   context.Context //nolint:containedctx // only for its values
 	deadline time.Time       // zero for none
-	trailer  metadata.MD
+	position *uint64         // of its answer, see kills.proto
 
 	mu    sync.Mutex
 	err   error         // why it has ended
@@ -27,24 +24,35 @@ type runningCall struct {
 	timer *time.Timer   // ends it, where somebody waits
 }
 
-var (
-	_ context.Context            = (*runningCall)(nil)
-	_ grpc.ServerTransportStream = (*runningCall)(nil)
-)
+var _ context.Context = (*runningCall)(nil)
 
-func newRunningCall(stream context.Context, call *pb.Call) *runningCall {
+func newRunningCall(stream context.Context, call *pb.Call, now time.Time) *runningCall {
 	c := &runningCall{Call: call, stream: stream}
 	if timeout := time.Duration(call.GetTimeout()); timeout > 0 {
-		c.deadline = time.Now().Add(timeout)
+		c.deadline = now.Add(timeout)
 	}
 	return c
+}
+
+// runningCallKey is for what serves a call to find it in its context.
+type runningCallKey struct{}
+
+// runningCallOf returns the call of a context, nil where it did not come over a stream.
+func runningCallOf(ctx context.Context) *runningCall {
+	call, _ := ctx.Value(runningCallKey{}).(*runningCall)
+	return call
 }
 
 // Deadline implements context.Context.
 func (c *runningCall) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 // Value implements context.Context.
-func (c *runningCall) Value(key any) any { return c.stream.Value(key) }
+func (c *runningCall) Value(key any) any {
+	if key == (runningCallKey{}) {
+		return c
+	}
+	return c.stream.Value(key)
+}
 
 // Err implements context.Context.
 func (c *runningCall) Err() error {
@@ -90,19 +98,4 @@ func (c *runningCall) endLocked(why error) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-}
-
-// Method implements grpc.ServerTransportStream.
-func (c *runningCall) Method() string { return c.GetMethod() }
-
-// SetHeader implements grpc.ServerTransportStream: calls have no header.
-func (c *runningCall) SetHeader(metadata.MD) error { return nil }
-
-// SendHeader implements grpc.ServerTransportStream: calls have no header.
-func (c *runningCall) SendHeader(metadata.MD) error { return nil }
-
-// SetTrailer implements grpc.ServerTransportStream.
-func (c *runningCall) SetTrailer(trailer metadata.MD) error {
-	c.trailer = metadata.Join(c.trailer, trailer)
-	return nil
 }

@@ -19,7 +19,7 @@ func BenchmarkEngine(b *testing.B) {
 		for _, operation := range []struct {
 			name string
 			run  func(b *testing.B, e *Engine) func(i int) error
-		}{{"get", benchGet}, {"apply", benchApply}, {"create", benchCreate}, {"end", benchEnd}} {
+		}{{"get", benchGet}, {"apply", benchApply}, {"refresh", benchRefresh}, {"create", benchCreate}, {"end", benchEnd}} {
 			b.Run(fmt.Sprintf("op=%s/callers=%d", operation.name, callers), func(b *testing.B) {
 				e, err := Open(b.Context(), Settings{Path: b.TempDir()}, slog.New(slog.DiscardHandler))
 				if err != nil {
@@ -112,6 +112,44 @@ func benchApply(b *testing.B, e *Engine) func(i int) error {
 			batch.Store[j].SessionID = batch.Use.SessionID
 		}
 		_, err := e.Grants().Apply(b.Context(), batch, base)
+		return err
+	}
+}
+
+// benchRefresh uses up refresh tokens, each the one that was stored for the one before.
+func benchRefresh(b *testing.B, e *Engine) func(i int) error {
+	type line struct{ session, step int }
+	const sessions = 1000
+	lines := make(chan line, sessions)
+	create := benchCreate(b, e)
+	step := func(l line, consume bool) error {
+		batch := benchBatch(l.session)
+		batch.OperationID = fmt.Sprintf("operation%d.%d", l.session, l.step)
+		for i := range batch.Store {
+			ref := &batch.Store[i].Ref
+			ref.Key = ticketstore.KeyOf(fmt.Sprint(ref.Type, l.session, l.step))
+		}
+		if consume {
+			used := batch.Store[1].Ref
+			used.Key = ticketstore.KeyOf(fmt.Sprint(used.Type, l.session, l.step-1))
+			batch.Use, batch.Consume = nil, &grantstore.Consumption{Ref: used}
+		}
+		_, err := e.Grants().Apply(b.Context(), batch, base)
+		return err
+	}
+	for i := range sessions {
+		if err := create(i); err != nil {
+			b.Fatal(err)
+		}
+		if err := step(line{session: i}, false); err != nil {
+			b.Fatal(err)
+		}
+		lines <- line{session: i, step: 1}
+	}
+	return func(int) error {
+		l := <-lines
+		err := step(l, true)
+		lines <- line{session: l.session, step: l.step + 1}
 		return err
 	}
 }

@@ -54,8 +54,9 @@ type committer struct {
 	most int
 	// takes is what a transaction may take.
 	takes extent
-	// held is a change that did not fit into the transaction before.
+	// held is a change that did not fit into the transaction before, wrote how many keys that has written.
 	held       *Change
+	wrote      int
 	damages    *damages
 	tombstones *tombstones
 	space      *disk.Space
@@ -173,10 +174,11 @@ func (c *committer) commit(first *Change) {
 	defer observer.close()
 	base := c.db.NewTransaction(false)
 	defer base.Discard()
-	g := newGroup(Snapshot{txn: base, damages: c.damages, tombstones: observer})
+	g := newGroup(Snapshot{txn: base, damages: c.damages, tombstones: observer}, c.wrote)
 	g.ledger, g.most = c.metadata.ledger.Load(), c.takes
 	room := c.space.Look()
 	changes := c.gather(g, first, room)
+	c.wrote = len(g.writes)
 	// of what is done in the background, and of the commit before: its rows were just read
 	err := c.failure.err()
 	if err == nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/btree"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
@@ -18,9 +17,10 @@ import (
 type group struct {
 	base   Snapshot
 	writes map[string]write
-	keys   *btree.BTreeG[string]
-	size   int
-	takes  extent
+	// keys are those of writes in order, nil until a scan needs them: most changes only read rows.
+	keys  *btree.BTreeG[string]
+	size  int
+	takes extent
 	// most is what the transaction may take.
 	most extent
 	// ledger is the store's as the changes so far leave it.
@@ -28,16 +28,19 @@ type group struct {
 	recount, queued bool
 	// correction is what is to be added to the contents.
 	correction map[transfer.Kind]transfer.Content
-	// before remembers rows that were read from base, for the contents.
+	// before remembers rows that were read from base, where nothing changes while the group is made: a change
+	// reads the row of a session again and again, and the contents need what is replaced.
 	before map[string][]byte
 }
 
 const btreeDegree = 16
 
-func newGroup(base Snapshot) *group {
+// newGroup returns an empty group. likely is how many writes it is likely to have: growing a map again and
+// again costs more than filling it.
+func newGroup(base Snapshot, likely int) *group {
 	return &group{
-		base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree),
-		before: map[string][]byte{}, most: extent{math.MaxInt, math.MaxInt},
+		base: base, writes: make(map[string]write, likely),
+		before: make(map[string][]byte, likely), most: extent{math.MaxInt, math.MaxInt},
 	}
 }
 
@@ -46,8 +49,11 @@ func (g *group) Get(k []byte) ([]byte, error) {
 	if w, ok := g.writes[string(k)]; ok {
 		return w.value, nil
 	}
+	if value, known := g.before[string(k)]; known {
+		return value, nil
+	}
 	value, err := g.base.Get(k)
-	if err == nil && layout.KindOf(k) != 0 {
+	if err == nil {
 		g.before[string(k)] = value
 	}
 	return value, err
@@ -106,6 +112,12 @@ func (g *group) Scan(prefix, from []byte, reverse bool, f Visit) error {
 
 // under returns the written keys that a scan would meet, in its order.
 func (g *group) under(prefix, from []byte, reverse bool) (names []string) {
+	if g.keys == nil {
+		g.keys = btree.NewOrderedG[string](btreeDegree)
+		for name := range g.writes {
+			g.keys.ReplaceOrInsert(name)
+		}
+	}
 	p := string(prefix)
 	collect := func(name string) bool {
 		if !strings.HasPrefix(name, p) {

@@ -78,7 +78,7 @@ func (t *Tx) Reset() { clear(t.writes) }
 func (t *Tx) join(takes extent) {
 	t.takes = t.takes.and(takes)
 	for name, w := range t.writes {
-		if _, again := t.group.writes[name]; !again {
+		if t.keys != nil {
 			t.keys.ReplaceOrInsert(name)
 		}
 		t.group.writes[name] = w
@@ -141,11 +141,14 @@ func (t *Tx) NewUnder(prefix []byte) (n int, err error) {
 	return n, nil
 }
 
+// usualWrites is what a refresh writes, the most frequent change.
+const usualWrites = 32
+
 // newTx returns a change that has written nothing.
-func newTx(g *group) *Tx { return &Tx{group: g, writes: map[string]write{}} }
+func newTx(g *group) *Tx { return &Tx{group: g, writes: make(map[string]write, usualWrites)} }
 
 // DryRun returns a change over a snapshot that is thrown away.
-func DryRun(r *Snapshot) *Tx { return newTx(newGroup(*r)) }
+func DryRun(r *Snapshot) *Tx { return newTx(newGroup(*r, usualWrites)) }
 
 // Abandon steps over a damaged row for good: it is set aside. Entries that lead to it lead nowhere then.
 func (t *Tx) Abandon(err error) error {

@@ -21,16 +21,20 @@ func SessionPosition(index, owner []byte, record *records.Session) []byte {
 // says so.
 type Entry struct{ Key, Value []byte }
 
+// maxGrantIndexes is how many index entries a grant has at most.
+const maxGrantIndexes = 6
+
 // GrantIndexes are the index entries of a grant. Replay marks and pushed requests have no owner and are
 // listed nowhere; a used grant can only be found by its session and by its age.
-func GrantIndexes(ref grantstore.Ref, g *records.Grant) (entries []Entry) {
+func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
+	entries, at := make([]Entry, 0, maxGrantIndexes), records.RefBytes(ref)
 	if due := rules.GrantDue(g); due != 0 {
-		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), records.RefBytes(ref))})
+		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), at)})
 	}
 	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
 		return entries
 	}
-	lead := func(k []byte) { entries = append(entries, Entry{k, records.RefBytes(ref)}) }
+	lead := func(k []byte) { entries = append(entries, Entry{k, at}) }
 	position := records.GrantPosition(ref, g)
 	switch {
 	case g.GetSessionId() == "":
@@ -44,7 +48,7 @@ func GrantIndexes(ref grantstore.Ref, g *records.Grant) (entries []Entry) {
 	}
 	lead(Key(IndexGrantAll, position))
 	if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {
-		lead(Key(IndexGrantLoose, More(g.GetSubjectId()), More(g.GetClientId()), records.RefBytes(ref)))
+		lead(Key(IndexGrantLoose, More(g.GetSubjectId()), More(g.GetClientId()), at))
 	}
 	if g.GetSubjectId() != "" {
 		lead(Key(IndexGrantSubject, More(g.GetSubjectId()), position))

@@ -106,12 +106,12 @@ func TableOfKind(kind transfer.Kind) *Table {
 // where they stand in an index, and notifications that they are claimed.
 func RecordOf(t *Table, k, value []byte) (*transfer.Record, error) {
 	r := &transfer.Record{Kind: t.Kind, Key: k[len(t.Prefix):], Data: value}
-	message := rules.Message(t.Kind)
 	switch t.Kind {
 	case transfer.Sessions, transfer.Notifications:
 	default:
 		return r, nil
 	}
+	message := rules.Message(t.Kind)
 	err := Decode(k, value, message)
 	if err == nil {
 		r.Data, err = records.Cross(message)

@@ -19,7 +19,10 @@ func BenchmarkEngine(b *testing.B) {
 		for _, operation := range []struct {
 			name string
 			run  func(b *testing.B, e *Engine) func(i int) error
-		}{{"get", benchGet}, {"apply", benchApply}, {"refresh", benchRefresh}, {"create", benchCreate}, {"end", benchEnd}} {
+		}{
+			{"get", benchGet}, {"apply", benchApply}, {"refresh", benchRefresh}, {"create", benchCreate},
+			{"end", benchEnd},
+		} {
 			b.Run(fmt.Sprintf("op=%s/callers=%d", operation.name, callers), func(b *testing.B) {
 				e, err := Open(b.Context(), Settings{Path: b.TempDir()}, slog.New(slog.DiscardHandler))
 				if err != nil {

@@ -52,8 +52,8 @@ test-race: ## Run the tests again under the race detector where it sees somethin
 	$(GOTEST) -race -timeout 20m $(TESTFLAGS) ./... ./examples/fosite-server/... ./integration/torture
 
 .PHONY: test-plugins
-test-plugins: ## Run all of the suite on Badger's plugin as it is installed, a process for each case (TESTFLAGS)
-	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^TestBuiltPlugin$$/^badger$$' $(TESTFLAGS) ./integration
+test-plugins: ## Run all of the suite on the plugins as they are installed, a process for each case (TESTFLAGS)
+	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^TestBuiltPlugin$$/^(badger|postgres)$$' $(TESTFLAGS) ./integration
 
 EXPRESS := integration/testdata/express
 

@@ -46,6 +46,14 @@ func TestBuiltPlugin(t *testing.T) {
 			plugintest.RunBinary(t, badgerConfig, "Tickets")
 		}
 	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		if testenv.Long() {
+			plugintest.RunBinary(t, postgresConfig)
+		} else {
+			plugintest.RunBinary(t, postgresConfig, "Tickets")
+		}
+	})
 }
 
 func openPlugin(t testing.TB, config plugin.Config) *plugin.Client {

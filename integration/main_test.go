@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 )
 
 // binaries are built once, on first use.
@@ -32,6 +34,7 @@ func runAll(m *testing.M) int {
 		"sessions-badger":    "../plugin/cmd/sessions-badger",
 		"sessions-badger-v2": "../plugin/cmd/sessions-badger",
 		"sessions-memory":    "../plugin/cmd/sessions-memory",
+		"sessions-postgres":  "../plugin/cmd/sessions-postgres",
 		"sessionsctl":        "../hostadapter/admin/cmd/sessionsctl",
 	} {
 		flags := ""
@@ -48,7 +51,7 @@ func runAll(m *testing.M) int {
 			return nil
 		})
 	}
-	code := m.Run()
+	code := pgserver.Main(m)
 	if found := watched.leaks(); len(found) > 0 {
 		fmt.Fprintf(os.Stderr, "The logs of this run have secrets:\n%s\n", strings.Join(found, "\n"))
 		return 1

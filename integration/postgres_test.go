@@ -1,0 +1,89 @@
+package integration
+
+// PostgreSQL as the backend of processes: a store that moves there, and back, while users work.
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/postgres"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// postgresSettings are those of an empty store, whose DSN lies in a file.
+func postgresSettings(t *testing.T) postgres.Settings {
+	t.Helper()
+	dsn, schema := pgserver.Shared(t).Schema(t)
+	file := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(file, []byte(dsn), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return postgres.Settings{DSNFile: file, Schema: schema}
+}
+
+func postgresConfig(t *testing.T) plugin.Config {
+	t.Helper()
+	return patient(binary(t, "sessions-postgres"), postgresSettings(t))
+}
+
+// A server that runs on Badger is swapped to PostgreSQL while users work, and back.
+func TestSwapToPostgreSQLUnderLoad(t *testing.T) {
+	t.Parallel()
+	settings, folder, back := postgresSettings(t), t.TempDir(), t.TempDir()
+	c := &crowd{t: t, told: map[string]int{}}
+	client := httptest.NewServer(c)
+	defer client.Close()
+	stores := map[string]plugin.Config{
+		"badger":   patient(binary(t, "sessions-badger"), badger.Settings{Path: folder}),
+		"postgres": patient(binary(t, "sessions-postgres"), settings),
+		"back":     patient(binary(t, "sessions-badger"), badger.Settings{Path: back}),
+	}
+	adapter := pluginHost(t, "badger", stores, func(config *hostadapter.Config) {
+		config.Clients = logout.ClientMap{"app": {BackChannelLogoutURI: client.URL}}
+		config.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		config.Signer = signer(func(_ context.Context, claims []byte) (string, error) {
+			return string(claims), nil
+		})
+	})
+	c.backend = adapter.Backend()
+	c.seed(300)
+	ticker := time.NewTicker(time.Second / 200)
+	defer ticker.Stop()
+	c.pace = ticker.C
+	for _, to := range []string{"postgres", "back"} {
+		stop := c.work(16)
+		state, switched := c.swap(adapter, to)
+		stop()
+		p99, n := c.pause(switched, state.Finished)
+		t.Logf("to %s: %d records, %.0f records/s, writes held %s, p99 of %d writes in the switch %s", to,
+			state.Progress.Copied, state.Rate, state.Progress.Held, n, p99)
+		c.expectWhole()
+	}
+	if err := adapter.Close(); err != nil {
+		t.Error(err)
+	}
+	c.check(folder, transfer.Superseded)
+	c.check(back, transfer.Active)
+	look, err := postgres.OpenReadOnly(t.Context(), settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := look.Check(t.Context(), postgres.CheckConfig{})
+	if err != nil || report.State != transfer.Superseded || len(report.Findings) > 0 {
+		t.Errorf("the store on PostgreSQL is %+v, error %v", report, err)
+	}
+	if err := look.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -163,12 +163,22 @@ var usedTable = newTable(&table{
 			func(r *row, v string) { grant(r).SessionId = v }),
 		optional("client", "text", func(r *row) string { return grant(r).GetClientId() },
 			func(r *row, v string) { grant(r).ClientId = v }),
-		required("due", "bigint", func(r *row) int64 { return rules.GrantDue(grant(r)) }, nil),
+		// In the ring that is the expiry: see usedRing.
+		required("due", "bigint", func(r *row) int64 { return rules.GrantDue(grant(r)) },
+			func(r *row, v int64) {
+				if r.ring != outside {
+					grant(r).Expires = v
+				}
+			}),
 		sumOf,
 	},
-	strip: func(_ *row, m proto.Message) {
-		if g, ok := m.(*records.Grant); ok {
-			g.SessionId, g.ClientId = "", ""
+	strip: func(r *row, m proto.Message) {
+		g, ok := m.(*records.Grant)
+		if !ok {
+			return
+		}
+		if g.SessionId, g.ClientId = "", ""; r.ring != outside {
+			g.Expires = 0
 		}
 	},
 })

@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 )
 
@@ -99,9 +100,18 @@ func storesOf(e *Engine) storetest.Stores {
 	}
 }
 
+// whole skips a run of the suite beside TestConformance, where tests are not to take their time.
+func whole(t *testing.T) {
+	t.Helper()
+	if !testenv.Long() {
+		t.Skip("only with SESSIONS_TEST_LONG")
+	}
+}
+
 // The suite through the protocol.
 func TestPlugin(t *testing.T) {
 	t.Parallel()
+	whole(t)
 	plugintest.Run(t, func(t *testing.T) sessions.Backend {
 		settings := emptyStore(t)
 		e, err := Open(t.Context(), settings, slog.New(slog.NewTextHandler(t.Output(), nil)))

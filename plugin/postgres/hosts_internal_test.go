@@ -168,6 +168,7 @@ func (h *hosts) stores() storetest.Stores {
 // one code, removals, sweeps and claims that race.
 func TestConformanceOfHosts(t *testing.T) {
 	t.Parallel()
+	whole(t)
 	storetest.Run(t, storetest.Config{
 		Immovable: true, Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
@@ -215,14 +216,15 @@ func TestHostsLockInOneOrder(t *testing.T) {
 				return err
 			}
 			use := grantstore.Batch{
-				OperationID: fmt.Sprint(caller, " used ", i), Consume: &grantstore.Consumption{Ref: grant.Ref},
+				OperationID: fmt.Sprint(caller, " used ", i),
+				Consume:     &grantstore.Consumption{Ref: grant.Ref},
 			}
 			if _, err := e.Grants().Apply(t.Context(), &use, base); err != nil {
 				return err
 			}
 			_, err := e.Logout().End(t.Context(), &logout.Ending{
-				OperationID: fmt.Sprint(caller, " end ", i), SessionID: sid, KeepSession: true, KeepTokens: true,
-				Reason: logout.Terminated,
+				OperationID: fmt.Sprint(caller, " end ", i), SessionID: sid, KeepSession: true,
+				KeepTokens: true, Reason: logout.Terminated,
 			}, base)
 			if err != nil {
 				return err

@@ -112,7 +112,8 @@ func TestPartitionsAreEmptied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reading.Exec(t.Context(), e.sql("LOCK TABLE {s}.operations IN ACCESS SHARE MODE")); err != nil {
+	_, err = reading.Exec(t.Context(), e.sql("LOCK TABLE {s}.operations IN ACCESS SHARE MODE"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	purge(2 * grantstore.OperationRetention) // while a backup reads: not waited for

@@ -22,13 +22,14 @@ func TestSizes(t *testing.T) {
 	grant := func(i, n int, kind grantstore.Type) grantstore.Grant {
 		return grantstore.Grant{
 			Ref:       grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(fmt.Sprint(i, " ", n, kind))},
-			RequestID: fmt.Sprintf("8d7f1f0e-7a3b-4c1d-9e2f-%012d", i), SubjectID: fmt.Sprintf("user-%08d", i/2),
-			SessionID: fmt.Sprintf("ZK3J8Q1XW5SYB7NCTD%08d", i), ClientID: fmt.Sprint("client-", n%2),
-			Created: base, Expires: base.Add(30 * 24 * time.Hour), Data: make([]byte, 850),
+			RequestID: fmt.Sprintf("8d7f1f0e-7a3b-4c1d-9e2f-%012d", i),
+			SubjectID: fmt.Sprintf("user-%08d", i/2), ClientID: fmt.Sprint("client-", n%2),
+			SessionID: fmt.Sprintf("ZK3J8Q1XW5SYB7NCTD%08d", i), Created: base,
+			Expires: base.Add(30 * 24 * time.Hour), Data: make([]byte, 850),
 		}
 	}
 	stored := func(i, n int) []grantstore.Grant {
-		return []grantstore.Grant{grant(i, n, grantstore.RefreshToken), grant(i, n, grantstore.ReferenceToken)}
+		return []grantstore.Grant{grant(i, n, grantstore.RefreshToken)}
 	}
 	each := func(n int, f func(i int) error) {
 		t.Helper()
@@ -56,8 +57,9 @@ func TestSizes(t *testing.T) {
 		})
 		for n := 0; err == nil && n < 2; n++ {
 			_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{
-				OperationID: fmt.Sprint("store ", i, " ", n), Store: stored(i, n)[:1],
-				Use: &grantstore.Use{SessionID: g.SessionID, ClientID: fmt.Sprint("client-", n), Notify: true},
+				OperationID: fmt.Sprint("store ", i, " ", n), Store: stored(i, n), Use: &grantstore.Use{
+					SessionID: g.SessionID, ClientID: fmt.Sprint("client-", n), Notify: true,
+				},
 			}, base)
 		}
 		return err
@@ -70,7 +72,7 @@ func TestSizes(t *testing.T) {
 	each(sessions, func(i int) error {
 		for n := range uses {
 			_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
-				OperationID: fmt.Sprint("use ", i, " ", n), Store: stored(i, n+2)[:1],
+				OperationID: fmt.Sprint("use ", i, " ", n), Store: stored(i, n+2),
 				Consume: &grantstore.Consumption{Ref: grant(i, n, grantstore.RefreshToken).Ref},
 			}, base)
 			if err != nil {

@@ -130,13 +130,13 @@ CREATE INDEX grants_due ON {s}.grants (due) WHERE due IS NOT NULL;
 -- partition whose time is over; those of ring 4 are looked at one by one: they have a grace, or expire beyond
 -- what the ring reaches.
 CREATE TABLE {s}.used (
+	due    bigint NOT NULL, -- what has a fixed length first: less is lost to alignment
+	sum    bigint NOT NULL, -- of the record: those that go together are counted off together
 	key    bytea NOT NULL,
 	type   smallint NOT NULL,
 	ring   smallint NOT NULL,
 	sid    text COLLATE "C",
 	client text COLLATE "C",
-	due    bigint NOT NULL,
-	sum    bigint NOT NULL, -- of the record: those that go together are counted off together
 	data   bytea NOT NULL,
 	PRIMARY KEY (key, type, ring)
 ) PARTITION BY LIST (ring);

@@ -309,7 +309,7 @@ func TestSeededFaultsAreFound(t *testing.T) {
 	for i := range faults {
 		f, folder := &faults[i], t.TempDir()
 		group.Go(func() {
-			if err := f.run(t, folder); err != nil {
+			if err := f.run(t, folder, inProcess); err != nil {
 				t.Errorf("%s: %v", f.name, err)
 			}
 		})
@@ -317,7 +317,13 @@ func TestSeededFaultsAreFound(t *testing.T) {
 	group.Wait()
 }
 
-func (f *fault) run(t *testing.T, folder string) error {
+// inProcess is a host that has the backend in its own process.
+func inProcess(_ *badger.Engine, backend *faulty) sessions.Backend { return backend }
+
+// run runs the fault in a host that opens the backend in that way.
+func (f *fault) run(
+	t *testing.T, folder string, open func(*badger.Engine, *faulty) sessions.Backend,
+) error {
 	sync := false // no process dies here
 	engine, err := badger.Open(t.Context(), badger.Settings{Path: folder, CacheMiB: 1, Sync: &sync}, nil)
 	if err != nil {
@@ -329,9 +335,8 @@ func (f *fault) run(t *testing.T, folder string) error {
 	ends := &faultyLogout{Store: engine.Logout()}
 	f.seed(tickets, grants, ends)
 	w := newWorld(f.terms())
-	backends := openers{storeName(0): func(context.Context) (sessions.Backend, error) {
-		return &faulty{engine, tickets, grants, ends}, nil
-	}}
+	backend := open(engine, &faulty{engine, tickets, grants, ends})
+	backends := openers{storeName(0): func(context.Context) (sessions.Backend, error) { return backend, nil }}
 	h, err := newHost(t.Context(), w.config(folder), backends, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -52,6 +53,8 @@ type host struct {
 	sessions *fositestore.Sessions
 	provider fosite.OAuth2Provider
 	handler  http.Handler
+	// ahead is by how much its clock is ahead of the machine's.
+	ahead *atomic.Int64
 }
 
 // party is a client as the host knows it.
@@ -103,6 +106,7 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 		RefreshTokenScopes: []string{},
 	}
 	key := func(context.Context) (any, error) { return signingKey(), nil }
+	ahead := &atomic.Int64{}
 	sessions, err := fositestore.Attach(ctx, fositestore.Config{
 		Fosite: server, Store: memory, Key: key,
 		Host: hostadapter.Config{
@@ -112,6 +116,7 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 				DeliveryTimeout: deliveryTimeout,
 				AllowCIDRs:      []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 			},
+			Now:    func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
 			Logger: logger,
 		},
 	})
@@ -125,7 +130,7 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 	}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
 		compose.OpenIDConnectExplicitFactory,
 		compose.OpenIDConnectRefreshFactory, compose.OAuth2TokenIntrospectionFactory)
-	h := &host{sessions: sessions, provider: sessions.Provider(composed)}
+	h := &host{sessions: sessions, provider: sessions.Provider(composed), ahead: ahead}
 	router := mux.NewRouter()
 	router.Use(sessions.Middleware)
 	router.HandleFunc("/sign-in", h.signIn)

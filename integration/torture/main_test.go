@@ -93,6 +93,10 @@ func runHost() (err error) {
 			h.sessions.Operations().BackendName(), running.pids(), runtime.NumGoroutine(),
 		})
 	})
+	routes.HandleFunc("/clock", func(_ http.ResponseWriter, r *http.Request) {
+		ahead, _ := time.ParseDuration(r.FormValue("ahead"))
+		h.ahead.Store(int64(ahead))
+	})
 	routes.Handle("/", h.handler)
 	server := &http.Server{Handler: routes}
 	served := make(chan error, 1)

@@ -2,7 +2,7 @@
 
 package torture
 
-// The disturbances: kills, stops, failing syncs, full disks.
+// The disturbances: kills, stops, clock steps, failing syncs, full disks.
 
 import (
 	"math/rand/v2"
@@ -59,6 +59,8 @@ const (
 	syncFails
 	diskFull
 	turnsReadOnly
+	hostHangs
+	clockSteps
 )
 
 func (m *tormentor) torment(kind int) {
@@ -85,6 +87,18 @@ func (m *tormentor) torment(kind int) {
 		if m.bad != nil {
 			m.disturb(m.turnReadOnly)
 		}
+	case hostHangs:
+		m.disturb(func() { hang(m.v.process.Process.Pid) })
+	case clockSteps:
+		m.disturb(m.stepClock)
+	}
+}
+
+// stepClock has the host's clock be ahead or behind for the rest of the host's life, by less than the slack.
+func (m *tormentor) stepClock() {
+	ahead := rand.N(m.terms.slack) - m.terms.slack/2
+	if response, err := m.v.client.Post(m.v.base+"/clock?ahead="+ahead.String(), "", nil); err == nil {
+		_ = response.Body.Close()
 	}
 }
 

@@ -66,7 +66,7 @@ func TestTorture(t *testing.T) {
 	for from := 0; from < kills && !t.Failed(); from += epoch {
 		c := trial{
 			terms: tortureTerms, faults: min(epoch, kills-from), users: users,
-			weights: []int{57, 17, 7, 7, 7, 19, 6},
+			weights: []int{50, 17, 7, 7, 10, 19, 6, hostHangs: 7, clockSteps: 7},
 			fills:   small, bad: bad, traces: traces,
 		}
 		c.epoch(t, disk)

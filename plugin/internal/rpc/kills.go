@@ -17,6 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -182,28 +183,33 @@ type killsServer struct {
 	server *Server
 }
 
-// Kills streams kills until the host or the server goes.
+// Kills streams kills until the host, the server or the backend goes. That it does is nothing to log.
 func (k *killsServer) Kills(
 	_ *pb.KillsRequest, stream grpc.ServerStreamingServer[pb.KillsResponse],
 ) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer context.AfterFunc(k.server.leaving, cancel)()
+	var ended error
 	_, err := serve(ctx, k.server, streamKills.name, func(b sessions.Backend) (*struct{}, error) {
 		kills := killsOf(b)
 		if kills == nil {
 			return nil, errNoKills
 		}
 		for kill, err := range kills.Follow(ctx) {
-			if err != nil {
-				return nil, err
+			if err == nil {
+				err = stream.Send(fromKill(kill))
 			}
-			if err := stream.Send(fromKill(kill)); err != nil {
-				return nil, err
+			if err != nil {
+				ended = err
+				break
 			}
 		}
 		return &struct{}{}, nil
 	})
+	if ended != nil {
+		err, _ = wire.Status(ended)
+	}
 	return err
 }
 

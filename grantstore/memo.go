@@ -22,12 +22,15 @@ func (m *Memo) Keep(value any) { m.value.Store(&value) }
 // CacheFigures are what a cache of live access tokens has done since it was opened, and what it holds.
 type CacheFigures struct {
 	// Hits are questions that it has answered, Misses those that it has passed on.
-	Hits, Misses uint64
+	Hits   uint64
+	Misses uint64
 	// Fills are answers that it has taken. Refusals are answers that it has not, because a kill of them came
 	// while they were on their way.
-	Fills, Refusals uint64
+	Fills    uint64
+	Refusals uint64
 	// Kills are commits that it was told of, Evictions tokens that went for want of room.
-	Kills, Evictions uint64
+	Kills     uint64
+	Evictions uint64
 	// Drops is how often all of it was dropped, because the stream of kills ended or came too late.
 	Drops uint64
 	// Entries and Bytes are what it holds now; bytes are an estimate.

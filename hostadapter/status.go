@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -29,6 +30,13 @@ type BackendStatus struct {
 	// are more if PendingCounted is false: no more than ticketstore.MaxCount are counted.
 	PendingNotifications int
 	PendingCounted       bool
+	// Cache is what the cache of access tokens before the backend has done, nil where there is none.
+	Cache *grantstore.CacheFigures
+}
+
+// cachedBackend is a backend with a cache before it, as plugin.Client is.
+type cachedBackend interface {
+	CacheFigures() *grantstore.CacheFigures
 }
 
 // BackendStatus asks the backend how it is. One that cannot be reached, or does not answer within seconds, is
@@ -52,6 +60,9 @@ func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 			missing = status.Trouble + "; " + missing
 		}
 		status.Trouble = missing
+	}
+	if cached, ok := o.adapter.backends.serving().(cachedBackend); ok {
+		status.Cache = cached.CacheFigures()
 	}
 	status.Err = err
 	return status

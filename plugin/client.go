@@ -84,8 +84,15 @@ func (c *Client) Kills() grantstore.Kills {
 	return nil
 }
 
-// CacheFigures are what the cache of live access tokens has done, over all processes, and what it holds.
-func (c *Client) CacheFigures() grantstore.CacheFigures { return c.link.config.meter.Figures() }
+// CacheFigures are what the cache of live access tokens has done, over all processes, and what it holds. They
+// are nil where nothing is cached.
+func (c *Client) CacheFigures() *grantstore.CacheFigures {
+	if c.Kills() == nil {
+		return nil
+	}
+	figures := c.link.config.meter.Figures()
+	return &figures
+}
 
 // Transfer returns what moves the plugin's data, nil if the backend does not serve it.
 func (c *Client) Transfer() transfer.Store {

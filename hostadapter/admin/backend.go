@@ -31,6 +31,21 @@ type backendBody struct {
 	// false.
 	PendingNotifications      *int  `json:"pending_deliveries,omitempty"`
 	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
+	// Cache is absent where no access tokens are cached.
+	Cache *cacheBody `json:"cache,omitempty"`
+}
+
+// cacheBody is grantstore.CacheFigures in JSON.
+type cacheBody struct {
+	Hits      uint64 `json:"hits"`
+	Misses    uint64 `json:"misses"`
+	Fills     uint64 `json:"fills"`
+	Refusals  uint64 `json:"refusals"`
+	Kills     uint64 `json:"kills"`
+	Evictions uint64 `json:"evictions"`
+	Drops     uint64 `json:"drops"`
+	Entries   int    `json:"entries"`
+	Bytes     int64  `json:"bytes"`
 }
 
 // getBackend answers 200 also when the backend is unavailable: that is what an operator needs to see.
@@ -44,6 +59,7 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 		Services: status.Services, Shared: status.Shared,
 		Limits:   status.Limits,
 		Sessions: known(status.Sessions), PendingNotifications: known(status.PendingNotifications),
+		Cache: (*cacheBody)(status.Cache),
 	}
 	if body.Services == nil {
 		body.Services = []string{}

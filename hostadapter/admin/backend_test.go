@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -72,11 +73,13 @@ func TestBackend(t *testing.T) {
 			Name: "badger", Version: "v1", Format: 1, Services: []string{"tickets"}, Shared: true,
 		},
 		Sessions: 7, PendingNotifications: 1000,
+		Cache: &grantstore.CacheFigures{Hits: 9, Fills: 2, Entries: 2, Bytes: 4096},
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger",
 		"version":"v1","format":1,
 		"services":["tickets"],"shared":true,"sessions":7,"pending_deliveries":1000,
-		"pending_deliveries_complete":false}`)
+		"pending_deliveries_complete":false,"cache":{"hits":9,"misses":0,"fills":2,"refusals":0,"kills":0,
+		"evictions":0,"drops":0,"entries":2,"bytes":4096}}`)
 	m = &manager{
 		status: hostadapter.BackendStatus{
 			Err: ticketstore.ErrUnavailable, Sessions: -1, PendingNotifications: -1,

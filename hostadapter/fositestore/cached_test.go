@@ -28,8 +28,8 @@ func cached(h *host, c *fositestore.Config) {
 	h.backend, c.Backend = w, w
 }
 
-// What fosite gets of a cached grant is its own: whatever it or the host does to it, the next one gets what was
-// stored.
+// What fosite gets of a cached grant is its own: whatever it or the host does to it, the next one gets what
+// was stored.
 func TestCachedGrantIsNotShared(t *testing.T) {
 	t.Parallel()
 	for name, kind := range sessionTypes {

@@ -36,8 +36,8 @@ var cacheFaults = []cacheFault{
 	}},
 }
 
-// TestSeededFaultsOfTheCacheAreFound: see TestSeededFaultsAreFound. Those that are the host's own are found by
-// the model beside the cache (plugin/internal/grantcache).
+// TestSeededFaultsOfTheCacheAreFound: see TestSeededFaultsAreFound. Those that are the host's own are found
+// by the model beside the cache (plugin/internal/grantcache).
 func TestSeededFaultsOfTheCacheAreFound(t *testing.T) {
 	t.Parallel()
 	var group sync.WaitGroup

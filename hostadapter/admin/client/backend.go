@@ -26,6 +26,26 @@ type Backend struct {
 	Sessions                  *int  `json:"sessions,omitempty"`
 	PendingDeliveries         *int  `json:"pending_deliveries,omitempty"`
 	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
+	// Cache is nil where no access tokens are cached.
+	Cache *Cache `json:"cache,omitempty"`
+}
+
+// Cache is what the cache of access tokens has done since the backend was opened, and what it holds.
+type Cache struct {
+	// Hits were answered from it, Misses were not.
+	Hits   int64 `json:"hits"`
+	Misses int64 `json:"misses"`
+	// Fills are tokens that it has taken, Refusals those that ended while they were read, Evictions those
+	// that went for want of room.
+	Fills     int64 `json:"fills"`
+	Refusals  int64 `json:"refusals"`
+	Evictions int64 `json:"evictions"`
+	// Kills are changes that it was told of, Drops how often all of it was dropped.
+	Kills int64 `json:"kills"`
+	Drops int64 `json:"drops"`
+	// Entries and Bytes, by an estimate, are what it holds.
+	Entries int64 `json:"entries"`
+	Bytes   int64 `json:"bytes"`
 }
 
 // Backend returns what serves. One that is unavailable is no error.

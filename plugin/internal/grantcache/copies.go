@@ -11,8 +11,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// recentKills is how many kills are kept for reads on their way: one that took longer fills nothing.
-const recentKills = 4096
+// recentKills is how many kills are kept for reads on their way, and recentNames how many names they have
+// together: a read that took longer fills nothing.
+const (
+	recentKills = 4096
+	recentNames = 1 << 17
+)
 
 // What a copy takes, in bytes: overhead is that of its entry, its index and the decoded request's own
 // objects; the sealed data is held twice, as it came and decoded, where it is larger.
@@ -30,14 +34,17 @@ type copies struct {
 	// stop ends the stream.
 	stop func()
 
-	mu     sync.RWMutex
-	ended  bool
-	why    error // they were ended
-	byKey  map[ticketstore.Key]*entry
-	bySID  map[string]*entry // the first of each session's
-	queue  queue
-	bytes  int64
-	recent [recentKills]*grantstore.Kill // the kill of position p at p % recentKills
+	mu    sync.RWMutex
+	ended bool
+	why   error // they were ended
+	byKey map[ticketstore.Key]*entry
+	bySID map[string]*entry // the first of each session's
+	queue queue
+	bytes int64
+	// recent has the kill of position p at p % recentKills, from behind forgotten on. names counts theirs.
+	recent    [recentKills]*grantstore.Kill
+	forgotten uint64
+	names     int
 	// advanced is closed by the next kill, and at the end; nil while nobody waits.
 	advanced chan struct{}
 }
@@ -54,7 +61,7 @@ type entry struct {
 
 func newCopies(position uint64, bound int64, meter *Meter, stop func()) *copies {
 	c := &copies{
-		meter: meter, bound: bound, stop: stop,
+		meter: meter, bound: bound, stop: stop, forgotten: position,
 		byKey: map[ticketstore.Key]*entry{}, bySID: map[string]*entry{},
 	}
 	c.applied.Store(position)
@@ -107,11 +114,10 @@ func sizeOf(g *grantstore.Grant) int64 {
 
 // killedSince reports whether a kill behind a position names the grant, or may.
 func (c *copies) killedSince(since uint64, g *grantstore.Grant) bool {
-	applied := c.applied.Load()
-	if applied-since > recentKills {
+	if since < c.forgotten {
 		return true // it is not known any more
 	}
-	for p := since + 1; p <= applied; p++ {
+	for p := since + 1; p <= c.applied.Load(); p++ {
 		kill := c.recent[p%recentKills]
 		if kill.All || slices.Contains(kill.Grants, g.Ref) ||
 			(g.SessionID != "" && slices.Contains(kill.Sessions, g.SessionID)) {
@@ -141,11 +147,22 @@ func (c *copies) apply(kill *grantstore.Kill) bool {
 			c.remove(e)
 		}
 	}
-	c.recent[kill.Position%recentKills] = kill
+	c.remember(kill)
 	c.applied.Store(kill.Position) // what it names is gone: answers that wait for it may be handed on
 	c.meter.kills.Add(1)
 	c.wake()
 	return true
+}
+
+// remember keeps a kill for reads on their way, and forgets old ones for want of room.
+func (c *copies) remember(kill *grantstore.Kill) {
+	count := func(k *grantstore.Kill) int { return len(k.Sessions) + len(k.Grants) }
+	c.names += count(kill)
+	for kill.Position-c.forgotten > recentKills || (c.names > recentNames && c.forgotten+1 < kill.Position) {
+		c.forgotten++
+		c.names -= count(c.recent[c.forgotten%recentKills])
+	}
+	c.recent[kill.Position%recentKills] = kill
 }
 
 // waitFor returns what is closed by the next kill or at the end, nil if nothing is to be waited for.

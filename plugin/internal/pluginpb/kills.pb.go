@@ -75,7 +75,8 @@ func (*KillsRequest) Descriptor() ([]byte, []int) {
 	return file_sessions_plugin_v1_kills_proto_rawDescGZIP(), []int{0}
 }
 
-// KillsResponse is a kill. What it names must not be answered from a copy any more.
+// KillsResponse is a kill. What it names must not be answered from a copy any more. It has at most 20,000
+// names: a commit that kills more kills all.
 type KillsResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Position uint64                 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`

@@ -18,6 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/kills"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -86,6 +87,14 @@ func toKill(message *pb.KillsResponse, last *grantstore.Kill) (*grantstore.Kill,
 	}
 	if last != nil && kill.Position != last.Position+1 {
 		return nil, broken(&streamKills, "position %d behind %d", kill.Position, last.Position)
+	}
+	if n := len(message.GetSessionIds()) + len(message.GetRefs()); n > kills.MaxNames {
+		return nil, broken(&streamKills, "%d names", n)
+	}
+	for _, sid := range kill.Sessions {
+		if len(sid) > ticketstore.MaxID {
+			return nil, broken(&streamKills, "a session id of %d bytes", len(sid))
+		}
 	}
 	for _, b := range message.GetRefs() {
 		ref, ok := records.RefOf(b)
@@ -166,11 +175,11 @@ func killsOf(backend sessions.Backend) grantstore.Kills {
 
 // sayPosition gives the answer to a call that has ended its position.
 func sayPosition(ctx context.Context, backend sessions.Backend) {
-	kills := killsOf(backend)
-	if kills == nil {
+	source := killsOf(backend)
+	if source == nil {
 		return
 	}
-	position := kills.Position()
+	position := source.Position()
 	if call := runningCallOf(ctx); call != nil {
 		call.position = &position
 		return
@@ -192,11 +201,11 @@ func (k *killsServer) Kills(
 	defer context.AfterFunc(k.server.leaving, cancel)()
 	var ended error
 	_, err := serve(ctx, k.server, streamKills.name, func(b sessions.Backend) (*struct{}, error) {
-		kills := killsOf(b)
-		if kills == nil {
+		source := killsOf(b)
+		if source == nil {
 			return nil, errNoKills
 		}
-		for kill, err := range kills.Follow(ctx) {
+		for kill, err := range source.Follow(ctx) {
 			if err == nil {
 				err = stream.Send(fromKill(kill))
 			}

@@ -1,0 +1,195 @@
+//go:build unix
+
+package integration
+
+// The host's cache before a real plugin.
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// cacheTest is a plugin with a cache before it.
+type cacheTest struct {
+	t      testing.TB
+	client *plugin.Client
+	ops    int
+}
+
+func newCacheTest(t testing.TB, bytes int64) *cacheTest {
+	t.Helper()
+	return &cacheTest{t: t, client: openPlugin(t, plugin.Config{
+		Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: t.TempDir()}, Cache: bytes,
+		Logger: slog.New(slog.NewTextHandler(watched.log(), nil)), CallTimeout: patience,
+	})}
+}
+
+// tokens stores as many access tokens of a session, or of none.
+func (c *cacheTest) tokens(sid string, n int) (refs []grantstore.Ref) {
+	c.t.Helper()
+	for len(refs) < n {
+		c.ops++
+		batch := &grantstore.Batch{OperationID: fmt.Sprint("op", c.ops)}
+		for len(batch.Store) < grantstore.MaxBatch && len(refs) < n {
+			ref := grantstore.Ref{
+				Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fmt.Sprint(sid, c.ops, len(refs))),
+			}
+			batch.Store = append(batch.Store, grantstore.Grant{
+				Ref: ref, RequestID: fmt.Sprint("r", c.ops, len(refs)), SubjectID: "ann", SessionID: sid,
+				ClientID: "app", Created: time.Now().UTC(), Data: make([]byte, 900),
+			})
+			refs = append(refs, ref)
+		}
+		if _, err := c.client.Grants().Apply(c.t.Context(), batch, time.Now().UTC()); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return refs
+}
+
+func (c *cacheTest) live(refs ...grantstore.Ref) {
+	c.t.Helper()
+	for _, ref := range refs {
+		if _, err := c.client.Grants().Get(c.t.Context(), ref, time.Now().UTC()); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// awaitCache waits until tokens are cached: the stream of kills has begun.
+func (c *cacheTest) awaitCache(ref grantstore.Ref) {
+	c.t.Helper()
+	testenv.Eventually(c.t, "a token is cached", func() bool {
+		c.live(ref)
+		return c.client.CacheFigures().Entries > 0
+	})
+}
+
+// The copies go with the process that would have told their end, and a new one begins with none.
+func TestCacheGoesWithItsPlugin(t *testing.T) {
+	t.Parallel()
+	c := newCacheTest(t, 0)
+	ref := c.tokens("", 1)[0]
+	for range 2 {
+		c.awaitCache(ref)
+		before := *c.client.CacheFigures()
+		c.live(ref, ref)
+		if now := c.client.CacheFigures(); now.Hits != before.Hits+2 || now.Fills != before.Fills {
+			t.Errorf("two questions of a cached token: %+v after %+v, want two hits", *now, before)
+		}
+		pid := c.client.PID()
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		testenv.Eventually(t, "another plugin serves without copies", func() bool {
+			now := c.client.PID()
+			figures := c.client.CacheFigures()
+			return now != 0 && now != pid && figures != nil && figures.Drops > before.Drops
+		})
+	}
+	if err := c.client.Close(); err != nil {
+		t.Error(err)
+	}
+	_, err := c.client.Grants().Get(t.Context(), ref, time.Now().UTC())
+	if !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("a cached token after Close: got %v, want ErrUnavailable", err)
+	}
+}
+
+// A cached token is answered while the plugin is stopped: what could end it cannot be acknowledged either.
+func TestCacheAnswersWhileThePluginIsStopped(t *testing.T) {
+	t.Parallel()
+	c := newCacheTest(t, 0)
+	ref := c.tokens("", 1)[0]
+	c.awaitCache(ref)
+	pid := c.client.PID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+	testenv.Eventually(t, "the plugin is stopped", func() bool { return testenv.State(pid) == "T" })
+	removed := make(chan error, 1)
+	go func() {
+		batch := &grantstore.Batch{OperationID: "remove", Delete: []grantstore.Ref{ref}}
+		_, err := c.client.Grants().Apply(t.Context(), batch, time.Now().UTC())
+		removed <- err
+	}()
+	c.live(ref, ref, ref)
+	select {
+	case err := <-removed:
+		t.Errorf("a plugin that is stopped has answered: %v", err)
+	default:
+	}
+	_ = syscall.Kill(pid, syscall.SIGCONT) // or the health check has another take its place
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.client.Grants().Get(t.Context(), ref, time.Now().UTC())
+	if !errors.Is(err, ticketstore.ErrNotFound) {
+		t.Errorf("a token after its removal was acknowledged: got %v, want ErrNotFound", err)
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	const bound, tokens = 128 << 10, 200
+	c := newCacheTest(t, bound)
+	refs := c.tokens("", tokens)
+	c.awaitCache(refs[0])
+	c.live(refs...)
+	figures := c.client.CacheFigures()
+	if figures.Bytes > bound || figures.Entries == 0 || figures.Evictions == 0 {
+		t.Errorf("%d tokens in a cache of %d bytes: %+v", tokens, bound, *figures)
+	}
+	if off := newCacheTest(t, -1).client.CacheFigures(); off != nil {
+		t.Errorf("without a cache: %+v, want none", *off)
+	}
+}
+
+// BenchmarkRemovalOfCachedTokens removes a subject with many tokens, cached and not: the answer waits for one
+// message.
+func BenchmarkRemovalOfCachedTokens(b *testing.B) {
+	const tokens = 10_000
+	for name, bytes := range map[string]int64{"cached": 1 << 30, "cache off": -1} {
+		b.Run(name, func(b *testing.B) {
+			c := newCacheTest(b, bytes)
+			for n := range b.N {
+				b.StopTimer()
+				sid := fmt.Sprint("s", n)
+				s := &ticketstore.Session{
+					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann",
+					Issuer:   "http://localhost:9000",
+					AuthTime: time.Now(), Created: time.Now(), Renewed: time.Now(),
+					Expires: time.Now().Add(time.Hour), Ticket: []byte("ticket"),
+				}
+				if err := c.client.Tickets().Create(b.Context(), s); err != nil {
+					b.Fatal(err)
+				}
+				refs := c.tokens(sid, tokens)
+				c.live(refs...)
+				b.StartTimer()
+				c.ops++
+				ending := &logout.Ending{
+					OperationID: fmt.Sprint("op", c.ops), SubjectID: "ann", Reason: logout.Terminated,
+				}
+				if _, err := c.client.Logout().End(b.Context(), ending, time.Now().UTC()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if figures := c.client.CacheFigures(); figures != nil && figures.Entries > 0 {
+				b.Errorf("tokens are cached: %+v", *figures)
+			}
+		})
+	}
+}

@@ -1,0 +1,115 @@
+package rpc_test
+
+// What a host believes of kills and of positions.
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/kills"
+)
+
+// teller is a connection to a plugin that tells these kills, and answers calls with this trailer.
+type teller struct {
+	kills   []*pb.KillsResponse
+	trailer metadata.MD
+}
+
+func (c *teller) Invoke(_ context.Context, _ string, _, _ any, options ...grpc.CallOption) error {
+	for _, option := range options {
+		if trailer, ok := option.(grpc.TrailerCallOption); ok {
+			*trailer.TrailerAddr = c.trailer
+		}
+	}
+	return nil
+}
+
+func (c *teller) NewStream(
+	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return &told{left: c.kills}, nil
+}
+
+type told struct {
+	grpc.ClientStream
+	left []*pb.KillsResponse
+}
+
+func (s *told) SendMsg(any) error { return nil }
+func (s *told) CloseSend() error  { return nil }
+
+func (s *told) RecvMsg(message any) error {
+	if len(s.left) == 0 {
+		return errors.New("no more")
+	}
+	proto.Merge(message.(proto.Message), s.left[0])
+	s.left = s.left[1:]
+	return nil
+}
+
+func TestDistrustOfKills(t *testing.T) {
+	t.Parallel()
+	begin := &pb.KillsResponse{Position: 7}
+	for name, second := range map[string]*pb.KillsResponse{
+		"a position that is left out": {Position: 9},
+		"the same position again":     {Position: 7},
+		"a position before it":        {Position: 1},
+		"a ref that is none":          {Position: 8, Refs: [][]byte{[]byte("x")}},
+		"a sid that is too long":      {Position: 8, SessionIds: []string{strings.Repeat("x", 513)}},
+		"too many names":              {Position: 8, SessionIds: make([]string, kills.MaxNames+1)},
+	} {
+		source := &rpc.Kills{Conn: &teller{kills: []*pb.KillsResponse{begin, second}}}
+		var got []*grantstore.Kill
+		var end error
+		for kill, err := range source.Follow(t.Context()) {
+			if end = err; err == nil {
+				got = append(got, kill)
+			}
+		}
+		if len(got) != 1 || end == nil || !strings.Contains(end.Error(), "broken answer") {
+			t.Errorf("%s: got %d kills and %v, want the first and a broken answer", name, len(got), end)
+		}
+	}
+}
+
+func TestPositions(t *testing.T) {
+	t.Parallel()
+	var awaited []uint64
+	for name, c := range map[string]struct {
+		said  []string
+		await error
+		fails bool
+	}{
+		"an answer":                   {said: []string{"12"}},
+		"an answer that is not freed": {said: []string{"13"}, await: context.Canceled, fails: true},
+		"without a position":          {fails: true},
+		"with a position of text":     {said: []string{"x"}, fails: true},
+	} {
+		conn := &teller{trailer: metadata.MD{"sessions-position": c.said}}
+		source := &rpc.Kills{Conn: conn}
+		held := &rpc.Positioned{Kills: source, Await: func(_ context.Context, position uint64) error {
+			awaited = append(awaited, position)
+			return c.await
+		}}
+		err := held.Invoke(t.Context(), "method", nil, nil)
+		if (err != nil) != c.fails {
+			t.Errorf("%s: got %v, want an error: %t", name, err, c.fails)
+		}
+		if len(c.said) > 0 && c.said[0] != "x" && source.Position() == 0 {
+			t.Errorf("%s: its position is not noted", name)
+		}
+	}
+	if slices.Sort(awaited); !slices.Equal(awaited, []uint64{12, 13}) {
+		t.Errorf("awaited %v, want 12 and 13", awaited)
+	}
+}

@@ -40,7 +40,8 @@ var (
 	}
 	// neverOurs are modules that may come along with others, but that our own go.mod never asks for.
 	neverOurs = []string{
-		"go.opentelemetry.io", "github.com/spf13/cobra", "github.com/go-playground/validator",
+		"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters", "go.opentelemetry.io/contrib",
+		"github.com/spf13/cobra", "github.com/go-playground/validator",
 		"github.com/asaskevich/govalidator", "buf.build/go/protovalidate", "github.com/go-chi/chi",
 	}
 )

@@ -118,6 +118,10 @@ var walls = []wall{
 			ourPlugin + "/rules", ourPlugin + "/records", ourTransfer, "google.golang.org/protobuf",
 		},
 	},
+	{
+		name: "what an engine says of a traced call knows the standard library alone",
+		of:   exactly("plugin/spans"), allowed: []string{},
+	},
 	{name: "what tells kills knows the domain", of: exactly("plugin/kills"), allowed: domain[:2]},
 	{
 		name:      "offline commands know no protocol",

@@ -29,12 +29,19 @@ type Client struct {
 	// transfer is used where the backend is movable.
 	transfer *rpc.Transfer
 	movable  bool
+	measured bool // the backend serves its figures
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-var _ sessions.Backend = (*Client)(nil)
+var (
+	_ sessions.Backend  = (*Client)(nil)
+	_ sessions.Measured = (*Client)(nil)
+)
+
+// scope names what makes the spans and measurements.
+const scope = "github.com/fosite-sessions/sessions/plugin"
 
 // Open starts a plugin, opens its backend with the settings, and returns it when it is ready. The context
 // bounds the start only; Close ends the plugin. An error names the binary and its problem. A
@@ -45,6 +52,15 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plugin config: %w", err)
 	}
+	caller := &rpc.Caller{Timeout: config.CallTimeout, Long: config.LongCallTimeout}
+	if config.TracerProvider != nil {
+		caller.Tracer = config.TracerProvider.Tracer(scope)
+	}
+	if config.MeterProvider != nil {
+		if caller.Durations, err = rpc.NewDurations(config.MeterProvider.Meter(scope)); err != nil {
+			return nil, fmt.Errorf("plugin config: MeterProvider: %w", err)
+		}
+	}
 	wanted := ticketstore.StoreIDs(ctx)
 	if config.StoreID != "" {
 		wanted = []string{config.StoreID}
@@ -53,13 +69,14 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{link: newLink(&config, settings, first)}
-	c.caller = &rpc.Caller{Conn: c.link, Timeout: config.CallTimeout, Long: config.LongCallTimeout}
+	c := &Client{link: newLink(&config, settings, first), caller: caller}
+	c.caller.Conn = c.link
 	c.tickets = &rpc.Tickets{Caller: c.caller}
 	c.grants = &grantcache.Store{Store: &rpc.Grants{Caller: c.caller}, Cache: c.link.cache}
 	c.logout, c.props = &rpc.Logout{Caller: c.caller}, &rpc.Properties{Caller: c.caller}
 	c.transfer = &rpc.Transfer{Caller: c.caller}
 	c.movable = slices.Contains(first.description.Services, transfer.Service)
+	c.measured = slices.Contains(first.description.Services, sessions.FiguresService)
 	return c, nil
 }
 
@@ -92,6 +109,19 @@ func (c *Client) CacheFigures() *grantstore.CacheFigures {
 	}
 	figures := c.link.config.meter.Figures()
 	return &figures
+}
+
+// Figures implements sessions.Measured. The figures of the engine are those of the process that serves now;
+// a backend that does not serve them has none. Restarts and Waits are right with an error too.
+func (c *Client) Figures(ctx context.Context) (figures sessions.Figures, err error) {
+	if err = c.link.failure(); err == nil && c.measured {
+		figures, err = c.caller.Figures(ctx)
+	}
+	if err != nil || !c.measured {
+		figures = sessions.Figures{DiskUsed: -1, DiskFree: -1}
+	}
+	figures.Restarts, figures.Waits = c.link.restarts.Load(), c.link.waits.Load()
+	return figures, err
 }
 
 // Transfer returns what moves the plugin's data, nil if the backend does not serve it.

@@ -17,6 +17,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/fosite-sessions/sessions/plugin/internal/grantcache"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -77,6 +80,13 @@ type Config struct {
 	// it is of was acknowledged (rule 15). Of a plugin that does not tell what its commits kill (the service
 	// grantstore.KillsService) there are no copies.
 	Cache int64
+	// TracerProvider makes a span of each call under a span that is sampled, and records below it what the
+	// plugin says that it did: the waits, syncs and reads of its engine. No span has an attribute about a
+	// person or a client. Nil means no spans: not the global provider of OpenTelemetry's API, for what leaves
+	// the server is said by its configuration alone. otel.GetTracerProvider() asks for that one.
+	TracerProvider trace.TracerProvider
+	// MeterProvider measures how long calls take (rpc.client.call.duration). Nil means not at all.
+	MeterProvider metric.MeterProvider
 	// Logger gets the plugin's log and log lines about the plugin. slog.Default() when nil.
 	Logger *slog.Logger
 

@@ -39,6 +39,8 @@ type link struct {
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when supervise has returned
 	closed   atomic.Bool   // nothing is answered from the cache any more
+	// restarts counts the processes after the first, waits the calls that waited for one.
+	restarts, waits atomic.Uint64
 }
 
 // linkState is the present process, or why there is none.
@@ -108,7 +110,7 @@ func (l *link) cache() *grantcache.Cache {
 // most CallTimeout after the end of the last process. After that calls fail immediately until there is one
 // again.
 func (l *link) acquire(ctx context.Context) (*instance, error) {
-	for {
+	for waits := false; ; {
 		state := l.state.Load()
 		if state.instance != nil && !state.instance.dead() {
 			return state.instance, nil
@@ -122,6 +124,10 @@ func (l *link) acquire(ctx context.Context) (*instance, error) {
 			timer := time.NewTimer(left)
 			defer timer.Stop()
 			enough = timer.C
+		}
+		if !waits {
+			waits = true
+			l.waits.Add(1)
 		}
 		select {
 		case <-state.changed:
@@ -193,6 +199,7 @@ func (l *link) supervise(in *instance) {
 		if in = l.restart(pause, ended); in == nil {
 			return
 		}
+		l.restarts.Add(1)
 		pause = min(2*pause, most)
 		l.setState(&linkState{instance: in, since: time.Now(), former: failure})
 	}

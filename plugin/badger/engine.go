@@ -15,6 +15,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
@@ -24,6 +25,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
+
+var _ sessions.Measured = (*Engine)(nil)
 
 // Engine is an open database. It serves the three stores and is safe for concurrent use.
 type Engine struct {
@@ -181,7 +184,7 @@ func About() ticketstore.Description {
 		Format:  layout.Version,
 		Services: []string{
 			"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service,
-			grantstore.KillsService,
+			grantstore.KillsService, sessions.FiguresService,
 		},
 	}
 }
@@ -224,6 +227,11 @@ func (e *Engine) updateInBackground(ctx context.Context, f func(tx *kv.Tx) error
 // end is update for what ends and revokes: a disk that is nearly full has room for that.
 func (e *Engine) end(ctx context.Context, f func(tx *kv.Tx) error) error {
 	return e.commitThinned(ctx, &kv.Change{Apply: f, Spare: true})
+}
+
+// Figures implements sessions.Measured. Badger works out what its files take once a minute.
+func (e *Engine) Figures(context.Context) (sessions.Figures, error) {
+	return e.db.Figures(), e.db.Failure()
 }
 
 // Kills tells what the commits of the engine kill.

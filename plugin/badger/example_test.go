@@ -32,6 +32,6 @@ func Example() {
 	fmt.Println(description.Name, description.Services, err)
 	fmt.Println(engine.Close())
 	// Output:
-	// badger [tickets grants logout properties transfer kills] <nil>
+	// badger [tickets grants logout properties transfer kills figures] <nil>
 	// <nil>
 }

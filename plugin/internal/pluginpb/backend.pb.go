@@ -228,7 +228,8 @@ type DescribeResponse struct {
 	// format is the version of the stored data.
 	Format uint32 `protobuf:"varint,3,opt,name=format,proto3" json:"format,omitempty"`
 	// services are what it serves: "tickets", "grants", "logout", "properties". A host refuses a plugin that
-	// lacks one of them. "transfer", "kills" and "calls" are optional: see the proto files of these names.
+	// lacks one of them. "transfer", "kills" and "calls" are optional: see the proto files of these names, and
+	// GetFigures for "figures".
 	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
 	// shared: several hosts may use the backend's data at once.
 	Shared bool `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"`
@@ -516,6 +517,133 @@ func (*SetPropertyResponse) Descriptor() ([]byte, []int) {
 	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{7}
 }
 
+// GetFiguresRequest is empty.
+type GetFiguresRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFiguresRequest) Reset() {
+	*x = GetFiguresRequest{}
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFiguresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFiguresRequest) ProtoMessage() {}
+
+func (x *GetFiguresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFiguresRequest.ProtoReflect.Descriptor instead.
+func (*GetFiguresRequest) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{8}
+}
+
+// GetFiguresResponse has what the backend measures of itself. Counts are since it was opened.
+type GetFiguresResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// commits counts the durable transactions that have succeeded, changes what was in them.
+	Commits uint64 `protobuf:"varint,1,opt,name=commits,proto3" json:"commits,omitempty"`
+	Changes uint64 `protobuf:"varint,2,opt,name=changes,proto3" json:"changes,omitempty"`
+	// commit_time is how long they took in all, each from its first write until it was durable.
+	CommitTime int64 `protobuf:"varint,3,opt,name=commit_time,json=commitTime,proto3" json:"commit_time,omitempty"`
+	// commit_buckets counts them by that time: up to 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1,000 and 5,000
+	// milliseconds, each without those before it. The rest took longer.
+	CommitBuckets []uint64 `protobuf:"varint,4,rep,packed,name=commit_buckets,json=commitBuckets,proto3" json:"commit_buckets,omitempty"`
+	// disk_used and disk_free are bytes on the disk of the data and left on it, -1 where that is not known.
+	DiskUsed      int64 `protobuf:"varint,5,opt,name=disk_used,json=diskUsed,proto3" json:"disk_used,omitempty"`
+	DiskFree      int64 `protobuf:"varint,6,opt,name=disk_free,json=diskFree,proto3" json:"disk_free,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFiguresResponse) Reset() {
+	*x = GetFiguresResponse{}
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFiguresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFiguresResponse) ProtoMessage() {}
+
+func (x *GetFiguresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFiguresResponse.ProtoReflect.Descriptor instead.
+func (*GetFiguresResponse) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetFiguresResponse) GetCommits() uint64 {
+	if x != nil {
+		return x.Commits
+	}
+	return 0
+}
+
+func (x *GetFiguresResponse) GetChanges() uint64 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+func (x *GetFiguresResponse) GetCommitTime() int64 {
+	if x != nil {
+		return x.CommitTime
+	}
+	return 0
+}
+
+func (x *GetFiguresResponse) GetCommitBuckets() []uint64 {
+	if x != nil {
+		return x.CommitBuckets
+	}
+	return nil
+}
+
+func (x *GetFiguresResponse) GetDiskUsed() int64 {
+	if x != nil {
+		return x.DiskUsed
+	}
+	return 0
+}
+
+func (x *GetFiguresResponse) GetDiskFree() int64 {
+	if x != nil {
+		return x.DiskFree
+	}
+	return 0
+}
+
 var File_sessions_plugin_v1_backend_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
@@ -542,12 +670,23 @@ const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\fR\x03old\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\"\x15\n" +
-	"\x13SetPropertyResponse2\x81\x03\n" +
+	"\x13SetPropertyResponse\"\x13\n" +
+	"\x11GetFiguresRequest\"\xca\x01\n" +
+	"\x12GetFiguresResponse\x12\x18\n" +
+	"\acommits\x18\x01 \x01(\x04R\acommits\x12\x18\n" +
+	"\achanges\x18\x02 \x01(\x04R\achanges\x12\x1f\n" +
+	"\vcommit_time\x18\x03 \x01(\x03R\n" +
+	"commitTime\x12%\n" +
+	"\x0ecommit_buckets\x18\x04 \x03(\x04R\rcommitBuckets\x12\x1b\n" +
+	"\tdisk_used\x18\x05 \x01(\x03R\bdiskUsed\x12\x1b\n" +
+	"\tdisk_free\x18\x06 \x01(\x03R\bdiskFree2\xde\x03\n" +
 	"\x0eBackendService\x12X\n" +
 	"\tConfigure\x12$.sessions.plugin.v1.ConfigureRequest\x1a%.sessions.plugin.v1.ConfigureResponse\x12U\n" +
 	"\bDescribe\x12#.sessions.plugin.v1.DescribeRequest\x1a$.sessions.plugin.v1.DescribeResponse\x12^\n" +
 	"\vGetProperty\x12&.sessions.plugin.v1.GetPropertyRequest\x1a'.sessions.plugin.v1.GetPropertyResponse\x12^\n" +
-	"\vSetProperty\x12&.sessions.plugin.v1.SetPropertyRequest\x1a'.sessions.plugin.v1.SetPropertyResponseB>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"
+	"\vSetProperty\x12&.sessions.plugin.v1.SetPropertyRequest\x1a'.sessions.plugin.v1.SetPropertyResponse\x12[\n" +
+	"\n" +
+	"GetFigures\x12%.sessions.plugin.v1.GetFiguresRequest\x1a&.sessions.plugin.v1.GetFiguresResponseB>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"
 
 var (
 	file_sessions_plugin_v1_backend_proto_rawDescOnce sync.Once
@@ -561,7 +700,7 @@ func file_sessions_plugin_v1_backend_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_backend_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_sessions_plugin_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_sessions_plugin_v1_backend_proto_goTypes = []any{
 	(*ConfigureRequest)(nil),    // 0: sessions.plugin.v1.ConfigureRequest
 	(*ConfigureResponse)(nil),   // 1: sessions.plugin.v1.ConfigureResponse
@@ -571,18 +710,22 @@ var file_sessions_plugin_v1_backend_proto_goTypes = []any{
 	(*GetPropertyResponse)(nil), // 5: sessions.plugin.v1.GetPropertyResponse
 	(*SetPropertyRequest)(nil),  // 6: sessions.plugin.v1.SetPropertyRequest
 	(*SetPropertyResponse)(nil), // 7: sessions.plugin.v1.SetPropertyResponse
+	(*GetFiguresRequest)(nil),   // 8: sessions.plugin.v1.GetFiguresRequest
+	(*GetFiguresResponse)(nil),  // 9: sessions.plugin.v1.GetFiguresResponse
 }
 var file_sessions_plugin_v1_backend_proto_depIdxs = []int32{
 	0, // 0: sessions.plugin.v1.BackendService.Configure:input_type -> sessions.plugin.v1.ConfigureRequest
 	2, // 1: sessions.plugin.v1.BackendService.Describe:input_type -> sessions.plugin.v1.DescribeRequest
 	4, // 2: sessions.plugin.v1.BackendService.GetProperty:input_type -> sessions.plugin.v1.GetPropertyRequest
 	6, // 3: sessions.plugin.v1.BackendService.SetProperty:input_type -> sessions.plugin.v1.SetPropertyRequest
-	1, // 4: sessions.plugin.v1.BackendService.Configure:output_type -> sessions.plugin.v1.ConfigureResponse
-	3, // 5: sessions.plugin.v1.BackendService.Describe:output_type -> sessions.plugin.v1.DescribeResponse
-	5, // 6: sessions.plugin.v1.BackendService.GetProperty:output_type -> sessions.plugin.v1.GetPropertyResponse
-	7, // 7: sessions.plugin.v1.BackendService.SetProperty:output_type -> sessions.plugin.v1.SetPropertyResponse
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
+	8, // 4: sessions.plugin.v1.BackendService.GetFigures:input_type -> sessions.plugin.v1.GetFiguresRequest
+	1, // 5: sessions.plugin.v1.BackendService.Configure:output_type -> sessions.plugin.v1.ConfigureResponse
+	3, // 6: sessions.plugin.v1.BackendService.Describe:output_type -> sessions.plugin.v1.DescribeResponse
+	5, // 7: sessions.plugin.v1.BackendService.GetProperty:output_type -> sessions.plugin.v1.GetPropertyResponse
+	7, // 8: sessions.plugin.v1.BackendService.SetProperty:output_type -> sessions.plugin.v1.SetPropertyResponse
+	9, // 9: sessions.plugin.v1.BackendService.GetFigures:output_type -> sessions.plugin.v1.GetFiguresResponse
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -599,7 +742,7 @@ func file_sessions_plugin_v1_backend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_backend_proto_rawDesc), len(file_sessions_plugin_v1_backend_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

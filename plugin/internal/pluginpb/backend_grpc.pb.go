@@ -86,6 +86,7 @@ const (
 	BackendService_Describe_FullMethodName    = "/sessions.plugin.v1.BackendService/Describe"
 	BackendService_GetProperty_FullMethodName = "/sessions.plugin.v1.BackendService/GetProperty"
 	BackendService_SetProperty_FullMethodName = "/sessions.plugin.v1.BackendService/SetProperty"
+	BackendService_GetFigures_FullMethodName  = "/sessions.plugin.v1.BackendService/GetFigures"
 )
 
 // BackendServiceClient is the client API for BackendService service.
@@ -111,6 +112,9 @@ type BackendServiceClient interface {
 	// value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every
 	// write it is FENCED by a store that is being replaced.
 	SetProperty(ctx context.Context, in *SetPropertyRequest, opts ...grpc.CallOption) (*SetPropertyResponse, error)
+	// GetFigures returns what the backend measures of itself. It is optional: a backend that has it names
+	// "figures" among its services. It is asked every few seconds and must cost little.
+	GetFigures(ctx context.Context, in *GetFiguresRequest, opts ...grpc.CallOption) (*GetFiguresResponse, error)
 }
 
 type backendServiceClient struct {
@@ -161,6 +165,16 @@ func (c *backendServiceClient) SetProperty(ctx context.Context, in *SetPropertyR
 	return out, nil
 }
 
+func (c *backendServiceClient) GetFigures(ctx context.Context, in *GetFiguresRequest, opts ...grpc.CallOption) (*GetFiguresResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetFiguresResponse)
+	err := c.cc.Invoke(ctx, BackendService_GetFigures_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BackendServiceServer is the server API for BackendService service.
 // All implementations must embed UnimplementedBackendServiceServer
 // for forward compatibility.
@@ -184,6 +198,9 @@ type BackendServiceServer interface {
 	// value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every
 	// write it is FENCED by a store that is being replaced.
 	SetProperty(context.Context, *SetPropertyRequest) (*SetPropertyResponse, error)
+	// GetFigures returns what the backend measures of itself. It is optional: a backend that has it names
+	// "figures" among its services. It is asked every few seconds and must cost little.
+	GetFigures(context.Context, *GetFiguresRequest) (*GetFiguresResponse, error)
 	mustEmbedUnimplementedBackendServiceServer()
 }
 
@@ -205,6 +222,9 @@ func (UnimplementedBackendServiceServer) GetProperty(context.Context, *GetProper
 }
 func (UnimplementedBackendServiceServer) SetProperty(context.Context, *SetPropertyRequest) (*SetPropertyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetProperty not implemented")
+}
+func (UnimplementedBackendServiceServer) GetFigures(context.Context, *GetFiguresRequest) (*GetFiguresResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetFigures not implemented")
 }
 func (UnimplementedBackendServiceServer) mustEmbedUnimplementedBackendServiceServer() {}
 func (UnimplementedBackendServiceServer) testEmbeddedByValue()                        {}
@@ -299,6 +319,24 @@ func _BackendService_SetProperty_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BackendService_GetFigures_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetFiguresRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BackendServiceServer).GetFigures(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BackendService_GetFigures_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BackendServiceServer).GetFigures(ctx, req.(*GetFiguresRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BackendService_ServiceDesc is the grpc.ServiceDesc for BackendService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -321,6 +359,10 @@ var BackendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetProperty",
 			Handler:    _BackendService_SetProperty_Handler,
+		},
+		{
+			MethodName: "GetFigures",
+			Handler:    _BackendService_GetFigures_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

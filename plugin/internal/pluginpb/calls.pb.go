@@ -88,7 +88,9 @@ type Call struct {
 	// request is the method's request, encoded.
 	Request []byte `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	// timeout is after how long nobody waits for the answer any more.
-	Timeout       int64 `protobuf:"varint,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Timeout int64 `protobuf:"varint,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// traceparent is what a unary call has in its metadata under that name. See spans.proto.
+	Traceparent   string `protobuf:"bytes,5,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -151,6 +153,13 @@ func (x *Call) GetTimeout() int64 {
 	return 0
 }
 
+func (x *Call) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
 // CallsResponse has answers.
 type CallsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -205,7 +214,9 @@ type Answer struct {
 	// status is a google.rpc.Status, encoded, where it failed: what a unary call would have ended with.
 	Status []byte `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
 	// position is what a unary call has as the trailing metadata "sessions-position": see kills.proto.
-	Position      *uint64 `protobuf:"varint,4,opt,name=position,proto3,oneof" json:"position,omitempty"`
+	Position *uint64 `protobuf:"varint,4,opt,name=position,proto3,oneof" json:"position,omitempty"`
+	// spans are a Spans, encoded, where the call had a traceparent. See spans.proto.
+	Spans         []byte `protobuf:"bytes,5,opt,name=spans,proto3" json:"spans,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +279,13 @@ func (x *Answer) GetPosition() uint64 {
 	return 0
 }
 
+func (x *Answer) GetSpans() []byte {
+	if x != nil {
+		return x.Spans
+	}
+	return nil
+}
+
 var File_sessions_plugin_v1_calls_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_calls_proto_rawDesc = "" +
@@ -275,19 +293,21 @@ const file_sessions_plugin_v1_calls_proto_rawDesc = "" +
 	"\x1esessions/plugin/v1/calls.proto\x12\x12sessions.plugin.v1\"\\\n" +
 	"\fCallsRequest\x12.\n" +
 	"\x05calls\x18\x01 \x03(\v2\x18.sessions.plugin.v1.CallR\x05calls\x12\x1c\n" +
-	"\tcancelled\x18\x02 \x03(\x04R\tcancelled\"b\n" +
+	"\tcancelled\x18\x02 \x03(\x04R\tcancelled\"\x84\x01\n" +
 	"\x04Call\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x18\n" +
 	"\arequest\x18\x03 \x01(\fR\arequest\x12\x18\n" +
-	"\atimeout\x18\x04 \x01(\x03R\atimeout\"E\n" +
+	"\atimeout\x18\x04 \x01(\x03R\atimeout\x12 \n" +
+	"\vtraceparent\x18\x05 \x01(\tR\vtraceparent\"E\n" +
 	"\rCallsResponse\x124\n" +
-	"\aanswers\x18\x01 \x03(\v2\x1a.sessions.plugin.v1.AnswerR\aanswers\"v\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1a.sessions.plugin.v1.AnswerR\aanswers\"\x8c\x01\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06answer\x18\x02 \x01(\fR\x06answer\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\fR\x06status\x12\x1f\n" +
-	"\bposition\x18\x04 \x01(\x04H\x00R\bposition\x88\x01\x01B\v\n" +
+	"\bposition\x18\x04 \x01(\x04H\x00R\bposition\x88\x01\x01\x12\x14\n" +
+	"\x05spans\x18\x05 \x01(\fR\x05spansB\v\n" +
 	"\t_position2`\n" +
 	"\fCallsService\x12P\n" +
 	"\x05Calls\x12 .sessions.plugin.v1.CallsRequest\x1a!.sessions.plugin.v1.CallsResponse(\x010\x01B>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"

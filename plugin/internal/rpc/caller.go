@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -43,6 +46,11 @@ type Caller struct {
 	// Timeout bounds a call whose caller has no earlier deadline, Long one that may end many sessions.
 	Timeout time.Duration
 	Long    time.Duration
+	// Tracer makes a span of each call under a span that is sampled, and records those that the plugin
+	// returns. Nil for none.
+	Tracer trace.Tracer
+	// Durations takes how long calls took. Nil for none.
+	Durations metric.Float64Histogram
 }
 
 // method is one call of the protocol.
@@ -53,6 +61,9 @@ type method struct {
 	again bool
 	// long: the call may take longer than others.
 	long bool
+	// ok are the attributes of its duration where it succeeds, made once.
+	once sync.Once
+	ok   []metric.RecordOption
 }
 
 // invoke makes a call and returns its answer or the domain's error.
@@ -67,7 +78,10 @@ func invoke[Answer any, Message interface {
 	return answer, nil
 }
 
-func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Message) error {
+// attempts makes a call until it has an answer, an error that is final, or no more time.
+func (c *Caller) attempts(
+	ctx context.Context, m *method, request, answer proto.Message, options []grpc.CallOption,
+) error {
 	bound := c.Timeout
 	if m.long {
 		bound = c.Long
@@ -80,7 +94,7 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 	}
 	lastTry := tried.Add(c.Timeout)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		err := c.Conn.Invoke(callCtx, m.path, request, answer, grpc.StaticMethod())
+		err := c.Conn.Invoke(callCtx, m.path, request, answer, options...)
 		if err == nil {
 			return nil
 		}

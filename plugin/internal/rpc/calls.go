@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
 // MaxCalls is how many calls of one stream run at once. Further ones wait in it, unread.
@@ -194,11 +195,18 @@ func (r *runningCalls) run(call *runningCall) {
 // answer runs a call.
 func (t callTable) answer(call *runningCall) *pb.Answer {
 	answer := &pb.Answer{Id: call.GetId()}
+	var began time.Time
+	if parent := call.GetTraceparent(); parent != "" && sampled(parent) {
+		began, call.spans = time.Now(), &spans.Recorder{}
+	}
 	var err error
 	if answer.Answer, err = t.call(call); err != nil {
 		answer.Status = encodeStatus(err)
 	}
 	answer.Position = call.position
+	if call.spans != nil {
+		answer.Spans = encodeSpans(began, call.spans)
+	}
 	return answer
 }
 

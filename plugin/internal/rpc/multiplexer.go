@@ -40,7 +40,7 @@ type Multiplexer struct {
 
 var _ grpc.ClientConnInterface = (*Multiplexer)(nil)
 
-// Invoke implements grpc.ClientConnInterface. Options count for large requests only.
+// Invoke implements grpc.ClientConnInterface. Options other than a traceOption count for large requests only.
 func (m *Multiplexer) Invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
 ) error {
@@ -63,9 +63,16 @@ func (m *Multiplexer) invoke(
 	if err != nil {
 		return 0, false, err
 	}
-	got, err := stream.ask(ctx, method, encoded)
+	call, traced := &pb.Call{Method: method, Request: encoded}, tracedBy(options)
+	if traced != nil {
+		call.Traceparent = traced.parent
+	}
+	got, err := stream.ask(ctx, call)
 	if err != nil {
 		return 0, false, err
+	}
+	if traced != nil {
+		*traced.spans = got.GetSpans()
 	}
 	return got.GetPosition(), got.Position != nil, read(got, answer.(proto.Message))
 }
@@ -167,8 +174,7 @@ func (w *waiter) wait(ctx context.Context, left time.Duration) error {
 }
 
 // ask sends a call and waits for its answer.
-func (s *callStream) ask(ctx context.Context, method string, request []byte) (*pb.Answer, error) {
-	call := &pb.Call{Method: method, Request: request}
+func (s *callStream) ask(ctx context.Context, call *pb.Call) (*pb.Answer, error) {
 	var left time.Duration
 	if deadline, ok := ctx.Deadline(); ok {
 		if left = time.Until(deadline); left <= 0 {
@@ -181,7 +187,7 @@ func (s *callStream) ask(ctx context.Context, method string, request []byte) (*p
 		w.answer, w.err = nil, nil
 		waiters.Put(w)
 	}()
-	w.size = len(request)
+	w.size = len(call.GetRequest())
 	others, calm, err := s.begin(call, w)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
 // runningCall is a call that runs, or waits for a worker. It is its own context: most reads only ask whether
@@ -17,6 +18,7 @@ type runningCall struct {
 	stream   context.Context //nolint:containedctx // only for its values
 	deadline time.Time       // zero for none
 	position *uint64         // of its answer, see kills.proto
+	spans    *spans.Recorder // nil where the call is not traced
 
 	mu    sync.Mutex
 	err   error         // why it has ended
@@ -48,8 +50,11 @@ func (c *runningCall) Deadline() (time.Time, bool) { return c.deadline, !c.deadl
 
 // Value implements context.Context.
 func (c *runningCall) Value(key any) any {
-	if key == (runningCallKey{}) {
+	switch key.(type) {
+	case runningCallKey:
 		return c
+	case spans.Key:
+		return c.spans
 	}
 	return c.stream.Value(key)
 }

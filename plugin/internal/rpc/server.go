@@ -42,7 +42,7 @@ type Server struct {
 func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	s.leaving, s.leave = context.WithCancel(context.Background())
 	methods := callTable{}
-	both := registrars{registrar, methods}
+	both := registrars{recording{registrar}, methods}
 	pb.RegisterBackendServiceServer(both, &backendServer{server: s})
 	pb.RegisterTicketsServiceServer(both, &ticketsServer{server: s})
 	pb.RegisterGrantsServiceServer(both, &grantsServer{server: s})

@@ -86,6 +86,9 @@ type Room struct {
 	inodes      uint64
 }
 
+// Free is how many bytes may still be written, math.MaxInt64 where the system does not say.
+func (r Room) Free() uint64 { return r.free }
+
 // Trouble says what is wrong with the room, nothing where there is enough.
 func (r Room) Trouble() string {
 	switch {

@@ -10,12 +10,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/kills"
+	"github.com/fosite-sessions/sessions/plugin/spans"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -24,17 +26,6 @@ const (
 	maxGroup      = 512
 	maxGroupKeys  = 20_000
 	maxGroupBytes = 4 << 20
-)
-
-// The soft budget of background changes in one transaction, in keys. A caller waits for the transaction under
-// way and then for its own, so what the background adds to a transaction is latency of the users in it and of
-// those behind it. How many keys a change writes is not known before it is applied: a change is taken while
-// the budget is not used up, and the last one may go beyond it. A transaction that holds a user's change
-// takes an eighth of what one without takes: small enough for its latency, and more than nothing, so that the
-// ends of sessions do not wait for as long as users come.
-const (
-	backgroundKeys       = 1024
-	backgroundKeysBeside = 128
 )
 
 // committer applies changes one after another, as many as are waiting in one transaction, and so with one
@@ -68,6 +59,7 @@ type committer struct {
 	// doubts wakes tendContents, which counts the contents anew.
 	doubts  chan struct{}
 	failure *failure
+	meter   meter
 	// settled is the newest read timestamp whose commits have all succeeded; committing is held while there
 	// is one that may yet fail.
 	settled    atomic.Uint64
@@ -89,6 +81,9 @@ type Change struct {
 	Spare bool
 	err   error
 	done  chan struct{}
+	// spans are those of the call, nil where it is not traced; asked is then when it came.
+	spans *spans.Recorder
+	asked time.Time
 	// taken by the committer, to apply it, or back by its caller, who gave up before that.
 	taken atomic.Bool
 	// held: it did not fit into the transaction before. The committer's alone.
@@ -126,6 +121,9 @@ func (c *committer) close() {
 // caller once do has returned.
 func (c *committer) do(ctx context.Context, ch *Change) error {
 	ch.done = make(chan struct{})
+	if ch.spans = spans.FromContext(ctx); ch.spans != nil {
+		ch.asked = time.Now()
+	}
 	queue := c.changes
 	if ch.Background {
 		queue = c.background
@@ -170,6 +168,7 @@ func (c *committer) run() {
 
 // commit applies first and whatever else is waiting.
 func (c *committer) commit(first *Change) {
+	at := times{began: time.Now()}
 	observer := c.tombstones.observe()
 	defer observer.close()
 	base := c.db.NewTransaction(false)
@@ -179,11 +178,17 @@ func (c *committer) commit(first *Change) {
 	room := c.space.Look()
 	changes := c.gather(g, first, room)
 	c.wrote = len(g.writes)
+	at.applied = time.Now()
 	// of what is done in the background, and of the commit before: its rows were just read
 	err := c.failure.err()
 	if err == nil {
 		err = unavailable("commit", c.write(g, room))
 	}
+	at.durable = time.Now()
+	if err == nil && len(g.writes) > 0 {
+		c.meter.committed(len(changes), at.durable.Sub(at.applied))
+	}
+	at.trace(changes)
 	finish(changes, err)
 }
 
@@ -335,50 +340,6 @@ func (c *committer) awaitOutcome(readTs uint64) {
 	}
 	c.committing.RLock()
 	defer c.committing.RUnlock()
-}
-
-// quota is what a transaction has taken of the background, in keys, and whether it holds a change that a user
-// waits for.
-type quota struct {
-	background int
-	beside     bool
-}
-
-func (q *quota) add(ch *Change, keys int) {
-	if ch.Background {
-		q.background += keys
-	} else {
-		q.beside = true
-	}
-}
-
-// left reports whether the budget of the background is not used up.
-func (q *quota) left() bool {
-	if q.beside {
-		return q.background < backgroundKeysBeside
-	}
-	return q.background < backgroundKeys
-}
-
-// waiting returns the next change if there is one, a user's first.
-func (c *committer) waiting(used *quota) *Change {
-	// nil from a queue once it is closed and drained
-	select {
-	case ch := <-c.changes:
-		if ch != nil {
-			return ch
-		}
-	default:
-	}
-	if !used.left() {
-		return nil
-	}
-	select {
-	case ch := <-c.background:
-		return ch
-	default:
-		return nil
-	}
 }
 
 // finish answers a group. A change that has failed by itself keeps its own error, unless the group was not

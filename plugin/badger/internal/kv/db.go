@@ -18,6 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/spans"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -262,6 +263,10 @@ func (d *DB) Look(ctx context.Context, f func(r *Snapshot) error) error {
 func (d *DB) snapshot(ctx context.Context, observer *observer, f func(r *Snapshot) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if r := spans.FromContext(ctx); r != nil {
+		began := time.Now()
+		defer func() { operation(r, "read", "read", began, time.Now()) }()
 	}
 	d.gate.RLock()
 	defer d.gate.RUnlock()

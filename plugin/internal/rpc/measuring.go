@@ -1,0 +1,99 @@
+package rpc
+
+// How long calls take, and what a backend measures of itself.
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
+	"google.golang.org/grpc/codes"
+
+	"github.com/fosite-sessions/sessions"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var getFigures = method{
+	path: pb.BackendService_GetFigures_FullMethodName, name: "get figures", again: true,
+}
+
+// codeNames are gRPC's codes as semantic conventions have them.
+var codeNames = map[codes.Code]string{
+	codes.OK: "OK", codes.Canceled: "CANCELLED", codes.Unknown: "UNKNOWN",
+	codes.InvalidArgument: "INVALID_ARGUMENT", codes.DeadlineExceeded: "DEADLINE_EXCEEDED",
+	codes.NotFound: "NOT_FOUND", codes.AlreadyExists: "ALREADY_EXISTS", codes.Aborted: "ABORTED",
+	codes.FailedPrecondition: "FAILED_PRECONDITION", codes.Internal: "INTERNAL",
+	codes.Unavailable: "UNAVAILABLE",
+}
+
+// measured returns the attributes of a call's duration.
+func (m *method) measured(err error) []metric.RecordOption {
+	if err != nil {
+		return []metric.RecordOption{metric.WithAttributes(append(m.attributes(),
+			semconv.RPCResponseStatusCode(codeOf(err)))...)}
+	}
+	m.once.Do(func() {
+		m.ok = []metric.RecordOption{metric.WithAttributeSet(
+			attribute.NewSet(append(m.attributes(), semconv.RPCResponseStatusCode("OK"))...))}
+	})
+	return m.ok
+}
+
+func (m *method) attributes() []attribute.KeyValue {
+	return []attribute.KeyValue{
+		semconv.RPCSystemNameGRPC, semconv.RPCMethod(strings.TrimPrefix(m.path, "/")),
+	}
+}
+
+// NewDurations returns what Caller.Durations is to be.
+func NewDurations(meter metric.Meter) (metric.Float64Histogram, error) {
+	return meter.Float64Histogram("rpc.client.call.duration", metric.WithUnit("s"),
+		metric.WithDescription("How long calls of the plugin took, waits and retries among it."),
+		metric.WithExplicitBucketBoundaries(
+			.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
+}
+
+// Figures implements sessions.Measured.
+func (c *Caller) Figures(ctx context.Context) (sessions.Figures, error) {
+	answer, err := invoke[pb.GetFiguresResponse](ctx, c, &getFigures, &pb.GetFiguresRequest{})
+	if err != nil {
+		return sessions.Figures{}, err
+	}
+	f := sessions.Figures{
+		Commits: answer.GetCommits(), Changes: answer.GetChanges(),
+		CommitTime: time.Duration(answer.GetCommitTime()),
+		DiskUsed:   answer.GetDiskUsed(), DiskFree: answer.GetDiskFree(),
+	}
+	if f.CommitTime < 0 || f.DiskUsed < -1 || f.DiskFree < -1 {
+		return sessions.Figures{}, broken(&getFigures, "a negative figure")
+	}
+	if n := copy(f.CommitBuckets[:], answer.GetCommitBuckets()); n != len(answer.GetCommitBuckets()) {
+		return sessions.Figures{}, broken(&getFigures, "%d buckets", len(answer.GetCommitBuckets()))
+	}
+	return f, nil
+}
+
+// GetFigures answers for a backend that measures itself.
+func (b *backendServer) GetFigures(
+	ctx context.Context, _ *pb.GetFiguresRequest,
+) (*pb.GetFiguresResponse, error) {
+	name := getFigures.name
+	return serve(ctx, b.server, name, func(backend sessions.Backend) (*pb.GetFiguresResponse, error) {
+		measured, ok := backend.(sessions.Measured)
+		if !ok {
+			return nil, ticketstore.Invalidf("service", "figures is not served by this backend")
+		}
+		f, err := measured.Figures(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &pb.GetFiguresResponse{
+			Commits: f.Commits, Changes: f.Changes, CommitTime: int64(f.CommitTime),
+			CommitBuckets: f.CommitBuckets[:], DiskUsed: f.DiskUsed, DiskFree: f.DiskFree,
+		}, nil
+	})
+}

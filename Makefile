@@ -54,6 +54,7 @@ test-race: ## Run the tests again under the race detector where it sees somethin
 .PHONY: test-plugins
 test-plugins: ## Run all of the suite on the plugins as they are installed, a process for each case (TESTFLAGS)
 	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^TestBuiltPlugin$$/^(badger|postgres)$$' $(TESTFLAGS) ./integration
+	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^(TestPlugin|TestConformanceOfHosts)$$' $(TESTFLAGS) ./plugin/postgres
 
 EXPRESS := integration/testdata/express
 

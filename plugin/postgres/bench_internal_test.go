@@ -1,6 +1,7 @@
 package postgres
 
-// What exchanges and reads cost the database, gathered and one by one.
+// What exchanges and reads cost: gathered, with a connection a caller, and in Badger beside it. Ratios within
+// one run mean something.
 
 import (
 	"context"
@@ -11,18 +12,20 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 )
 
-// callers are how many clients exchange, or ask, at once.
-const callers = 64
+// maxCallers are how many clients exchange, or ask, at once at most.
+const maxCallers = 64
 
 // alone is a connection a caller, with commits and reads of its own.
-var alone = gathering{committers: callers, readers: callers, calls: 1}
+var alone = gathering{committers: maxCallers, readers: maxCallers, calls: 1}
 
 func benchEngine(b *testing.B, g gathering) *Engine {
 	b.Helper()
+	// Without images of whole pages WAL is what the changes come to.
 	server := pgserver.Start(b, "max_connections=200", "full_page_writes=off")
 	dsn, schema := server.Schema(b)
 	settings := Settings{DSN: dsn, Schema: schema}
@@ -53,8 +56,12 @@ func benchEngine(b *testing.B, g gathering) *Engine {
 // account is what the server has done so far.
 type account struct{ syncs, bytes float64 }
 
-func measure(b *testing.B, e *Engine) (a account) {
+func measure(b *testing.B, backend sessions.Backend) (a account) {
 	b.Helper()
+	e, ok := backend.(*Engine)
+	if !ok {
+		return a
+	}
 	err := e.pool.QueryRow(b.Context(), "SELECT wal_sync, wal_bytes::float8 FROM pg_stat_wal").
 		Scan(&a.syncs, &a.bytes)
 	if err != nil {
@@ -64,7 +71,7 @@ func measure(b *testing.B, e *Engine) (a account) {
 }
 
 // concurrently has callers do something b.N times in all.
-func concurrently(b *testing.B, do func(caller int) error) {
+func concurrently(b *testing.B, callers int, do func(caller int) error) {
 	b.Helper()
 	var left atomic.Int64
 	left.Store(int64(b.N))
@@ -87,45 +94,54 @@ func concurrently(b *testing.B, do func(caller int) error) {
 	}
 }
 
-func BenchmarkRefresh(b *testing.B) {
-	for name, g := range map[string]gathering{"Gathered": usual, "Alone": alone} {
-		b.Run(name, func(b *testing.B) {
-			e := benchEngine(b, g)
-			lines := make([]*line, callers)
-			for i := range lines {
-				lines[i] = &line{name: fmt.Sprint(i)}
-				if err := lines[i].signIn(b.Context(), e); err != nil {
-					b.Fatal(err)
-				}
+// compare runs a benchmark on each engine at 1, 8 and 64 callers, each with a family of tokens.
+func compare(b *testing.B, do func(e sessions.Backend, l *line) error) {
+	b.Helper()
+	for _, engine := range []struct {
+		name string
+		open func(b *testing.B) sessions.Backend
+	}{
+		{"gathered", func(b *testing.B) sessions.Backend { return benchEngine(b, usual) }},
+		{"alone", func(b *testing.B) sessions.Backend { return benchEngine(b, alone) }},
+		{"badger", func(b *testing.B) sessions.Backend {
+			e, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, quiet)
+			if err != nil {
+				b.Fatal(err)
 			}
-			before := measure(b, e)
-			b.ResetTimer()
-			concurrently(b, func(i int) error { return lines[i].exchange(b.Context(), e) })
-			b.StopTimer()
-			after := measure(b, e)
-			b.ReportMetric((after.syncs-before.syncs)/float64(b.N), "syncs/op")
-			b.ReportMetric((after.bytes-before.bytes)/float64(b.N), "WAL-B/op")
-		})
+			b.Cleanup(func() { _ = e.Close() })
+			return e
+		}},
+	} {
+		for _, callers := range []int{1, 8, maxCallers} {
+			b.Run(fmt.Sprintf("engine=%s/callers=%d", engine.name, callers), func(b *testing.B) {
+				e := engine.open(b)
+				lines := make([]*line, callers)
+				for i := range lines {
+					lines[i] = &line{name: fmt.Sprint(i)}
+					if err := lines[i].signIn(b.Context(), e); err != nil {
+						b.Fatal(err)
+					}
+				}
+				before := measure(b, e)
+				b.ReportAllocs()
+				b.ResetTimer()
+				concurrently(b, callers, func(i int) error { return do(e, lines[i]) })
+				b.StopTimer()
+				after := measure(b, e)
+				b.ReportMetric((after.syncs-before.syncs)/float64(b.N), "syncs/op")
+				b.ReportMetric((after.bytes-before.bytes)/float64(b.N), "WAL-B/op")
+			})
+		}
 	}
 }
 
+func BenchmarkRefresh(b *testing.B) {
+	compare(b, func(e sessions.Backend, l *line) error { return l.exchange(b.Context(), e) })
+}
+
 func BenchmarkRead(b *testing.B) {
-	for name, g := range map[string]gathering{"Gathered": usual, "Alone": alone} {
-		b.Run(name, func(b *testing.B) {
-			e := benchEngine(b, g)
-			refs := make([]grantstore.Ref, callers)
-			for i := range refs {
-				l := &line{name: fmt.Sprint(i)}
-				if err := l.signIn(b.Context(), e); err != nil {
-					b.Fatal(err)
-				}
-				refs[i] = l.token(0).Ref
-			}
-			b.ResetTimer()
-			concurrently(b, func(i int) error {
-				_, err := e.Grants().Get(b.Context(), refs[i], base)
-				return err
-			})
-		})
-	}
+	compare(b, func(e sessions.Backend, l *line) error {
+		_, err := e.Grants().Get(b.Context(), l.access(0).Ref, base)
+		return err
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
@@ -47,7 +48,7 @@ func (l *line) access(n int) grantstore.Grant {
 	return g
 }
 
-func (l *line) signIn(ctx context.Context, e *Engine) error {
+func (l *line) signIn(ctx context.Context, e sessions.Backend) error {
 	sid := "session " + l.name
 	err := e.Tickets().Create(ctx, &ticketstore.Session{
 		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
@@ -62,7 +63,7 @@ func (l *line) signIn(ctx context.Context, e *Engine) error {
 }
 
 // exchange uses the token and stores the next one, or repeats the operation whose outcome is not known.
-func (l *line) exchange(ctx context.Context, e *Engine) error {
+func (l *line) exchange(ctx context.Context, e sessions.Backend) error {
 	batch := l.open
 	if batch == nil {
 		batch = &grantstore.Batch{

@@ -1,0 +1,128 @@
+package postgres
+
+// Hosts that stop in the middle of their work, and others that go on (rule 14).
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+)
+
+// signedIn are sessions, each with a client that is to be notified.
+func signedIn(t *testing.T, e *Engine, n int) {
+	t.Helper()
+	for i := range n {
+		l := &line{name: fmt.Sprintf("%03d", i)}
+		if err := l.signIn(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
+			OperationID: l.name + " use", Use: &grantstore.Use{
+				SessionID: "session " + l.name, ClientID: fmt.Sprint("client ", i%4), Notify: true,
+			},
+		}, base)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// held is a transaction that has locked rows, as that of a host that was stopped.
+func held(t *testing.T, e *Engine, sql string) pgx.Tx {
+	t.Helper()
+	holder, err := e.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), e.sql(sql)); err != nil {
+		t.Fatal(err)
+	}
+	return holder
+}
+
+func letGo(t *testing.T, holder pgx.Tx) {
+	t.Helper()
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A host that has begun to sweep, or to claim, and was stopped keeps what it has locked from the others, and
+// nothing else. They get it when its transaction is over.
+func TestStoppedHostHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	h := openHosts(t, 2)
+	stopped, e := h.engines[0], h.engines[1]
+	signedIn(t, e, 40)
+	due := base.Add(1000 * time.Hour)
+	sweep := func(want int) {
+		t.Helper()
+		swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, due)
+		if err != nil || swept.Ended != want {
+			t.Fatalf("a sweep: %+v, error %v, want %d sessions ended", swept, err, want)
+		}
+	}
+	holder := held(t, stopped, "SELECT sid FROM {s}.sessions WHERE sid < 'session 010' FOR UPDATE")
+	sweep(30)
+	letGo(t, holder)
+	sweep(10)
+
+	claim := func(want int, more bool) {
+		t.Helper()
+		claimed, err := e.Logout().Claim(t.Context(),
+			logout.Claim{Limit: 100, PerClient: 100, Lease: time.Minute}, due)
+		if err != nil || len(claimed.Deliveries) != want {
+			t.Fatalf("a claim got %d notifications, error %v, want %d", len(claimed.Deliveries), err, want)
+		}
+		if again := !claimed.Next.After(due); again != more {
+			t.Errorf("the next claim is to come at %v, want at once: %t", claimed.Next, more)
+		}
+	}
+	holder = held(t, stopped, "SELECT id FROM {s}.notices ORDER BY id LIMIT 8 FOR UPDATE")
+	claim(40-8, true)
+	letGo(t, holder)
+	claim(8, false)
+	rightAfterwards(t, e)
+}
+
+// A job whose host has stopped is done by another one, once its lease is over, and counted once. The host
+// that comes back goes on where the other is.
+func TestJobIsTakenUp(t *testing.T) {
+	t.Parallel()
+	h := openHosts(t, 2)
+	stopped, e := h.engines[0], h.engines[1]
+	signedIn(t, e, 150)
+	ending := &logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}
+	if _, left, err := stopped.begin(ending, base); err != nil || !left {
+		t.Fatalf("the job is begun: left %t, error %v", left, err)
+	}
+	job := func() *logout.Job {
+		t.Helper()
+		job, err := e.Logout().Job(t.Context(), "all")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return job
+	}
+	if e.resume(t.Context()); job().State != logout.JobRunning || job().Done != 0 {
+		t.Fatalf("before its lease is over the job is %+v, want it left to its host", job())
+	}
+	if _, err := e.pool.Exec(t.Context(), e.sql("UPDATE {s}.jobs SET lease = 1")); err != nil {
+		t.Fatal(err)
+	}
+	go e.resume(t.Context())
+	if _, err := stopped.workOn("all"); err != nil { // it is back
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the job is done", func() bool { return job().State == logout.JobDone })
+	if r := job().Result; r.SessionsRemoved != 150 || r.NotificationsQueued != 150 || r.GrantsRevoked != 300 {
+		t.Errorf("the job has done %+v, want 150 sessions, 150 notifications and 300 grants", r)
+	}
+	rightAfterwards(t, e)
+}

@@ -30,7 +30,7 @@ var pageTemplates = func() map[string]*template.Template {
 	shared := template.Must(template.New("").Funcs(pageFuncs).ParseFS(pageFiles, "pages/frame.html",
 		"pages/parts.html"))
 	for _, name := range []string{
-		"sessions", "session", "removal", "removed", "deliveries", "backend", "job", "error",
+		"sessions", "session", "search", "removal", "removed", "deliveries", "backend", "job", "error",
 	} {
 		parsed[name] = template.Must(template.Must(shared.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))
 	}
@@ -76,6 +76,10 @@ func (m *mount) mountPages(router *mux.Router) {
 	router.Handle("/ui", toRead(leadTo("ui/")))
 	router.Handle("/ui/", get(m.sessionsPage))
 	router.Handle("/ui/session", get(m.sessionPage))
+	router.Handle("/ui/search", get(m.searchPage))
+	router.Handle("/ui/removed", get(m.removedPage))
+	router.Handle("/ui/revoke",
+		m.dispatch(map[string]route{http.MethodPost: change("remove_grants", m.revokeFromPage)}, m.failPage))
 	router.Handle("/ui/remove", m.dispatch(map[string]route{
 		http.MethodGet:  change("preview_removal", m.removalPage),
 		http.MethodPost: change("remove_sessions", m.removalPage),

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
@@ -61,32 +60,6 @@ func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) e
 	}
 	return m.show(w, r, record, http.StatusOK, "job",
 		view{Title: data.Title(), Section: "backend", Data: data})
-}
-
-// grantRow is one grant of a list.
-type grantRow struct {
-	Type, ClientID, Description string
-	Offline                     bool
-	Created, Expires            stamp
-}
-
-// grantsOf returns the newest grants of a session, and whether there are more.
-func (m *mount) grantsOf(r *http.Request, sid string) ([]grantRow, bool, error) {
-	page, err := m.sessions.QueryGrants(r.Context(),
-		grantstore.Query{Filter: grantstore.Filter{SessionID: sid}})
-	if err != nil {
-		return nil, false, err
-	}
-	now := m.sessions.Now()
-	rows := make([]grantRow, 0, len(page.Grants))
-	for i := range page.Grants {
-		g := &page.Grants[i]
-		rows = append(rows, grantRow{
-			Type: string(g.Type), ClientID: g.ClientID, Description: g.Description, Offline: g.Offline,
-			Created: stampOf(g.Created, now), Expires: stampOf(g.Expires, now),
-		})
-	}
-	return rows, page.HasNext, nil
 }
 
 // retryAllFromPage has the notifications that a filter selects sent again and leads back to their list.

@@ -33,6 +33,17 @@ func counted(sessions, tokens, consents, notifications string) []string {
 	}
 }
 
+// remove sends the form that removes, and follows it to the page that says what was done.
+func (h *pageHost) remove(form url.Values) *seen {
+	h.t.Helper()
+	answer := h.post("writer", "/ui/remove", form)
+	location := answer.header.Get("Location")
+	if answer.status != http.StatusSeeOther || !strings.HasPrefix(location, "removed?") {
+		h.t.Errorf("a removal answered %d to %q, want 303 to its result", answer.status, location)
+	}
+	return h.get("writer", "/ui/"+location)
+}
+
 func TestRemovalOfOne(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
@@ -49,8 +60,7 @@ func TestRemovalOfOne(t *testing.T) {
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Fatalf("asking ended the session: %v", err)
 	}
-	h.post("writer", "/ui/remove",
-		allFlags(url.Values{"session_id": {"s1"}, "reason": {"a lost laptop"}, "do": {"remove"}})).
+	h.remove(allFlags(url.Values{"session_id": {"s1"}, "reason": {"a lost laptop"}, "do": {"remove"}})).
 		mustSay(http.StatusOK,
 			append(counted("1", "2", "2", "2"), "<h1>Done</h1>", `href="deliveries?session_id=s1"`)...)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err == nil {
@@ -62,13 +72,14 @@ func TestRemovalOfOne(t *testing.T) {
 	for _, want := range []string{
 		"action=preview_removal", "action=remove_sessions", "actor_id=writer", "session_id=s1",
 		`reason="a lost laptop"`, "sessions_removed=1",
-		"grants_revoked=2", "dry_run=true", "dry_run=false", "status=200", "revoke_tokens=true",
+		"grants_revoked=2", "dry_run=true", "dry_run=false", "status=200", "status=303", "revoke_tokens=true",
+		"sessions_before=1", "sessions_after=0", "result=done",
 	} {
 		if !strings.Contains(h.log.String(), want) {
 			t.Errorf("the audit lacks %s:\n%s", want, h.log.String())
 		}
 	}
-	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1"}})).mustSay(http.StatusOK,
+	h.remove(allFlags(url.Values{"session_id": {"s1"}})).mustSay(http.StatusOK,
 		"Nothing matched")
 }
 
@@ -94,7 +105,7 @@ func TestRemovalFlags(t *testing.T) {
 		"No option is selected")
 	form := allFlags(url.Values{"session_id": {"s1"}, "do": {"remove"}})
 	form.Del("remove_server_side_session")
-	h.post("writer", "/ui/remove", form).mustSay(http.StatusOK, counted("0", "2", "2", "2")...)
+	h.remove(form).mustSay(http.StatusOK, counted("0", "2", "2", "2")...)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Errorf("the session that was to be kept: %v", err)
 	}
@@ -110,13 +121,12 @@ func TestRemovalOfSelectedAndOfSubject(t *testing.T) {
 	h.get("writer", "/ui/remove?session_id=s1&session_id=s2&session_id=gone").mustSay(http.StatusOK,
 		append(counted("2", "2", "2", "2"), "End 2 sessions?", "Ann Example", "Ben Example", "!Chloë",
 			"A selected session is no longer active")...)
-	h.post("writer", "/ui/remove",
-		allFlags(url.Values{"session_id": {"s1", "s2", "s1"}})).mustSay(http.StatusOK,
+	h.remove(allFlags(url.Values{"session_id": {"s1", "s2", "s1"}})).mustSay(http.StatusOK,
 		append(counted("2", "2", "2", "2"), `href="deliveries?session_id=s1"`,
 			`href="deliveries?session_id=s2"`)...)
 	h.get("writer", "/ui/remove?subject_id=1003").mustSay(http.StatusOK,
 		append(counted("2", "2", "2", "2"), "End all of this subject?", "Chloë")...)
-	h.post("writer", "/ui/remove", allFlags(url.Values{"subject_id": {"1003"}})).mustSay(http.StatusOK,
+	h.remove(allFlags(url.Values{"subject_id": {"1003"}})).mustSay(http.StatusOK,
 		counted("2", "2", "2", "2")...)
 	h.get("writer", "/ui/").mustSay(http.StatusOK, "No active sessions.")
 	if log := h.log.String(); !strings.Contains(log, `session_ids="[s1 s2]"`) ||

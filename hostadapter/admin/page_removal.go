@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -24,6 +23,8 @@ type removalForm struct {
 	SessionIDs []string
 	// All: every session there is. Sure: the operator has confirmed it.
 	All, Sure bool
+	// ClientIDs narrows whose tokens and consents are revoked and who is notified; none means every client.
+	ClientIDs []string
 	// The flags, as the JSON calls them.
 	Session, Notify, Tokens, Consents bool
 	Reason                            string
@@ -38,7 +39,7 @@ var removalFlags = []string{
 
 // readRemoval reads a form, or the query that first leads to it, in which the flags are left out and true.
 func readRemoval(values url.Values, first bool) (*removalForm, error) {
-	known := append([]string{"subject_id", "session_id", "all"}, removalFlags...)
+	known := append([]string{"subject_id", "session_id", "client_id", "all"}, removalFlags...)
 	if !first {
 		known = append(known, "reason", "do", "sure")
 	}
@@ -46,14 +47,14 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 		switch {
 		case !slices.Contains(known, name):
 			return nil, ticketstore.Invalidf(printable(name), "is not a field of this form")
-		case len(given) > 1 && name != "session_id":
+		case len(given) > 1 && name != "session_id" && name != "client_id":
 			return nil, ticketstore.Invalidf(name, "occurs more than once")
 		}
 	}
 	form := &removalForm{
 		SubjectID: values.Get("subject_id"), SessionIDs: values["session_id"], Reason: values.Get("reason"),
 		Preview: first || values.Get("do") == "preview", All: values.Get("all") == "true",
-		Sure: values.Get("sure") == "true",
+		Sure: values.Get("sure") == "true", ClientIDs: values["client_id"],
 	}
 	for i, flag := range []*bool{&form.Session, &form.Notify, &form.Tokens, &form.Consents} {
 		*flag = first || values.Get(removalFlags[i]) != ""
@@ -63,6 +64,8 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 		return nil, ticketstore.Invalidf("session_id", "occurs more than %d times", maxSelected)
 	case slices.Contains(form.SessionIDs, ""):
 		return nil, ticketstore.Invalidf("session_id", "is empty")
+	case slices.Contains(form.ClientIDs, ""):
+		return nil, ticketstore.Invalidf("client_id", "is empty")
 	case form.All && (len(form.SessionIDs) > 0 || form.SubjectID != ""):
 		return nil, ticketstore.Invalidf("all", "goes with neither session_id nor subject_id")
 	case form.All && !form.Preview && !form.Sure:
@@ -84,7 +87,7 @@ func (f *removalForm) removals() []hostadapter.SessionRemoval {
 	one := hostadapter.SessionRemoval{
 		SubjectID: f.SubjectID, All: f.All, Reason: f.Reason, DryRun: f.Preview,
 		KeepSession: !f.Session, SkipNotification: !f.Notify, KeepTokens: !f.Tokens,
-		KeepConsents: !f.Consents,
+		KeepConsents: !f.Consents, ClientIDs: f.ClientIDs,
 	}
 	if len(f.SessionIDs) == 0 {
 		return []hostadapter.SessionRemoval{one}
@@ -107,6 +110,9 @@ func (f *removalForm) audit(record *audit) {
 	} else {
 		record.add(slog.Any("session_ids", f.SessionIDs))
 	}
+	if len(f.ClientIDs) > 0 {
+		record.add(slog.Any("client_ids", f.ClientIDs))
+	}
 	record.add(
 		slog.String("reason", f.Reason), slog.Bool("dry_run", f.Preview),
 		slog.Bool("remove_server_side_session", f.Session),
@@ -121,6 +127,8 @@ type removalPage struct {
 	// Targets are sessions that the form selects; MoreTargets says how many are not shown.
 	Targets     []sessionRow
 	MoreTargets int
+	// Clients are those to narrow the removal to: what the targets used, and what the form names.
+	Clients []choice
 	// Gone counts selected sessions that are not live any more.
 	Gone   int
 	Result logout.Result
@@ -187,7 +195,13 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 		return m.show(w, r, record, status, "removal",
 			view{Title: data.Title(), Section: "sessions", Data: data})
 	}
-	return m.show(w, r, record, status, "removed", view{Title: "Done", Section: "sessions", Data: data})
+	if data.Problem == "" { // a page that is loaded again must not remove again
+		record.status = http.StatusSeeOther
+		seeOther(w, "removed?"+data.outcome().Encode())
+		return nil
+	}
+	return m.show(w, r, record, status, "removed",
+		view{Title: "Not completed", Section: "sessions", Data: data})
 }
 
 // filters select the sessions that the form is about: all of them where it names none.
@@ -217,10 +231,26 @@ func (m *mount) findTargets(ctx context.Context, form *removalForm, data *remova
 		}
 		for i := range page.Sessions {
 			data.Targets = append(data.Targets, m.sessionRow(&page.Sessions[i]))
+			data.offer(page.Sessions[i].Clients)
 		}
 		data.MoreTargets = max(page.TotalCount-len(page.Sessions), 0)
 	}
 	return nil
+}
+
+// maxOffered bounds the clients to choose from.
+const maxOffered = 50
+
+// offer adds clients to choose from, each once.
+func (p *removalPage) offer(clients []ticketstore.ClientUse) {
+	for _, client := range clients {
+		id := client.ClientID
+		if len(p.Clients) < maxOffered &&
+			!slices.ContainsFunc(p.Clients, func(c choice) bool { return c.Value == id }) {
+			p.Clients = append(p.Clients,
+				choice{Value: id, Text: id, Chosen: slices.Contains(p.Form.ClientIDs, id)})
+		}
+	}
 }
 
 // Title is the question that the page asks.
@@ -252,15 +282,4 @@ func (p *removalPage) Button() string {
 // Nothing reports whether no flag is set.
 func (p *removalPage) Nothing() bool {
 	return !p.Form.Session && !p.Form.Notify && !p.Form.Tokens && !p.Form.Consents
-}
-
-// countGrants lists the live grants of a session by type, in the order of grantstore.Types.
-func countGrants(report *hostadapter.SessionReport) []grantCount {
-	var result []grantCount
-	for _, t := range grantstore.Types {
-		if n := report.Grants[t]; n > 0 {
-			result = append(result, grantCount{Type: string(t), Count: n})
-		}
-	}
-	return result
 }

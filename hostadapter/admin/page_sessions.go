@@ -6,7 +6,9 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"strconv"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -154,6 +156,12 @@ type sessionView struct {
 	GrantsComplete bool
 	Grants         []grantRow
 	MoreGrants     bool
+	// Consents are the subject's, whatever the session.
+	Consents     []grantRow
+	MoreConsents bool
+	// Revoked is how many grants were just revoked, -1 where none were asked for.
+	Revoked        int
+	Timeline       []moment
 	Deliveries     []deliveryRow
 	MoreDeliveries bool
 }
@@ -164,13 +172,8 @@ type clientRow struct {
 	Notified, Coordinated bool
 }
 
-type grantCount struct {
-	Type  string
-	Count int
-}
-
 func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	p := readParameters(r, "session_id")
+	p := readParameters(r, "session_id", "revoked")
 	if p.err != nil {
 		return p.err
 	}
@@ -199,9 +202,19 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 		})
 	}
 	data.Counts = countGrants(report)
-	if data.Grants, data.MoreGrants, err = m.grantsOf(r, sid); err != nil {
+	data.Revoked = -1
+	if n, err := strconv.Atoi(p.text("revoked")); err == nil && n >= 0 {
+		data.Revoked = n
+	}
+	if data.Grants, data.MoreGrants, err = m.grantsOf(r, grantstore.Filter{SessionID: sid}); err != nil {
 		return err
 	}
+	data.Consents, data.MoreConsents, err = m.grantsOf(r,
+		grantstore.Filter{SubjectID: report.SubjectID, Type: grantstore.UserConsent})
+	if err != nil {
+		return err
+	}
+	data.Timeline = timelineOf(report, now)
 	if data.Deliveries, data.MoreDeliveries, err = m.deliveriesOf(r, sid); err != nil {
 		return err
 	}
@@ -220,7 +233,9 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 			status: http.StatusNotFound, detail: "There is no such active session. It may have ended.",
 		}
 	}
-	data := sessionView{sessionRow: sessionRow{SessionID: sid}, Deliveries: deliveries, MoreDeliveries: more}
+	data := sessionView{
+		sessionRow: sessionRow{SessionID: sid}, Deliveries: deliveries, MoreDeliveries: more, Revoked: -1,
+	}
 	return m.show(w, r, record, http.StatusNotFound, "session",
 		view{Title: "Ended session", Section: "sessions", Data: data})
 }

@@ -26,6 +26,8 @@ type Session struct {
 	RemoteAddr  string    `json:"remote_addr,omitempty"`
 	UserAgent   string    `json:"user_agent,omitempty"`
 	ClientIDs   []string  `json:"client_ids"`
+	// Properties are those that the host makes visible.
+	Properties map[string]string `json:"properties,omitempty"`
 }
 
 // Use is the use of a session by a client.

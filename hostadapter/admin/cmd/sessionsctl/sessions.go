@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,6 +121,9 @@ func (a *app) printSession(s *client.SessionReport) error {
 		{"Ends at", moment(s.EndsAt)}, {"Authenticated", moment(s.AuthTime)}, {"Issuer", or(s.Issuer)},
 		{"ACR", or(s.ACR)}, {"AMR", or(strings.Join(s.AMR, " "))}, {"Address", or(s.RemoteAddr)},
 		{"User agent", or(s.UserAgent)},
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		pairs = append(pairs, pair{clean(name), or(s.Properties[name])})
 	}
 	for _, use := range s.Clients {
 		notified := ", is not notified"

@@ -1,0 +1,61 @@
+package admin
+
+// What a removal has done: the page that its form leads to.
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// shownRemoved is how many sessions that ended the page has links for.
+const shownRemoved = 20
+
+// outcomeCounts are the names of the counts in the query of the page.
+var outcomeCounts = []string{
+	"sessions_removed", "grants_revoked", "consents_revoked", "notifications_queued",
+}
+
+// counts are those of outcomeCounts.
+func (p *removalPage) counts() []*int {
+	return []*int{
+		&p.Result.SessionsRemoved, &p.Result.GrantsRevoked, &p.Result.ConsentsRevoked,
+		&p.Result.NotificationsQueued,
+	}
+}
+
+// outcome is the query of the page that says what was done. It has no more than counts and ids: whoever makes
+// one up shows numbers to an operator, and changes nothing.
+func (p *removalPage) outcome() url.Values {
+	values := url.Values{}
+	for i, count := range p.counts() {
+		values.Set(outcomeCounts[i], strconv.Itoa(*count))
+	}
+	for i := range p.Targets {
+		if i == shownRemoved {
+			break
+		}
+		values.Add("session_id", p.Targets[i].SessionID)
+	}
+	return values
+}
+
+func (m *mount) removedPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badBody("The query cannot be read.")
+	}
+	data := &removalPage{}
+	for i, count := range data.counts() {
+		if *count, err = strconv.Atoi(values.Get(outcomeCounts[i])); err != nil || *count < 0 {
+			return ticketstore.Invalidf(outcomeCounts[i], "is no count")
+		}
+	}
+	for _, sid := range values["session_id"][:min(len(values["session_id"]), shownRemoved)] {
+		data.Targets = append(data.Targets, sessionRow{SessionID: sid})
+	}
+	return m.show(w, r, record, http.StatusOK, "removed",
+		view{Title: "Done", Section: "sessions", Data: data})
+}

@@ -1,0 +1,49 @@
+package admin
+
+// A session's timeline.
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// moment is an entry of a timeline.
+type moment struct {
+	What, ClientID string
+	At             stamp
+	// Due: it has not come yet.
+	Due bool
+	at  time.Time
+}
+
+// timelineOf is what is known of a session's life, in order: what was, and what is to come unless something
+// comes in between. Of each client there are the first and the last use.
+func timelineOf(report *hostadapter.SessionReport, now time.Time) []moment {
+	var all []moment
+	add := func(what, client string, at time.Time) {
+		if !at.IsZero() {
+			all = append(all, moment{
+				What: what, ClientID: client, At: stampOf(at, now), Due: at.After(now), at: at,
+			})
+		}
+	}
+	add("Authenticated", "", report.AuthTime)
+	add("Signed in", "", report.Created)
+	if report.Renewed.After(report.Created) {
+		add("Last extended", "", report.Renewed)
+	}
+	for i := range report.Clients {
+		client := &report.Clients[i]
+		add("First used by", client.ClientID, client.FirstUsed)
+		if client.LastUsed.After(client.FirstUsed) {
+			add("Last used by", client.ClientID, client.LastUsed)
+		}
+	}
+	add("Ends unless it is used", "", report.Expires)
+	add("Ends in any case", "", report.EndsAt)
+	slices.SortStableFunc(all, func(a, b moment) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
+	return all
+}

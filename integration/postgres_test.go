@@ -5,10 +5,13 @@ package integration
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/postgres"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
@@ -86,4 +90,62 @@ func TestSwapToPostgreSQLUnderLoad(t *testing.T) {
 	if err := look.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A running server on Badger is swapped to PostgreSQL by one call while its users refresh. It comes back
+// there after a crash, also when it is told to begin there.
+func TestServerMovesToPostgreSQL(t *testing.T) {
+	t.Parallel()
+	settings := postgresSettings(t)
+	database := []string{"-dsn-file", settings.DSNFile}
+	s := newSwapper(t, 3, 0, append(database, "-store", "pg=postgres:"+settings.Schema)...)
+	stop := make(chan struct{})
+	var refreshed atomic.Int64
+	var wg sync.WaitGroup
+	for i := range s.users {
+		wg.Go(func() {
+			for !t.Failed() {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if s.refreshLogin(t, i) {
+					refreshed.Add(1)
+				}
+			}
+		})
+	}
+	testenv.Eventually(t, "there is load", func() bool { return refreshed.Load() > 10 || t.Failed() })
+	status, answer := s.admin(t, http.MethodPost, "/backend/swap", map[string]string{"backend": "pg"})
+	job, _ := answer["job"].(string)
+	if status != http.StatusAccepted || job == "" {
+		t.Errorf("the swap answered %d %v, want 202 and a job", status, answer)
+	}
+	testenv.Eventually(t, "the swap to be done", func() bool {
+		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
+		return told["state"] == "done" || t.Failed()
+	})
+	after := refreshed.Load()
+	testenv.Eventually(t, "the load to go on", func() bool {
+		return refreshed.Load() > after+10 || t.Failed()
+	})
+	close(stop)
+	wg.Wait()
+	s.expectWhole(t)
+	_, backend := s.admin(t, http.MethodGet, "/backend", nil)
+	if backend["name"] != "postgres" || backend["shared"] != true {
+		t.Errorf("what runs is described as %v", backend)
+	}
+	s.kill()
+	s.start(t) // it follows its store
+	s.expectWhole(t)
+	s.kill()
+	s.flags = append(database, "-backend", "postgres", "-schema", settings.Schema)
+	s.start(t)
+	s.expectWhole(t)
+	for i := range s.logins {
+		s.refreshLogin(t, i)
+	}
+	s.expectWhole(t)
 }

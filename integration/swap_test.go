@@ -26,7 +26,7 @@ type swapper struct {
 	logins []signedIn
 }
 
-func newSwapper(t *testing.T, users, stores int) *swapper {
+func newSwapper(t *testing.T, users, stores int, flags ...string) *swapper {
 	t.Helper()
 	s := &swapper{rp: newRelyingParty(t, "shop")}
 	for i := range users {
@@ -35,7 +35,6 @@ func newSwapper(t *testing.T, users, stores int) *swapper {
 			user{name, "password of " + name, "sub-" + name, name, name + "@example.com"})
 	}
 	folder := t.TempDir()
-	var flags []string
 	for i := range stores {
 		flags = append(flags, "-store", fmt.Sprintf("s%d=%s", i, filepath.Join(folder, strconv.Itoa(i))))
 	}

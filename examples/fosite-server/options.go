@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
 // options are the flags.
@@ -22,9 +23,13 @@ type options struct {
 	issuer  string
 	data    string
 	backend string
-	dsn     string
 	plugin  string
-	stores  map[string]string // folders by name
+	stores  map[string]string // places by name
+	dsn     string
+	dsnFile string
+	schema  string
+	// unverifiedTLS: see postgres.Settings.
+	unverifiedTLS bool
 	// acceptStore is the id of a store that may take the place of the one that is pinned.
 	acceptStore string
 	clients     string
@@ -58,13 +63,19 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 		"their sessions go on until they end, and nobody is signed in with them any more", o.formerIssuer)
 	flags.StringVar(&o.data, "data", defaultData,
 		"`folder` of the keys and, with the badger backend, of the sessions")
-	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger`")
-	flags.StringVar(&o.dsn, "dsn", "", hidden) // of the postgres backend, which is to come
+	flags.StringVar(&o.backend, "backend", backendBadger,
+		"where sessions are kept: `badger`, in the data folder, or postgres, where servers may share them")
+	flags.StringVar(&o.dsnFile, "dsn-file", "", "`file` with the DSN of the PostgreSQL database, such as "+
+		"postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full (or "+postgres.DSNEnv+")")
+	flags.StringVar(&o.dsn, "dsn", "", "a `DSN` without a password: lists of processes show it")
+	flags.StringVar(&o.schema, "schema", postgres.DefaultSchema, "`schema` of the database with the sessions")
+	flags.BoolVar(&o.unverifiedTLS, "unverified-tls", false,
+		"connect to a database on another machine without verifying it")
 	flags.StringVar(&o.plugin, "plugin", "",
 		"`file` of the storage plugin to run instead of the one built in")
 	flags.Func("store",
-		"`name=folder` of a store that the sessions can be swapped to while the server serves; repeat it "+
-			"for more", o.store)
+		"`name=folder` of a store that the sessions can be swapped to while the server serves, or "+
+			"name=postgres:SCHEMA of one in the database; repeat it for more", o.store)
 	flags.StringVar(&o.acceptStore, "accept-store", "",
 		"`id` of a store that may serve in the place of the one "+
 			"that the data folder has pinned, such as a restored one")
@@ -100,7 +111,8 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintln(usage,
 			"fosite-server is an OpenID provider with sessions and two demo clients. Its flags:")
-		printFlags(flags, usage)
+		flags.SetOutput(usage)
+		flags.PrintDefaults()
 		return nil, err
 	case err != nil:
 		return nil, err
@@ -109,22 +121,6 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	return &o, o.validate()
-}
-
-// hidden is the text of a flag that does not work yet: it is refused with a reason, and not listed.
-const hidden = "hidden"
-
-// printFlags lists the flags that work.
-func printFlags(flags *flag.FlagSet, usage io.Writer) {
-	listed := flag.NewFlagSet(flags.Name(), flag.ContinueOnError)
-	flags.VisitAll(func(f *flag.Flag) {
-		if f.Usage != hidden {
-			listed.Var(f.Value, f.Name, f.Usage)
-			listed.Lookup(f.Name).DefValue = f.DefValue
-		}
-	})
-	listed.SetOutput(usage)
-	listed.PrintDefaults()
 }
 
 // networks adds those of a flag to a list.
@@ -154,12 +150,8 @@ func (o *options) formerIssuer(list string) error {
 
 func (o *options) validate() error {
 	switch {
-	case o.backend == "postgres":
-		return errors.New("-backend postgres is not built in yet: use -backend badger")
-	case o.backend != "badger":
+	case o.backend != backendBadger && o.backend != backendPostgres:
 		return fmt.Errorf("-backend %q is neither badger nor postgres", o.backend)
-	case o.dsn != "":
-		return errors.New("-dsn is for -backend postgres")
 	case o.idle <= 0:
 		return errors.New("-session-idle is not positive")
 	case o.absolute < 0:
@@ -175,7 +167,7 @@ func (o *options) validate() error {
 	case o.data == "":
 		return errors.New("-data is empty")
 	}
-	if err := o.checkStores(); err != nil {
+	if err := errors.Join(o.checkStores(), o.checkDSN()); err != nil {
 		return err
 	}
 	if _, _, err := net.SplitHostPort(o.addr); err != nil {

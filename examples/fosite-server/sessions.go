@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -17,36 +18,57 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
 // This file is all that session management needs of this server.
 
-// openBackend starts the storage plugin over a folder.
+// openBackend starts the storage plugin over a folder, or over a schema of the database.
 func openBackend(
-	ctx context.Context, o *options, folder string, logger *slog.Logger,
+	ctx context.Context, o *options, place string, logger *slog.Logger,
 ) (*plugin.Client, error) {
-	config := plugin.Config{Path: o.plugin, Settings: badger.Settings{Path: folder}, Logger: logger}
-	if o.plugin == "" { // run ourselves once more, as the plugin
-		var err error
-		if config.Path, err = os.Executable(); err != nil {
-			return nil, err
-		}
+	backend := backendBadger
+	config := plugin.Config{Settings: badger.Settings{Path: place}, Logger: logger}
+	if schema, found := strings.CutPrefix(place, inDatabase); found {
+		backend, config.Settings = backendPostgres, o.postgres(schema)
 	}
+	if o.plugin != "" && backend == o.backend {
+		config.Path = o.plugin
+		return plugin.Open(ctx, config)
+	}
+	// Run ourselves once more, as the plugin.
+	var err error
+	if config.Path, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	config.Args = []string{backend}
 	return plugin.Open(ctx, config)
 }
 
-// servePlugin is what this program does when it runs as the plugin.
+// servePlugin is what this program does when it runs as the plugin, of the backend that its argument names.
 func servePlugin() {
-	plugin.Serve(plugin.ServeConfig{
-		Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
-			settings, err := badger.ParseSettings(raw)
-			if err != nil {
-				return nil, err
-			}
-			settings.LimitProcess()
-			return badger.Open(ctx, settings, logger)
-		},
-	})
+	open := openBadger
+	if len(os.Args) > 1 && os.Args[1] == backendPostgres {
+		open = openPostgres
+	}
+	plugin.Serve(plugin.ServeConfig{Open: open})
+}
+
+func openBadger(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
+	settings, err := badger.ParseSettings(raw)
+	if err != nil {
+		return nil, err
+	}
+	settings.LimitProcess()
+	return badger.Open(ctx, settings, logger)
+}
+
+func openPostgres(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
+	settings, err := postgres.ParseSettings(raw)
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, settings, logger)
 }
 
 // attachSessions puts session management between the provider and fosite.

@@ -81,7 +81,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if s.backend, err = openBackend(wanted, o, o.mainFolder(), logger); err != nil {
+	if s.backend, err = openBackend(wanted, o, o.mainPlace(), logger); err != nil {
 		return nil, fmt.Errorf("storage plugin: %w", o.pins().explain(err))
 	}
 	s.plugins.Store(mainStore, s.backend)

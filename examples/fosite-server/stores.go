@@ -8,25 +8,43 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
 // mainStore is the name of the store that a server starts with.
 const mainStore = "main"
 
-// mainFolder is that store's.
-func (o *options) mainFolder() string { return filepath.Join(o.data, "sessions") }
+// The backends that are built in.
+const (
+	backendBadger   = "badger"
+	backendPostgres = "postgres"
+)
+
+// inDatabase begins the place of a store in the database, before its schema. Other places are folders.
+const inDatabase = backendPostgres + ":"
+
+// mainPlace is where that store lies.
+func (o *options) mainPlace() string {
+	if o.backend == backendPostgres {
+		return inDatabase + o.schema
+	}
+	return filepath.Join(o.data, "sessions")
+}
 
 // store reads a -store flag.
 func (o *options) store(text string) error {
-	name, folder, _ := strings.Cut(text, "=")
+	name, place, _ := strings.Cut(text, "=")
 	switch _, twice := o.stores[name]; {
-	case name == "" || folder == "":
-		return errors.New("not a name and a folder, such as next=/var/lib/sessions-next")
+	case name == "" || place == "":
+		return errors.New("not a name and a folder, such as next=/var/lib/sessions-next, or a name and a " +
+			"schema, such as next=postgres:sessions")
 	case name == mainStore:
 		return fmt.Errorf("%s is what the store in the data folder is called", mainStore)
 	case twice:
@@ -35,32 +53,73 @@ func (o *options) store(text string) error {
 	if o.stores == nil {
 		o.stores = map[string]string{}
 	}
-	o.stores[name] = folder
+	o.stores[name] = place
 	return nil
 }
 
-// checkStores refuses two stores in one folder: a store belongs to one plugin at a time.
+// checkStores refuses two stores in one place: one cannot be moved into itself.
 func (o *options) checkStores() error {
-	folders := map[string]string{o.mainFolder(): "the sessions of -data"}
+	places := map[string]string{o.mainPlace(): "the sessions of -data"}
 	for _, name := range slices.Sorted(maps.Keys(o.stores)) {
-		folder := filepath.Clean(o.stores[name])
-		if other, taken := folders[folder]; taken {
-			return fmt.Errorf("-store %s: %s is the folder of %s", name, folder, other)
+		place := o.stores[name]
+		if !strings.HasPrefix(place, inDatabase) {
+			place = filepath.Clean(place)
 		}
-		folders[folder] = "-store " + name
+		if other, taken := places[place]; taken {
+			return fmt.Errorf("-store %s: %s is the place of %s", name, place, other)
+		}
+		places[place] = "-store " + name
 	}
 	return nil
+}
+
+// checkDSN checks how the database is named, if one is used, and that no list of processes has its password.
+func (o *options) checkDSN() error {
+	used := o.backend == backendPostgres
+	for _, place := range o.stores {
+		used = used || strings.HasPrefix(place, inDatabase)
+	}
+	named := o.dsn != "" || o.dsnFile != ""
+	password := strings.Contains(strings.ToLower(o.dsn), "password")
+	if u, err := url.Parse(o.dsn); err == nil && u.User != nil {
+		_, found := u.User.Password()
+		password = password || found
+	}
+	switch {
+	case named && !used:
+		return errors.New("-dsn and -dsn-file are for -backend postgres, or a -store of it")
+	case o.dsn != "" && o.dsnFile != "":
+		return errors.New("-dsn and -dsn-file are both given: leave one of them out")
+	case password:
+		return errors.New("-dsn has a password, which lists of processes show: use -dsn-file or " +
+			postgres.DSNEnv)
+	case used && !named && os.Getenv(postgres.DSNEnv) == "":
+		return errors.New("the database is not named: use -dsn-file, or the environment variable " +
+			postgres.DSNEnv)
+	}
+	return nil
+}
+
+// postgres are the settings of a store in the database. The plugin does not see this program's environment.
+func (o *options) postgres(schema string) postgres.Settings {
+	settings := postgres.Settings{
+		DSN: o.dsn, DSNFile: o.dsnFile, Schema: schema, UnverifiedTLS: o.unverifiedTLS,
+	}
+	if settings.DSN == "" && settings.DSNFile == "" {
+		settings.DSN = os.Getenv(postgres.DSNEnv)
+	}
+	return settings
 }
 
 // stores are what the sessions can be swapped to while the server serves. The main store is among them for a
 // newer plugin to take it over.
 func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (sessions.Backend, error) {
 	stores := map[string]func(context.Context) (sessions.Backend, error){}
-	folders := map[string]string{mainStore: s.options.mainFolder()}
-	maps.Copy(folders, s.options.stores)
-	for name, folder := range folders {
+	places := map[string]string{mainStore: s.options.mainPlace()}
+	maps.Copy(places, s.options.stores)
+	for name, place := range places {
 		stores[name] = func(ctx context.Context) (sessions.Backend, error) {
-			client, err := openBackend(ctx, s.options, folder, logger)
+			client, err := openBackend(ctx, s.options, place, logger)
 			if err != nil {
 				return nil, err
 			}

@@ -105,4 +105,17 @@ type Description struct {
 	// Trouble says why the backend refuses some changes at present, such as a disk that is nearly full. Empty
 	// otherwise.
 	Trouble string
+	// Hosts are the programs that have a Shared store open, this one among them; at most MaxHosts.
+	Hosts []Host
+}
+
+// MaxHosts bounds Description.Hosts.
+const MaxHosts = 1024
+
+// Host is a program that has a shared store open.
+type Host struct {
+	// Name is that of its machine, Version its build's.
+	Name, Version string
+	// Beat is when it last said that it runs, by the store's clock.
+	Beat time.Time
 }

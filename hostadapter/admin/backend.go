@@ -4,6 +4,7 @@ package admin
 
 import (
 	"net/http"
+	"time"
 )
 
 // The health of a backend.
@@ -24,6 +25,8 @@ type backendBody struct {
 	Format   uint32   `json:"format,omitempty"`
 	Services []string `json:"services"`
 	Shared   bool     `json:"shared"`
+	// Hosts have a shared store open.
+	Hosts []hostBody `json:"hosts,omitempty"`
 	// Limits say what does not work with this backend.
 	Limits   []string `json:"limits,omitempty"`
 	Sessions *int     `json:"sessions,omitempty"`
@@ -33,6 +36,13 @@ type backendBody struct {
 	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
 	// Cache is absent where no access tokens are cached.
 	Cache *cacheBody `json:"cache,omitempty"`
+}
+
+// hostBody is a ticketstore.Host in JSON.
+type hostBody struct {
+	Name    string    `json:"name"`
+	Version string    `json:"version"`
+	Beat    time.Time `json:"beat"`
 }
 
 // cacheBody is grantstore.CacheFigures in JSON.
@@ -66,6 +76,9 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 	}
 	if body.PendingNotifications != nil {
 		body.PendingDeliveriesComplete = &status.PendingCounted
+	}
+	for _, host := range status.Hosts {
+		body.Hosts = append(body.Hosts, hostBody{host.Name, host.Version, host.Beat.UTC()})
 	}
 	switch {
 	case status.Err != nil:

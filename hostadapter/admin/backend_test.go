@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
@@ -71,13 +72,17 @@ func TestBackend(t *testing.T) {
 	m := &manager{status: hostadapter.BackendStatus{
 		Description: ticketstore.Description{
 			Name: "badger", Version: "v1", Format: 1, Services: []string{"tickets"}, Shared: true,
+			Hosts: []ticketstore.Host{{
+				Name: "node-1", Version: "v1", Beat: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+			}},
 		},
 		Sessions: 7, PendingNotifications: 1000,
 		Cache: &grantstore.CacheFigures{Hits: 9, Fills: 2, Entries: 2, Bytes: 4096},
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger",
 		"version":"v1","format":1,
-		"services":["tickets"],"shared":true,"sessions":7,"pending_deliveries":1000,
+		"services":["tickets"],"shared":true,
+		"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z"}],"sessions":7,"pending_deliveries":1000,
 		"pending_deliveries_complete":false,"cache":{"hits":9,"misses":0,"fills":2,"refusals":0,"kills":0,
 		"evictions":0,"drops":0,"entries":2,"bytes":4096}}`)
 	m = &manager{

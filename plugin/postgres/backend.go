@@ -110,6 +110,13 @@ func (e *Engine) Describe(ctx context.Context) (ticketstore.Description, error) 
 		return ticketstore.Description{}, e.unavailable(ctx, err)
 	}
 	d.Trouble = e.host.trouble()
+	hosts, err := e.Hosts(ctx)
+	if err != nil {
+		return ticketstore.Description{}, e.unavailable(ctx, err)
+	}
+	for _, h := range hosts[:min(len(hosts), ticketstore.MaxHosts)] {
+		d.Hosts = append(d.Hosts, ticketstore.Host{Name: h.Name, Version: h.Version, Beat: h.Beat})
+	}
 	return d, nil
 }
 

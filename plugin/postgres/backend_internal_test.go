@@ -63,6 +63,11 @@ func TestHostsAreRegistered(t *testing.T) {
 	if n := first.registered(t); n != 2 {
 		t.Errorf("%d hosts, want 2", n)
 	}
+	described, err := first.Describe(t.Context())
+	if err != nil || len(described.Hosts) != 2 || described.Hosts[1].Version != version() ||
+		time.Since(described.Hosts[1].Beat).Abs() > time.Minute {
+		t.Errorf("the backend says of its hosts %+v, error %v, want two", described.Hosts, err)
+	}
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}

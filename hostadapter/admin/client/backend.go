@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Backend is what serves, and how it is.
@@ -21,13 +22,24 @@ type Backend struct {
 	Format   int      `json:"format,omitempty"`
 	Services []string `json:"services"`
 	Shared   bool     `json:"shared"`
-	Limits   []string `json:"limits,omitempty"`
+	// Hosts are the programs that have a shared store open.
+	Hosts  []Host   `json:"hosts,omitempty"`
+	Limits []string `json:"limits,omitempty"`
 	// The counts are nil where they are not known.
 	Sessions                  *int  `json:"sessions,omitempty"`
 	PendingDeliveries         *int  `json:"pending_deliveries,omitempty"`
 	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
 	// Cache is nil where no access tokens are cached.
 	Cache *Cache `json:"cache,omitempty"`
+}
+
+// Host is a program that has a shared store open.
+type Host struct {
+	// Name is that of its machine, Version its build's.
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Beat is when it last said that it runs, by the store's clock.
+	Beat time.Time `json:"beat"`
 }
 
 // Cache is what the cache of access tokens has done since the backend was opened, and what it holds.

@@ -240,7 +240,9 @@ type DescribeResponse struct {
 	StoreId string `protobuf:"bytes,6,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	// trouble is why the backend refuses some changes at present (as NO_SPACE), while it serves the rest, for
 	// an operator to read. Empty while all is well.
-	Trouble       string `protobuf:"bytes,7,opt,name=trouble,proto3" json:"trouble,omitempty"`
+	Trouble string `protobuf:"bytes,7,opt,name=trouble,proto3" json:"trouble,omitempty"`
+	// hosts are the programs that have a shared store open, this one among them. At most 1,024.
+	Hosts         []*Host `protobuf:"bytes,8,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +326,77 @@ func (x *DescribeResponse) GetTrouble() string {
 	return ""
 }
 
+func (x *DescribeResponse) GetHosts() []*Host {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+// Host is a program that has a shared store open.
+type Host struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is that of its machine. Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// version is its build's.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// beat is when it last said that it runs, by the store's clock, in nanoseconds since 1970 UTC. Required.
+	Beat          int64 `protobuf:"varint,3,opt,name=beat,proto3" json:"beat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Host) Reset() {
+	*x = Host{}
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Host) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Host) ProtoMessage() {}
+
+func (x *Host) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Host.ProtoReflect.Descriptor instead.
+func (*Host) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Host) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Host) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Host) GetBeat() int64 {
+	if x != nil {
+		return x.Beat
+	}
+	return 0
+}
+
 // GetPropertyRequest asks for a property.
 type GetPropertyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -335,7 +408,7 @@ type GetPropertyRequest struct {
 
 func (x *GetPropertyRequest) Reset() {
 	*x = GetPropertyRequest{}
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +420,7 @@ func (x *GetPropertyRequest) String() string {
 func (*GetPropertyRequest) ProtoMessage() {}
 
 func (x *GetPropertyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +433,7 @@ func (x *GetPropertyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPropertyRequest.ProtoReflect.Descriptor instead.
 func (*GetPropertyRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{4}
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetPropertyRequest) GetName() string {
@@ -381,7 +454,7 @@ type GetPropertyResponse struct {
 
 func (x *GetPropertyResponse) Reset() {
 	*x = GetPropertyResponse{}
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +466,7 @@ func (x *GetPropertyResponse) String() string {
 func (*GetPropertyResponse) ProtoMessage() {}
 
 func (x *GetPropertyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +479,7 @@ func (x *GetPropertyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPropertyResponse.ProtoReflect.Descriptor instead.
 func (*GetPropertyResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{5}
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetPropertyResponse) GetValue() []byte {
@@ -431,7 +504,7 @@ type SetPropertyRequest struct {
 
 func (x *SetPropertyRequest) Reset() {
 	*x = SetPropertyRequest{}
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +516,7 @@ func (x *SetPropertyRequest) String() string {
 func (*SetPropertyRequest) ProtoMessage() {}
 
 func (x *SetPropertyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +529,7 @@ func (x *SetPropertyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPropertyRequest.ProtoReflect.Descriptor instead.
 func (*SetPropertyRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{6}
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SetPropertyRequest) GetName() string {
@@ -489,7 +562,7 @@ type SetPropertyResponse struct {
 
 func (x *SetPropertyResponse) Reset() {
 	*x = SetPropertyResponse{}
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -501,7 +574,7 @@ func (x *SetPropertyResponse) String() string {
 func (*SetPropertyResponse) ProtoMessage() {}
 
 func (x *SetPropertyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -514,7 +587,7 @@ func (x *SetPropertyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPropertyResponse.ProtoReflect.Descriptor instead.
 func (*SetPropertyResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{7}
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{8}
 }
 
 // GetFiguresRequest is empty.
@@ -526,7 +599,7 @@ type GetFiguresRequest struct {
 
 func (x *GetFiguresRequest) Reset() {
 	*x = GetFiguresRequest{}
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -538,7 +611,7 @@ func (x *GetFiguresRequest) String() string {
 func (*GetFiguresRequest) ProtoMessage() {}
 
 func (x *GetFiguresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -551,7 +624,7 @@ func (x *GetFiguresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFiguresRequest.ProtoReflect.Descriptor instead.
 func (*GetFiguresRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{8}
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{9}
 }
 
 // GetFiguresResponse has what the backend measures of itself. Counts are since it was opened.
@@ -574,7 +647,7 @@ type GetFiguresResponse struct {
 
 func (x *GetFiguresResponse) Reset() {
 	*x = GetFiguresResponse{}
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +659,7 @@ func (x *GetFiguresResponse) String() string {
 func (*GetFiguresResponse) ProtoMessage() {}
 
 func (x *GetFiguresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +672,7 @@ func (x *GetFiguresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFiguresResponse.ProtoReflect.Descriptor instead.
 func (*GetFiguresResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{9}
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetFiguresResponse) GetCommits() uint64 {
@@ -653,7 +726,7 @@ const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"\bsettings\x18\x01 \x01(\fR\bsettings\x12\x1b\n" +
 	"\tstore_ids\x18\x02 \x03(\tR\bstoreIds\"\x13\n" +
 	"\x11ConfigureResponse\"\x11\n" +
-	"\x0fDescribeRequest\"\xc1\x01\n" +
+	"\x0fDescribeRequest\"\xf1\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
@@ -661,7 +734,12 @@ const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"\bservices\x18\x04 \x03(\tR\bservices\x12\x16\n" +
 	"\x06shared\x18\x05 \x01(\bR\x06shared\x12\x19\n" +
 	"\bstore_id\x18\x06 \x01(\tR\astoreId\x12\x18\n" +
-	"\atrouble\x18\a \x01(\tR\atrouble\"(\n" +
+	"\atrouble\x18\a \x01(\tR\atrouble\x12.\n" +
+	"\x05hosts\x18\b \x03(\v2\x18.sessions.plugin.v1.HostR\x05hosts\"H\n" +
+	"\x04Host\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04beat\x18\x03 \x01(\x03R\x04beat\"(\n" +
 	"\x12GetPropertyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"+\n" +
 	"\x13GetPropertyResponse\x12\x14\n" +
@@ -700,35 +778,37 @@ func file_sessions_plugin_v1_backend_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_backend_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sessions_plugin_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_sessions_plugin_v1_backend_proto_goTypes = []any{
 	(*ConfigureRequest)(nil),    // 0: sessions.plugin.v1.ConfigureRequest
 	(*ConfigureResponse)(nil),   // 1: sessions.plugin.v1.ConfigureResponse
 	(*DescribeRequest)(nil),     // 2: sessions.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil),    // 3: sessions.plugin.v1.DescribeResponse
-	(*GetPropertyRequest)(nil),  // 4: sessions.plugin.v1.GetPropertyRequest
-	(*GetPropertyResponse)(nil), // 5: sessions.plugin.v1.GetPropertyResponse
-	(*SetPropertyRequest)(nil),  // 6: sessions.plugin.v1.SetPropertyRequest
-	(*SetPropertyResponse)(nil), // 7: sessions.plugin.v1.SetPropertyResponse
-	(*GetFiguresRequest)(nil),   // 8: sessions.plugin.v1.GetFiguresRequest
-	(*GetFiguresResponse)(nil),  // 9: sessions.plugin.v1.GetFiguresResponse
+	(*Host)(nil),                // 4: sessions.plugin.v1.Host
+	(*GetPropertyRequest)(nil),  // 5: sessions.plugin.v1.GetPropertyRequest
+	(*GetPropertyResponse)(nil), // 6: sessions.plugin.v1.GetPropertyResponse
+	(*SetPropertyRequest)(nil),  // 7: sessions.plugin.v1.SetPropertyRequest
+	(*SetPropertyResponse)(nil), // 8: sessions.plugin.v1.SetPropertyResponse
+	(*GetFiguresRequest)(nil),   // 9: sessions.plugin.v1.GetFiguresRequest
+	(*GetFiguresResponse)(nil),  // 10: sessions.plugin.v1.GetFiguresResponse
 }
 var file_sessions_plugin_v1_backend_proto_depIdxs = []int32{
-	0, // 0: sessions.plugin.v1.BackendService.Configure:input_type -> sessions.plugin.v1.ConfigureRequest
-	2, // 1: sessions.plugin.v1.BackendService.Describe:input_type -> sessions.plugin.v1.DescribeRequest
-	4, // 2: sessions.plugin.v1.BackendService.GetProperty:input_type -> sessions.plugin.v1.GetPropertyRequest
-	6, // 3: sessions.plugin.v1.BackendService.SetProperty:input_type -> sessions.plugin.v1.SetPropertyRequest
-	8, // 4: sessions.plugin.v1.BackendService.GetFigures:input_type -> sessions.plugin.v1.GetFiguresRequest
-	1, // 5: sessions.plugin.v1.BackendService.Configure:output_type -> sessions.plugin.v1.ConfigureResponse
-	3, // 6: sessions.plugin.v1.BackendService.Describe:output_type -> sessions.plugin.v1.DescribeResponse
-	5, // 7: sessions.plugin.v1.BackendService.GetProperty:output_type -> sessions.plugin.v1.GetPropertyResponse
-	7, // 8: sessions.plugin.v1.BackendService.SetProperty:output_type -> sessions.plugin.v1.SetPropertyResponse
-	9, // 9: sessions.plugin.v1.BackendService.GetFigures:output_type -> sessions.plugin.v1.GetFiguresResponse
-	5, // [5:10] is the sub-list for method output_type
-	0, // [0:5] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	4,  // 0: sessions.plugin.v1.DescribeResponse.hosts:type_name -> sessions.plugin.v1.Host
+	0,  // 1: sessions.plugin.v1.BackendService.Configure:input_type -> sessions.plugin.v1.ConfigureRequest
+	2,  // 2: sessions.plugin.v1.BackendService.Describe:input_type -> sessions.plugin.v1.DescribeRequest
+	5,  // 3: sessions.plugin.v1.BackendService.GetProperty:input_type -> sessions.plugin.v1.GetPropertyRequest
+	7,  // 4: sessions.plugin.v1.BackendService.SetProperty:input_type -> sessions.plugin.v1.SetPropertyRequest
+	9,  // 5: sessions.plugin.v1.BackendService.GetFigures:input_type -> sessions.plugin.v1.GetFiguresRequest
+	1,  // 6: sessions.plugin.v1.BackendService.Configure:output_type -> sessions.plugin.v1.ConfigureResponse
+	3,  // 7: sessions.plugin.v1.BackendService.Describe:output_type -> sessions.plugin.v1.DescribeResponse
+	6,  // 8: sessions.plugin.v1.BackendService.GetProperty:output_type -> sessions.plugin.v1.GetPropertyResponse
+	8,  // 9: sessions.plugin.v1.BackendService.SetProperty:output_type -> sessions.plugin.v1.SetPropertyResponse
+	10, // 10: sessions.plugin.v1.BackendService.GetFigures:output_type -> sessions.plugin.v1.GetFiguresResponse
+	6,  // [6:11] is the sub-list for method output_type
+	1,  // [1:6] is the sub-list for method input_type
+	1,  // [1:1] is the sub-list for extension type_name
+	1,  // [1:1] is the sub-list for extension extendee
+	0,  // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_backend_proto_init() }
@@ -742,7 +822,7 @@ func file_sessions_plugin_v1_backend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_backend_proto_rawDesc), len(file_sessions_plugin_v1_backend_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -3,6 +3,7 @@ package rpc
 // BackendService: Configure and Describe, client and server.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -43,6 +45,11 @@ func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) 
 		Services: answer.GetServices(), Shared: answer.GetShared(),
 		StoreID: answer.GetStoreId(), Trouble: answer.GetTrouble(),
 	}
+	for _, host := range answer.GetHosts() {
+		d.Hosts = append(d.Hosts, ticketstore.Host{
+			Name: host.GetName(), Version: host.GetVersion(), Beat: records.Moment(host.GetBeat()),
+		})
+	}
 	return d, checkDescription(d)
 }
 
@@ -61,6 +68,19 @@ func checkDescription(d ticketstore.Description) error {
 	}
 	if err := ticketstore.CheckText("trouble", d.Trouble, ticketstore.MaxText); err != nil {
 		return broken(&describe, "%v", err)
+	}
+	if len(d.Hosts) > ticketstore.MaxHosts {
+		return broken(&describe, "%d hosts", len(d.Hosts))
+	}
+	for _, host := range d.Hosts {
+		err := cmp.Or(ticketstore.CheckID("hosts", host.Name),
+			ticketstore.CheckText("hosts", host.Version, ticketstore.MaxText))
+		if err != nil {
+			return broken(&describe, "%v", err)
+		}
+		if host.Beat.IsZero() {
+			return broken(&describe, "a host without a beat")
+		}
 	}
 	for _, service := range d.Services {
 		if err := ticketstore.CheckID("services", service); err != nil {
@@ -134,11 +154,17 @@ func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*p
 		if err != nil {
 			return nil, err
 		}
+		var hosts []*pb.Host
+		for _, host := range d.Hosts {
+			hosts = append(hosts, &pb.Host{
+				Name: host.Name, Version: host.Version, Beat: records.Nanos(host.Beat),
+			})
+		}
 		return &pb.DescribeResponse{
 			Name: d.Name, Version: d.Version, Format: d.Format,
 			Services: append(slices.Clip(d.Services), CallsService), // ours, whatever the backend is
 			Shared:   d.Shared,
-			StoreId:  d.StoreID, Trouble: d.Trouble,
+			StoreId:  d.StoreID, Trouble: d.Trouble, Hosts: hosts,
 		}, nil
 	})
 }

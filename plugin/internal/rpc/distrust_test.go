@@ -313,6 +313,15 @@ func TestDistrust(t *testing.T) {
 		"describe: no end": {
 			&pb.DescribeResponse{Name: "x", Trouble: strings.Repeat("x", ticketstore.MaxText+1)}, describe,
 		},
+		"describe: a host without a name": {
+			&pb.DescribeResponse{Name: "x", Hosts: []*pb.Host{{Beat: 1}}}, describe,
+		},
+		"describe: a host without a beat": {
+			&pb.DescribeResponse{Name: "x", Hosts: []*pb.Host{{Name: "node"}}}, describe,
+		},
+		"describe: too many hosts": {
+			&pb.DescribeResponse{Name: "x", Hosts: make([]*pb.Host, ticketstore.MaxHosts+1)}, describe,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package kv
 // Records in rows.
 
 import (
+	"cmp"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -11,7 +12,12 @@ import (
 )
 
 // Load reads a record into message and reports whether it was there.
-func Load(r Reader, k []byte, message proto.Message) (bool, error) {
+func Load(r Reader, k []byte, message proto.Message) (found bool, err error) {
+	if s, ok := r.(*Snapshot); ok {
+		var damage error
+		found, err = s.look(k, func(value []byte) { damage = layout.Decode(k, value, message) })
+		return found, cmp.Or(err, damage)
+	}
 	value, err := r.Get(k)
 	if err != nil || value == nil {
 		return false, err

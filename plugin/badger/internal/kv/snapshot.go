@@ -38,16 +38,24 @@ func (s *Snapshot) Queued() uint64 { return s.queued }
 const askEvery = 256
 
 // Get implements Reader.
-func (s *Snapshot) Get(k []byte) ([]byte, error) {
+func (s *Snapshot) Get(k []byte) (value []byte, err error) {
+	_, err = s.look(k, func(v []byte) { value = append([]byte{}, v...) })
+	return value, err
+}
+
+// look shows a value while it is Badger's, which spares a copy. It reports whether there is one.
+func (s *Snapshot) look(k []byte, show func(value []byte)) (found bool, err error) {
 	item, err := s.txn.Get(k)
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, nil
+		return false, nil
 	}
-	if err != nil {
-		return nil, unavailable("read", err)
+	if err == nil {
+		err = item.Value(func(value []byte) error {
+			show(value)
+			return nil
+		})
 	}
-	value, err := item.ValueCopy([]byte{})
-	return value, unavailable("read", err)
+	return err == nil, unavailable("read", err)
 }
 
 // Scan implements Reader.

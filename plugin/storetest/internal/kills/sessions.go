@@ -29,6 +29,21 @@ func newPair(w *world.World) *pair {
 	return p
 }
 
+// many stores many tokens of ann's session.
+func (p *pair) many() []grantstore.Grant {
+	p.Helper()
+	tokens := make([]grantstore.Grant, manyTokens)
+	for i := range tokens {
+		tokens[i] = p.Access(p.ann, "mail")
+	}
+	p.Each(len(tokens), func(i int) error {
+		batch := &grantstore.Batch{OperationID: p.Op(), Store: tokens[i : i+1]}
+		_, err := p.Grants.Apply(p.Ctx(), batch, p.Now)
+		return err
+	})
+	return tokens
+}
+
 // ends checks an ending that kills the token and spares that of the other subject.
 func (p *pair) ends(ending logout.Ending) {
 	p.Helper()
@@ -68,16 +83,16 @@ var sessionCases = []world.Case{
 	}},
 	{Name: "the end of a session with more tokens than one transaction removes", Run: func(w *world.World) {
 		p := newPair(w)
-		tokens := make([]grantstore.Grant, manyTokens)
-		for i := range tokens {
-			tokens[i] = w.Access(p.ann, "mail")
-		}
-		w.Each(len(tokens), func(i int) error {
-			batch := &grantstore.Batch{OperationID: w.Op(), Store: tokens[i : i+1]}
-			_, err := w.Grants.Apply(w.Ctx(), batch, w.Now)
-			return err
-		})
+		tokens := p.many()
 		p.during(func() { p.ends(logout.Ending{SessionID: p.ann.SessionID}) }).names(tokens...)
+	}},
+	{Name: "many tokens revoked in a session that stays", Run: func(w *world.World) {
+		p := newPair(w)
+		tokens := p.many()
+		p.during(func() {
+			p.ends(logout.Ending{SessionID: p.ann.SessionID, KeepSession: true})
+			w.Dead(tokens...)
+		}).names(tokens...)
 	}},
 	{Name: "tokens revoked in a session that stays", Run: func(w *world.World) {
 		p := newPair(w)

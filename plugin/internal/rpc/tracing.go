@@ -86,8 +86,11 @@ func (c *Caller) traced(ctx context.Context, m *method, request, answer proto.Me
 	parent := carrier.Get(traceparentKey)
 	var trailer metadata.MD
 	var told []byte
+	options := []grpc.CallOption{
+		grpc.StaticMethod(), grpc.Trailer(&trailer), &traceOption{parent: parent, spans: &told},
+	}
 	err := c.attempts(metadata.AppendToOutgoingContext(ctx, traceparentKey, parent), m, request, answer,
-		[]grpc.CallOption{grpc.StaticMethod(), grpc.Trailer(&trailer), &traceOption{parent: parent, spans: &told}})
+		options)
 	if unary := trailer.Get(spansKey); len(unary) > 0 {
 		told = []byte(unary[0])
 	}

@@ -1,5 +1,5 @@
 # Every tool is pinned in .ci/tools, a module of its own, and runs through `go tool`; nothing else is needed but Go, a C compiler (for -race),
-# diff and find. `test-rp` alone needs more, and installs it.
+# diff and find. `test-rp` and `test-axe` alone need more, and install it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -69,6 +69,16 @@ test-rp: $(EXPRESS)/node_modules/.package-lock.json ## Sign in and out at relyin
 # Node 20.19 or later, which Debian has from 13 on, and npm. npm fails with a clear word when Node is older.
 $(EXPRESS)/node_modules/.package-lock.json: $(EXPRESS)/package.json $(EXPRESS)/package-lock.json
 	npm ci --prefix $(EXPRESS) --no-audit --no-fund
+	@touch $@
+
+AXE := integration/testdata/axe
+
+.PHONY: test-axe
+test-axe: $(AXE)/node_modules/.package-lock.json ## Look for barriers in the admin page with axe-core, in Chromium (npm, Chromium)
+	go test -tags axe -run '^TestPagesAreAccessible$$' -timeout 5m $(TESTFLAGS) ./integration
+
+$(AXE)/node_modules/.package-lock.json: $(AXE)/package.json $(AXE)/package-lock.json
+	npm ci --prefix $(AXE) --no-audit --no-fund
 	@touch $@
 
 # Each fuzzer runs for FUZZTIME, those whose name matches FUZZ. What they find is written to testdata/fuzz of their package: commit it.
@@ -160,7 +170,7 @@ fmt-check: ## Fail when a Go or proto file is not formatted
 .PHONY: vet
 vet: ## Run go vet
 	go vet work
-	go vet -tags rp ./integration
+	go vet -tags rp,axe ./integration
 
 .PHONY: lint
 lint: ## Run golangci-lint and buf's lint

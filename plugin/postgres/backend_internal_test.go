@@ -54,6 +54,39 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+// A host whose clock goes wrong while it runs serves nothing until it is right again.
+func TestClockGoesOff(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	e := opens(t, Settings{DSN: dsn, Schema: name})
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	beat := func(off time.Duration) {
+		t.Helper()
+		h := &host{pool: e.pool, schema: name, instance: e.host.instance}
+		h.now = func() time.Time { return time.Now().Add(off) }
+		e.host.note(t.Context(), h.beat(t.Context()))
+	}
+	read := func() error {
+		_, err := e.Grants().Get(t.Context(), l.token(0).Ref, base)
+		return err
+	}
+	beat(-3 * time.Second)
+	for what, err := range map[string]error{
+		"read": read(), "exchange": l.signIn(t.Context(), e),
+	} {
+		if !errors.Is(err, errClock) || !errors.Is(err, ticketstore.ErrUnavailable) {
+			t.Errorf("%s with a clock that is 3 s off: %v", what, err)
+		}
+	}
+	beat(time.Second)
+	if err := read(); err != nil {
+		t.Errorf("read with a clock that is 1 s off: %v", err)
+	}
+}
+
 // A host is registered while it has the store open, beats, and registers again where its row was removed.
 func TestHostsAreRegistered(t *testing.T) {
 	t.Parallel()

@@ -67,6 +67,9 @@ func (e *Engine) wait(c *call, queue chan<- *call) error {
 	if e.closed.Load() {
 		return errClosed
 	}
+	if err := e.host.refuses(); err != nil {
+		return err
+	}
 	select {
 	case queue <- c:
 	case <-c.ctx.Done():

@@ -34,6 +34,8 @@ type host struct {
 	now      func() time.Time
 	// problem is what is wrong with this host at present, nil for nothing.
 	problem atomic.Pointer[string]
+	// off: its clock is. Nothing is served until it is right: what has expired is a question of the clock.
+	off atomic.Bool
 }
 
 // join registers this host. A migration that takes away what this program uses either sees it, or is seen:
@@ -113,6 +115,9 @@ func (h *host) note(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
+	if off := errors.Is(err, errClock); off || err == nil { // otherwise it is not known
+		h.off.Store(off)
+	}
 	if err == nil {
 		h.problem.Store(nil)
 		return
@@ -132,6 +137,14 @@ func (h *host) trouble() string {
 		return *problem
 	}
 	return ""
+}
+
+// refuses is why this host serves nothing at present, nil where it serves.
+func (h *host) refuses() error {
+	if h != nil && h.off.Load() {
+		return errClock
+	}
+	return nil
 }
 
 // leave takes this host's row away.

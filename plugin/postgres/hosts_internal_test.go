@@ -179,6 +179,21 @@ func TestConformanceOfHosts(t *testing.T) {
 	})
 }
 
+// Behind a pooler no statement is prepared, and no parameter of a session set.
+func TestConformanceBehindAPooler(t *testing.T) {
+	t.Parallel()
+	whole(t)
+	storetest.Run(t, storetest.Config{
+		Immovable: true, Uncached: true,
+		New: func(t *testing.T) storetest.Fixture {
+			settings := emptyStore(t)
+			mustOpen(t, settings).pool.Close() // what makes the tables is not a pooler's
+			settings.Pooler = true
+			return storetest.Fixture{Stores: storesOf(openHost(t, settings))}
+		},
+	})
+}
+
 // Two hosts that change the same few sessions at once wait for each other's rows in one order: none ends up
 // in a deadlock, which would cost a second each.
 func TestHostsLockInOneOrder(t *testing.T) {

@@ -158,6 +158,8 @@ func (s *serverFacts) asynchronous() string {
 // maxClockOff is how far a host's clock may be off the database's (rule 14).
 const maxClockOff = 2 * time.Second
 
+var errClock = fmt.Errorf("%w: the clocks differ", ticketstore.ErrUnavailable)
+
 // checkClock refuses a host whose clock is off. The database read its own somewhen between before and after.
 func checkClock(before, after, database time.Time) error {
 	off := max(database.Sub(after), before.Sub(database))
@@ -169,7 +171,7 @@ func checkClock(before, after, database time.Time) error {
 		direction = "ahead of"
 	}
 	return fmt.Errorf("%w: this host's clock is %v %s the database's, at most %v is tolerated: set it by NTP",
-		ticketstore.ErrUnavailable, off.Round(time.Millisecond), direction, maxClockOff)
+		errClock, off.Round(time.Millisecond), direction, maxClockOff)
 }
 
 // settle finds the store in the schema, makes or migrates it where that is wanted and allowed, and checks

@@ -35,6 +35,9 @@ func (e *Engine) look(ctx context.Context, c *call) (answer error) {
 	if e.closed.Load() {
 		return errClosed
 	}
+	if err := e.host.refuses(); err != nil {
+		return err
+	}
 	err := e.patiently(ctx, func() error {
 		answers, err := e.snapshot(ctx, []*call{c}, false)
 		if err == nil {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -22,6 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/move"
+	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -180,7 +180,7 @@ func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
 func About() ticketstore.Description {
 	return ticketstore.Description{
 		Name:    "badger",
-		Version: version(),
+		Version: program.Version(buildVersion),
 		Format:  layout.Version,
 		Services: []string{
 			"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service,
@@ -192,16 +192,6 @@ func About() ticketstore.Description {
 // buildVersion is set by -ldflags "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v1.2.3"
 // where the module has no version.
 var buildVersion string
-
-func version() string {
-	if buildVersion != "" {
-		return buildVersion
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
-}
 
 // Tickets returns the ticket store.
 func (e *Engine) Tickets() ticketstore.Store { return tickets{e} }

@@ -3,16 +3,13 @@ package badger
 // The settings of the engine, as the host sends them in JSON.
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"regexp"
 
+	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -69,32 +66,13 @@ func (s Settings) GoString() string { return s.String() }
 
 func (s Settings) sync() bool { return s.Sync == nil || *s.Sync }
 
-var (
-	unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
-	errTrailing  = errors.New("settings: more than one JSON value")
-)
-
 // ParseSettings reads settings from JSON. An unknown field and a bad value are *ticketstore.FieldError naming
 // it.
 func ParseSettings(raw []byte) (Settings, error) {
-	var s Settings
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&s); err != nil {
-		var mismatch *json.UnmarshalTypeError
-		if errors.As(err, &mismatch) && mismatch.Field != "" {
-			return s, ticketstore.Invalidf(mismatch.Field, "is a %s where a %s is wanted", mismatch.Value,
-				mismatch.Type)
-		}
-		if field := unknownField.FindStringSubmatch(err.Error()); field != nil {
-			return s, ticketstore.Invalidf(field[1], "is not a setting of the badger backend")
-		}
-		return s, fmt.Errorf("settings are not a JSON object: %w", err)
+	s, err := program.ParseSettings[Settings]("badger", raw)
+	if err == nil {
+		_, err = s.validate()
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return s, errTrailing
-	}
-	_, err := s.validate()
 	return s, err
 }
 

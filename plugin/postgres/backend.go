@@ -6,12 +6,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -132,12 +132,4 @@ func About() ticketstore.Description {
 // github.com/fosite-sessions/sessions/plugin/postgres.buildVersion=v1.2.3" where the module has no version.
 var buildVersion string
 
-func version() string {
-	if buildVersion != "" {
-		return buildVersion
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
-}
+func version() string { return program.Version(buildVersion) }

@@ -3,17 +3,13 @@ package postgres
 // The settings of the engine, as the host sends them in JSON.
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -92,36 +89,13 @@ func (s *Settings) schema() string   { return cmp.Or(s.Schema, DefaultSchema) }
 func (s *Settings) connections() int { return cmp.Or(s.Connections, defaultConnections) }
 func (s *Settings) migrate() bool    { return (s.Migrate == nil || *s.Migrate) && !s.Pooler }
 
-var (
-	unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
-	errTrailing  = errors.New("settings: more than one JSON value")
-)
-
 // ParseSettings reads settings from JSON. Each unknown field and bad value is a *ticketstore.FieldError
 // naming it.
 func ParseSettings(raw []byte) (Settings, error) {
-	var s Settings
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&s); err != nil {
-		var mismatch *json.UnmarshalTypeError
-		if errors.As(err, &mismatch) && mismatch.Field != "" {
-			return s, ticketstore.Invalidf(
-				mismatch.Field,
-				"is a %s where a %s is wanted",
-				mismatch.Value,
-				mismatch.Type,
-			)
-		}
-		if field := unknownField.FindStringSubmatch(err.Error()); field != nil {
-			return s, ticketstore.Invalidf(field[1], "is not a setting of the postgres backend")
-		}
-		return s, fmt.Errorf("settings are not a JSON object: %w", err)
+	s, err := program.ParseSettings[Settings]("postgres", raw)
+	if err == nil {
+		_, err = s.config()
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return s, errTrailing
-	}
-	_, err := s.config()
 	return s, err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/plugin/postgres"
 	"github.com/fosite-sessions/sessions/plugin/postgres/cli"
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
@@ -26,7 +27,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, cli.Env{
 		Name: filepath.Base(os.Args[0]), Args: os.Args[1:], Protocol: plugin.ProtocolVersion,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: terminal(os.Stderr),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: program.Terminal(os.Stderr),
 	})
 	stop()
 	os.Exit(code)
@@ -38,10 +39,4 @@ func open(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backen
 		return nil, err
 	}
 	return postgres.Open(ctx, settings, logger)
-}
-
-// terminal reports whether file is a terminal.
-func terminal(file *os.File) bool {
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

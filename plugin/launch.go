@@ -181,7 +181,9 @@ func (in *instance) prepare(config *Config) {
 	if slices.Contains(in.description.Services, rpc.CallsService) {
 		in.calls = &rpc.Multiplexer{ClientConnInterface: in.conn}
 	}
-	if config.Cache < 0 || !slices.Contains(in.description.Services, grantstore.KillsService) {
+	// Of a shared store another host's commits kill too, and are acknowledged there.
+	if config.Cache < 0 || in.description.Shared ||
+		!slices.Contains(in.description.Services, grantstore.KillsService) {
 		return
 	}
 	in.kills = &rpc.Kills{Conn: in.calls}

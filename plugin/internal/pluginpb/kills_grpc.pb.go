@@ -43,8 +43,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// KillsService is optional. A backend that has it names "kills" among its services; of any other the host
-// keeps no copies.
+// KillsService is optional. A backend that has it names "kills" among its services; of any other, and of one
+// that several hosts share, the host keeps no copies.
 type KillsServiceClient interface {
 	// Kills streams kills from now on, and does not end by itself. The first message has the position of the
 	// last kill and names nothing. Each message behind has the next position, and is sent when its commit is
@@ -83,8 +83,8 @@ type KillsService_KillsClient = grpc.ServerStreamingClient[KillsResponse]
 // All implementations must embed UnimplementedKillsServiceServer
 // for forward compatibility.
 //
-// KillsService is optional. A backend that has it names "kills" among its services; of any other the host
-// keeps no copies.
+// KillsService is optional. A backend that has it names "kills" among its services; of any other, and of one
+// that several hosts share, the host keeps no copies.
 type KillsServiceServer interface {
 	// Kills streams kills from now on, and does not end by itself. The first message has the position of the
 	// last kill and names nothing. Each message behind has the next position, and is sent when its commit is

@@ -1,3 +1,5 @@
+//go:build linux
+
 package pgserver_test
 
 // The servers themselves: what is committed outlasts a crash, and nothing is left behind.

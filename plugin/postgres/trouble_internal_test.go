@@ -1,0 +1,130 @@
+//go:build linux
+
+package postgres
+
+// A server in trouble while the store is served: what passes is waited for, what does not is said.
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func signIn(ctx context.Context, e *Engine, sid string, ticket []byte) error {
+	return e.Tickets().Create(ctx, &ticketstore.Session{
+		Key: ticketstore.KeyOf(
+			sid,
+		), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: noon,
+		Created: noon, Renewed: noon, Expires: noon.Add(time.Hour), Ticket: ticket,
+	})
+}
+
+// With a full disk the server takes no sign-ins, and says so; reads go on, and all goes on when there is
+// room.
+func TestDiskOfTheServerIsFull(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	folder := filepath.Join(server.Folder(), "small")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Tmpfs(t, folder, 0, "size=8m")
+	owner, err := os.Stat(server.Folder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := owner.Sys().(*syscall.Stat_t)
+	if err := os.Chown(folder, int(who.Uid), int(who.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	dsn, name := server.Schema(t)
+	server.Exec(t, fmt.Sprintf("CREATE TABLESPACE small LOCATION '%s'", folder))
+	e := opens(t, Settings{DSN: dsn + " options='-c default_tablespace=small'", Schema: name})
+	ticket := make([]byte, ticketstore.MaxTicket)
+	signedIn := 0
+	for err = nil; err == nil && signedIn < 1000; signedIn++ {
+		_, _ = rand.Read(ticket) // nothing is won by compressing it
+		err = signIn(t.Context(), e, fmt.Sprint("sid-", signedIn), bytes.Clone(ticket))
+	}
+	if !errors.Is(err, ticketstore.ErrNoSpace) || signedIn < 2 {
+		t.Fatalf("sign-in %d: %v, want ErrNoSpace", signedIn, err)
+	}
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("sid-0")); err != nil {
+		t.Errorf("a read: %v", err)
+	}
+	testenv.Resize(t, folder, "size=64m")
+	if err := signIn(t.Context(), e, "again", ticket); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+// A statement that the server gives up is tried again: the call waits as long as its caller does.
+func TestStatementTimeoutUnderLoad(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Shared(t)
+	dsn, name := server.Schema(t)
+	opens(t, Settings{DSN: dsn, Schema: name}) // makes the tables
+	e := opens(t, Settings{DSN: dsn + " statement_timeout=200", Schema: name})
+	conn, err := e.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	for _, statement := range []string{"BEGIN", "LOCK TABLE {s}.sessions"} {
+		if _, err := conn.Exec(t.Context(), e.sql(statement)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	brief, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = e.Tickets().Get(brief, ticketstore.KeyOf("x"))
+	if !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("a read that cannot be answered: %v, want ErrUnavailable", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- signIn(t.Context(), e, "sid", []byte("sealed")) }()
+	testenv.Eventually(t, "the sign-in waits for the lock", func() bool {
+		var waiting int
+		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE wait_event_type = 'Lock' AND query LIKE '%'||$1||'%'`, name).Scan(&waiting)
+		return err == nil && waiting > 0
+	})
+	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("a sign-in that waited: %v", err)
+	}
+}
+
+// Behind a pooler in transaction mode nothing is prepared and nothing is kept in a session.
+func TestBehindAPooler(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, name := server.Schema(t)
+	pooled := Settings{DSN: server.Pooler(t), Schema: name, Pooler: true}
+	refused(t, pooled, nil, "there is no store", "migrate")
+	mustOpen(t, Settings{DSN: dsn, Schema: name})
+	e, other := opens(t, pooled), opens(t, pooled)
+	fill(t, e, 10)
+	report := checked(t, other, CheckConfig{})
+	if len(report.Findings) > 0 || report.Records == 0 {
+		t.Errorf("%+v", report)
+	}
+	for batch, err := range other.Transfer().Export(t.Context(), nil) {
+		if err != nil || len(batch.Records) == 0 {
+			t.Errorf("an export: %v", err)
+		}
+	}
+}

@@ -44,6 +44,10 @@ type Adapter struct {
 	signOuts  loglimit.Lines // those that failed
 	redirects loglimit.Lines // those that were not made
 	events    *eventStream
+	tracing   tracing
+	metrics   *metrics
+	// due is when the next session falls due as the last sweep found it, in Unix nanoseconds; 0: unknown.
+	due       atomic.Int64
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup
 	closeOnce sync.Once
@@ -62,7 +66,10 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	}
 	// What was derived from them is all that is needed from here on.
 	config.Keys = nil
-	a := &Adapter{config: config, ring: ring, swaps: swaps{closing: make(chan struct{})}}
+	a := &Adapter{
+		config: config, ring: ring, swaps: swaps{closing: make(chan struct{})},
+		tracing: newTracing(&config.Telemetry),
+	}
 	if err := a.loadPins(ctx); err != nil {
 		return nil, fmt.Errorf("hostadapter: %w", err)
 	}
@@ -81,10 +88,17 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 		return nil, errors.Join(err, a.closeOpened())
 	}
 	a.warnOfLimits(ctx)
+	if a.metrics, err = a.newMetrics(config.Telemetry.MeterProvider); err != nil {
+		return nil, errors.Join(fmt.Errorf("hostadapter: Config.Telemetry.MeterProvider: %w", err),
+			a.closeOpened())
+	}
+	a.backends.metrics = a.metrics
 	a.events = newEventStream(config.Events, config.Logger)
+	a.events.metrics = a.metrics
 	if a.dispatcher, err = logout.NewDispatcher(a.dispatcherConfig()); err != nil {
 		a.events.close()
-		return nil, errors.Join(fmt.Errorf("hostadapter: Config.Logout: %w", err), a.closeOpened())
+		return nil, errors.Join(fmt.Errorf("hostadapter: Config.Logout: %w", err), a.metrics.close(),
+			a.closeOpened())
 	}
 	a.startSweeping()
 	return a, nil
@@ -98,7 +112,7 @@ func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
 		TellReason: c.Logout.TellReason, TLS: c.Logout.DeliveryTLS, Proxy: c.Logout.DeliveryProxy,
 		Timeout: c.Logout.DeliveryTimeout, Concurrency: c.Logout.DeliveryConcurrency,
 		PerClient: c.Logout.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
-		Settled: a.settled,
+		Settled: a.settled, Delivering: a.delivering,
 	}
 }
 
@@ -181,7 +195,7 @@ func (a *Adapter) Close() error {
 		a.stopSwapping()
 		a.stop()
 		a.sweeping.Wait()
-		a.closeErr = errors.Join(a.dispatcher.Close(), a.closeOpened())
+		a.closeErr = errors.Join(a.metrics.close(), a.dispatcher.Close(), a.closeOpened())
 		a.events.close()
 	})
 	return a.closeErr

@@ -101,6 +101,8 @@ type Config struct {
 	Logout   LogoutConfig
 	Expiry   ExpiryConfig
 	Swap     SwapConfig
+	// Telemetry says where traces and metrics go: nowhere by default.
+	Telemetry TelemetryConfig
 
 	// RemoteAddr returns a request's address. By default it is the host in r.RemoteAddr. A host behind a
 	// proxy must set it: otherwise all requests have the address of the proxy, and package admin throttles

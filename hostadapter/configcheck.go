@@ -19,7 +19,7 @@ func (c *Config) prepare() error {
 	return errors.Join(
 		c.checkBackends(), c.checkRequired(), c.checkIssuers(), c.checkKeys(), c.checkVisible(),
 		c.Cookie.check(c.secure()), c.Lifetime.check(),
-		c.Logout.check(), c.Expiry.check(),
+		c.Logout.check(), c.Expiry.check(), c.Telemetry.check(),
 	)
 }
 

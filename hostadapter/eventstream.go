@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
+
 	"github.com/fosite-sessions/sessions/logout"
 )
 
@@ -34,13 +36,14 @@ func actorOf(ctx context.Context) string {
 
 // eventStream hands events to the subscribers.
 type eventStream struct {
-	logger *slog.Logger
-	queues []*eventLine
-	base   context.Context //nolint:containedctx // it is the stream's own life
-	cut    context.CancelFunc
-	mu     sync.RWMutex
-	closed bool
-	ended  sync.WaitGroup
+	logger  *slog.Logger
+	metrics *metrics
+	queues  []*eventLine
+	base    context.Context //nolint:containedctx // it is the stream's own life
+	cut     context.CancelFunc
+	mu      sync.RWMutex
+	closed  bool
+	ended   sync.WaitGroup
 }
 
 // eventLine is one subscriber's queue.
@@ -67,6 +70,7 @@ func newEventStream(subscribers []Subscriber, logger *slog.Logger) *eventStream 
 
 // publish never waits: its caller is about to answer a request.
 func (s *eventStream) publish(event Event) {
+	s.metrics.event(event)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
@@ -149,7 +153,24 @@ func (a *Adapter) publishRenewed(sessionID, subjectID string) {
 	a.events.publish(&SessionRenewed{Time: a.now(), SessionID: sessionID, SubjectID: subjectID})
 }
 
+// delivering makes a span of a delivery.
+func (a *Adapter) delivering(
+	ctx context.Context, delivery *logout.Delivery,
+) (context.Context, func(logout.Outcome)) {
+	ctx, span := a.tracing.start(ctx, "deliver logout token")
+	a.tracing.name(span, SpanSession, delivery.SessionID)
+	a.tracing.name(span, SpanUser, delivery.SubjectID)
+	a.tracing.name(span, SpanClient, delivery.ClientID)
+	return ctx, func(outcome logout.Outcome) {
+		if outcome.State != logout.Delivered {
+			span.SetStatus(codes.Error, string(outcome.State))
+		}
+		span.End()
+	}
+}
+
 func (a *Adapter) settled(notification *logout.Notification, outcome logout.Outcome) {
+	a.metrics.attempted(outcome)
 	switch outcome.State {
 	case logout.Delivered:
 		a.events.publish(&NotificationDelivered{Time: a.now(), Notification: *notification})

@@ -62,7 +62,9 @@ func (a *Adapter) QuerySessions(
 	ctx context.Context, query ticketstore.SessionQuery,
 ) (*ticketstore.Page, error) {
 	query.Filter.DisplayName = norm.NFC.String(query.Filter.DisplayName)
+	ctx, span := a.tracing.start(ctx, "query sessions")
 	page, err := a.config.Backend.Tickets().Query(ctx, query)
+	end(span, err)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: querying sessions: %w", err)
 	}
@@ -85,7 +87,11 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	if err := ending.Validate(); err != nil {
 		return nil, err
 	}
+	ctx, span := a.tracing.start(ctx, "remove sessions")
+	a.tracing.name(span, SpanSession, removal.SessionID)
+	a.tracing.name(span, SpanUser, removal.SubjectID)
 	result, err := a.end(ctx, ending)
+	end(span, err)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: removing sessions: %w", err)
 	}

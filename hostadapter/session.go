@@ -81,6 +81,21 @@ func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
 // cookie, see Session.
 func (a *Adapter) lookUp(r *http.Request) (*Session, error) {
 	secrets, _ := a.readCookies(r)
+	if len(secrets) == 0 {
+		return nil, nil
+	}
+	r, span := a.tracing.startRequest(r, "session")
+	session, err := a.firstLive(r, secrets)
+	if session != nil {
+		a.tracing.name(span, SpanSession, session.SessionID)
+		a.tracing.name(span, SpanUser, session.SubjectID)
+	}
+	end(span, err)
+	return session, err
+}
+
+// firstLive returns the session of the first secret that has a live one.
+func (a *Adapter) firstLive(r *http.Request, secrets []secret) (*Session, error) {
 	for _, s := range secrets {
 		p, err := a.presentedBy(r.Context(), s)
 		if err != nil {

@@ -54,7 +54,13 @@ func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identi
 		return nil, err
 	}
 	cookie := newSecret()
+	r, span := a.tracing.startRequest(r, "sign in")
 	record, err := a.signIn(r, &identity, cookie.key(), now)
+	if record != nil {
+		a.tracing.name(span, SpanSession, record.SessionID)
+		a.tracing.name(span, SpanUser, record.SubjectID)
+	}
+	end(span, err)
 	if err != nil {
 		return nil, err
 	}

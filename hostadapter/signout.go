@@ -16,7 +16,9 @@ import (
 // and clears the cookie. Offline refresh tokens outlive it unless Config.Logout.RevokeOffline is set;
 // consents always do. Without a session it does nothing. When the store is unavailable the error is
 // ticketstore.ErrUnavailable and the cookie is kept, so that signing out can be tried again.
-func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
+func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) (err error) {
+	r, span := a.tracing.startRequest(r, "sign out")
+	defer func() { end(span, err) }()
 	all, err := a.present(r)
 	if err != nil {
 		return err

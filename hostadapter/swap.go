@@ -228,7 +228,9 @@ func (a *Adapter) runSwap(
 		}
 		return ctx.Err()
 	}
-	err := move.Run(ctx)
+	traced, span := a.tracing.start(ctx, "swap")
+	err := move.Run(traced)
+	end(span, err)
 	if errors.Is(err, transfer.ErrUndecided) {
 		err = a.decide(ctx, move)
 	}

@@ -102,6 +102,7 @@ func (s *sweeper) round(ctx context.Context) {
 	defer cancel()
 	// The clock may be set back while the store answers: what it answers belongs to the time before.
 	s.asked, s.from = time.Now(), s.adapter.now()
+	round, span := s.adapter.tracing.start(round, "sweep")
 	next, err := s.adapter.endDue(round)
 	// A session that cannot be ended keeps nothing else from going.
 	if !IsUnavailable(err) && time.Since(s.purged) >= s.adapter.config.Expiry.SweepEvery {
@@ -114,6 +115,7 @@ func (s *sweeper) round(ctx context.Context) {
 		}
 		err = errors.Join(err, purgeErr)
 	}
+	end(span, err)
 	if ctx.Err() != nil {
 		return
 	}
@@ -132,6 +134,9 @@ func (s *sweeper) round(ctx context.Context) {
 		log.WarnContext(ctx,
 			"the store still has records whose time is up, after many rounds; it is asked less often "+
 				"from now on")
+	}
+	if err == nil {
+		s.adapter.due.Store(next.UnixNano())
 	}
 	if s.failing = err != nil; s.failing {
 		next = s.adapter.now().Add(min(clockInterval, s.adapter.config.Expiry.SweepEvery))

@@ -27,7 +27,8 @@ type backendSwitch struct {
 	mu      sync.Mutex
 	current *switchedBackend
 	// held is not nil while calls wait: nothing serves until it is closed.
-	held chan struct{}
+	held    chan struct{}
+	metrics *metrics // set before the first call
 }
 
 // switchedBackend is a backend that serves or served.
@@ -273,7 +274,9 @@ func (g switchedGrants) Get(
 func (g switchedGrants) Apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
 ) (*grantstore.Result, error) {
-	return onAt(ctx, g.s, sessions.Backend.Grants, grantstore.Store.Apply, batch, now)
+	result, err := onAt(ctx, g.s, sessions.Backend.Grants, grantstore.Store.Apply, batch, now)
+	g.s.metrics.applied(batch, result, err)
+	return result, err
 }
 
 func (g switchedGrants) Query(
@@ -299,13 +302,21 @@ var _ logout.Store = switchedLogout{}
 func (l switchedLogout) End(
 	ctx context.Context, ending *logout.Ending, now time.Time,
 ) (*logout.Result, error) {
-	return onAt(ctx, l.s, sessions.Backend.Logout, logout.Store.End, ending, now)
+	result, err := onAt(ctx, l.s, sessions.Backend.Logout, logout.Store.End, ending, now)
+	if err == nil && !ending.DryRun {
+		l.s.metrics.queue(result.NotificationsQueued)
+	}
+	return result, err
 }
 
 func (l switchedLogout) EndDue(
 	ctx context.Context, sweep logout.Sweep, now time.Time,
 ) (*logout.SweepResult, error) {
-	return onAt(ctx, l.s, sessions.Backend.Logout, logout.Store.EndDue, sweep, now)
+	result, err := onAt(ctx, l.s, sessions.Backend.Logout, logout.Store.EndDue, sweep, now)
+	if err == nil {
+		l.s.metrics.queue(result.NotificationsQueued)
+	}
+	return result, err
 }
 
 func (l switchedLogout) Claim(

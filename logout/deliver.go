@@ -78,6 +78,10 @@ func failedf(format string, args ...any) attempt {
 func (d *Dispatcher) deliver(work *Delivery) {
 	ctx, cancel := context.WithTimeout(d.base, d.config.Timeout)
 	defer cancel()
+	done := func(Outcome) {}
+	if d.config.Delivering != nil {
+		ctx, done = d.config.Delivering(ctx, work)
+	}
 	tried := d.try(ctx, work)
 	outcome := d.outcome(work, tried)
 	if tried.state == Pending && d.base.Err() != nil {
@@ -91,7 +95,8 @@ func (d *Dispatcher) deliver(work *Delivery) {
 		log.WarnContext(ctx, "client not notified of the end of a session", "problem", outcome.LastError,
 			"next_attempt", outcome.NextAttempt)
 	}
-	recorded, err := d.settle(work, outcome)
+	recorded, err := d.settle(ctx, work, outcome)
+	done(outcome)
 	if err != nil {
 		log.ErrorContext(ctx, "outcome of a delivery not recorded: it may be repeated", "error", err)
 	}
@@ -258,8 +263,10 @@ func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 
 // settle records the outcome, also while the Dispatcher closes. Under an outdated claim nothing is to be
 // recorded: another delivery does that.
-func (d *Dispatcher) settle(work *Delivery, outcome Outcome) (recorded bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.base), storeTimeout)
+func (d *Dispatcher) settle(
+	ctx context.Context, work *Delivery, outcome Outcome,
+) (recorded bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	pause := settlePause
 	for try := 1; ; try++ {

@@ -72,6 +72,9 @@ type DispatcherConfig struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Settled, if set, is called with each notification whose outcome was recorded. It must not block.
 	Settled func(notification *Notification, outcome Outcome)
+	// Delivering, if set, is called before each delivery. Its context is that of the delivery, and what it
+	// returns is called with the outcome. Neither may block.
+	Delivering func(ctx context.Context, delivery *Delivery) (context.Context, func(Outcome))
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
 	// Logger is slog.Default() by default.

@@ -25,10 +25,13 @@ import (
 
 // openBackend starts the storage plugin over a folder, or over a schema of the database.
 func openBackend(
-	ctx context.Context, o *options, place string, logger *slog.Logger,
+	ctx context.Context, o *options, t *telemetry, place string, logger *slog.Logger,
 ) (*plugin.Client, error) {
 	backend := backendBadger
-	config := plugin.Config{Settings: badger.Settings{Path: place}, Logger: logger}
+	config := plugin.Config{
+		Settings: badger.Settings{Path: place}, Logger: logger,
+		TracerProvider: t.plugins(), MeterProvider: t.meter,
+	}
 	if schema, found := strings.CutPrefix(place, inDatabase); found {
 		backend, config.Settings = backendPostgres, o.postgres(schema)
 	}
@@ -92,6 +95,7 @@ func (s *running) attachSessions(ctx context.Context) error {
 			Swap:       hostadapter.SwapConfig{Backends: s.stores(p.logger), BackendName: mainStore},
 			Pins:       s.options.pins(),
 			RemoteAddr: s.options.remoteAddr,
+			Telemetry:  s.telemetry.host(),
 			Logger:     p.logger,
 		},
 	})

@@ -37,7 +37,10 @@ type running struct {
 	address   net.Addr
 	server    *http.Server
 	demo      []*http.Server
-	closeLast []func() error
+	telemetry *telemetry
+	// metricsAddress is that of -metrics-addr, nil without.
+	metricsAddress net.Addr
+	closeLast      []func() error
 }
 
 // start brings everything up; when it fails, nothing stays behind.
@@ -77,11 +80,15 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	if err := s.startDemo(ctx, hash); err != nil {
 		return nil, fmt.Errorf("demo clients: %w", err)
 	}
+	if s.telemetry, err = newTelemetry(ctx, o.traces); err != nil {
+		return nil, err
+	}
+	s.closeLast = append(s.closeLast, func() error { return s.telemetry.close(context.WithoutCancel(ctx)) })
 	wanted, err := o.pins().wanted(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if s.backend, err = openBackend(wanted, o, o.mainPlace(), logger); err != nil {
+	if s.backend, err = openBackend(wanted, o, s.telemetry, o.mainPlace(), logger); err != nil {
 		return nil, fmt.Errorf("storage plugin: %w", o.pins().explain(err))
 	}
 	s.plugins.Store(mainStore, s.backend)
@@ -101,13 +108,16 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	router := mux.NewRouter()
 	p.mountSessions(router)
 	p.routes(router)
+	if err := s.mountMetrics(ctx, router); err != nil {
+		return nil, err
+	}
 	protection := http.NewCrossOriginProtection()
 	for _, path := range []string{
 		pathAuthorize, pathToken, pathIntrospect, pathRevoke, pathUserInfo, pathEndSession,
 	} {
 		protection.AddInsecureBypassPattern(path) // other sites may post here: the specifications say so
 	}
-	s.server = newHTTPServer(secured(bounded(protection.Handler(router))))
+	s.server = newHTTPServer(secured(bounded(protection.Handler(s.telemetry.handler(router)))))
 	go serve(context.WithoutCancel(ctx), s.server, listener, logger)
 	return s, nil
 }
@@ -254,6 +264,7 @@ func (s *running) announce(w io.Writer) {
 		s.adminTokenLine(),
 		{"plugin_pid", fmt.Sprint(s.pluginPID())},
 		{"data", s.options.data},
+		{"metrics", s.metricsURL()},
 	}
 	for _, d := range p.demo {
 		lines = append(lines, [2]string{"client", d.url + " " + d.id})
@@ -286,6 +297,14 @@ func (s *running) adminTokenLine() [2]string {
 		return [2]string{"admin_token_from", "-admin-token-file " + s.options.tokenFile}
 	}
 	return [2]string{"admin_token", s.provider.secrets.adminToken}
+}
+
+// metricsURL is where the metrics are.
+func (s *running) metricsURL() string {
+	if s.metricsAddress != nil {
+		return "http://" + s.metricsAddress.String() + pathMetrics
+	}
+	return s.provider.issuer + pathMetrics
 }
 
 func (s *running) adminTokenForShell() string {

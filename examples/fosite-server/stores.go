@@ -119,7 +119,7 @@ func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (
 	maps.Copy(places, s.options.stores)
 	for name, place := range places {
 		stores[name] = func(ctx context.Context) (sessions.Backend, error) {
-			client, err := openBackend(ctx, s.options, place, logger)
+			client, err := openBackend(ctx, s.options, s.telemetry, place, logger)
 			if err != nil {
 				return nil, err
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/spans"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -42,7 +43,11 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	}
 	answered := make(chan answer, 1)
 	// The work goes on when the caller has gone: a job half done would wait for a restart.
+	traced := spans.FromContext(ctx)
 	err := s.e.db.InBackground(func(background context.Context) {
+		if traced != nil {
+			background = spans.NewContext(background, traced)
+		}
 		if ending.All {
 			result, left, err := s.e.begin(background, ending, nil, now)
 			answered <- answer{result, err}

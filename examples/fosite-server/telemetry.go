@@ -1,0 +1,179 @@
+package main
+
+// Traces and metrics: OpenTelemetry's SDK, where they go, and the spans of requests.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
+)
+
+// pathMetrics is where Prometheus reads the metrics.
+const pathMetrics = "/metrics"
+
+// telemetry is what the SDK needs. The zero telemetry traces and measures nothing.
+type telemetry struct {
+	tracer  *sdktrace.TracerProvider // nil without -traces
+	meter   *sdkmetric.MeterProvider
+	metrics http.Handler
+}
+
+// newTelemetry sets the SDK up. traces is a file or a URL, empty for none.
+func newTelemetry(ctx context.Context, traces string) (*telemetry, error) {
+	registry := prometheus.NewRegistry()
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo())
+	if err != nil {
+		return nil, err
+	}
+	described := resource.NewSchemaless(attribute.String("service.name", "fosite-server"))
+	t := &telemetry{
+		meter:   sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(described)),
+		metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+	}
+	if traces == "" {
+		return t, nil
+	}
+	var client otlptrace.Client = &jsonFile{path: traces}
+	if strings.Contains(traces, "://") {
+		client = otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(traces))
+	}
+	sender, err := otlptrace.New(ctx, client)
+	if err != nil {
+		return nil, fmt.Errorf("-traces: %w", err)
+	}
+	t.tracer = sdktrace.NewTracerProvider(sdktrace.WithBatcher(sender), sdktrace.WithResource(described))
+	return t, nil
+}
+
+// host is what the adapter is given.
+func (t *telemetry) host() hostadapter.TelemetryConfig {
+	config := hostadapter.TelemetryConfig{MeterProvider: t.meter}
+	if t.tracer != nil {
+		config.TracerProvider = t.tracer
+	}
+	return config
+}
+
+// plugins is the tracer of the plugins' calls, nil without -traces.
+func (t *telemetry) plugins() trace.TracerProvider {
+	if t.tracer == nil {
+		return nil
+	}
+	return t.tracer
+}
+
+// handler makes a span of each request where there are traces, with the route that served it.
+func (t *telemetry) handler(router *mux.Router) http.Handler {
+	if t.tracer == nil {
+		return router
+	}
+	router.Use(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if template, err := mux.CurrentRoute(r).GetPathTemplate(); err == nil {
+				span := trace.SpanFromContext(r.Context())
+				span.SetName(r.Method + " " + template)
+				span.SetAttributes(attribute.String("http.route", template))
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	return otelhttp.NewHandler(router, "HTTP", otelhttp.WithTracerProvider(t.tracer),
+		otelhttp.WithMeterProvider(t.meter), otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }))
+}
+
+// close sends what is left.
+func (t *telemetry) close(ctx context.Context) error {
+	if t.tracer == nil {
+		return t.meter.Shutdown(ctx)
+	}
+	return errors.Join(t.tracer.Shutdown(ctx), t.meter.Shutdown(ctx))
+}
+
+// mountMetrics serves the metrics behind the admin token, or on an address of their own.
+func (s *running) mountMetrics(ctx context.Context, router *mux.Router) error {
+	if s.options.metricsAddr == "" {
+		router.Handle(pathMetrics, s.provider.forReaders(s.telemetry.metrics)).Methods(http.MethodGet)
+		return nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.options.metricsAddr)
+	if err != nil {
+		return fmt.Errorf("-metrics-addr: %w", err)
+	}
+	alone := http.NewServeMux()
+	alone.Handle("GET "+pathMetrics, s.telemetry.metrics)
+	server := newHTTPServer(alone)
+	s.metricsAddress = listener.Addr()
+	s.closeLast = append(s.closeLast, server.Close)
+	go serve(context.WithoutCancel(ctx), server, listener, s.provider.logger)
+	return nil
+}
+
+// forReaders lets those through who may read what the admin routes show.
+func (p *provider) forReaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := p.operators.authorize(r, admin.ReadSessions); err != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "the admin token is missing or wrong", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// jsonFile appends traces to a file, a request of OTLP in JSON on each line, as collectors read them.
+type jsonFile struct {
+	path string
+	file *os.File
+}
+
+// Start implements otlptrace.Client.
+func (j *jsonFile) Start(context.Context) (err error) {
+	j.file, err = os.OpenFile(j.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	return err
+}
+
+// Stop implements otlptrace.Client.
+func (j *jsonFile) Stop(context.Context) error { return j.file.Close() }
+
+// UploadTraces implements otlptrace.Client. The SDK makes one call at a time.
+func (j *jsonFile) UploadTraces(_ context.Context, spans []*otlp.ResourceSpans) error {
+	encoded, err := proto.Marshal(&collector.ExportTraceServiceRequest{ResourceSpans: spans})
+	if err != nil {
+		return err
+	}
+	// protojson would write ids in base64: OTLP wants hex.
+	read, err := new(ptrace.ProtoUnmarshaler).UnmarshalTraces(encoded)
+	if err != nil {
+		return err
+	}
+	line, err := new(ptrace.JSONMarshaler).MarshalTraces(read)
+	if err != nil {
+		return err
+	}
+	_, err = j.file.Write(append(line, '\n'))
+	return err
+}

@@ -1,0 +1,169 @@
+package hostadapter
+
+// Metrics that are asked for when they are read: of the store, of the backend's process, of a swap.
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// gauge is a metric that is read. Exactly one of the instruments is set.
+type gauge struct {
+	name, unit, about string
+	// counts: it only rises, as long as the backend's process lives.
+	counts  bool
+	counter metric.Float64ObservableCounter
+	level   metric.Float64ObservableGauge
+}
+
+// The gauges. Sums and counts of commits stand beside their buckets: OpenTelemetry has no histogram that is
+// read. The label le of the buckets is that of Prometheus' histograms, and they add up as those do.
+var gaugesOf = []gauge{
+	{name: "live", unit: "{session}", about: "Sessions in the store."},
+	{name: "backend.up", about: "1 while the backend answers, else 0."},
+	{name: "deliveries.pending", unit: "{notification}",
+		about: "Notifications that wait to be delivered; at most 1,000 are counted."},
+	{name: "deliveries.oldest", unit: "s", about: "Age of the oldest notification that waits."},
+	{name: "expiry.lag", unit: "s", about: "How long the next session that is due has been so."},
+	{name: "swap.progress", about: "The part that the swap under way has copied, 0 to 1."},
+	{name: "plugin.restarts", counts: true, about: "How often the plugin's process was replaced."},
+	{name: "plugin.waits", counts: true, about: "Calls that waited for a plugin's process."},
+	{name: "commit.count", counts: true, about: "Durable transactions of the engine."},
+	{name: "commit.changes", counts: true, about: "Changes that these transactions made durable."},
+	{name: "commit.time", unit: "s", counts: true, about: "Time that these transactions took in all."},
+	{name: "commit.bucket", counts: true, about: "Transactions that took at most le seconds."},
+	{name: "disk.used", unit: "By", about: "Bytes of the data on the disk."},
+	{name: "disk.free", unit: "By", about: "Bytes that are free on the disk of the data."},
+	{name: "cache.hits", counts: true, about: "Access tokens answered from the host's cache."},
+	{name: "cache.misses", counts: true, about: "Access tokens that the plugin was asked for."},
+	{name: "cache.entries", about: "Access tokens in the host's cache."},
+	{name: "cache.memory", unit: "By", about: "Bytes of the host's cache, by an estimate."},
+}
+
+// reading is one read of all gauges.
+type reading struct {
+	gauges   map[string]*gauge
+	observer metric.Observer
+}
+
+func (r *reading) set(name string, value float64, labels ...attribute.KeyValue) {
+	g := r.gauges[name]
+	if g.counts {
+		r.observer.ObserveFloat64(g.counter, value, metric.WithAttributes(labels...))
+	} else {
+		r.observer.ObserveFloat64(g.level, value, metric.WithAttributes(labels...))
+	}
+}
+
+func (a *Adapter) newGauges(meter metric.Meter) (metric.Registration, error) {
+	byName := map[string]*gauge{}
+	var all []metric.Observable
+	var errs []error
+	for _, g := range gaugesOf {
+		var err error
+		name := "fosite_sessions." + g.name
+		if g.counts {
+			g.counter, err = meter.Float64ObservableCounter(name, metric.WithUnit(g.unit),
+				metric.WithDescription(g.about))
+			all = append(all, g.counter)
+		} else {
+			g.level, err = meter.Float64ObservableGauge(name, metric.WithUnit(g.unit),
+				metric.WithDescription(g.about))
+			all = append(all, g.level)
+		}
+		byName[g.name], errs = &g, append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+		defer cancel()
+		a.read(ctx, &reading{gauges: byName, observer: o})
+		return nil // a store that does not answer is up = 0, and what it would have said is left out
+	}, all...)
+}
+
+func (a *Adapter) read(ctx context.Context, r *reading) {
+	up := 0.0
+	if a.readStore(ctx, r) == nil {
+		up = 1
+	}
+	r.set("backend.up", up)
+	if due := a.due.Load(); due != 0 {
+		r.set("expiry.lag", max(0, a.now().Sub(time.Unix(0, due)).Seconds()))
+	}
+	a.swaps.mu.Lock()
+	if n := len(a.swaps.known); n > 0 && a.swaps.known[n-1].Finished.IsZero() {
+		p := a.swaps.known[n-1].Progress
+		r.set("swap.progress", float64(p.Copied)/max(1, float64(p.Total)))
+	}
+	a.swaps.mu.Unlock()
+	serving := a.backends.serving()
+	if cached, ok := serving.(cachedBackend); ok {
+		if f := cached.CacheFigures(); f != nil {
+			r.set("cache.hits", float64(f.Hits))
+			r.set("cache.misses", float64(f.Misses))
+			r.set("cache.entries", float64(f.Entries))
+			r.set("cache.memory", float64(f.Bytes))
+		}
+	}
+	if measured, ok := serving.(sessions.Measured); ok {
+		r.backend(measured.Figures(ctx))
+	}
+}
+
+func (a *Adapter) readStore(ctx context.Context, r *reading) error {
+	status := &BackendStatus{}
+	if err := a.countForStatus(ctx, status); err != nil {
+		return err
+	}
+	r.set("live", float64(status.Sessions))
+	r.set("deliveries.pending", float64(status.PendingNotifications))
+	page, err := a.config.Backend.Logout().Notifications(ctx, logout.NotificationQuery{
+		Filter: logout.NotificationFilter{State: logout.Pending}, Order: ticketstore.Ascending, Count: 1,
+	})
+	if err != nil {
+		return err
+	}
+	age := 0.0
+	for i := range page.Notifications {
+		age = max(age, a.now().Sub(page.Notifications[i].Queued).Seconds())
+	}
+	r.set("deliveries.oldest", age)
+	return nil
+}
+
+// backend sets what the backend measures of itself. With an error only its restarts and waits are known.
+func (r *reading) backend(f sessions.Figures, err error) {
+	r.set("plugin.restarts", float64(f.Restarts))
+	r.set("plugin.waits", float64(f.Waits))
+	if err != nil {
+		return
+	}
+	r.set("commit.count", float64(f.Commits))
+	r.set("commit.changes", float64(f.Changes))
+	r.set("commit.time", f.CommitTime.Seconds())
+	sum := uint64(0)
+	for i, n := range f.CommitBuckets {
+		sum += n
+		bound := strconv.FormatFloat(sessions.CommitBounds[i].Seconds(), 'g', -1, 64)
+		r.set("commit.bucket", float64(sum), attribute.String("le", bound))
+	}
+	r.set("commit.bucket", float64(f.Commits), attribute.String("le", "+Inf"))
+	if f.DiskUsed >= 0 {
+		r.set("disk.used", float64(f.DiskUsed))
+	}
+	if f.DiskFree >= 0 {
+		r.set("disk.free", float64(f.DiskFree))
+	}
+}

@@ -1,0 +1,183 @@
+package hostadapter
+
+// Metrics, by OpenTelemetry's API: what is counted as it happens. What is asked for is in gauges.go.
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// metrics are the counters of an Adapter. Nil counts nothing.
+type metrics struct {
+	started, renewed, ended            metric.Int64Counter
+	issued, consumed, refused, revoked metric.Int64Counter
+	queued, deliveries                 metric.Int64Counter
+	gauges                             metric.Registration
+}
+
+// The values of the labels. Each counter begins at zero with each of them: Prometheus sees no increase where
+// a series begins at one.
+var (
+	reasons = []string{
+		string(logout.UserLogout), string(logout.SessionExpiration), string(logout.Terminated),
+		string(logout.SessionReplaced),
+	}
+	outcomes = []string{string(logout.Delivered), string(logout.Refused), string(logout.GivenUp), retried}
+	used     = []string{string(grantstore.AuthorizationCode), string(grantstore.RefreshToken)}
+	refusals = []struct {
+		is   error
+		name string
+	}{
+		{grantstore.ErrConsumed, "consumed"}, {grantstore.ErrSessionEnded, "session_ended"},
+		{ticketstore.ErrNotFound, "not_found"}, {ticketstore.ErrExists, "exists"},
+		{ticketstore.ErrConflict, "conflict"}, {ticketstore.ErrTooManyClients, "too_many_clients"},
+		{ticketstore.ErrUnavailable, "unavailable"}, {ticketstore.ErrInvalid, "invalid"},
+	}
+)
+
+// retried is the outcome of a delivery that is to be made again.
+const retried = "retried"
+
+// begin begins all counters at zero.
+func (m *metrics) begin() {
+	for _, c := range []metric.Int64Counter{m.started, m.renewed, m.revoked, m.queued} {
+		count(c, 0, "", "")
+	}
+	for _, reason := range reasons {
+		count(m.ended, 0, "reason", reason)
+	}
+	for _, outcome := range outcomes {
+		count(m.deliveries, 0, "outcome", outcome)
+	}
+	for _, r := range refusals {
+		count(m.refused, 0, "reason", r.name)
+	}
+	for _, grant := range used {
+		count(m.consumed, 0, "type", grant)
+	}
+	for _, grant := range append(used, string(grantstore.ReferenceToken), string(grantstore.UserConsent)) {
+		count(m.issued, 0, "type", grant)
+	}
+}
+
+// newMetrics returns nil without a provider.
+func (a *Adapter) newMetrics(provider metric.MeterProvider) (*metrics, error) {
+	if provider == nil {
+		return nil, nil //nolint:nilnil // nil counts nothing
+	}
+	meter := provider.Meter(scope)
+	m := &metrics{}
+	var errs []error
+	for _, c := range []struct {
+		counter           *metric.Int64Counter
+		name, unit, about string
+	}{
+		{&m.started, "started", "{session}", "Sessions that began."},
+		{&m.renewed, "renewed", "{session}", "Renewals of sessions that were used."},
+		{&m.ended, "ended", "{session}", "Sessions that ended, by reason."},
+		{&m.issued, "grants.issued", "{grant}", "Codes, tokens, consents and other grants stored, by type."},
+		{&m.consumed, "grants.consumed", "{grant}", "Codes and refresh tokens used, by type."},
+		{&m.refused, "grants.refused", "{batch}", "Changes of grants that the store refused, by reason."},
+		{&m.revoked, "grants.revoked", "{grant}", "Tokens and consents revoked."},
+		{&m.queued, "deliveries.queued", "{notification}", "Notifications queued for clients."},
+		{&m.deliveries, "deliveries.attempts", "{attempt}", "Attempts to notify a client, by outcome."},
+	} {
+		counter, err := meter.Int64Counter("fosite_sessions."+c.name, metric.WithUnit(c.unit),
+			metric.WithDescription(c.about))
+		*c.counter, errs = counter, append(errs, err)
+	}
+	gauges, err := a.newGauges(meter)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	m.gauges = gauges
+	m.begin()
+	return m, nil
+}
+
+func (m *metrics) close() error {
+	if m == nil {
+		return nil
+	}
+	return m.gauges.Unregister()
+}
+
+// count adds to a counter. No label has an id: each of its values is one of a few that the code names.
+func count(counter metric.Int64Counter, n int, key, value string) {
+	if key == "" {
+		counter.Add(context.Background(), int64(n))
+		return
+	}
+	counter.Add(context.Background(), int64(n), metric.WithAttributes(attribute.String(key, value)))
+}
+
+// event counts what is published, on the host that did it.
+func (m *metrics) event(event Event) {
+	if m == nil {
+		return
+	}
+	switch e := event.(type) {
+	case *SessionStarted:
+		count(m.started, 1, "", "")
+	case *SessionRenewed:
+		count(m.renewed, 1, "", "")
+	case *SessionEnded:
+		count(m.ended, 1+e.More, "reason", string(e.Reason))
+	case *GrantsRevoked:
+		count(m.revoked, e.Tokens+e.Consents, "", "")
+	}
+}
+
+// applied counts what a batch did.
+func (m *metrics) applied(batch *grantstore.Batch, result *grantstore.Result, err error) {
+	if m == nil {
+		return
+	}
+	if err != nil {
+		count(m.refused, 1, "reason", refusal(err))
+		return
+	}
+	for i := range batch.Store {
+		count(m.issued, 1, "type", string(batch.Store[i].Type))
+	}
+	if batch.Consume != nil {
+		count(m.consumed, 1, "type", string(batch.Consume.Type))
+	}
+	count(m.revoked, result.Revoked, "", "")
+}
+
+// refusal names why a batch was refused.
+func refusal(err error) string {
+	for _, r := range refusals {
+		if errors.Is(err, r.is) {
+			return r.name
+		}
+	}
+	return "other"
+}
+
+// queue counts notifications that an ending has queued.
+func (m *metrics) queue(n int) {
+	if m != nil {
+		count(m.queued, n, "", "")
+	}
+}
+
+// attempted counts a delivery.
+func (m *metrics) attempted(outcome logout.Outcome) {
+	if m == nil {
+		return
+	}
+	name := string(outcome.State)
+	if outcome.State == logout.Pending {
+		name = retried
+	}
+	count(m.deliveries, 1, "outcome", name)
+}

@@ -1,0 +1,196 @@
+package integration
+
+// The traces and metrics of the example server.
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+)
+
+// tracedSpan is a span as OTLP has it in JSON.
+type tracedSpan struct {
+	TraceID, SpanID, ParentSpanID, Name string
+	Attributes                          []struct {
+		Key   string
+		Value map[string]any
+	}
+}
+
+// readTraces reads a file of OTLP in JSON: a request on each line.
+func readTraces(t *testing.T, path string) (spans []tracedSpan) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var request struct {
+			ResourceSpans []struct {
+				ScopeSpans []struct{ Spans []tracedSpan }
+			}
+		}
+		if err := json.Unmarshal(lines.Bytes(), &request); err != nil {
+			t.Fatalf("%v in %s", err, lines.Text())
+		}
+		for _, resource := range request.ResourceSpans {
+			for _, scope := range resource.ScopeSpans {
+				spans = append(spans, scope.Spans...)
+			}
+		}
+	}
+	return spans
+}
+
+// path are the names of a span's trace from its root to it.
+func pathTo(spans []tracedSpan, span *tracedSpan) (names []string) {
+	for at := span; at != nil; {
+		names = append([]string{at.Name}, names...)
+		next := slices.IndexFunc(spans, func(s tracedSpan) bool {
+			return s.TraceID == at.TraceID && s.SpanID == at.ParentSpanID
+		})
+		if at = nil; next >= 0 {
+			at = &spans[next]
+		}
+	}
+	return names
+}
+
+// A removal by an operator is one trace: the request, what the host does, the call, the commit in the plugin's
+// process. No span names anybody.
+func TestTraceOfARemoval(t *testing.T) {
+	t.Parallel()
+	traces := filepath.Join(t.TempDir(), "traces.jsonl")
+	p := startDemo(t, "-traces", traces)
+	removeSubject(t, p, "nobody-4711")
+	if err := p.process.Process.Signal(syscall.SIGTERM); err != nil { // the last spans are written then
+		t.Fatal(err)
+	}
+	<-p.process.Ended()
+	spans := readTraces(t, traces)
+	at := slices.IndexFunc(spans, func(s tracedSpan) bool {
+		return s.Name == "commit sync" && slices.Contains(pathTo(spans, &s), "remove sessions")
+	})
+	if at < 0 {
+		t.Fatalf("no span of a commit below one of a removal among %d", len(spans))
+	}
+	want := []string{
+		"POST /admin/sessions/remove", "remove sessions", "sessions.plugin.v1.LogoutService/EndSessions",
+		"serve", "commit sync",
+	}
+	if got := pathTo(spans, &spans[at]); !slices.Equal(got, want) {
+		t.Errorf("the commit is below %q, want %q", got, want)
+	}
+	if everything, err := os.ReadFile(traces); err != nil || strings.Contains(string(everything), "4711") {
+		t.Errorf("the traces name the subject (error %v)", err)
+	}
+}
+
+func removeSubject(t *testing.T, p *provider, subject string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.issuer+"/admin/sessions/remove",
+		strings.NewReader(`{"subject_id":"`+subject+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+p.adminToken)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+		t.Fatalf("remove: status %d: %s", response.StatusCode, body)
+	}
+}
+
+// metricsOf returns what /metrics says, and the status.
+func metricsOf(t testing.TB, url, token string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// monitoring is where the alert rules and the dashboard are.
+const monitoring = "../examples/monitoring"
+
+// metricNames are those that the dashboard and the alert rules have.
+func metricNames(t *testing.T) (names []string) {
+	t.Helper()
+	for _, file := range []string{"dashboard.json", "alerts.yml"} {
+		text, err := os.ReadFile(filepath.Join(monitoring, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, regexp.MustCompile(`(fosite_sessions|rpc_client)_[a-z_]+`).
+			FindAllString(string(text), -1)...)
+	}
+	slices.Sort(names)
+	// The first line of alerts.yml speaks of all of them.
+	return slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == "fosite_sessions_" })
+}
+
+// The metrics want the admin token, unless they have an address of their own.
+func TestMetricsOfTheExample(t *testing.T) {
+	t.Parallel()
+	p := startDemo(t)
+	url := p.issuer + "/metrics"
+	for _, token := range []string{"", "wrong"} {
+		if status, _ := metricsOf(t, url, token); status != http.StatusUnauthorized {
+			t.Errorf("with the token %q: status %d, want 401", token, status)
+		}
+	}
+	removeSubject(t, p, "nobody-4711")
+	names := metricNames(t)
+	testenv.Eventually(t, "the metrics are there and name nobody", func() bool {
+		_, body := metricsOf(t, url, p.adminToken)
+		for _, line := range []string{
+			"fosite_sessions_live 0", `fosite_sessions_ended_total{reason="terminated"} 0`,
+			"fosite_sessions_backend_up 1", "fosite_sessions_commit_count_total",
+			`fosite_sessions_commit_bucket_total{le="+Inf"}`, "fosite_sessions_disk_free_bytes",
+			"fosite_sessions_cache_hits_total 0", "fosite_sessions_plugin_restarts_total 0",
+			`rpc_client_call_duration_seconds_bucket{rpc_method="sessions.plugin.v1.LogoutService/EndSessions"`,
+		} {
+			if !strings.Contains(body, line) {
+				t.Logf("no %s yet", line)
+				return false
+			}
+		}
+		for _, name := range names {
+			if !strings.Contains(body, "\n"+name+"{") && !strings.Contains(body, "\n"+name+" ") {
+				t.Logf("no %s yet, which the dashboard or an alert wants", name)
+				return false
+			}
+		}
+		return !strings.Contains(body, "4711")
+	})
+}

@@ -247,7 +247,7 @@ var faults = []fault{
 		l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			half := *e
-			half.KeepSession = true
+			half.KeepSession, half.AskRegistered = true, false // asked, it would end nothing
 			_, err := l.Store.End(ctx, &half, now)
 			return nil, errors.Join(ticketstore.ErrUnavailable, err)
 		}

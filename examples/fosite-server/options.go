@@ -97,9 +97,10 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 		"`file` for the audit of the admin routes, a line in JSON each; it is rotated at 100 MiB, and ten "+
 			"old ones are kept (default: the log)")
 	flags.StringVar(&o.metricsAddr, "metrics-addr", "",
-		"`address` to serve /metrics on, to everybody who reaches it (default: with the admin token, on -addr)")
-	flags.StringVar(&o.traces, "traces", "", "`file` that traces are appended to, as OTLP in JSON, or URL of "+
-		"a collector, such as http://localhost:4318/v1/traces (default: no traces)")
+		"`address` to serve /metrics on, to all who reach it (default: with the admin token, on -addr)")
+	flags.StringVar(&o.traces, "traces", "",
+		"`file` that traces are appended to, as OTLP in JSON, or URL of a collector, such as "+
+			"http://localhost:4318/v1/traces (default: no traces)")
 	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as "+
 		"10.0.0.0/8; repeat or separate by commas", networks(&o.allowCIDRs))
 	flags.Func("trusted-proxy", "`network` of the proxies in front of this server, whose "+

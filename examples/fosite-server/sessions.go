@@ -11,14 +11,12 @@ import (
 
 	"github.com/gorilla/mux"
 
-	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/account"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
 // This file is all that session management needs of this server.
@@ -46,32 +44,6 @@ func openBackend(
 	}
 	config.Args = []string{backend}
 	return plugin.Open(ctx, config)
-}
-
-// servePlugin is what this program does when it runs as the plugin, of the backend that its argument names.
-func servePlugin() {
-	open := openBadger
-	if len(os.Args) > 1 && os.Args[1] == backendPostgres {
-		open = openPostgres
-	}
-	plugin.Serve(plugin.ServeConfig{Open: open})
-}
-
-func openBadger(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
-	settings, err := badger.ParseSettings(raw)
-	if err != nil {
-		return nil, err
-	}
-	settings.LimitProcess()
-	return badger.Open(ctx, settings, logger)
-}
-
-func openPostgres(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
-	settings, err := postgres.ParseSettings(raw)
-	if err != nil {
-		return nil, err
-	}
-	return postgres.Open(ctx, settings, logger)
 }
 
 // attachSessions puts session management between the provider and fosite.

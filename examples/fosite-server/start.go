@@ -264,7 +264,9 @@ func (s *running) announce(w io.Writer) {
 		s.adminTokenLine(),
 		{"plugin_pid", fmt.Sprint(s.pluginPID())},
 		{"data", s.options.data},
-		{"metrics", s.metricsURL()},
+	}
+	if s.metricsAddress != nil {
+		lines = append(lines, [2]string{"metrics", "http://" + s.metricsAddress.String() + pathMetrics})
 	}
 	for _, d := range p.demo {
 		lines = append(lines, [2]string{"client", d.url + " " + d.id})
@@ -297,14 +299,6 @@ func (s *running) adminTokenLine() [2]string {
 		return [2]string{"admin_token_from", "-admin-token-file " + s.options.tokenFile}
 	}
 	return [2]string{"admin_token", s.provider.secrets.adminToken}
-}
-
-// metricsURL is where the metrics are.
-func (s *running) metricsURL() string {
-	if s.metricsAddress != nil {
-		return "http://" + s.metricsAddress.String() + pathMetrics
-	}
-	return s.provider.issuer + pathMetrics
 }
 
 func (s *running) adminTokenForShell() string {

@@ -102,7 +102,8 @@ func (t *telemetry) handler(router *mux.Router) http.Handler {
 		})
 	})
 	return otelhttp.NewHandler(router, "HTTP", otelhttp.WithTracerProvider(t.tracer),
-		otelhttp.WithMeterProvider(t.meter), otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }))
+		otelhttp.WithMeterProvider(t.meter),
+		otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }))
 }
 
 // close sends what is left.

@@ -4,20 +4,41 @@ package grantstore
 
 import "sync/atomic"
 
-// Memo has a place for what a caller has made of a shared result, such as the decoded request, so that it is
-// made once. It lives as long as the result.
-type Memo struct{ value atomic.Pointer[any] }
+// Memo has a place for what a caller has made of a shared result, such as its data unsealed, so that it is
+// made once. It lives as long as the result. A nil Memo, that of a result that is not shared, keeps nothing.
+type Memo struct {
+	value    atomic.Pointer[any]
+	rejected atomic.Bool
+}
 
 // Load returns what was kept, nil where there is nothing. It must not be changed.
 func (m *Memo) Load() any {
+	if m == nil {
+		return nil
+	}
 	if value := m.value.Load(); value != nil {
 		return *value
 	}
 	return nil
 }
 
-// Keep keeps a value for those who come later.
-func (m *Memo) Keep(value any) { m.value.Store(&value) }
+// Keep keeps a value for those who come later. It must take no more memory than the grant's data, which is
+// what a cache counts for it.
+func (m *Memo) Keep(value any) {
+	if m != nil {
+		m.value.Store(&value)
+	}
+}
+
+// Reject says that the result is of no use: its data cannot be unsealed. It is asked for anew.
+func (m *Memo) Reject() {
+	if m != nil {
+		m.rejected.Store(true)
+	}
+}
+
+// Rejected reports whether a caller has rejected the result.
+func (m *Memo) Rejected() bool { return m != nil && m.rejected.Load() }
 
 // CacheFigures are what a cache of live access tokens has done since it was opened, and what it holds.
 type CacheFigures struct {

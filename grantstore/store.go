@@ -59,7 +59,8 @@ type GetResult struct {
 	Related []Grant
 	// Session says how long the grant's session lives, where it has one that is live.
 	Session *SessionTimes
-	// Memo is set where the result is shared with others that read the same grant.
+	// Memo is set where the result is shared with others that read the same grant: nothing in it may be
+	// changed.
 	Memo *Memo
 }
 

@@ -5,7 +5,9 @@ package fositestore_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
 )
@@ -79,6 +82,14 @@ func TestCachedGrantIsNotShared(t *testing.T) {
 
 // spoil changes all of a request that fosite or a host may change.
 func spoil(request fosite.Requester, with string) {
+	for _, list := range append([][]string{
+		request.GetRequestedScopes(), request.GetGrantedScopes(),
+		request.GetRequestedAudience(), request.GetGrantedAudience(),
+	}, slices.Collect(maps.Values(request.GetRequestForm()))...) {
+		for i := range list {
+			list[i] = with
+		}
+	}
 	request.AppendRequestedScope(with)
 	request.GrantScope(with)
 	request.GrantAudience(with)
@@ -101,6 +112,44 @@ func spoil(request fosite.Requester, with string) {
 		s.GetExtraClaims()[with] = with
 	}
 }
+
+// A grant that cannot be opened is asked for again: what was wrong may be no more.
+func TestCachedGrantThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	for name, lie := range map[string]func(*grantstore.Grant){
+		"a changed bit": func(g *grantstore.Grant) {
+			g.Data = slices.Clone(g.Data)
+			g.Data[20] ^= 1
+		},
+		"no data": func(g *grantstore.Grant) { g.Data = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &liar{}
+			h := newHost(t, func(h *host, c *fositestore.Config) {
+				l.Backend = h.backend.Backend
+				h.backend.Backend = killingLiar{l, l.Backend.(killer)}
+				cached(h, c)
+			})
+			_, tokens := h.tokens("ann")
+			token := tokens.str("access_token")
+			l.about(grantstore.ReferenceToken, func(found *grantstore.GetResult) { lie(&found.Grant) })
+			h.mustActive(token, false)
+			l.truth()
+			h.mustActive(token, true)
+			l.about(grantstore.ReferenceToken, func(found *grantstore.GetResult) { lie(&found.Grant) })
+			h.mustActive(token, true) // from the cache
+		})
+	}
+}
+
+// killingLiar is a liar that tells kills.
+type killingLiar struct {
+	*liar
+	killer
+}
+
+type killer interface{ Kills() grantstore.Kills }
 
 // A session slides while its tokens are answered from the cache, no more often than others do.
 func TestRule9_CachedTokensKeepTheSessionAlive(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"time"
@@ -76,22 +75,8 @@ func decodeAuthorizeRequest(
 	return request, nil
 }
 
-// copyOf returns a copy of a request that others have too, with a client and a session of its own. Lists and
-// values of the form are shared as far as they are: fosite's setters replace and append, and an append to a
-// list that is full makes another.
-func copyOf(base *fosite.Request, client fosite.Client, session fosite.Session) *fosite.Request {
-	own := *base
-	own.Client, own.Session, own.Form = client, session, maps.Clone(base.Form)
-	return &own
-}
-
-// arguments returns a list that is full: see copyOf.
-func arguments(list []string) fosite.Arguments {
-	if list == nil {
-		return fosite.Arguments{}
-	}
-	return slices.Clip(list)
-}
+// arguments returns a list of the request's own: one message may be decoded several times in a request.
+func arguments(list []string) fosite.Arguments { return append(fosite.Arguments{}, list...) }
 
 func decodeForm(fields []*requestpb.Field) url.Values {
 	form := make(url.Values, len(fields))

@@ -65,8 +65,6 @@ type row struct {
 	related []*row
 	// used: the store says that it was used before. Its request need not be there any more.
 	used bool
-	// base is the request without client and session, nil in a row that is not shared.
-	base *fosite.Request
 	// seen is the precondition that a pushed request is still as it was read.
 	seen grantstore.Precondition
 }
@@ -113,8 +111,7 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 
 func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	if r := s.pending(ctx, ref); r != nil {
-		opened, _, err := s.open(*r)
-		return opened, err
+		return s.open(*r, nil)
 	}
 	found, err := s.adapter.Backend().Grants().Get(ctx, ref, s.now())
 	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline &&
@@ -133,15 +130,18 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	if found.Grant.Ref != ref {
 		return nil, s.refuse(ctx, ref, errors.New("it is another than was asked for"))
 	}
-	r, openErr := s.opened(found, consumed)
+	r, openErr := s.open(found.Grant, found.Memo)
 	switch {
 	case openErr != nil:
+		found.Memo.Reject()
 		return nil, s.reportData(ctx, ref, openErr)
 	case r.message == nil && !consumed && ref.Type != grantstore.JTI:
+		found.Memo.Reject()
 		return nil, s.refuse(ctx, ref, errors.New("its data is missing"))
 	}
+	r.session, r.used = found.Session, consumed
 	for _, related := range found.Related {
-		other, _, openErr := s.open(related)
+		other, openErr := s.open(related, nil)
 		if openErr != nil {
 			return nil, s.reportData(ctx, related.Ref, openErr)
 		}
@@ -153,55 +153,40 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	return r, err
 }
 
-// opened opens the grant of a result. Where others read the same result, that is done once. Nobody changes a
-// row; what fosite gets of it is made anew each time, for fosite and hosts do change that.
-func (s *Store) opened(found *grantstore.GetResult, used bool) (*row, error) {
-	if found.Memo != nil {
-		// Another Store over the same backend may have other keys.
-		if kept, ok := found.Memo.Load().(*shared); ok && kept.by == s {
-			return kept.row, nil
-		}
-	}
-	r, former, err := s.open(found.Grant)
-	if err != nil {
-		return nil, err
-	}
-	r.session, r.used = found.Session, used
-	if found.Memo != nil && !former { // one of a former seal is accepted for a while only
-		r.base = decodeRequest(r.message, nil, nil)
-		r.message = &requestpb.Request{ // what base has not: it is kept for long
-			ClientId: r.message.GetClientId(), Issuer: r.message.GetIssuer(), Session: r.message.GetSession(),
-		}
-		found.Memo.Keep(&shared{s, r})
-	}
-	return r, nil
+// unsealed is a grant's data as the Store that unsealed it has it. Another Store over the same backend may
+// have other keys.
+type unsealed struct {
+	by   *Store
+	data []byte
 }
 
-// shared is a row that several requests have, of the Store that opened it.
-type shared struct {
-	by  *Store
-	row *row
-}
-
-// open unseals a grant. A grant without a request, such as a jti or a used token, has no message.
-// former: an earlier release sealed it for less than what it belongs to.
-func (s *Store) open(grant grantstore.Grant) (r *row, former bool, err error) {
-	r = &row{grant: grant}
+// open unseals a grant, once where others read the same result, and decodes it, each time: fosite and hosts
+// change what they get of it. A grant without a request, such as a jti or a used token, has no message.
+func (s *Store) open(grant grantstore.Grant, memo *grantstore.Memo) (*row, error) {
+	r := &row{grant: grant}
 	if len(grant.Data) == 0 {
-		return r, false, nil
+		return r, nil
 	}
-	data, former, err := s.tie.UnsealBound(bindingOf(&grant), formerBindingOf(&grant), grant.Data)
-	if err != nil {
-		return nil, false, err
+	r.grant.Data = nil
+	kept, _ := memo.Load().(*unsealed)
+	if kept == nil || kept.by != s {
+		data, former, err := s.tie.UnsealBound(bindingOf(&grant), formerBindingOf(&grant), grant.Data)
+		if err != nil {
+			return nil, err
+		}
+		kept = &unsealed{s, data}
+		if !former { // one of a former seal is accepted for a while only
+			memo.Keep(kept)
+		}
 	}
-	if r.message, err = decodeMessage(data); err != nil {
-		return nil, false, err
+	var err error
+	if r.message, err = decodeMessage(kept.data); err != nil {
+		return nil, err
 	}
 	if grant.Type == grantstore.PushedAuthorization {
 		r.seen = grantstore.PreconditionOf(&grant)
 	}
-	r.grant.Data = nil
-	return r, former, nil
+	return r, nil
 }
 
 // reportData logs why a grant cannot be read. One that no key opens any more is refused.

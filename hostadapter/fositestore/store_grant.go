@@ -123,9 +123,6 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 	if err != nil {
 		return nil, err
 	}
-	if r.base != nil {
-		return copyOf(r.base, client, session), nil
-	}
 	return decodeRequest(r.message, client, session), nil
 }
 

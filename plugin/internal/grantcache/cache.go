@@ -134,7 +134,7 @@ func (c *Cache) get(key ticketstore.Key, now time.Time) *grantstore.GetResult {
 		return nil
 	}
 	found := held.get(key)
-	if found == nil || !rules.LiveStill(found, now) {
+	if found == nil || found.Memo.Rejected() || !rules.LiveStill(found, now) {
 		c.meter.misses.Add(1)
 		return nil
 	}

@@ -58,6 +58,7 @@ func TestDistrust(t *testing.T) {
 	same := func(*pb.SessionDetail) {}
 	two := []*pb.SessionDetail{detail(same), detail(same)}
 	g := grant("h")
+	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: g.Key}
 	found := func(change func(*pb.GetGrantResponse)) proto.Message {
 		m := wire.FromGetResult(&grantstore.GetResult{Grant: g}, nil)
 		change(m)
@@ -190,6 +191,13 @@ func TestDistrust(t *testing.T) {
 		},
 		"grant: nil related": {
 			found(func(m *pb.GetGrantResponse) { m.Related = []*pb.GrantRecord{{}} }), getGrant(g.Ref),
+		},
+		"grant: related of a token": {
+			found(func(m *pb.GetGrantResponse) {
+				m.Grant.Ref = records.RefBytes(token)
+				m.Related = []*pb.GrantRecord{proto.Clone(m.Grant).(*pb.GrantRecord)}
+			}),
+			getGrant(token),
 		},
 		"query: in circles": {
 			&pb.QuerySessionsResponse{ResultsToken: tokenOf("sessions"), HasNext: true},

@@ -72,8 +72,8 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 	if s := found.Session; s != nil && (s.Renewed.IsZero() || s.Expires.IsZero()) {
 		return broken(&getGrant, "a session without its times")
 	}
-	if len(found.Related) > maxRelated {
-		return broken(&getGrant, "%d related grants", len(found.Related))
+	if n := len(found.Related); n > maxRelated || (n > 0 && ref.Type != grantstore.AuthorizationCode) {
+		return broken(&getGrant, "%d related grants of a %s", n, ref.Type)
 	}
 	for i := range found.Related {
 		related := &found.Related[i]

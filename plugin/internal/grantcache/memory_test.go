@@ -1,0 +1,71 @@
+package grantcache
+
+// What copies and kills take of the heap.
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// heap is what lives, in bytes.
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+func tokenOf(i int) grantstore.Ref {
+	return grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fmt.Sprint(i))}
+}
+
+// Not parallel, as what else measures here.
+func TestCopiesTakeWhatIsCounted(t *testing.T) {
+	const count = 20_000
+	for _, size := range []int{100, 1000, 10_000} {
+		meter := &Meter{}
+		before := heap()
+		c := newCopies(0, 1<<30, meter, func() {})
+		for i := range count * 100 / (size + 100) {
+			found := &grantstore.GetResult{
+				Grant: grantstore.Grant{
+					Ref: tokenOf(i), RequestID: strings.Repeat("r", 36), SubjectID: fmt.Sprint("user", i),
+					SessionID: fmt.Sprint("session", i), ClientID: strings.Clone("app"),
+					Expires: time.Unix(1, 0), Data: bytes.Repeat([]byte("d"), size),
+				},
+				Session: &grantstore.SessionTimes{},
+			}
+			c.fill(found, 0)
+			found.Memo.Keep(&struct {
+				by   *Meter
+				data []byte
+			}{meter, bytes.Clone(found.Grant.Data)})
+		}
+		taken, counted := heap()-before, meter.Figures().Bytes
+		if taken > counted || 2*taken < counted {
+			t.Errorf("%d bytes of data: %d copies take %d bytes, want half to all of the %d counted", size,
+				meter.Figures().Entries, taken, counted)
+		}
+		runtime.KeepAlive(c)
+	}
+}
+
+func TestGrantsWithRelatedAreNotCopied(t *testing.T) {
+	t.Parallel()
+	meter := &Meter{}
+	c := newCopies(0, 1<<20, meter, func() {})
+	found := &grantstore.GetResult{Grant: grantstore.Grant{Ref: tokenOf(1)}}
+	found.Related = make([]grantstore.Grant, 1)
+	c.fill(found, 0)
+	if n := meter.Figures().Entries; n != 0 {
+		t.Errorf("got %d copies, want none", n)
+	}
+}

@@ -66,7 +66,9 @@ func introspectingMemory(b *testing.B, tokens int) *introspecting {
 }
 
 func introspectingConfig() *fosite.Config {
-	return &fosite.Config{IDTokenIssuer: "http://localhost:9000", GlobalSecret: []byte(rand.Text() + rand.Text())}
+	return &fosite.Config{
+		IDTokenIssuer: "http://localhost:9000", GlobalSecret: []byte(rand.Text() + rand.Text()),
+	}
 }
 
 func introspectingClients() *storage.MemoryStore {
@@ -148,7 +150,7 @@ func BenchmarkCacheMemory(b *testing.B) {
 	if figures.Entries != tokens {
 		b.Errorf("%d tokens: %+v", tokens, *figures)
 	}
-	for b.Loop() { //nolint:revive // what is measured is above
+	for b.Loop() { // what is measured is above
 	}
 	b.ReportMetric(float64(after-before)/float64(figures.Entries), "heap-B/token")
 	b.ReportMetric(float64(figures.Bytes)/float64(figures.Entries), "estimate-B/token")

@@ -82,7 +82,8 @@ func TestBackend(t *testing.T) {
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger",
 		"version":"v1","format":1,
 		"services":["tickets"],"shared":true,
-		"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z"}],"sessions":7,"pending_deliveries":1000,
+		"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z"}],
+		"sessions":7,"pending_deliveries":1000,
 		"pending_deliveries_complete":false,"cache":{"hits":9,"misses":0,"fills":2,"refusals":0,"kills":0,
 		"evictions":0,"drops":0,"entries":2,"bytes":4096}}`)
 	m = &manager{

@@ -138,7 +138,8 @@ func newCgroup(t *testing.T, bytes int) *cgroup {
 	if err == nil {
 		t.Cleanup(func() {
 			// The system lets go of a process a moment after its end.
-			testenv.Eventually(t, "the control group is gone", func() bool { return os.Remove(g.path) == nil })
+			testenv.Eventually(t, "the control group is gone",
+				func() bool { return os.Remove(g.path) == nil })
 		})
 		if g.limit == "memory.max" { // the parent's affair
 			_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+memory"), 0o600)

@@ -187,7 +187,10 @@ func (in *instance) prepare(config *Config) {
 		return
 	}
 	in.kills = &rpc.Kills{Conn: in.calls}
-	in.cache = grantcache.New(in.kills, config.Cache, config.meter, in.logger)
+	in.cache = grantcache.New(grantcache.Config{
+		Kills: in.kills, Bound: config.Cache, Patience: config.CallTimeout / 2, Meter: config.meter,
+		Logger: in.logger,
+	})
 	in.calls = &rpc.Positioned{Kills: in.kills, Await: in.cache.Await}
 }
 

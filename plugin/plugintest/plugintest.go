@@ -168,8 +168,10 @@ func connect(t *testing.T, backend sessions.Backend, over transport) storetest.F
 func cached(t *testing.T, caller *rpc.Caller, stores *storetest.Stores) {
 	t.Helper()
 	kills := &rpc.Kills{Conn: caller.Conn}
-	cache := grantcache.New(kills, plugin.DefaultCache, &grantcache.Meter{},
-		slog.New(slog.NewTextHandler(t.Output(), nil)))
+	cache := grantcache.New(grantcache.Config{
+		Kills: kills, Bound: plugin.DefaultCache, Patience: callTimeout / 2, Meter: &grantcache.Meter{},
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
 	caller.Conn = &rpc.Positioned{Kills: kills, Await: cache.Await}
 	stores.Grants = &grantcache.Store{Store: stores.Grants, Cache: func() *grantcache.Cache { return cache }}
 	stores.Kills = kills

@@ -14,29 +14,33 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
+// firstPause and lastPause are between two streams to one process.
 const (
-	// patience is how long an answer waits for its kill: then the stream counts as stuck, and all copies are
-	// dropped instead (see Await).
-	patience = time.Second
-	// firstPause and lastPause are between two streams to one process.
 	firstPause = 50 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
 
 // Cache keeps copies of the live access tokens of one process.
 type Cache struct {
-	kills   grantstore.Kills
-	bound   int64
-	meter   *Meter
-	logger  *slog.Logger
+	config  Config
 	current atomic.Pointer[copies] // nil while no stream is followed
 }
 
-// New returns a cache of at most bound bytes that follows kills once Follow is called. The meter may be that
-// of other caches too.
-func New(kills grantstore.Kills, bound int64, meter *Meter, logger *slog.Logger) *Cache {
-	return &Cache{kills: kills, bound: bound, meter: meter, logger: logger}
+// Config is what a cache needs; all of it is required.
+type Config struct {
+	Kills grantstore.Kills
+	// Bound is how much memory the copies take at most, in bytes.
+	Bound int64
+	// Patience is how long an answer waits for its kill: then the stream counts as stuck, and all copies are
+	// dropped instead (see Await). It is less than calls may take.
+	Patience time.Duration
+	// Meter may be that of other caches too.
+	Meter  *Meter
+	Logger *slog.Logger
 }
+
+// New returns a cache that follows kills once Follow is called.
+func New(config Config) *Cache { return &Cache{config: config} }
 
 // Follow follows the kills until the context ends. There are no copies before it has begun and when it has
 // returned.
@@ -48,7 +52,7 @@ func (c *Cache) Follow(ctx context.Context) {
 			return
 		}
 		if !errors.Is(err, ticketstore.ErrUnavailable) { // a process that ends is reported by who replaces it
-			c.logger.WarnContext(ctx, "cached access tokens were dropped: their kills are not told",
+			c.config.Logger.WarnContext(ctx, "cached access tokens were dropped: their kills are not told",
 				"error", err, "next_try_in", pause.String())
 		}
 		if time.Since(began) > lastPause {
@@ -67,7 +71,7 @@ func (c *Cache) stream(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var held *copies
-	for kill, err := range c.kills.Follow(ctx) {
+	for kill, err := range c.config.Kills.Follow(ctx) {
 		switch {
 		case err != nil:
 			if held == nil {
@@ -75,7 +79,7 @@ func (c *Cache) stream(ctx context.Context) (err error) {
 			}
 			return errors.Join(err, c.drop(held))
 		case held == nil:
-			held = newCopies(kill.Position, c.bound, c.meter, cancel)
+			held = newCopies(kill.Position, c.config.Bound, c.config.Meter, cancel)
 			c.current.Store(held)
 		case !held.apply(kill):
 			return errors.Join(errGap, c.drop(held))
@@ -103,25 +107,36 @@ func (c *Cache) drop(held *copies) error {
 // are none. Its only error is that of ctx.
 //
 // Copies that do not come that far in time are dropped: an answer without copies may be handed on, for a
-// stream that begins later begins behind its kill. So a reader of the stream that is stuck delays the answers
-// of removals, and other reads, by no more than patience.
+// stream that begins later begins behind its kill. So a stream that is stuck, or slow, delays the answers of
+// removals, and other reads, by no more than Config.Patience.
 func (c *Cache) Await(ctx context.Context, position uint64) error {
-	for held := c.current.Load(); held != nil && held.applied.Load() < position; held = c.current.Load() {
+	if c.behind(position) == nil {
+		return nil
+	}
+	patient, cancel := context.WithTimeout(ctx, c.config.Patience)
+	defer cancel()
+	for held := c.behind(position); held != nil; held = c.behind(position) {
 		advanced := held.waitFor(position)
 		if advanced == nil {
 			continue // it has come, or ended and is out of use in a moment
 		}
-		timeout := time.NewTimer(patience)
 		select {
 		case <-advanced:
-		case <-ctx.Done():
-			timeout.Stop()
-			return ctx.Err()
-		case <-timeout.C:
+		case <-patient.Done():
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			c.current.CompareAndSwap(held, nil)
 			_ = held.end(errStuck)
 		}
-		timeout.Stop()
+	}
+	return nil
+}
+
+// behind returns the copies that have not come as far as a position, nil where there are none.
+func (c *Cache) behind(position uint64) *copies {
+	if held := c.current.Load(); held != nil && held.applied.Load() < position {
+		return held
 	}
 	return nil
 }
@@ -130,15 +145,15 @@ func (c *Cache) Await(ctx context.Context, position uint64) error {
 func (c *Cache) get(key ticketstore.Key, now time.Time) *grantstore.GetResult {
 	held := c.current.Load()
 	if held == nil {
-		c.meter.misses.Add(1)
+		c.config.Meter.misses.Add(1)
 		return nil
 	}
 	found := held.get(key)
 	if found == nil || found.Memo.Rejected() || !rules.LiveStill(found, now) {
-		c.meter.misses.Add(1)
+		c.config.Meter.misses.Add(1)
 		return nil
 	}
-	c.meter.hits.Add(1)
+	c.config.Meter.hits.Add(1)
 	return found
 }
 

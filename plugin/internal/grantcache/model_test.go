@@ -375,7 +375,10 @@ type process struct {
 func (m *model) start(ctx context.Context) {
 	p := &process{m: m, before: m.store.Kills().Position()}
 	m.running.Go(func() { <-ctx.Done(); p.dead.Store(true) })
-	p.cache = grantcache.New(p, 1<<20, m.meter, slog.New(slog.DiscardHandler))
+	p.cache = grantcache.New(grantcache.Config{
+		Kills: p, Bound: 1 << 20, Patience: time.Second, Meter: m.meter,
+		Logger: slog.New(slog.DiscardHandler),
+	})
 	m.running.Go(func() { p.cache.Follow(ctx) })
 	m.serving.Store(p)
 }

@@ -5,12 +5,14 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"strconv"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -120,16 +122,28 @@ func (p *Positioned) Invoke(
 ) error {
 	position, said, err := invokePositioned(ctx, p.Conn, method, request, answer, options...)
 	if !said {
-		if err == nil {
-			return errors.New("plugin gave a broken answer: one without its position")
+		if ofBackend(err) {
+			return fmt.Errorf("plugin gave a broken answer: one without its position (%s)", status.Code(err))
 		}
-		return err // of the connection, or of what stands before the backend
+		return err
 	}
 	p.answered(position)
 	if late := p.Await(ctx, position); late != nil {
 		return status.FromContextError(late).Err()
 	}
 	return err
+}
+
+// ofBackend reports whether a call was answered by the backend, with an error or without: others are of the
+// connection, or of what stands before the backend. An error may acknowledge too: a token that is used again
+// has its family revoked (rule 3).
+func ofBackend(err error) bool {
+	switch status.Code(err) {
+	case codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.Aborted,
+		codes.FailedPrecondition:
+		return true
+	}
+	return false
 }
 
 // invokePositioned makes a call and returns the position of its answer, or error, where that says one.

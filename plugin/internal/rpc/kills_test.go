@@ -16,13 +16,16 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/plugin/kills"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // teller is a connection to a plugin that tells these kills, and answers calls with this trailer.
 type teller struct {
 	kills   []*pb.KillsResponse
 	trailer metadata.MD
+	err     error // of calls
 }
 
 func (c *teller) Invoke(_ context.Context, _ string, _, _ any, options ...grpc.CallOption) error {
@@ -31,7 +34,7 @@ func (c *teller) Invoke(_ context.Context, _ string, _, _ any, options ...grpc.C
 			*trailer.TrailerAddr = c.trailer
 		}
 	}
-	return nil
+	return c.err
 }
 
 func (c *teller) NewStream(
@@ -87,29 +90,39 @@ func TestPositions(t *testing.T) {
 	var awaited []uint64
 	for name, c := range map[string]struct {
 		said  []string
+		err   error // of the backend
 		await error
-		fails bool
+		want  string // of the error
 	}{
 		"an answer":                   {said: []string{"12"}},
-		"an answer that is not freed": {said: []string{"13"}, await: context.Canceled, fails: true},
-		"without a position":          {fails: true},
-		"with a position of text":     {said: []string{"x"}, fails: true},
+		"an error":                    {said: []string{"13"}, err: grantstore.ErrConsumed, want: "used"},
+		"an answer that is not freed": {said: []string{"14"}, await: context.Canceled, want: "canceled"},
+		"an error that is not freed": {
+			said: []string{"15"}, err: grantstore.ErrConsumed, await: context.Canceled, want: "canceled",
+		},
+		"without a position":          {want: "broken answer"},
+		"with a position of text":     {said: []string{"x"}, want: "broken answer"},
+		"an error without a position": {err: grantstore.ErrConsumed, want: "broken answer"},
+		"a connection that is lost":   {err: ticketstore.ErrUnavailable, want: "unavailable"},
 	} {
 		conn := &teller{trailer: metadata.MD{"sessions-position": c.said}}
+		if c.err != nil {
+			conn.err, _ = wire.Status(c.err)
+		}
 		source := &rpc.Kills{Conn: conn}
 		held := &rpc.Positioned{Kills: source, Await: func(_ context.Context, position uint64) error {
 			awaited = append(awaited, position)
 			return c.await
 		}}
 		err := held.Invoke(t.Context(), "method", nil, nil)
-		if (err != nil) != c.fails {
-			t.Errorf("%s: got %v, want an error: %t", name, err, c.fails)
+		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
 		if len(c.said) > 0 && c.said[0] != "x" && source.Position() == 0 {
 			t.Errorf("%s: its position is not noted", name)
 		}
 	}
-	if slices.Sort(awaited); !slices.Equal(awaited, []uint64{12, 13}) {
-		t.Errorf("awaited %v, want 12 and 13", awaited)
+	if slices.Sort(awaited); !slices.Equal(awaited, []uint64{12, 13, 14, 15}) {
+		t.Errorf("awaited %v, want 12 to 15", awaited)
 	}
 }

@@ -179,7 +179,7 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 func (in *instance) prepare(config *Config) {
 	in.calls = in.conn
 	if slices.Contains(in.description.Services, rpc.CallsService) {
-		in.calls = &rpc.Multiplexer{ClientConnInterface: in.conn}
+		in.calls = &rpc.Multiplexer{ClientConnInterface: in.conn, Patience: config.CallTimeout}
 	}
 	// Of a shared store another host's commits kill too, and are acknowledged there.
 	if config.Cache < 0 || in.description.Shared ||

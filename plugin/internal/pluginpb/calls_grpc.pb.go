@@ -33,8 +33,11 @@ const (
 type CallsServiceClient interface {
 	// Calls carries calls and their answers, in any order, as many in a message as there are. The stream ends
 	// when the host or the plugin goes. The outcome of calls without an answer is then unknown, as that of
-	// unary calls whose connection is lost. A plugin that has more calls under way than it wants to have reads
-	// no further until it has answered some.
+	// unary calls whose connection is lost.
+	//
+	// Both sides go on reading, whatever calls do: cancellations and answers come too. A plugin that has more
+	// calls under way than it wants to have refuses further ones as UNAVAILABLE. The host ends a stream on which
+	// it could not send a message within its CallTimeout.
 	Calls(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CallsRequest, CallsResponse], error)
 }
 
@@ -68,8 +71,11 @@ type CallsService_CallsClient = grpc.BidiStreamingClient[CallsRequest, CallsResp
 type CallsServiceServer interface {
 	// Calls carries calls and their answers, in any order, as many in a message as there are. The stream ends
 	// when the host or the plugin goes. The outcome of calls without an answer is then unknown, as that of
-	// unary calls whose connection is lost. A plugin that has more calls under way than it wants to have reads
-	// no further until it has answered some.
+	// unary calls whose connection is lost.
+	//
+	// Both sides go on reading, whatever calls do: cancellations and answers come too. A plugin that has more
+	// calls under way than it wants to have refuses further ones as UNAVAILABLE. The host ends a stream on which
+	// it could not send a message within its CallTimeout.
 	Calls(grpc.BidiStreamingServer[CallsRequest, CallsResponse]) error
 	mustEmbedUnimplementedCallsServiceServer()
 }

@@ -16,8 +16,17 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-// MaxCalls is how many calls of one stream run at once. Further ones wait in it, unread.
-const MaxCalls = 1024
+const (
+	// MaxCalls is how many calls of one stream run at once.
+	MaxCalls = 1024
+	// MaxWaiting is how many further ones wait for one of these to end. Those beyond are refused.
+	MaxWaiting = 4096
+	// maxRequests is how many bytes of requests the calls have that run or wait.
+	maxRequests = 128 << 20
+	// maxUnread is how many bytes of answers wait where the host does not read them. Calls that have one
+	// more wait with it.
+	maxUnread = 16 << 20
+)
 
 // callTable finds the unary methods of services by their full names. It registers them as a gRPC server does.
 type callTable map[string]handler
@@ -56,9 +65,10 @@ type callsServer struct {
 func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.CallsResponse]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	r := &runningCalls{
-		stream: ctx, methods: c.methods, work: make(chan *runningCall), calls: map[uint64]*runningCall{},
+		stream: ctx, methods: c.methods, calls: map[uint64]*runningCall{},
+		work: make(chan *runningCall), queue: make(chan *runningCall, MaxWaiting), woken: newWake(),
 	}
-	r.out.send = sending(stream.Send, cancel)
+	r.room.L = &r.mu
 	defer r.workers.Wait()
 	defer r.end()
 	defer cancel()
@@ -66,32 +76,34 @@ func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.
 	if err := stream.SendHeader(nil); err != nil {
 		return err
 	}
-	received := make(chan error, 1)
-	go func() { received <- r.receive(stream) }()
-	select {
-	case err := <-received:
-		return err
-	case <-ctx.Done(): // an answer could not be sent
-		return ctx.Err()
-	}
+	ended := make(chan error, 2)
+	go func() { ended <- r.receive(stream) }()
+	go func() { ended <- send(ctx, r.woken, r.take, stream.Send) }()
+	return <-ended
 }
 
 // runningCalls are the calls of one stream.
 type runningCalls struct {
 	stream  context.Context //nolint:containedctx // of the stream
 	methods callTable
-	out     outbox[pb.CallsResponse]
 	// work is where workers without work wait for some. They stay with the stream: their stacks have grown.
 	work    chan *runningCall
+	queue   chan *runningCall // calls for which there is no worker
 	workers sync.WaitGroup
+	woken   wake
 
-	mu      sync.Mutex
-	started int // workers
-	calls   map[uint64]*runningCall
-	over    bool
+	mu       sync.Mutex
+	started  int // workers
+	calls    map[uint64]*runningCall
+	requests int // bytes of theirs
+	answers  []*pb.Answer
+	unread   int       // bytes of answers
+	room     sync.Cond // answers were taken, or it is over
+	over     bool
 }
 
-// receive begins and cancels calls until the stream ends.
+// receive begins and cancels calls until the stream ends. It waits for none of them: a cancellation is read
+// while all workers have calls that hang.
 func (r *runningCalls) receive(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.CallsResponse]) error {
 	for {
 		message, err := stream.Recv()
@@ -112,9 +124,10 @@ func (r *runningCalls) receive(stream grpc.BidiStreamingServer[pb.CallsRequest, 
 	}
 }
 
-// begin hands a call to a worker, for which it waits while MaxCalls have work.
+// begin hands a call to a worker, or has it wait for one.
 func (r *runningCalls) begin(call *runningCall) {
 	if !r.know(call) {
+		r.put(refusal(call.GetId()))
 		return
 	}
 	select {
@@ -126,19 +139,37 @@ func (r *runningCalls) begin(call *runningCall) {
 		return
 	}
 	select {
-	case r.work <- call:
-	case <-r.stream.Done():
+	case r.queue <- call:
+	default:
+		r.forget(call)
+		r.put(refusal(call.GetId()))
 	}
 }
 
-// know has the call cancelled with the others. It reports false when that has happened.
+// refusal is the answer to a call that was not begun: it may be made again.
+func refusal(id uint64) *pb.Answer {
+	tooMany := status.Error(codes.Unavailable, "the plugin has too many calls under way")
+	return &pb.Answer{Id: id, Status: encodeStatus(tooMany)}
+}
+
+// know has the call cancelled with the others. It reports false where their requests are too large together,
+// and where that has happened.
 func (r *runningCalls) know(call *runningCall) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.over {
-		r.calls[call.GetId()] = call
+	if r.over || r.requests > maxRequests {
+		return false
 	}
-	return !r.over
+	r.requests += len(call.GetRequest())
+	r.calls[call.GetId()] = call
+	return true
+}
+
+func (r *runningCalls) forget(call *runningCall) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.calls, call.GetId())
+	r.requests -= len(call.GetRequest())
 }
 
 // hire starts a worker. It reports false where there are enough, or none is wanted any more.
@@ -159,6 +190,7 @@ func (r *runningCalls) serve(call *runningCall) {
 		r.run(call)
 		select {
 		case call = <-r.work:
+		case call = <-r.queue:
 		case <-r.stream.Done():
 			return
 		}
@@ -170,26 +202,57 @@ func (r *runningCalls) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.over = true
+	r.room.Broadcast()
 	for _, call := range r.calls {
 		call.end(context.Canceled)
 	}
 }
 
-// run runs a call and sends its answer.
+// run runs a call and has its answer sent.
 func (r *runningCalls) run(call *runningCall) {
 	answer := r.methods.answer(call)
 	call.end(context.Canceled)
+	r.forget(call)
+	r.put(answer)
+}
+
+// put has an answer sent. It waits while the host does not read: a host that goes on making calls would fill
+// the memory.
+func (r *runningCalls) put(answer *pb.Answer) {
 	r.mu.Lock()
-	delete(r.calls, call.GetId())
-	others := len(r.calls) > 0
-	r.mu.Unlock()
-	// It cannot be sent when the stream is lost: then nobody waits for it.
-	flush, _ := r.out.put(len(answer.GetAnswer()), func(m *pb.CallsResponse) {
-		m.Answers = append(m.Answers, answer)
-	})
-	if flush {
-		r.out.flush(others)
+	defer r.mu.Unlock()
+	for r.unread > maxUnread && !r.over {
+		r.room.Wait()
 	}
+	r.answers = append(r.answers, answer)
+	r.unread += sizeOfAnswer(answer)
+	r.woken.up()
+}
+
+func sizeOfAnswer(answer *pb.Answer) int {
+	return perCall + len(answer.GetAnswer()) + len(answer.GetStatus()) + len(answer.GetSpans())
+}
+
+// take returns the next message, nil where there is none.
+func (r *runningCalls) take() *pb.CallsResponse {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.answers) == 0 {
+		return nil
+	}
+	n, gathered := 0, 0
+	for ; n < len(r.answers); n++ {
+		size := sizeOfAnswer(r.answers[n])
+		if n > 0 && gathered+size > maxGathered {
+			break
+		}
+		gathered += size
+	}
+	message := &pb.CallsResponse{Answers: r.answers[:n:n]}
+	r.answers = rest(r.answers, n)
+	r.unread -= gathered
+	r.room.Broadcast()
+	return message
 }
 
 // answer runs a call.
@@ -212,6 +275,9 @@ func (t callTable) answer(call *runningCall) *pb.Answer {
 
 // call runs a method and returns its answer, encoded.
 func (t callTable) call(call *runningCall) ([]byte, error) {
+	if err := call.Err(); err != nil { // while it waited
+		return nil, status.FromContextError(err).Err()
+	}
 	h, ok := t[call.GetMethod()]
 	if !ok {
 		return nil, status.Error(codes.Unimplemented, "no unary method of that name is served")

@@ -3,7 +3,10 @@ package rpc
 // CallsService, client: unary calls over one stream.
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -23,9 +26,11 @@ const (
 	// maxMultiplexed is the largest request that goes over the stream, in bytes. A larger one would hold up
 	// those behind it.
 	maxMultiplexed = 64 << 10
-	// maxUnanswered is how many bytes of requests without an answer a caller adds to by itself. HTTP/2 lets
-	// 64 KiB be under way before the plugin has read any of it, so that sending them never waits.
-	maxUnanswered = 32 << 10
+	// maxUnsent is how many bytes of calls wait to be sent, where the plugin does not read them. Further ones
+	// are refused.
+	maxUnsent = 16 << 20
+	// maxCancelled is how many calls one message cancels.
+	maxCancelled = 1 << 12
 )
 
 // Multiplexer is a connection whose unary calls share one stream. A stream that is lost fails the calls on it
@@ -33,6 +38,9 @@ const (
 type Multiplexer struct {
 	// ClientConnInterface takes large requests and streams. Its end is that of the stream.
 	grpc.ClientConnInterface
+	// Patience is how long the stream may take to open, and the plugin to take a message from it, before it
+	// counts as lost. Zero for any time.
+	Patience time.Duration
 
 	mu     sync.Mutex
 	stream *callStream // nil before the first call, and where the last one was lost
@@ -59,15 +67,11 @@ func (m *Multiplexer) invoke(
 	if len(encoded) > maxMultiplexed {
 		return invokePositioned(ctx, m.ClientConnInterface, method, request, answer, options...)
 	}
-	stream, err := m.current()
-	if err != nil {
-		return 0, false, err
-	}
 	call, traced := &pb.Call{Method: method, Request: encoded}, tracedBy(options)
 	if traced != nil {
 		call.Traceparent = traced.parent
 	}
-	got, err := stream.ask(ctx, call)
+	got, err := m.current().ask(ctx, call)
 	if err != nil {
 		return 0, false, err
 	}
@@ -95,31 +99,47 @@ func read(got *pb.Answer, answer proto.Message) error {
 	return nil
 }
 
-// current returns the stream, which it opens where there is none.
-func (m *Multiplexer) current() (*callStream, error) {
+// current returns the stream. Where there is none it begins one, for which calls wait as for their answers.
+func (m *Multiplexer) current() *callStream {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stream != nil {
-		return m.stream, nil
+	if m.stream == nil {
+		m.stream = &callStream{woken: newWake(), waiting: map[uint64]*waiter{}}
+		go m.run(m.stream)
 	}
-	// Not the caller's context: the stream outlives the call.
-	ctx, cancel := context.WithCancel(context.Background())
+	return m.stream
+}
+
+// errStuck is why a stream was ended.
+var errStuck = errors.New("the plugin took nothing from it")
+
+// run opens the stream, sends and receives on it until it ends, and then fails its calls.
+func (m *Multiplexer) run(s *callStream) {
+	// Not a caller's context: the stream outlives the call.
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	patience := cmp.Or(m.Patience, math.MaxInt64)
+	stuck := time.AfterFunc(patience, func() { cancel(errStuck) })
 	stream, err := pb.NewCallsServiceClient(m.ClientConnInterface).Calls(ctx)
-	if err != nil {
-		cancel()
-		return nil, unavailable(err)
+	stuck.Stop()
+	if err == nil {
+		go func() {
+			// A message that cannot be sent ends the stream: nobody is left waiting for it.
+			cancel(send(ctx, s.woken, s.take, func(message *pb.CallsRequest) error {
+				stuck.Reset(patience)
+				defer stuck.Stop()
+				return stream.Send(message)
+			}))
+		}()
+		err = s.receive(stream)
 	}
-	s := &callStream{waiting: map[uint64]*waiter{}}
-	s.out.send = sending(stream.Send, cancel)
-	go func() {
-		defer cancel()
-		s.fail(s.receive(stream))
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.stream = nil
-	}()
-	m.stream = s
-	return s, nil
+	if context.Cause(ctx) == errStuck { //nolint:errorlint // it is ours
+		err = errStuck
+	}
+	m.mu.Lock()
+	m.stream = nil
+	m.mu.Unlock()
+	s.fail(unavailable(err))
 }
 
 // unavailable is the error of the stream as that of a call: its outcome is unknown.
@@ -129,18 +149,20 @@ func unavailable(err error) error {
 
 // callStream is one stream and the calls on it.
 type callStream struct {
-	out outbox[pb.CallsRequest]
+	woken wake
 
-	mu         sync.Mutex
-	waiting    map[uint64]*waiter
-	unanswered int // bytes of their requests
-	last       uint64
-	lost       error
+	mu        sync.Mutex
+	waiting   map[uint64]*waiter
+	unsent    []*pb.Call // some of them over
+	size      int        // bytes of unsent
+	cancelled []uint64   // of calls that were sent: at most as many as the plugin has read
+	last      uint64
+	lost      error
 }
 
 // waiter is a call that waits for its answer. It is used again, with its channel and its timer.
 type waiter struct {
-	size   int
+	sent   bool
 	answer *pb.Answer
 	err    error
 	done   chan struct{} // has room for one
@@ -184,25 +206,14 @@ func (s *callStream) ask(ctx context.Context, call *pb.Call) (*pb.Answer, error)
 	}
 	w := waiters.Get().(*waiter)
 	defer func() {
-		w.answer, w.err = nil, nil
+		w.sent, w.answer, w.err = false, nil, nil
 		waiters.Put(w)
 	}()
-	w.size = len(call.GetRequest())
-	others, calm, err := s.begin(call, w)
-	if err != nil {
+	if err := s.begin(call, w); err != nil {
 		return nil, err
 	}
-	flush, err := s.out.put(w.size, func(m *pb.CallsRequest) { m.Calls = append(m.Calls, call) })
-	switch {
-	case err != nil: // the stream was lost, and receive learns that too
-	case flush && calm:
-		s.out.flush(others)
-	case flush:
-		go s.out.flush(others) // it may wait for the plugin longer than this call may
-	}
 	if ended := w.wait(ctx, left); ended != nil {
-		if s.forget(call.GetId(), w) {
-			s.cancel(call.GetId())
+		if s.forget(call, w) {
 			return nil, grpcstatus.FromContextError(ended).Err()
 		}
 		<-w.done // the answer came at the same moment
@@ -210,39 +221,74 @@ func (s *callStream) ask(ctx context.Context, call *pb.Call) (*pb.Answer, error)
 	return w.answer, w.err
 }
 
-// cancel tells the plugin that nobody waits for a call any more.
-func (s *callStream) cancel(id uint64) {
-	flush, err := s.out.put(0, func(m *pb.CallsRequest) { m.Cancelled = append(m.Cancelled, id) })
-	if err == nil && flush {
-		go s.out.flush(true)
-	}
-}
-
-// begin gives the call an id and has its answer waited for. others: calls are under way besides. calm:
-// sending it cannot wait.
-func (s *callStream) begin(call *pb.Call, w *waiter) (others, calm bool, err error) {
+// begin gives the call an id, and has it sent and its answer waited for.
+func (s *callStream) begin(call *pb.Call, w *waiter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lost != nil {
-		return false, false, s.lost
+		return s.lost
+	}
+	if s.size > maxUnsent {
+		return grpcstatus.Error(codes.Unavailable, "the plugin takes no more calls")
 	}
 	s.last++
 	call.Id = s.last
-	others = len(s.waiting) > 0
 	s.waiting[call.GetId()] = w
-	s.unanswered += w.size
-	return others, s.unanswered < maxUnanswered, nil
+	s.unsent = append(s.unsent, call)
+	s.size += sizeOfCall(call)
+	s.woken.up()
+	return nil
 }
 
-// forget has nobody wait for an answer. It reports false where the answer, or the end of the stream, was
-// first.
-func (s *callStream) forget(id uint64, w *waiter) bool {
+// sizeOfCall returns the bytes of a call, most of which its request has.
+func sizeOfCall(call *pb.Call) int { return perCall + len(call.GetRequest()) }
+
+// take returns the next message, nil where there is none. Nobody waits for some of the calls any more: they
+// are not sent.
+func (s *callStream) take() *pb.CallsRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waiting[id] != w {
+	n := min(len(s.cancelled), maxCancelled)
+	message := &pb.CallsRequest{Cancelled: s.cancelled[:n:n]}
+	s.cancelled = rest(s.cancelled, n)
+	taken, gathered := 0, 0
+	for _, call := range s.unsent {
+		size := sizeOfCall(call)
+		if gathered > 0 && gathered+size > maxGathered {
+			break
+		}
+		taken++
+		s.size -= size
+		if w := s.waiting[call.GetId()]; w != nil {
+			w.sent = true
+			gathered += size
+			message.Calls = append(message.Calls, call)
+		}
+	}
+	s.unsent = rest(s.unsent, taken)
+	if n == 0 && len(message.GetCalls()) == 0 {
+		return nil
+	}
+	return message
+}
+
+// forget has nobody wait for an answer, and no call sent for it. It reports false where the answer, or the
+// end of the stream, was first.
+func (s *callStream) forget(call *pb.Call, w *waiter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[call.GetId()] != w {
 		return false
 	}
-	delete(s.waiting, id)
+	delete(s.waiting, call.GetId())
+	if w.sent {
+		s.cancelled = append(s.cancelled, call.GetId())
+		s.woken.up()
+		return true
+	}
+	// It keeps its place, but not its request.
+	s.size -= len(call.GetRequest())
+	call.Request = nil
 	return true
 }
 
@@ -251,7 +297,7 @@ func (s *callStream) receive(stream grpc.BidiStreamingClient[pb.CallsRequest, pb
 	for {
 		message, err := stream.Recv()
 		if err != nil {
-			return unavailable(err)
+			return err
 		}
 		s.mu.Lock()
 		for _, answer := range message.GetAnswers() {
@@ -260,7 +306,6 @@ func (s *callStream) receive(stream grpc.BidiStreamingClient[pb.CallsRequest, pb
 				continue // of a call that was cancelled
 			}
 			delete(s.waiting, answer.GetId())
-			s.unanswered -= w.size
 			w.answer = answer
 			w.done <- struct{}{}
 		}
@@ -268,14 +313,10 @@ func (s *callStream) receive(stream grpc.BidiStreamingClient[pb.CallsRequest, pb
 	}
 }
 
-// fail ends every call that waits.
+// fail ends every call that waits, and those that come later.
 func (s *callStream) fail(err error) {
-	s.out.fail(err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost != nil {
-		return
-	}
 	s.lost = err
 	for id, w := range s.waiting {
 		delete(s.waiting, id)

@@ -154,29 +154,6 @@ func TestMultiplexedCallsGather(t *testing.T) {
 	}
 }
 
-// A plugin that reads nothing more, such as one that is stopped, keeps no call longer than its deadline.
-func TestMultiplexedCallsToAPluginThatDoesNotRead(t *testing.T) {
-	t.Parallel()
-	release := make(chan struct{})
-	fake := &fakeCalls{serve: func(callsStream) error { <-release; return nil }}
-	conn := fake.connect(t)
-	defer close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	var group sync.WaitGroup
-	for range 64 {
-		group.Go(func() {
-			err := conn.Invoke(ctx, pb.BackendService_Configure_FullMethodName,
-				&pb.ConfigureRequest{Settings: make([]byte, 16<<10)}, // 1 MiB in all
-				&pb.ConfigureResponse{})
-			if status.Code(err) != codes.DeadlineExceeded {
-				t.Errorf("got %v, want DeadlineExceeded", err)
-			}
-		})
-	}
-	group.Wait()
-}
-
 // A server begins no more calls than it wants to have at once, and those that wait are served later.
 func TestMultiplexedCallsAreBounded(t *testing.T) {
 	t.Parallel()
@@ -405,6 +382,11 @@ func (f *fakeCalls) Configure(_ context.Context, r *pb.ConfigureRequest) (*pb.Co
 // connect returns a connection to it. Its server ends when the streams do.
 func (f *fakeCalls) connect(t *testing.T) *rpc.Multiplexer {
 	t.Helper()
+	return &rpc.Multiplexer{ClientConnInterface: f.dial(t)}
+}
+
+func (f *fakeCalls) dial(t *testing.T) *grpc.ClientConn {
+	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(rpc.MaxRequest))
 	pb.RegisterCallsServiceServer(server, f)
@@ -419,7 +401,7 @@ func (f *fakeCalls) connect(t *testing.T) *rpc.Multiplexer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &rpc.Multiplexer{ClientConnInterface: conn}
+	return conn
 }
 
 func described(ctx context.Context, conn grpc.ClientConnInterface) error {

@@ -1,87 +1,57 @@
 package rpc
 
-// How many goroutines send on one stream.
+// How messages get on a stream of calls: one goroutine sends them.
 
 import (
 	"context"
 	"runtime"
-	"sync"
 )
 
 // maxGathered is how many bytes of a message others are added to: the limits of messages leave room for one
 // of the largest besides.
 const maxGathered = 256 << 10
 
-// outbox gathers what goroutines have to send on a stream into one message, while another of them sends the
-// one before: each message costs the same, however much is in it. No goroutine of its own is woken for it.
-type outbox[Message any] struct {
-	send func(*Message) error
+// perCall is what a call or an answer costs besides its contents, in bytes.
+const perCall = 128
 
-	mu      sync.Mutex
-	waiting []*Message
-	size    int   // of the last of them
-	sending bool  // somebody is in flush
-	err     error // why nothing can be sent any more
-}
+// wake is what the goroutine that sends waits for. It has room for one: what is put before that goroutine
+// looks is found at once.
+type wake chan struct{}
 
-// sending returns the send of an outbox on a stream, which ends with a message that cannot be sent: nobody is
-// left waiting for it.
-func sending[Message any](send func(*Message) error, end context.CancelFunc) func(*Message) error {
-	return func(message *Message) error {
-		err := send(message)
-		if err != nil {
-			end()
-		}
-		return err
+func newWake() wake { return make(wake, 1) }
+
+// up is called behind what is to be sent.
+func (w wake) up() {
+	select {
+	case w <- struct{}{}:
+	default:
 	}
 }
 
-// put adds size bytes to what waits. Where it reports true, the caller has to call flush.
-func (o *outbox[Message]) put(size int, add func(*Message)) (flush bool, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.err != nil {
-		return false, o.err
-	}
-	if len(o.waiting) == 0 || o.size+size > maxGathered {
-		o.waiting, o.size = append(o.waiting, new(Message)), 0
-	}
-	add(o.waiting[len(o.waiting)-1])
-	o.size += size
-	flush = !o.sending
-	o.sending = true
-	return flush, nil
-}
-
-// flush sends what waits until nothing does. Where others are about to send, they are let go first.
-func (o *outbox[Message]) flush(others bool) {
+// send sends what take returns, whenever woken, until that fails or the stream ends. What comes while a
+// message is sent goes into the next one: each costs the same, however much is in it.
+func send[Message any](
+	stream context.Context, woken wake, take func() *Message, send func(*Message) error,
+) error {
 	for {
-		if others {
-			runtime.Gosched()
+		select {
+		case <-woken:
+		case <-stream.Done():
+			return stream.Err()
 		}
-		o.mu.Lock()
-		messages := o.waiting
-		o.waiting = nil
-		if len(messages) == 0 || o.err != nil {
-			o.sending = false
-			o.mu.Unlock()
-			return
-		}
-		o.mu.Unlock()
-		for _, message := range messages {
-			if err := o.send(message); err != nil {
-				o.fail(err)
-				break
+		runtime.Gosched() // others may be about to put something
+		for message := take(); message != nil; message = take() {
+			if err := send(message); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-// fail has everything that follows refused with err.
-func (o *outbox[Message]) fail(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.err == nil {
-		o.err = err
+// rest returns what follows the first n items, nil where that is nothing: what was sent is not kept.
+func rest[Item any](items []Item, n int) []Item {
+	if n == len(items) {
+		return nil
 	}
+	return items[n:]
 }

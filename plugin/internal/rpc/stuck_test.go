@@ -1,0 +1,316 @@
+package rpc_test
+
+// The stream of calls between a host and a plugin of which one does not read, or does not end its calls.
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// slack is how much later than its deadline a call may end on a busy machine.
+const slack = 5 * time.Second
+
+// sized makes a call with a request of about that size over the stream.
+func sized(ctx context.Context, conn grpc.ClientConnInterface, size int) error {
+	return conn.Invoke(ctx, pb.BackendService_Configure_FullMethodName,
+		&pb.ConfigureRequest{Settings: make([]byte, size)}, &pb.ConfigureResponse{})
+}
+
+// atOnce makes calls of these sizes at once, each with its own timeout, waits for their ends and counts their
+// codes. None outlasts its deadline.
+func atOnce(
+	t *testing.T, conn grpc.ClientConnInterface, timeout time.Duration, sizes ...int,
+) map[codes.Code]int {
+	t.Helper()
+	ends := make(chan codes.Code, len(sizes))
+	for _, size := range sizes {
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			ends <- status.Code(sized(ctx, conn, size))
+		}()
+	}
+	late := time.NewTimer(timeout + slack)
+	defer late.Stop()
+	got := map[codes.Code]int{}
+	for range sizes {
+		select {
+		case code := <-ends:
+			got[code]++
+		case <-late.C:
+			t.Fatalf("calls with %s wait %s longer; ended have %v", timeout, slack, got)
+		}
+	}
+	return got
+}
+
+// repeated returns n times the sizes.
+func repeated(n int, sizes ...int) []int {
+	var all []int
+	for range n {
+		all = append(all, sizes...)
+	}
+	return all
+}
+
+// A plugin that reads nothing more, such as one that is stopped, keeps no call longer than its deadline.
+func TestMultiplexedCallsToAPluginThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	for name, sizes := range map[string][]int{
+		"large": repeated(64, 16<<10), "small": repeated(10000, 40), "mixed": repeated(200, 40, 60<<10),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			release := make(chan struct{})
+			fake := &fakeCalls{serve: func(callsStream) error { <-release; return nil }}
+			conn := fake.connect(t)
+			defer close(release)
+			got := atOnce(t, conn, 300*time.Millisecond, sizes...)
+			if got[codes.DeadlineExceeded] != len(sizes) {
+				t.Errorf("got %v, want DeadlineExceeded of all %d", got, len(sizes))
+			}
+		})
+	}
+}
+
+// Calls that nobody waits for any more take no memory in the host, and a plugin that reads again does not get
+// those that were not on their way.
+func TestMultiplexedCallsThatAreOverAreNotSent(t *testing.T) {
+	t.Parallel()
+	const calls, size = 1000, 20 << 10
+	read := make(chan struct{})
+	var came atomic.Int32
+	fake := &fakeCalls{serve: func(stream callsStream) error {
+		select {
+		case <-read:
+		case <-stream.Context().Done():
+		}
+		for {
+			message, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			came.Add(int32(len(message.GetCalls())))
+			answers := &pb.CallsResponse{}
+			for _, call := range message.GetCalls() {
+				answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
+			}
+			if err := stream.Send(answers); err != nil {
+				return err
+			}
+		}
+	}}
+	conn := fake.connect(t)
+	for range 3 { // more together than wait at once
+		// Those at once stay below what waits: none is refused.
+		if got := atOnce(t, conn, 100*time.Millisecond, repeated(calls/2, size)...); got[codes.OK] > 0 ||
+			got[codes.Unavailable] > 0 {
+			t.Errorf("got %v, want DeadlineExceeded of all", got)
+		}
+	}
+	close(read)
+	if err := described(t.Context(), conn); err != nil {
+		t.Errorf("the next call: %v", err)
+	}
+	if came.Load() > calls/5 {
+		t.Errorf("the plugin got %d calls, want only those that were on their way", came.Load())
+	}
+}
+
+// What waits for a plugin that does not read is bounded: further calls are unavailable at once.
+func TestMultiplexedCallsThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	fake := &fakeCalls{serve: func(callsStream) error { <-release; return nil }}
+	conn := fake.connect(t)
+	defer close(release)
+	got := atOnce(t, conn, 2*time.Second, repeated(600, 60<<10)...)
+	if got[codes.Unavailable] < 200 || got[codes.DeadlineExceeded] < 100 {
+		t.Errorf("got %v, want some 16 MiB to wait and the others unavailable", got)
+	}
+}
+
+// A stream that takes nothing is given up, and the next call opens another.
+func TestMultiplexedStreamThatIsStuck(t *testing.T) {
+	t.Parallel()
+	var streams atomic.Int32
+	fake := &fakeCalls{serve: func(stream callsStream) error {
+		first := streams.Add(1) == 1
+		for {
+			if first {
+				<-stream.Context().Done()
+			}
+			message, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			answers := &pb.CallsResponse{}
+			for _, call := range message.GetCalls() {
+				answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
+			}
+			if err := stream.Send(answers); err != nil {
+				return err
+			}
+		}
+	}}
+	conn := fake.connect(t)
+	conn.Patience = 300 * time.Millisecond
+	if got := atOnce(t, conn, time.Minute, repeated(64, 16<<10)...); got[codes.Unavailable] != 64 {
+		t.Errorf("got %v, want all unavailable", got)
+	}
+	testenv.Eventually(t, "the next call works", func() bool { return described(t.Context(), conn) == nil })
+}
+
+// While the connection is made, calls end by their own deadlines, and the stream that waits for it by its
+// patience.
+func TestMultiplexedCallsWithoutAConnection(t *testing.T) {
+	t.Parallel()
+	conn, err := grpc.NewClient("passthrough:///test",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	calls := &rpc.Multiplexer{ClientConnInterface: conn}
+	if got := atOnce(t, calls, 100*time.Millisecond, 1, 2, 3); got[codes.DeadlineExceeded] != 3 {
+		t.Errorf("got %v, want DeadlineExceeded", got)
+	}
+	calls = &rpc.Multiplexer{ClientConnInterface: conn, Patience: 100 * time.Millisecond}
+	if got := atOnce(t, calls, time.Minute, 1, 2, 3); got[codes.Unavailable] != 3 {
+		t.Errorf("got %v, want unavailable", got)
+	}
+}
+
+// hanging is an engine whose reads end with their context. running counts them.
+func hanging(running *atomic.Int32) *engine {
+	return &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) {
+		running.Add(1)
+		defer running.Add(-1)
+		return nil, until(ctx)
+	}}
+}
+
+// Calls that hang, on every worker, are cancelled all the same, and others served after that.
+func TestMultiplexedCallsThatHangAreCancelled(t *testing.T) {
+	t.Parallel()
+	var running atomic.Int32
+	caller, _ := multiplexed(t, hanging(&running))
+	store := &rpc.Tickets{Caller: caller}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var group sync.WaitGroup
+	for range rpc.MaxCalls + 500 {
+		group.Go(func() { _, _ = store.Get(ctx, session("s").Key) })
+	}
+	testenv.Eventually(t, "as many calls as may run", func() bool { return running.Load() == rpc.MaxCalls })
+	cancel()
+	group.Wait()
+	brief, cancel := context.WithTimeout(t.Context(), slack) // far below the deadlines of those that hang
+	defer cancel()
+	if _, err := caller.Describe(brief); err != nil {
+		t.Errorf("a call behind them: %v", err)
+	}
+	testenv.Eventually(t, "none runs on", func() bool { return running.Load() == 0 })
+}
+
+// Calls beyond those that run and wait are unavailable at once.
+func TestMultiplexedCallsBeyondThoseThatWait(t *testing.T) {
+	t.Parallel()
+	var running atomic.Int32
+	caller, _ := multiplexed(t, hanging(&running))
+	request := &pb.GetSessionRequest{Key: make([]byte, 32)}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const beyond = 300
+	refused := make(chan error, rpc.MaxCalls+rpc.MaxWaiting+beyond)
+	for range cap(refused) {
+		go func() {
+			refused <- caller.Conn.Invoke(ctx, pb.TicketsService_GetSession_FullMethodName, request,
+				&pb.GetSessionResponse{})
+		}()
+	}
+	for range beyond {
+		if err := <-refused; status.Code(err) != codes.Unavailable {
+			t.Fatalf("got %v, want Unavailable", err)
+		}
+	}
+	cancel()
+	for range rpc.MaxCalls + rpc.MaxWaiting {
+		if err := <-refused; status.Code(err) != codes.Canceled {
+			t.Fatalf("got %v, want Canceled", err)
+		}
+	}
+}
+
+// A host that makes calls and does not read the answers fills no memory of the plugin: calls wait.
+func TestMultiplexedAnswersThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	const calls, size = 4000, 60 << 10
+	var made atomic.Int32
+	e := &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
+		made.Add(1)
+		s := session("s")
+		s.Ticket = make([]byte, size)
+		return s, nil
+	}}
+	caller, _ := configured(t, e)
+	conn := caller.Conn
+	if m, ok := conn.(*rpc.Multiplexer); ok {
+		conn = m.ClientConnInterface
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stream, err := pb.NewCallsServiceClient(conn).Calls(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get, err := proto.Marshal(&pb.GetSessionRequest{Key: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := &pb.CallsRequest{}
+	for id := range calls {
+		request.Calls = append(request.Calls, &pb.Call{
+			Id: uint64(id + 1), Method: pb.TicketsService_GetSession_FullMethodName, Request: get,
+		})
+	}
+	if err := stream.Send(request); err != nil {
+		t.Fatal(err)
+	}
+	before := int32(0)
+	testenv.Eventually(t, "no more calls are run", func() bool {
+		time.Sleep(100 * time.Millisecond)
+		last := before
+		before = made.Load()
+		return before > rpc.MaxCalls && before == last
+	})
+	// 16 MiB wait, besides one of each worker and what is on its way.
+	if before > rpc.MaxCalls+700 {
+		t.Errorf("%d answers were made before one was read", before)
+	}
+	for answers := 0; answers < calls; {
+		message, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers += len(message.GetAnswers())
+	}
+}

@@ -86,7 +86,9 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	if err := in.configure(ctx, config, settings, wanted); err != nil {
 		return nil, err
 	}
-	in.prepare(config)
+	if err := in.prepare(ctx, config); err != nil {
+		return nil, err
+	}
 	if !stopKilling() {
 		return nil, p.explain(ctx, ctx.Err(), false, config.StartTimeout)
 	}
@@ -176,15 +178,20 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 }
 
 // prepare makes what the stores call, and the cache before it, of a backend that says what it kills.
-func (in *instance) prepare(config *Config) {
+func (in *instance) prepare(ctx context.Context, config *Config) error {
 	in.calls = in.conn
 	if slices.Contains(in.description.Services, rpc.CallsService) {
-		in.calls = &rpc.Multiplexer{ClientConnInterface: in.conn, Patience: config.CallTimeout}
+		stream := &rpc.Multiplexer{ClientConnInterface: in.conn, Patience: config.CallTimeout}
+		if err := stream.Try(ctx); err != nil {
+			return in.startError(ctx, config, fmt.Errorf("backend %s names the service %q: %w",
+				in.description.Name, rpc.CallsService, err))
+		}
+		in.calls = stream
 	}
 	// Of a shared store another host's commits kill too, and are acknowledged there.
 	if config.Cache < 0 || in.description.Shared ||
 		!slices.Contains(in.description.Services, grantstore.KillsService) {
-		return
+		return nil
 	}
 	in.kills = &rpc.Kills{Conn: in.calls}
 	in.cache = grantcache.New(grantcache.Config{
@@ -192,6 +199,7 @@ func (in *instance) prepare(config *Config) {
 		Logger: in.logger,
 	})
 	in.calls = &rpc.Positioned{Kills: in.kills, Await: in.cache.Await}
+	return nil
 }
 
 // follow has the cache follow its process, until that has ended or the context ends.

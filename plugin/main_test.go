@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 	switch mode {
 	case "plugin":
 		plugin.Serve(plugin.ServeConfig{Open: openMemory})
+	case "unary":
+		serveUnary(false)
+	case "calls in name only":
+		serveUnary(true)
 	case "panics":
 		fmt.Fprintln(os.Stderr, `{"@message":5}`)
 		plugin.Serve(plugin.ServeConfig{Open: openMemory})

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 )
 
 // CallsService is the name of the service among those that a backend describes.
@@ -47,6 +48,15 @@ type Multiplexer struct {
 }
 
 var _ grpc.ClientConnInterface = (*Multiplexer)(nil)
+
+// Try makes a call over the stream, for its error: each call would have it where the plugin serves no stream.
+func (m *Multiplexer) Try(ctx context.Context) error {
+	err := m.Invoke(ctx, describe.path, &pb.DescribeRequest{}, &pb.DescribeResponse{})
+	if err != nil {
+		return wire.Error(err)
+	}
+	return nil
+}
 
 // Invoke implements grpc.ClientConnInterface. Options other than a traceOption count for large requests only.
 func (m *Multiplexer) Invoke(

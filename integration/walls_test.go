@@ -115,7 +115,8 @@ var walls = []wall{
 	{
 		name: "the host's cache knows no protocol", of: exactly("plugin/internal/grantcache"),
 		allowed: domain, except: []string{
-			ourPlugin + "/rules", ourPlugin + "/records", ourTransfer, "google.golang.org/protobuf",
+			ourPlugin + "/kills", ourPlugin + "/rules", ourPlugin + "/records", ourTransfer,
+			"google.golang.org/protobuf",
 		},
 	},
 	{

@@ -14,13 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Bounds of a Log.
-const (
-	// Kept is how many kills are kept for those who follow: who falls further behind is refused.
-	Kept = 4096
-	// MaxNames bounds the names of one kill: one with more is a kill of all.
-	MaxNames = 20_000
-)
+// MaxNames bounds the names of one kill: one with more is a kill of all.
+const MaxNames = 20_000
 
 // errBehind ends the sequence of a caller that is too slow.
 var errBehind = errors.New("more kills were committed than are kept: begin anew, with an empty cache")
@@ -30,8 +25,8 @@ type Log struct {
 	position atomic.Uint64
 	mu       sync.Mutex
 	closed   bool
-	// ring holds the kill of position p at p % Kept.
-	ring [Kept]*grantstore.Kill
+	// ring has what is kept for those who follow: who falls further behind is refused.
+	ring Ring
 	// more is closed by the next kill, nil while nobody waits.
 	more chan struct{}
 }
@@ -57,7 +52,7 @@ func (l *Log) Add(kill *grantstore.Kill) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kill.Position = l.position.Load() + 1
-	l.ring[kill.Position%Kept] = kill
+	l.ring.Put(kill)
 	l.position.Store(kill.Position)
 	l.wake()
 }
@@ -111,14 +106,14 @@ func (l *Log) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 func (l *Log) next(at uint64) (kill *grantstore.Kill, more <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last := l.position.Load()
-	switch {
-	case l.closed:
+	if l.closed {
 		return nil, nil, fmt.Errorf("%w: the store is closed", ticketstore.ErrUnavailable)
-	case last-at > Kept:
-		return nil, nil, errBehind
-	case last > at:
-		return l.ring[(at+1)%Kept], nil, nil
+	}
+	if l.position.Load() > at {
+		if kill = l.ring.At(at + 1); kill == nil {
+			return nil, nil, errBehind
+		}
+		return kill, nil, nil
 	}
 	if l.more == nil {
 		l.more = make(chan struct{})

@@ -8,14 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/kills"
 	"github.com/fosite-sessions/sessions/ticketstore"
-)
-
-// recentKills is how many kills are kept for reads on their way, and recentNames how many names they have
-// together: a read that took longer fills nothing.
-const (
-	recentKills = 4096
-	recentNames = 1 << 17
 )
 
 // overhead is what a copy takes besides its texts and its data, in bytes: its entry and its index
@@ -38,10 +32,8 @@ type copies struct {
 	bySID map[string]*entry // the first of each session's
 	queue queue
 	bytes int64
-	// recent has the kill of position p at p % recentKills, from behind forgotten on. names counts theirs.
-	recent    [recentKills]*grantstore.Kill
-	forgotten uint64
-	names     int
+	// recent are kept for reads on their way: one that took longer fills nothing.
+	recent kills.Ring
 	// advanced is closed by the next kill, and at the end; nil while nobody waits.
 	advanced chan struct{}
 }
@@ -58,7 +50,7 @@ type entry struct {
 
 func newCopies(position uint64, bound int64, meter *Meter, stop func()) *copies {
 	c := &copies{
-		meter: meter, bound: bound, stop: stop, forgotten: position,
+		meter: meter, bound: bound, stop: stop, recent: kills.Ring{Forgotten: position},
 		byKey: map[ticketstore.Key]*entry{}, bySID: map[string]*entry{},
 	}
 	c.applied.Store(position)
@@ -112,12 +104,9 @@ func sizeOf(g *grantstore.Grant) int64 {
 
 // killedSince reports whether a kill behind a position names the grant, or may.
 func (c *copies) killedSince(since uint64, g *grantstore.Grant) bool {
-	if since < c.forgotten {
-		return true // it is not known any more
-	}
 	for p := since + 1; p <= c.applied.Load(); p++ {
-		kill := c.recent[p%recentKills]
-		if kill.All || slices.Contains(kill.Grants, g.Ref) ||
+		kill := c.recent.At(p)
+		if kill == nil || kill.All || slices.Contains(kill.Grants, g.Ref) ||
 			(g.SessionID != "" && slices.Contains(kill.Sessions, g.SessionID)) {
 			return true
 		}
@@ -145,22 +134,11 @@ func (c *copies) apply(kill *grantstore.Kill) bool {
 			c.remove(e)
 		}
 	}
-	c.remember(kill)
+	c.recent.Put(kill)
 	c.applied.Store(kill.Position) // what it names is gone: answers that wait for it may be handed on
 	c.meter.kills.Add(1)
 	c.wake()
 	return true
-}
-
-// remember keeps a kill for reads on their way, and forgets old ones for want of room.
-func (c *copies) remember(kill *grantstore.Kill) {
-	count := func(k *grantstore.Kill) int { return len(k.Sessions) + len(k.Grants) }
-	c.names += count(kill)
-	for kill.Position-c.forgotten > recentKills || (c.names > recentNames && c.forgotten+1 < kill.Position) {
-		c.forgotten++
-		c.names -= count(c.recent[c.forgotten%recentKills])
-	}
-	c.recent[kill.Position%recentKills] = kill
 }
 
 // waitFor returns what is closed by the next kill or at the end, nil if nothing is to be waited for.

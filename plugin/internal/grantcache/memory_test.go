@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/kills"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -68,4 +69,18 @@ func TestGrantsWithRelatedAreNotCopied(t *testing.T) {
 	if n := meter.Figures().Entries; n != 0 {
 		t.Errorf("got %d copies, want none", n)
 	}
+}
+
+func TestKillsAreBounded(t *testing.T) {
+	before := heap()
+	c := newCopies(0, 1<<20, &Meter{}, func() {})
+	for p := range uint64(kills.Kept / 2) {
+		if !c.apply(&grantstore.Kill{Position: p + 1, Grants: make([]grantstore.Ref, 1500)}) {
+			t.Fatalf("kill %d is not the next one", p+1)
+		}
+	}
+	if took := heap() - before; took > 3*kills.KeptBytes/2 {
+		t.Errorf("the last kills take %d bytes, want about %d at most", took, kills.KeptBytes)
+	}
+	runtime.KeepAlive(c)
 }

@@ -1,0 +1,56 @@
+package kills_test
+
+// How much of the last kills is kept.
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/kills"
+)
+
+// Not parallel: it measures the heap. What it does not hold any more is refused, not left out.
+func TestLogIsBounded(t *testing.T) {
+	heap := func() int {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int(stats.HeapAlloc)
+	}
+	l, before, fault := &kills.Log{}, heap(), error(nil)
+	for _, err := range l.Follow(t.Context()) {
+		if err != nil {
+			fault = err
+			break
+		}
+		for range kills.Kept / 2 {
+			l.Add(&grantstore.Kill{Grants: make([]grantstore.Ref, 1500)})
+		}
+	}
+	if fault == nil {
+		t.Error("a follower that is behind what is kept was told on")
+	}
+	if took := heap() - before; took > 3*kills.KeptBytes/2 {
+		t.Errorf("kills of 1,500 tokens each take %d bytes, want about %d at most", took, kills.KeptBytes)
+	}
+	runtime.KeepAlive(l)
+}
+
+func TestRing(t *testing.T) {
+	t.Parallel()
+	const began = 7
+	large := kills.KeptBytes / 48 / 2 // refs, of which two kills fit
+	ring := kills.Ring{Forgotten: began}
+	for i, n := range []int{1, large, large + 1, 1, 3 * large, 1} {
+		ring.Put(&grantstore.Kill{Position: uint64(began + 1 + i), Grants: make([]grantstore.Ref, n)})
+		kept := [...][]uint64{{8}, {8, 9}, {10}, {10, 11}, {12}, {13}}[i]
+		for p := uint64(0); p < 20; p++ {
+			want := p >= kept[0] && p <= kept[len(kept)-1]
+			if kill := ring.At(p); (kill != nil) != want || (want && kill.Position != p) {
+				t.Errorf("kill %d of %d: At(%d) gives %v, want one: %t", i, n, p, kill != nil, want)
+			}
+		}
+	}
+}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/kills"
 	"github.com/fosite-sessions/sessions/plugin/spans"
@@ -273,13 +272,12 @@ func (c *committer) write(g *group, room disk.Room) error {
 		}
 	}
 	c.tombstones.put(put)
-	if err := c.settle(txn, next.kill); err != nil {
+	if err := c.settle(txn, next); err != nil {
 		c.tombstones.committed(nil)
 		return err
 	}
 	c.tombstones.committed(deleted)
 	c.commits.Add(1)
-	c.metadata.publish(next)
 	if g.queued {
 		c.queued.Add(1)
 	}
@@ -291,7 +289,7 @@ func (c *committer) write(g *group, room disk.Room) error {
 
 // settle commits a transaction, and notes the outcome and what it kills before any reader may answer with it
 // (awaitOutcome). Badger shows the rows to readers when the sync has ended, however it did.
-func (c *committer) settle(txn *badger.Txn, kill *grantstore.Kill) error {
+func (c *committer) settle(txn *badger.Txn, next *update) error {
 	c.committing.Lock()
 	defer c.committing.Unlock()
 	err := txn.Commit()
@@ -306,7 +304,8 @@ func (c *committer) settle(txn *badger.Txn, kill *grantstore.Kill) error {
 		return failed
 	}
 	if err == nil {
-		c.kills.Add(kill)
+		c.metadata.publish(next) // before its kill: who is told of that asks under the new state
+		c.kills.Add(next.kill)
 	}
 	c.settled.Store(txn.ReadTs() + 1)
 	return err

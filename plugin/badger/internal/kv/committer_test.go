@@ -11,7 +11,9 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -226,5 +228,42 @@ func TestChangesAreMeasured(t *testing.T) {
 	}
 	if err := commit(t.Context(), d, writing("after", 1)); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who is told of a change of the store's state finds the store in it (grantstore.Kills.Position).
+func TestKillBehindTheLedger(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	c := d.committer
+	c.committing.RLock() // the commit waits before it settles, and then behind
+	ch := stand(d, false, func(tx *Tx) error {
+		tx.SetLedger(&recordpb.Ledger{State: string(transfer.Fenced)})
+		return nil
+	})
+	testenv.Eventually(t, "the commit settles", func() bool {
+		waits := !c.committing.TryRLock()
+		if !waits {
+			c.committing.RUnlock()
+		}
+		return waits
+	})
+	for kill, err := range d.Kills().Follow(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !kill.All { // the first message
+			c.tombstones.mutex.Lock()
+			defer func() {
+				c.tombstones.mutex.Unlock()
+				<-ch.done
+			}()
+			c.committing.RUnlock()
+			continue
+		}
+		if state := d.Ledger().GetState(); state != string(transfer.Fenced) {
+			t.Errorf("behind the kill of its change the store is %q, want %q", state, transfer.Fenced)
+		}
+		break
 	}
 }

@@ -30,6 +30,7 @@ type Client struct {
 	transfer *rpc.Transfer
 	movable  bool
 	measured bool // the backend serves its figures
+	cached   bool // there are copies of its live access tokens
 
 	closeOnce sync.Once
 	closeErr  error
@@ -77,6 +78,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	c.transfer = &rpc.Transfer{Caller: c.caller}
 	c.movable = slices.Contains(first.description.Services, transfer.Service)
 	c.measured = slices.Contains(first.description.Services, sessions.FiguresService)
+	c.cached = first.cache != nil
 	return c, nil
 }
 
@@ -104,7 +106,7 @@ func (c *Client) Kills() grantstore.Kills {
 // CacheFigures are what the cache of live access tokens has done, over all processes, and what it holds. They
 // are nil where nothing is cached.
 func (c *Client) CacheFigures() *grantstore.CacheFigures {
-	if c.Kills() == nil {
+	if !c.cached {
 		return nil
 	}
 	figures := c.link.config.meter.Figures()

@@ -117,6 +117,7 @@ type settings struct {
 	Fail     string   `json:"fail,omitempty"`     // the error of Open
 	Field    string   `json:"field,omitempty"`    // a field at fault
 	Services []string `json:"services,omitempty"` // instead of all
+	Shared   bool     `json:"shared,omitempty"`
 	Hang     bool     `json:"hang,omitempty"`     // Open waits for its context
 	SlowEnd  bool     `json:"slow_end,omitempty"` // Close takes three seconds
 	// a file with the id of the store, which is missing where there is none
@@ -140,7 +141,7 @@ func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.
 	logger.WarnContext(ctx, "memory backend is open", "settings", string(raw))
 	fmt.Fprintln(os.Stderr, "a line to go-plugin's standard error")
 	if s.Services == nil {
-		s.Services = []string{"tickets", "grants", "logout", "properties"}
+		s.Services = stores
 	}
 	return &memory{
 		settings: s, folder: os.Getenv(folderEnv), sessions: map[ticketstore.Key]*ticketstore.Session{},
@@ -172,6 +173,7 @@ func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
 	id, _ := os.ReadFile(m.settings.Path)
 	return ticketstore.Description{
 		Name: "memory", Version: "test", Format: 1, Services: m.settings.Services, StoreID: string(id),
+		Shared: m.settings.Shared,
 	}, nil
 }
 

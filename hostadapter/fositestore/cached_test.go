@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -110,6 +111,44 @@ func spoil(request fosite.Requester, with string) {
 	}
 	if s, ok := session.(fosite.ExtraClaimsSession); ok && s.GetExtraClaims() != nil {
 		s.GetExtraClaims()[with] = with
+	}
+}
+
+// What is kept of a request takes no more than its data, however much its decoded claims take. Not parallel:
+// it measures the heap.
+func TestCachedGrantTakesAsMuchAsItsData(t *testing.T) {
+	const tokens, groups = 400, 500
+	h := newHost(t, cached)
+	claims := make([]any, groups)
+	for i := range claims {
+		claims[i] = fmt.Sprint("group", i)
+	}
+	for i := range tokens {
+		session := openid.NewDefaultSession()
+		session.Claims.Extra = map[string]any{"groups": claims}
+		request := fosite.NewAccessRequest(session)
+		request.Client = &fosite.DefaultClient{ID: "app"}
+		if err := h.sessions.Store().CreateAccessTokenSession(t.Context(), fmt.Sprint(i), request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heap := func() int64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	before := heap()
+	for i := range tokens {
+		_, err := h.sessions.Store().GetAccessTokenSession(t.Context(), fmt.Sprint(i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Sealed and unsealed; decoded they take 45 kB more.
+	if taken := (heap() - before) / tokens; taken > 25_000 {
+		t.Errorf("a cached token with 6 kB of data takes %d bytes, want it about twice", taken)
 	}
 }
 

@@ -123,12 +123,13 @@ func TestCachedGrantTakesAsMuchAsItsData(t *testing.T) {
 	for i := range claims {
 		claims[i] = fmt.Sprint("group", i)
 	}
+	store := h.sessions.Store()
 	for i := range tokens {
 		session := openid.NewDefaultSession()
 		session.Claims.Extra = map[string]any{"groups": claims}
 		request := fosite.NewAccessRequest(session)
 		request.Client = &fosite.DefaultClient{ID: "app"}
-		if err := h.sessions.Store().CreateAccessTokenSession(t.Context(), fmt.Sprint(i), request); err != nil {
+		if err := store.CreateAccessTokenSession(t.Context(), fmt.Sprint(i), request); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,8 +142,7 @@ func TestCachedGrantTakesAsMuchAsItsData(t *testing.T) {
 	}
 	before := heap()
 	for i := range tokens {
-		_, err := h.sessions.Store().GetAccessTokenSession(t.Context(), fmt.Sprint(i), nil)
-		if err != nil {
+		if _, err := store.GetAccessTokenSession(t.Context(), fmt.Sprint(i), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.
 	ctx, cancel := context.WithCancel(stream.Context())
 	r := &runningCalls{
 		stream: ctx, methods: c.methods, calls: map[uint64]*runningCall{},
-		work: make(chan *runningCall), queue: make(chan *runningCall, MaxWaiting), woken: newWake(),
+		work: make(chan *runningCall, MaxCalls), woken: newWake(),
 	}
 	r.room.L = &r.mu
 	defer r.workers.Wait()
@@ -86,16 +87,17 @@ func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.
 type runningCalls struct {
 	stream  context.Context //nolint:containedctx // of the stream
 	methods callTable
-	// work is where workers without work wait for some. They stay with the stream: their stacks have grown.
-	work    chan *runningCall
-	queue   chan *runningCall // calls for which there is no worker
+	// work is where idle workers wait for some. They stay with the stream: their stacks have grown.
+	work    chan *runningCall // has room for each of them
 	workers sync.WaitGroup
 	woken   wake
 
 	mu       sync.Mutex
 	started  int // workers
-	calls    map[uint64]*runningCall
-	requests int // bytes of theirs
+	idle     int // of them: none where calls wait
+	waiting  []*runningCall
+	calls    map[uint64]*runningCall // that run or wait
+	requests int                     // bytes of theirs
 	answers  []*pb.Answer
 	unread   int       // bytes of answers
 	room     sync.Cond // answers were taken, or it is over
@@ -112,38 +114,59 @@ func (r *runningCalls) receive(stream grpc.BidiStreamingServer[pb.CallsRequest, 
 		}
 		now := time.Now()
 		for _, call := range message.GetCalls() {
-			r.begin(newRunningCall(r.stream, call, now))
-		}
-		r.mu.Lock()
-		for _, id := range message.GetCancelled() {
-			if call := r.calls[id]; call != nil {
-				call.end(context.Canceled)
+			if !r.begin(newRunningCall(r.stream, call, now)) {
+				r.put(refusal(call.GetId()))
 			}
 		}
-		r.mu.Unlock()
+		for _, id := range message.GetCancelled() {
+			r.cancel(id)
+		}
 	}
 }
 
-// begin hands a call to a worker, or has it wait for one.
-func (r *runningCalls) begin(call *runningCall) {
-	if !r.know(call) {
-		r.put(refusal(call.GetId()))
-		return
+// begin hands a call to a worker, or has it wait for one. It reports false where too much is under way.
+func (r *runningCalls) begin(call *runningCall) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over || r.requests > maxRequests {
+		return false
 	}
-	select {
-	case r.work <- call:
-		return
+	switch {
+	case r.idle > 0:
+		r.idle--
+		r.work <- call
+	case r.started < MaxCalls:
+		r.started++
+		r.workers.Go(func() { r.serve(call) })
+	case len(r.waiting) < MaxWaiting:
+		r.waiting = append(r.waiting, call)
 	default:
+		return false
 	}
-	if r.hire(call) {
+	r.calls[call.GetId()] = call
+	r.requests += len(call.GetRequest())
+	return true
+}
+
+// cancel ends a call, unless it has ended. One that waits gives its place to another.
+func (r *runningCalls) cancel(id uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	call := r.calls[id]
+	if call == nil {
 		return
 	}
-	select {
-	case r.queue <- call:
-	default:
+	call.end(context.Canceled)
+	if i := slices.Index(r.waiting, call); i >= 0 {
+		r.waiting = slices.Delete(r.waiting, i, i+1)
 		r.forget(call)
-		r.put(refusal(call.GetId()))
 	}
+}
+
+// forget is called with the lock held.
+func (r *runningCalls) forget(call *runningCall) {
+	delete(r.calls, call.GetId())
+	r.requests -= len(call.GetRequest())
 }
 
 // refusal is the answer to a call that was not begun: it may be made again.
@@ -152,48 +175,33 @@ func refusal(id uint64) *pb.Answer {
 	return &pb.Answer{Id: id, Status: encodeStatus(tooMany)}
 }
 
-// know has the call cancelled with the others. It reports false where their requests are too large together,
-// and where that has happened.
-func (r *runningCalls) know(call *runningCall) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over || r.requests > maxRequests {
-		return false
-	}
-	r.requests += len(call.GetRequest())
-	r.calls[call.GetId()] = call
-	return true
-}
-
-func (r *runningCalls) forget(call *runningCall) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.calls, call.GetId())
-	r.requests -= len(call.GetRequest())
-}
-
-// hire starts a worker. It reports false where there are enough, or none is wanted any more.
-func (r *runningCalls) hire(call *runningCall) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over || r.started == MaxCalls {
-		return false
-	}
-	r.started++
-	r.workers.Go(func() { r.serve(call) })
-	return true
-}
-
 // serve is a worker, with its first call.
 func (r *runningCalls) serve(call *runningCall) {
-	for {
-		r.run(call)
-		select {
-		case call = <-r.work:
-		case call = <-r.queue:
-		case <-r.stream.Done():
-			return
-		}
+	for call != nil {
+		answer := r.methods.answer(call)
+		call.end(context.Canceled)
+		r.put(answer)
+		call = r.next(call)
+	}
+}
+
+// next ends a worker's call and returns its next one, nil where the stream has ended.
+func (r *runningCalls) next(ended *runningCall) *runningCall {
+	r.mu.Lock()
+	r.forget(ended)
+	if len(r.waiting) > 0 {
+		defer r.mu.Unlock()
+		call := r.waiting[0]
+		r.waiting = slices.Delete(r.waiting, 0, 1)
+		return call
+	}
+	r.idle++
+	r.mu.Unlock()
+	select {
+	case call := <-r.work:
+		return call
+	case <-r.stream.Done():
+		return nil
 	}
 }
 
@@ -206,14 +214,6 @@ func (r *runningCalls) end() {
 	for _, call := range r.calls {
 		call.end(context.Canceled)
 	}
-}
-
-// run runs a call and has its answer sent.
-func (r *runningCalls) run(call *runningCall) {
-	answer := r.methods.answer(call)
-	call.end(context.Canceled)
-	r.forget(call)
-	r.put(answer)
 }
 
 // put has an answer sent. It waits while the host does not read: a host that goes on making calls would fill

@@ -231,31 +231,42 @@ func TestMultiplexedCallsThatHangAreCancelled(t *testing.T) {
 	testenv.Eventually(t, "none runs on", func() bool { return running.Load() == 0 })
 }
 
-// Calls beyond those that run and wait are unavailable at once.
+// Calls beyond those that run and wait are unavailable at once. One that waits and is cancelled gives its
+// place to another.
 func TestMultiplexedCallsBeyondThoseThatWait(t *testing.T) {
 	t.Parallel()
 	var running atomic.Int32
 	caller, _ := multiplexed(t, hanging(&running))
-	request := &pb.GetSessionRequest{Key: make([]byte, 32)}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	const beyond = 300
-	refused := make(chan error, rpc.MaxCalls+rpc.MaxWaiting+beyond)
-	for range cap(refused) {
-		go func() {
-			refused <- caller.Conn.Invoke(ctx, pb.TicketsService_GetSession_FullMethodName, request,
-				&pb.GetSessionResponse{})
-		}()
+	get := func(ctx context.Context) codes.Code {
+		return status.Code(caller.Conn.Invoke(ctx, pb.TicketsService_GetSession_FullMethodName,
+			&pb.GetSessionRequest{Key: make([]byte, 32)}, &pb.GetSessionResponse{}))
 	}
-	for range beyond {
-		if err := <-refused; status.Code(err) != codes.Unavailable {
-			t.Fatalf("got %v, want Unavailable", err)
+	var group sync.WaitGroup
+	defer group.Wait()
+	hang, end := context.WithCancel(t.Context())
+	defer end()
+	for range rpc.MaxCalls {
+		group.Go(func() { get(hang) })
+	}
+	testenv.Eventually(t, "as many calls as may run", func() bool { return running.Load() == rpc.MaxCalls })
+	for range 2 {
+		waiting, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		const beyond = 300
+		ends := make(chan codes.Code)
+		for range rpc.MaxWaiting + beyond {
+			go func() { ends <- get(waiting) }()
 		}
-	}
-	cancel()
-	for range rpc.MaxCalls + rpc.MaxWaiting {
-		if err := <-refused; status.Code(err) != codes.Canceled {
-			t.Fatalf("got %v, want Canceled", err)
+		for range beyond {
+			if code := <-ends; code != codes.Unavailable {
+				t.Fatalf("got %v, want Unavailable", code)
+			}
+		}
+		cancel()
+		for range rpc.MaxWaiting {
+			if code := <-ends; code != codes.Canceled {
+				t.Fatalf("got %v, want Canceled", code)
+			}
 		}
 	}
 }

@@ -22,8 +22,7 @@ func (m *Memo) Load() any {
 	return nil
 }
 
-// Keep keeps a value for those who come later. It must take no more memory than the grant's data, which is
-// what a cache counts for it.
+// Keep keeps a value for those who come later. It must take no more memory than MemoSize.
 func (m *Memo) Keep(value any) {
 	if m != nil {
 		m.value.Store(&value)
@@ -39,6 +38,10 @@ func (m *Memo) Reject() {
 
 // Rejected reports whether a caller has rejected the result.
 func (m *Memo) Rejected() bool { return m != nil && m.rejected.Load() }
+
+// MemoSize is what a cache counts for what is kept of a grant with data of a length, in bytes: as much as the
+// data, and enough for a decoded request without large claims.
+func MemoSize(data int) int { return max(data+data/8, 2<<10) }
 
 // CacheFigures are what a cache of live access tokens has done since it was opened, and what it holds.
 type CacheFigures struct {

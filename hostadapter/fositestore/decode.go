@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -17,6 +18,7 @@ import (
 	"github.com/ory/fosite/token/jwt"
 	"golang.org/x/text/language"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 )
@@ -34,6 +36,41 @@ func decodeMessage(data []byte) (*requestpb.Request, error) {
 	}
 	return message, nil
 }
+
+// sizeOf is about what a message takes in memory, in bytes. Each piece is as large as memory is given out in.
+func sizeOf(message protoreflect.Message) int {
+	size := piece(int(reflect.TypeOf(message.Interface()).Elem().Size()))
+	of := func(field protoreflect.FieldDescriptor, value protoreflect.Value) int {
+		switch field.Kind() {
+		case protoreflect.MessageKind:
+			return sizeOf(value.Message())
+		case protoreflect.StringKind:
+			return piece(len(value.String()))
+		case protoreflect.BytesKind:
+			return piece(len(value.Bytes()))
+		}
+		return 0
+	}
+	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.IsList():
+			list := value.List()
+			size += piece(2 * 16 * list.Len()) // appended one by one, it is up to twice as long as it need be
+			for i := range list.Len() {
+				size += of(field, list.Get(i))
+			}
+		case field.ContainingOneof() != nil:
+			size += piece(24) + of(field, value) // an object that holds the value
+		default:
+			size += of(field, value)
+		}
+		return true
+	})
+	return size
+}
+
+// piece is what memory of a size is given out as, in bytes.
+func piece(size int) int { return (size + size/8 + 15) &^ 15 }
 
 // decodeRequest returns the stored request with the given client and session, the session as it is.
 func decodeRequest(message *requestpb.Request, client fosite.Client, session fosite.Session) *fosite.Request {

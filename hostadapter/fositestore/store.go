@@ -156,12 +156,16 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 // unsealed is a grant's data as the Store that unsealed it has it. Another Store over the same backend may
 // have other keys.
 type unsealed struct {
-	by   *Store
+	by *Store
+	// message is what the data says. Many read it at once: nobody changes it, and what fosite gets of it is
+	// made anew each time, for fosite and hosts do change that.
+	message *requestpb.Request
+	// data is kept instead of a message that takes more memory than a cache counts for it.
 	data []byte
 }
 
-// open unseals a grant, once where others read the same result, and decodes it, each time: fosite and hosts
-// change what they get of it. A grant without a request, such as a jti or a used token, has no message.
+// open unseals and decodes a grant, once where others read the same result. A grant without a request, such as
+// a jti or a used token, has no message.
 func (s *Store) open(grant grantstore.Grant, memo *grantstore.Memo) (*row, error) {
 	r := &row{grant: grant}
 	if len(grant.Data) == 0 {
@@ -174,19 +178,30 @@ func (s *Store) open(grant grantstore.Grant, memo *grantstore.Memo) (*row, error
 		if err != nil {
 			return nil, err
 		}
-		kept = &unsealed{s, data}
-		if !former { // one of a former seal is accepted for a while only
-			memo.Keep(kept)
+		if r.message, err = decodeMessage(data); err != nil {
+			return nil, err
 		}
-	}
-	var err error
-	if r.message, err = decodeMessage(kept.data); err != nil {
-		return nil, err
+		if memo != nil && !former { // one of a former seal is accepted for a while only
+			memo.Keep(s.toKeep(r.message, data))
+		}
+	} else if r.message = kept.message; r.message == nil {
+		var err error
+		if r.message, err = decodeMessage(kept.data); err != nil {
+			return nil, err
+		}
 	}
 	if grant.Type == grantstore.PushedAuthorization {
 		r.seen = grantstore.PreconditionOf(&grant)
 	}
 	return r, nil
+}
+
+// toKeep returns what is to be kept of a grant that others read too.
+func (s *Store) toKeep(message *requestpb.Request, data []byte) *unsealed {
+	if sizeOf(message.ProtoReflect()) > grantstore.MemoSize(len(data)) {
+		return &unsealed{by: s, data: data}
+	}
+	return &unsealed{by: s, message: message}
 }
 
 // reportData logs why a grant cannot be read. One that no key opens any more is refused.

@@ -95,10 +95,10 @@ func (c *copies) fill(found *grantstore.GetResult, since uint64) {
 	c.meter.fills.Add(1)
 }
 
-// sizeOf is what a copy of a grant takes, in bytes. Its data is held twice, sealed and unsealed
+// sizeOf is what a copy of a grant takes, in bytes. Its data is held sealed and as whoever opened it has it
 // (grantstore.Memo), and memory is given out in sizes that are up to an eighth larger.
 func sizeOf(g *grantstore.Grant) int64 {
-	return int64(overhead + 2*(len(g.Data)+len(g.Data)/8) + len(g.RequestID) + len(g.SubjectID) +
+	return int64(overhead + len(g.Data) + len(g.Data)/8 + grantstore.MemoSize(len(g.Data)) + len(g.RequestID) + len(g.SubjectID) +
 		len(g.SessionID) + len(g.ClientID) + len(g.Description))
 }
 

@@ -164,8 +164,8 @@ type unsealed struct {
 	data []byte
 }
 
-// open unseals and decodes a grant, once where others read the same result. A grant without a request, such as
-// a jti or a used token, has no message.
+// open unseals and decodes a grant, once where others read the same result. A grant without a request, such
+// as a jti or a used token, has no message.
 func (s *Store) open(grant grantstore.Grant, memo *grantstore.Memo) (*row, error) {
 	r := &row{grant: grant}
 	if len(grant.Data) == 0 {

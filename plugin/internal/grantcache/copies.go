@@ -98,8 +98,8 @@ func (c *copies) fill(found *grantstore.GetResult, since uint64) {
 // sizeOf is what a copy of a grant takes, in bytes. Its data is held sealed and as whoever opened it has it
 // (grantstore.Memo), and memory is given out in sizes that are up to an eighth larger.
 func sizeOf(g *grantstore.Grant) int64 {
-	return int64(overhead + len(g.Data) + len(g.Data)/8 + grantstore.MemoSize(len(g.Data)) + len(g.RequestID) + len(g.SubjectID) +
-		len(g.SessionID) + len(g.ClientID) + len(g.Description))
+	return int64(overhead + len(g.Data) + len(g.Data)/8 + grantstore.MemoSize(len(g.Data)) +
+		len(g.RequestID) + len(g.SubjectID) + len(g.SessionID) + len(g.ClientID) + len(g.Description))
 }
 
 // killedSince reports whether a kill behind a position names the grant, or may.

@@ -19,7 +19,7 @@ import (
 )
 
 // ErrSwap means that a swap cannot be: it is to the backend that serves, to one that holds something, to one
-// that cannot be moved, or another one is under way. The text says which.
+// that cannot be moved, other hosts have one of both open, or another swap is under way. The text says which.
 var ErrSwap = errors.New("hostadapter: the backend cannot be swapped")
 
 const (
@@ -105,6 +105,14 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	source := moverOf(o.adapter.backends.serving())
 	if source == nil {
 		return "", fmt.Errorf("%w: %q does not serve transfer", ErrSwap, state.From)
+	}
+	// Others would not follow. The source looks again when it begins, and in the transaction of its fence.
+	status, err := source.Status(ctx)
+	if err != nil {
+		return "", fmt.Errorf("hostadapter: asking backend %q: %w", state.From, err)
+	}
+	if err := status.Alone(); err != nil {
+		return "", fmt.Errorf("%w: of %q %w: stop them first", ErrSwap, state.From, err)
 	}
 	target, err := o.adapter.openTarget(ctx, name)
 	if err != nil {
@@ -197,6 +205,8 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 		case status.State != transfer.Active:
 			return fmt.Errorf("%w: %q is %s, and what it holds is older: a swap wants an empty one", ErrSwap,
 				name, status.State)
+		case status.Alone() != nil:
+			return fmt.Errorf("%w: of %q %w: stop them first", ErrSwap, name, status.Alone())
 		case status.Records() > 0:
 			issuer, err := target.Properties().Property(ctx, issuerProperty)
 			if err == nil && issuer != nil && !a.servesIssuer(string(issuer)) {

@@ -45,6 +45,7 @@ func (o *opened) serve(ctx context.Context, logger *slog.Logger) (*Engine, error
 	name := o.settings.schema()
 	e, err := newEngine(ctx, o.pool, pgx.Identifier{name}.Sanitize(), logger)
 	if err != nil {
+		host.leave()
 		o.pool.Close()
 		return nil, fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, err)
 	}

@@ -127,11 +127,24 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
-			e := openEngine(t)
+			settings := emptyStore(t)
+			e := openHost(t, settings)
 			t.Cleanup(func() { rightAfterwards(t, e) })
-			return storetest.Fixture{Stores: storesOf(e), Transfer: e.Transfer()}
+			return storetest.Fixture{Stores: storesOf(e), Transfer: e.Transfer(), Join: joins(t, settings)}
 		},
 	})
+}
+
+// joins returns what opens a store as another host.
+func joins(t *testing.T, settings Settings) func() (leave func()) {
+	return func() func() {
+		other, err := Open(context.WithoutCancel(t.Context()), settings, quiet)
+		if err != nil {
+			t.Error(err)
+			return func() {}
+		}
+		return func() { _ = other.Close() }
+	}
 }
 
 // rightAfterwards checks what a test has left.

@@ -38,8 +38,16 @@ type host struct {
 	off atomic.Bool
 }
 
-// join registers this host. A migration that takes away what this program uses either sees it, or is seen:
-// both lock the ledger's row.
+// id is what this host's row is found by, empty for an engine without one.
+func (h *host) id() string {
+	if h == nil {
+		return ""
+	}
+	return h.instance
+}
+
+// join registers this host. A migration that takes away what this program uses, and a move that would take
+// the store from it (rule 14), either see it or are seen: all lock the ledger's row.
 func join(ctx context.Context, o *opened, logger *slog.Logger) (*host, error) {
 	h := &host{
 		pool: o.pool, schema: o.settings.schema(), instance: rand.Text(), logger: logger, now: o.settings.now,

@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -12,8 +13,11 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -255,4 +259,103 @@ func TestHostsLockInOneOrder(t *testing.T) {
 		t.Errorf("%d deadlocks", n)
 	}
 	rightAfterwards(t, h.engines[0])
+}
+
+// A host that is about to register when another one makes the fence: the fence waits for it, and is refused.
+func TestRegistrationRacesTheFence(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	settings := Settings{DSN: dsn, Schema: name}
+	e := openHost(t, settings)
+	turn := func(to transfer.State) error {
+		return e.Transfer().Become(t.Context(), transfer.Transition{To: to, ID: "move", Peer: "next"})
+	}
+	if err := turn(transfer.Exporting); err != nil {
+		t.Fatal(err)
+	}
+	// It has locked the ledger, and waits to write its row.
+	tx, err := mustOpen(t, settings).pool.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), e.sql("LOCK TABLE {s}.hosts IN SHARE MODE"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A test that fails lets them go, or the end waits for them forever.
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	waiting := func(n int) func() bool {
+		return func() bool {
+			var found int
+			err := tx.QueryRow(t.Context(), `SELECT count(DISTINCT pid) FROM pg_locks
+				WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks
+					WHERE relation = '`+e.sql("{s}.ledger")+`'::regclass)`).Scan(&found)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return found == n
+		}
+	}
+	joined, fenced := make(chan error, 1), make(chan error, 1)
+	go func() {
+		other, err := Open(t.Context(), settings, quiet)
+		if err == nil {
+			t.Cleanup(func() { _ = other.Close() })
+		}
+		joined <- err
+	}()
+	testenv.Eventually(t, "the host to register", waiting(1))
+	go func() { fenced <- turn(transfer.Fenced) }()
+	testenv.Eventually(t, "the fence to wait", waiting(2))
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The fence may hold all slots when the host, registered, claims one: it is to try again then.
+	if err := <-joined; err != nil && !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Error(err)
+	}
+	if err := <-fenced; !errors.Is(err, transfer.ErrHosts) {
+		t.Errorf("the fence: %v, want it refused", err)
+	}
+}
+
+// A host that has said nothing for longer than the bound does not count. When it comes back it finds the
+// fence.
+func TestSilentHostDoesNotCount(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	settings := Settings{DSN: dsn, Schema: name}
+	e, o := openHost(t, settings), mustOpen(t, settings)
+	silent := start(t, o.pool, settings)
+	var err error
+	if silent.host, err = join(t.Context(), o, quiet); err != nil { // and never beats
+		t.Fatal(err)
+	}
+	turn := func(to transfer.State) error {
+		return e.Transfer().Become(t.Context(), transfer.Transition{To: to, ID: "move", Peer: "next"})
+	}
+	age := func(d time.Duration) {
+		t.Helper()
+		_, err := e.pool.Exec(t.Context(), e.sql("UPDATE {s}.hosts SET beat = "+databaseTime+" - $1::bigint"),
+			int64(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := turn(transfer.Exporting); !errors.Is(err, transfer.ErrHosts) {
+		t.Errorf("with a host that beats: %v", err)
+	}
+	age((schema.HostSilence - 5) * time.Second)
+	if err := turn(transfer.Exporting); !errors.Is(err, transfer.ErrHosts) {
+		t.Errorf("with a host that is silent for less than the bound: %v", err)
+	}
+	age((schema.HostSilence + 5) * time.Second)
+	for _, to := range []transfer.State{transfer.Exporting, transfer.Fenced} {
+		if err := turn(to); err != nil {
+			t.Fatalf("%s with a host that is silent for longer: %v", to, err)
+		}
+	}
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), silent); !errors.Is(err, transfer.ErrFenced) {
+		t.Errorf("a sign-in at the host that was silent: %v", err)
+	}
 }

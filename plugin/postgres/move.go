@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -34,6 +36,9 @@ func (m mover) Status(ctx context.Context) (status *transfer.Status, err error) 
 	err = m.look(ctx, &call{ctx: ctx, admits: anyState, run: func(t *tx) (err error) {
 		if status, err = t.ledger(""); err == nil {
 			status.Content, err = t.contents("")
+		}
+		if err == nil {
+			status.Others, err = t.others()
 		}
 		t.fail(err)
 		return err
@@ -86,6 +91,24 @@ func (g *group) contents(lock string) (map[transfer.Kind]transfer.Content, error
 		}
 	}
 	return contents, err
+}
+
+const askOthers = `SELECT name, version, beat FROM {s}.hosts
+	WHERE beat > ` + databaseTime + ` - $1::bigint * 1000000000 AND instance <> $2
+	ORDER BY joined, instance LIMIT $3`
+
+// others returns the other hosts that have the store open.
+func (g *group) others() ([]ticketstore.Host, error) {
+	rows, err := g.conn.Query(g.ctx, g.sql(askOthers), schema.HostSilence, g.host.id(), ticketstore.MaxHosts)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h ticketstore.Host, err error) {
+		var beat int64
+		err = row.Scan(&h.Name, &h.Version, &beat)
+		h.Beat = time.Unix(0, beat).UTC()
+		return h, err
+	})
 }
 
 // anyState admits what is about the store's state, or does not depend on it.
@@ -158,6 +181,10 @@ func (g *group) become(turn transfer.Transition) (before transfer.State, changed
 	status, err := g.ledger(locked)
 	if err == nil {
 		status.Content, err = g.contents(locked)
+	}
+	if err == nil {
+		// A host that registers locks the ledger too: it is seen here, or sees the state that is made here.
+		status.Others, err = g.others()
 	}
 	if err != nil {
 		g.fail(err)

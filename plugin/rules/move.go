@@ -39,6 +39,7 @@ func Journals(state transfer.State) bool {
 
 // Turn changes what a store says of itself, and reports whether it did: a turn that was made before, under
 // the same id, succeeds again and changes nothing. Another one that the state does not allow is ErrState.
+// What takes a shared store from its other hosts is transfer.ErrHosts while there are any (rule 14).
 // Importing is not allowed of a store that is Importing: that is abandoned first, and emptied.
 func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error) {
 	if s.State == turn.To && s.ID == turn.ID {
@@ -46,6 +47,11 @@ func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error
 	}
 	if !mayTurn(s, turn) {
 		return false, fmt.Errorf("%w: it is %s", transfer.ErrState, s.State)
+	}
+	if needsAlone(s.State, turn.To) {
+		if err := s.Alone(); err != nil {
+			return false, err
+		}
 	}
 	if s.State == transfer.Importing && turn.To == transfer.Active {
 		s.Origin = turn.ID
@@ -58,6 +64,13 @@ func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error
 		s.Left = 0 // what is in the journal is not needed any more
 	}
 	return true, nil
+}
+
+// needsAlone reports whether other hosts could not go on after a turn: their writes would fail behind a
+// fence, and all of their calls on a store that is being filled.
+func needsAlone(from, to transfer.State) bool {
+	return to == transfer.Exporting || to == transfer.Fenced ||
+		(to == transfer.Importing && from == transfer.Active)
 }
 
 func mayTurn(s *transfer.Status, turn transfer.Transition) bool {

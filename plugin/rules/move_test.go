@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -87,6 +88,27 @@ func TestTurn(t *testing.T) {
 					t.Errorf("from %s to %s of %s: %+v, want %+v", from, to, id, s, want)
 				}
 			}
+		}
+	}
+	// Those that other hosts could not follow.
+	alone := map[turn]bool{
+		{transfer.Active, transfer.Exporting}: true, {transfer.Exporting, transfer.Fenced}: true,
+		{transfer.Active, transfer.Importing}: true,
+	}
+	for turn := range possible {
+		s := transfer.Status{State: turn.from, ID: "move", Others: []ticketstore.Host{{Name: "web-2"}}}
+		changed, err := rules.Turn(&s, transfer.Transition{To: turn.to, ID: "move", Peer: "b"})
+		if changed == alone[turn] || errors.Is(err, transfer.ErrHosts) != alone[turn] ||
+			(err != nil && s.State != turn.from) {
+			t.Errorf("from %s to %s with another host: changed %t, error %v", turn.from, turn.to, changed,
+				err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "web-2") {
+			t.Errorf("%q does not name the other host", err)
+		}
+		if changed, err := rules.Turn(&transfer.Status{State: turn.to, ID: "move", Others: s.Others},
+			transfer.Transition{To: turn.to, ID: "move"}); changed || err != nil {
+			t.Errorf("to %s again with another host: changed %t, error %v", turn.to, changed, err)
 		}
 	}
 	s := transfer.Status{State: transfer.Exporting, ID: "move", Peer: "a"}

@@ -103,7 +103,7 @@ var ErrUndecided = fmt.Errorf("%w: it is not known whether the other store is ac
 func (m *Move) run(ctx context.Context) error {
 	m.report(func(p *Progress) { p.Phase = Preparing })
 	if err := m.prepare(ctx); err != nil {
-		return err
+		return m.explain(ctx, err)
 	}
 	err := m.copyAll(ctx)
 	if err == nil {
@@ -121,7 +121,23 @@ func (m *Move) run(ctx context.Context) error {
 		err = m.switchOver(ctx)
 	}
 	if err != nil && !errors.Is(err, ErrUndecided) {
-		return errors.Join(err, m.abandon(ctx))
+		return errors.Join(m.explain(ctx, err), m.abandon(ctx))
+	}
+	return err
+}
+
+// explain names the other hosts where a host that has joined ended the move: it was refused then, or that
+// host's start has ended it (Recover).
+func (m *Move) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, ErrHosts) && !errors.Is(err, ErrState) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	for _, store := range []Store{m.Source, m.Target} {
+		if status, statusErr := store.Status(ctx); statusErr == nil && status.Alone() != nil {
+			return fmt.Errorf("%w: %w", err, status.Alone())
+		}
 	}
 	return err
 }

@@ -68,7 +68,12 @@ func recoverFenced(ctx context.Context, store, target Store, status *Status) (fo
 	if other.Origin == status.ID {
 		return status.Peer, store.Become(ctx, Transition{To: Superseded, ID: status.ID, Peer: status.Peer})
 	}
-	if other.State == Importing && other.ID == status.ID {
+	switch {
+	case other.ID != status.ID:
+		// It was never told of the move, so it is not the store that may be active: another host's folder has
+		// its name.
+		return "", fmt.Errorf("whether %q is active: %w", status.Peer, ErrNotSuccessor)
+	case other.State == Importing:
 		// First the target, then the fence: both must never be active.
 		if err := target.Become(ctx, Transition{To: Abandoned, ID: status.ID}); err != nil {
 			return "", err

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
+	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -37,6 +39,9 @@ var (
 	ErrNotEmpty = errors.New("the store is not empty")
 	// ErrOlder: the target does not know all records that the source may hold.
 	ErrOlder = errors.New("the target is of an older version")
+	// ErrHosts: other hosts have the store open, which would neither follow a move from it nor be told that
+	// it is filled. Status.Alone names them.
+	ErrHosts = errors.New("other hosts have the store open")
 	// ErrJournal: the journal grew too long and was dropped. The move must start again.
 	ErrJournal = errors.New("the journal of changes grew too long and was dropped")
 )
@@ -137,6 +142,28 @@ type Status struct {
 	// RecordVersion is the version of the records that the store writes and reads. A target must have its
 	// source's version or a later one.
 	RecordVersion uint32
+	// Others are the other hosts that have a shared store open, at most ticketstore.MaxHosts. A host that has
+	// said nothing for long is not among them.
+	Others []ticketstore.Host
+}
+
+// namedHosts is how many hosts an error names.
+const namedHosts = 16
+
+// Alone returns an ErrHosts that names the other hosts, nil where there are none.
+func (s *Status) Alone() error {
+	if len(s.Others) == 0 {
+		return nil
+	}
+	var names []string
+	for _, host := range s.Others[:min(len(s.Others), namedHosts)] {
+		names = append(names, fmt.Sprintf("%s (version %s, last beat %s)", host.Name, host.Version,
+			host.Beat.UTC().Format(time.RFC3339)))
+	}
+	if more := len(s.Others) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return fmt.Errorf("%w: %s", ErrHosts, strings.Join(names, ", "))
 }
 
 // Records is how many records the store holds.
@@ -223,7 +250,9 @@ type Store interface {
 	// Become changes the state, durably. A change that was made before, under the same id, succeeds again.
 	// Possible changes are those of the package comment, and back: Exporting and Fenced to Active under their
 	// id, Importing to Abandoned. Others are ErrState. Importing is ErrNotEmpty for a store with records,
-	// unless it is the target of a move that never completed: it is emptied first.
+	// unless it is the target of a move that never completed: it is emptied first. Exporting, Fenced and, of
+	// an Active store, Importing are ErrHosts while other hosts have the store open: a host that opens it is
+	// seen by the transaction that makes the state, or sees the state.
 	Become(ctx context.Context, turn Transition) error
 
 	// Export returns the rows after a position (nil: all) in batches, kind by kind, from one snapshot. It

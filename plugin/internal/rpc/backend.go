@@ -3,7 +3,6 @@ package rpc
 // BackendService: Configure and Describe, client and server.
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
-	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -45,10 +43,8 @@ func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) 
 		Services: answer.GetServices(), Shared: answer.GetShared(),
 		StoreID: answer.GetStoreId(), Trouble: answer.GetTrouble(),
 	}
-	for _, host := range answer.GetHosts() {
-		d.Hosts = append(d.Hosts, ticketstore.Host{
-			Name: host.GetName(), Version: host.GetVersion(), Beat: records.Moment(host.GetBeat()),
-		})
+	if d.Hosts, err = wire.ToHosts("hosts", answer.GetHosts()); err != nil {
+		return ticketstore.Description{}, broken(&describe, "%v", err)
 	}
 	return d, checkDescription(d)
 }
@@ -68,19 +64,6 @@ func checkDescription(d ticketstore.Description) error {
 	}
 	if err := ticketstore.CheckText("trouble", d.Trouble, ticketstore.MaxText); err != nil {
 		return broken(&describe, "%v", err)
-	}
-	if len(d.Hosts) > ticketstore.MaxHosts {
-		return broken(&describe, "%d hosts", len(d.Hosts))
-	}
-	for _, host := range d.Hosts {
-		err := cmp.Or(ticketstore.CheckID("hosts", host.Name),
-			ticketstore.CheckText("hosts", host.Version, ticketstore.MaxText))
-		if err != nil {
-			return broken(&describe, "%v", err)
-		}
-		if host.Beat.IsZero() {
-			return broken(&describe, "a host without a beat")
-		}
 	}
 	for _, service := range d.Services {
 		if err := ticketstore.CheckID("services", service); err != nil {
@@ -154,17 +137,11 @@ func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*p
 		if err != nil {
 			return nil, err
 		}
-		var hosts []*pb.Host
-		for _, host := range d.Hosts {
-			hosts = append(hosts, &pb.Host{
-				Name: host.Name, Version: host.Version, Beat: records.Nanos(host.Beat),
-			})
-		}
 		return &pb.DescribeResponse{
 			Name: d.Name, Version: d.Version, Format: d.Format,
 			Services: append(slices.Clip(d.Services), CallsService), // ours, whatever the backend is
 			Shared:   d.Shared,
-			StoreId:  d.StoreID, Trouble: d.Trouble, Hosts: hosts,
+			StoreId:  d.StoreID, Trouble: d.Trouble, Hosts: wire.FromHosts(d.Hosts),
 		}, nil
 	})
 }

@@ -62,6 +62,7 @@ var errorTable = []struct {
 	{logout.ErrOutdated, codes.FailedPrecondition, "CLAIM_OUTDATED"},
 	{transfer.ErrState, codes.FailedPrecondition, "STATE"},
 	{transfer.ErrNotEmpty, codes.FailedPrecondition, "NOT_EMPTY"},
+	{transfer.ErrHosts, codes.FailedPrecondition, "OTHER_HOSTS"},
 	{transfer.ErrJournal, codes.FailedPrecondition, "JOURNAL"},
 	{logout.ErrBusy, codes.FailedPrecondition, "BUSY"},
 	{ErrNotConfigured, codes.FailedPrecondition, "NOT_CONFIGURED"},

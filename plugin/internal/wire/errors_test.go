@@ -30,8 +30,8 @@ var sentinels = map[string]error{
 	"ErrConfigured": wire.ErrConfigured,
 	"ErrNotOpened":  wire.ErrNotOpened, "ErrFenced": transfer.ErrFenced, "ErrState": transfer.ErrState,
 	"ErrNotEmpty": transfer.ErrNotEmpty, "ErrJournal": transfer.ErrJournal,
-	"ErrOtherStore": ticketstore.ErrOtherStore,
-	"Canceled":      context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
+	"ErrHosts": transfer.ErrHosts, "ErrOtherStore": ticketstore.ErrOtherStore,
+	"Canceled": context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
 }
 
 const secret = "key 5f3c"

@@ -48,7 +48,7 @@ func FromTransferStatus(s *transfer.Status) *pb.GetTransferStatusResponse {
 	m := &pb.GetTransferStatusResponse{
 		State: string(s.State), Id: s.ID, Peer: s.Peer, Origin: s.Origin, Journaled: s.Journaled,
 		Left:          s.Left,
-		RecordVersion: s.RecordVersion,
+		RecordVersion: s.RecordVersion, Others: FromHosts(s.Others),
 	}
 	for _, kind := range transfer.Kinds {
 		if c, found := s.Content[kind]; found {
@@ -81,5 +81,7 @@ func ToTransferStatus(m *pb.GetTransferStatusResponse) (*transfer.Status, error)
 		}
 		s.Content[transfer.Kind(c.GetKind())] = transfer.Content{Count: c.GetCount(), Sum: c.GetSum()}
 	}
-	return s, nil
+	var err error
+	s.Others, err = ToHosts("others", m.GetOthers())
+	return s, err
 }

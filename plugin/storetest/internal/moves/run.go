@@ -17,6 +17,9 @@ import (
 type Fixture struct {
 	world.Stores
 	Transfer transfer.Store
+	// Join opens the store as another host would, until leave is called. It is nil for a backend that is not
+	// shared.
+	Join func() (leave func())
 }
 
 // Config is how to open backends.
@@ -44,6 +47,7 @@ func Run(t *testing.T, config Config) {
 	}{
 		{"move", moveCases}, {"backup", backupCases}, {"journal", journalCases}, {"fence", fenceCases},
 		{"states", stateCases}, {"recover", recoverCases},
+		{"hosts", hostCases},
 	} {
 		if config.MovesAlone && g.name != "move" && g.name != "backup" {
 			continue
@@ -55,6 +59,9 @@ func Run(t *testing.T, config Config) {
 				m := &pair{World: w, source: source, target: config.Target(w.T), another: func() Fixture {
 					return config.Target(w.T)
 				}}
+				if g.name == "hosts" && source.Join == nil {
+					w.Skip("the backend is not shared")
+				}
 				m.use(source)
 				c.run(m)
 			}})
@@ -108,7 +115,7 @@ func (p *pair) become(b Fixture, to transfer.State) {
 
 func (p *pair) tryBecome(b Fixture, to transfer.State) error {
 	peer := "old"
-	if b == p.source {
+	if b.Transfer == p.source.Transfer {
 		peer = "new"
 	}
 	return b.Transfer.Become(p.Ctx(), transfer.Transition{To: to, ID: moveID, Peer: peer})

@@ -357,6 +357,25 @@ var recoverCases = []moveCase{
 		p.Fails(err, "recover", ticketstore.ErrUnavailable)
 		p.is(p.source, transfer.Fenced)
 	}},
+	{"the fence is not lifted for a store that was never told of the move", func(p *pair) {
+		p.become(p.source, transfer.Exporting)
+		p.become(p.target, transfer.Importing)
+		p.become(p.source, transfer.Fenced)
+		whole := p.target
+		p.target = p.another()
+		_, err := transfer.Recover(p.Ctx(), p.source.Transfer, p.open)
+		p.Fails(err, "recover", transfer.ErrNotSuccessor)
+		p.is(p.source, transfer.Fenced)
+		p.target = whole
+		p.recovers("")
+	}},
+	{"the fence is lifted where the target was abandoned", func(p *pair) {
+		p.become(p.source, transfer.Exporting)
+		p.become(p.target, transfer.Importing)
+		p.become(p.source, transfer.Fenced)
+		p.become(p.target, transfer.Abandoned)
+		p.recovers("")
+	}},
 	{"an unfinished target is not served", func(p *pair) {
 		p.become(p.target, transfer.Importing)
 		_, err := transfer.Recover(p.Ctx(), p.target.Transfer, p.open)

@@ -13,7 +13,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -88,17 +87,17 @@ func checkOwner(folder string, info fs.FileInfo) error {
 	return nil
 }
 
-func loadSecrets(folder, adminToken string) (*secrets, error) {
+func loadSecrets(
+	ctx context.Context, folder, adminToken string, logger *slog.Logger,
+) (*secrets, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	signing, err := loadSigningKey(filepath.Join(folder, "signing-key.pem"))
+	signing, err := loadSigningKey(ctx, filepath.Join(folder, "signing-key.pem"), logger)
 	if err != nil {
 		return nil, err
 	}
-	global, err := loadOrCreate(filepath.Join(folder, "global-secret"), func() ([]byte, error) {
-		return []byte(randomText()), nil
-	})
+	global, err := loadOrCreate(ctx, filepath.Join(folder, "global-secret"), logger, createRandom)
 	if err != nil {
 		return nil, err
 	}
@@ -107,9 +106,7 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 		return nil, fmt.Errorf("%s: is not 32 bytes in base64", filepath.Join(folder, "global-secret"))
 	}
 	if adminToken == "" {
-		kept, err := loadOrCreate(filepath.Join(folder, "admin-token"), func() ([]byte, error) {
-			return []byte(randomText()), nil
-		})
+		kept, err := loadOrCreate(ctx, filepath.Join(folder, "admin-token"), logger, createRandom)
 		if err != nil {
 			return nil, err
 		}
@@ -126,28 +123,9 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 // length alone.
 const minAdminToken = 16
 
-// readAdminToken returns the token in a file, without the end of its line. The file's group may read it, as
-// it does a Kubernetes secret's; others may not.
+// readAdminToken returns the token in a file, without the end of its line.
 func readAdminToken(ctx context.Context, path string, logger *slog.Logger) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return "", err
-	}
-	_, known := ownerOf(info)
-	mode := info.Mode().Perm()
-	switch {
-	case known && mode&0o007 != 0:
-		return "", fmt.Errorf("%s has mode %04o and is open to others: chmod o= it", path, mode)
-	case known && mode&0o070 != 0:
-		logger.WarnContext(ctx, "the group of the file of the admin token has access to it",
-			"path", path, "mode", fmt.Sprintf("%04o", mode))
-	}
-	raw, err := io.ReadAll(io.LimitReader(file, maxFile))
+	raw, err := readSecret(ctx, path, logger)
 	token := strings.TrimSpace(string(raw))
 	if err == nil && len(token) < minAdminToken {
 		err = fmt.Errorf("%s has fewer than %d characters", path, minAdminToken)
@@ -155,9 +133,21 @@ func readAdminToken(ctx context.Context, path string, logger *slog.Logger) (stri
 	return token, err
 }
 
-// loadOrCreate returns a file's content, creating it first where it is missing.
-func loadOrCreate(path string, create func() ([]byte, error)) ([]byte, error) {
-	content, err := os.ReadFile(path)
+// readSecret returns the content of a file with a secret. It is one rule for all of them: others may not
+// access it, and that the file's group may is worth a warning.
+func readSecret(ctx context.Context, path string, logger *slog.Logger) ([]byte, error) {
+	content, group, err := smallfile.ReadSecret(path)
+	if group {
+		logger.WarnContext(ctx, "the group of a file with a secret has access to it", "path", path)
+	}
+	return content, err
+}
+
+// loadOrCreate returns the secret in a file, creating it first where it is missing.
+func loadOrCreate(
+	ctx context.Context, path string, logger *slog.Logger, create func() ([]byte, error),
+) ([]byte, error) {
+	content, err := readSecret(ctx, path, logger)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return content, err
 	}
@@ -167,8 +157,8 @@ func loadOrCreate(path string, create func() ([]byte, error)) ([]byte, error) {
 	return content, smallfile.Write(path, content, 0o600)
 }
 
-func loadSigningKey(path string) (*jose.JSONWebKey, error) {
-	content, err := loadOrCreate(path, createSigningKey)
+func loadSigningKey(ctx context.Context, path string, logger *slog.Logger) (*jose.JSONWebKey, error) {
+	content, err := loadOrCreate(ctx, path, logger, createSigningKey)
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +194,8 @@ func createSigningKey() ([]byte, error) {
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
+
+func createRandom() ([]byte, error) { return []byte(randomText()), nil }
 
 // signingKey is fosite's and the session manager's way to the key.
 func (s *secrets) signingKey(context.Context) (any, error) { return s.signing, nil }

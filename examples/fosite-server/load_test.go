@@ -281,11 +281,11 @@ func TestAuthenticate(t *testing.T) {
 func TestSecretsOutliveARestart(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "data")
-	first, err := loadSecrets(folder, "")
+	first, err := loadSecrets(t.Context(), folder, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := loadSecrets(folder, "")
+	second, err := loadSecrets(t.Context(), folder, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,8 @@ func TestSecretsOutliveARestart(t *testing.T) {
 		first.signing.KeyID != second.signing.KeyID {
 		t.Error("secrets differ after a restart, want the same")
 	}
-	if given, err := loadSecrets(folder, testToken); err != nil || given.adminToken != testToken {
+	given, err := loadSecrets(t.Context(), folder, testToken, slog.New(slog.DiscardHandler))
+	if err != nil || given.adminToken != testToken {
 		t.Errorf("a given admin token was not taken: %v", err)
 	}
 	for _, name := range []string{"signing-key.pem", "global-secret", "admin-token"} {
@@ -304,6 +305,33 @@ func TestSecretsOutliveARestart(t *testing.T) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, want 0600", name, info.Mode().Perm())
 		}
+	}
+}
+
+// One rule for all secrets: a start with one that others may read is refused, naming the file.
+func TestSecretsOpenToOthers(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"signing-key.pem", "global-secret", "admin-token"} {
+		data := filepath.Join(t.TempDir(), "data")
+		says(t, tryStart(t, data, "-issuer", "http://op.example"))
+		path := filepath.Join(data, name)
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		says(t, tryStart(t, data, "-issuer", "http://op.example"), path, "0644", "chmod o=")
+		if err := os.Chmod(path, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		says(t, tryStart(t, data, "-issuer", "http://op.example"))
+	}
+	dsn := writeFile(t, "postgres://ann:s3cret@127.0.0.1:1/idp")
+	if err := os.Chmod(dsn, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := tryStart(t, filepath.Join(t.TempDir(), "data"), "-backend", "postgres", "-dsn-file", dsn)
+	says(t, err, "-dsn-file: "+dsn, "0644", "chmod o=")
+	if strings.Contains(err.Error(), "s3cret") {
+		t.Error("the error has the password")
 	}
 }
 
@@ -339,7 +367,7 @@ func TestAdminTokenFile(t *testing.T) {
 		}
 		log := &testenv.Log{}
 		token, err := readAdminToken(t.Context(), path, slog.New(slog.NewTextHandler(log, nil)))
-		if warned := strings.Contains(log.String(), "the group of the file"); warned != (c.mode&0o070 != 0) {
+		if warned := strings.Contains(log.String(), "the group of a file"); warned != (c.mode&0o070 != 0) {
 			t.Errorf("%s: warned %v", name, warned)
 		}
 		switch {

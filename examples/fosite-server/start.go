@@ -94,7 +94,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	s.plugins.Store(mainStore, s.backend)
 	s.closeLast = append(s.closeLast, s.backend.Close)
 	// Not before all that may fail: a start that fails leaves no secrets behind.
-	if p.secrets, err = loadSecrets(o.data, cmp.Or(o.adminToken, o.fileToken)); err != nil {
+	if p.secrets, err = loadSecrets(ctx, o.data, cmp.Or(o.adminToken, o.fileToken), logger); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	if err := s.startSessions(ctx, hash); err != nil {
@@ -151,6 +151,11 @@ func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher)
 	if o.tokenFile != "" {
 		if o.fileToken, err = readAdminToken(ctx, o.tokenFile, p.logger); err != nil {
 			errs = append(errs, fmt.Errorf("-admin-token-file: %w", err))
+		}
+	}
+	if o.dsnFile != "" { // the plugin reads it, and does not know whose warning it would be
+		if _, err := readSecret(ctx, o.dsnFile, p.logger); err != nil {
+			errs = append(errs, fmt.Errorf("-dsn-file: %w", err))
 		}
 	}
 	return errors.Join(errs...)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -172,9 +173,9 @@ func (s *Settings) dsn() (field, dsn string, err error) {
 		"database as postgres://USER@HOST:PORT/DATABASE", DSNEnv)
 }
 
-// readSecret reads a file with one line.
+// readSecret reads a file with one line, which others may not access.
 func readSecret(path string) (string, error) {
-	text, err := os.ReadFile(path)
+	text, _, err := smallfile.ReadSecret(path)
 	if err != nil {
 		return "", err
 	}

@@ -19,18 +19,30 @@ func TestBadSettings(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	open := filepath.Join(t.TempDir(), "open")
+	if err := os.WriteFile(open, []byte("host=/tmp"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		settings string
 		says     []string
 	}{
-		"nothing":       {`{}`, []string{"dsn", "is missing", DSNEnv}},
-		"unknown field": {`{"dns": "x"}`, []string{"dns", "is not a setting"}},
-		"wrong type":    {`{"connections": "8"}`, []string{"connections", "is a string"}},
-		"not JSON":      {`dsn=x`, []string{"not a JSON object"}},
-		"more than one": {`{"dsn": "host=/tmp"} {}`, []string{"more than one"}},
-		"two DSNs":      {`{"dsn": "host=/tmp", "dsn_file": "x"}`, []string{"dsn_file", "once"}},
-		"no such file":  {`{"dsn_file": "/nowhere/dsn"}`, []string{"dsn_file", "no such file"}},
-		"an empty file": {`{"dsn_file": "` + empty + `"}`, []string{"dsn_file", "empty"}},
+		"nothing":        {`{}`, []string{"dsn", "is missing", DSNEnv}},
+		"unknown field":  {`{"dns": "x"}`, []string{"dns", "is not a setting"}},
+		"wrong type":     {`{"connections": "8"}`, []string{"connections", "is a string"}},
+		"not JSON":       {`dsn=x`, []string{"not a JSON object"}},
+		"more than one":  {`{"dsn": "host=/tmp"} {}`, []string{"more than one"}},
+		"two DSNs":       {`{"dsn": "host=/tmp", "dsn_file": "x"}`, []string{"dsn_file", "once"}},
+		"no such file":   {`{"dsn_file": "/nowhere/dsn"}`, []string{"dsn_file", "no such file"}},
+		"an empty file":  {`{"dsn_file": "` + empty + `"}`, []string{"dsn_file", "empty"}},
+		"open to others": {`{"dsn_file": "` + open + `"}`, []string{"dsn_file", open, "0644", "chmod o="}},
+		"an open password": {
+			`{"dsn": "host=/tmp", "password_file": "` + open + `"}`,
+			[]string{"password_file", open, "chmod o="},
+		},
 		"no password file": {
 			`{"dsn": "host=/tmp", "password_file": "/nowhere"}`,
 			[]string{"password_file", "no such"},

@@ -1,5 +1,6 @@
 // Package smallfile writes the files that a start depends on: markers, keys, tokens, backups. After a crash
-// or a power loss such a file is complete, in its old or its new form, or does not exist.
+// or a power loss such a file is complete, in its old or its new form, or does not exist. It reads files with
+// secrets.
 package smallfile
 
 import (

@@ -223,6 +223,24 @@ func TestStoreErrors(t *testing.T) {
 	}
 }
 
+// A store that cannot be reached leaves open whether a change was made, not whether a read was.
+func TestOnlyChangesMayHaveBeenCarriedOut(t *testing.T) {
+	t.Parallel()
+	for route, want := range map[[2]string]bool{
+		{http.MethodGet, "/sessions/s1"}: false, {http.MethodGet, "/ui/session?session_id=s1"}: false,
+		{http.MethodDelete, "/sessions/s1"}: true,
+	} {
+		response := serve(&manager{err: ticketstore.ErrUnavailable}, request(route[0], route[1], ""))
+		answer, err := io.ReadAll(response.Body)
+		if err != nil || !strings.Contains(string(answer), "cannot be reached") {
+			t.Errorf("%v: %s, error %v; want that the store cannot be reached", route, answer, err)
+		}
+		if got := strings.Contains(string(answer), "may have been carried out"); got != want {
+			t.Errorf("%v: %s: it speaks of a change: %v, want %v", route, answer, got, want)
+		}
+	}
+}
+
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	m := &manager{result: logout.Result{SessionsRemoved: 1}}
@@ -247,6 +265,34 @@ func TestAudit(t *testing.T) {
 	if log := m.log.String(); !strings.Contains(log, "status=403") ||
 		!strings.Contains(log, "actor_id=reader") {
 		t.Errorf("audit %q, want the refused attempt and who made it", log)
+	}
+}
+
+// A field of which nothing is known is not in the line; a flag that is not set is known.
+func TestAuditLeavesOutWhatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for path, body := range map[string]string{
+		"/sessions/remove": `{"subject_id":"ann"}`, "/grants/remove": `{"subject_id":"ann"}`,
+		"/logout/deliveries/retry": `{"client_id":"shop"}`, "/ui/retry": "id=n1",
+	} {
+		m := &manager{}
+		r := request(http.MethodPost, path, body)
+		if path == "/ui/retry" {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		serve(m, r)
+		line := m.log.String()
+		if !strings.Contains(line, "admin audit") || strings.Contains(line, `=""`) ||
+			strings.Contains(line, "=[]") || strings.Contains(line, "=<nil>") {
+			t.Errorf("%s: audit %q, want a line without empty fields", path, line)
+		}
+	}
+	m := &manager{}
+	serve(m, request(http.MethodPost, "/sessions/remove", `{"subject_id":"ann","revoke_tokens":false}`))
+	for _, want := range []string{"all=false", "dry_run=false", "revoke_tokens=false", "sessions_removed=0"} {
+		if !strings.Contains(m.log.String(), want) {
+			t.Errorf("audit %q lacks %s", m.log.String(), want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -69,13 +70,27 @@ func (m *mount) log(r *http.Request, record *audit, permission Permission, statu
 		slog.String("path", bounded(r.URL.Path)),
 		slog.Int("status", status),
 	}
-	attrs = append(attrs, record.attrs...)
+	attrs = slices.DeleteFunc(append(attrs, record.attrs...), unknownAttr)
 	level := slog.LevelInfo
 	if err != nil {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	m.writeAudit(r.Context(), level, attrs)
+}
+
+// unknownAttr reports whether a field says nothing: a text or a list that is empty. Numbers and flags always
+// say something.
+func unknownAttr(attr slog.Attr) bool {
+	switch value := attr.Value.Any().(type) {
+	case nil:
+		return true
+	case string:
+		return value == ""
+	case []string:
+		return len(value) == 0
+	}
+	return false
 }
 
 // auditResult says what came of a request.

@@ -165,8 +165,10 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 			"this change was refused. Make room on it."
 		w.Header().Set("Retry-After", "60")
 	case errors.Is(err, ticketstore.ErrUnavailable):
-		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached. A change may "+
-			"have been carried out."
+		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached."
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			detail += " A change may have been carried out."
+		}
 		w.Header().Set("Retry-After", "5")
 	case r.Context().Err() != nil:
 		status, detail = http.StatusServiceUnavailable, "The request was given up before it was answered."

@@ -257,6 +257,14 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 		admin.says(want)
 	}
 	photos.says("Hello, Ann") // asking has ended nothing
+	// The script: a preview of other options ends nothing.
+	for _, want := range []string{"0\nsessions ended", "1\nsession ended"} {
+		admin.click("[name=remove_server_side_session]")
+		admin.says("The options have changed")
+		admin.until("the button is off", `document.querySelector("button[value=remove]").disabled`)
+		admin.click("button[value=preview]")
+		admin.says(want)
+	}
 	admin.fill("#reason", "a lost laptop")
 	admin.look(360, "light")
 	admin.mustFit(360, "light")

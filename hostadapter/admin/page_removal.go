@@ -4,10 +4,13 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -30,6 +33,8 @@ type removalForm struct {
 	Reason                            string
 	// Preview: count again, and do nothing.
 	Preview bool
+	// Stale: the operator meant to remove, but has changed the options since the preview. It is made anew.
+	Stale bool
 }
 
 // removalFlags are the names of the flags in a form. An unticked one is not sent.
@@ -41,7 +46,7 @@ var removalFlags = []string{
 func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	known := append([]string{"subject_id", "session_id", "client_id", "all"}, removalFlags...)
 	if !first {
-		known = append(known, "reason", "do", "sure")
+		known = append(known, "reason", "do", "sure", "previewed")
 	}
 	for name, given := range values {
 		switch {
@@ -79,7 +84,20 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	}
 	slices.Sort(form.SessionIDs)
 	form.SessionIDs = slices.Compact(form.SessionIDs)
+	previewed := values.Get("previewed")
+	form.Stale = !form.Preview && previewed != "" && previewed != form.Options()
+	form.Preview = form.Preview || form.Stale
 	return form, nil
+}
+
+// Options identifies what the preview depends on besides whose sessions they are: flags and clients.
+func (f *removalForm) Options() string {
+	values := url.Values{"client_id": slices.Sorted(slices.Values(f.ClientIDs))}
+	for i, flag := range []bool{f.Session, f.Notify, f.Tokens, f.Consents} {
+		values.Set(removalFlags[i], strconv.FormatBool(flag))
+	}
+	sum := sha256.Sum256([]byte(values.Encode()))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // removals are the calls that the form means, one a session.

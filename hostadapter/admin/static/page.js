@@ -22,3 +22,16 @@ for (const form of document.querySelectorAll("[data-select]")) {
   // A page that comes back from the browser's history has its ticks, but did not tell us.
   window.addEventListener("pageshow", count);
 }
+// A preview is of the options that it was made for: until it is updated, the button that removes is off.
+for (const form of document.querySelectorAll("[data-preview]")) {
+  const stale = form.querySelector("[data-preview-stale]");
+  const submit = form.querySelector("[data-preview-submit]");
+  const boxes = [...form.querySelectorAll("fieldset input[type=checkbox]")];
+  const compare = () => {
+    const changed = boxes.some((box) => box.checked !== box.defaultChecked);
+    stale.hidden = !changed;
+    submit.disabled = changed;
+  };
+  form.addEventListener("change", compare);
+  window.addEventListener("pageshow", compare);
+}

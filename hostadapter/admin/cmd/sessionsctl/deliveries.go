@@ -86,9 +86,9 @@ func (a *app) deliveriesRetry() *cobra.Command {
 					planned++
 				}
 				if dryRun {
-					return a.printRetried(planned)
+					return a.printRetried(planned, true)
 				}
-				question := fmt.Sprintf("This delivers %d notifications again.", planned)
+				question := fmt.Sprintf("This delivers %s again.", plural(planned, "notification"))
 				if err := a.confirm(yes, question); err != nil {
 					return err
 				}
@@ -97,7 +97,7 @@ func (a *app) deliveriesRetry() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printRetried(queued)
+			return a.printRetried(queued, false)
 		},
 	}
 	deliveryFlags(command, &filter)
@@ -106,6 +106,8 @@ func (a *app) deliveriesRetry() *cobra.Command {
 	return command
 }
 
-func (a *app) printRetried(n int) error {
-	return a.print(map[string]int{"notifications_queued": n}, pair{"Notifications queued", strconv.Itoa(n)})
+func (a *app) printRetried(n int, dryRun bool) error {
+	o := &outcome{dryRun: dryRun}
+	o.add("Notifications", "queued", "queue", n)
+	return a.printOutcome(map[string]int{"notifications_queued": n}, o)
 }

@@ -82,10 +82,11 @@ func (a *app) grantsRemove() *cobra.Command {
 					}
 				}
 				if dryRun {
-					return a.printGrantsRemoved(&planned)
+					return a.printGrantsRemoved(&planned, true)
 				}
-				if err := a.confirm(yes, fmt.Sprintf("This revokes %d tokens and %d consents.",
-					planned.GrantsRevoked, planned.ConsentsRevoked)); err != nil {
+				question := fmt.Sprintf("This revokes %s and %s.", plural(planned.GrantsRevoked, "token"),
+					plural(planned.ConsentsRevoked, "consent"))
+				if err := a.confirm(yes, question); err != nil {
 					return err
 				}
 			}
@@ -93,7 +94,7 @@ func (a *app) grantsRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printGrantsRemoved(removed)
+			return a.printGrantsRemoved(removed, false)
 		},
 	}
 	grantFlags(command, &filter)
@@ -104,9 +105,11 @@ func (a *app) grantsRemove() *cobra.Command {
 	return command
 }
 
-func (a *app) printGrantsRemoved(r *client.GrantsRemoved) error {
-	return a.print(r, pair{"Tokens revoked", strconv.Itoa(r.GrantsRevoked)},
-		pair{"Consents revoked", strconv.Itoa(r.ConsentsRevoked)})
+func (a *app) printGrantsRemoved(r *client.GrantsRemoved, dryRun bool) error {
+	o := &outcome{dryRun: dryRun}
+	o.add("Tokens", "revoked", "revoke", r.GrantsRevoked)
+	o.add("Consents", "revoked", "revoke", r.ConsentsRevoked)
+	return a.printOutcome(r, o)
 }
 
 // needsFilter refuses a change without a condition, and a condition without a value: a script whose variable

@@ -41,7 +41,7 @@ func (a *app) printJob(job *client.Job) error {
 		pairs = append(pairs, pair{"Error", clean(job.Error)})
 	}
 	if job.Result != nil {
-		pairs = append(pairs, removedPairs(job.Result)...)
+		pairs = append(pairs, removedOutcome(job.Result, false).pairs...)
 	}
 	if swap := job.Swap; swap != nil {
 		pairs = append(pairs, pair{"From", or(swap.From)}, pair{"To", or(swap.To)},

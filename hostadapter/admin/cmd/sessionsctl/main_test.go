@@ -210,8 +210,16 @@ func TestConfirmation(t *testing.T) {
 	if len(d.asked) != 1 || !strings.Contains(d.asked[0], `"dry_run":true`) {
 		t.Errorf("a dry run asked %q", d.asked)
 	}
-	if !strings.Contains(d.out.String(), "Sessions ended") || !strings.Contains(d.out.String(), "3") {
-		t.Errorf("a dry run prints\n%s", &d.out)
+	if text := d.out.String(); !strings.Contains(text, "Sessions to end         3\n") ||
+		strings.Contains(text, "ended") || strings.Contains(text, "revoked") || strings.Contains(text, "queued") {
+		t.Errorf("a dry run prints\n%s", text)
+	}
+	if text := d.err.String(); !strings.Contains(text, "nothing was changed") {
+		t.Errorf("a dry run says %q", text)
+	}
+	d.run(exitDone, "sessions", "remove", "--subject", "1", "--yes")
+	if text := d.out.String(); !strings.Contains(text, "Sessions ended        3\n") {
+		t.Errorf("a removal prints\n%s", text)
 	}
 	d.run(exitDone, "sessions", "remove", "--subject", "1", "--client", "shop,mail", "--keep-session",
 		"--yes", "-o", "json")

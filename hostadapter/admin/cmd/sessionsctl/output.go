@@ -130,5 +130,36 @@ func (a *app) print(thing any, pairs ...pair) error {
 	return table.Flush()
 }
 
+// plural is a count with what it counts.
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + one + "s"
+}
+
+// outcome is what a change did, or what it would do.
+type outcome struct {
+	dryRun bool
+	pairs  []pair
+}
+
+// add adds a count: of sessions that were ended, or of sessions to end.
+func (o *outcome) add(things, done, wouldDo string, count int) {
+	name := things + " " + done
+	if o.dryRun {
+		name = things + " to " + wouldDo
+	}
+	o.pairs = append(o.pairs, pair{name, strconv.Itoa(count)})
+}
+
+// printOutcome prints what a change did. In JSON a dry run has the same fields.
+func (a *app) printOutcome(thing any, o *outcome) error {
+	if o.dryRun {
+		a.say("Dry run: nothing was changed.")
+	}
+	return a.print(thing, o.pairs...)
+}
+
 // say says something to people, which programs do not read.
 func (a *app) say(format string, args ...any) { _, _ = fmt.Fprintf(a.err, format+"\n", args...) }

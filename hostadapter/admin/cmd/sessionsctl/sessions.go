@@ -158,7 +158,11 @@ func (a *app) sessionsRemove() *cobra.Command {
 		Example: "  sessionsctl sessions remove --subject 1001 --reason 'left the company'\n" +
 			"  sessionsctl sessions remove --all --dry-run",
 		RunE: func(command *cobra.Command, _ []string) error {
-			if f.All == (f.SubjectID != "" || f.SessionID != "") {
+			whose := f.SubjectID != "" || f.SessionID != ""
+			switch {
+			case f.All && whose:
+				return usagef("--all goes with neither --subject nor --session")
+			case !f.All && !whose:
 				return usagef("say whose: --subject, --session or both, or --all")
 			}
 			for _, name := range []string{"subject", "session", "client"} {
@@ -198,12 +202,11 @@ func (a *app) removeSessions(command *cobra.Command, f *removeFlags) error {
 			return err
 		}
 		if f.DryRun {
-			return a.print(planned, removedPairs(planned)...)
+			return a.printOutcome(planned, removedOutcome(planned, true))
 		}
-		question := fmt.Sprintf(
-			"This ends %d sessions, revokes %d tokens and %d consents and queues %d notifications.",
-			planned.SessionsRemoved, planned.GrantsRevoked, planned.ConsentsRevoked,
-			planned.NotificationsQueued)
+		question := fmt.Sprintf("This ends %s, revokes %s and %s and queues %s.",
+			plural(planned.SessionsRemoved, "session"), plural(planned.GrantsRevoked, "token"),
+			plural(planned.ConsentsRevoked, "consent"), plural(planned.NotificationsQueued, "notification"))
 		if err := a.confirm(f.yes, question); err != nil {
 			return err
 		}
@@ -215,18 +218,17 @@ func (a *app) removeSessions(command *cobra.Command, f *removeFlags) error {
 	if job != "" {
 		return a.started(ctx, job, f.noWait)
 	}
-	return a.print(removed, removedPairs(removed)...)
+	return a.printOutcome(removed, removedOutcome(removed, false))
 }
 
-func removedPairs(r *client.Removed) []pair {
-	pairs := []pair{
-		{"Sessions ended", strconv.Itoa(r.SessionsRemoved)},
-		{"Tokens revoked", strconv.Itoa(r.GrantsRevoked)},
-		{"Consents revoked", strconv.Itoa(r.ConsentsRevoked)},
-		{"Notifications queued", strconv.Itoa(r.NotificationsQueued)},
-	}
+func removedOutcome(r *client.Removed, dryRun bool) *outcome {
+	o := &outcome{dryRun: dryRun}
+	o.add("Sessions", "ended", "end", r.SessionsRemoved)
+	o.add("Tokens", "revoked", "revoke", r.GrantsRevoked)
+	o.add("Consents", "revoked", "revoke", r.ConsentsRevoked)
+	o.add("Notifications", "queued", "queue", r.NotificationsQueued)
 	if len(r.ClientsLeftAlone) > 0 {
-		pairs = append(pairs, pair{"Clients left alone", clean(strings.Join(r.ClientsLeftAlone, ", "))})
+		o.pairs = append(o.pairs, pair{"Clients left alone", clean(strings.Join(r.ClientsLeftAlone, ", "))})
 	}
-	return pairs
+	return o
 }

@@ -51,6 +51,7 @@ type app struct {
 	getenv   func(string) string
 
 	settings settings
+	hasToken bool
 	client   *client.Client
 }
 
@@ -75,15 +76,27 @@ func (a *app) run(ctx context.Context, arguments []string) int {
 	}
 	code := exitCode(ctx, err)
 	_, _ = fmt.Fprintln(a.err, "sessionsctl: "+clean(err.Error()))
-	if hint := hints[code]; hint != "" {
+	if hint := a.hint(code, err); hint != "" {
 		_, _ = fmt.Fprintln(a.err, hint)
 	}
 	return code
 }
 
-var hints = map[int]string{
-	exitUsage:  "Run it with --help.",
-	exitDenied: "Does --token-file or SESSIONSCTL_TOKEN hold the token of this server?",
+// hint says what to do about an error.
+func (a *app) hint(code int, err error) string {
+	var problem *client.Problem
+	switch {
+	case code == exitUsage:
+		return "Run it with --help."
+	case code == exitDenied && !a.hasToken:
+		return "No token was given: --token-file, SESSIONSCTL_TOKEN_FILE, SESSIONSCTL_TOKEN or the " +
+			"configuration file names one."
+	case code == exitDenied:
+		return "Does --token-file or SESSIONSCTL_TOKEN hold the token of this server?"
+	case code == exitNotFound && errors.As(err, &problem) && problem.Detail == "": // not from our routes
+		return "Is " + clean(a.settings.url) + " the address of the admin routes, as in " + defaultURL + "?"
+	}
+	return ""
 }
 
 func exitCode(ctx context.Context, err error) int {

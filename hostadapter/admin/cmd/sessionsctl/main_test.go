@@ -176,7 +176,9 @@ func TestBadSettings(t *testing.T) {
 			nil, `{"token":"` + secret + `"}`, 0o604, "mode 0604",
 		},
 		"configuration that is no JSON":    {nil, `token = ` + secret, 0o600, "not a JSON object"},
-		"unknown field":                    {nil, `{"tokens":"` + secret + `"}`, 0o600, "not a JSON object"},
+		"unknown field":                    {nil, `{"tokens":"` + secret + `"}`, 0o600, `field "tokens"`},
+		"token as a field":                 {nil, `{"` + secret + `":"x"}`, 0o600, "unknown field: it knows"},
+		"a field that is no text":          {nil, `{"output":["` + secret + `"]}`, 0o600, "output, which is"},
 		"token twice":                      {nil, twice, 0o600, "both"},
 		"output":                           {[]string{"-o", "yaml"}, "", 0o600, `"yaml"`},
 		"a URL with a password":            {[]string{"--url", withPassword}, "", 0o600, "URL"},
@@ -210,8 +212,9 @@ func TestConfirmation(t *testing.T) {
 	if len(d.asked) != 1 || !strings.Contains(d.asked[0], `"dry_run":true`) {
 		t.Errorf("a dry run asked %q", d.asked)
 	}
-	if text := d.out.String(); !strings.Contains(text, "Sessions to end         3\n") ||
-		strings.Contains(text, "ended") || strings.Contains(text, "revoked") || strings.Contains(text, "queued") {
+	text := d.out.String()
+	if !strings.Contains(text, "Sessions to end         3\n") || strings.Contains(text, "ended") ||
+		strings.Contains(text, "revoked") || strings.Contains(text, "queued") {
 		t.Errorf("a dry run prints\n%s", text)
 	}
 	if text := d.err.String(); !strings.Contains(text, "nothing was changed") {
@@ -239,6 +242,45 @@ func TestConfirmation(t *testing.T) {
 		d.run(exitUsage, arguments...)
 		if len(d.asked) != 0 {
 			t.Errorf("%v asked %q", arguments, d.asked)
+		}
+	}
+}
+
+// What fails says what to do about it.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status    int
+		answer    string
+		noToken   bool
+		arguments []string
+		want      string
+		not       string
+	}{
+		"no token":    {401, `{"detail":"x"}`, true, []string{"backend", "show"}, "No token was", "Does"},
+		"wrong token": {401, `{"detail":"x"}`, false, []string{"backend", "show"}, "Does --token", "No token"},
+		"wrong URL":   {404, `page not found`, false, []string{"sessions", "list"}, "/admin?", "--help"},
+		"no session":  {404, `{"detail":"x"}`, false, []string{"sessions", "show", "s"}, "x", "/admin?"},
+		"all and one": {
+			200, removal, false, []string{"sessions", "remove", "--all", "--subject", "1"},
+			"--all goes with neither --subject nor --session", "say whose",
+		},
+	} {
+		d := newDesk(t, c.status, c.answer)
+		if c.noToken {
+			delete(d.env, "SESSIONSCTL_TOKEN")
+		}
+		a := &app{in: strings.NewReader(""), out: &d.out, err: &d.err, getenv: func(name string) string {
+			return d.env[name]
+		}}
+		a.run(t.Context(), c.arguments)
+		if text := d.err.String(); !strings.Contains(text, c.want) || strings.Contains(text, c.not) {
+			t.Errorf("%s: %q, want %q and not %q", name, text, c.want, c.not)
+		}
+	}
+	for n, want := range map[int]string{0: "0 sessions", 1: "1 session", 2: "2 sessions"} {
+		if got := plural(n, "session"); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
 		}
 	}
 }

@@ -3,17 +3,18 @@ package main
 // Where the server and the token are: by flag, environment and file, in this order.
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,8 @@ const (
 	defaultURL = "http://localhost:9000/admin"
 	// maxFile bounds the files of the configuration and of the token.
 	maxFile = 64 << 10
+	// maxNamed is the longest unknown field that an error names. Tokens are longer.
+	maxNamed = 16
 
 	outputTable = "table"
 	outputJSON  = "json"
@@ -38,10 +41,10 @@ type settings struct {
 
 // file is the configuration file.
 type file struct {
-	URL       string        `json:"url"`
-	Token     client.Secret `json:"token"`
-	TokenFile string        `json:"token_file"`
-	Output    string        `json:"output"`
+	URL       string
+	Token     client.Secret
+	TokenFile string
+	Output    string
 }
 
 func (s *settings) flags(root *cobra.Command) {
@@ -88,6 +91,7 @@ func (a *app) configure() error {
 	if err != nil {
 		return err
 	}
+	a.hasToken = token != ""
 	a.client, err = client.New(client.Config{URL: s.url, Token: token, UserAgent: "sessionsctl/" + version()})
 	return err
 }
@@ -109,13 +113,9 @@ func (a *app) readConfig() (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
 	}
-	kept := &file{}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(kept); err != nil {
-		// Not the error itself, which may quote what is wrong, and that may be the token.
-		return nil, fmt.Errorf("configuration file %s is not a JSON object of url, token, token_file, output",
-			path)
+	kept, err := decodeConfig(raw)
+	if err != nil {
+		return nil, fmt.Errorf("configuration file %s %w", path, err)
 	}
 	if kept.Token != "" && kept.TokenFile != "" {
 		return nil, fmt.Errorf("configuration file %s has both token and token_file: leave one of them out",
@@ -123,6 +123,31 @@ func (a *app) readConfig() (*file, error) {
 	}
 	if kept.TokenFile != "" && !filepath.IsAbs(kept.TokenFile) {
 		kept.TokenFile = filepath.Join(filepath.Dir(path), kept.TokenFile)
+	}
+	return kept, nil
+}
+
+// decodeConfig reads the file's fields. Its errors name a field and quote no value, which may be the token.
+func decodeConfig(raw []byte) (*file, error) {
+	const fields = "url, token, token_file, output"
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &given); err != nil {
+		return nil, errors.New("is not a JSON object of " + fields)
+	}
+	kept := &file{}
+	known := map[string]any{
+		"url": &kept.URL, "token": &kept.Token, "token_file": &kept.TokenFile, "output": &kept.Output,
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		into, ok := known[name]
+		switch {
+		case !ok && len(name) > maxNamed: // it may be a token in the wrong place
+			return nil, errors.New("has an unknown field: it knows " + fields)
+		case !ok:
+			return nil, fmt.Errorf("has an unknown field %q: it knows %s", name, fields)
+		case json.Unmarshal(given[name], into) != nil:
+			return nil, fmt.Errorf("has %s, which is no text", name)
+		}
 	}
 	return kept, nil
 }

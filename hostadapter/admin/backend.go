@@ -19,6 +19,8 @@ type backendBody struct {
 	// Status is "ready", or "degraded" or "unavailable", and then Error says why.
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"`
+	// ConfiguredAs is what the server's configuration calls what serves, absent where it has no names.
+	ConfiguredAs string `json:"configured_as,omitempty"`
 	// Name and the rest of the description are what the backend said last, also while it is unavailable.
 	Name     string   `json:"name,omitempty"`
 	Version  string   `json:"version,omitempty"`
@@ -65,7 +67,8 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 	}
 	status := m.sessions.BackendStatus(r.Context())
 	body := backendBody{
-		Status: statusReady, Name: status.Name, Version: status.Version, Format: status.Format,
+		Status: statusReady, ConfiguredAs: m.sessions.BackendName(), Name: status.Name,
+		Version: status.Version, Format: status.Format,
 		Services: status.Services, Shared: status.Shared,
 		Limits:   status.Limits,
 		Sessions: known(status.Sessions), PendingNotifications: known(status.PendingNotifications),

@@ -79,7 +79,8 @@ func TestBackend(t *testing.T) {
 		Sessions: 7, PendingNotifications: 1000,
 		Cache: &grantstore.CacheFigures{Hits: 9, Fills: 2, Entries: 2, Bytes: 4096},
 	}}
-	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger",
+	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready",
+		"configured_as":"main","name":"badger",
 		"version":"v1","format":1,
 		"services":["tickets"],"shared":true,
 		"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z"}],
@@ -92,13 +93,15 @@ func TestBackend(t *testing.T) {
 		},
 	}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
-		`{"status":"unavailable","error":"session store is unavailable","services":[],"shared":false}`)
+		`{"status":"unavailable","configured_as":"main",`+
+			`"error":"session store is unavailable","services":[],"shared":false}`)
 	m = &manager{status: hostadapter.BackendStatus{
 		Description: ticketstore.Description{Name: "badger", Trouble: "its disk is nearly full"}, Sessions: 7,
 		PendingNotifications: -1,
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
-		`{"status":"degraded","error":"its disk is nearly full","name":"badger","services":[],`+
+		`{"status":"degraded","configured_as":"main",`+
+			`"error":"its disk is nearly full","name":"badger","services":[],`+
 			`"shared":false,"sessions":7}`)
 }
 

@@ -16,6 +16,8 @@ type Backend struct {
 	// Status is ready, degraded or unavailable; Error says why it is not ready.
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"`
+	// ConfiguredAs is what the server's configuration calls what serves, empty where it has no names.
+	ConfiguredAs string `json:"configured_as,omitempty"`
 	// Name and the rest are what the backend said last.
 	Name     string   `json:"name,omitempty"`
 	Version  string   `json:"version,omitempty"`

@@ -50,10 +50,19 @@ func (a *app) printBackend(b *client.Backend) error {
 	if b.PendingDeliveriesComplete != nil && !*b.PendingDeliveriesComplete {
 		pending += " or more"
 	}
-	pairs = append(pairs, pair{"Name", or(b.Name)}, pair{"Version", or(b.Version)},
+	pairs = append(pairs, pair{"Configured as", or(b.ConfiguredAs)}, pair{"Name", or(b.Name)},
+		pair{"Version", or(b.Version)},
 		pair{"Format", strconv.Itoa(b.Format)}, pair{"Services", or(strings.Join(b.Services, ", "))},
 		pair{"Shared", strconv.FormatBool(b.Shared)}, pair{"Sessions", number(b.Sessions)},
 		pair{"Pending deliveries", pending})
+	for _, host := range b.Hosts {
+		text := or(host.Name) + ", version " + or(host.Version) + ", last beat " + moment(host.Beat)
+		pairs = append(pairs, pair{"Host", text})
+	}
+	if c := b.Cache; c != nil {
+		pairs = append(pairs, pair{"Cache", fmt.Sprintf("%d tokens in %d bytes, %d hits, %d misses",
+			c.Entries, c.Bytes, c.Hits, c.Misses)})
+	}
 	for _, limit := range b.Limits {
 		pairs = append(pairs, pair{"Note", clean(limit)})
 	}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,28 @@ func postgresSettings(t *testing.T) postgres.Settings {
 		t.Fatal(err)
 	}
 	return postgres.Settings{DSNFile: file, Schema: schema}
+}
+
+// Where the plugin of a database that stopped has ended, the host says which database it is.
+func TestStoppedDatabaseIsNamed(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, schema := server.Schema(t)
+	config := postgresConfig(t)
+	config.Settings = postgres.Settings{DSN: dsn, Schema: schema}
+	config.CallTimeout, config.HealthTimeout = 0, 0 // as a host has it
+	client, err := plugin.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	server.Stop()
+	defer server.Begin(t)
+	testenv.Eventually(t, "the host names the database", func() bool {
+		_, err := client.Describe(t.Context())
+		return err != nil && strings.Contains(err.Error(), "its backend has failed") &&
+			strings.Contains(err.Error(), "no PostgreSQL answers at "+server.Folder())
+	})
 }
 
 func postgresConfig(t *testing.T) plugin.Config {

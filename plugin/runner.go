@@ -159,7 +159,8 @@ func (p *process) lastOutput() string {
 // failure returns why the backend of an ended process failed, nil if it did not.
 func (p *process) failure() error {
 	if answer := p.answer.Load(); answer != nil {
-		return fmt.Errorf("its backend has failed: %s", (*answer).Error())
+		p.drained.Wait() // the answer has no cause, the log does
+		return p.withLastOutput(fmt.Errorf("its backend has failed: %s", (*answer).Error()))
 	}
 	var exit *exec.ExitError
 	if !errors.As(p.err, &exit) || exit.ExitCode() != exitFailed {

@@ -80,7 +80,8 @@ func (e *Engine) unavailable(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, cause)
 	}
-	e.logger.ErrorContext(ctx, "the database failed", "error", err)
+	config := e.pool.Config().ConnConfig
+	e.logger.ErrorContext(ctx, "the database failed", "at", place(config), "error", explain(err, config))
 	var failure *pgconn.PgError
 	switch {
 	case errors.As(err, &failure) && failure.Code == codeDiskFull:
@@ -89,5 +90,5 @@ func (e *Engine) unavailable(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: the database refused a statement: %s (SQLSTATE %s)",
 			ticketstore.ErrUnavailable, failure.Message, failure.Code)
 	}
-	return fmt.Errorf("%w: the database cannot be reached", ticketstore.ErrUnavailable)
+	return fmt.Errorf("%w: no PostgreSQL answers at %s", ticketstore.ErrUnavailable, place(config))
 }

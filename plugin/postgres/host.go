@@ -110,10 +110,11 @@ func (h *host) beat(ctx context.Context) error {
 	err := h.pool.QueryRow(ctx, h.sql(`UPDATE {s}.hosts SET beat = `+databaseTime+`
 		WHERE instance = $1 RETURNING beat`), h.instance).Scan(&database)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return h.register(ctx)
+		err = h.register(ctx)
+		return explain(err, h.pool.Config().ConnConfig)
 	}
 	if err != nil {
-		return err
+		return explain(err, h.pool.Config().ConnConfig)
 	}
 	return checkClock(before, h.now(), time.Unix(0, database))
 }
@@ -127,12 +128,19 @@ func (h *host) note(ctx context.Context, err error) {
 		h.off.Store(off)
 	}
 	if err == nil {
-		h.problem.Store(nil)
+		if h.problem.Swap(nil) != nil {
+			h.logger.InfoContext(ctx, "the database takes this host's beat again")
+		}
 		return
 	}
 	text := err.Error()
 	if was := h.problem.Swap(&text); was == nil || *was != text {
-		h.logger.ErrorContext(ctx, "this host is not what the store wants", "error", err)
+		if errors.Is(err, errClock) || errors.Is(err, schema.ErrNewer) || errors.Is(err, schema.ErrOlder) {
+			h.logger.ErrorContext(ctx, "this host is not what the store wants", "error", err)
+			return
+		}
+		h.logger.ErrorContext(ctx, "the database does not take this host's beat", "at",
+			place(h.pool.Config().ConnConfig), "error", err)
 	}
 }
 

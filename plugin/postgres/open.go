@@ -54,7 +54,7 @@ func connect(ctx context.Context, settings Settings, logger *slog.Logger, serve 
 			err = explain(err, config.ConnConfig)
 		}
 	}()
-	conn, err := firstConnection(ctx, pool, config.ConnConfig)
+	conn, err := firstConnection(ctx, pool, config.ConnConfig, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -69,17 +69,22 @@ func connect(ctx context.Context, settings Settings, logger *slog.Logger, serve 
 	return o, nil
 }
 
-// firstConnection waits, for a while, for a server that starts or has no connection to spare.
+// firstConnection waits, for a while, for a server that starts or has no connection to spare. It logs at once
+// that it does: nobody should have to wait to read what for.
 func firstConnection(
-	ctx context.Context, pool *pgxpool.Pool, config *pgx.ConnConfig,
+	ctx context.Context, pool *pgxpool.Pool, config *pgx.ConnConfig, logger *slog.Logger,
 ) (conn *pgxpool.Conn, err error) {
 	until := time.Now().Add(openPatience)
 	if deadline, ok := ctx.Deadline(); ok {
 		until = deadline.Add(-time.Second)
 	}
-	for {
+	for waiting := false; ; waiting = true {
 		if conn, err = pool.Acquire(ctx); err == nil || !awaited(err) || time.Now().After(until) {
 			return conn, err
+		}
+		if !waiting {
+			logger.WarnContext(ctx, "waiting for the database", "at", place(config),
+				"for", time.Until(until).Round(time.Second).String(), "error", explain(err, config))
 		}
 		select {
 		case <-time.After(openPause):

@@ -10,8 +10,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -66,6 +68,55 @@ func TestDiskOfTheServerIsFull(t *testing.T) {
 	testenv.Resize(t, folder, "size=64m")
 	if err := signIn(t.Context(), e, "again", ticket); err != nil {
 		t.Errorf("with room again: %v", err)
+	}
+}
+
+// While no server answers the log and the errors say where it is awaited: those of a store that is served,
+// and of one that is being opened.
+func TestServerThatStopsIsNamed(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, name := server.Schema(t)
+	settings := Settings{DSN: dsn, Schema: name}
+	config, err := settings.config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, log := place(config.ConnConfig), &testenv.Log{}
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	e, err := Open(t.Context(), settings, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	server.Stop()
+	testenv.Eventually(t, "the loss of the database is said", func() bool {
+		_, err = e.Describe(t.Context())
+		return errors.Is(err, ticketstore.ErrUnavailable) &&
+			strings.Contains(err.Error(), "no PostgreSQL answers at "+at)
+	})
+	says := func(text string) {
+		t.Helper()
+		testenv.Eventually(t, "the log says "+text,
+			func() bool { return strings.Contains(log.String(), text) })
+	}
+	says("the database failed\" at=" + at)
+	says("the database does not take this host's beat\" at=" + at)
+	opening, cancel := context.WithCancel(t.Context())
+	opened := make(chan error, 1)
+	go func() {
+		_, err := Open(opening, settings, logger)
+		opened <- err
+	}()
+	says("waiting for the database\" at=" + at)
+	cancel()
+	if err := <-opened; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), at) {
+		t.Errorf("opening that was cancelled: %v", err)
+	}
+	server.Begin(t)
+	says("the database takes this host's beat again")
+	if strings.Contains(log.String(), "not what the store wants") {
+		t.Errorf("the host is blamed:\n%s", log)
 	}
 }
 

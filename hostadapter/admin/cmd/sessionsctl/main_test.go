@@ -250,7 +250,8 @@ func TestConfirmation(t *testing.T) {
 func TestBackendShow(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, `{"status":"ready","configured_as":"next","name":"postgres",`+
-		`"services":[],"shared":true,"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z"}],`+
+		`"services":[],"shared":true,`+
+		`"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z"}],`+
 		`"cache":{"hits":9,"misses":8,"entries":2,"bytes":4096}}`)
 	d.run(exitDone, "backend", "show")
 	for _, want := range []string{
@@ -276,7 +277,7 @@ func TestHints(t *testing.T) {
 		not       string
 	}{
 		"no token":    {401, `{"detail":"x"}`, true, []string{"backend", "show"}, "No token was", "Does"},
-		"wrong token": {401, `{"detail":"x"}`, false, []string{"backend", "show"}, "Does --token", "No token"},
+		"wrong token": {401, `{"detail":"x"}`, false, []string{"backend", "show"}, "Does --to", "No token"},
 		"wrong URL":   {404, `page not found`, false, []string{"sessions", "list"}, "/admin?", "--help"},
 		"no session":  {404, `{"detail":"x"}`, false, []string{"sessions", "show", "s"}, "x", "/admin?"},
 		"all and one": {

@@ -62,7 +62,8 @@ func TestRemovalOfOne(t *testing.T) {
 	}
 	h.remove(allFlags(url.Values{"session_id": {"s1"}, "reason": {"a lost laptop"}, "do": {"remove"}})).
 		mustSay(http.StatusOK,
-			append(counted("1", "2", "2", "2"), "<h1>Done</h1>", `href="deliveries?session_id=s1"`)...)
+			append(counted("1", "2", "2", "2"), "<h1>Done</h1>", `href="deliveries?session_id=s1"`,
+				`href="./?subject_id=1001"`)...)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err == nil {
 		t.Error("the session is still there")
 	}

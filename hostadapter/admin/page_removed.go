@@ -38,6 +38,7 @@ func (p *removalPage) outcome() url.Values {
 			break
 		}
 		values.Add("session_id", p.Targets[i].SessionID)
+		values.Add("subject_id", p.Targets[i].SubjectID) // the session is gone, and cannot be asked
 	}
 	return values
 }
@@ -53,8 +54,13 @@ func (m *mount) removedPage(w http.ResponseWriter, r *http.Request, record *audi
 			return ticketstore.Invalidf(outcomeCounts[i], "is no count")
 		}
 	}
-	for _, sid := range values["session_id"][:min(len(values["session_id"]), shownRemoved)] {
-		data.Targets = append(data.Targets, sessionRow{SessionID: sid})
+	subjects := values["subject_id"]
+	for i, sid := range values["session_id"][:min(len(values["session_id"]), shownRemoved)] {
+		row := sessionRow{SessionID: sid}
+		if i < len(subjects) {
+			row.SubjectID = subjects[i]
+		}
+		data.Targets = append(data.Targets, row)
 	}
 	return m.show(w, r, record, http.StatusOK, "removed",
 		view{Title: "Done", Section: "sessions", Data: data})

@@ -4,6 +4,8 @@
 # script ends with the first that finds something else.
 set -euo pipefail
 
+# has reads to the end, where grep -q would end the command before it by a closed pipe.
+has() { grep -- "$1" >/dev/null; }
 expect() { # expect WHAT WANTED FOUND
 	[ "$2" = "$3" ] || { echo "$1: $3, want $2" >&2; exit 1; }
 	echo "$1: $3"
@@ -15,15 +17,15 @@ expect 'sessions of the subject' 1 "$(sessionsctl sessions list --subject "$1" |
 expect 'sessions of nobody' '[]' "$(sessionsctl sessions list --subject nobody -o json 2>/dev/null)"
 expect 'sessions at the shop' 2 "$(sessionsctl sessions list --client shop --created-after 1h | lines)"
 session=$(sessionsctl sessions list --subject "$1" | tail -n 1 | cut -d ' ' -f 1)
-sessionsctl sessions show "$session" | grep -q "^Subject  *$1\$"
+sessionsctl sessions show "$session" | has "^Subject  *$1\$"
 expect 'tokens' true "$([ "$(sessionsctl grants list --subject "$1" --type refresh_token | lines)" -gt 0 ] && echo true)"
 
-sessionsctl sessions remove --subject "$1" --dry-run | grep -q '^Sessions ended  *1$'
+sessionsctl sessions remove --subject "$1" --dry-run | has '^Sessions to end  *1$'
 code=0
 sessionsctl sessions remove --subject "$1" 2>/dev/null </dev/null || code=$?
 expect 'without --yes' 8 $code
 expect 'sessions after that' 2 "$(sessionsctl sessions list | lines)"
-sessionsctl sessions remove --subject "$1" --reason 'left the company' --yes | grep -q '^Sessions ended  *1$'
+sessionsctl sessions remove --subject "$1" --reason 'left the company' --yes | has '^Sessions ended  *1$'
 expect 'sessions after the removal' 1 "$(sessionsctl sessions list | lines)"
 code=0
 sessionsctl sessions show "$session" 2>/dev/null || code=$?
@@ -32,7 +34,7 @@ expect 'the session that ended' 4 $code
 expect 'notifications' 2 "$(sessionsctl deliveries list --session "$session" | lines)"
 expect 'delivered again' 2 "$(sessionsctl deliveries retry --session "$session" --yes | sed 's/.* //')"
 delivery=$(sessionsctl deliveries list --session "$session" | tail -n 1 | cut -d ' ' -f 1)
-sessionsctl deliveries retry "$delivery" | grep -q '^State  *pending$'
+sessionsctl deliveries retry "$delivery" | has '^State  *pending$'
 
 expect 'backend' ready "$(sessionsctl backend show | sed -n 's/^Status  *//p')"
 expect 'swap' done "$(sessionsctl backend swap next --yes 2>/dev/null | sed -n 's/^State  *//p')"

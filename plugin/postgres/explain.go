@@ -98,14 +98,9 @@ func explainRefusal(refused *pgconn.PgError, err error, config *pgx.ConnConfig, 
 	case codeNoDatabase:
 		return fmt.Errorf("%s has no database %q: create it, with the encoding UTF8", at, config.Database)
 	case codeNoRight:
-		return fmt.Errorf(
-			"%w: %q at %s: %s: run `sessions-postgres migrate -runtime-role %[2]s` as the owner of the "+
-				"schema, or give the role CREATE on the database",
-			errRights,
-			config.User,
-			at,
-			refused.Message,
-		)
+		return fmt.Errorf("%w: %q at %s: %s: run `sessions-postgres migrate -schema NAME -runtime-role "+
+			"%[2]s` as the owner of the schema, or give the role CREATE on the database",
+			errRights, config.User, at, refused.Message)
 	case codeConnections:
 		return fmt.Errorf(
 			"%w: %s has no connection to spare (max_connections): %s",
@@ -118,7 +113,8 @@ func explainRefusal(refused *pgconn.PgError, err error, config *pgx.ConnConfig, 
 	case codeReadOnly:
 		return fmt.Errorf("%w (%s)", errReplica, at)
 	case codeUnknownSetting:
-		return fmt.Errorf("%s does not know a parameter of the DSN: %s", at, refused.Message)
+		// A parameter of the DSN, or the role that a migration is to give something: the message says which.
+		return fmt.Errorf("%s does not know what dsn or runtime_role names: %s", at, refused.Message)
 	case codeStarting, codeShuttingDown, codeCrashed, codeCancelled:
 		return fmt.Errorf("%w: %s: %s", ticketstore.ErrUnavailable, at, refused.Message)
 	}

@@ -259,6 +259,6 @@ func mayUse(ctx context.Context, conn *pgx.Conn, name string) error {
 		return err
 	}
 	return fmt.Errorf("%w: it lacks rights on %d tables of schema %q, such as %s: run "+
-		"`sessions-postgres migrate -runtime-role ROLE` as the owner", errRights, len(lacking), name,
-		strings.Join(lacking[:min(3, len(lacking))], ", "))
+		"`sessions-postgres migrate -schema %[3]s -runtime-role ROLE` as the owner", errRights, len(lacking),
+		name, strings.Join(lacking[:min(3, len(lacking))], ", "))
 }

@@ -153,7 +153,7 @@ func TestWhoMayNot(t *testing.T) {
 	none := Settings{DSN: server.Loopback(role, "s3cret"), Schema: name}
 	refused(t, none, nil, "no right", role, "CREATE on the database")
 	mustOpen(t, Settings{DSN: dsn, Schema: name})
-	refused(t, none, nil, "no right", role, "-runtime-role "+role)
+	refused(t, none, nil, "no right", role, name, "migrate -schema NAME -runtime-role "+role)
 
 	// With some rights it says which are lacking, with all of them it serves.
 	server.Exec(
@@ -161,7 +161,7 @@ func TestWhoMayNot(t *testing.T) {
 		"GRANT USAGE ON SCHEMA "+name+" TO "+role,
 		"GRANT SELECT ON ALL TABLES IN SCHEMA "+name+" TO "+role,
 	)
-	refused(t, none, nil, "no right", "INSERT", "-runtime-role")
+	refused(t, none, nil, "no right", "INSERT", "migrate -schema "+name+" -runtime-role")
 	owner := mustOpen(t, Settings{DSN: dsn, Schema: name})
 	conn, err := owner.pool.Acquire(t.Context())
 	if err != nil {

@@ -136,6 +136,8 @@ func TestRuntimeRole(t *testing.T) {
 	t.Parallel()
 	server, store := pgserver.Shared(t), newTarget(t)
 	role := server.Role(t, "s3cret")
+	store.run(t, cli.Failed, []string{"migrate", "-runtime-role", "nobody_here"},
+		"runtime_role names", `role "nobody_here" does not exist`)
 	store.run(t, cli.Done, []string{"migrate", "-runtime-role", role})
 	store.settings.DSN = server.Loopback(role, "s3cret")
 	store.fill(t, store.open(t), 1)

@@ -58,7 +58,10 @@ func newTelemetry(ctx context.Context, traces string) (*telemetry, error) {
 		return t, nil
 	}
 	var client otlptrace.Client = &jsonFile{path: traces}
-	if strings.Contains(traces, "://") {
+	if scheme, _, isURL := strings.Cut(traces, "://"); isURL {
+		if scheme != "http" && scheme != "https" { // the exporter would take it for http
+			return nil, fmt.Errorf("-traces: %q is no scheme of a collector: use http or https", scheme)
+		}
 		client = otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(traces))
 	}
 	sender, err := otlptrace.New(ctx, client)

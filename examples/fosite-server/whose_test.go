@@ -79,3 +79,10 @@ func TestAnotherIssuer(t *testing.T) {
 	says(t, tryStart(t, data, "-issuer", renamed))
 	says(t, tryStart(t, data, "-issuer", former), "-former-issuers", former, renamed)
 }
+
+// Traces go to a file or by HTTP: another scheme is refused, not taken for HTTP.
+func TestTracesToAnotherScheme(t *testing.T) {
+	t.Parallel()
+	err := tryStart(t, filepath.Join(t.TempDir(), "data"), "-traces", "ftp://collector.example")
+	says(t, err, "-traces: ", `"ftp"`, "https")
+}

@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"go.opentelemetry.io/otel"
+
 	"github.com/fosite-sessions/sessions/plugin"
 )
 
@@ -40,6 +42,10 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) erro
 		return fmt.Errorf("%w (-help lists the flags)", err)
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	// The SDK has one place for what it cannot send, for the whole process.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		logger.ErrorContext(ctx, "traces or metrics are not sent", "error", err)
+	}))
 	s, err := start(ctx, o, logger)
 	if err != nil {
 		return err

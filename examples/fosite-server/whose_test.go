@@ -4,10 +4,14 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // tryStart starts a server over a data folder and stops it again.
@@ -85,4 +89,28 @@ func TestTracesToAnotherScheme(t *testing.T) {
 	t.Parallel()
 	err := tryStart(t, filepath.Join(t.TempDir(), "data"), "-traces", "ftp://collector.example")
 	says(t, err, "-traces: ", `"ftp"`, "https")
+}
+
+// Traces that a collector refuses are a line of the log like any other. The handler is the process's: no
+// other test may run the command meanwhile.
+func TestTracesThatAreRefused(t *testing.T) { //nolint:paralleltest // see above
+	collector := httptest.NewServer(http.NotFoundHandler())
+	defer collector.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, log, ended := &testenv.Log{}, &testenv.Log{}, make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{
+			"-addr", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"), "-traces", collector.URL,
+		}, out, log)
+	}()
+	testenv.Eventually(t, "the server serves",
+		func() bool { return strings.Contains(out.String(), "address") })
+	stop()
+	if err := <-ended; err != nil {
+		t.Log(err) // the last traces are not sent either
+	}
+	if text := log.String(); !strings.Contains(text, `level=ERROR msg="traces or metrics are not sent"`) {
+		t.Errorf("the log says\n%s", text)
+	}
 }

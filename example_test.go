@@ -12,5 +12,5 @@ func ExampleBackend() {
 	var backend sessions.Backend = memory.New()
 	description, err := backend.Describe(context.Background())
 	fmt.Println(description.Name, description.Services, err, backend.Close())
-	// Output: memory [tickets grants logout properties transfer] <nil> <nil>
+	// Output: memory [tickets grants logout properties transfer kills] <nil> <nil>
 }

@@ -57,7 +57,7 @@ func TestARefusedNotificationCanBeSentAgain(t *testing.T) {
 	})
 	id, _ := refused["id"].(string)
 	if status, answer := w.admin(t, http.MethodPost, "/logout/deliveries/"+id+"/retry",
-		map[string]any{}); status/100 != 2 {
+		nil); status/100 != 2 {
 		t.Fatalf("retry: status %d, answer %v", status, answer)
 	}
 	w.expectTold(t, w.shop, w.annAtShop.sid)

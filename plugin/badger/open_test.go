@@ -116,7 +116,12 @@ func TestOpenRefuses(t *testing.T) {
 			c.prepare(t, path)
 			before := names(t, path)
 			c.settings.Path = path
-			e, err := badger.Open(t.Context(), c.settings, slog.New(slog.DiscardHandler))
+			ctx, cancel := t.Context(), func() {}
+			if c.says != "in use" { // as in TestOpenOfAnotherStoreChangesNothing
+				ctx, cancel = context.WithTimeout(ctx, testenv.Patience)
+			}
+			defer cancel()
+			e, err := badger.Open(ctx, c.settings, slog.New(slog.DiscardHandler))
 			if err == nil {
 				_ = e.Close()
 			}

@@ -60,7 +60,7 @@ func (w *pair) at(p *provider) *provider {
 	return p
 }
 
-// Who signs in at one server is signed in at the other, and what one of them ends is over at both. One is killed,
+// A user of one server is signed in at the other, and what one of them ends is over at both. One is killed,
 // and the other goes on. The store is not swapped from under a server that has it open.
 func TestTwoServersOnOneDatabase(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -14,7 +15,8 @@ import (
 // indexes.
 func TestSizes(t *testing.T) {
 	t.Parallel()
-	e := openEngine(t)
+	dsn, schema := pgserver.Start(t).Schema(t) // whose rows no other test's transaction keeps from going
+	e := openHost(t, Settings{DSN: dsn, Schema: schema})
 	const sessions, uses = 512, 8
 	kept := []string{"sessions", "client_uses", "grants"}
 	ring := []string{"used_0", "used_1", "used_2", "used_3", "used_4"}

@@ -104,8 +104,22 @@ func TestTracesThatAreRefused(t *testing.T) { //nolint:paralleltest // see above
 			"-addr", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"), "-traces", collector.URL,
 		}, out, log)
 	}()
-	testenv.Eventually(t, "the server serves",
-		func() bool { return strings.Contains(out.String(), "address") })
+	var address string
+	testenv.Eventually(t, "the server serves", func() bool {
+		_, after, _ := strings.Cut(out.String(), "\naddress: ")
+		var whole bool
+		address, _, whole = strings.Cut(after, "\n")
+		return whole
+	})
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request) // so that there is something to send
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
 	stop()
 	if err := <-ended; err != nil {
 		t.Log(err) // the last traces are not sent either

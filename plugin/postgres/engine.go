@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -99,12 +100,17 @@ func newEngineOf(
 }
 
 // claimSlot takes the slot that was claimed the longest ago. Where there are more committers than slots some
-// share one, and wait for each other.
+// share one, and wait for each other. A change of the store's state locks all slots: that is waited for.
 func (e *Engine) claimSlot(ctx context.Context) (number int, err error) {
-	err = e.pool.QueryRow(ctx, e.sql(`UPDATE {s}.slots SET instance = $1,
-		claimed = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
-		WHERE slot = (SELECT slot FROM {s}.slots ORDER BY claimed, slot LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING slot`), rand.Text()).Scan(&number)
+	claim := func(locked string) error {
+		return e.pool.QueryRow(ctx, e.sql(`UPDATE {s}.slots SET instance = $1,
+			claimed = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+			WHERE slot = (SELECT slot FROM {s}.slots ORDER BY claimed, slot LIMIT 1 FOR UPDATE `+locked+`)
+			RETURNING slot`), rand.Text()).Scan(&number)
+	}
+	if err = claim("SKIP LOCKED"); errors.Is(err, pgx.ErrNoRows) {
+		err = claim("")
+	}
 	if err != nil {
 		return 0, fmt.Errorf("claim a slot: %w", err)
 	}

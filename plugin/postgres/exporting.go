@@ -134,29 +134,8 @@ func (w *walk) page() {
 	if len(conditions) > 0 {
 		text += " WHERE " + strings.Join(conditions, " AND ")
 	}
-	rows, err := w.conn.Query(
-		w.ctx,
-		w.sql(fmt.Sprintf("%s ORDER BY %s LIMIT %d", text, keys, exportPage)),
-		args...)
-	if err != nil {
-		w.fail(err)
-		return
-	}
-	defer rows.Close()
-	for rows.Next() {
-		dest := w.table.destinations()
-		if err := rows.Scan(dest...); err != nil {
-			w.fail(err)
-			return
-		}
-		r, err := w.table.scanned(dest)
-		if err != nil {
-			w.fail(err)
-			return
-		}
-		w.rows = append(w.rows, r)
-	}
-	w.fail(rows.Err())
+	text = fmt.Sprintf("%s ORDER BY %s LIMIT %d", text, keys, exportPage)
+	w.rows = selected(w.group, w.table.row, text, args...)
 	if w.ended = len(w.rows) < exportPage; !w.ended {
 		w.after = w.rows[len(w.rows)-1].key
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
@@ -210,50 +212,18 @@ func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (purged 
 }
 
 // refs returns the keys of records of grants that a statement finds.
-func (t *tx) refs(sql string, args ...any) (keys []string) {
-	if t.err != nil {
-		return nil
-	}
-	rows, err := t.conn.Query(t.ctx, t.sql(sql), args...)
-	if err != nil {
-		t.fail(err)
-		return nil
-	}
-	defer rows.Close()
-	for rows.Next() {
+func (t *tx) refs(sql string, args ...any) []string {
+	return selected(t.group, func(row pgx.CollectableRow) (string, error) {
 		var key []byte
 		var number int16
-		if err := rows.Scan(&key, &number); err != nil {
-			t.fail(err)
-			return nil
-		}
-		keys = append(keys, string([]byte{byte(number)})+string(key))
-	}
-	t.fail(rows.Err())
-	return keys
+		err := row.Scan(&key, &number)
+		return string([]byte{byte(number)}) + string(key), err
+	}, sql, args...)
 }
 
 // strings returns the texts that a statement finds.
-func (t *tx) strings(sql string, args ...any) (list []string) {
-	if t.err != nil {
-		return nil
-	}
-	rows, err := t.conn.Query(t.ctx, t.sql(sql), args...)
-	if err != nil {
-		t.fail(err)
-		return nil
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			t.fail(err)
-			return nil
-		}
-		list = append(list, text)
-	}
-	t.fail(rows.Err())
-	return list
+func (t *tx) strings(sql string, args ...any) []string {
+	return selected(t.group, pgx.RowTo[string], sql, args...)
 }
 
 // number returns the number that a statement finds.
@@ -262,6 +232,21 @@ func (t *tx) number(sql string, args ...any) (n int) {
 		t.fail(t.conn.QueryRow(t.ctx, t.sql(sql), args...).Scan(&n))
 	}
 	return n
+}
+
+// selected returns what a statement finds, each row as scan has it, and nothing when that fails.
+func selected[T any](g *group, scan pgx.RowToFunc[T], sql string, args ...any) []T {
+	if g.err != nil {
+		return nil
+	}
+	rows, err := g.conn.Query(g.ctx, g.sql(sql), args...)
+	if err != nil {
+		g.fail(err)
+		return nil
+	}
+	list, err := pgx.CollectRows(rows, scan)
+	g.fail(err)
+	return list
 }
 
 // exec carries out a statement at once.

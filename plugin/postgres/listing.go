@@ -76,34 +76,14 @@ func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int)
 
 // loose reads rows as the database has them. Under locks they are not the group's: they may change until they
 // are locked.
-func (t *tx) loose(table *table, sql string, args ...any) (list []*row) {
-	if t.err != nil {
-		return nil
-	}
-	rows, err := t.conn.Query(t.ctx, t.sql(sql), args...)
-	if err != nil {
-		t.fail(err)
-		return nil
-	}
-	defer rows.Close()
-	for rows.Next() {
-		dest := table.destinations()
-		if err := rows.Scan(dest...); err != nil {
-			t.fail(err)
-			return nil
-		}
-		r, err := table.scanned(dest)
-		if err != nil {
-			t.fail(err)
-			return nil
-		}
-		if !t.locks {
+func (t *tx) loose(table *table, sql string, args ...any) []*row {
+	list := selected(t.group, table.row, sql, args...)
+	if !t.locks {
+		for _, r := range list {
 			copied := *r // a row that a dry run has removed keeps its place
 			t.take(&copied)
 		}
-		list = append(list, r)
 	}
-	t.fail(rows.Err())
 	return list
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/logout"
@@ -66,26 +67,11 @@ type head struct {
 	due        int64
 }
 
-func (t *tx) heads(after, through string, perClient int) (list []head) {
-	if t.err != nil {
-		return nil
-	}
-	rows, err := t.conn.Query(t.ctx, t.sql(heads), after, through, perClient+1, maxSurveyed)
-	if err != nil {
-		t.fail(err)
-		return nil
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var h head
-		if err := rows.Scan(&h.client, &h.due, &h.id); err != nil {
-			t.fail(err)
-			return nil
-		}
-		list = append(list, h)
-	}
-	t.fail(rows.Err())
-	return list
+func (t *tx) heads(after, through string, perClient int) []head {
+	return selected(t.group, func(row pgx.CollectableRow) (h head, err error) {
+		err = row.Scan(&h.client, &h.due, &h.id)
+		return h, err
+	}, heads, after, through, perClient+1, maxSurveyed)
 }
 
 // survey finds what a claim may have, of each client its earliest, and when there is more.

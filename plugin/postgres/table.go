@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -157,6 +158,15 @@ func (t *table) destinations() (dest []any) {
 		dest = append(dest, c.dest())
 	}
 	return dest
+}
+
+// row reads a row.
+func (t *table) row(from pgx.CollectableRow) (*row, error) {
+	dest := t.destinations()
+	if err := from.Scan(dest...); err != nil {
+		return nil, err
+	}
+	return t.scanned(dest)
 }
 
 // scanned returns the row that was scanned to destinations.

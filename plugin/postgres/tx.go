@@ -151,23 +151,13 @@ func (g *group) collect(results pgx.BatchResults, t *table) (found []*row) {
 		g.fail(err)
 		return nil
 	}
-	defer rows.Close()
-	for rows.Next() {
-		dest := t.destinations()
-		if err := rows.Scan(dest...); err != nil {
-			g.fail(err)
-			return nil
-		}
-		r, err := t.scanned(dest)
-		if err != nil {
-			g.fail(err)
-			return nil
-		}
+	list, err := pgx.CollectRows(rows, t.row)
+	g.fail(err)
+	for _, r := range list {
 		if kept, new := g.take(r); new {
 			found = append(found, kept)
 		}
 	}
-	g.fail(rows.Err())
 	return found
 }
 

@@ -37,40 +37,52 @@ func decodeMessage(data []byte) (*requestpb.Request, error) {
 	return message, nil
 }
 
-// sizeOf is about what a message takes in memory, in bytes. Each piece is as large as memory is given out in.
+// sizeOf is about what a message takes in memory, in bytes.
 func sizeOf(message protoreflect.Message) int {
 	size := piece(int(reflect.TypeOf(message.Interface()).Elem().Size()))
-	of := func(field protoreflect.FieldDescriptor, value protoreflect.Value) int {
-		switch field.Kind() {
-		case protoreflect.MessageKind:
-			return sizeOf(value.Message())
-		case protoreflect.StringKind:
-			return piece(len(value.String()))
-		case protoreflect.BytesKind:
-			return piece(len(value.Bytes()))
-		}
-		return 0
-	}
 	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		switch {
-		case field.IsList():
-			list := value.List()
-			size += piece(2 * 16 * list.Len()) // appended one by one, it is up to twice as long as it need be
-			for i := range list.Len() {
-				size += of(field, list.Get(i))
+		if !field.IsList() {
+			_, content := sizesOf(field, value)
+			if size += content; field.ContainingOneof() != nil {
+				size += piece(24) // the object that holds the value
 			}
-		case field.ContainingOneof() != nil:
-			size += piece(24) + of(field, value) // an object that holds the value
-		default:
-			size += of(field, value)
+			return true
+		}
+		list, room := value.List(), 1
+		for room < list.Len() { // it was appended to one by one
+			room *= 2
+		}
+		for i := range list.Len() {
+			place, content := sizesOf(field, list.Get(i))
+			if size += content; i == 0 {
+				size += piece(room * place)
+			}
 		}
 		return true
 	})
 	return size
 }
 
-// piece is what memory of a size is given out as, in bytes.
-func piece(size int) int { return (size + size/8 + 15) &^ 15 }
+// sizesOf is what a value of a field takes in its place in a list, and what it takes besides, in bytes.
+func sizesOf(field protoreflect.FieldDescriptor, value protoreflect.Value) (place, content int) {
+	switch field.Kind() {
+	case protoreflect.MessageKind:
+		return 8, sizeOf(value.Message())
+	case protoreflect.StringKind:
+		return 16, piece(len(value.String()))
+	case protoreflect.BytesKind:
+		return 24, piece(len(value.Bytes()))
+	}
+	return 8, 0
+}
+
+// piece is what memory of a size is given out as, in bytes: steps of 16 at first, later of up to an eighth.
+func piece(size int) int {
+	if size > 256 {
+		size += size / 8
+	}
+	return (size + 15) &^ 15
+}
 
 // decodeRequest returns the stored request with the given client and session, the session as it is.
 func decodeRequest(message *requestpb.Request, client fosite.Client, session fosite.Session) *fosite.Request {

@@ -6,17 +6,12 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/badger/cli"
-	"github.com/fosite-sessions/sessions/plugin/internal/program"
-	"github.com/fosite-sessions/sessions/plugin/smallfile"
+	"github.com/fosite-sessions/sessions/plugin/internal/offline"
 )
 
 func main() {
@@ -24,14 +19,7 @@ func main() {
 		plugin.Serve(plugin.ServeConfig{Open: open})
 		return
 	}
-	smallfile.RestrictUmask()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Run(ctx, cli.Env{
-		Name: filepath.Base(os.Args[0]), Args: os.Args[1:], Protocol: plugin.ProtocolVersion,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: program.Terminal(os.Stderr),
-	})
-	stop()
-	os.Exit(code)
+	offline.Main(plugin.ProtocolVersion, cli.Run)
 }
 
 func open(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {

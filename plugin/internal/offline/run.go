@@ -10,8 +10,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/internal/program"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
 // Exit codes.
@@ -35,6 +42,19 @@ type Env struct {
 	Terminal bool
 	// Now is time.Now when nil.
 	Now func() time.Time
+}
+
+// Main runs a command in this process and ends it: the one that its arguments name, until that has ended or
+// the process is told to end.
+func Main(protocol int, run func(ctx context.Context, env Env) int) {
+	smallfile.RestrictUmask()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, Env{
+		Name: filepath.Base(os.Args[0]), Args: os.Args[1:], Protocol: protocol,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: program.Terminal(os.Stderr),
+	})
+	stop()
+	os.Exit(code)
 }
 
 // command is one command.

@@ -278,7 +278,7 @@ func (k kindOfStore) judge(t *testing.T, harm, path string, sessions int, mayWar
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	opens := func(how string, open func(context.Context, Settings, *slog.Logger) (*Engine, error)) bool {
 		log.Reset()
-		e, err := open(t.Context(), k.settings(path), logger)
+		e, err := open(testenv.Patient(t), k.settings(path), logger)
 		if err != nil {
 			if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), "backup") {
 				t.Errorf("%s: %s: %v, which does not say what to do", harm, how, err)

@@ -116,11 +116,10 @@ func TestOpenRefuses(t *testing.T) {
 			c.prepare(t, path)
 			before := names(t, path)
 			c.settings.Path = path
-			ctx, cancel := t.Context(), func() {}
-			if c.says != "in use" { // as in TestOpenOfAnotherStoreChangesNothing
-				ctx, cancel = context.WithTimeout(ctx, testenv.Patience)
+			ctx := t.Context()
+			if c.says != "in use" {
+				ctx = testenv.Patient(t)
 			}
-			defer cancel()
 			e, err := badger.Open(ctx, c.settings, slog.New(slog.DiscardHandler))
 			if err == nil {
 				_ = e.Close()
@@ -183,11 +182,8 @@ func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
 	open := func(wanted ...string) (id string, err error) {
-		// A process that another test is just starting holds a copy of the lock until it runs: Open waits.
-		ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
-		defer cancel()
-		e, err := badger.Open(ticketstore.WithStoreIDs(ctx, wanted...), badger.Settings{Path: path},
-			nil)
+		e, err := badger.Open(ticketstore.WithStoreIDs(testenv.Patient(t), wanted...),
+			badger.Settings{Path: path}, nil)
 		if err != nil {
 			return "", err
 		}

@@ -129,12 +129,8 @@ func TestMultiplexedCallsGather(t *testing.T) {
 				return err
 			}
 			messages.Add(1)
-			answers := &pb.CallsResponse{}
-			for _, call := range message.GetCalls() {
-				requests.Add(1)
-				answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
-			}
-			if err := stream.Send(answers); err != nil {
+			requests.Add(int32(len(message.GetCalls())))
+			if err := stream.Send(answersTo(message)); err != nil {
 				return err
 			}
 		}
@@ -263,16 +259,12 @@ func TestMultiplexedCallsWhoseStreamIsLost(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			answers := &pb.CallsResponse{}
-			for _, call := range message.GetCalls() {
-				ids.Add(1)
-				answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
-			}
+			ids.Add(int32(len(message.GetCalls())))
 			if first && ids.Load() >= 10 {
 				return status.Error(codes.Unavailable, "going")
 			}
 			if !first {
-				if err := stream.Send(answers); err != nil {
+				if err := stream.Send(answersTo(message)); err != nil {
 					return err
 				}
 			}
@@ -360,6 +352,15 @@ func TestMultiplexedServerCloses(t *testing.T) {
 	if e.closed != 1 {
 		t.Errorf("the backend was closed %d times, want once", e.closed)
 	}
+}
+
+// answersTo answers the calls of a message, with nothing.
+func answersTo(message *pb.CallsRequest) *pb.CallsResponse {
+	answers := &pb.CallsResponse{}
+	for _, call := range message.GetCalls() {
+		answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
+	}
+	return answers
 }
 
 type callsStream = grpc.BidiStreamingServer[pb.CallsRequest, pb.CallsResponse]

@@ -106,11 +106,7 @@ func TestMultiplexedCallsThatAreOverAreNotSent(t *testing.T) {
 				return err
 			}
 			came.Add(int32(len(message.GetCalls())))
-			answers := &pb.CallsResponse{}
-			for _, call := range message.GetCalls() {
-				answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
-			}
-			if err := stream.Send(answers); err != nil {
+			if err := stream.Send(answersTo(message)); err != nil {
 				return err
 			}
 		}
@@ -159,11 +155,7 @@ func TestMultiplexedStreamThatIsStuck(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			answers := &pb.CallsResponse{}
-			for _, call := range message.GetCalls() {
-				answers.Answers = append(answers.Answers, &pb.Answer{Id: call.GetId()})
-			}
-			if err := stream.Send(answers); err != nil {
+			if err := stream.Send(answersTo(message)); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package testenv
 // Waiting for a condition, with a deadline.
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -18,4 +19,14 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 			t.Fatalf("gave up after %v waiting until %s", Patience, what)
 		}
 	}
+}
+
+// Patient returns a context that ends with the test or after Patience. With it a store that was just closed
+// is opened again however busy the tests are: a process that another one is starting has a copy of its lock
+// until it runs its program, and an opening that has a deadline waits for that.
+func Patient(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	t.Cleanup(cancel)
+	return ctx
 }

@@ -1,9 +1,10 @@
 package sessions
 
-// Backend: the three stores that a host needs, as one.
+// Backend: the three stores that a host needs, as one, and what a backend measures of itself.
 
 import (
 	"context"
+	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
@@ -24,4 +25,50 @@ type Backend interface {
 	Describe(ctx context.Context) (ticketstore.Description, error)
 	// Close ends the backend. Calls that come later are ticketstore.ErrUnavailable. It may be called again.
 	Close() error
+}
+
+// FiguresService names, among those of a backend's description, that it is Measured.
+const FiguresService = "figures"
+
+// Measured is a backend that measures itself.
+type Measured interface {
+	// Figures returns the figures of this moment. It costs little: hosts ask every few seconds.
+	Figures(ctx context.Context) (Figures, error)
+}
+
+// Figures are counts since the backend was opened, and sizes.
+type Figures struct {
+	// Commits counts the durable transactions, Changes what was in them: a store may commit the changes of
+	// many callers at once.
+	Commits, Changes uint64
+	// CommitTime is how long they took in all, each from its first write until it was durable.
+	CommitTime time.Duration
+	// CommitBuckets counts the commits that took at most CommitBounds[i] and longer than the bound before.
+	CommitBuckets [len(CommitBounds)]uint64
+	// DiskUsed and DiskFree are bytes: those of the data, and those left on its disk. They are -1 where that
+	// is not known.
+	DiskUsed, DiskFree int64
+	// Restarts counts how often the process of the backend was replaced, Waits the calls that waited for
+	// that. Both are zero for a backend without a process.
+	Restarts, Waits uint64
+}
+
+// CommitBounds are the bounds of Figures.CommitBuckets.
+var CommitBounds = [...]time.Duration{
+	500 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
+	200 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second,
+}
+
+// NoteCommit counts a durable transaction of so many changes.
+func (f *Figures) NoteCommit(changes int, took time.Duration) {
+	f.Commits++
+	f.Changes += uint64(changes)
+	f.CommitTime += took
+	for i, bound := range CommitBounds {
+		if took <= bound {
+			f.CommitBuckets[i]++
+			return
+		}
+	}
 }

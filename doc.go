@@ -2,7 +2,8 @@
 // built on github.com/ory/fosite: it records who is signed in where, answers queries over that, and ends
 // sessions with their tokens, consents and clients.
 //
-// The package has one type, Backend: what keeps the data. Start at these packages:
+// The package has Backend, what keeps the data, and Measured, what a backend may measure of itself. Start at
+// these packages:
 //
 //   - hostadapter/fositestore joins sessions to a server (Attach).
 //   - hostadapter signs users in and out and ends sessions; hostadapter/admin and hostadapter/account have

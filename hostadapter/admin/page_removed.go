@@ -26,8 +26,8 @@ func (p *removalPage) counts() []*int {
 	}
 }
 
-// outcome is the query of the page that says what was done. It has no more than counts and ids: whoever makes
-// one up shows numbers to an operator, and changes nothing.
+// outcome is the query of the page that says what was done. It has no more than counts and ids: one that is
+// made up shows numbers to an operator, and changes nothing.
 func (p *removalPage) outcome() url.Values {
 	values := url.Values{}
 	for i, count := range p.counts() {

@@ -64,8 +64,8 @@ type Settings struct {
 	// statement is prepared then, and no parameter of the session set.
 	Pooler bool `json:"pooler,omitempty"`
 	// UnverifiedTLS accepts a connection to another machine that is not encrypted, or whose server is not
-	// verified (sslmode other than verify-full and verify-ca): whoever is between sees and changes
-	// everything.
+	// verified (sslmode other than verify-full and verify-ca): an attacker between them reads and
+	// changes everything.
 	UnverifiedTLS bool `json:"unverified_tls,omitempty"`
 
 	// now is time.Now when nil.

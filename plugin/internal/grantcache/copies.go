@@ -95,7 +95,7 @@ func (c *copies) fill(found *grantstore.GetResult, since uint64) {
 	c.meter.fills.Add(1)
 }
 
-// sizeOf is what a copy of a grant takes, in bytes. Its data is held sealed and as whoever opened it has it
+// sizeOf is what a copy of a grant takes, in bytes. Its data is held sealed and as its reader has opened it
 // (grantstore.Memo), and memory is given out in sizes that are up to an eighth larger.
 func sizeOf(g *grantstore.Grant) int64 {
 	return int64(overhead + len(g.Data) + len(g.Data)/8 + grantstore.MemoSize(len(g.Data)) +

@@ -45,7 +45,7 @@ func Run(ctx context.Context, env Env) int {
 		When:  "Commands, which may run beside servers (import: into a store that none has open)",
 		Empty: "an empty schema",
 		Flags: func(flags *flag.FlagSet) {
-			// No flag takes a DSN: whoever lists the processes would read its password.
+			// No flag takes a DSN: the list of processes would show its password.
 			flags.StringVar(&p.settings.DSNFile, "dsn-file", "", "")
 			flags.StringVar(&p.settings.PasswordFile, "password-file", "", "")
 			flags.StringVar(&p.settings.Schema, "schema", "", "")

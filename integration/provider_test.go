@@ -189,10 +189,11 @@ func (p *provider) kill() {
 	if p.plugin > 0 {
 		plugins = append(plugins, p.plugin) // an orphan, where the host has gone before
 	}
-	_ = p.process.Process.Kill()
+	// The plugins go first: one that outlives its host closes its store as if it had been asked to.
 	for _, pid := range plugins {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
+	_ = p.process.Process.Kill()
 	<-p.process.Ended()
 	for slices.ContainsFunc(plugins, testenv.Runs) && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)

@@ -45,7 +45,10 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 	}
 	// Whatever has changed since the page was shown, and however often it is said.
 	if answer.decision == decisionDeny {
-		p.forms.spend(answer.form)
+		if _, err := p.forms.spend(ctx, answer.form); err != nil {
+			p.unavailable(w, r, err)
+			return
+		}
 		p.deny(w, r, ar, fosite.ErrAccessDenied.WithHint("The user has refused."))
 		return
 	}
@@ -64,7 +67,10 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 			loginForm{Client: nameOf(ar), Current: nameIn(session), target: originOf(ar.GetRedirectURI())})
 		return
 	}
-	answer = answer.to(p, ar, session)
+	if answer, err = answer.to(ctx, p, ar, session); err != nil {
+		p.unavailable(w, r, err)
+		return
+	}
 	if done := p.askConsent(w, r, request, ar, session, answer, silent); done {
 		return
 	}

@@ -39,15 +39,20 @@ type reply struct {
 
 // to is the reply as far as it is one to the page that this request would show now: it counts once, in the
 // session and for the client and the scopes that the page named.
-func (a reply) to(p *provider, ar fosite.AuthorizeRequester, session *hostadapter.Session) reply {
-	switch {
-	case a.form == nil || a.again:
-	case a.form.SessionID != session.SessionID || !hmac.Equal(a.form.Shown, shownFor(ar, session)):
-		return reply{again: true}
-	case !p.forms.spend(a.form):
-		return reply{} // what it granted is remembered, unless it was taken back
+func (a reply) to(
+	ctx context.Context, p *provider, ar fosite.AuthorizeRequester, session *hostadapter.Session,
+) (reply, error) {
+	if a.form == nil || a.again {
+		return a, nil
 	}
-	return a
+	if a.form.SessionID != session.SessionID || !hmac.Equal(a.form.Shown, shownFor(ar, session)) {
+		return reply{again: true}, nil
+	}
+	first, err := p.forms.spend(ctx, a.form)
+	if !first {
+		return reply{}, err // what it granted is remembered, unless it was taken back
+	}
+	return a, nil
 }
 
 // shownFor is the hash of what the consent page says.

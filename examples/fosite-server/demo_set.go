@@ -3,7 +3,11 @@ package main
 // The demo clients and users that the server starts with.
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -40,9 +44,10 @@ func (d demoUser) user() *user {
 }
 
 // startDemoClients listens on the two ports after the server's, or on free ones where the server's was to be
-// a free one. The returned servers are running.
+// a free one. Those without one of the secrets make their own. The returned servers are running.
 func startDemoClients(
-	ctx context.Context, o *options, issuer string, address net.Addr, logger *slog.Logger,
+	ctx context.Context, o *options, issuer string, address net.Addr, secrets map[string]string,
+	logger *slog.Logger,
 ) ([]*demoClient, []*http.Server, error) {
 	specs := []struct{ id, name, accent string }{
 		{demoAsking, "Demo Photos", "photos"}, {demoTrusted, "Demo Notes", "notes"},
@@ -73,6 +78,7 @@ func startDemoClients(
 		}
 		d := newDemoClient(spec.id, spec.name, spec.accent,
 			issuerOf(net.JoinHostPort(host, "0"), listener.Addr()), issuer, logger)
+		d.secret = cmp.Or(secrets[d.id], d.secret)
 		clients = append(clients, d)
 		servers = append(servers, d.serve(ctx, listener))
 	}
@@ -81,6 +87,39 @@ func startDemoClients(
 		d.others = []link{{Name: other.name, URL: other.url}}
 	}
 	return clients, servers, nil
+}
+
+// runDemo runs the demo clients alone until ctx is done, with the secrets that they are registered with.
+func runDemo(ctx context.Context, o *options, stdout io.Writer, logger *slog.Logger) error {
+	raw, err := readSecret(ctx, o.demoFor, logger)
+	if err != nil {
+		return fmt.Errorf("-demo-clients: %w", err)
+	}
+	var registered []struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
+	if err := json.Unmarshal(raw, &registered); err != nil {
+		return fmt.Errorf("-demo-clients: %s: %w", o.demoFor, err)
+	}
+	address, err := net.ResolveTCPAddr("tcp", o.addr)
+	if err != nil {
+		return fmt.Errorf("-addr: %w", err)
+	}
+	secrets := map[string]string{}
+	for _, client := range registered {
+		secrets[client.ID] = client.Secret
+	}
+	clients, servers, err := startDemoClients(ctx, o, o.issuer, address, secrets, logger)
+	if err != nil {
+		return err
+	}
+	for _, d := range clients {
+		fmt.Fprintf(stdout, "client: %s %s\n", d.url, d.id)
+	}
+	<-ctx.Done()
+	closeAll(servers)
+	return nil
 }
 
 func (d *demoClient) serve(ctx context.Context, listener net.Listener) *http.Server {

@@ -75,7 +75,11 @@ type notes struct {
 func (p *provider) noting(r *http.Request) *slog.Logger {
 	from, now := p.sessions.RemoteAddr(r), time.Now()
 	one, all := limitKey(hashOf("address", neighbourhood(from))), limitKey(hashOf("all"))
-	if p.notes.limiter.take(notesOfOne, one, now) > 0 || p.notes.limiter.take(notesOfAll, all, now) > 0 {
+	_, wait := p.notes.limiter.take(notesOfOne, one, now)
+	if wait == 0 {
+		_, wait = p.notes.limiter.take(notesOfAll, all, now)
+	}
+	if wait > 0 {
 		p.notes.suppressed.Add(1)
 		return slog.New(slog.DiscardHandler)
 	}

@@ -3,6 +3,7 @@ package main
 // Signed forms: what a sign-in or consent page carries.
 
 import (
+	"context"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -14,7 +15,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -72,7 +72,7 @@ type forms struct {
 	cookie string
 	secure bool
 	now    func() time.Time
-	used   usedForms
+	marks  *marks
 }
 
 var (
@@ -87,13 +87,14 @@ var (
 // several pages at once.
 const maxFormCookies = 32
 
-func newForms(globalSecret []byte, issuer string) (*forms, error) {
+func newForms(globalSecret []byte, issuer string, m *marks) (*forms, error) {
 	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server forms", sha256.Size)
 	if err != nil {
 		return nil, err
 	}
 	f := &forms{
 		key: key, cookie: "fosite_server_form", secure: strings.HasPrefix(issuer, "https:"), now: time.Now,
+		marks: m,
 	}
 	if f.secure {
 		f.cookie = "__Host-" + f.cookie
@@ -144,9 +145,11 @@ func (f *forms) open(r *http.Request, wanted purpose) (*form, error) {
 	return &opened, nil
 }
 
-// spend reports whether the form is used for the first time.
-func (f *forms) spend(used *form) bool {
-	return f.used.add(used.ID, used.Made.Add(formLifetime), f.now())
+// spend reports whether the form is used for the first time, at any server.
+func (f *forms) spend(ctx context.Context, used *form) (bool, error) {
+	// Longer than any server takes the form, whose clocks differ.
+	until := used.Made.Add(formLifetime + time.Minute)
+	return f.marks.set(ctx, f.now(), f.marks.of(until, "form", used.ID))
 }
 
 // browsers returns the values of the browser's cookies of forms.
@@ -174,35 +177,4 @@ func hashOf(texts ...string) []byte {
 		sum.Write([]byte(text))
 	}
 	return sum.Sum(nil)
-}
-
-// maxUsedForms bounds what usedForms remembers.
-const maxUsedForms = 10_000
-
-// usedForms remembers the forms that were used, until they are too old anyway. This server is one process, so
-// that its memory is enough: a restart forgets them, and a form that is used again after one grants what its
-// user has granted with it before.
-type usedForms struct {
-	mu    sync.Mutex
-	until map[string]time.Time
-	order []string // the oldest first
-}
-
-// add reports whether the id is new.
-func (u *usedForms) add(id string, until, now time.Time) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if _, known := u.until[id]; known {
-		return false
-	}
-	if u.until == nil {
-		u.until = map[string]time.Time{}
-	}
-	for len(u.order) > 0 && (len(u.order) >= maxUsedForms || now.After(u.until[u.order[0]])) {
-		delete(u.until, u.order[0])
-		u.order = u.order[1:]
-	}
-	u.until[id] = until
-	u.order = append(u.order, id)
-	return true
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +21,7 @@ func formPost(token string, cookies []*http.Cookie) *http.Request {
 
 func TestForms(t *testing.T) {
 	t.Parallel()
-	f, err := newForms([]byte(strings.Repeat("s", 32)), "http://localhost")
+	f, err := newForms([]byte(strings.Repeat("s", 32)), "http://localhost", newTestMarks(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,30 +71,18 @@ func TestForms(t *testing.T) {
 	if cookies[0].Name == others[0].Name {
 		t.Error("the second page's cookie takes the place of the first one's")
 	}
-	if !f.spend(got) || f.spend(got) {
-		t.Error("a form is not used exactly once")
+	other, err := newForms([]byte(strings.Repeat("s", 32)), "http://localhost", f.marks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.now = f.now
+	for i, server := range []*forms{f, other, f} {
+		if first, err := server.spend(t.Context(), got); err != nil || first != (i == 0) {
+			t.Errorf("use %d of a form is taken for the first: %t, error %v", i+1, first, err)
+		}
 	}
 	now = now.Add(formLifetime + time.Second)
 	stale("a form that is too old", formPost(token, cookies), forConsent)
-}
-
-func TestUsedFormsAreBounded(t *testing.T) {
-	t.Parallel()
-	var used usedForms
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for i := range maxUsedForms + 10 {
-		used.add(strconv.Itoa(i), now.Add(formLifetime), now)
-	}
-	if len(used.until) != maxUsedForms || len(used.order) != maxUsedForms {
-		t.Errorf("%d and %d are remembered, want %d", len(used.until), len(used.order), maxUsedForms)
-	}
-	if used.add(strconv.Itoa(maxUsedForms+9), now.Add(formLifetime), now) {
-		t.Error("the last one is forgotten")
-	}
-	used.add("late", now.Add(3*formLifetime), now.Add(2*formLifetime))
-	if len(used.until) != 1 || len(used.order) != 1 {
-		t.Errorf("%d are remembered after their time, want the new one alone", len(used.until))
-	}
 }
 
 func TestPendingRequestIsTheOriginal(t *testing.T) {

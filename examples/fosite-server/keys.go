@@ -3,6 +3,8 @@ package main
 // The server's secrets: signing key, global secret, admin token.
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -25,8 +27,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// secrets are what the server keeps in its data folder, each in a file of its own that only its owner may
-// read, so that tokens and cookies outlive a restart.
+// secrets are what the server keeps in files, each in one of its own that only its owner may read, so that
+// tokens and cookies outlive a restart, and are good at all servers that have the same.
 type secrets struct {
 	// signing signs ID tokens and logout tokens. RS256, which every relying party must know (OpenID Connect
 	// Core 1.0, section 15.1).
@@ -38,8 +40,7 @@ type secrets struct {
 }
 
 // dataFiles are what the data folder holds.
-var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", pinFile, "sessions",
-	endedOperatorsFile}
+var dataFiles = append([]string{pinFile, "sessions"}, keyFiles...)
 
 // checkDataFolder refuses a folder that is not this user's alone to write to, and one that holds nothing of
 // ours but something else.
@@ -87,34 +88,54 @@ func checkOwner(folder string, info fs.FileInfo) error {
 	return nil
 }
 
-func loadSecrets(
-	ctx context.Context, folder, adminToken string, logger *slog.Logger,
-) (*secrets, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+// keyFiles are the keys' files, in the data folder or where -keys says.
+var keyFiles = []string{"signing-key.pem", "global-secret", "admin-token"}
+
+// keysFolder is where they are.
+func (o *options) keysFolder() string { return cmp.Or(o.keys, o.data) }
+
+// loadSecrets reads the keys. In the data folder those that are missing are made; where servers share them
+// they are not: of two servers that start together each would have its own.
+func loadSecrets(ctx context.Context, o *options, adminToken string, logger *slog.Logger) (*secrets, error) {
+	load := func(name string, create func() ([]byte, error)) (string, []byte, error) {
+		path := filepath.Join(o.keysFolder(), name)
+		if o.keys == "" {
+			content, err := loadOrCreate(ctx, path, logger, create)
+			return path, content, err
+		}
+		content, err := readSecret(ctx, path, logger)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: copy it from the data folder of a server that has run alone", err)
+		}
+		return path, bytes.TrimSpace(content), err
+	}
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
 		return nil, err
 	}
-	signing, err := loadSigningKey(ctx, filepath.Join(folder, "signing-key.pem"), logger)
+	path, content, err := load("signing-key.pem", createSigningKey)
 	if err != nil {
 		return nil, err
 	}
-	global, err := loadOrCreate(ctx, filepath.Join(folder, "global-secret"), logger, createRandom)
+	signing, err := parseSigningKey(path, content)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := base64.RawURLEncoding.DecodeString(string(global))
+	if path, content, err = load("global-secret", createRandom); err != nil {
+		return nil, err
+	}
+	secret, err := base64.RawURLEncoding.DecodeString(string(content))
 	if err != nil || len(secret) != 32 {
-		return nil, fmt.Errorf("%s: is not 32 bytes in base64", filepath.Join(folder, "global-secret"))
+		return nil, fmt.Errorf("%s: is not 32 bytes in base64", path)
 	}
 	if adminToken == "" {
-		kept, err := loadOrCreate(ctx, filepath.Join(folder, "admin-token"), logger, createRandom)
-		if err != nil {
+		if path, content, err = load("admin-token", createRandom); err != nil {
 			return nil, err
 		}
-		adminToken = string(kept)
+		adminToken = string(content)
 	}
 	if len(adminToken) < minAdminToken {
-		return nil, fmt.Errorf("%s: is shorter than %d characters: remove it, and a new one is made",
-			filepath.Join(folder, "admin-token"), minAdminToken)
+		return nil, fmt.Errorf("%s: is shorter than %d characters: remove it, and a new one is made", path,
+			minAdminToken)
 	}
 	return &secrets{signing: signing, global: secret, adminToken: adminToken}, nil
 }
@@ -157,11 +178,7 @@ func loadOrCreate(
 	return content, smallfile.Write(path, content, 0o600)
 }
 
-func loadSigningKey(ctx context.Context, path string, logger *slog.Logger) (*jose.JSONWebKey, error) {
-	content, err := loadOrCreate(ctx, path, logger, createSigningKey)
-	if err != nil {
-		return nil, err
-	}
+func parseSigningKey(path string, content []byte) (*jose.JSONWebKey, error) {
 	block, _ := pem.Decode(content)
 	if block == nil {
 		return nil, fmt.Errorf("%s: is not a PEM file", path)

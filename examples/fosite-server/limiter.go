@@ -30,8 +30,8 @@ type limiter struct {
 	full map[limitKey]time.Time
 }
 
-// take takes one, or returns how long to wait for it.
-func (l *limiter) take(r rate, key limitKey, now time.Time) (wait time.Duration) {
+// take takes one, or returns how long to wait for it. What was taken is given back an interval after at.
+func (l *limiter) take(r rate, key limitKey, now time.Time) (at time.Time, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	full := l.full[key]
@@ -39,7 +39,7 @@ func (l *limiter) take(r rate, key limitKey, now time.Time) (wait time.Duration)
 		full = now
 	}
 	if wait = full.Sub(now) - time.Duration(r.burst-1)*r.every; wait > 0 {
-		return wait
+		return full, wait
 	}
 	if l.full == nil {
 		l.full = map[limitKey]time.Time{}
@@ -48,7 +48,16 @@ func (l *limiter) take(r rate, key limitKey, now time.Time) (wait time.Duration)
 		l.evict()
 	}
 	l.full[key] = full.Add(r.every)
-	return 0
+	return full, 0
+}
+
+// pass has all taken that is before a moment.
+func (l *limiter) pass(key limitKey, moment time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if full, there := l.full[key]; there && full.Before(moment) {
+		l.full[key] = moment
+	}
 }
 
 // evict forgets, of some entries in no order, the one that is due first: one that was hit often outlives

@@ -281,11 +281,11 @@ func TestAuthenticate(t *testing.T) {
 func TestSecretsOutliveARestart(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "data")
-	first, err := loadSecrets(t.Context(), folder, "", slog.New(slog.DiscardHandler))
+	first, err := loadSecrets(t.Context(), &options{data: folder}, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := loadSecrets(t.Context(), folder, "", slog.New(slog.DiscardHandler))
+	second, err := loadSecrets(t.Context(), &options{data: folder}, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestSecretsOutliveARestart(t *testing.T) {
 		first.signing.KeyID != second.signing.KeyID {
 		t.Error("secrets differ after a restart, want the same")
 	}
-	given, err := loadSecrets(t.Context(), folder, testToken, slog.New(slog.DiscardHandler))
+	given, err := loadSecrets(t.Context(), &options{data: folder}, testToken, slog.New(slog.DiscardHandler))
 	if err != nil || given.adminToken != testToken {
 		t.Errorf("a given admin token was not taken: %v", err)
 	}
@@ -305,6 +305,43 @@ func TestSecretsOutliveARestart(t *testing.T) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, want 0600", name, info.Mode().Perm())
 		}
+	}
+}
+
+// Servers that share their keys read them from a folder that nothing is written to, and one whose keys are
+// missing does not make others.
+func TestSharedKeys(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	first := &options{data: filepath.Join(folder, "first")}
+	made, err := loadSecrets(t.Context(), first, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := &options{data: filepath.Join(folder, "second"), keys: filepath.Join(folder, "keys")}
+	if err := os.Mkdir(second.keys, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range keyFiles {
+		if _, err := loadSecrets(t.Context(), second, "", slog.New(slog.DiscardHandler)); err == nil ||
+			!strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "copy it from") {
+			t.Errorf("without %s: %v", name, err)
+		}
+		content, err := os.ReadFile(filepath.Join(first.data, name))
+		if err == nil { // an editor, or a secret store, adds the end of a line
+			err = os.WriteFile(filepath.Join(second.keys, name), append(content, '\n'), 0o400)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	read, err := loadSecrets(t.Context(), second, "", slog.New(slog.DiscardHandler))
+	if err != nil || string(read.global) != string(made.global) || read.adminToken != made.adminToken ||
+		read.signing.KeyID != made.signing.KeyID {
+		t.Errorf("the shared keys are others, error %v", err)
+	}
+	if entries, err := os.ReadDir(second.data); err != nil || len(entries) > 0 {
+		t.Errorf("the data folder has %v, error %v, want nothing", entries, err)
 	}
 }
 

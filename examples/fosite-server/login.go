@@ -91,7 +91,11 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 func (p *provider) checkPassword(
 	w http.ResponseWriter, r *http.Request, request pending, username string,
 ) *user {
-	succeed, wait := p.throttle.try(r, username, p.sessions.RemoteAddr(r), time.Now())
+	succeed, wait, err := p.throttle.try(r, username, p.sessions.RemoteAddr(r), time.Now())
+	if err != nil {
+		p.unavailable(w, r, err)
+		return nil
+	}
 	if wait > 0 {
 		seconds := int(wait/time.Second) + 1
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
@@ -108,7 +112,10 @@ func (p *provider) checkPassword(
 		})
 		return nil
 	}
-	succeed()
+	if err := succeed(); err != nil {
+		p.unavailable(w, r, err)
+		return nil
+	}
 	return u
 }
 

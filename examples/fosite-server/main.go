@@ -46,6 +46,9 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) erro
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		logger.ErrorContext(ctx, "traces or metrics are not sent", "error", err)
 	}))
+	if o.demoFor != "" {
+		return runDemo(ctx, o, stdout, logger)
+	}
 	s, err := start(ctx, o, logger)
 	if err != nil {
 		return err

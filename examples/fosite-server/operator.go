@@ -3,6 +3,7 @@ package main
 // Who may use the admin routes, and the operators' sign-in.
 
 import (
+	"context"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -12,21 +13,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"net/http"
 	"net/url"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
-	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
 const (
@@ -49,28 +44,17 @@ type operators struct {
 	now      func() time.Time
 	limiter  limiter
 	browsers knownBrowsers
-
-	mu sync.Mutex
-	// ended are cookies that were signed out before their time, with the end of it. They are kept in a file,
-	// if it has a name: a restart must not sign an operator in again.
-	ended map[[nonceSize]byte]time.Time
-	file  string
+	marks    *marks
 }
 
-// endedOperatorsFile is the file's name in the data folder.
-const endedOperatorsFile = "operators-signed-out"
-
-func newOperators(s *secrets, issuer, file string) (*operators, error) {
+func newOperators(s *secrets, issuer string, m *marks) (*operators, error) {
 	o := &operators{
 		token: sha256.Sum256([]byte(s.adminToken)), cookie: "fosite_server_operator",
 		secure: strings.HasPrefix(issuer, "https:"),
-		now:    time.Now, ended: map[[nonceSize]byte]time.Time{}, file: file,
+		now:    time.Now, marks: m,
 	}
 	if o.secure {
 		o.cookie = "__Secure-" + o.cookie // not __Host-, which requires the path /
-	}
-	if err := o.readEnded(); err != nil {
-		return nil, err
 	}
 	var err error
 	if o.browsers, err = newKnownBrowsers(s.global, issuer, "known_operator", pathAdmin); err != nil {
@@ -90,7 +74,11 @@ func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor,
 		}
 		return admin.Actor{Name: "admin"}, nil
 	}
-	if len(o.open(r)) == 0 {
+	open, err := o.open(r)
+	if err != nil {
+		return admin.Actor{}, err
+	}
+	if !open {
 		next := pathAdminPage
 		if r.Method == http.MethodGet {
 			next = r.URL.RequestURI()
@@ -129,17 +117,24 @@ func (o *operators) issue() string {
 // may have set its own.
 const maxOperatorCookies = 8
 
-// open returns what the cookies of a request say that are good: ours, not too old, and not signed out.
-func (o *operators) open(r *http.Request) []operatorPass {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.DeleteFunc(o.presented(r), func(pass operatorPass) bool {
-		_, ended := o.ended[pass.nonce]
-		return ended
-	})
+// open reports whether a request has a cookie that is good: ours, not too old, and not signed out, at any
+// server.
+func (o *operators) open(r *http.Request) (bool, error) {
+	for _, pass := range o.presented(r) {
+		if ended, err := o.marks.isSet(r.Context(), o.now(), o.ended(pass)); err != nil || !ended {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
-// presented is open with those that were signed out.
+// ended is the mark of a cookie that was signed out before its time.
+func (o *operators) ended(pass operatorPass) mark {
+	// Longer than any server takes the cookie, whose clocks differ.
+	return o.marks.of(pass.expires.Add(time.Minute), "operator", string(pass.nonce[:]))
+}
+
+// presented returns what the cookies of a request say that are ours and not too old.
 func (o *operators) presented(r *http.Request) (passes []operatorPass) {
 	cookies := r.CookiesNamed(o.cookie)
 	for _, cookie := range cookies[:min(len(cookies), maxOperatorCookies)] {
@@ -163,49 +158,14 @@ func (o *operators) read(value string) (operatorPass, bool) {
 	return operatorPass{nonce: [nonceSize]byte(content), expires: expires}, o.now().Before(expires)
 }
 
-// end makes cookies worthless before their time. After an error they are so until the next start, and end is
-// to be called again.
-func (o *operators) end(passes []operatorPass) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	maps.DeleteFunc(o.ended, func(_ [nonceSize]byte, expires time.Time) bool {
-		return !o.now().Before(expires)
-	})
+// end makes cookies worthless before their time. After an error it is to be called again.
+func (o *operators) end(ctx context.Context, passes []operatorPass) error {
+	var errs []error
 	for _, pass := range passes {
-		o.ended[pass.nonce] = pass.expires
+		_, err := o.marks.set(ctx, o.now(), o.ended(pass))
+		errs = append(errs, err)
 	}
-	if o.file == "" || len(passes) == 0 {
-		return nil
-	}
-	var text strings.Builder
-	for nonce, expires := range o.ended {
-		fmt.Fprintf(&text, "%x %d\n", nonce, expires.Unix())
-	}
-	return smallfile.Write(o.file, []byte(text.String()), 0o600)
-}
-
-// readEnded reads what end has written: a line with nonce and end of each cookie.
-func (o *operators) readEnded() error {
-	if o.file == "" {
-		return nil
-	}
-	content, err := os.ReadFile(o.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(string(content)) {
-		var nonce []byte
-		var expires int64
-		if _, err := fmt.Sscanf(line, "%x %d\n", &nonce, &expires); err != nil || len(nonce) != nonceSize {
-			return fmt.Errorf("%s: is damaged: remove it, and restart an hour after the last sign-out of "+
-				"an operator", o.file)
-		}
-		o.ended[[nonceSize]byte(nonce)] = time.Unix(expires, 0)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (o *operators) setCookie(w http.ResponseWriter, value string, maxAge time.Duration) {
@@ -246,14 +206,16 @@ const operatorAccount = "operator"
 
 // try counts a sign-in as failed, as signInThrottle does. Failures elsewhere do not count, nor those of
 // others in a browser in which an operator has signed in before.
-func (o *operators) try(r *http.Request, address string) (succeed func(), wait time.Duration) {
+func (o *operators) try(
+	r *http.Request, address string,
+) (succeed func() error, wait time.Duration, err error) {
 	l := limit{operatorTries, "address", "", neighbourhood(address)}
 	if id := o.browsers.known(r, operatorAccount); id != nil {
 		l = limit{knownBrowser, "browser", "", string(id)}
 	}
-	var taken taken
-	wait = taken.take(&o.limiter, l, o.now())
-	return taken.giveBack, wait
+	return o.marks.count(r.Context(), o.now(), func(taken *taken) time.Duration {
+		return taken.take(&o.limiter, l, o.now())
+	})
 }
 
 // operatorSignIn takes the admin token. The form needs no token of its own: it is of no use without the
@@ -261,7 +223,11 @@ func (o *operators) try(r *http.Request, address string) (succeed func(), wait t
 func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	o, from := p.operators, p.sessions.RemoteAddr(r)
 	form := operatorForm{Next: nextPage(r.PostFormValue("next"))}
-	succeed, wait := o.try(r, from)
+	succeed, wait, err := o.try(r, from)
+	if err != nil {
+		p.unavailable(w, r, err)
+		return
+	}
 	if wait > 0 {
 		p.noting(r).WarnContext(r.Context(), "operator sign-in refused after too many failures")
 		seconds := int(wait/time.Second) + 1
@@ -276,25 +242,22 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 		p.render(w, r, http.StatusUnauthorized, "operator", "Operator sign-in", form, "")
 		return
 	}
-	succeed()
+	if err := succeed(); err != nil {
+		p.unavailable(w, r, err)
+		return
+	}
 	o.browsers.remember(w, r, operatorAccount)
 	p.logger.InfoContext(r.Context(), "operator signed in", "remote_addr", from)
 	o.setCookie(w, o.issue(), operatorLifetime)
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
 }
 
-const notKept = "You are signed out until this server restarts, as its data folder cannot be written to. " +
-	"Go back and sign out again once it can: its log says why."
-
 // operatorSignOut ends all that the browser has. Where that cannot be kept the browser keeps its cookies, so
 // that it can ask again.
 func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
 	passes := p.operators.presented(r)
-	if err := p.operators.end(passes); err != nil {
-		p.logger.ErrorContext(r.Context(), "operator's sign-out was not kept", "error", err)
-		w.Header().Set("Retry-After", "10")
-		p.problem(w, r, http.StatusServiceUnavailable, "Your sign-out was not kept", notKept,
-			"temporarily_unavailable")
+	if err := p.operators.end(r.Context(), passes); err != nil {
+		p.unavailable(w, r, fmt.Errorf("an operator's sign-out was not kept: %w", err))
 		return
 	}
 	if len(passes) > 0 {

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -56,7 +54,7 @@ func TestOperatorCookie(t *testing.T) {
 	now := time.Now()
 	known := &secrets{global: []byte("01234567890123456789012345678901"), adminToken: "right"}
 	know := func(issuer string, s *secrets) *operators {
-		o, err := newOperators(s, issuer, "")
+		o, err := newOperators(s, issuer, newTestMarks(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,62 +177,35 @@ func TestNextPage(t *testing.T) {
 	}
 }
 
+// A cookie that was signed out is good at no server of the store, also after a restart.
 func TestOperatorStaysSignedOut(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), endedOperatorsFile)
+	shared := newTestMarks(t)
 	known := &secrets{global: []byte(strings.Repeat("s", 32)), adminToken: testToken}
-	now := time.Now()
 	start := func() *operators {
 		t.Helper()
-		o, err := newOperators(known, "https://op.example", file)
+		o, err := newOperators(known, "https://op.example", shared)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.now = func() time.Time { return now }
 		return o
 	}
-	signedIn := func(o *operators, cookie string) (operatorPass, bool) {
+	o, other := start(), start()
+	request := func(cookie string) *http.Request {
 		r := httptest.NewRequest(http.MethodGet, pathAdminPage, nil)
 		r.AddCookie(&http.Cookie{Name: o.cookie, Value: cookie})
-		if passes := o.open(r); len(passes) > 0 {
-			return passes[0], true
-		}
-		return operatorPass{}, false
+		return r
 	}
-	o := start()
-	var cookies []string
-	for range 3 {
-		cookies = append(cookies, o.issue())
-		pass, ok := signedIn(o, cookies[len(cookies)-1])
-		if !ok {
-			t.Fatal("a new cookie is refused")
-		}
-		if len(cookies) < 3 {
-			if err := o.end([]operatorPass{pass}); err != nil {
-				t.Fatal(err)
+	kept, ended := o.issue(), o.issue()
+	if err := o.end(t.Context(), o.presented(request(ended))); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []*operators{o, other, start()} {
+		for cookie, want := range map[string]bool{kept: true, ended: false} {
+			if open, err := server.open(request(cookie)); err != nil || open != want {
+				t.Errorf("a cookie signs in: %t, error %v, want %t", open, err, want)
 			}
 		}
-	}
-	o = start()
-	for i, cookie := range cookies {
-		if _, ok := signedIn(o, cookie); ok != (i == 2) {
-			t.Errorf("cookie %d signs in after the restart: %v", i, ok)
-		}
-	}
-	pass, _ := signedIn(o, cookies[2])
-	now = now.Add(operatorLifetime + time.Second)
-	if err := o.end([]operatorPass{pass}); err != nil {
-		t.Fatal(err)
-	}
-	if content, err := os.ReadFile(file); err != nil || strings.Count(string(content), "\n") != 1 {
-		t.Errorf("the file holds %q, %v; want what is over left out", content, err)
-	}
-	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := newOperators(known, "https://op.example", file); err == nil ||
-		!strings.Contains(err.Error(), "is damaged") {
-		t.Errorf("a damaged file: %v", err)
 	}
 }
 
@@ -242,7 +213,7 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 func TestSeveralOperatorCookies(t *testing.T) {
 	t.Parallel()
 	o, err := newOperators(&secrets{global: make([]byte, 32), adminToken: testToken}, "https://op.example",
-		"")
+		newTestMarks(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +236,7 @@ func TestSeveralOperatorCookies(t *testing.T) {
 		admin.ChangeSessions); err == nil {
 		t.Error("any number of cookies is looked at")
 	}
-	if err := o.end(o.presented(request(second, foreign, first))); err != nil {
+	if err := o.end(t.Context(), o.presented(request(second, foreign, first))); err != nil {
 		t.Fatal(err)
 	}
 	for _, value := range []string{first, second} {
@@ -275,57 +246,41 @@ func TestSeveralOperatorCookies(t *testing.T) {
 	}
 }
 
-// A sign-out that cannot be kept counts at once for every cookie, and can be asked for again.
+// Where the store cannot be reached a sign-out is not taken for done: the browser keeps the cookie with which
+// it can ask again, and a cookie that may be signed out opens nothing.
 func TestOperatorSignOutIsNotKept(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	o, issuer := s.provider.operators, s.provider.issuer
-	target, err := url.Parse(issuer + pathAdminPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cookies := []string{o.issue(), o.issue()}
-	post := func() *pageSeen {
+	cookie := o.issue()
+	ask := func(method, path string) *pageSeen {
 		b := newBrowser(t)
 		b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		request, err := http.NewRequest(http.MethodPost, issuer+pathAdminSignOut, nil)
+		request, err := http.NewRequest(method, issuer+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, value := range cookies {
-			request.AddCookie(&http.Cookie{Name: o.cookie, Value: value})
-		}
+		request.AddCookie(&http.Cookie{Name: o.cookie, Value: cookie})
 		return b.do(request)
 	}
-	// Nothing can take the place of a folder that has something in it.
-	if err := os.MkdirAll(filepath.Join(o.file, "x"), 0o700); err != nil {
-		t.Fatal(err)
+	there := o.marks.grants
+	o.marks.grants = closedGrants(t)
+	page := ask(http.MethodPost, pathAdminSignOut)
+	if page.status != http.StatusServiceUnavailable || page.header.Get("Retry-After") == "" {
+		t.Errorf("a sign-out that cannot be kept is answered %d:\n%s", page.status, page.body)
 	}
-	for range 2 {
-		page := post()
-		if page.status != http.StatusServiceUnavailable || page.header.Get("Retry-After") == "" ||
-			!strings.Contains(page.body, "until this server restarts") {
-			t.Errorf("a sign-out that cannot be kept is answered %d:\n%s", page.status, page.body)
-		}
-		if page.header.Get("Set-Cookie") != "" {
-			t.Error("the browser loses the cookie with which it could ask again")
-		}
-		for i, value := range cookies {
-			thief := newBrowser(t)
-			thief.http.Jar.SetCookies(target, []*http.Cookie{{Name: o.cookie, Value: value, Path: pathAdmin}})
-			if got := thief.get(issuer + pathAdmin + "/sessions").status; got != http.StatusUnauthorized {
-				t.Errorf("cookie %d is answered %d, want 401", i, got)
-			}
-		}
+	if page.header.Get("Set-Cookie") != "" {
+		t.Error("the browser loses the cookie with which it could ask again")
 	}
-	if err := os.RemoveAll(o.file); err != nil {
-		t.Fatal(err)
+	if page := ask(http.MethodGet, pathAdmin+"/sessions"); page.status != http.StatusServiceUnavailable {
+		t.Errorf("with a cookie of which it is not known whether it is good: %d, want 503", page.status)
 	}
-	if page := post(); page.status != http.StatusSeeOther || page.header.Get("Set-Cookie") == "" {
+	o.marks.grants = there
+	if page := ask(http.MethodPost, pathAdminSignOut); page.status != http.StatusSeeOther ||
+		page.header.Get("Set-Cookie") == "" {
 		t.Errorf("the sign-out that can be kept is answered %d", page.status)
 	}
-	if content, err := os.ReadFile(o.file); err != nil ||
-		strings.Count(string(content), "\n") != len(cookies) {
-		t.Errorf("the file holds %q, %v, want both cookies", content, err)
+	if page := ask(http.MethodGet, pathAdmin+"/sessions"); page.status != http.StatusUnauthorized {
+		t.Errorf("with the cookie that was signed out: %d, want 401", page.status)
 	}
 }

@@ -22,6 +22,7 @@ type options struct {
 	addr    string
 	issuer  string
 	data    string
+	keys    string // empty: in data
 	backend string
 	plugin  string
 	stores  map[string]string // places by name
@@ -33,6 +34,7 @@ type options struct {
 	// acceptStore is the id of a store that may take the place of the one that is pinned.
 	acceptStore string
 	clients     string
+	demoFor     string
 	users       string
 	adminToken  string
 	tokenFile   string
@@ -65,6 +67,10 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 		"their sessions go on until they end, and nobody is signed in with them any more", o.formerIssuer)
 	flags.StringVar(&o.data, "data", defaultData,
 		"`folder` of the keys and, with the badger backend, of the sessions")
+	flags.StringVar(&o.keys, "keys", "", "`folder` with "+strings.Join(keyFiles, ", ")+", the same for all "+
+		"servers of a store; nothing is written to it (default: the data folder, where they are made)")
+	flags.StringVar(&o.demoFor, "demo-clients", "", "`file` of clients: run the demo clients alone, as they "+
+		"are registered there, for the server at -issuer; they take the two ports after -addr")
 	flags.StringVar(&o.backend, "backend", backendBadger,
 		"where sessions are kept: `badger`, in the data folder, or postgres, where servers may share them")
 	flags.StringVar(&o.dsnFile, "dsn-file", "", "`file` with the DSN of the PostgreSQL database, such as "+
@@ -173,6 +179,8 @@ func (o *options) validate() error {
 		return fmt.Errorf("-admin-token has fewer than %d characters", minAdminToken)
 	case o.data == "":
 		return errors.New("-data is empty")
+	case o.demoFor != "" && o.issuer == "":
+		return errors.New("-demo-clients needs -issuer")
 	}
 	if err := errors.Join(o.checkStores(), o.checkDSN()); err != nil {
 		return err

@@ -94,8 +94,8 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	s.plugins.Store(mainStore, s.backend)
 	s.closeLast = append(s.closeLast, s.backend.Close)
 	// Not before all that may fail: a start that fails leaves no secrets behind.
-	if p.secrets, err = loadSecrets(ctx, o.data, cmp.Or(o.adminToken, o.fileToken), logger); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+	if p.secrets, err = loadSecrets(ctx, o, cmp.Or(o.adminToken, o.fileToken), logger); err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
 	}
 	if err := s.startSessions(ctx, hash); err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func (s *running) startDemo(ctx context.Context, hash secretHasher) error {
 		return nil
 	}
 	p := s.provider
-	clients, servers, err := startDemoClients(ctx, s.options, p.issuer, s.address, p.logger)
+	clients, servers, err := startDemoClients(ctx, s.options, p.issuer, s.address, nil, p.logger)
 	if err != nil {
 		return err
 	}
@@ -182,16 +182,6 @@ func (s *running) startDemo(ctx context.Context, hash secretHasher) error {
 
 func (s *running) startSessions(ctx context.Context, hash secretHasher) (err error) {
 	p := s.provider
-	if p.forms, err = newForms(p.secrets.global, p.issuer); err != nil {
-		return err
-	}
-	if p.throttle, err = newSignInThrottle(p.secrets.global, p.issuer); err != nil {
-		return err
-	}
-	endedFile := filepath.Join(s.options.data, endedOperatorsFile)
-	if p.operators, err = newOperators(p.secrets, p.issuer, endedFile); err != nil {
-		return err
-	}
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)
 	err = s.attachSessions(ctx)
 	var missing *hostadapter.MissingBackendError
@@ -202,7 +192,7 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	case errors.Is(err, hostadapter.ErrKeysLost):
 		return fmt.Errorf("%s is not the one with which the sessions were sealed: put the old one back; "+
 			"or start with -keys-lost to go on without them (%w)",
-			filepath.Join(s.options.data, "global-secret"), err)
+			filepath.Join(s.options.keysFolder(), "global-secret"), err)
 	case errors.Is(err, hostadapter.ErrOtherIssuer):
 		return fmt.Errorf("start with the -issuer, or the -addr, that it had, or with another -data folder; "+
 			"or, where this server was renamed, with -former-issuers and the old one (%w)", err)
@@ -210,10 +200,29 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 		return fmt.Errorf("session management: %w", s.options.pins().explain(err))
 	}
 	s.closeLast = append(s.closeLast, p.sessions.Close)
+	if err := p.shareMarks(); err != nil {
+		return err
+	}
 	if p.sessions.Operations().BackendName() == mainStore {
 		return nil
 	}
 	return s.backend.Close() // another one took its place in a swap, before this start
+}
+
+// shareMarks makes what the servers of a store count together.
+func (p *provider) shareMarks() error {
+	m, err := newMarks(p.secrets.global, p.sessions.Backend().Grants())
+	if err != nil {
+		return err
+	}
+	if p.forms, err = newForms(p.secrets.global, p.issuer, m); err != nil {
+		return err
+	}
+	if p.throttle, err = newSignInThrottle(p.secrets.global, p.issuer, m); err != nil {
+		return err
+	}
+	p.operators, err = newOperators(p.secrets, p.issuer, m)
+	return err
 }
 
 // stop lets requests finish, cuts off those that take longer than stopTimeout, which the log says, and closes

@@ -27,18 +27,20 @@ var (
 	knownBrowser = rate{burst: 10, every: 10 * time.Second}
 )
 
-// signInThrottle bounds how often passwords are guessed, by account, by address, and by both.
+// signInThrottle bounds how often passwords are guessed, by account, by address, and by both, at all servers
+// that share the store.
 type signInThrottle struct {
 	knownBrowsers
+	marks   *marks
 	limiter limiter
 	// firsts has the first tries. They are remembered for hours, and must not have what is in the other
 	// forgotten.
 	firsts limiter
 }
 
-func newSignInThrottle(globalSecret []byte, issuer string) (*signInThrottle, error) {
+func newSignInThrottle(globalSecret []byte, issuer string, m *marks) (*signInThrottle, error) {
 	browsers, err := newKnownBrowsers(globalSecret, issuer, "known", "/")
-	return &signInThrottle{knownBrowsers: browsers}, err
+	return &signInThrottle{knownBrowsers: browsers, marks: m}, err
 }
 
 // try counts an attempt to sign in as failed, and returns how long it has to wait instead: then the password
@@ -47,19 +49,14 @@ func newSignInThrottle(globalSecret []byte, issuer string) (*signInThrottle, err
 // which.
 func (t *signInThrottle) try(
 	r *http.Request, account, address string, now time.Time,
-) (succeed func(), wait time.Duration) {
+) (succeed func() error, wait time.Duration, err error) {
 	address = neighbourhood(address)
-	var taken taken
-	if id := t.known(r, account); id != nil {
-		wait = taken.take(&t.limiter, limit{knownBrowser, "browser", account, string(id)}, now)
-	} else {
-		wait = t.tryUnknown(&taken, account, address, now)
-	}
-	if wait > 0 {
-		taken.giveBack()
-		return nil, wait
-	}
-	return taken.giveBack, 0
+	return t.marks.count(r.Context(), now, func(taken *taken) time.Duration {
+		if id := t.known(r, account); id != nil {
+			return taken.take(&t.limiter, limit{knownBrowser, "browser", account, string(id)}, now)
+		}
+		return t.tryUnknown(taken, account, address, now)
+	})
 }
 
 // tryUnknown is try in a browser in which the user has not signed in before.
@@ -80,18 +77,29 @@ func (t *signInThrottle) tryUnknown(taken *taken, account, address string, now t
 }
 
 // taken is what an attempt counts for.
-type taken []func()
+type taken []take
+
+// take is a limit that an attempt counts for, and where its turn was in it.
+type take struct {
+	limit
+	from *limiter
+	at   time.Time
+}
+
+// number is that of the interval, of those since 1970.
+func (t take) number() int64 { return t.at.UnixNano() / int64(t.every) }
 
 func (a *taken) take(from *limiter, l limit, now time.Time) (wait time.Duration) {
-	if wait = from.take(l.rate, l.key(), now); wait == 0 {
-		*a = append(*a, func() { from.giveBack(l.rate, l.key()) })
+	at, wait := from.take(l.rate, l.key(), now)
+	if wait == 0 {
+		*a = append(*a, take{l, from, at})
 	}
 	return wait
 }
 
 func (a *taken) giveBack() {
-	for _, back := range *a {
-		back()
+	for _, one := range *a {
+		one.from.giveBack(one.rate, one.key())
 	}
 }
 

@@ -22,7 +22,8 @@ type throttled struct {
 
 func newThrottled(t *testing.T) *throttled {
 	t.Helper()
-	throttle, err := newSignInThrottle([]byte(strings.Repeat("s", 32)), "https://op.example")
+	throttle, err := newSignInThrottle([]byte(strings.Repeat("s", 32)), "https://op.example",
+		newTestMarks(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,11 @@ func from(cookies ...*http.Cookie) *http.Request {
 // fail has wrong passwords tried until the next has to wait, and returns how many were looked at.
 func (t *throttled) fail(r *http.Request, account, address string) (looked int) {
 	for range 1000 {
-		if _, wait := t.try(r, account, address, t.now); wait > 0 {
+		_, wait, err := t.try(r, account, address, t.now)
+		if err != nil {
+			t.t.Fatal(err)
+		}
+		if wait > 0 {
 			return looked
 		}
 		looked++
@@ -50,9 +55,12 @@ func (t *throttled) fail(r *http.Request, account, address string) (looked int) 
 }
 
 func (t *throttled) mayTry(r *http.Request, account, address string) bool {
-	succeed, wait := t.try(r, account, address, t.now)
-	if wait == 0 {
-		succeed()
+	succeed, wait, err := t.try(r, account, address, t.now)
+	if err == nil && wait == 0 {
+		err = succeed()
+	}
+	if err != nil {
+		t.t.Fatal(err)
 	}
 	return wait == 0
 }
@@ -159,7 +167,9 @@ func TestLimiterIsBounded(t *testing.T) {
 	var l limiter
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	victim := limitKey(hashOf("ann"))
-	for l.take(wholeAccount, victim, now) == 0 {
+	for taken := true; taken; {
+		_, wait := l.take(wholeAccount, victim, now)
+		taken = wait == 0
 	}
 	for i := range maxLimited + 10_000 {
 		l.take(accountAndAddress, limitKey(hashOf(strconv.Itoa(i))), now)
@@ -167,7 +177,7 @@ func TestLimiterIsBounded(t *testing.T) {
 	if len(l.full) > maxLimited {
 		t.Errorf("%d are remembered, want at most %d", len(l.full), maxLimited)
 	}
-	if l.take(wholeAccount, victim, now) == 0 {
+	if _, wait := l.take(wholeAccount, victim, now); wait == 0 {
 		t.Error("the guesses at the account are forgotten")
 	}
 }

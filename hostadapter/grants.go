@@ -14,10 +14,17 @@ import (
 // GrantRemoval says which grants to remove. The session that a grant belongs to stays, and no client is
 // notified.
 type GrantRemoval struct {
+	// ID names one grant, as GrantID does. It excludes Filter.
+	//
+	// A code or a refresh token goes with its family, whatever has been issued from it since. An access token
+	// and a consent go alone: a client that has a refresh token gets a new access token by it.
+	ID string
 	// Filter selects grants. At least one condition is required.
 	Filter grantstore.Filter
 	// Reason is free text for the log.
 	Reason string
+	// DryRun counts what would be removed, and removes nothing.
+	DryRun bool
 }
 
 // GrantRemovalResult counts what a removal of grants did.
@@ -25,6 +32,8 @@ type GrantRemovalResult struct {
 	// GrantsRevoked and ConsentsRevoked count tokens and consents that were live until then.
 	GrantsRevoked   int
 	ConsentsRevoked int
+	// Target is what the removal was about: its Filter, or whose grant its ID names, where that was found.
+	Target grantstore.Filter
 }
 
 // QueryGrants returns a page of live grants, without what is sealed in them.
@@ -38,21 +47,55 @@ func (o *Operations) QueryGrants(ctx context.Context, query grantstore.Query) (*
 
 // RemoveGrants removes the grants that the removal selects and that exist when it is called, in bounded
 // batches, and counts them. A code exchange or a refresh that races it loses: its code or refresh token is
-// gone, or what it was given is removed too. Grants issued meanwhile stay. After an error some may have been
-// removed; removing again is safe.
-func (o *Operations) RemoveGrants(ctx context.Context, removal GrantRemoval) (*GrantRemovalResult, error) {
-	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
+// gone, or what it was given is removed too. Grants issued meanwhile stay. Nothing matched is no error. After
+// an error some may have been removed; removing again is safe.
+func (o *Operations) RemoveGrants(
+	ctx context.Context, removal GrantRemoval,
+) (result *GrantRemovalResult, err error) {
+	if err := removal.validate(); err != nil {
 		return nil, err
 	}
-	batch := grantstore.Removal{OperationID: randomID(), Filter: removal.Filter, Limit: ticketstore.MaxCount}
-	if err := batch.Validate(); err != nil {
+	switch {
+	case removal.ID != "":
+		result, err = o.removeGrant(ctx, removal)
+	case removal.DryRun:
+		result, err = o.countGrants(ctx, removal.Filter, func(*grantstore.Grant) bool { return true })
+	default:
+		result, err = o.removeSelected(ctx, removal.Filter)
+	}
+	if err != nil {
 		return nil, err
 	}
-	var err error
-	if batch.AsOf, err = o.lastGrant(ctx, removal.Filter); err != nil {
+	f := result.Target
+	o.adapter.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID,
+		"session_id", f.SessionID, "client_id", f.ClientID,
+		"type", string(f.Type), "reason", removal.Reason, "dry_run", removal.DryRun,
+		"grants_revoked", result.GrantsRevoked, "consents_revoked", result.ConsentsRevoked)
+	return result, nil
+}
+
+func (r *GrantRemoval) validate() error {
+	if r.ID == "" {
+		selected := grantstore.Removal{OperationID: randomID(), Filter: r.Filter, Limit: ticketstore.MaxCount}
+		if err := selected.Validate(); err != nil {
+			return err
+		}
+	} else if r.Filter != (grantstore.Filter{}) {
+		return ticketstore.Invalidf("id", "goes with no other condition")
+	}
+	return ticketstore.CheckText("reason", r.Reason, ticketstore.MaxText)
+}
+
+// removeSelected removes what a filter selects.
+func (o *Operations) removeSelected(
+	ctx context.Context, filter grantstore.Filter,
+) (total *GrantRemovalResult, err error) {
+	batch := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount}
+	if batch.AsOf, err = o.lastGrant(ctx, filter); err != nil {
 		return nil, err
 	}
-	total, places := &GrantRemovalResult{}, walk{}
+	total = &GrantRemovalResult{Target: filter}
+	places := walk{}
 	// Walk after walk, until one meets nothing: then there was a moment at which nothing was left.
 	for met, done := 0, false; !done; {
 		removed, err := o.adapter.removeBatch(ctx, batch)
@@ -75,11 +118,6 @@ func (o *Operations) RemoveGrants(ctx context.Context, removal GrantRemoval) (*G
 			return nil, fmt.Errorf("hostadapter: removing grants: %w", err)
 		}
 	}
-	f := removal.Filter
-	o.adapter.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID,
-		"session_id", f.SessionID, "client_id", f.ClientID,
-		"type", string(f.Type), "reason", removal.Reason, "grants_revoked", total.GrantsRevoked,
-		"consents_revoked", total.ConsentsRevoked)
 	return total, nil
 }
 

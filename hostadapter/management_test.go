@@ -323,8 +323,7 @@ func TestClockThatWasSetBackKeepsNoGrantFromARemoval(t *testing.T) {
 	h.grant(session, "other")
 	removed, err := h.Operations().RemoveGrants(t.Context(),
 		hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
-	if want := (hostadapter.GrantRemovalResult{GrantsRevoked: 2, ConsentsRevoked: 2}); err != nil ||
-		*removed != want {
-		t.Errorf("want %+v, got %+v, %v", want, removed, err)
+	if err != nil || removed.GrantsRevoked != 2 || removed.ConsentsRevoked != 2 {
+		t.Errorf("want 2 tokens and 2 consents removed, got %+v, %v", removed, err)
 	}
 }

@@ -5,6 +5,7 @@ package hostadapter
 import (
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -49,13 +50,15 @@ type keyID [sealKeyID]byte
 type sealKey struct {
 	id   keyID
 	aead cipher.AEAD
+	// nonces is the key of nonces that are derived from what is sealed.
+	nonces []byte
 }
 
 func newKeyRing(secrets [][]byte) (*keyRing, error) {
 	ring := &keyRing{}
 	for _, secret := range secrets {
 		raw, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing key v1",
-			chacha20poly1305.KeySize+sealKeyID)
+			chacha20poly1305.KeySize+sealKeyID+sha256.Size) // what is longer begins alike (RFC 5869, section 2.3)
 		if err != nil {
 			return nil, fmt.Errorf("deriving a sealing key: %w", err)
 		}
@@ -63,19 +66,34 @@ func newKeyRing(secrets [][]byte) (*keyRing, error) {
 		if err != nil {
 			return nil, fmt.Errorf("deriving a sealing key: %w", err)
 		}
-		ring.keys = append(ring.keys, sealKey{id: keyID(raw[chacha20poly1305.KeySize:]), aead: aead})
+		ring.keys = append(ring.keys, sealKey{
+			id: keyID(raw[chacha20poly1305.KeySize:]), aead: aead,
+			nonces: raw[chacha20poly1305.KeySize+sealKeyID:],
+		})
 	}
 	return ring, nil
 }
 
 func (k *keyRing) seal(purpose string, id, plaintext []byte) []byte {
+	var nonce [chacha20poly1305.NonceSizeX]byte
+	rand.Read(nonce[:]) // never fails: it would end the program
+	return k.sealUnder(nonce[:], purpose, id, plaintext)
+}
+
+// sealSame is seal with the same result each time, until the first key is another. Equal results say that
+// the same was sealed, and no more: the nonce is a keyed hash of it.
+func (k *keyRing) sealSame(purpose string, plaintext []byte) []byte {
+	mac := hmac.New(sha256.New, k.keys[0].nonces)
+	mac.Write(sealContext(nil, purpose, plaintext))
+	return k.sealUnder(mac.Sum(nil)[:chacha20poly1305.NonceSizeX], purpose, nil, plaintext)
+}
+
+func (k *keyRing) sealUnder(nonce []byte, purpose string, id, plaintext []byte) []byte {
 	key := k.keys[0]
-	out := make([]byte, 1+sealKeyID+chacha20poly1305.NonceSizeX, sealOverhead+len(plaintext))
-	out[0] = sealVersion
-	copy(out[1:], key.id[:])
-	nonce := out[1+sealKeyID:]
-	rand.Read(nonce) // never fails: it would end the program
-	return key.aead.Seal(out, nonce, plaintext, sealContext(out[:1+sealKeyID], purpose, id))
+	out := make([]byte, 0, sealOverhead+len(plaintext))
+	out = append(append(out, sealVersion), key.id[:]...)
+	header := out
+	return key.aead.Seal(append(out, nonce...), nonce, plaintext, sealContext(header, purpose, id))
 }
 
 func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {

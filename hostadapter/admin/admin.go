@@ -99,7 +99,9 @@ type Host interface {
 type GrantManagement interface {
 	// QueryGrants returns a page of live grants.
 	QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error)
-	// RemoveGrants removes grants and counts them.
+	// GrantID returns the opaque id of a grant.
+	GrantID(ref grantstore.Ref) string
+	// RemoveGrants removes grants, or the one of an id, and counts them.
 	RemoveGrants(
 		ctx context.Context, removal hostadapter.GrantRemoval,
 	) (*hostadapter.GrantRemovalResult, error)

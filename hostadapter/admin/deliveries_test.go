@@ -47,8 +47,8 @@ func TestGrants(t *testing.T) {
 		request(http.MethodGet,
 			"/grants?subject_id=ann&session_id=s1&client_id=shop&type=refresh_token&order=asc&"+
 				"count_requested=1", ""))
-	mustBe(t, response, `{"results":[{"type":"refresh_token","subject_id":"ann","session_id":"s1",
-		"client_id":"shop","request_id":"r1",
+	mustBe(t, response, `{"results":[{"id":"id-of-a-refresh_token","type":"refresh_token",
+		"subject_id":"ann","session_id":"s1","client_id":"shop","request_id":"r1",
 		"created":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","offline":true}],
 		"results_token":"t","has_prev_results":false,
 		"has_next_results":true}`)
@@ -77,7 +77,13 @@ func TestGrants(t *testing.T) {
 	if diff := cmp.Diff(removal, m.revoked); diff != "" {
 		t.Errorf("removal (-want +got):\n%s", diff)
 	}
+	mustBe(t, serve(m, request(http.MethodPost, "/grants/remove", `{"id":"ID","dry_run":true}`)),
+		`{"grants_revoked":2,"consents_revoked":1}`)
+	if diff := cmp.Diff(&hostadapter.GrantRemoval{ID: "ID", DryRun: true}, m.revoked); diff != "" {
+		t.Errorf("removal of one (-want +got):\n%s", diff)
+	}
 	for _, want := range []string{
+		"grant_id=ID", `client_id="its client"`, "dry_run=true",
 		"action=remove_grants", "subject_id=ann", "type=user_consent", `reason="asked for"`,
 		"grants_revoked=2",
 	} {

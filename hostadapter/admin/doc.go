@@ -6,7 +6,7 @@
 //	DELETE /sessions/{session_id}           end one session and all that belongs to it
 //	GET    /jobs/{id}                       the progress of a removal of many, or of a swap
 //	GET    /grants                          a page of live grants
-//	POST   /grants/remove                   remove grants by subject_id, session_id, client_id, type
+//	POST   /grants/remove                   remove grants that conditions select, or one by its id
 //	GET    /logout/deliveries               a page of notifications to clients
 //	POST   /logout/deliveries/{id}/retry    deliver a notification again
 //	POST   /logout/deliveries/retry         deliver again those of a client, session or state

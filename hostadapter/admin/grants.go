@@ -3,6 +3,7 @@ package admin
 // GET /grants, POST /grants/remove.
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -13,6 +14,8 @@ import (
 
 // grantBody is a grant in JSON. It has neither key nor data.
 type grantBody struct {
+	// ID names the grant for its removal. It is no token.
+	ID          string          `json:"id"`
 	Type        grantstore.Type `json:"type"`
 	SubjectID   string          `json:"subject_id,omitempty"`
 	SessionID   string          `json:"session_id,omitempty"`
@@ -30,11 +33,11 @@ type grantsRemovedBody struct {
 	ConsentsRevoked int `json:"consents_revoked"`
 }
 
-func grantOf(g *grantstore.Grant) grantBody {
+func (m *mount) grantOf(g *grantstore.Grant) grantBody {
 	body := grantBody{
-		Type: g.Type, SubjectID: g.SubjectID, SessionID: g.SessionID, ClientID: g.ClientID,
-		RequestID:   g.RequestID,
-		Description: g.Description, Created: g.Created.UTC(), Offline: g.Offline,
+		ID: m.sessions.GrantID(g.Ref), Type: g.Type, SubjectID: g.SubjectID, SessionID: g.SessionID,
+		ClientID:  g.ClientID,
+		RequestID: g.RequestID, Description: g.Description, Created: g.Created.UTC(), Offline: g.Offline,
 	}
 	if !g.Expires.IsZero() {
 		body.Expires = g.Expires.UTC()
@@ -60,7 +63,7 @@ func (m *mount) queryGrants(w http.ResponseWriter, r *http.Request, _ *audit) er
 	if err != nil {
 		return err
 	}
-	body := pageOf(page.Grants, grantOf)
+	body := pageOf(page.Grants, m.grantOf)
 	body.ResultsToken, body.HasPrevResults = page.ResultsToken, page.HasPrev
 	body.HasNextResults = page.HasNext
 	body.write(w, p)
@@ -71,34 +74,55 @@ func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audi
 	if p := readParameters(r); p.err != nil {
 		return p.err
 	}
-	var subjectID, sessionID, clientID, kind id
-	var reason string
+	var one, subjectID, sessionID, clientID, kind id
+	var removal hostadapter.GrantRemoval
 	err := readBody(w, r, map[string]any{
-		"subject_id": &subjectID, "session_id": &sessionID, "client_id": &clientID, "type": &kind,
-		"reason": &reason,
+		"id": &one, "subject_id": &subjectID, "session_id": &sessionID, "client_id": &clientID, "type": &kind,
+		"reason": &removal.Reason, "dry_run": &removal.DryRun,
 	})
 	if err != nil {
 		return err
 	}
-	audit.add(
-		slog.String("subject_id", string(subjectID)), slog.String("session_id", string(sessionID)),
-		slog.String("client_id", string(clientID)), slog.String("type", string(kind)),
-		slog.String("reason", reason),
-	)
-	filter := grantstore.Filter{
+	removal.ID, removal.Filter = string(one), grantstore.Filter{
 		SubjectID: string(subjectID), SessionID: string(sessionID), ClientID: string(clientID),
 		Type: grantstore.Type(kind),
 	}
-	after := m.countGrants(r.Context(), audit, filter)
-	removed, err := m.sessions.RemoveGrants(r.Context(),
-		hostadapter.GrantRemoval{Filter: filter, Reason: reason})
+	removed, err := m.remove(r.Context(), audit, removal)
 	if err != nil {
 		return err
 	}
-	after()
-	audit.add(slog.Int("grants_revoked", removed.GrantsRevoked),
-		slog.Int("consents_revoked", removed.ConsentsRevoked))
 	writeJSON(w, http.StatusOK,
 		grantsRemovedBody{GrantsRevoked: removed.GrantsRevoked, ConsentsRevoked: removed.ConsentsRevoked})
 	return nil
+}
+
+// remove removes grants, and says in the audit which and how many.
+func (m *mount) remove(
+	ctx context.Context, audit *audit, removal hostadapter.GrantRemoval,
+) (*hostadapter.GrantRemovalResult, error) {
+	about := func(f grantstore.Filter) {
+		audit.add(slog.String("subject_id", f.SubjectID), slog.String("session_id", f.SessionID),
+			slog.String("client_id", f.ClientID), slog.String("type", string(f.Type)))
+	}
+	audit.add(slog.String("reason", removal.Reason), slog.Bool("dry_run", removal.DryRun))
+	after := func() {}
+	if removal.ID != "" {
+		audit.add(slog.String("grant_id", bounded(removal.ID)))
+	} else {
+		about(removal.Filter)
+		if !removal.DryRun {
+			after = m.countGrants(ctx, audit, removal.Filter)
+		}
+	}
+	removed, err := m.sessions.RemoveGrants(ctx, removal)
+	if err != nil {
+		return nil, err
+	}
+	after()
+	if removal.ID != "" {
+		about(removed.Target)
+	}
+	audit.add(slog.Int("grants_revoked", removed.GrantsRevoked),
+		slog.Int("consents_revoked", removed.ConsentsRevoked))
+	return removed, nil
 }

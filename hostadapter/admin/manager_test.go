@@ -63,12 +63,16 @@ func (m *manager) RemoveGrants(
 	_ context.Context, r hostadapter.GrantRemoval,
 ) (*hostadapter.GrantRemovalResult, error) {
 	removal := grantstore.Removal{OperationID: "x", Filter: r.Filter, Limit: 1}
-	if err := removal.Validate(); err != nil {
+	if err := removal.Validate(); err != nil && r.ID == "" {
 		return nil, err
 	}
 	m.revoked = &r
-	return &hostadapter.GrantRemovalResult{GrantsRevoked: 2, ConsentsRevoked: 1}, m.err
+	return &hostadapter.GrantRemovalResult{
+		GrantsRevoked: 2, ConsentsRevoked: 1, Target: grantstore.Filter{ClientID: "its client"},
+	}, m.err
 }
+
+func (m *manager) GrantID(ref grantstore.Ref) string { return "id-of-a-" + string(ref.Type) }
 
 func (m *manager) RetryNotifications(_ context.Context, f logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: f, Limit: 1}

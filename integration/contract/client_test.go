@@ -132,9 +132,21 @@ func TestClientHandlesGrantsAndDeliveries(t *testing.T) {
 		t.Errorf("grants %v, page %+v, error %v", kinds, page, err)
 	}
 	filter.Type = "user_consent"
-	removed, err := c.RemoveGrants(ctx, filter, "test")
-	if err != nil || removed.ConsentsRevoked != 1 || removed.GrantsRevoked != 0 {
-		t.Errorf("removed %+v, error %v", removed, err)
+	for _, removal := range []client.GrantRemoval{
+		{GrantFilter: filter, Reason: "test", DryRun: true}, {GrantFilter: filter, Reason: "test"},
+	} {
+		removed, err := c.RemoveGrants(ctx, removal)
+		if err != nil || removed.ConsentsRevoked != 1 || removed.GrantsRevoked != 0 {
+			t.Errorf("removed %+v, error %v", removed, err)
+		}
+	}
+	one := client.GrantRemoval{ID: page.Results[0].ID}
+	if removed, err := c.RemoveGrants(ctx, one); err != nil || removed.GrantsRevoked != 1 {
+		t.Errorf("removed one: %+v, error %v", removed, err)
+	}
+	one.ID += "A"
+	if _, err := c.RemoveGrants(ctx, one); !errors.Is(err, client.ErrInvalid) {
+		t.Errorf("an id that was changed: %v, want ErrInvalid", err)
 	}
 	if _, err := c.DeleteSession(ctx, sid); err != nil {
 		t.Fatal(err)

@@ -186,6 +186,13 @@ func (s *site) changeEach() {
 	}
 	s.must(http.StatusNotFound, http.MethodDelete, "/sessions/unknown", "")
 	s.must(http.StatusNotFound, http.MethodPost, "/logout/deliveries/unknown/retry", "")
+	var grants struct{ Results []struct{ ID string } }
+	s.get(http.MethodGet, "/grants?subject_id=ann", "", http.StatusOK, &grants)
+	for _, dryRun := range []string{"true", "false"} {
+		s.must(http.StatusOK, http.MethodPost, "/grants/remove",
+			`{"id":"`+grants.Results[0].ID+`","dry_run":`+dryRun+`}`)
+	}
+	s.must(http.StatusBadRequest, http.MethodPost, "/grants/remove", `{"id":"unknown"}`)
 	s.must(http.StatusOK, http.MethodPost, "/sessions/remove", `{"subject_id":"ann","session_id":"sid 001",
 		"client_ids":["shop"],"reason":"test","remove_server_side_session":false,"revoke_tokens":true,
 		"send_backchannel_logout_notification":true,"revoke_consents":true,"dry_run":true,"all":false}`)

@@ -19,6 +19,11 @@ expect 'sessions at the shop' 2 "$(sessionsctl sessions list --client shop --cre
 session=$(sessionsctl sessions list --subject "$1" | tail -n 1 | cut -d ' ' -f 1)
 sessionsctl sessions show "$session" | has "^Subject  *$1\$"
 expect 'tokens' true "$([ "$(sessionsctl grants list --subject "$1" --type refresh_token | lines)" -gt 0 ] && echo true)"
+# One of them goes with what belongs to it; the session stays.
+grant=$(sessionsctl grants list --subject "$1" --type refresh_token -o json | sed -n 's/.*"id": *"\([^"]*\)".*/\1/p' | head -n 1)
+sessionsctl grants remove --id "$grant" --dry-run | has '^Tokens to revoke  *[12]$'
+sessionsctl grants remove --id "$grant" --yes | has '^Tokens revoked  *[12]$'
+expect 'the grant again' 0 "$(sessionsctl grants remove --id "$grant" --yes | sed -n 's/^Tokens revoked  *//p')"
 
 sessionsctl sessions remove --subject "$1" --dry-run | has '^Sessions to end  *1$'
 code=0

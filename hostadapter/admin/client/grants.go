@@ -12,6 +12,8 @@ import (
 
 // Grant is a live code, token, consent, pushed request or replay mark.
 type Grant struct {
+	// ID names the grant for a GrantRemoval.
+	ID          string    `json:"id"`
 	Type        string    `json:"type"`
 	SubjectID   string    `json:"subject_id,omitempty"`
 	SessionID   string    `json:"session_id,omitempty"`
@@ -70,16 +72,22 @@ type GrantsRemoved struct {
 	ConsentsRevoked int `json:"consents_revoked"`
 }
 
-// RemoveGrants removes grants. A filter without a condition is ErrInvalid. The reason is for the audit.
-func (c *Client) RemoveGrants(
-	ctx context.Context, filter GrantFilter, reason string,
-) (*GrantsRemoved, error) {
+// GrantRemoval asks for grants to be removed. A removal without an id and without a condition is ErrInvalid.
+type GrantRemoval struct {
+	// ID is that of one grant (Grant.ID), and excludes the conditions. A code or a refresh token goes with
+	// all tokens that come from it, an access token or a consent alone.
+	ID string `json:"id,omitempty"`
+	GrantFilter
+	// Reason is for the audit.
+	Reason string `json:"reason,omitempty"`
+	// DryRun counts, and changes nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// RemoveGrants removes grants and counts them. Nothing matched is no error.
+func (c *Client) RemoveGrants(ctx context.Context, removal GrantRemoval) (*GrantsRemoved, error) {
 	removed := &GrantsRemoved{}
-	body := struct {
-		GrantFilter
-		Reason string `json:"reason,omitempty"`
-	}{filter, reason}
-	what := call{method: http.MethodPost, path: "/grants/remove", body: body}
+	what := call{method: http.MethodPost, path: "/grants/remove", body: removal, safe: removal.DryRun}
 	if err := c.do(ctx, what, removed); err != nil {
 		return nil, err
 	}

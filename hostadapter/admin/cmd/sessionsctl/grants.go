@@ -57,50 +57,51 @@ func (a *app) grantsList() *cobra.Command {
 }
 
 func (a *app) grantsRemove() *cobra.Command {
-	var filter client.GrantFilter
-	var reason string
-	var dryRun, yes bool
+	var removal client.GrantRemoval
+	var yes bool
 	command := &cobra.Command{
 		Use: "remove", Short: "Revoke grants", Args: cobra.NoArgs,
-		Example: "  sessionsctl grants remove --subject 1001 --client demo-photos --type user_consent",
+		Long: "Revoke grants: those of the conditions, or the one of --id, which `grants list -o json` has. A " +
+			"code or a refresh token of an id goes with all tokens that come from it, an access token alone.",
+		Example: "  sessionsctl grants remove --subject 1001 --client demo-photos --type user_consent\n" +
+			"  sessionsctl grants remove --id ID --dry-run",
 		RunE: func(command *cobra.Command, _ []string) error {
-			none := filter == client.GrantFilter{}
-			if err := needsFilter(command, none, "subject", "session", "client", "type"); err != nil {
+			none := removal.GrantFilter == client.GrantFilter{} && removal.ID == ""
+			if err := needsFilter(command, none, "subject", "session", "client", "type", "id"); err != nil {
 				return err
 			}
+			if removal.ID != "" && removal.GrantFilter != (client.GrantFilter{}) {
+				return usagef("--id goes with no other condition")
+			}
+			dryRun := removal.DryRun
 			if dryRun || !yes {
-				var planned client.GrantsRemoved
-				for grant, err := range a.client.Grants(command.Context(),
-					client.GrantQuery{GrantFilter: filter, Paging: client.Paging{Count: 1000}}) {
-					if err != nil {
-						return err
-					}
-					if grant.Type == "user_consent" {
-						planned.ConsentsRevoked++
-					} else {
-						planned.GrantsRevoked++
-					}
+				removal.DryRun = true
+				planned, err := a.client.RemoveGrants(command.Context(), removal)
+				if err != nil {
+					return err
 				}
 				if dryRun {
-					return a.printGrantsRemoved(&planned, true)
+					return a.printGrantsRemoved(planned, true)
 				}
 				question := fmt.Sprintf("This revokes %s and %s.", plural(planned.GrantsRevoked, "token"),
 					plural(planned.ConsentsRevoked, "consent"))
 				if err := a.confirm(yes, question); err != nil {
 					return err
 				}
+				removal.DryRun = false
 			}
-			removed, err := a.client.RemoveGrants(command.Context(), filter, reason)
+			removed, err := a.client.RemoveGrants(command.Context(), removal)
 			if err != nil {
 				return err
 			}
 			return a.printGrantsRemoved(removed, false)
 		},
 	}
-	grantFlags(command, &filter)
+	grantFlags(command, &removal.GrantFilter)
 	flags := command.Flags()
-	flags.StringVar(&reason, "reason", "", "for the audit")
-	flags.BoolVar(&dryRun, "dry-run", false, "count those that are live, and change nothing")
+	flags.StringVar(&removal.ID, "id", "", "one grant, by its id")
+	flags.StringVar(&removal.Reason, "reason", "", "for the audit")
+	flags.BoolVar(&removal.DryRun, "dry-run", false, "count those that are live, and change nothing")
 	flags.BoolVar(&yes, "yes", false, "do not ask")
 	return command
 }

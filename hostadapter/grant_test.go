@@ -79,8 +79,12 @@ func TestOneGrantIsRemoved(t *testing.T) {
 		tokens, consents int
 		left             string
 	}{
-		"refresh token":      {refTo(grantstore.RefreshToken, "2"), 2, 0, "refresh_token mail, user_consent mail"},
-		"used refresh token": {refTo(grantstore.RefreshToken, "1"), 2, 0, "refresh_token mail, user_consent mail"},
+		"refresh token": {
+			refTo(grantstore.RefreshToken, "2"), 2, 0, "refresh_token mail, user_consent mail",
+		},
+		"used refresh token": {
+			refTo(grantstore.RefreshToken, "1"), 2, 0, "refresh_token mail, user_consent mail",
+		},
 		"access token": {
 			refTo(grantstore.ReferenceToken, "2"), 1, 0,
 			"refresh_token app, refresh_token mail, user_consent mail",

@@ -49,9 +49,17 @@ func (o *Operations) Job(ctx context.Context, id string) (*logout.Job, error) {
 // BackendName returns what the backend that serves is called, empty where it has no name.
 func (o *Operations) BackendName() string { return o.adapter.backends.name() }
 
-// BackendNames returns the names of Config.Swap.Backends, sorted.
+// BackendNames returns the names of Config.Swap.Backends that may take over, sorted, and the one that serves.
+// Those that were left in a swap are not among them, for a swap wants an empty store. Where one was emptied
+// since, Swap takes its name.
 func (o *Operations) BackendNames() []string {
-	return slices.Sorted(maps.Keys(o.adapter.config.Swap.Backends))
+	o.adapter.swaps.mu.Lock()
+	defer o.adapter.swaps.mu.Unlock()
+	names, serving := slices.Sorted(maps.Keys(o.adapter.config.Swap.Backends)), o.BackendName()
+	return slices.DeleteFunc(names, func(name string) bool {
+		return name != serving && slices.ContainsFunc(o.adapter.pinned.left,
+			func(store PinnedStore) bool { return store.Name == name })
+	})
 }
 
 // Now returns the moment by the clock in use, in UTC.

@@ -57,8 +57,9 @@ type sealKey struct {
 func newKeyRing(secrets [][]byte) (*keyRing, error) {
 	ring := &keyRing{}
 	for _, secret := range secrets {
+		// A longer output begins with what a shorter one is (RFC 5869, section 2.3).
 		raw, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing key v1",
-			chacha20poly1305.KeySize+sealKeyID+sha256.Size) // what is longer begins alike (RFC 5869, section 2.3)
+			chacha20poly1305.KeySize+sealKeyID+sha256.Size)
 		if err != nil {
 			return nil, fmt.Errorf("deriving a sealing key: %w", err)
 		}

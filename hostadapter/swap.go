@@ -254,7 +254,9 @@ func (a *Adapter) runSwap(
 	a.keep(target)
 	old := a.backends.replace(move.TargetName, target)
 	resume()
+	a.swaps.mu.Lock() // BackendNames reads it
 	a.pinned.left, a.pinned.serving = append(a.pinned.left, a.pinned.serving), next
+	a.swaps.mu.Unlock()
 	a.pinBestEffort(context.WithoutCancel(ctx))
 	a.noteServing(ctx)
 	select {

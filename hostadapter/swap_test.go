@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -74,6 +75,10 @@ func TestSwapKeepsUsersSignedIn(t *testing.T) {
 			t.Fatalf("swap %+v, backend %q", state, h.Operations().BackendName())
 		}
 		b.mustBe("ann")
+	}
+	// What was left is not empty.
+	if names := h.Operations().BackendNames(); !slices.Equal(names, []string{"newer"}) {
+		t.Errorf("offered for a swap are %v, want the one that serves", names)
 	}
 	if err := b.signOut(); err != nil {
 		t.Fatal(err)

@@ -121,8 +121,8 @@ type NotificationManagement interface {
 type BackendManagement interface {
 	// BackendStatus returns what serves and how it is.
 	BackendStatus(ctx context.Context) *hostadapter.BackendStatus
-	// BackendName is what the backend that serves is called, BackendNames are those of the configuration,
-	// sorted.
+	// BackendName is what the backend that serves is called, BackendNames are those of the configuration that
+	// may take over, sorted, and that one.
 	BackendName() string
 	BackendNames() []string
 	// Backup writes a backup. One that cannot be taken now is hostadapter.ErrBackup, before anything is

@@ -7,12 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -20,12 +18,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
 const (
 	defaultURL = "http://localhost:9000/admin"
-	// maxFile bounds the files of the configuration and of the token.
-	maxFile = 64 << 10
 	// maxNamed is the longest unknown field that an error names. Tokens are longer.
 	maxNamed = 16
 
@@ -50,7 +47,7 @@ type file struct {
 func (s *settings) flags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.url, "url", "", "address of the admin routes (default "+defaultURL+")")
-	flags.StringVar(&s.tokenFile, "token-file", "", "file with the token, which only its owner may read")
+	flags.StringVar(&s.tokenFile, "token-file", "", "file with the token, which others may not access")
 	flags.StringVar(&s.config, "config", "",
 		"configuration file in JSON: url, token_file or token, output (default sessionsctl/config.json "+
 			"in the folder of your configuration)")
@@ -80,13 +77,13 @@ func (a *app) configure() error {
 	token := kept.Token
 	switch {
 	case s.tokenFile != "":
-		token, err = readToken(s.tokenFile)
+		token, err = a.readToken(s.tokenFile)
 	case a.getenv("SESSIONSCTL_TOKEN") != "":
 		token = client.Secret(a.getenv("SESSIONSCTL_TOKEN"))
 	case a.getenv("SESSIONSCTL_TOKEN_FILE") != "":
-		token, err = readToken(a.getenv("SESSIONSCTL_TOKEN_FILE"))
+		token, err = a.readToken(a.getenv("SESSIONSCTL_TOKEN_FILE"))
 	case kept.TokenFile != "":
-		token, err = readToken(kept.TokenFile)
+		token, err = a.readToken(kept.TokenFile)
 	}
 	if err != nil {
 		return err
@@ -106,7 +103,7 @@ func (a *app) readConfig() (*file, error) {
 		}
 		path, named = filepath.Join(folder, "sessionsctl", "config.json"), false
 	}
-	raw, err := readPrivate(path)
+	raw, err := a.readSecret(path)
 	if !named && errors.Is(err, fs.ErrNotExist) {
 		return &file{}, nil
 	}
@@ -152,8 +149,8 @@ func decodeConfig(raw []byte) (*file, error) {
 	return kept, nil
 }
 
-func readToken(path string) (client.Secret, error) {
-	raw, err := readPrivate(path)
+func (a *app) readToken(path string) (client.Secret, error) {
+	raw, err := a.readSecret(path)
 	if err != nil {
 		return "", fmt.Errorf("token file: %w", err)
 	}
@@ -164,26 +161,14 @@ func readToken(path string) (client.Secret, error) {
 	return client.Secret(token), nil
 }
 
-// readPrivate reads a small file that only its owner may read.
-func readPrivate(path string) ([]byte, error) {
-	opened, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// readSecret reads a file with a secret by the servers' rule: others may not access it, and that the file's
+// group may is worth a warning.
+func (a *app) readSecret(path string) ([]byte, error) {
+	content, group, err := smallfile.ReadSecret(path)
+	if group {
+		_, _ = fmt.Fprintf(a.err, "sessionsctl: warning: the group of %s has access to it\n", path)
 	}
-	defer func() { _ = opened.Close() }()
-	info, err := opened.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("others may read or write %s (mode %04o): run chmod 600 on it", path,
-			info.Mode().Perm())
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
-	}
-	return io.ReadAll(io.LimitReader(opened, maxFile))
+	return content, err
 }
 
 // version is that of the module, as it was built.

@@ -61,8 +61,8 @@ func (a *app) grantsRemove() *cobra.Command {
 	var yes bool
 	command := &cobra.Command{
 		Use: "remove", Short: "Revoke grants", Args: cobra.NoArgs,
-		Long: "Revoke grants: those of the conditions, or the one of --id, which `grants list -o json` has. A " +
-			"code or a refresh token of an id goes with all tokens that come from it, an access token alone.",
+		Long: "Revoke grants: those of the conditions, or the one of --id (see grants list -o json). By " +
+			"its id a code or a refresh token goes with all tokens that come from it, an access token alone.",
 		Example: "  sessionsctl grants remove --subject 1001 --client demo-photos --type user_consent\n" +
 			"  sessionsctl grants remove --id ID --dry-run",
 		RunE: func(command *cobra.Command, _ []string) error {

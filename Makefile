@@ -56,6 +56,24 @@ test-plugins: ## Run all of the suite on the plugins as they are installed, a pr
 	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^TestBuiltPlugin$$/^(badger|postgres)$$' $(TESTFLAGS) ./integration
 	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^(TestPlugin|TestConformanceOfHosts)$$' $(TESTFLAGS) ./plugin/postgres
 
+# How often `make torture-failover` loses the primary, which takes some 40 s each.
+FAILOVERS ?= 100
+
+.PHONY: test-failover
+test-failover: ## Lose the primary of a PostgreSQL cluster under load, once in each way (root, Patroni, etcd; TESTFLAGS)
+	TORTURE_FAILOVERS=3 $(GOTEST) -count 1 -timeout 10m -run '^TestFailover$$' -v $(TESTFLAGS) ./integration/torture
+
+.PHONY: torture-failover
+torture-failover: ## Lose the primary again and again, in turn killed, stopped and cut off, with a ttl as in production (FAILOVERS)
+	TORTURE_FAILOVERS=$(FAILOVERS) TORTURE_TTL=20 go test -count 1 -timeout 5h -run '^TestFailover$$' -v $(TESTFLAGS) ./integration/torture
+
+# How many faults `make torture-hosts` commits.
+HOSTFAULTS ?= 200
+
+.PHONY: torture-hosts
+torture-hosts: ## Kill, stop and start again two hosts and the PostgreSQL that they share, under load (HOSTFAULTS)
+	TORTURE_HOSTS=$(HOSTFAULTS) go test -count 1 -timeout 3h -run '^TestTortureOfTwoHosts$$' -v $(TESTFLAGS) ./integration/torture
+
 EXPRESS := integration/testdata/express
 
 .PHONY: test-rp
@@ -94,7 +112,7 @@ fuzz: ## Run every fuzzer for a while (FUZZTIME, FUZZ)
 	done
 
 .PHONY: check
-check: fmt-check vet lint vulncheck generate-check test-race test-plugins ## What a change must pass besides test: format, vet, lint, vulnerabilities, generated code, tests with -race
+check: fmt-check vet lint vulncheck generate-check test-race test-plugins test-failover ## What a change must pass besides test: format, vet, lint, vulnerabilities, generated code, tests with -race, failover
 
 .PHONY: bench
 bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)

@@ -46,9 +46,9 @@ func (w *world) config(folders ...string) hostConfig {
 
 func storeName(i int) string { return fmt.Sprintf("store-%d", i) }
 
-// populate makes users who work on the host at that address.
-func (w *world) populate(base, prefix string, n int) {
-	w.caller = newCaller(base, w.history)
+// populate makes users who work on the hosts at those addresses.
+func (w *world) populate(prefix string, n int, bases ...string) {
+	w.caller = newCaller(w.history, bases...)
 	for i := range n {
 		w.users = append(w.users, newUser(w.caller, fmt.Sprintf("%s%d", prefix, i)))
 	}

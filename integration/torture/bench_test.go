@@ -19,7 +19,7 @@ func BenchmarkPluginKilledOnceASecond(b *testing.B) {
 	w := newWorld(tortureTerms)
 	w.parties.behave.Store(true)
 	v := newVictim(b, w.config(filepath.Join(b.TempDir(), "db")))
-	w.populate(v.base, "user", 16)
+	w.populate("user", 16, v.base)
 	if err := v.start(); err != nil {
 		b.Fatalf("%v\n%s", err, v.log.last(4<<10))
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,17 +15,17 @@ import (
 	"time"
 )
 
-// caller makes calls on the host and writes each of them, with its answer, into the history.
+// caller makes calls on the hosts, each on any of them, and writes it with its answer into the history.
 type caller struct {
-	base    string // the host's address
+	bases   []string // the hosts' addresses
 	http    *http.Client
 	history *history
 	family  atomic.Int64
 }
 
-func newCaller(base string, history *history) *caller {
+func newCaller(history *history, bases ...string) *caller {
 	return &caller{
-		base: base, history: history,
+		bases: bases, history: history,
 		http: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -59,7 +60,8 @@ func (c *caller) send(
 		payload = strings.NewReader(string(raw))
 	}
 	start := time.Now()
-	request, err := http.NewRequestWithContext(context.Background(), method, c.base+path, payload)
+	base := c.bases[rand.IntN(len(c.bases))]
+	request, err := http.NewRequestWithContext(context.Background(), method, base+path, payload)
 	if err != nil {
 		panic(err)
 	}

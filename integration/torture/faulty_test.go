@@ -342,7 +342,7 @@ func (f *fault) run(
 		return err
 	}
 	server := httptest.NewServer(h.handler)
-	w.populate(server.URL, "user", 7)
+	w.populate("user", 7, server.URL)
 	defer func() {
 		w.close()
 		server.Close()

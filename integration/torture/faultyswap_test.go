@@ -138,7 +138,7 @@ func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(h.handler)
-	w.populate(server.URL, "user", 7)
+	w.populate("user", 7, server.URL)
 	ctx, stop := context.WithCancel(t.Context())
 	var working sync.WaitGroup
 	working.Go(func() { w.each(func(u *user) { u.run(ctx) }) })

@@ -3,6 +3,7 @@ package torture
 // The history of calls and their outcomes.
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -92,6 +93,24 @@ func (h *history) good() int {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return h.fine
+}
+
+// writes are the answers to writes that began after a moment and were acknowledged.
+func (h *history) writes(after time.Time) (answered []time.Time) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	for _, e := range slices.Backward(h.events) {
+		switch e.Kind {
+		case signIn, stepUp, authorize, exchange, refresh, removeOne, removeAll, signOut, replaced:
+			if e.Outcome == done && e.Start.After(after) {
+				answered = append(answered, e.End)
+			}
+		}
+		if e.End.Before(after.Add(-patience)) { // they lie in the order of their answers
+			break
+		}
+	}
+	return answered
 }
 
 func (h *history) all() []event {

@@ -42,6 +42,7 @@ const (
 // hostConfig is what a host needs to know, also one in another process.
 type hostConfig struct {
 	Stores    map[string]string // folders of databases by the names of the stores
+	Database  *database         // instead of folders: the store that hosts share
 	Serving   string            // the store that is configured to serve
 	Clients   map[string]string // logout URIs by client id
 	Idle      time.Duration

@@ -20,6 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
 // Environment variables that make the test binary a host or a plugin.
@@ -41,6 +42,16 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "host:", err)
 			os.Exit(1)
 		}
+	case "postgres":
+		plugin.Serve(plugin.ServeConfig{
+			Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
+				settings, err := postgres.ParseSettings(raw)
+				if err != nil {
+					return nil, err
+				}
+				return postgres.Open(ctx, settings, logger)
+			},
+		})
 	case "plugin":
 		plugin.Serve(plugin.ServeConfig{
 			Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
@@ -131,11 +142,15 @@ type programs struct {
 func (p *programs) openers() openers {
 	all := openers{}
 	for name, folder := range p.config.Stores {
+		config := plugin.Config{
+			Path: os.Args[0], Env: []string{modeEnv + "=plugin", countEnv + "=" + os.Getenv(countEnv)},
+			Settings: badger.Settings{Path: folder, MinFreeMiB: 64}, Logger: p.logger,
+		}
+		if p.config.Database != nil {
+			config.Env, config.Settings = []string{modeEnv + "=postgres"}, p.config.Database.settings()
+		}
 		all[name] = func(ctx context.Context) (sessions.Backend, error) {
-			client, err := plugin.Open(ctx, plugin.Config{
-				Path: os.Args[0], Env: []string{modeEnv + "=plugin", countEnv + "=" + os.Getenv(countEnv)},
-				Settings: badger.Settings{Path: folder, MinFreeMiB: 64}, Logger: p.logger,
-			})
+			client, err := plugin.Open(ctx, config)
 			if err != nil {
 				return nil, err
 			}

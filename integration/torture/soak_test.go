@@ -49,7 +49,7 @@ func TestSoak(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "db")
 	t.Setenv(countEnv, "1")
 	v := newVictim(t, w.config(data))
-	w.populate(v.base, "user", 16)
+	w.populate("user", 16, v.base)
 	if err := v.start(); err != nil {
 		t.Fatalf("%v\n%s", err, v.log.last(4<<10))
 	}

@@ -121,7 +121,7 @@ func (c *trial) epoch(t *testing.T, disk string) {
 		folders[i] = filepath.Join(data, storeName(i))
 	}
 	v := newVictim(t, w.config(folders...))
-	w.populate(v.base, "user", c.users)
+	w.populate("user", c.users, v.base)
 	if err := v.start(); err != nil {
 		t.Fatalf("%v\n%s", err, v.log.last(4<<10))
 	}

@@ -59,6 +59,12 @@ func NeedNamespace(t *testing.T) (inside bool) {
 // and the test is done; an error says why that cannot be.
 func InNamespace(t *testing.T) (inside bool, err error) {
 	t.Helper()
+	return inNamespace(t, 0)
+}
+
+// inNamespace does what InNamespace does, with other namespaces beside that of mounts.
+func inNamespace(t *testing.T, others uintptr) (inside bool, err error) {
+	t.Helper()
 	if os.Getenv(namespaceEnv) == t.Name() {
 		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 			t.Fatal(err)
@@ -66,7 +72,9 @@ func InNamespace(t *testing.T) (inside bool, err error) {
 		return true, nil
 	}
 	command := Self(t, t.Name(), namespaceEnv+"="+t.Name())
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	command.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | others, Pdeathsig: syscall.SIGKILL,
+	}
 	if os.Getuid() != 0 {
 		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
@@ -77,7 +85,7 @@ func InNamespace(t *testing.T) (inside bool, err error) {
 	var failed *exec.ExitError
 	switch {
 	case errors.As(err, &failed):
-		t.Errorf("in a mount namespace of its own: %v", err)
+		t.Errorf("in a namespace of its own: %v", err)
 		return false, nil
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSPC):
 		return false, err

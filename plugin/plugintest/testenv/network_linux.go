@@ -1,0 +1,29 @@
+package testenv
+
+// Network namespaces for tests.
+
+import (
+	"os"
+	"syscall"
+	"testing"
+)
+
+// NeedNetwork reports whether this process runs the test in a network and mount namespace of its own, where
+// it may make interfaces and mount what goes with its last process. Where it does not, it has run the test
+// there, and the test is done. Without root or those tools the test is skipped, and fails in CI.
+func NeedNetwork(t *testing.T, tools ...string) (inside bool) {
+	t.Helper()
+	need(t, append(tools, "ip")...)
+	inside, err := inNamespace(t, syscall.CLONE_NEWNET)
+	switch {
+	case err != nil && os.Getenv("CI") == "":
+		t.Skipf("no network namespace can be had here: %v", err)
+	case err != nil:
+		t.Fatalf("no network namespace can be had here: %v", err)
+	case inside:
+		if _, err := run("ip", "link", "set", "lo", "up"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return inside
+}

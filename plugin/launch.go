@@ -179,7 +179,7 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 
 // prepare makes what the stores call, and the cache before it, of a backend that says what it kills.
 func (in *instance) prepare(ctx context.Context, config *Config) error {
-	in.calls = in.conn
+	in.calls = rpc.Unary{ClientConnInterface: in.conn}
 	if slices.Contains(in.description.Services, rpc.CallsService) {
 		stream := &rpc.Multiplexer{ClientConnInterface: in.conn, Patience: config.CallTimeout}
 		if err := stream.Try(ctx); err != nil {

@@ -10,5 +10,6 @@
 //	load -flow introspect -callers 64        one of them
 //	load -profile DIR -flow introspect       profiles of host and plugin besides, for go tool pprof
 //	load -direct -flow login                 flows in the server's process, without a network
+//	load -telemetry -flow introspect -lines  what traces and metrics cost, for benchstat -col /telemetry
 //	load -serve plugin                       serve for another load generator, such as wrk
 package main

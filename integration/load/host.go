@@ -59,7 +59,7 @@ type host struct {
 
 // hostConfig is what a server is started with.
 type hostConfig struct {
-	store  string
+	kind
 	data   string // folder of the plugin's data
 	debug  string // socket of the plugin's debug server
 	cache  int64  // plugin.Config.Cache
@@ -89,9 +89,14 @@ func (h *host) attach(ctx context.Context, config hostConfig) error {
 	if err != nil {
 		return err
 	}
+	t, err := newTelemetry(config.telemetry)
+	if err != nil {
+		return err
+	}
 	backend, err := plugin.Open(ctx, plugin.Config{
 		Path: self, Settings: badger.Settings{Path: config.data}, Logger: config.logger,
 		Env: []string{debugEnv + "=" + config.debug}, Cache: config.cache,
+		TracerProvider: t.library.TracerProvider, MeterProvider: t.library.MeterProvider,
 	})
 	if err != nil {
 		return err
@@ -100,7 +105,7 @@ func (h *host) attach(ctx context.Context, config hostConfig) error {
 	settings := fositeConfig()
 	sessions, err := fositestore.Attach(ctx, fositestore.Config{
 		Backend: backend, Fosite: settings, Store: clients(), Key: signingKey,
-		Host: hostadapter.Config{Logger: config.logger},
+		Host: hostadapter.Config{Logger: config.logger, Telemetry: t.library},
 	})
 	if err != nil {
 		return errors.Join(err, backend.Close())
@@ -126,7 +131,7 @@ func (h *host) attach(ctx context.Context, config hostConfig) error {
 			return admin.Actor{ID: "load"}, nil
 		},
 	})))
-	h.handler = sessions.Middleware(routes)
+	h.handler = t.traced(sessions.Middleware(routes))
 	return nil
 }
 

@@ -44,6 +44,26 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestTelemetryIsCompared(t *testing.T) {
+	t.Parallel()
+	var output strings.Builder
+	args := []string{
+		"-telemetry", "-lines", "-flow", "introspect", "-users", "8", "-rounds", "2", "-time", "20ms",
+		"-callers", "2", "-data", t.TempDir(),
+	}
+	if err := run(t.Context(), args, &output); err != nil {
+		t.Fatal(err)
+	}
+	for _, store := range ours {
+		for _, telemetry := range telemetries {
+			name := "\nBenchmarkLoad/flow=introspect/store=" + store + "/telemetry=" + telemetry + "/callers=2\t"
+			if strings.Count("\n"+output.String(), name) != 2 {
+				t.Errorf("%s with telemetry %s was not measured twice:\n%s", store, telemetry, &output)
+			}
+		}
+	}
+}
+
 func hasRow(table string, cells ...string) bool {
 	for line := range strings.Lines(table) {
 		if fields := strings.Fields(line); len(fields) > len(cells) &&

@@ -29,7 +29,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
 	if store := os.Getenv(serveEnv); store != "" {
-		err = serveProcess(ctx, store, os.Getenv(dataEnv))
+		err = serveProcess(ctx, kind{store, os.Getenv(telemetryEnv)}, os.Getenv(dataEnv))
 	} else {
 		err = run(ctx, os.Args[1:], os.Stdout)
 	}
@@ -65,6 +65,8 @@ type options struct {
 	profile string
 	direct  bool
 	serve   string
+	// telemetry compares what traces and metrics cost, lines prints each measurement for benchstat.
+	telemetry, lines bool
 }
 
 func parse(args []string, output io.Writer) (*options, error) {
@@ -81,6 +83,8 @@ func parse(args []string, output io.Writer) (*options, error) {
 	set.StringVar(&o.profile, "profile", "", "write profiles of the last round to this `folder`")
 	set.BoolVar(&o.direct, "direct", false, "ask the handlers in this process, without a network")
 	set.StringVar(&o.serve, "serve", "", "serve with this `store` for wrk, until interrupted")
+	set.BoolVar(&o.telemetry, "telemetry", false, "compare what traces and metrics cost, instead of stores")
+	set.BoolVar(&o.lines, "lines", false, "print a line for benchstat instead of the table: one each round")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -108,6 +112,24 @@ func parse(args []string, output io.Writer) (*options, error) {
 	return o, errors.Join(errs...)
 }
 
+// kinds are the servers to compare.
+func (o *options) kinds() (list []kind) {
+	if o.telemetry {
+		for _, store := range ours {
+			for _, telemetry := range telemetries {
+				list = append(list, kind{store, telemetry})
+			}
+		}
+		return list
+	}
+	for _, store := range every {
+		if !o.direct || store != storeNone {
+			list = append(list, kind{store: store})
+		}
+	}
+	return list
+}
+
 func run(ctx context.Context, args []string, output io.Writer) (err error) {
 	o, err := parse(args, os.Stderr)
 	if err != nil {
@@ -122,13 +144,10 @@ func run(ctx context.Context, args []string, output io.Writer) (err error) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	for _, store := range every {
-		if o.direct && store == storeNone {
-			continue
-		}
-		s, err := startServer(ctx, store, o)
+	for _, k := range o.kinds() {
+		s, err := startServer(ctx, k, o)
 		if err != nil {
-			return fmt.Errorf("%s: %w", store, err)
+			return fmt.Errorf("%s: %w", k, err)
 		}
 		servers = append(servers, s)
 	}
@@ -151,6 +170,10 @@ func run(ctx context.Context, args []string, output io.Writer) (err error) {
 			if err != nil {
 				return fmt.Errorf("%s at %d: %w", f.name, callers, err)
 			}
+			if o.lines {
+				printLines(output, rows)
+				continue
+			}
 			table.print(rows)
 		}
 	}
@@ -159,7 +182,7 @@ func run(ctx context.Context, args []string, output io.Writer) (err error) {
 
 // serveUntil serves for another load generator until the context ends.
 func serveUntil(ctx context.Context, o *options, output io.Writer) (err error) {
-	s, err := startServer(context.WithoutCancel(ctx), o.serve, o)
+	s, err := startServer(context.WithoutCancel(ctx), kind{store: o.serve}, o)
 	if err != nil {
 		return err
 	}

@@ -24,9 +24,10 @@ type figures struct {
 
 // row is a line of the table: medians of the rounds.
 type row struct {
-	flow, store string
-	callers     int
-	rounds      []figures
+	flow string
+	kind
+	callers int
+	rounds  []figures
 }
 
 // compare measures a flow on each store in turn, round after round.
@@ -35,7 +36,7 @@ func compare(ctx context.Context, o *options, f *flow, callers int, servers []*s
 	measured := map[*row]*server{}
 	for _, s := range servers {
 		if slices.Contains(f.stores, s.store) {
-			r := &row{flow: f.name, store: s.store, callers: callers}
+			r := &row{flow: f.name, kind: s.kind, callers: callers}
 			measured[r] = s
 			rows = append(rows, r)
 		}
@@ -44,11 +45,11 @@ func compare(ctx context.Context, o *options, f *flow, callers int, servers []*s
 		for _, r := range rows {
 			profile := ""
 			if o.profile != "" && round == o.rounds-1 {
-				profile = filepath.Join(o.profile, fmt.Sprintf("%s-%d-%s", f.name, callers, r.store))
+				profile = filepath.Join(o.profile, fmt.Sprintf("%s-%d-%s", f.name, callers, r.kind))
 			}
 			got, err := measure(ctx, o, f, callers, measured[r], profile)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", r.store, err)
+				return nil, fmt.Errorf("%s: %w", r.kind, err)
 			}
 			r.rounds = append(r.rounds, got)
 		}
@@ -178,6 +179,25 @@ func (r *row) each(ofPlugin bool, format string, of func(*counters) float64) str
 	}))
 }
 
+// printLines prints each measurement as a benchmark does, for benchstat: `-col /telemetry` compares.
+func printLines(output io.Writer, rows []*row) {
+	for _, r := range rows {
+		name := fmt.Sprintf("BenchmarkLoad/flow=%s/store=%s/telemetry=%s/callers=%d",
+			r.flow, r.store, r.telemetry, r.callers)
+		for i := range r.rounds {
+			f := &r.rounds[i]
+			each := func(n float64, unit string) string {
+				return fmt.Sprintf("\t%.1f %s/op", n/float64(max(f.operations, 1)), unit)
+			}
+			fmt.Fprint(output, name, "\t", f.operations,
+				each(float64(f.host.CPU+f.plugin.CPU), "cpu-ns"),
+				each(float64(f.host.CPU), "host-cpu-ns"), each(float64(f.host.Mallocs), "host-allocs"),
+				each(float64(f.plugin.CPU), "plugin-cpu-ns"),
+				each(float64(f.plugin.Mallocs), "plugin-allocs"), "\n")
+		}
+	}
+}
+
 // table prints rows as they come.
 type table struct{ *tabwriter.Writer }
 
@@ -201,7 +221,7 @@ func (t *table) print(rows []*row) {
 		if memory > 0 {
 			of = fmt.Sprintf("%.2f", r.median(rate)/memory)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%.0f\t%s\t", r.flow, r.callers, r.store, r.median(rate), of)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%.0f\t%s\t", r.flow, r.callers, r.kind, r.median(rate), of)
 		for _, ofPlugin := range []bool{false, true} {
 			micros := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t",

@@ -17,11 +17,23 @@ import (
 	"strings"
 )
 
-// serveEnv makes this program a server with the store that it names, dataEnv is its folder.
+// serveEnv makes this program a server with the store that it names, telemetryEnv says how it is traced,
+// dataEnv is its folder.
 const (
-	serveEnv = "LOAD_SERVE"
-	dataEnv  = "LOAD_DATA"
+	serveEnv     = "LOAD_SERVE"
+	telemetryEnv = "LOAD_TELEMETRY"
+	dataEnv      = "LOAD_DATA"
 )
+
+// kind is what kind of server it is.
+type kind struct{ store, telemetry string }
+
+func (k kind) String() string {
+	if k.telemetry == "" {
+		return k.store
+	}
+	return k.store + "+" + k.telemetry
+}
 
 // The sockets of debug servers, in the server's folder.
 const (
@@ -31,7 +43,7 @@ const (
 
 // server is a server under load.
 type server struct {
-	store   string
+	kind
 	folder  string
 	address string
 	users   []login
@@ -44,8 +56,8 @@ type server struct {
 }
 
 // startServer starts a server in a process of its own, or in this one.
-func startServer(ctx context.Context, store string, o *options) (s *server, err error) {
-	s = &server{store: store, codes: o.codes}
+func startServer(ctx context.Context, k kind, o *options) (s *server, err error) {
+	s = &server{kind: k, codes: o.codes}
 	if s.folder, err = os.MkdirTemp(o.data, "load-"); err != nil {
 		return nil, err
 	}
@@ -55,7 +67,7 @@ func startServer(ctx context.Context, store string, o *options) (s *server, err 
 		}
 	}()
 	s.host = newDebugged(filepath.Join(s.folder, hostSocket))
-	if slices.Contains(ours, store) {
+	if slices.Contains(ours, k.store) {
 		s.plugin = newDebugged(filepath.Join(s.folder, pluginSocket))
 	}
 	if o.direct {
@@ -69,7 +81,7 @@ func startServer(ctx context.Context, store string, o *options) (s *server, err 
 	if err != nil {
 		return nil, err
 	}
-	if store == storeNone {
+	if k.store == storeNone {
 		return s, nil
 	}
 	s.users, err = many(ctx, s, o.users, func(a asker, _ int) (login, error) {
@@ -84,7 +96,7 @@ func (s *server) hostConfig() hostConfig {
 		cache = -1
 	}
 	return hostConfig{
-		store: s.store, cache: cache,
+		kind: s.kind, cache: cache,
 		data: filepath.Join(s.folder, "store"), debug: filepath.Join(s.folder, pluginSocket),
 		logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
@@ -96,7 +108,8 @@ func (s *server) startProcess(ctx context.Context) error {
 		return err
 	}
 	s.process = exec.CommandContext(ctx, self)
-	s.process.Env = append(os.Environ(), serveEnv+"="+s.store, dataEnv+"="+s.folder)
+	s.process.Env = append(os.Environ(), serveEnv+"="+s.store, telemetryEnv+"="+s.telemetry,
+		dataEnv+"="+s.folder)
 	s.process.Stderr = os.Stderr
 	output, err := s.process.StdoutPipe()
 	if err != nil {
@@ -116,8 +129,8 @@ func (s *server) startProcess(ctx context.Context) error {
 
 // serveProcess is the main function of a server's process: it says where it listens, and ends with its
 // standard input.
-func serveProcess(ctx context.Context, store, folder string) error {
-	s := &server{store: store, folder: folder}
+func serveProcess(ctx context.Context, k kind, folder string) error {
+	s := &server{kind: k, folder: folder}
 	h, err := newHost(ctx, s.hostConfig())
 	if err != nil {
 		return err

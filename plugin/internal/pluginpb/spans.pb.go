@@ -30,7 +30,8 @@ const (
 )
 
 // Spans are those of one call, at most 65, the first for the whole call as the plugin saw it. The host records
-// the others below that one. It leaves out those that are not as Span says.
+// the others below that one, or, where there is only one other, that one alone. It leaves out those that are not
+// as Span says.
 type Spans struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Spans         []*Span                `protobuf:"bytes,1,rep,name=spans,proto3" json:"spans,omitempty"`

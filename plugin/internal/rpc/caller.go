@@ -61,9 +61,9 @@ type method struct {
 	again bool
 	// long: the call may take longer than others.
 	long bool
-	// ok are the attributes of its duration where it succeeds, made once.
+	// ok is what telemetry says of it where it succeeds, made once.
 	once sync.Once
-	ok   []metric.RecordOption
+	ok   *known
 }
 
 // invoke makes a call and returns its answer or the domain's error.

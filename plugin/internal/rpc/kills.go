@@ -151,20 +151,13 @@ func invokePositioned(
 	ctx context.Context, conn grpc.ClientConnInterface, method string, request, answer any,
 	options ...grpc.CallOption,
 ) (position uint64, said bool, err error) {
-	if multiplexer, ok := conn.(*Multiplexer); ok {
-		return multiplexer.invoke(ctx, method, request, answer, options...)
+	switch conn := conn.(type) {
+	case *Multiplexer:
+		return conn.invoke(ctx, method, request, answer, options...)
+	case Unary:
+		return conn.invoke(ctx, method, request, answer, options...)
 	}
-	var trailer metadata.MD
-	err = conn.Invoke(ctx, method, request, answer, append(options, grpc.Trailer(&trailer))...)
-	values := trailer.Get(positionKey)
-	if len(values) == 0 {
-		return 0, false, err
-	}
-	position, bad := strconv.ParseUint(values[0], 10, 64)
-	if bad != nil {
-		return 0, false, errors.New("plugin gave a broken answer: a position that is no number")
-	}
-	return position, true, err
+	return Unary{conn}.invoke(ctx, method, request, answer, options...)
 }
 
 // NewStream implements grpc.ClientConnInterface. Streams have no position: they acknowledge nothing.

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 
 	"github.com/fosite-sessions/sessions"
@@ -30,22 +31,29 @@ var codeNames = map[codes.Code]string{
 	codes.Unavailable: "UNAVAILABLE",
 }
 
-// measured returns the attributes of a call's duration.
-func (m *method) measured(err error) []metric.RecordOption {
+// known is what telemetry says of a method's outcome.
+type known struct {
+	duration []metric.RecordOption
+	span     trace.SpanStartOption
+}
+
+// known returns what telemetry says of an outcome. That of a call that succeeds is made once.
+func (m *method) known(err error) *known {
 	if err != nil {
-		return []metric.RecordOption{metric.WithAttributes(append(m.attributes(),
-			semconv.RPCResponseStatusCode(codeOf(err)))...)}
+		return m.knownAs(codeOf(err))
 	}
-	m.once.Do(func() {
-		m.ok = []metric.RecordOption{metric.WithAttributeSet(
-			attribute.NewSet(append(m.attributes(), semconv.RPCResponseStatusCode("OK"))...))}
-	})
+	m.once.Do(func() { m.ok = m.knownAs(codeOf(nil)) })
 	return m.ok
 }
 
-func (m *method) attributes() []attribute.KeyValue {
-	return []attribute.KeyValue{
+func (m *method) knownAs(code string) *known {
+	attributes := []attribute.KeyValue{
 		semconv.RPCSystemNameGRPC, semconv.RPCMethod(strings.TrimPrefix(m.path, "/")),
+		semconv.RPCResponseStatusCode(code),
+	}
+	return &known{
+		duration: []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attributes...))},
+		span:     trace.WithAttributes(attributes...),
 	}
 }
 

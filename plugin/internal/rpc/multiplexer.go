@@ -75,7 +75,7 @@ func (m *Multiplexer) invoke(
 		return 0, false, grpcstatus.Error(codes.Internal, err.Error())
 	}
 	if len(encoded) > maxMultiplexed {
-		return invokePositioned(ctx, m.ClientConnInterface, method, request, answer, options...)
+		return Unary{m.ClientConnInterface}.invoke(ctx, method, request, answer, options...)
 	}
 	call, traced := &pb.Call{Method: method, Request: encoded}, tracedBy(options)
 	if traced != nil {
@@ -86,7 +86,7 @@ func (m *Multiplexer) invoke(
 		return 0, false, err
 	}
 	if traced != nil {
-		*traced.spans = got.GetSpans()
+		traced.spans = got.GetSpans()
 	}
 	return got.GetPosition(), got.Position != nil, read(got, answer.(proto.Message))
 }

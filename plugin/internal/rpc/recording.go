@@ -5,16 +5,13 @@ package rpc
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
 
-	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
-	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
@@ -52,33 +49,11 @@ func recorder(handle grpc.MethodHandler) grpc.MethodHandler {
 
 // sampled reports whether a traceparent is that of a trace that is recorded.
 func sampled(parent string) bool {
-	ctx := propagation.TraceContext{}.Extract(context.Background(),
-		propagation.MapCarrier{traceparentKey: parent})
-	return trace.SpanContextFromContext(ctx).IsSampled()
-}
-
-// encodeSpans returns a pb.Spans of a call that ends now.
-func encodeSpans(began time.Time, kept *spans.Recorder) []byte {
-	message := &pb.Spans{Spans: []*pb.Span{spanOf(&spans.Span{
-		Name: servedSpan, Start: began, End: time.Now(),
-	})}}
-	for _, span := range kept.Spans() {
-		message.Spans = append(message.Spans, spanOf(&span))
+	// W3C Trace Context, version 00: it ends with two hexadecimal digits of flags, the lowest for "sampled".
+	const length = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	if len(parent) != length || parent[:3] != "00-" {
+		return false
 	}
-	encoded, err := proto.Marshal(message)
-	if err != nil { // a text that is not UTF-8
-		return nil
-	}
-	return encoded
-}
-
-func spanOf(s *spans.Span) *pb.Span {
-	span := &pb.Span{Name: s.Name, Start: records.Nanos(s.Start), End: records.Nanos(s.End)}
-	for _, a := range s.Attributes {
-		if span.Attributes == nil {
-			span.Attributes = make(map[string]string, len(s.Attributes))
-		}
-		span.Attributes[a.Key] = a.Value
-	}
-	return span
+	flags, err := strconv.ParseUint(parent[length-2:], 16, 8)
+	return err == nil && trace.TraceFlags(flags).IsSampled()
 }

@@ -4,26 +4,19 @@ package rpc
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
-	"github.com/fosite-sessions/sessions/plugin/records"
-	"github.com/fosite-sessions/sessions/plugin/spans"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -42,11 +35,11 @@ const (
 // plain are the options of a call that is not traced. Its capacity is its length: who adds to it copies it.
 var plain = []grpc.CallOption{grpc.StaticMethod()}
 
-// traceOption is what a Multiplexer does instead with a traced call's metadata. gRPC itself ignores it.
+// traceOption has a Multiplexer or a Unary ask for the spans of a call, and keep them. gRPC ignores it.
 type traceOption struct {
 	grpc.EmptyCallOption
-	parent string  // the traceparent
-	spans  *[]byte // of the answer
+	parent string // the traceparent
+	spans  []byte // of the answer
 }
 
 // tracedBy returns the option of a traced call, nil for any other.
@@ -61,47 +54,34 @@ func tracedBy(options []grpc.CallOption) *traceOption {
 
 // call makes a call, with a span where the context has one that is sampled.
 func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Message) error {
-	if c.Durations == nil && (c.Tracer == nil || !trace.SpanContextFromContext(ctx).IsSampled()) {
+	parent := trace.SpanContextFromContext(ctx)
+	sampled := c.Tracer != nil && parent.IsSampled()
+	if !sampled && c.Durations == nil {
 		return c.attempts(ctx, m, request, answer, plain)
 	}
-	began := time.Now()
-	err := c.traced(ctx, m, request, answer)
+	began, options, traced := time.Now(), plain, (*traceOption)(nil)
+	if sampled {
+		traced = &traceOption{parent: traceparent(parent)}
+		options = []grpc.CallOption{grpc.StaticMethod(), traced}
+	}
+	err := c.attempts(ctx, m, request, answer, options)
+	ended := time.Now()
+	if sampled {
+		c.record(ctx, m, traced.spans, began, ended, err)
+	}
 	if c.Durations != nil {
-		c.Durations.Record(ctx, time.Since(began).Seconds(), m.measured(err)...)
+		c.Durations.Record(ctx, ended.Sub(began).Seconds(), m.known(err).duration...)
 	}
 	return err
 }
 
-func (c *Caller) traced(ctx context.Context, m *method, request, answer proto.Message) error {
-	if c.Tracer == nil || !trace.SpanContextFromContext(ctx).IsSampled() {
-		return c.attempts(ctx, m, request, answer, plain)
-	}
-	began := time.Now()
-	ctx, span := c.Tracer.Start(ctx, strings.TrimPrefix(m.path, "/"), trace.WithTimestamp(began),
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-			semconv.RPCSystemNameGRPC, semconv.RPCMethod(strings.TrimPrefix(m.path, "/"))))
-	defer span.End()
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	parent := carrier.Get(traceparentKey)
-	var trailer metadata.MD
-	var told []byte
-	options := []grpc.CallOption{
-		grpc.StaticMethod(), grpc.Trailer(&trailer), &traceOption{parent: parent, spans: &told},
-	}
-	err := c.attempts(metadata.AppendToOutgoingContext(ctx, traceparentKey, parent), m, request, answer,
-		options)
-	if unary := trailer.Get(spansKey); len(unary) > 0 {
-		told = []byte(unary[0])
-	}
-	c.record(ctx, told, began, time.Now())
-	code := codeOf(err)
-	span.SetAttributes(semconv.RPCResponseStatusCode(code))
-	if failed(err) {
-		span.SetStatus(codes.Error, "")
-		span.SetAttributes(semconv.ErrorTypeKey.String(code))
-	}
-	return err
+// traceparent is the context of a span as W3C Trace Context has it, version 00.
+func traceparent(parent trace.SpanContext) string {
+	trace, span := parent.TraceID(), parent.SpanID()
+	var room [64]byte
+	text := hex.AppendEncode(append(room[:0], "00-"...), trace[:])
+	text = hex.AppendEncode(append(text, '-'), span[:])
+	return string(hex.AppendEncode(append(text, '-'), []byte{byte(parent.TraceFlags())}))
 }
 
 // codeOf is the code of a call's outcome, without the text of an error, which may have ids in it.
@@ -123,43 +103,36 @@ func failed(err error) bool {
 	return !known || errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// record records the spans of a plugin. Nothing of them is believed but that they lie within the call, and
-// nothing is taken that could name a person.
-func (c *Caller) record(ctx context.Context, encoded []byte, began, ended time.Time) {
-	said := &pb.Spans{}
-	if proto.Unmarshal(encoded, said) != nil || len(said.GetSpans()) > 1+spans.Max {
-		return
+// record records a call that has ended, and what the plugin says that it did within. The span of the call is
+// begun only now, with all that is known of it. Nothing of the plugin's spans is believed but that they lie
+// within the call, and nothing is taken that could name a person.
+func (c *Caller) record(
+	ctx context.Context, m *method, encoded []byte, began, ended time.Time, err error,
+) {
+	ctx, span := c.Tracer.Start(ctx, strings.TrimPrefix(m.path, "/"), trace.WithTimestamp(began),
+		trace.WithSpanKind(trace.SpanKindClient), m.known(err).span)
+	if failed(err) {
+		span.SetStatus(codes.Error, "")
+		span.SetAttributes(semconv.ErrorTypeKey.String(codeOf(err)))
 	}
-	kind := trace.SpanKindServer
-	for _, s := range said.GetSpans() {
-		start, end := records.Moment(s.GetStart()), records.Moment(s.GetEnd())
-		if !isSpanName(s.GetName()) || start.Before(began) || end.After(ended) || end.Before(start) {
+	span.End()
+	told := decodeSpans(encoded)
+	for i := range told {
+		s := &told[i]
+		kind := trace.SpanKindInternal
+		switch {
+		case s.name == "" || s.start.Before(began) || s.end.After(ended) || s.end.Before(s.start):
 			continue
+		case i == 0 && len(told) == 2:
+			continue // the call as the plugin saw it is its only step
+		case i == 0:
+			kind = trace.SpanKindServer
 		}
-		inner, span := c.Tracer.Start(ctx, s.GetName(), trace.WithTimestamp(start), trace.WithSpanKind(kind),
-			trace.WithAttributes(attributesOf(s)...))
-		span.End(trace.WithTimestamp(end))
-		if kind == trace.SpanKindServer { // the first: the others are below it
-			ctx, kind = inner, trace.SpanKindInternal
-		}
-	}
-}
-
-func isSpanName(name string) bool {
-	return name != "" && len(name) <= maxSpanName && !strings.ContainsFunc(name, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune(" ._-", c)
-	})
-}
-
-func attributesOf(s *pb.Span) (attributes []attribute.KeyValue) {
-	for _, key := range []string{spans.System, spans.Operation} {
-		if value := s.GetAttributes()[key]; isSpanName(value) {
-			attributes = append(attributes, attribute.String(key, value))
+		inner, span := c.Tracer.Start(ctx, s.name, trace.WithTimestamp(s.start), trace.WithSpanKind(kind),
+			trace.WithAttributes(s.attributes...))
+		span.End(trace.WithTimestamp(s.end))
+		if i == 0 { // the others are below it
+			ctx = inner
 		}
 	}
-	size, err := strconv.Atoi(s.GetAttributes()[spans.BatchSize])
-	if err == nil && size > 0 && size <= maxBatchSize {
-		attributes = append(attributes, attribute.Int(spans.BatchSize, size))
-	}
-	return slices.Clip(attributes)
 }

@@ -86,9 +86,9 @@ func eachWay(t *testing.T, e *engine, test func(t *testing.T, caller *rpc.Caller
 	for way, wrap := range map[string]func(grpc.ClientConnInterface) grpc.ClientConnInterface{
 		"unary": func(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
 			if m, ok := conn.(*rpc.Multiplexer); ok {
-				return m.ClientConnInterface
+				conn = m.ClientConnInterface
 			}
-			return conn
+			return rpc.Unary{ClientConnInterface: conn}
 		},
 		"stream": func(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
 			if _, ok := conn.(*rpc.Multiplexer); ok {
@@ -112,22 +112,27 @@ func TestSpansOfTheEngineComeWithTheAnswer(t *testing.T) {
 		r.Add(spans.Span{Name: "commit sync", Start: moment, End: moment, Attributes: []spans.Attribute{
 			{Key: spans.System, Value: "badger"}, {Key: spans.BatchSize, Value: "7"},
 		}})
-		if key == ticketstore.KeyOf("none") {
+		switch key {
+		case ticketstore.KeyOf("none"):
 			return nil, ticketstore.ErrNotFound
+		case ticketstore.KeyOf("many"):
+			r.Add(spans.Span{Name: "read", Start: moment, End: moment})
+			return session("many"), nil
 		}
 		return session("s"), nil
 	}}
 	const call = "sessions.plugin.v1.TicketsService/GetSession"
 	eachWay(t, e, func(t *testing.T, caller *rpc.Caller) {
-		for _, sid := range []string{"s", "none"} { // a call that fails tells too
+		const sync = " > commit sync db.system.name=badger db.operation.batch.size=7"
+		for sid, want := range map[string][]string{
+			"s":    {" > " + call, call + sync}, // one step: what the plugin served says the same
+			"none": {" > " + call, call + sync}, // a call that fails tells too
+			"many": {" > " + call, call + " > serve", "serve" + sync, "serve > read"},
+		} {
 			made := &tracer{}
 			caller.Tracer = made
 			_, _ = (&rpc.Tickets{Caller: caller}).Get(under(t.Context(), trace.FlagsSampled),
 				ticketstore.KeyOf(sid))
-			want := []string{
-				" > " + call, call + " > serve",
-				"serve > commit sync db.system.name=badger db.operation.batch.size=7",
-			}
 			if got := made.lines(); !slices.Equal(got, want) {
 				t.Errorf("%s: got spans %q, want %q", sid, got, want)
 			}

@@ -266,7 +266,9 @@ func (d *DB) snapshot(ctx context.Context, observer *observer, f func(r *Snapsho
 	}
 	if r := spans.FromContext(ctx); r != nil {
 		began := time.Now()
-		defer func() { operation(r, "read", "read", began, time.Now()) }()
+		defer func() {
+			r.Add(spans.Span{Name: "read", Start: began, End: time.Now(), Attributes: ofReads})
+		}()
 	}
 	d.gate.RLock()
 	defer d.gate.RUnlock()

@@ -4,6 +4,7 @@ package kv
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -43,15 +44,11 @@ func (d *DB) Figures() sessions.Figures {
 	return figures
 }
 
-// operation adds a span of what the database has done until now.
-func operation(r *spans.Recorder, name, what string, start, end time.Time, more ...spans.Attribute) {
-	r.Add(spans.Span{
-		Name: name, Start: start, End: end,
-		Attributes: append([]spans.Attribute{
-			{Key: spans.System, Value: system}, {Key: spans.Operation, Value: what},
-		}, more...),
-	})
-}
+// The attributes of spans. Those of a read are always the same.
+var (
+	ofReads   = []spans.Attribute{{Key: spans.System, Value: system}, {Key: spans.Operation, Value: "read"}}
+	ofCommits = []spans.Attribute{{Key: spans.System, Value: system}, {Key: spans.Operation, Value: "commit"}}
+)
 
 // times are the moments of a commit.
 type times struct{ began, applied, durable time.Time }
@@ -63,9 +60,11 @@ func (t *times) trace(changes []*Change) {
 		if ch.spans == nil {
 			continue
 		}
-		size := spans.Attribute{Key: spans.BatchSize, Value: strconv.Itoa(len(changes))}
-		operation(ch.spans, "commit wait", "commit", ch.asked, t.began)
-		operation(ch.spans, "commit apply", "commit", t.began, t.applied, size)
-		operation(ch.spans, "commit sync", "commit", t.applied, t.durable, size)
+		sized := append(slices.Clip(ofCommits), spans.Attribute{
+			Key: spans.BatchSize, Value: strconv.Itoa(len(changes)),
+		})
+		ch.spans.Add(spans.Span{Name: "commit wait", Start: ch.asked, End: t.began, Attributes: ofCommits})
+		ch.spans.Add(spans.Span{Name: "commit apply", Start: t.began, End: t.applied, Attributes: sized})
+		ch.spans.Add(spans.Span{Name: "commit sync", Start: t.applied, End: t.durable, Attributes: sized})
 	}
 }

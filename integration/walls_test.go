@@ -61,6 +61,12 @@ var walls = []wall{
 		name: "rules know records, moves and the domain", of: exactly("plugin/rules"), allowed: domain,
 		except: []string{ourPlugin + "/records", ourTransfer, "google.golang.org/protobuf"},
 	},
+	{
+		name: "steps know records, rules and the domain", of: exactly("plugin/steps"), allowed: domain,
+		except: []string{
+			ourPlugin + "/records", ourPlugin + "/rules", ourTransfer, "google.golang.org/protobuf",
+		},
+	},
 	{name: "how stores are moved knows the domain", of: exactly("plugin/transfer"), allowed: domain[:1]},
 	{
 		name: "how stores are backed up knows how they are moved", of: exactly("plugin/transfer/backup"),
@@ -110,7 +116,7 @@ var walls = []wall{
 		of: func(pkg string) bool {
 			return below("plugin/internal")(pkg) && !below("plugin/internal/grantcache")(pkg)
 		},
-		forbidden: append([]string{goPluginPath, ourPlugin + "/rules"}, engines...),
+		forbidden: append([]string{goPluginPath, ourPlugin + "/rules", ourPlugin + "/steps"}, engines...),
 	},
 	{
 		name: "the host's cache knows no protocol", of: exactly("plugin/internal/grantcache"),

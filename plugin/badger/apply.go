@@ -1,8 +1,9 @@
 package badger
 
-// Batches: what consumes (consume.go), stores and revokes grants.
+// Batches of grants: what package steps reads and writes for one.
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -21,50 +23,70 @@ func (s grants) Apply(
 	if err := batch.Validate(); err != nil {
 		return nil, err
 	}
-	a := &application{batch: batch, now: now}
-	if err := s.e.update(ctx, a.run); err != nil {
+	var result *grantstore.Result
+	var refused error
+	err := s.e.update(ctx, func(tx *kv.Tx) (err error) { // it may be called a second time
+		result, refused, err = steps.Apply(&rows{tx, now}, batch, now)
+		return err
+	})
+	if err = cmp.Or(err, refused); err != nil {
 		return nil, err
 	}
-	if a.refused != nil {
-		return nil, a.refused
-	}
-	return &grantstore.Result{Revoked: a.revoked, Slid: a.slid}, nil
+	return result, nil
 }
 
-// application is a batch on its way into the database.
-type application struct {
-	batch    *grantstore.Batch
-	now      time.Time
-	tx       *kv.Tx
-	consumed *records.Grant // what the batch consumes
-	revoked  int
-	slid     bool
-	// refused is the answer of a batch that fails but that must change something even so.
-	refused error
+// rows are what a change reads and writes at a moment. All writes pass one committer, so nothing comes in
+// between.
+type rows struct {
+	tx  *kv.Tx
+	now time.Time
 }
 
-func (a *application) run(tx *kv.Tx) error {
-	*a = application{batch: a.batch, now: a.now, tx: tx} // it may be applied a second time
-	before := &records.Operation{}
-	again, err := kv.Load(tx, layout.OperationKey(a.batch.OperationID), before)
-	if err != nil {
-		return err
+var _ steps.Rows = (*rows)(nil)
+
+func (r *rows) Operation(id string) (*records.Operation, error) {
+	answer := &records.Operation{}
+	found, err := kv.Load(r.tx, layout.OperationKey(id), answer)
+	if err != nil || !found {
+		return nil, err
 	}
-	if again {
-		a.revoked = int(before.GetRevoked())
-		return nil
-	}
-	steps := rules.Steps{
-		Seen: a.seen, Consume: a.consume, Use: a.use, Slide: a.slide, Remove: a.remove, Revoke: a.revoke,
-		Store: a.store,
-	}
-	for _, step := range steps.InOrder() {
-		if err := step(); err != nil || a.refused != nil {
-			return err
+	return answer, nil
+}
+
+func (r *rows) Grant(ref grantstore.Ref) (*records.Grant, error) { return loadGrant(r.tx, ref) }
+
+func (r *rows) Judge(t grantstore.Type, g *records.Grant) error { return judge(r.tx, t, g, r.now) }
+
+func (r *rows) Lines(requestID string) (n int, err error) {
+	members, err := familyOf(r.tx, requestID)
+	for _, ref := range members {
+		if ref.Type == grantstore.RefreshToken {
+			n++
 		}
 	}
-	return saveAnswer(tx, a.batch.OperationID,
-		&records.Operation{When: records.Nanos(a.now), Revoked: uint32(a.revoked)})
+	return n, err
+}
+
+func (r *rows) Session(sid string) (*records.Session, error) { return loadSession(r.tx, sid) }
+
+func (r *rows) Ended(sid string) (*records.Ended, error) { return loadEnded(r.tx, sid) }
+
+func (r *rows) Client(sid, client string) (use *records.ClientUse, others int, err error) {
+	if use, err = loadClientUse(r.tx, sid, client); err != nil || use != nil {
+		return use, 0, err
+	}
+	prefix := layout.ClientUsePrefix(sid)
+	others, err = countKeys(r.tx, prefix, ticketstore.MaxClients)
+	if err != nil || others < 0 {
+		return nil, ticketstore.MaxClients, err
+	}
+	// A scan does not see what the batch itself has written.
+	written, err := r.tx.NewUnder(prefix)
+	return nil, others + written, err
+}
+
+func (r *rows) Answer(id string, answer *records.Operation) error {
+	return saveAnswer(r.tx, id, answer)
 }
 
 // saveAnswer keeps the answer to an operation in the transaction that earned it.
@@ -73,125 +95,65 @@ func saveAnswer(t *kv.Tx, id string, answer *records.Operation) error {
 	return t.Save(layout.OperationKey(id), answer)
 }
 
-func (a *application) use() error {
-	u := a.batch.Use
-	if u == nil {
+func (r *rows) Replace(ref grantstore.Ref, old, next *records.Grant) error {
+	if old != nil {
+		dropGrantIndexes(r.tx, ref, old)
+		if err := leaveFamily(r.tx, ref, old.GetRequestId()); err != nil {
+			return err
+		}
+	}
+	switch {
+	case next == nil:
+		r.tx.Delete(layout.GrantKey(ref))
 		return nil
+	case next.GetConsumed() != 0:
+		return saveUsed(r.tx, ref, next)
 	}
-	session, err := loadSession(a.tx, u.SessionID)
-	if err != nil {
+	return insertGrant(r.tx, ref, next)
+}
+
+func (r *rows) DropAccess(ref grantstore.Ref, requestID string) error {
+	g, err := loadGrant(r.tx, ref)
+	if err := r.tx.Abandon(err); err != nil {
 		return err
 	}
-	use, err := a.attach(session, u.SessionID, u.ClientID)
-	if err != nil {
-		return err
+	if g != nil {
+		dropGrantRow(r.tx, ref, g)
 	}
-	rules.Registered(use, u)
-	return a.tx.Save(layout.ClientUseKey(u.SessionID, u.ClientID), use)
+	return leaveFamily(r.tx, ref, requestID)
 }
 
-func (a *application) slide() error {
-	s := a.batch.Slide
-	if s == nil {
-		return nil
-	}
-	session, err := loadSession(a.tx, s.SessionID)
-	if err != nil || !rules.Slide(session, s, a.now) {
-		return err
-	}
-	a.slid = true
-	return saveSession(a.tx, session, false)
+func (r *rows) DropRelated(requestID string, types []grantstore.Type) error {
+	return dropFamily(r.tx, requestID, types, func(grantstore.Ref, *records.Grant) {})
 }
 
-// attach returns the client's row in a session (nil: it has ended) that must be live, as used now, for the
-// caller to save. It is new or, after a removal that detached it, back in its place.
-func (a *application) attach(session *records.Session, sid, client string) (*records.ClientUse, error) {
-	before, err := loadClientUse(a.tx, sid, client)
-	if err != nil {
-		return nil, err
-	}
-	listed, others := rules.Shown(before), 0
-	if before == nil {
-		if others, err = a.clientRows(sid); err != nil {
-			return nil, err
-		}
-	}
-	use, err := rules.Attach(session, before, others, a.now)
-	if err != nil || listed {
-		return use, err
-	}
-	a.tx.Put(layout.SessionPosition(layout.IndexClient, layout.More(client), session), nil)
-	return use, countSession(a.tx, client, +1)
+func (r *rows) DropFamily(requestID string, types []grantstore.Type) (live int, err error) {
+	err = dropFamily(r.tx, requestID, types, func(ref grantstore.Ref, g *records.Grant) {
+		revoked, _ := rules.Counts(ref.Type, r.Judge(ref.Type, g))
+		live += revoked
+	})
+	return live, err
 }
 
-// clientRows counts the clients of a session, up to ticketstore.MaxClients or a few more.
-func (a *application) clientRows(sid string) (int, error) {
-	prefix := layout.ClientUsePrefix(sid)
-	n, err := countKeys(a.tx, prefix, ticketstore.MaxClients)
-	if err != nil || n < 0 {
-		return ticketstore.MaxClients, err
-	}
-	// A scan does not see what the batch itself has written.
-	written, err := a.tx.NewUnder(prefix)
-	return n + written, err
-}
+func (r *rows) SaveSession(s *records.Session) error { return saveSession(r.tx, s, false) }
 
-// seen checks that what the batch builds on is as its caller read it. All writes pass one committer, so
-// nothing comes in between.
-func (a *application) seen() error {
-	for i := range a.batch.Seen {
-		seen := &a.batch.Seen[i]
-		g, err := loadGrant(a.tx, seen.Ref)
-		if err != nil {
-			return err
-		}
-		var verdict error
-		if g != nil {
-			verdict = judge(a.tx, seen.Type, g, a.now)
-		}
-		if err := rules.Unchanged(seen, g, verdict); err != nil {
+func (r *rows) SaveClient(s *records.Session, client string, use *records.ClientUse, joins bool) error {
+	if joins {
+		r.tx.Put(layout.SessionPosition(layout.IndexClient, layout.More(client), s), nil)
+		if err := countSession(r.tx, client, +1); err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.tx.Save(layout.ClientUseKey(s.GetSessionId(), client), use)
 }
 
-func (a *application) remove() error {
-	for _, ref := range a.batch.Delete {
-		if err := a.drop(ref); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *application) drop(ref grantstore.Ref) error {
-	g, err := loadGrant(a.tx, ref)
-	if err != nil || g == nil {
-		return err
-	}
-	revoked, consents := rules.Counts(ref.Type, judge(a.tx, ref.Type, g, a.now))
-	a.revoked += revoked + consents
-	return dropGrant(a.tx, ref, g)
-}
-
-func (a *application) revoke() error {
-	for _, r := range a.batch.Revoke {
-		n, err := dropFamily(a.tx, r.RequestID, r.Types, a.now)
-		if err != nil {
-			return err
-		}
-		a.revoked += n
-	}
-	return nil
-}
-
-// dropFamily removes the tokens of a family, of the given types or (nil) all, and counts those that were
-// live.
-func dropFamily(t *kv.Tx, requestID string, types []grantstore.Type, now time.Time) (live int, err error) {
+// dropFamily removes the tokens of a family, of the given types or (none) of all, after it has called f.
+func dropFamily(
+	t *kv.Tx, requestID string, types []grantstore.Type, f func(ref grantstore.Ref, g *records.Grant),
+) error {
 	members, err := familyOf(t, requestID)
 	if err != nil || len(members) == 0 {
-		return 0, err
+		return err
 	}
 	kept := make([]grantstore.Ref, 0, len(members))
 	for _, ref := range members {
@@ -201,72 +163,16 @@ func dropFamily(t *kv.Tx, requestID string, types []grantstore.Type, now time.Ti
 		}
 		g, err := loadGrant(t, ref)
 		if err := t.Abandon(err); err != nil { // a damaged one serves no request
-			return live, err
+			return err
 		}
 		if g == nil {
 			continue
 		}
-		revoked, _ := rules.Counts(ref.Type, judge(t, ref.Type, g, now))
-		live += revoked
+		f(ref, g)
 		dropGrantRow(t, ref, g)
 	}
 	if len(kept) == len(members) {
-		return 0, nil
-	}
-	return live, saveFamily(t, requestID, kept)
-}
-
-func (a *application) store() error {
-	access := a.batch.Access()
-	for i := range a.batch.Store {
-		given := &a.batch.Store[i]
-		g := rules.Issue(given, access, a.consumed)
-		if err := a.bind(g); err != nil {
-			return err
-		}
-		if err := a.vacate(given.Ref); err != nil {
-			return err
-		}
-		if err := insertGrant(a.tx, given.Ref, g); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bind gives the grant the token number under which its session lets it live.
-func (a *application) bind(g *records.Grant) error {
-	if g.SessionId == "" {
 		return nil
 	}
-	session, err := loadSession(a.tx, g.SessionId)
-	if err != nil {
-		return err
-	}
-	if rules.Outlives(a.consumed, session) {
-		ended, err := loadEnded(a.tx, g.SessionId)
-		if err != nil {
-			return err
-		}
-		rules.Outlive(g, ended)
-		return nil
-	}
-	use, err := a.attach(session, g.SessionId, g.ClientId)
-	if err != nil {
-		return err
-	}
-	g.TokenNumber = use.TokenNumber
-	return a.tx.Save(layout.ClientUseKey(g.SessionId, g.ClientId), use)
-}
-
-// vacate makes room for a grant under a key that only an expired one may hold.
-func (a *application) vacate(ref grantstore.Ref) error {
-	old, err := loadGrant(a.tx, ref)
-	if err != nil || old == nil {
-		return err
-	}
-	if err := rules.Vacant(ref.Type, old, a.now); err != nil {
-		return err
-	}
-	return dropGrant(a.tx, ref, old)
+	return saveFamily(t, requestID, kept)
 }

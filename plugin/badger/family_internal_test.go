@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -45,17 +46,17 @@ func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
 	}
 }
 
-// rowsOf applies a batch and tells how many rows it wrote.
+// rowsOf applies a batch and returns how many rows it wrote.
 func rowsOf(t *testing.T, e *Engine, batch *grantstore.Batch) (wrote int) {
 	t.Helper()
-	a := &application{batch: batch, now: base}
-	err := e.update(t.Context(), func(tx *kv.Tx) error {
-		err := a.run(tx)
+	var refused error
+	err := e.update(t.Context(), func(tx *kv.Tx) (err error) {
+		_, refused, err = steps.Apply(&rows{tx, base}, batch, base)
 		wrote = tx.KeysWritten()
 		return err
 	})
-	if err != nil || a.refused != nil {
-		t.Fatal(err, a.refused)
+	if err != nil || refused != nil {
+		t.Fatal(err, refused)
 	}
 	return wrote
 }

@@ -140,7 +140,7 @@ func insertGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
 // dropGrant removes a grant, from its family and its indexes too.
 func dropGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
 	dropGrantRow(t, ref, g)
-	return leaveFamily(t, ref, g)
+	return leaveFamily(t, ref, g.GetRequestId())
 }
 
 // dropGrantRow leaves the grant in its family.
@@ -161,8 +161,8 @@ func dropGrantIndexes(t *kv.Tx, ref grantstore.Ref, g *records.Grant) {
 	}
 }
 
-func leaveFamily(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
-	members, err := familyOf(t, g.GetRequestId())
+func leaveFamily(t *kv.Tx, ref grantstore.Ref, requestID string) error {
+	members, err := familyOf(t, requestID)
 	if err != nil {
 		return t.StepOver(err) // in a family that cannot be read no member is missed
 	}
@@ -170,5 +170,5 @@ func leaveFamily(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
 	if at < 0 {
 		return nil
 	}
-	return saveFamily(t, g.GetRequestId(), slices.Delete(members, at, at+1))
+	return saveFamily(t, requestID, slices.Delete(members, at, at+1))
 }

@@ -221,7 +221,7 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := leaveFamily(tx, ref, g); err != nil {
+			if err := leaveFamily(tx, ref, g.RequestId); err != nil {
 				return err
 			}
 			dropGrantIndexes(tx, ref, g)

@@ -1,10 +1,10 @@
 package memory
 
-// Batches of grants: the steps of one, in their order.
+// Batches of grants: what package steps reads and writes for one.
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -13,189 +13,86 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 func (s grants) Apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
 ) (*grantstore.Result, error) {
-	a := &application{batch: batch}
-	result, err := change(ctx, s.Store, now, batch.Validate(), a.run)
-	if err == nil && a.refused != nil {
-		return nil, a.refused
-	}
-	return result, err
+	var refused error
+	result, err := change(ctx, s.Store, now, batch.Validate(), func(t *tx) (_ *grantstore.Result, err error) {
+		var result *grantstore.Result
+		result, refused, err = steps.Apply(rows{t}, batch, now)
+		return result, err
+	})
+	return result, cmp.Or(err, refused)
 }
 
-// application is a batch on its way. Whatever a step has written is undone when a later one fails.
-type application struct {
-	*tx
-	batch    *grantstore.Batch
-	consumed *records.Grant // what the batch consumes
-	result   grantstore.Result
-	// refused is the answer of a batch that fails but that must change something even so.
-	refused error
+// rows are a change, for package steps.
+type rows struct{ *tx }
+
+var _ steps.Rows = rows{}
+
+func (r rows) Operation(id string) (*records.Operation, error) { return r.operation(id), nil }
+
+func (r rows) Grant(ref grantstore.Ref) (*records.Grant, error) { return r.grantAt(ref).grant(), nil }
+
+func (r rows) Judge(t grantstore.Type, g *records.Grant) error {
+	return rules.Judge(t, g, r.standing(g), r.now)
 }
 
-func (a *application) run(t *tx) (*grantstore.Result, error) {
-	a.tx = t
-	if before := t.operation(a.batch.OperationID); before != nil {
-		return &grantstore.Result{Revoked: int(before.Revoked)}, nil
-	}
-	steps := rules.Steps{
-		Seen: a.seen, Consume: a.consume, Use: a.use, Slide: a.slide, Remove: a.remove, Revoke: a.revoke,
-		Store: a.store,
-	}
-	for _, step := range steps.InOrder() {
-		if err := step(); err != nil || a.refused != nil {
-			return nil, err
-		}
-	}
-	t.answer(a.batch.OperationID, &records.Operation{Revoked: uint32(a.result.Revoked)})
-	return &a.result, nil
+func (r rows) Lines(requestID string) (int, error) {
+	return len(r.unused(requestID, grantstore.RefreshToken)), nil
 }
 
-// seen checks that what the batch builds on is as its caller read it.
-func (a *application) seen() error {
-	for i := range a.batch.Seen {
-		var verdict error
-		r := a.grantAt(a.batch.Seen[i].Ref)
-		if r != nil {
-			verdict = a.judge(r)
-		}
-		if err := rules.Unchanged(&a.batch.Seen[i], r.grant(), verdict); err != nil {
-			return err
-		}
-	}
+func (r rows) Session(sid string) (*records.Session, error) { return r.session(sid), nil }
+
+func (r rows) Ended(sid string) (*records.Ended, error) { return r.ended(sid), nil }
+
+func (r rows) Client(sid, client string) (use *records.ClientUse, others int, err error) {
+	return proto.CloneOf(r.use(sid, client)), len(r.rows(clientsOf(sid))), nil
+}
+
+func (r rows) Answer(id string, answer *records.Operation) error {
+	r.answer(id, answer)
 	return nil
 }
 
-func (a *application) consume() error {
-	c := a.batch.Consume
-	if c == nil {
-		return nil
-	}
-	r := a.grantAt(c.Ref)
-	if r == nil {
-		return missing(string(c.Type))
-	}
-	g, verdict := r.grant(), a.judge(r)
-	if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) {
-		return verdict
-	}
-	a.consumed = g
-	if verdict != nil {
-		return a.again()
-	}
-	if access, known, types := rules.GoesWith(c.Type, g); known {
-		a.delete(transfer.Grants, string(records.RefBytes(access)))
+func (r rows) Replace(ref grantstore.Ref, _, next *records.Grant) error {
+	if key := string(records.RefBytes(ref)); next != nil {
+		r.save(transfer.Grants, key, next)
 	} else {
-		a.dropFamily(g.RequestId, types)
+		r.delete(transfer.Grants, key)
 	}
-	a.save(r.kind, r.key, rules.Used(g, rules.Grace(c), records.Nanos(a.now)))
 	return nil
 }
 
-// again is the use of a grant that was used before. Where all that was issued for it is revoked, that is kept
-// although the batch is refused.
-func (a *application) again() error {
-	family := familyOf(a.consumed.RequestId)
-	lines := a.where(family, func(r *row) bool { return r.ref().Type == grantstore.RefreshToken })
-	revoke, err := rules.Reuse(a.consumed, a.batch.Consume, len(lines), a.now)
-	if revoke {
-		a.rollback()
-		a.drop(a.rows(family)...)
-		a.refused, err = err, nil
-	}
+func (r rows) DropAccess(ref grantstore.Ref, _ string) error { return r.Replace(ref, nil, nil) }
+
+func (r rows) DropRelated(requestID string, types []grantstore.Type) error {
+	_, err := r.DropFamily(requestID, types)
 	return err
 }
 
-func (a *application) use() error {
-	u := a.batch.Use
-	if u == nil {
-		return nil
-	}
-	_, err := a.attach(u.SessionID, u.ClientID, u)
-	return err
+func (r rows) DropFamily(requestID string, types []grantstore.Type) (live int, err error) {
+	live, _ = r.drop(r.unused(requestID, types...)...)
+	return live, nil
 }
 
-// attach notes that a client uses a session, which must be live, and what it says of itself, if anything.
-func (a *application) attach(sid, client string, said *grantstore.Use) (*records.ClientUse, error) {
-	use, others := proto.CloneOf(a.tx.use(sid, client)), len(a.rows(clientsOf(sid)))
-	use, err := rules.Attach(a.session(sid), use, others, a.now)
-	if err != nil {
-		return nil, err
-	}
-	if said != nil {
-		rules.Registered(use, said)
-	}
-	a.save(transfer.Clients, sid+"\x00"+client, use)
-	return use, nil
-}
-
-func (a *application) slide() error {
-	s := a.batch.Slide
-	if s == nil {
-		return nil
-	}
-	session := proto.CloneOf(a.session(s.SessionID))
-	if a.result.Slid = rules.Slide(session, s, a.now); a.result.Slid {
-		a.save(transfer.Sessions, s.SessionID, session)
-	}
+func (r rows) SaveSession(s *records.Session) error {
+	r.save(transfer.Sessions, s.SessionId, s)
 	return nil
 }
 
-func (a *application) remove() error {
-	for _, ref := range a.batch.Delete {
-		if r := a.grantAt(ref); r != nil {
-			revoked, consents := a.drop(r)
-			a.result.Revoked += revoked + consents
-		}
-	}
+func (r rows) SaveClient(s *records.Session, client string, use *records.ClientUse, _ bool) error {
+	r.save(transfer.Clients, s.SessionId+"\x00"+client, use)
 	return nil
 }
 
-func (a *application) revoke() error {
-	for _, r := range a.batch.Revoke {
-		a.result.Revoked += a.dropFamily(r.RequestID, r.Types)
-	}
-	return nil
-}
-
-// dropFamily removes the unused tokens of a request id, of the given types or (nil) all, and counts those
-// that were live.
-func (t *tx) dropFamily(requestID string, types []grantstore.Type) (live int) {
-	live, _ = t.drop(t.where(familyOf(requestID), func(r *row) bool {
+// unused returns the unused tokens of a request id, of the given types or (none) of all.
+func (t *tx) unused(requestID string, types ...grantstore.Type) []*row {
+	return t.where(familyOf(requestID), func(r *row) bool {
 		return len(types) == 0 || slices.Contains(types, r.ref().Type)
-	})...)
-	return live
-}
-
-func (a *application) store() error {
-	for i := range a.batch.Store {
-		given := &a.batch.Store[i]
-		g := rules.Issue(given, a.batch.Access(), a.consumed)
-		if err := a.bind(g); err != nil {
-			return err
-		}
-		if err := rules.Vacant(given.Type, a.grantAt(given.Ref).grant(), a.now); err != nil {
-			return err
-		}
-		a.save(transfer.Grants, string(records.RefBytes(given.Ref)), g)
-	}
-	return nil
-}
-
-// bind gives the grant the token number under which its session lets it live.
-func (a *application) bind(g *records.Grant) error {
-	switch {
-	case g.SessionId == "":
-		return nil
-	case rules.Outlives(a.consumed, a.session(g.SessionId)):
-		rules.Outlive(g, a.ended(g.SessionId)) // as what it is exchanged for does
-		return nil
-	}
-	use, err := a.attach(g.SessionId, g.ClientId, nil)
-	g.TokenNumber = use.GetTokenNumber()
-	return err
+	})
 }

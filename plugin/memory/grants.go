@@ -38,9 +38,7 @@ func (t *tx) standing(g *records.Grant) *rules.Standing {
 }
 
 // judge decides whether a grant is live. Every read and every write of a grant asks it.
-func (t *tx) judge(r *row) error {
-	return rules.Judge(r.ref().Type, r.grant(), t.standing(r.grant()), t.now)
-}
+func (t *tx) judge(r *row) error { return rows{t}.Judge(r.ref().Type, r.grant()) }
 
 // drop removes grants and counts those that were live: tokens, and consents.
 func (t *tx) drop(rows ...*row) (revoked, consents int) {

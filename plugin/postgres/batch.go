@@ -1,10 +1,10 @@
 package postgres
 
-// Batches of grants: the steps of one, in their order.
+// Batches of grants: what package steps reads and writes for one.
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -13,27 +13,26 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 func (s grants) Apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
-) (result *grantstore.Result, err error) {
+) (*grantstore.Result, error) {
 	if err := batch.Validate(); err != nil {
 		return nil, err
 	}
-	var a *application
-	err = s.update(ctx, now, planBatch(batch), func(t *tx) error {
-		a = &application{tx: t, batch: batch}
-		return a.run()
+	var result *grantstore.Result
+	var refused error
+	err := s.update(ctx, now, planBatch(batch), func(t *tx) (err error) {
+		result, refused, err = steps.Apply(rows{t}, batch, now)
+		return err
 	})
-	switch {
-	case err != nil:
+	if err = cmp.Or(err, refused); err != nil {
 		return nil, err
-	case a.refused != nil:
-		return nil, a.refused
 	}
-	return &a.result, nil
+	return result, nil
 }
 
 // planBatch says what a batch needs, and in which lane it goes: that of its session where it names one.
@@ -73,192 +72,100 @@ func laneOf(sid, otherwise string) string {
 	return sid
 }
 
-// application is a batch on its way. What a step has written is undone when a later one fails.
-type application struct {
-	*tx
-	batch    *grantstore.Batch
-	consumed *records.Grant // what the batch consumes
-	result   grantstore.Result
-	// refused is the answer of a batch that fails but that must change something even so.
-	refused error
+// rows are what a call reads and writes, for package steps. Of two transactions that write the same row the
+// second waits for the first and then sees what that did: so each method says which row is written.
+type rows struct{ *tx }
+
+var _ steps.Rows = rows{}
+
+func (r rows) Operation(id string) (*records.Operation, error) { return r.operation(id), r.err }
+
+func (r rows) Grant(ref grantstore.Ref) (*records.Grant, error) { return grant(r.grant(ref)), r.err }
+
+func (r rows) Judge(t grantstore.Type, g *records.Grant) error {
+	standing := &rules.Standing{}
+	if rules.Bound(t, g) {
+		standing = r.standing(g.GetSessionId(), g.GetClientId())
+	}
+	return rules.Judge(t, g, standing, r.now)
 }
 
-func (a *application) run() error {
-	if before := a.operation(a.batch.OperationID); before != nil {
-		a.result.Revoked = int(before.GetRevoked())
-		return nil
+// Lines has one of them be written: a revocation of the family, at once, conflicts with what the use of a
+// grant that was used before adds to it.
+func (r rows) Lines(requestID string) (int, error) {
+	lines := ofTypes(r.wholeFamily(requestID), grantstore.RefreshToken)
+	if len(lines) > 0 {
+		r.touch(lines[0])
 	}
-	steps := rules.Steps{
-		Seen: a.seen, Consume: a.consume, Use: a.use, Slide: a.slide, Remove: a.remove, Revoke: a.revoke,
-		Store: a.store,
-	}
-	for _, step := range steps.InOrder() {
-		if err := step(); err != nil || a.refused != nil {
-			return err
-		}
-	}
-	a.answer(a.batch.OperationID, &records.Operation{Revoked: uint32(a.result.Revoked)})
-	return nil
+	return len(lines), r.err
 }
 
-// seen checks that what the batch builds on is as its caller read it.
-func (a *application) seen() error {
-	for i := range a.batch.Seen {
-		var verdict error
-		r := a.grant(a.batch.Seen[i].Ref)
-		if r.now != nil {
-			verdict = a.judge(r)
-		}
-		if err := rules.Unchanged(&a.batch.Seen[i], grant(r), verdict); err != nil {
-			return err
-		}
-	}
-	return nil
+func (r rows) Session(sid string) (*records.Session, error) { return r.session(sid), r.err }
+
+func (r rows) Ended(sid string) (*records.Ended, error) { return r.ended(sid), r.err }
+
+func (r rows) Client(sid, client string) (use *records.ClientUse, others int, err error) {
+	others = len(r.clients(sid)) // which reads all of them at once
+	return proto.CloneOf(r.use(sid, client)), others, r.err
 }
 
-// consume moves the grant to those that were used. Of two that do so, the second waits for the first to
+func (r rows) Answer(id string, answer *records.Operation) error {
+	r.answer(id, answer)
+	return r.err
+}
+
+// Replace moves a grant that is used to another table. Of two that use it, the second waits for the first to
 // delete the row, and finds it used.
-func (a *application) consume() error {
-	c := a.batch.Consume
-	if c == nil {
-		return nil
-	}
-	r := a.grant(c.Ref)
-	if r.now == nil {
-		return missing(string(c.Type))
-	}
-	g, verdict := grant(r), a.judge(r)
-	if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) {
-		return verdict
-	}
-	a.consumed = g
-	if verdict != nil {
-		return a.again()
-	}
-	if access, known, types := rules.GoesWith(c.Type, g); known {
-		if r := a.grant(access); r.now != nil {
-			a.tx.remove(r)
-		}
+func (r rows) Replace(ref grantstore.Ref, _, next *records.Grant) error {
+	if next == nil {
+		r.remove(r.grant(ref))
 	} else {
-		a.dropOf(a.family(g.GetRequestId()), types)
+		r.put(transfer.Grants, string(records.RefBytes(ref)), next)
 	}
-	a.put(r.kind, r.key, rules.Used(g, rules.Grace(c), records.Nanos(a.now)))
-	return nil
+	return r.err
 }
 
-// again is the use of a grant that was used before. Where all that was issued for it is revoked, that is kept
-// although the batch is refused.
-func (a *application) again() error {
-	family := a.wholeFamily(a.consumed.GetRequestId())
-	lines := slices.DeleteFunc(slices.Clone(family), func(r *row) bool {
-		return r.ref().Type != grantstore.RefreshToken
-	})
-	revoke, err := rules.Reuse(a.consumed, a.batch.Consume, len(lines), a.now)
-	switch {
-	case revoke:
-		a.drop(family...)
-		a.refused, err = err, nil
-	case err == nil:
-		a.touch(lines[0]) // a revocation of the family, at once, conflicts with what this use adds to it
+func (r rows) DropAccess(ref grantstore.Ref, _ string) error {
+	if token := r.grant(ref); token.now != nil {
+		r.remove(token)
 	}
-	return err
+	return r.err
 }
 
-func (a *application) use() error {
-	u := a.batch.Use
-	if u == nil {
-		return nil
+// DropRelated finds what the plan has read under the lock of the token that is used: only a use adds more.
+func (r rows) DropRelated(requestID string, types []grantstore.Type) error {
+	for _, token := range ofTypes(r.family(requestID), types...) {
+		r.remove(token)
 	}
-	_, err := a.attach(u.SessionID, u.ClientID, u)
-	return err
+	return r.err
 }
 
-// attach notes that a client uses a session, which must be live, and what it says of itself, if anything. It
-// writes a row that the end of the session deletes: of the two, the second waits and sees what the first did.
-// A client that is new to the session writes the session's own row for that.
-func (a *application) attach(sid, client string, said *grantstore.Use) (*records.ClientUse, error) {
-	session, others := a.session(sid), a.clients(sid)
-	before := a.tx.use(sid, client)
-	use, err := rules.Attach(session, proto.CloneOf(before), len(others), a.now)
-	if err != nil {
-		return nil, err
-	}
-	if said != nil {
-		rules.Registered(use, said)
-	}
-	a.put(transfer.Clients, clientKey(sid, client), use)
-	if before == nil {
-		a.touch(a.row(transfer.Sessions, sid))
+func (r rows) DropFamily(requestID string, types []grantstore.Type) (live int, err error) {
+	live, _ = r.drop(ofTypes(r.wholeFamily(requestID), types...)...)
+	return live, r.err
+}
+
+func (r rows) SaveSession(s *records.Session) error {
+	r.put(transfer.Sessions, s.GetSessionId(), s)
+	return r.err
+}
+
+// SaveClient writes a row that the end of the session deletes. A client that is new to the session writes the
+// session's own row for that.
+func (r rows) SaveClient(s *records.Session, client string, use *records.ClientUse, joins bool) error {
+	key := clientKey(s.GetSessionId(), client)
+	r.put(transfer.Clients, key, use)
+	if joins {
+		r.touch(r.row(transfer.Sessions, s.GetSessionId()))
 	} else {
-		a.touch(a.row(transfer.Clients, clientKey(sid, client)))
+		r.touch(r.row(transfer.Clients, key))
 	}
-	return use, nil
+	return r.err
 }
 
-func (a *application) slide() error {
-	s := a.batch.Slide
-	if s == nil {
-		return nil
-	}
-	session := proto.CloneOf(a.session(s.SessionID))
-	if a.result.Slid = rules.Slide(session, s, a.now); a.result.Slid {
-		a.put(transfer.Sessions, s.SessionID, session)
-	}
-	return nil
-}
-
-func (a *application) remove() error {
-	for _, ref := range a.batch.Delete {
-		if r := a.grant(ref); r.now != nil {
-			revoked, consents := a.drop(r)
-			a.result.Revoked += revoked + consents
-		}
-	}
-	return nil
-}
-
-func (a *application) revoke() error {
-	for _, r := range a.batch.Revoke {
-		a.result.Revoked += a.dropOf(a.wholeFamily(r.RequestID), r.Types)
-	}
-	return nil
-}
-
-// dropOf removes those of the tokens that are of the given types, or (nil) all, and counts those that were
-// live.
-func (t *tx) dropOf(family []*row, types []grantstore.Type) (live int) {
-	live, _ = t.drop(slices.DeleteFunc(family, func(r *row) bool {
+// ofTypes are those of the grants that are of the given types, or (none) all.
+func ofTypes(list []*row, types ...grantstore.Type) []*row {
+	return slices.DeleteFunc(list, func(r *row) bool {
 		return len(types) > 0 && !slices.Contains(types, r.ref().Type)
-	})...)
-	return live
-}
-
-func (a *application) store() error {
-	for i := range a.batch.Store {
-		given := &a.batch.Store[i]
-		g := rules.Issue(given, a.batch.Access(), a.consumed)
-		if err := a.bind(g); err != nil {
-			return err
-		}
-		r := a.grant(given.Ref)
-		if err := rules.Vacant(given.Type, grant(r), a.now); err != nil {
-			return err
-		}
-		a.put(transfer.Grants, r.key, proto.CloneOf(g))
-	}
-	return nil
-}
-
-// bind gives the grant the token number under which its session lets it live.
-func (a *application) bind(g *records.Grant) error {
-	switch {
-	case g.GetSessionId() == "":
-		return nil
-	case rules.Outlives(a.consumed, a.session(g.GetSessionId())):
-		rules.Outlive(g, a.ended(g.GetSessionId())) // as what it is exchanged for does
-		return nil
-	}
-	use, err := a.attach(g.GetSessionId(), g.GetClientId(), nil)
-	g.TokenNumber = use.GetTokenNumber()
-	return err
+	})
 }

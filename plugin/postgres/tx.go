@@ -390,14 +390,7 @@ func (g *group) standing(sid, client string) *rules.Standing {
 }
 
 // judge decides whether a grant is live. Every read and every write of a grant asks it.
-func (t *tx) judge(r *row) error {
-	ref, _ := records.RefOf(r.key)
-	standing := &rules.Standing{}
-	if rules.Bound(ref.Type, grant(r)) {
-		standing = t.standing(grant(r).GetSessionId(), grant(r).GetClientId())
-	}
-	return rules.Judge(ref.Type, grant(r), standing, t.now)
-}
+func (t *tx) judge(r *row) error { return rows{t}.Judge(r.ref().Type, grant(r)) }
 
 // ref is what the row of a grant is of.
 func (r *row) ref() grantstore.Ref {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -99,16 +101,17 @@ func unchanged(s *records.Session, version uint64, now time.Time) error {
 	return nil
 }
 
-// Slide has a session (nil: it has ended) live longer that is live, was not renewed lately, and would live
-// longer. It reports whether it did.
-func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) bool {
+// Slide returns a session (nil: it has ended) as it lives longer, if it is live, was not renewed lately, and
+// would live longer; nil if not.
+func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) *records.Session {
 	until := capped(s, records.Nanos(slide.Expires))
 	if !Live(s, now) || records.Moment(s.GetRenewed()).After(slide.RenewedBefore) || until <= s.GetExpires() {
-		return false
+		return nil
 	}
+	s = proto.CloneOf(s)
 	s.Expires, s.Renewed = until, records.Nanos(now)
 	s.Version++
-	return true
+	return s
 }
 
 // Attach returns the row of a client in a session (nil: it has ended) that it uses at now. use is the row as

@@ -59,15 +59,13 @@ func TestSlide(t *testing.T) {
 		before := proto.CloneOf(c.session)
 		slide := &grantstore.Slide{Expires: now.Add(2 * hour), RenewedBefore: now.Add(-time.Minute)}
 		slid := rules.Slide(c.session, slide, now)
-		if slid != (c.want != 0) {
-			t.Errorf("%s: slid is %t", name, slid)
-		}
 		switch {
-		case !slid && !proto.Equal(before, c.session):
-			t.Errorf("%s: it did not slide and is %v, was %v", name, c.session, before)
-		case slid && (c.session.Expires != in(c.want) || c.session.Renewed != in(0) ||
-			c.session.Version != 8):
-			t.Errorf("%s: %v", name, c.session)
+		case (slid != nil) != (c.want != 0):
+			t.Errorf("%s: slides to %v", name, slid)
+		case slid != nil && (slid.Expires != in(c.want) || slid.Renewed != in(0) || slid.Version != 8):
+			t.Errorf("%s: %v", name, slid)
+		case !proto.Equal(before, c.session):
+			t.Errorf("%s: the session that was given is %v, was %v", name, c.session, before)
 		}
 	}
 }

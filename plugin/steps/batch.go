@@ -1,0 +1,203 @@
+package steps
+
+// Batches of grants (rules 2 and 3).
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+)
+
+// batch is a batch of grants that is carried out.
+type batch struct {
+	*grantstore.Batch
+	rows     Rows
+	now      time.Time
+	consumed *records.Grant // what the batch consumes
+	attached client         // that has used the session last
+	result   *grantstore.Result
+	refused  error
+}
+
+// client is one of a session, and the number under which its tokens live.
+type client struct {
+	sid, id     string
+	tokenNumber uint64
+}
+
+// inOrder are the steps of a batch. What refuses one comes before what it changes. What is stored comes last:
+// a batch that revokes a family, or removes what stands under a key, does not take what it stores itself.
+var inOrder = [...]func(b *batch) error{
+	(*batch).seen, (*batch).consume, (*batch).use, (*batch).slide, (*batch).remove, (*batch).revoke,
+	(*batch).store,
+}
+
+// Apply carries out a batch at now; it must be valid. After an error nothing of what was written may stay.
+// refused is an error of another kind: the batch has failed because its code or refresh token was used
+// before, and what was written, the revocation of the family, must be committed before it is returned.
+func Apply(
+	rows Rows, of *grantstore.Batch, now time.Time,
+) (result *grantstore.Result, refused, err error) {
+	before, err := rows.Operation(of.OperationID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if before != nil {
+		return &grantstore.Result{Revoked: int(before.GetRevoked())}, nil, nil
+	}
+	b := &batch{Batch: of, rows: rows, now: now, result: &grantstore.Result{}}
+	for _, step := range inOrder {
+		if err := step(b); err != nil || b.refused != nil {
+			return nil, b.refused, err
+		}
+	}
+	answer := &records.Operation{When: records.Nanos(now), Revoked: uint32(b.result.Revoked)}
+	if err := rows.Answer(of.OperationID, answer); err != nil {
+		return nil, nil, err
+	}
+	return b.result, nil, nil
+}
+
+// seen checks that what the batch builds on is as its caller read it. The transaction keeps it so.
+func (b *batch) seen() error {
+	for i := range b.Seen {
+		seen := &b.Seen[i]
+		g, err := b.rows.Grant(seen.Ref)
+		if err != nil {
+			return err
+		}
+		var verdict error
+		if g != nil {
+			verdict = b.rows.Judge(seen.Type, g)
+		}
+		if err := rules.Unchanged(seen, g, verdict); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) use() error {
+	if b.Use == nil {
+		return nil
+	}
+	session, err := b.rows.Session(b.Use.SessionID)
+	if err != nil {
+		return err
+	}
+	return b.attach(session, client{sid: b.Use.SessionID, id: b.Use.ClientID}, b.Use)
+}
+
+// attach notes that a client uses a session (nil: it has ended), which must be live, and what it says of
+// itself, if anything.
+func (b *batch) attach(session *records.Session, c client, said *grantstore.Use) error {
+	use, others, err := b.rows.Client(c.sid, c.id)
+	if err != nil {
+		return err
+	}
+	joins := !rules.Shown(use)
+	if use, err = rules.Attach(session, use, others, b.now); err != nil {
+		return err
+	}
+	if said != nil {
+		rules.Registered(use, said)
+	}
+	c.tokenNumber = use.GetTokenNumber()
+	b.attached = c
+	return b.rows.SaveClient(session, c.id, use, joins)
+}
+
+func (b *batch) slide() error {
+	if b.Slide == nil {
+		return nil
+	}
+	session, err := b.rows.Session(b.Slide.SessionID)
+	if err != nil {
+		return err
+	}
+	slid := rules.Slide(session, b.Slide, b.now)
+	if slid == nil {
+		return nil
+	}
+	b.result.Slid = true
+	return b.rows.SaveSession(slid)
+}
+
+func (b *batch) remove() error {
+	for _, ref := range b.Delete {
+		g, err := b.rows.Grant(ref)
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			continue
+		}
+		revoked, consents := rules.Counts(ref.Type, b.rows.Judge(ref.Type, g))
+		b.result.Revoked += revoked + consents
+		if err := b.rows.Replace(ref, g, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) revoke() error {
+	for _, r := range b.Revoke {
+		live, err := b.rows.DropFamily(r.RequestID, r.Types)
+		if err != nil {
+			return err
+		}
+		b.result.Revoked += live
+	}
+	return nil
+}
+
+func (b *batch) store() error {
+	access := b.Access()
+	for i := range b.Store {
+		given := &b.Store[i]
+		g := rules.Issue(given, access, b.consumed)
+		if err := b.bind(g); err != nil {
+			return err
+		}
+		old, err := b.rows.Grant(given.Ref)
+		if err != nil {
+			return err
+		}
+		if err := rules.Vacant(given.Type, old, b.now); err != nil {
+			return err
+		}
+		if err := b.rows.Replace(given.Ref, old, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind gives a grant the token number under which its session lets it live.
+func (b *batch) bind(g *records.Grant) error {
+	c := client{sid: g.SessionId, id: g.ClientId}
+	switch {
+	case c.sid == "":
+		return nil
+	case c.sid == b.attached.sid && c.id == b.attached.id: // its client uses the session already
+		g.TokenNumber = b.attached.tokenNumber
+		return nil
+	}
+	session, err := b.rows.Session(c.sid)
+	if err != nil {
+		return err
+	}
+	if rules.Outlives(b.consumed, session) {
+		ended, err := b.rows.Ended(c.sid)
+		if err == nil {
+			rules.Outlive(g, ended)
+		}
+		return err
+	}
+	err = b.attach(session, c, nil)
+	g.TokenNumber = b.attached.tokenNumber
+	return err
+}

@@ -44,9 +44,9 @@ type committer struct {
 	most int
 	// takes is what a transaction may take.
 	takes extent
-	// held is a change that did not fit into the transaction before, wrote how many keys that has written.
+	// held is a change that did not fit into the transaction before, last the group of that transaction.
 	held       *Change
-	wrote      int
+	last       *group
 	damages    *damages
 	tombstones *tombstones
 	space      *disk.Space
@@ -93,7 +93,7 @@ func newCommitter(db *badger.DB, damages *damages, space *disk.Space, failure *f
 	c := &committer{
 		db: db, most: maxGroup, stopped: make(chan struct{}),
 		changes: make(chan *Change, maxGroup), background: make(chan *Change, maxGroup),
-		takes:   extentOf(db),
+		takes: extentOf(db), last: newGroup(Snapshot{}, 0),
 		damages: damages, tombstones: newTombstones(), space: space, failure: failure,
 		doubts: make(chan struct{}, 1),
 	}
@@ -172,11 +172,11 @@ func (c *committer) commit(first *Change) {
 	defer observer.close()
 	base := c.db.NewTransaction(false)
 	defer base.Discard()
-	g := newGroup(Snapshot{txn: base, damages: c.damages, tombstones: observer}, c.wrote)
+	g := c.last.next(Snapshot{txn: base, damages: c.damages, tombstones: observer})
+	c.last = g
 	g.ledger, g.most = c.metadata.ledger.Load(), c.takes
 	room := c.space.Look()
 	changes := c.gather(g, first, room)
-	c.wrote = len(g.writes)
 	at.applied = time.Now()
 	// of what is done in the background, and of the commit before: its rows were just read
 	err := c.failure.err()
@@ -219,6 +219,7 @@ func (c *committer) gather(g *group, first *Change, room disk.Room) (changes []*
 // others. One that fails leaves no trace.
 func (c *committer) join(g *group, ch *Change, room disk.Room) (keys int, fits bool) {
 	t := newTx(g)
+	defer t.done()
 	ch.err = Admitted(g.ledger, ch.Moves)
 	if ch.err == nil && !ch.Spare {
 		ch.err = room.Refuses()
@@ -260,9 +261,9 @@ func (c *committer) write(g *group, room disk.Room) error {
 		touched := &put
 		if w.deleted {
 			touched = &deleted
-			err = txn.Delete([]byte(name))
+			err = txn.Delete(w.key)
 		} else {
-			err = txn.Set([]byte(name), w.value)
+			err = txn.Set(w.key, w.value)
 		}
 		if err != nil {
 			return fmt.Errorf("%d bytes under %d keys: %w", g.size, len(g.writes), err)

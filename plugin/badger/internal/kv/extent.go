@@ -37,7 +37,7 @@ func (e extent) within(most extent) bool { return e.keys < most.keys && e.bytes 
 func (t *Tx) measure() (e extent) {
 	for name, w := range t.writes {
 		e = e.and(extent{1, len(name) + len(w.value) + entryOverhead})
-		if layout.KindOf([]byte(name)) != 0 {
+		if layout.KindOf(w.key) != 0 {
 			e = e.and(extent{1, len(name) + len(layout.TableJournal) + 8 + entryOverhead})
 		}
 	}

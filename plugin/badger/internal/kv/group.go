@@ -31,6 +31,10 @@ type group struct {
 	// before remembers rows that were read from base, where nothing changes while the group is made: a change
 	// reads the row of a session again and again, and the contents need what is replaced.
 	before map[string][]byte
+	// room is how many rows these maps have had in them.
+	room int
+	// spare is an empty map for the writes of the next change.
+	spare map[string]write
 }
 
 const btreeDegree = 16
@@ -41,6 +45,25 @@ func newGroup(base Snapshot, likely int) *group {
 	return &group{
 		base: base, writes: make(map[string]write, likely),
 		before: make(map[string][]byte, likely), most: extent{math.MaxInt, math.MaxInt},
+	}
+}
+
+// next returns an empty group that takes over the maps of this one, which must not be used any more. Where
+// they have room for many times what this group has used, they are made anew: to clear a map takes as long as
+// it is large.
+func (g *group) next(base Snapshot) *group {
+	used := max(len(g.writes), len(g.before))
+	room := max(g.room, used)
+	if used < room/8 {
+		n := newGroup(base, used)
+		n.spare = g.spare
+		return n
+	}
+	clear(g.writes)
+	clear(g.before)
+	return &group{
+		base: base, writes: g.writes, before: g.before, room: room, spare: g.spare,
+		most: extent{math.MaxInt, math.MaxInt},
 	}
 }
 
@@ -58,6 +81,9 @@ func (g *group) Get(k []byte) ([]byte, error) {
 	}
 	return value, err
 }
+
+// put writes a row of the store's own.
+func (g *group) put(k, value []byte) { g.writes[string(k)] = write{key: k, value: value} }
 
 // was returns a row as it was before the group.
 func (g *group) was(name string) ([]byte, error) {

@@ -26,7 +26,7 @@ func (u *update) journal(g *group, rows []string, most uint64) {
 	ledger := proto.CloneOf(u.ledger)
 	for _, name := range rows {
 		ledger.Journaled++
-		g.writes[string(layout.JournalKey(ledger.Journaled))] = write{value: []byte(name)}
+		g.put(layout.JournalKey(ledger.Journaled), []byte(name))
 	}
 	ledger.Overflowed = ledger.GetJournaled()-ledger.GetAcknowledged() > most
 	u.ledger = ledger

@@ -91,7 +91,7 @@ func (m *metadata) add(g *group) (*update, error) {
 	}
 	var rows []string
 	for name, w := range g.writes {
-		t := layout.TableOf([]byte(name))
+		t := layout.TableOf(w.key)
 		if t == nil || t.Kind == 0 {
 			continue
 		}
@@ -105,7 +105,7 @@ func (m *metadata) add(g *group) (*update, error) {
 		if err != nil {
 			return nil, err
 		}
-		g.writes[string(layout.RecountKey)] = write{value: binary.AppendUvarint(nil, doubts+1)}
+		g.put(layout.RecountKey, binary.AppendUvarint(nil, doubts+1))
 	}
 	if g.correction != nil {
 		e.correct(g.correction)
@@ -126,7 +126,7 @@ func (m *metadata) add(g *group) (*update, error) {
 		return e, nil
 	}
 	value, err := proto.Marshal(e.ledger)
-	g.writes[string(layout.LedgerKey)] = write{value: value}
+	g.put(layout.LedgerKey, value)
 	return e, err
 }
 
@@ -157,7 +157,7 @@ func (u *update) count(
 	c := u.contents[t.Kind]
 	if before != nil {
 		u.kills(t, name, before, w)
-		switch r, err := layout.RecordOf(t, []byte(name), before); {
+		switch r, err := layout.RecordOf(t, w.key, before); {
 		case err == nil:
 			c.Remove(r)
 		case g.StepOver(err) == nil:
@@ -167,7 +167,7 @@ func (u *update) count(
 		}
 	}
 	if !w.deleted {
-		r, err := layout.RecordOf(t, []byte(name), w.value)
+		r, err := layout.RecordOf(t, w.key, w.value)
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (u *update) kills(t *layout.Table, name string, before []byte, w write) {
 
 func (u *update) saveContents(g *group) error {
 	value, err := encodeContents(u.contents)
-	g.writes[string(layout.ContentsKey)] = write{value: value}
+	g.put(layout.ContentsKey, value)
 	return err
 }
 

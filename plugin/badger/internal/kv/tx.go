@@ -44,8 +44,8 @@ type Tx struct {
 }
 
 type write struct {
-	value   []byte
-	deleted bool
+	key, value []byte
+	deleted    bool
 }
 
 // Get implements Reader.
@@ -56,19 +56,20 @@ func (t *Tx) Get(k []byte) ([]byte, error) {
 	return t.group.Get(k)
 }
 
-// Put writes a value, which may be empty but is never nil in what get returns.
+// Put writes a value, which may be empty but is never nil in what get returns. Key and value must not be
+// changed afterwards.
 func (t *Tx) Put(k, value []byte) {
 	if value == nil {
 		value = []byte{}
 	}
 	t.Wrote++
-	t.writes[string(k)] = write{value: value}
+	t.writes[string(k)] = write{key: k, value: value}
 }
 
-// Delete deletes a row, which need not be there.
+// Delete deletes a row, which need not be there. The key must not be changed afterwards.
 func (t *Tx) Delete(k []byte) {
 	t.Wrote++
-	t.writes[string(k)] = write{deleted: true}
+	t.writes[string(k)] = write{key: k, deleted: true}
 }
 
 // Reset forgets what the change has written so far.
@@ -95,6 +96,7 @@ func (t *Tx) join(takes extent) {
 // part fits into the transaction beside what is there; one that does not is left out.
 func (t *Tx) Part(f func(part *Tx) error) (fits bool, err error) {
 	part := newTx(t.group)
+	defer part.done()
 	if err := f(part); err != nil {
 		return false, err
 	}
@@ -145,7 +147,23 @@ func (t *Tx) NewUnder(prefix []byte) (n int, err error) {
 const usualWrites = 32
 
 // newTx returns a change that has written nothing.
-func newTx(g *group) *Tx { return &Tx{group: g, writes: make(map[string]write, usualWrites)} }
+func newTx(g *group) *Tx {
+	writes := g.spare
+	if g.spare = nil; writes == nil {
+		writes = make(map[string]write, usualWrites)
+	}
+	return &Tx{group: g, writes: writes}
+}
+
+// done leaves the map of the change's writes to the next one, unless a large change has made it large: to
+// clear it takes as long as it is large.
+func (t *Tx) done() {
+	if len(t.writes) <= 4*usualWrites {
+		clear(t.writes)
+		t.spare = t.writes
+	}
+	t.writes = nil
+}
 
 // DryRun returns a change over a snapshot that is thrown away.
 func DryRun(r *Snapshot) *Tx { return newTx(newGroup(*r, usualWrites)) }

@@ -125,3 +125,32 @@ func TestWalksAreGivenUp(t *testing.T) {
 		t.Errorf("a walk while the engine closes: error %v, want ErrUnavailable", err)
 	}
 }
+
+// A group takes over the maps of the one before, and finds nothing in them.
+func TestGroupBeginsEmpty(t *testing.T) {
+	t.Parallel()
+	g := newGroup(Snapshot{}, 0)
+	fill := func(n int) {
+		tx := newTx(g)
+		defer tx.done()
+		for i := range n {
+			tx.Put(fmt.Appendf(nil, "T%d", i), nil)
+		}
+		tx.join(tx.measure())
+	}
+	for _, n := range []int{10, 3, 1000, 1, 20} {
+		fill(n)
+		if len(g.writes) != n {
+			t.Fatalf("a group has %d writes, want %d", len(g.writes), n)
+		}
+		g.before["read"] = nil
+		g = g.next(Snapshot{})
+		if len(g.writes) != 0 || len(g.before) != 0 || len(g.spare) != 0 || g.size != 0 {
+			t.Fatalf("after one with %d writes, a group begins with %v, %v and %v",
+				n, g.writes, g.before, g.spare)
+		}
+	}
+	if g.room > 100 {
+		t.Errorf("after a small group, the maps have room for %d", g.room)
+	}
+}

@@ -19,12 +19,14 @@ var ErrBackup = errors.New("hostadapter: no backup can be taken")
 // Backup writes a backup of the backend that serves, while it serves: one snapshot, in the format of package
 // backup. Nothing is written before an ErrBackup. A backup that has begun and fails lacks its end, which a
 // restore detects; the backend stays as it is. It ends when ctx does, or the adapter closes.
-func (o *Operations) Backup(ctx context.Context, w io.Writer) error {
-	ctx, end, err := o.adapter.beginBackup(ctx)
+func (o *Operations) Backup(ctx context.Context, w io.Writer) (err error) {
+	ctx, release, err := o.adapter.beginBackup(ctx)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer release()
+	ctx, span := o.adapter.tracing.start(ctx, "backup")
+	defer func() { end(span, err) }()
 	name, serving := o.adapter.backends.name(), o.adapter.backends.serving()
 	source := backup.Source{Store: moverOf(serving)}
 	if source.Store == nil {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -80,7 +82,7 @@ func (c *Consent) find(scope string) (at int, found bool) {
 // what was revoked meanwhile. A wrong argument is a *ticketstore.FieldError that names it.
 func (c *Consents) Remember(
 	ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration,
-) error {
+) (err error) {
 	if err := errors.Join(checkParties(subjectID, clientID), checkScopes(scopes)); err != nil {
 		return err
 	}
@@ -90,6 +92,8 @@ func (c *Consents) Remember(
 	case len(scopes) == 0:
 		return nil
 	}
+	ctx, span := c.start(ctx, "remember consent", subjectID, clientID)
+	defer func() { end(span, err) }()
 	ctx, cancel := context.WithTimeout(ctx, consentTimeout)
 	defer cancel()
 	for {
@@ -107,6 +111,16 @@ func (c *Consents) Remember(
 			return wrapConsent("remembering", fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, ctx.Err()))
 		}
 	}
+}
+
+// start begins the span of a change.
+func (c *Consents) start(
+	ctx context.Context, name, subjectID, clientID string,
+) (context.Context, trace.Span) {
+	ctx, span := c.adapter.tracing.start(ctx, name)
+	c.adapter.tracing.name(span, SpanUser, subjectID)
+	c.adapter.tracing.name(span, SpanClient, clientID)
+	return ctx, span
 }
 
 // add makes one attempt. It replaces the consent by one with the scopes added, provided that it is still what
@@ -168,15 +182,17 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 // has of the user, offline ones and those of any session among them. The user's sessions stay. Nothing to
 // take back is no error. The consent goes first: after an error, calling it again takes the rest. JWT access
 // tokens that others check by themselves live until their exp.
-func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error {
+func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) (err error) {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return err
 	}
+	ctx, span := c.start(ctx, "revoke consent", subjectID, clientID)
+	defer func() { end(span, err) }()
 	batch := &grantstore.Batch{
 		OperationID: randomID(), Delete: []grantstore.Ref{consentRef(subjectID, clientID)},
 	}
 	now := c.adapter.now()
-	err := persist(ctx, func(ctx context.Context) error {
+	err = persist(ctx, func(ctx context.Context) error {
 		_, err := c.adapter.config.Backend.Grants().Apply(ctx, batch, now)
 		return err
 	})

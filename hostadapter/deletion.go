@@ -34,11 +34,14 @@ type NotificationCount struct {
 // those without a session too. When it returns without an error none of them is left, and every client has
 // its notification in the queue: Wait reports when the last is delivered. Have your server refuse the user's
 // sign-in first: a session that begins afterwards is a new one. It may be called again, after an error too.
-func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeletion, error) {
+func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *UserDeletion, err error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err
 	}
-	deletion := &UserDeletion{adapter: a}
+	ctx, span := a.tracing.start(ctx, "delete user")
+	a.tracing.name(span, SpanUser, subjectID)
+	defer func() { end(span, err) }()
+	deletion = &UserDeletion{adapter: a}
 	// One by one, so that each sid is known whose notifications are to be waited for.
 	for {
 		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{

@@ -52,7 +52,10 @@ func (a *Adapter) EndSession() http.Handler {
 			})
 			return
 		}
-		if err := a.endSession(w, r); err != nil {
+		r, span := a.tracing.startRequest(r, "end session")
+		err := a.endSession(w, r)
+		end(span, err)
+		if err != nil {
 			a.endSessionFailed(w, r, err)
 		}
 	})

@@ -55,6 +55,8 @@ func (o *Operations) RemoveGrants(
 	if err := removal.validate(); err != nil {
 		return nil, err
 	}
+	ctx, span := o.adapter.tracing.start(ctx, "remove grants")
+	defer func() { end(span, err) }()
 	switch {
 	case removal.ID != "":
 		result, err = o.removeGrant(ctx, removal)

@@ -31,10 +31,14 @@ func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketst
 
 // EndOwnSession ends another session of the session's user, as if that user had signed out there. A sid that
 // is unknown, has ended or is another user's is ticketstore.ErrNotFound.
-func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID string) error {
+func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID string) (err error) {
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return err
 	}
+	ctx, span := a.tracing.start(ctx, "end own session")
+	a.tracing.name(span, SpanSession, sessionID)
+	a.tracing.name(span, SpanUser, session.SubjectID)
+	defer func() { end(span, err) }()
 	// The store ends what both select, in one transaction: no user ends another's session.
 	result, err := a.end(ctx, &logout.Ending{
 		SubjectID: session.SubjectID, SessionID: sessionID, Reason: logout.UserLogout,
@@ -54,6 +58,10 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 
 // EndOtherSessions ends every session of the session's user but that one, and returns how many.
 func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended int, err error) {
+	ctx, span := a.tracing.start(ctx, "end other sessions")
+	a.tracing.name(span, SpanSession, session.SessionID)
+	a.tracing.name(span, SpanUser, session.SubjectID)
+	defer func() { end(span, err) }()
 	gone := map[string]bool{}
 	for {
 		sessions, err := a.OwnSessions(ctx, session)

@@ -102,11 +102,11 @@ func (s *sweeper) round(ctx context.Context) {
 	defer cancel()
 	// The clock may be set back while the store answers: what it answers belongs to the time before.
 	s.asked, s.from = time.Now(), s.adapter.now()
-	round, span := s.adapter.tracing.start(round, "sweep")
-	next, err := s.adapter.endDue(round)
+	span := &lateSpan{tracing: &s.adapter.tracing, name: "sweep", began: s.asked}
+	next, err := s.adapter.endDue(round, span)
 	// A session that cannot be ended keeps nothing else from going.
 	if !IsUnavailable(err) && time.Since(s.purged) >= s.adapter.config.Expiry.SweepEvery {
-		left, purgeErr := s.adapter.purge(round)
+		left, purgeErr := s.adapter.purge(round, span)
 		switch {
 		case left:
 			next = s.from // the rest is a matter of the next round, which begins at once
@@ -115,7 +115,7 @@ func (s *sweeper) round(ctx context.Context) {
 		}
 		err = errors.Join(err, purgeErr)
 	}
-	end(span, err)
+	span.end(round, err)
 	if ctx.Err() != nil {
 		return
 	}
@@ -145,7 +145,7 @@ func (s *sweeper) round(ctx context.Context) {
 }
 
 // endDue ends sessions that are due, in batches, and returns when the next one may be.
-func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
+func (a *Adapter) endDue(ctx context.Context, span *lateSpan) (next time.Time, err error) {
 	shortest := a.config.Lifetime.IdleTimeout
 	if a.config.Lifetime.AbsoluteTimeout > 0 {
 		shortest = min(shortest, a.config.Lifetime.AbsoluteTimeout)
@@ -164,6 +164,9 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 		swept, err := a.config.Backend.Logout().EndDue(ctx, sweep, now)
 		if err != nil {
 			return time.Time{}, err
+		}
+		if swept.Ended > 0 || swept.PurgeLeft || len(swept.MissingClients) > 0 {
+			ctx = span.begin(ctx)
 		}
 		if len(swept.MissingClients) > 0 {
 			sweep.Registered = a.registered(ctx, swept.MissingClients)
@@ -186,9 +189,12 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 }
 
 // purge purges grants whose time is up, in batches, and reports whether any were left.
-func (a *Adapter) purge(ctx context.Context) (left bool, err error) {
+func (a *Adapter) purge(ctx context.Context, span *lateSpan) (left bool, err error) {
 	for range sweepCalls {
 		purged, err := a.config.Backend.Grants().Purge(ctx, purgeLimit, a.now())
+		if purged > 0 {
+			ctx = span.begin(ctx)
+		}
 		if err != nil || purged < purgeLimit {
 			return false, err
 		}

@@ -4,22 +4,27 @@ package hostadapter
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // TelemetryConfig says where traces and metrics go. Its zero value means nowhere: not to the global providers
 // of OpenTelemetry's API, for what leaves the server is said by its configuration alone. A host that has set
 // these gives otel.GetTracerProvider() and otel.GetMeterProvider().
 type TelemetryConfig struct {
-	// TracerProvider makes spans of sign-ins, look-ups of a request's session, sign-outs, queries, removals,
-	// sweeps, deliveries and swaps. A backend makes its own below them (plugin.Config.TracerProvider).
+	// TracerProvider makes spans of sign-ins, look-ups of a request's session, sign-outs, what users end and
+	// allow, queries, removals, sweeps that find something, deliveries, swaps and backups. A backend makes its
+	// own below them (plugin.Config.TracerProvider).
 	TracerProvider trace.TracerProvider
 	// MeterProvider gets the metrics whose names begin with "fosite_sessions.". Some of them ask the backend
 	// each time they are read. No label names a person, a session or a client.
@@ -83,6 +88,37 @@ func (t *tracing) startRequest(r *http.Request, name string) (*http.Request, tra
 	return r.WithContext(ctx), span
 }
 
+// lateSpan is a span that is made when there is something to tell, from an earlier moment on. Calls that were
+// made before lie within it in time, and not below it.
+type lateSpan struct {
+	*tracing
+	name  string
+	began time.Time
+	span  trace.Span // nil before it begins
+}
+
+// begin returns the context of the span, which the first call begins.
+func (s *lateSpan) begin(ctx context.Context) context.Context {
+	if s.tracer == nil {
+		return ctx
+	}
+	if s.span != nil {
+		return trace.ContextWithSpan(ctx, s.span)
+	}
+	ctx, s.span = s.tracer.Start(ctx, s.name, trace.WithTimestamp(s.began))
+	return ctx
+}
+
+// end ends the span where there is one. An error is something to tell.
+func (s *lateSpan) end(ctx context.Context, err error) {
+	if err != nil {
+		s.begin(ctx)
+	}
+	if s.span != nil {
+		end(s.span, err)
+	}
+}
+
 // name says whose a span is, where that is wanted.
 func (t *tracing) name(span trace.Span, key, value string) {
 	if t.tracer != nil && value != "" && slices.Contains(t.named, key) {
@@ -90,14 +126,17 @@ func (t *tracing) name(span trace.Span, key, value string) {
 	}
 }
 
-// end ends a span. The text of an error may name somebody: it stays out.
+// end ends a span. The text of an error may name somebody: it stays out. What the caller got wrong, such as
+// the id of a session that there is not, is no failure.
 func end(span trace.Span, err error) {
-	if err != nil {
-		kind := "error"
-		if IsUnavailable(err) {
-			kind = "unavailable"
-		}
-		span.SetStatus(codes.Error, kind)
+	var wrong badRequest
+	switch {
+	case err == nil, errors.Is(err, ticketstore.ErrNotFound), errors.Is(err, ticketstore.ErrInvalid),
+		errors.As(err, &wrong):
+	case IsUnavailable(err):
+		span.SetStatus(codes.Error, "unavailable")
+	default:
+		span.SetStatus(codes.Error, "error")
 	}
 	span.End()
 }

@@ -43,6 +43,10 @@ help: ## Show this help
 run: ## Run the example server (RUNFLAGS)
 	go run ./examples/fosite-server $(RUNFLAGS)
 
+.PHONY: run-ha
+run-ha: ## Run two example servers on one PostgreSQL behind nginx, until Ctrl-C (Debian's postgresql and nginx-light; PORT, RUNFLAGS)
+	examples/several-hosts/run-ha.sh $(RUNFLAGS)
+
 .PHONY: test
 test: ## Run every test that needs Go alone (TESTFLAGS); SESSIONS_TEST_LONG=1 has them take their time
 	$(GOTEST) -timeout 20m $(TESTFLAGS) work

@@ -5,33 +5,16 @@ package admin
 import (
 	"log/slog"
 	"net/http"
-	"time"
 
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// deliveryBody is a notification in JSON.
-type deliveryBody struct {
-	ID        string        `json:"id"`
-	State     logout.State  `json:"state"`
-	ClientID  string        `json:"client_id"`
-	SubjectID string        `json:"subject_id,omitempty"`
-	SessionID string        `json:"session_id"`
-	Issuer    string        `json:"issuer"`
-	Reason    logout.Reason `json:"reason"`
-	Attempts  int           `json:"attempts"`
-	Queued    time.Time     `json:"queued"`
-	// NextAttempt and GiveUpAt are there while the notification is pending.
-	NextAttempt time.Time `json:"next_attempt,omitzero"`
-	GiveUpAt    time.Time `json:"give_up_at,omitzero"`
-	LastAttempt time.Time `json:"last_attempt,omitzero"`
-	LastError   string    `json:"last_error,omitempty"`
-}
-
-func deliveryOf(n *logout.Notification) deliveryBody {
-	body := deliveryBody{
-		ID: n.ID, State: n.State, ClientID: n.ClientID, SubjectID: n.SubjectID, SessionID: n.SessionID,
-		Issuer: n.Issuer, Reason: n.Reason,
+// deliveryOf is a notification in JSON.
+func deliveryOf(n *logout.Notification) client.Delivery {
+	body := client.Delivery{
+		ID: n.ID, State: string(n.State), ClientID: n.ClientID, SubjectID: n.SubjectID,
+		SessionID: n.SessionID, Issuer: n.Issuer, Reason: string(n.Reason),
 		Attempts: n.Attempts, Queued: n.Queued.UTC(), LastError: n.LastError,
 	}
 	if n.State == logout.Pending {
@@ -60,10 +43,7 @@ func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit
 	if err != nil {
 		return err
 	}
-	body := pageOf(page.Notifications, deliveryOf)
-	body.ResultsToken, body.HasPrevResults = page.ResultsToken, page.HasPrev
-	body.HasNextResults = page.HasNext
-	body.write(w, p)
+	writeList(w, p, pageOf(page.Notifications, deliveryOf, page.ResultsToken, page.HasPrev, page.HasNext))
 	return nil
 }
 

@@ -6,36 +6,16 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 )
 
-// grantBody is a grant in JSON. It has neither key nor data.
-type grantBody struct {
-	// ID names the grant for its removal. It is no token.
-	ID          string          `json:"id"`
-	Type        grantstore.Type `json:"type"`
-	SubjectID   string          `json:"subject_id,omitempty"`
-	SessionID   string          `json:"session_id,omitempty"`
-	ClientID    string          `json:"client_id,omitempty"`
-	RequestID   string          `json:"request_id,omitempty"`
-	Description string          `json:"description,omitempty"`
-	Created     time.Time       `json:"created"`
-	Expires     time.Time       `json:"expires,omitzero"`
-	// Offline: the grant may outlive its session.
-	Offline bool `json:"offline"`
-}
-
-type grantsRemovedBody struct {
-	GrantsRevoked   int `json:"grants_revoked"`
-	ConsentsRevoked int `json:"consents_revoked"`
-}
-
-func (m *mount) grantOf(g *grantstore.Grant) grantBody {
-	body := grantBody{
-		ID: m.sessions.GrantID(g.Ref), Type: g.Type, SubjectID: g.SubjectID, SessionID: g.SessionID,
+// grantOf is a grant in JSON. It has neither key nor data.
+func (m *mount) grantOf(g *grantstore.Grant) client.Grant {
+	body := client.Grant{
+		ID: m.sessions.GrantID(g.Ref), Type: string(g.Type), SubjectID: g.SubjectID, SessionID: g.SessionID,
 		ClientID:  g.ClientID,
 		RequestID: g.RequestID, Description: g.Description, Created: g.Created.UTC(), Offline: g.Offline,
 	}
@@ -63,10 +43,7 @@ func (m *mount) queryGrants(w http.ResponseWriter, r *http.Request, _ *audit) er
 	if err != nil {
 		return err
 	}
-	body := pageOf(page.Grants, m.grantOf)
-	body.ResultsToken, body.HasPrevResults = page.ResultsToken, page.HasPrev
-	body.HasNextResults = page.HasNext
-	body.write(w, p)
+	writeList(w, p, pageOf(page.Grants, m.grantOf, page.ResultsToken, page.HasPrev, page.HasNext))
 	return nil
 }
 
@@ -92,7 +69,7 @@ func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audi
 		return err
 	}
 	writeJSON(w, http.StatusOK,
-		grantsRemovedBody{GrantsRevoked: removed.GrantsRevoked, ConsentsRevoked: removed.ConsentsRevoked})
+		client.GrantsRemoved{GrantsRevoked: removed.GrantsRevoked, ConsentsRevoked: removed.ConsentsRevoked})
 	return nil
 }
 

@@ -6,9 +6,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
@@ -62,23 +62,6 @@ func jobOf(swap *hostadapter.SwapState) *job {
 	return j
 }
 
-// jobBody is a job in JSON.
-type jobBody struct {
-	ID       string          `json:"id"`
-	Kind     jobKind         `json:"kind"`
-	State    logout.JobState `json:"state"`
-	Phase    string          `json:"phase,omitempty"`
-	Started  time.Time       `json:"started"`
-	Finished time.Time       `json:"finished,omitzero"`
-	// Total is absent where it is not known.
-	Total *int `json:"total,omitempty"`
-	Done  int  `json:"done"`
-	// Result counts what a removal has done so far.
-	Result *resultBody `json:"result,omitempty"`
-	Swap   *swapBody   `json:"swap,omitempty"`
-	Error  string      `json:"error,omitempty"`
-}
-
 // startedBody is the answer to what continues as a job.
 type startedBody struct {
 	Job string `json:"job"`
@@ -103,10 +86,9 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	if err != nil {
 		return err
 	}
-	body := jobBody{
-		ID: job.ID, Kind: job.Kind, State: job.State, Phase: job.Phase, Started: job.Started.UTC(),
-		Total: known(job.Total), Done: job.Done,
-		Error: plain(job.Error),
+	body := client.Job{
+		ID: job.ID, Kind: string(job.Kind), State: string(job.State), Phase: job.Phase,
+		Started: job.Started.UTC(), Total: known(job.Total), Done: job.Done, Error: plain(job.Error),
 	}
 	if !job.Finished.IsZero() {
 		body.Finished = job.Finished.UTC()
@@ -114,8 +96,7 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	if job.Swap != nil {
 		body.Swap = swapOf(job.Swap)
 	} else {
-		result := resultOf(&job.Result)
-		body.Result = &result
+		body.Result = resultOf(&job.Result)
 	}
 	writeJSON(w, http.StatusOK, body)
 	return nil

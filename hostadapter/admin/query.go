@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -133,31 +134,23 @@ var pageParameters = []string{"order", "count_requested", "results_token", "requ
 // maxLinkToken bounds the token in a link, of which an answer has two.
 const maxLinkToken = 1 << 10
 
-// pageBody is a page in JSON.
-type pageBody[Row any] struct {
-	Results        []Row  `json:"results"`
-	ResultsToken   string `json:"results_token,omitempty"`
-	HasPrevResults bool   `json:"has_prev_results"`
-	HasNextResults bool   `json:"has_next_results"`
-	// Only sessions are counted, and the store may not know these.
-	TotalCount  *int `json:"total_count,omitempty"`
-	TotalPages  *int `json:"total_pages,omitempty"`
-	CurrentPage *int `json:"current_page,omitempty"`
-}
-
 // pageOf has a row for each of the records.
-func pageOf[Record, Row any](records []Record, rowOf func(*Record) Row) *pageBody[Row] {
-	page := &pageBody[Row]{Results: make([]Row, 0, len(records))}
+func pageOf[Record, Row any](
+	records []Record, rowOf func(*Record) Row, token string, prev, next bool,
+) client.Page[Row] {
+	page := client.Page[Row]{
+		Results: make([]Row, 0, len(records)), ResultsToken: token, HasPrev: prev, HasNext: next,
+	}
 	for i := range records {
 		page.Results = append(page.Results, rowOf(&records[i]))
 	}
 	return page
 }
 
-// write answers a request with the page.
-func (b *pageBody[Row]) write(w http.ResponseWriter, p *parameters) {
-	writeLinks(w, p, b.ResultsToken, b.HasPrevResults, b.HasNextResults)
-	writeJSON(w, http.StatusOK, b)
+// writeList answers a request with a page of a list.
+func writeList[Row any](w http.ResponseWriter, p *parameters, page client.Page[Row]) {
+	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
+	writeJSON(w, http.StatusOK, page)
 }
 
 // writeLinks adds the links to the neighbouring pages (RFC 8288). They are relative to the address of the

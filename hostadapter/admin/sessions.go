@@ -5,61 +5,16 @@ package admin
 import (
 	"log/slog"
 	"net/http"
-	"time"
 
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sessionBody is a session in JSON. It has neither key nor ticket.
-type sessionBody struct {
-	SubjectID   string    `json:"subject_id"`
-	SessionID   string    `json:"session_id"`
-	DisplayName string    `json:"display_name,omitempty"`
-	Created     time.Time `json:"created"`
-	Renewed     time.Time `json:"renewed"`
-	Expires     time.Time `json:"expires"`
-	EndsAt      time.Time `json:"ends_at,omitzero"`
-	Issuer      string    `json:"issuer"`
-	AuthTime    time.Time `json:"auth_time"`
-	ACR         string    `json:"acr,omitempty"`
-	AMR         []string  `json:"amr,omitempty"`
-	RemoteAddr  string    `json:"remote_addr,omitempty"`
-	UserAgent   string    `json:"user_agent,omitempty"`
-	ClientIDs   []string  `json:"client_ids"`
-	// Properties are those that the host lets operators see (hostadapter.Config.VisibleProperties).
-	Properties map[string]string `json:"properties,omitempty"`
-}
-
-type clientBody struct {
-	ClientID  string    `json:"client_id"`
-	FirstUsed time.Time `json:"first_used"`
-	LastUsed  time.Time `json:"last_used"`
-	// Notify: the client is notified when the session ends.
-	Notify      bool `json:"notify"`
-	Coordinated bool `json:"coordinated"`
-}
-
-type reportBody struct {
-	sessionBody
-	Clients []clientBody `json:"clients"`
-	// Grants counts live grants by type. GrantsComplete is false when there are more than were counted.
-	Grants         map[grantstore.Type]int `json:"grants"`
-	GrantsComplete bool                    `json:"grants_complete"`
-}
-
-type resultBody struct {
-	SessionsRemoved     int      `json:"sessions_removed"`
-	GrantsRevoked       int      `json:"grants_revoked"`
-	ConsentsRevoked     int      `json:"consents_revoked"`
-	NotificationsQueued int      `json:"notifications_queued"`
-	ClientsLeftAlone    []string `json:"clients_left_alone"`
-}
-
-func (m *mount) sessionOf(detail *ticketstore.SessionDetail) sessionBody {
-	body := sessionBody{
+// sessionOf is a session in JSON. It has neither key nor ticket.
+func (m *mount) sessionOf(detail *ticketstore.SessionDetail) client.Session {
+	body := client.Session{
 		SubjectID: detail.SubjectID, SessionID: detail.SessionID, DisplayName: detail.DisplayName,
 		Created: detail.Created.UTC(), Renewed: detail.Renewed.UTC(), Expires: detail.Expires.UTC(),
 		Issuer:   detail.Issuer,
@@ -71,8 +26,8 @@ func (m *mount) sessionOf(detail *ticketstore.SessionDetail) sessionBody {
 	if !detail.EndsAt.IsZero() {
 		body.EndsAt = detail.EndsAt.UTC()
 	}
-	for _, client := range detail.Clients {
-		body.ClientIDs = append(body.ClientIDs, client.ClientID)
+	for _, use := range detail.Clients {
+		body.ClientIDs = append(body.ClientIDs, use.ClientID)
 	}
 	return body
 }
@@ -106,12 +61,13 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 	if err != nil {
 		return err
 	}
-	body := pageOf(page.Sessions, m.sessionOf)
-	body.ResultsToken, body.HasPrevResults = page.ResultsToken, page.HasPrev
-	body.HasNextResults = page.HasNext
-	body.TotalCount, body.TotalPages = known(page.TotalCount), known(page.TotalPages)
-	body.CurrentPage = known(page.CurrentPage)
-	body.write(w, p)
+	body := client.SessionPage{
+		Page:       pageOf(page.Sessions, m.sessionOf, page.ResultsToken, page.HasPrev, page.HasNext),
+		TotalCount: known(page.TotalCount), TotalPages: known(page.TotalPages),
+		CurrentPage: known(page.CurrentPage),
+	}
+	writeLinks(w, p, body.ResultsToken, body.HasPrev, body.HasNext)
+	writeJSON(w, http.StatusOK, body)
 	return nil
 }
 
@@ -127,15 +83,18 @@ func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) err
 	if err != nil {
 		return err
 	}
-	body := reportBody{
-		sessionBody: m.sessionOf(&report.SessionDetail), Clients: make([]clientBody, 0, len(report.Clients)),
-		Grants: report.Grants, GrantsComplete: report.GrantsCounted,
+	body := client.SessionReport{
+		Session: m.sessionOf(&report.SessionDetail), Clients: make([]client.Use, 0, len(report.Clients)),
+		Grants: make(map[string]int, len(report.Grants)), GrantsComplete: report.GrantsCounted,
 	}
-	for _, client := range report.Clients {
-		body.Clients = append(body.Clients, clientBody{
-			ClientID: client.ClientID, FirstUsed: client.FirstUsed.UTC(), LastUsed: client.LastUsed.UTC(),
-			Notify: client.Notify, Coordinated: client.Coordinated,
+	for _, use := range report.Clients {
+		body.Clients = append(body.Clients, client.Use{
+			ClientID: use.ClientID, FirstUsed: use.FirstUsed.UTC(), LastUsed: use.LastUsed.UTC(),
+			Notify: use.Notify, Coordinated: use.Coordinated,
 		})
+	}
+	for kind, count := range report.Grants {
+		body.Grants[string(kind)] = count
 	}
 	writeJSON(w, http.StatusOK, body)
 	return nil
@@ -229,8 +188,8 @@ func writeResult(w http.ResponseWriter, audit *audit, result *logout.Result) {
 	writeJSON(w, http.StatusOK, resultOf(result))
 }
 
-func resultOf(result *logout.Result) resultBody {
-	body := resultBody{
+func resultOf(result *logout.Result) *client.Removed {
+	body := &client.Removed{
 		SessionsRemoved: result.SessionsRemoved, GrantsRevoked: result.GrantsRevoked,
 		ConsentsRevoked:     result.ConsentsRevoked,
 		NotificationsQueued: result.NotificationsQueued, ClientsLeftAlone: result.ClientsLeftAlone,

@@ -9,26 +9,15 @@ import (
 	"net/http"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// swapBody is the part of a job in JSON about a swap. total and done count records; changes are those made to
-// them meanwhile.
-type swapBody struct {
-	From     string  `json:"from"`
-	To       string  `json:"to"`
-	SameData bool    `json:"same_data,omitempty"`
-	Left     int64   `json:"left"`
-	Changed  int64   `json:"changed"`
-	Rate     float64 `json:"rate_per_second"`
-	HeldMS   float64 `json:"writes_held_ms,omitempty"`
-}
-
-func swapOf(s *hostadapter.SwapState) *swapBody {
-	return &swapBody{
+// swapOf is the part of a job in JSON about a swap.
+func swapOf(s *hostadapter.SwapState) *client.Swap {
+	return &client.Swap{
 		From: s.From, To: s.To, SameData: s.Upgrade, Left: s.Left(), Changed: s.Progress.Changed,
-		Rate:   s.Rate,
-		HeldMS: heldMS(s),
+		RatePerSecond: s.Rate, WritesHeldMS: heldMS(s),
 	}
 }
 

@@ -47,18 +47,18 @@ type Host struct {
 // Cache is what the cache of access tokens has done since the backend was opened, and what it holds.
 type Cache struct {
 	// Hits were answered from it, Misses were not.
-	Hits   int64 `json:"hits"`
-	Misses int64 `json:"misses"`
-	// Fills are tokens that it has taken, Refusals those that ended while they were read, Evictions those
-	// that went for want of room.
-	Fills     int64 `json:"fills"`
-	Refusals  int64 `json:"refusals"`
-	Evictions int64 `json:"evictions"`
-	// Kills are changes that it was told of, Drops how often all of it was dropped.
-	Kills int64 `json:"kills"`
-	Drops int64 `json:"drops"`
+	Hits   uint64 `json:"hits"`
+	Misses uint64 `json:"misses"`
+	// Fills are tokens that it has taken, Refusals those that ended while they were read.
+	Fills    uint64 `json:"fills"`
+	Refusals uint64 `json:"refusals"`
+	// Kills are changes that it was told of, Evictions tokens that went for want of room, Drops how often all
+	// of it was dropped.
+	Kills     uint64 `json:"kills"`
+	Evictions uint64 `json:"evictions"`
+	Drops     uint64 `json:"drops"`
 	// Entries and Bytes, by an estimate, are what it holds.
-	Entries int64 `json:"entries"`
+	Entries int   `json:"entries"`
 	Bytes   int64 `json:"bytes"`
 }
 

@@ -1,5 +1,6 @@
 // Package client calls the admin routes (package admin) from Go: it lists and ends sessions, sees grants and
-// notifications, and moves or backs up the store. Its types are those of the contract, openapi.json.
+// notifications, and moves or backs up the store. Its types are those of the contract, openapi.json; the
+// routes answer with them too.
 //
 // Lists are iterators that read page after page:
 //

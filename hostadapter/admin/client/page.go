@@ -61,7 +61,7 @@ func setTime(values url.Values, name string, t time.Time) {
 type Page[Row any] struct {
 	Results []Row `json:"results"`
 	// ResultsToken leads to the pages around. Empty where there is no row.
-	ResultsToken string `json:"results_token"`
+	ResultsToken string `json:"results_token,omitempty"`
 	HasPrev      bool   `json:"has_prev_results"`
 	HasNext      bool   `json:"has_next_results"`
 }

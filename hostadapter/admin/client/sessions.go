@@ -64,9 +64,9 @@ type SessionQuery struct {
 type SessionPage struct {
 	Page[Session]
 	// The totals are nil where they are not known.
-	TotalCount  *int `json:"total_count"`
-	TotalPages  *int `json:"total_pages"`
-	CurrentPage *int `json:"current_page"`
+	TotalCount  *int `json:"total_count,omitempty"`
+	TotalPages  *int `json:"total_pages,omitempty"`
+	CurrentPage *int `json:"current_page,omitempty"`
 }
 
 func (q SessionQuery) values() url.Values {

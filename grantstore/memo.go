@@ -41,7 +41,7 @@ func (m *Memo) Rejected() bool { return m != nil && m.rejected.Load() }
 
 // MemoSize is what a cache counts for what is kept of a grant with data of a length, in bytes: as much as the
 // data, and enough for a decoded request without large claims.
-func MemoSize(data int) int { return max(data+data/8, 3<<10) }
+func MemoSize(data int) int { return max(data+data/8, 3200) }
 
 // CacheFigures are what a cache of live access tokens has done since it was opened, and what it holds.
 type CacheFigures struct {

@@ -11,10 +11,12 @@ import (
 // holderKey finds an adapter's holder in a context: two adapters in one process do not see each other's.
 type holderKey struct{ adapter *Adapter }
 
-// holder is one request's place for its session. It lets a handler sign in and go on in the same request.
+// holder is one request's place for its session. It lets a handler sign in and go on in the same request. It
+// is a context too, in which it is found: every request has one, whether or not it asks for a session.
 type holder struct {
-	adapter *Adapter
-	request *http.Request
+	context.Context //nolint:containedctx // it adds a value to it
+	adapter         *Adapter
+	request         *http.Request
 
 	mu      sync.Mutex
 	loaded  bool
@@ -30,9 +32,16 @@ func (a *Adapter) Middleware(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		h := &holder{adapter: a, request: r}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{a}, h)))
+		next.ServeHTTP(w, r.WithContext(&holder{Context: r.Context(), adapter: a, request: r}))
 	})
+}
+
+// Value implements context.Context.
+func (h *holder) Value(key any) any {
+	if key, ok := key.(holderKey); ok && key.adapter == h.adapter {
+		return h
+	}
+	return h.Context.Value(key)
 }
 
 func (a *Adapter) holder(ctx context.Context) *holder {

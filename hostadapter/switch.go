@@ -60,13 +60,14 @@ func (s *backendSwitch) enter(ctx context.Context) (p *switchedBackend, over <-c
 	var timeout <-chan time.Time
 	for {
 		s.mu.Lock()
-		if s.held == nil {
-			defer s.mu.Unlock()
-			s.current.inside++
-			return s.current, s.current.over, nil
+		current, held := s.current, s.held
+		if held == nil {
+			current.inside++
 		}
-		held := s.held
 		s.mu.Unlock()
+		if held == nil {
+			return current, current.over, nil
+		}
 		if timeout == nil {
 			timer := time.NewTimer(switchTimeout)
 			defer timer.Stop()

@@ -3,7 +3,6 @@ package fositestore
 // Bindings: what a grant's data is sealed for (rule 13).
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -72,8 +71,8 @@ func storable(t time.Time) time.Time {
 func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) (issuer string, err error) {
 	row, err := s.usedUp(ctx)
 	if row != nil {
-		issuer = row.issuer()
-		from := &row.grant
+		issuer = row.issuer
+		from := row.grant
 		g.RequestID = from.RequestID
 		g.SubjectID = from.SubjectID
 		g.SessionID = from.SessionID
@@ -83,19 +82,9 @@ func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) (issuer string
 	return issuer, err
 }
 
-// issuer returns the issuer of the session that the grant is bound to, empty where it is bound to none or an
-// earlier release did not say.
-func (r *row) issuer() string {
-	if r.grant.SessionID == "" {
-		return ""
-	}
-	return cmp.Or(r.message.GetIssuer(), r.message.GetSession().GetOpenId().GetClaims().GetIssuer())
-}
-
 // isOf reports whether the grant is of a session of the issuer, or of none.
 func (r *row) isOf(issuer string) bool {
-	of := r.issuer()
-	return of == "" || of == issuer
+	return r.issuer == "" || r.issuer == issuer
 }
 
 // usedUp returns the code or refresh token that the batch under way uses up, or nil.

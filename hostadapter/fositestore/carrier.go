@@ -30,9 +30,12 @@ type carrier struct {
 	marked bool
 
 	mu sync.Mutex
-	// rows and clients are few: there are most of them in a code exchange, three and one.
-	rows    []*row
-	clients []fosite.Client
+	// rows and clients are few: there are most of them in a code exchange, three and one. There is room for
+	// those of an introspection.
+	rows       []*row
+	clients    []fosite.Client
+	oneRow     [1]*row
+	twoClients [2]fosite.Client
 	// legacy are requests that were read from the host's own store.
 	legacy map[grantstore.Ref]fosite.Requester
 	// batch gathers writes while the provider is inside a call of fosite's; nil lets them through one by one.
@@ -44,7 +47,9 @@ type carrier struct {
 type carrierKey struct{}
 
 func newCarrier(request context.Context) *carrier {
-	return &carrier{request: request}
+	c := &carrier{request: request}
+	c.rows, c.clients = c.oneRow[:0], c.twoClients[:0]
+	return c
 }
 
 func (c *carrier) into(ctx context.Context) context.Context {

@@ -37,6 +37,9 @@ func decodeMessage(data []byte) (*requestpb.Request, error) {
 	return message, nil
 }
 
+// rowSize is what a row takes besides its message, together with what refers to it, in bytes.
+const rowSize = 144 + 16
+
 // sizeOf is about what a message takes in memory, in bytes.
 func sizeOf(message protoreflect.Message) int {
 	size := piece(int(reflect.TypeOf(message.Interface()).Elem().Size()))
@@ -85,33 +88,38 @@ func piece(size int) int {
 }
 
 // decodeRequest returns the stored request with the given client and session, the session as it is.
-func decodeRequest(message *requestpb.Request, client fosite.Client, session fosite.Session) *fosite.Request {
+func decodeRequest(
+	message *requestpb.Request, lang language.Tag, client fosite.Client, session fosite.Session,
+) *fosite.Request {
+	list := listsOf(len(message.GetRequestedScopes()) + len(message.GetGrantedScopes()) +
+		len(message.GetRequestedAudience()) + len(message.GetGrantedAudience()))
 	return &fosite.Request{
 		ID:                message.GetId(),
 		RequestedAt:       decodeMoment(message.GetRequestedAt()),
 		Client:            client,
-		RequestedScope:    arguments(message.GetRequestedScopes()),
-		GrantedScope:      arguments(message.GetGrantedScopes()),
-		RequestedAudience: arguments(message.GetRequestedAudience()),
-		GrantedAudience:   arguments(message.GetGrantedAudience()),
+		RequestedScope:    list.copy(message.GetRequestedScopes()),
+		GrantedScope:      list.copy(message.GetGrantedScopes()),
+		RequestedAudience: list.copy(message.GetRequestedAudience()),
+		GrantedAudience:   list.copy(message.GetGrantedAudience()),
 		Form:              decodeForm(message.GetForm()),
 		Session:           session,
-		Lang:              decodeLang(message.GetLang()),
+		Lang:              lang,
 	}
 }
 
 // decodeAuthorizeRequest returns a stored pushed request, which has no session.
 func decodeAuthorizeRequest(
-	message *requestpb.Request, client fosite.Client,
+	message *requestpb.Request, lang language.Tag, client fosite.Client,
 ) (*fosite.AuthorizeRequest, error) {
 	authorize := message.GetAuthorize()
+	list := listsOf(len(authorize.GetResponseTypes()) + len(authorize.GetHandledResponseTypes()))
 	request := &fosite.AuthorizeRequest{
-		ResponseTypes:        arguments(authorize.GetResponseTypes()),
-		State:                string(authorize.GetState()),
-		HandledResponseTypes: arguments(authorize.GetHandledResponseTypes()),
+		ResponseTypes:        list.copy(authorize.GetResponseTypes()),
+		State:                authorize.GetState(),
+		HandledResponseTypes: list.copy(authorize.GetHandledResponseTypes()),
 		ResponseMode:         fosite.ResponseModeType(authorize.GetResponseMode()),
 		DefaultResponseMode:  fosite.ResponseModeType(authorize.GetDefaultResponseMode()),
-		Request:              *decodeRequest(message, client, nil),
+		Request:              *decodeRequest(message, lang, client, nil),
 	}
 	// fosite uses nil for a request without redirect URI.
 	if raw := authorize.GetRedirectUri(); raw != "" {
@@ -124,17 +132,26 @@ func decodeAuthorizeRequest(
 	return request, nil
 }
 
-// arguments returns a list of the request's own: one message may be decoded several times in a request.
-func arguments(list []string) fosite.Arguments { return append(fosite.Arguments{}, list...) }
+// lists is room for copies of short lists, which costs one allocation.
+type lists []string
+
+func listsOf(texts int) lists { return make(lists, 0, texts) }
+
+// copy returns a list of the request's own, never nil. One that is appended to moves away from the others.
+func (l *lists) copy(list []string) []string {
+	from := len(*l)
+	*l = append(*l, list...)
+	return slices.Clip((*l)[from:])
+}
 
 func decodeForm(fields []*requestpb.Field) url.Values {
-	form := make(url.Values, len(fields))
+	texts := 0
 	for _, field := range fields {
-		values := make([]string, len(field.GetValues()))
-		for i, value := range field.GetValues() {
-			values[i] = string(value)
-		}
-		form[string(field.GetName())] = values
+		texts += len(field.GetValues())
+	}
+	form, list := make(url.Values, len(fields)), listsOf(texts)
+	for _, field := range fields {
+		form[field.GetName()] = list.copy(field.GetValues())
 	}
 	return form
 }

@@ -64,7 +64,7 @@ func encodeRequest(request fosite.Requester, what encoding) ([]byte, error) {
 func encodeAuthorize(request fosite.AuthorizeRequester) *requestpb.Authorize {
 	message := &requestpb.Authorize{
 		ResponseTypes:       request.GetResponseTypes(),
-		State:               []byte(request.GetState()),
+		State:               request.GetState(),
 		ResponseMode:        string(request.GetResponseMode()),
 		DefaultResponseMode: string(request.GetDefaultResponseMode()),
 	}
@@ -83,11 +83,7 @@ func encodeForm(form url.Values, drop []string) []*requestpb.Field {
 		if slices.Contains(drop, name) {
 			continue
 		}
-		field := &requestpb.Field{Name: []byte(name), Values: make([][]byte, len(values))}
-		for i, value := range values {
-			field.Values[i] = []byte(value)
-		}
-		fields = append(fields, field)
+		fields = append(fields, &requestpb.Field{Name: name, Values: values})
 	}
 	return fields
 }

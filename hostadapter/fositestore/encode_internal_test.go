@@ -186,7 +186,7 @@ func TestRequestsRoundTrip(t *testing.T) {
 		if err := hydrate(session, message.GetSession()); err != nil {
 			t.Fatalf("seed %d: session: %v", seed, err)
 		}
-		got := decodeRequest(message, want.Client, session)
+		got := decodeRequest(message, decodeLang(message.GetLang()), want.Client, session)
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool {
 			return a == b
 		})); diff != "" {
@@ -217,7 +217,7 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decodeAuthorizeRequest(message, want.Client)
+	got, err := decodeAuthorizeRequest(message, decodeLang(message.GetLang()), want.Client)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,9 +55,10 @@ func FuzzDecode(f *testing.F) {
 			if hydrate(session, message.GetSession()) != nil {
 				continue
 			}
-			expectSameAgain(t, decodeRequest(message, client, session), empty)
+			expectSameAgain(t, decodeRequest(message, decodeLang(message.GetLang()), client, session), empty)
 		}
-		if request, err := decodeAuthorizeRequest(message, client); err != nil && !errors.Is(err, errData) {
+		request, err := decodeAuthorizeRequest(message, decodeLang(message.GetLang()), client)
+		if err != nil && !errors.Is(err, errData) {
 			t.Fatalf("as a pushed request: got %v, want errData", err)
 		} else if err == nil && request.Session != nil {
 			t.Fatal("a pushed request has a session")
@@ -81,7 +82,8 @@ func expectSameAgain(t *testing.T, request *fosite.Request, empty func() fosite.
 	if err := hydrate(session, message.GetSession()); err != nil {
 		t.Fatalf("what was stored again does not read: %v", err)
 	}
-	third, err := encodeRequest(decodeRequest(message, request.Client, session), encoding{})
+	lang := decodeLang(message.GetLang())
+	third, err := encodeRequest(decodeRequest(message, lang, request.Client, session), encoding{})
 	if err != nil {
 		t.Fatalf("what was stored again does not store: %v", err)
 	}

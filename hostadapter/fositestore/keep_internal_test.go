@@ -39,7 +39,7 @@ func TestOrdinaryRequestsAreKeptDecoded(t *testing.T) { //nolint:paralleltest //
 			if err != nil {
 				t.Fatal(err)
 			}
-			kept := (&Store{}).toKeep(message, data)
+			kept := (&row{message: message, data: data}).toKeep()
 			counted, taken := sizeOf(message.ProtoReflect()), heapOf(t, data)
 			if decoded := kept.message != nil; decoded != c.decoded || decoded == (kept.data != nil) {
 				t.Errorf("%d bytes of data, %d decoded: kept decoded %t, want %t", len(data), counted,

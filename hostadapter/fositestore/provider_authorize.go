@@ -108,7 +108,8 @@ func (p *Provider) NewAuthorizeResponse(
 			batch.Use = p.store.use(ctx, c, sid, request.GetClient().GetID())
 		}
 		if pushed != nil {
-			batch.Seen, batch.Delete = append(batch.Seen, pushed.seen), append(batch.Delete, pushed.grant.Ref)
+			batch.Seen = append(batch.Seen, grantstore.PreconditionOf(pushed.grant))
+			batch.Delete = append(batch.Delete, pushed.grant.Ref)
 		}
 	})
 	if pushed != nil && errors.Is(err, ticketstore.ErrConflict) {

@@ -158,12 +158,12 @@ func (s *Store) keepPushed(ctx context.Context, uri string, until time.Time) err
 	if err != nil {
 		return fmt.Errorf("fositestore: %w", err)
 	}
-	kept := r.grant
+	kept := *r.grant
 	kept.Expires = storable(until)
 	s.seal(&kept, data)
 	_, err = s.apply(ctx, s.carriers.from(ctx), &grantstore.Batch{
-		Seen: []grantstore.Precondition{r.seen}, Delete: []grantstore.Ref{kept.Ref},
-		Store: []grantstore.Grant{kept},
+		Seen:   []grantstore.Precondition{grantstore.PreconditionOf(r.grant)},
+		Delete: []grantstore.Ref{kept.Ref}, Store: []grantstore.Grant{kept},
 	})
 	if errors.Is(err, ticketstore.ErrConflict) {
 		return nil // another request of the browser has kept it, or answered it

@@ -3,6 +3,7 @@ package fositestore
 // The Store: grants behind fosite's storage interfaces.
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"github.com/ory/fosite/handler/pkce"
 	"github.com/ory/fosite/handler/rfc7523"
 	"github.com/ory/fosite/storage"
+	"golang.org/x/text/language"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
@@ -55,18 +57,27 @@ type Store struct {
 	refusals loglimit.Lines
 }
 
-// row is a grant as it was read.
+// row is a grant as it was read. That of a cached grant is shared by all who ask for it: nobody changes a row
+// that read has returned, and what fosite gets of its message is made anew each time, for fosite and hosts do
+// change that (TestCachedGrantIsNotShared).
 type row struct {
-	grant   grantstore.Grant
+	// by is the Store that opened it. Another one over the same backend may have other keys.
+	by    *Store
+	grant *grantstore.Grant
+	// data is what was sealed, message what it says.
+	data    []byte
 	message *requestpb.Request
+	// lang is that of the message, parsed.
+	lang language.Tag
+	// issuer is that of the session that the grant is bound to, empty where it is bound to none or an earlier
+	// release did not say.
+	issuer string
 	// session says how long the grant's session lives, where it has one that is live.
 	session *grantstore.SessionTimes
 	// related are the rows of the code's family.
 	related []*row
 	// used: the store says that it was used before. Its request need not be there any more.
 	used bool
-	// seen is the precondition that a pushed request is still as it was read.
-	seen grantstore.Precondition
 }
 
 func (s *Store) now() time.Time { return s.tie.Now() }
@@ -99,19 +110,22 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 	case err != nil && r == nil:
 		return nil, err
 	}
-	if issuer := r.issuer(); err == nil && issuer != "" && !s.tie.ServesIssuer(issuer) {
+	if err == nil && r.issuer != "" && !s.tie.ServesIssuer(r.issuer) {
 		return nil, fosite.ErrNotFound.WithWrap(
-			fmt.Errorf("%s: its session is of the issuer %q, which is none of this server's", t, issuer))
+			fmt.Errorf("%s: its session is of the issuer %q, which is none of this server's", t, r.issuer))
 	}
 	if c != nil && err == nil {
-		c.keep(append([]*row{r}, r.related...)...)
+		c.keep(r)
+		c.keep(r.related...)
 	}
 	return r, err
 }
 
 func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	if r := s.pending(ctx, ref); r != nil {
-		return s.open(*r, nil)
+		grant := *r
+		row, _, err := s.open(&grant)
+		return row, err
 	}
 	found, err := s.adapter.Backend().Grants().Get(ctx, ref, s.now())
 	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline &&
@@ -130,7 +144,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	if found.Grant.Ref != ref {
 		return nil, s.refuse(ctx, ref, errors.New("it is another than was asked for"))
 	}
-	r, openErr := s.open(found.Grant, found.Memo)
+	r, openErr := s.openFound(found)
 	switch {
 	case openErr != nil:
 		found.Memo.Reject()
@@ -139,11 +153,13 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		found.Memo.Reject()
 		return nil, s.refuse(ctx, ref, errors.New("its data is missing"))
 	}
-	r.session, r.used = found.Session, consumed
-	for _, related := range found.Related {
-		other, openErr := s.open(related, nil)
+	if consumed {
+		r.used = true // nor is it cached
+	}
+	for i := range found.Related {
+		other, _, openErr := s.open(&found.Related[i])
 		if openErr != nil {
-			return nil, s.reportData(ctx, related.Ref, openErr)
+			return nil, s.reportData(ctx, found.Related[i].Ref, openErr)
 		}
 		r.related = append(r.related, other)
 	}
@@ -153,55 +169,64 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	return r, err
 }
 
-// unsealed is a grant's data as the Store that unsealed it has it. Another Store over the same backend may
-// have other keys.
-type unsealed struct {
-	by *Store
-	// message is what the data says. Many read it at once: nobody changes it, and what fosite gets of it is
-	// made anew each time, for fosite and hosts do change that.
-	message *requestpb.Request
-	// data is kept instead of a message that takes more memory than a cache counts for it.
-	data []byte
-}
-
-// open unseals and decodes a grant, once where others read the same result. A grant without a request, such
-// as a jti or a used token, has no message.
-func (s *Store) open(grant grantstore.Grant, memo *grantstore.Memo) (*row, error) {
-	r := &row{grant: grant}
-	if len(grant.Data) == 0 {
-		return r, nil
+// openFound opens what the backend has found, once where others read the same result.
+func (s *Store) openFound(found *grantstore.GetResult) (*row, error) {
+	if kept, ok := found.Memo.Load().(*row); ok && kept.by == s {
+		if kept.message != nil {
+			return kept, nil
+		}
+		r := *kept
+		return &r, r.decode()
 	}
-	r.grant.Data = nil
-	kept, _ := memo.Load().(*unsealed)
-	if kept == nil || kept.by != s {
-		data, former, err := s.tie.UnsealBound(bindingOf(&grant), formerBindingOf(&grant), grant.Data)
-		if err != nil {
-			return nil, err
-		}
-		if r.message, err = decodeMessage(data); err != nil {
-			return nil, err
-		}
-		if memo != nil && !former { // one of a former seal is accepted for a while only
-			memo.Keep(s.toKeep(r.message, data))
-		}
-	} else if r.message = kept.message; r.message == nil {
-		var err error
-		if r.message, err = decodeMessage(kept.data); err != nil {
-			return nil, err
-		}
+	r, former, err := s.open(&found.Grant)
+	if err != nil {
+		return nil, err
 	}
-	if grant.Type == grantstore.PushedAuthorization {
-		r.seen = grantstore.PreconditionOf(&grant)
+	r.session = found.Session
+	if found.Memo != nil && r.message != nil && !former { // a former seal is accepted for a while only
+		found.Memo.Keep(r.toKeep())
 	}
 	return r, nil
 }
 
-// toKeep returns what is to be kept of a grant that others read too.
-func (s *Store) toKeep(message *requestpb.Request, data []byte) *unsealed {
-	if sizeOf(message.ProtoReflect()) > grantstore.MemoSize(len(data)) {
-		return &unsealed{by: s, data: data}
+// toKeep returns what is to be kept of a grant that others read too: it, or its data alone where its message
+// takes more memory than a cache counts for it.
+func (r *row) toKeep() *row {
+	kept := *r
+	if rowSize+sizeOf(r.message.ProtoReflect()) > grantstore.MemoSize(len(r.data)) {
+		kept.message = nil
+	} else {
+		kept.data = nil
 	}
-	return &unsealed{by: s, message: message}
+	return &kept
+}
+
+// open unseals and decodes a grant. One without a request, such as a jti or a used token, has no message.
+func (s *Store) open(grant *grantstore.Grant) (r *row, former bool, err error) {
+	r = &row{by: s, grant: grant}
+	if len(grant.Data) == 0 {
+		return r, false, nil
+	}
+	r.data, former, err = s.tie.UnsealBound(bindingOf(grant), formerBindingOf(grant), grant.Data)
+	if err == nil {
+		err = r.decode()
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return r, former, nil
+}
+
+// decode decodes the data.
+func (r *row) decode() (err error) {
+	if r.message, err = decodeMessage(r.data); err != nil {
+		return err
+	}
+	r.lang = decodeLang(r.message.GetLang())
+	if r.grant.SessionID != "" {
+		r.issuer = cmp.Or(r.message.GetIssuer(), r.message.GetSession().GetOpenId().GetClaims().GetIssuer())
+	}
+	return nil
 }
 
 // reportData logs why a grant cannot be read. One that no key opens any more is refused.

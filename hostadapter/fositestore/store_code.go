@@ -51,7 +51,7 @@ func (s *Store) GetAuthorizeCodeSession(
 	case !used:
 		if !r.isOf(s.tie.Issuer()) {
 			return nil, fosite.ErrNotFound.WithWrap(
-				fmt.Errorf("the code's session is of the former issuer %q", r.issuer()))
+				fmt.Errorf("the code's session is of the former issuer %q", r.issuer))
 		}
 		if err := s.checkWhole(ctx, r); err != nil {
 			return nil, err

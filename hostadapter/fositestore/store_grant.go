@@ -123,7 +123,7 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 	if err != nil {
 		return nil, err
 	}
-	return decodeRequest(r.message, client, session), nil
+	return decodeRequest(r.message, r.lang, client, session), nil
 }
 
 // hydrated returns the request of a row with the given session filled from it. Without one, the request has
@@ -169,11 +169,18 @@ func (r *row) wantsIDToken() bool {
 // addExpiry sets the expiry of the token itself, where a session of another type than the stored one has not
 // got it.
 func (r *row) addExpiry(session fosite.Session) {
-	t, ok := map[grantstore.Type]fosite.TokenType{
-		grantstore.AuthorizationCode: fosite.AuthorizeCode, grantstore.RefreshToken: fosite.RefreshToken,
-		grantstore.ReferenceToken: fosite.AccessToken,
-	}[r.grant.Type]
-	if ok && r.message != nil && !r.grant.Expires.IsZero() && session.GetExpiresAt(t).IsZero() {
+	var t fosite.TokenType
+	switch r.grant.Type {
+	case grantstore.AuthorizationCode:
+		t = fosite.AuthorizeCode
+	case grantstore.RefreshToken:
+		t = fosite.RefreshToken
+	case grantstore.ReferenceToken:
+		t = fosite.AccessToken
+	default:
+		return
+	}
+	if r.message != nil && !r.grant.Expires.IsZero() && session.GetExpiresAt(t).IsZero() {
 		session.SetExpiresAt(t, r.grant.Expires)
 	}
 }

@@ -63,7 +63,7 @@ func (s *Store) GetPARSession(ctx context.Context, requestURI string) (fosite.Au
 	if err != nil {
 		return nil, err
 	}
-	request, err := decodeAuthorizeRequest(r.message, client)
+	request, err := decodeAuthorizeRequest(r.message, r.lang, client)
 	if err != nil {
 		return nil, s.reportData(ctx, r.grant.Ref, err)
 	}

@@ -173,11 +173,13 @@ func (c *Cache) begin() reading {
 	return reading{held, held.applied.Load()}
 }
 
-// fill keeps what was read, live, unless a kill since the reading began names it.
-func (r reading) fill(found *grantstore.GetResult) {
-	if r.held != nil {
-		r.held.fill(found, r.since)
+// fill keeps what was read, live, unless a kill since the reading began names it. It returns what is kept, or
+// what was read.
+func (r reading) fill(found *grantstore.GetResult) *grantstore.GetResult {
+	if r.held == nil {
+		return found
 	}
+	return r.held.fill(found, r.since)
 }
 
 // Meter counts what caches do. It is safe for concurrent use.

@@ -14,7 +14,7 @@ import (
 
 // overhead is what a copy takes besides its texts and its data, in bytes: its entry and its index
 // (TestCopiesTakeWhatIsCounted).
-const overhead = 1000
+const overhead = 900
 
 // copies are live access tokens, all of one stream. One lock guards them: hits read, the rest writes.
 type copies struct {
@@ -40,7 +40,8 @@ type copies struct {
 
 // entry is a copy, in the queue of all and in the list of its session.
 type entry struct {
-	found *grantstore.GetResult
+	found grantstore.GetResult
+	memo  grantstore.Memo
 	bytes int64
 	// used: there was a hit since the queue looked last.
 	used                   atomic.Bool
@@ -68,21 +69,22 @@ func (c *copies) get(key ticketstore.Key) *grantstore.GetResult {
 	if !e.used.Load() { // written once, not at each hit: other processors read it too
 		e.used.Store(true)
 	}
-	return e.found
+	return &e.found
 }
 
-// fill takes what a read has found that began at a position.
-func (c *copies) fill(found *grantstore.GetResult, since uint64) {
-	found.Memo = &grantstore.Memo{} // before others see it
-	e := &entry{found: found, bytes: sizeOf(&found.Grant)}
+// fill takes what a read has found that began at a position. It returns what is shared from then on, or what
+// was found where that is not kept.
+func (c *copies) fill(found *grantstore.GetResult, since uint64) *grantstore.GetResult {
+	e := &entry{found: *found, bytes: sizeOf(&found.Grant)}
+	e.found.Memo = &e.memo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.ended, e.bytes > c.bound, len(found.Related) > 0: // which no access token has, nor sizeOf counts
-		return
+		return found
 	case c.killedSince(since, &found.Grant):
 		c.meter.refusals.Add(1)
-		return
+		return found
 	}
 	if old := c.byKey[found.Grant.Key]; old != nil {
 		c.remove(old)
@@ -93,6 +95,7 @@ func (c *copies) fill(found *grantstore.GetResult, since uint64) {
 	}
 	c.add(e)
 	c.meter.fills.Add(1)
+	return &e.found
 }
 
 // sizeOf is what a copy of a grant takes, in bytes. Its data is held sealed and as its reader has opened it

@@ -44,8 +44,7 @@ func TestCopiesTakeWhatIsCounted(t *testing.T) {
 				},
 				Session: &grantstore.SessionTimes{},
 			}
-			c.fill(found, 0)
-			found.Memo.Keep(&struct {
+			c.fill(found, 0).Memo.Keep(&struct {
 				by   *Meter
 				data []byte
 			}{meter, make([]byte, grantstore.MemoSize(size))})

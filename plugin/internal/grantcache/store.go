@@ -30,8 +30,8 @@ func (s *Store) Get(
 	}
 	reading := cache.begin() // before the question is on its way
 	found, err := s.Store.Get(ctx, ref, now)
-	if err == nil {
-		reading.fill(found)
+	if err != nil {
+		return found, err
 	}
-	return found, err
+	return reading.fill(found), nil
 }

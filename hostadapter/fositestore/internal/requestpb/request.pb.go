@@ -182,7 +182,7 @@ type Authorize struct {
 	ResponseTypes        []string               `protobuf:"bytes,1,rep,name=response_types,json=responseTypes" json:"response_types,omitempty"`
 	HandledResponseTypes []string               `protobuf:"bytes,2,rep,name=handled_response_types,json=handledResponseTypes" json:"handled_response_types,omitempty"`
 	RedirectUri          string                 `protobuf:"bytes,3,opt,name=redirect_uri,json=redirectUri" json:"redirect_uri,omitempty"`
-	State                []byte                 `protobuf:"bytes,4,opt,name=state" json:"state,omitempty"`
+	State                string                 `protobuf:"bytes,4,opt,name=state" json:"state,omitempty"`
 	ResponseMode         string                 `protobuf:"bytes,5,opt,name=response_mode,json=responseMode" json:"response_mode,omitempty"`
 	DefaultResponseMode  string                 `protobuf:"bytes,6,opt,name=default_response_mode,json=defaultResponseMode" json:"default_response_mode,omitempty"`
 	unknownFields        protoimpl.UnknownFields
@@ -240,11 +240,11 @@ func (x *Authorize) GetRedirectUri() string {
 	return ""
 }
 
-func (x *Authorize) GetState() []byte {
+func (x *Authorize) GetState() string {
 	if x != nil {
 		return x.State
 	}
-	return nil
+	return ""
 }
 
 func (x *Authorize) GetResponseMode() string {
@@ -968,11 +968,11 @@ func (x *Expiry) GetAt() *Moment {
 	return nil
 }
 
-// Field is bytes because a browser may send anything in a form.
+// Field is one of a form.
 type Field struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          []byte                 `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
-	Values        [][]byte               `protobuf:"bytes,2,rep,name=values" json:"values,omitempty"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
+	Values        []string               `protobuf:"bytes,2,rep,name=values" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1007,14 +1007,14 @@ func (*Field) Descriptor() ([]byte, []int) {
 	return file_request_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *Field) GetName() []byte {
+func (x *Field) GetName() string {
 	if x != nil {
 		return x.Name
 	}
-	return nil
+	return ""
 }
 
-func (x *Field) GetValues() [][]byte {
+func (x *Field) GetValues() []string {
 	if x != nil {
 		return x.Values
 	}
@@ -1506,7 +1506,7 @@ const file_request_proto_rawDesc = "" +
 	"\x0eresponse_types\x18\x01 \x03(\tR\rresponseTypes\x124\n" +
 	"\x16handled_response_types\x18\x02 \x03(\tR\x14handledResponseTypes\x12!\n" +
 	"\fredirect_uri\x18\x03 \x01(\tR\vredirectUri\x12\x14\n" +
-	"\x05state\x18\x04 \x01(\fR\x05state\x12#\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12#\n" +
 	"\rresponse_mode\x18\x05 \x01(\tR\fresponseMode\x122\n" +
 	"\x15default_response_mode\x18\x06 \x01(\tR\x13defaultResponseMode\"\xd3\x01\n" +
 	"\aSession\x12<\n" +
@@ -1576,8 +1576,8 @@ const file_request_proto_rawDesc = "" +
 	"token_type\x18\x01 \x01(\tR\ttokenType\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.sessions.fosite.v1.MomentR\x02at\"3\n" +
 	"\x05Field\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\fR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\fR\x06values\"P\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"P\n" +
 	"\x06Moment\x12\x18\n" +
 	"\aseconds\x18\x01 \x01(\x03R\aseconds\x12\x14\n" +
 	"\x05nanos\x18\x02 \x01(\x05R\x05nanos\x12\x16\n" +

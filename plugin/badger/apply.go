@@ -96,20 +96,7 @@ func saveAnswer(t *kv.Tx, id string, answer *records.Operation) error {
 }
 
 func (r *rows) Replace(ref grantstore.Ref, old, next *records.Grant) error {
-	if old != nil {
-		dropGrantIndexes(r.tx, ref, old)
-		if err := leaveFamily(r.tx, ref, old.GetRequestId()); err != nil {
-			return err
-		}
-	}
-	switch {
-	case next == nil:
-		r.tx.Delete(layout.GrantKey(ref))
-		return nil
-	case next.GetConsumed() != 0:
-		return saveUsed(r.tx, ref, next)
-	}
-	return insertGrant(r.tx, ref, next)
+	return replaceGrant(r.tx, ref, old, next)
 }
 
 func (r *rows) DropAccess(ref grantstore.Ref, requestID string) error {

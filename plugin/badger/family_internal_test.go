@@ -1,6 +1,6 @@
 package badger
 
-// The rows that a consumption writes in a large token family.
+// The rows that flows write, also in a large token family.
 
 import (
 	"fmt"
@@ -66,5 +66,46 @@ func familyGrant(t grantstore.Type, handle string) grantstore.Grant {
 		Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}, RequestID: "family", SubjectID: "ann",
 		ClientID: "app",
 		Created:  base, Expires: base.Add(time.Hour), Data: []byte("sealed"),
+	}
+}
+
+// Each row that is written is written to the log, to the memory table and to tables: so many keys are what a
+// flow costs. A change that raises them says why.
+func TestKeysThatFlowsWrite(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	grant := func(t grantstore.Type, handle string, lifetime time.Duration) grantstore.Grant {
+		g := familyGrant(t, handle)
+		g.SessionID, g.Expires, g.Offline = "sid", base.Add(lifetime), true
+		return g
+	}
+	code := grant(grantstore.AuthorizationCode, "code", time.Minute)
+	use := &grantstore.Use{SessionID: "sid", ClientID: "app"}
+	first := grant(grantstore.RefreshToken, "refresh", 24*time.Hour)
+	for _, flow := range []struct {
+		name  string
+		batch *grantstore.Batch
+		keys  int
+	}{
+		{"authorize", &grantstore.Batch{Use: use, Store: []grantstore.Grant{
+			code, grant(grantstore.OpenIDRequest, "code", time.Minute),
+		}}, 18},
+		{"exchange", &grantstore.Batch{
+			Use: use, Consume: &grantstore.Consumption{Ref: code.Ref}, Store: []grantstore.Grant{
+				grant(grantstore.ReferenceToken, "access", time.Hour), first,
+			},
+		}, 28},
+		{"refresh", &grantstore.Batch{
+			Consume: &grantstore.Consumption{Ref: first.Ref}, Store: []grantstore.Grant{
+				grant(grantstore.ReferenceToken, "next access", time.Hour),
+				grant(grantstore.RefreshToken, "next refresh", 24*time.Hour),
+			},
+		}, 28},
+	} {
+		flow.batch.OperationID = flow.name
+		if keys := rowsOf(t, e, flow.batch); keys != flow.keys {
+			t.Errorf("%s writes %d keys, want %d", flow.name, keys, flow.keys)
+		}
 	}
 }

@@ -122,43 +122,63 @@ func saveFamily(t *kv.Tx, requestID string, members []grantstore.Ref) error {
 	return t.Save(layout.FamilyKey(requestID), family)
 }
 
-// insertGrant writes a new grant, its family and its indexes.
-func insertGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
-	putGrantIndexes(t, ref, g)
-	if g.RequestId != "" && ref.Type.IsToken() {
-		members, err := familyOf(t, g.RequestId)
-		if err != nil {
-			return err
-		}
-		if err := saveFamily(t, g.RequestId, append(members, ref)); err != nil {
+// replaceGrant writes next in the place of old, in its family and its indexes too. Nil stands for no grant. A
+// used one is of no family.
+func replaceGrant(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) error {
+	if old != nil && old.GetConsumed() == 0 {
+		if err := leaveFamily(t, ref, old.GetRequestId()); err != nil {
 			return err
 		}
 	}
-	return t.Save(layout.GrantKey(ref), g)
+	if next == nil {
+		dropGrantRow(t, ref, old)
+		return nil
+	}
+	replaceGrantIndexes(t, ref, old, next)
+	if next.GetConsumed() == 0 {
+		if err := joinFamily(t, ref, next.GetRequestId()); err != nil {
+			return err
+		}
+	}
+	return t.Save(layout.GrantKey(ref), next)
 }
 
 // dropGrant removes a grant, from its family and its indexes too.
 func dropGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
-	dropGrantRow(t, ref, g)
-	return leaveFamily(t, ref, g.GetRequestId())
+	return replaceGrant(t, ref, g, nil)
 }
 
 // dropGrantRow leaves the grant in its family.
 func dropGrantRow(t *kv.Tx, ref grantstore.Ref, g *records.Grant) {
-	dropGrantIndexes(t, ref, g)
+	replaceGrantIndexes(t, ref, g, nil)
 	t.Delete(layout.GrantKey(ref))
 }
 
-func putGrantIndexes(t *kv.Tx, ref grantstore.Ref, g *records.Grant) {
-	for _, entry := range layout.GrantIndexes(ref, g) {
-		t.Put(entry.Key, entry.Value)
+// replaceGrantIndexes writes the entries of a grant in the place of those that it had (nil: of none). What is
+// the same is not written again.
+func replaceGrantIndexes(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) {
+	was, is := layout.GrantIndexes(ref, old), layout.GrantIndexes(ref, next)
+	for _, entry := range was {
+		if !slices.ContainsFunc(is, entry.Equal) {
+			t.Delete(entry.Key)
+		}
+	}
+	for _, entry := range is {
+		if !slices.ContainsFunc(was, entry.Equal) {
+			t.Put(entry.Key, entry.Value)
+		}
 	}
 }
 
-func dropGrantIndexes(t *kv.Tx, ref grantstore.Ref, g *records.Grant) {
-	for _, entry := range layout.GrantIndexes(ref, g) {
-		t.Delete(entry.Key)
+func joinFamily(t *kv.Tx, ref grantstore.Ref, requestID string) error {
+	if requestID == "" || !ref.Type.IsToken() {
+		return nil
 	}
+	members, err := familyOf(t, requestID)
+	if err != nil {
+		return err
+	}
+	return saveFamily(t, requestID, append(members, ref))
 }
 
 func leaveFamily(t *kv.Tx, ref grantstore.Ref, requestID string) error {

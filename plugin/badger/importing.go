@@ -174,24 +174,17 @@ func importGrant(t *kv.Tx, r *transfer.Record, next *records.Grant) error {
 	if err != nil {
 		return err
 	}
-	if old != nil {
-		if err := dropGrant(t, ref, old); err != nil {
-			return err
-		}
+	if r.Deleted {
+		next = nil
 	}
-	switch {
-	case r.Deleted:
-		return nil
-	case next.Consumed == 0:
-		err = insertGrant(t, ref, next)
-	default: // it is of no family any more
-		putGrantIndexes(t, ref, next)
-		if rules.Former(next) {
-			t.Put(layout.MakeSmallKey, nil)
-		}
+	if err := replaceGrant(t, ref, old, next); err != nil || r.Deleted {
+		return err
+	}
+	if rules.Former(next) {
+		t.Put(layout.MakeSmallKey, nil)
 	}
 	putRecord(t, r) // as it came
-	return err
+	return nil
 }
 
 func importOperation(t *kv.Tx, r *transfer.Record, next *records.Operation) error {

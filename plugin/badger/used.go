@@ -16,12 +16,6 @@ import (
 // for a month leaves 720 of them. What that needs takes at most 250 bytes, indexes included, where ids are
 // as long as fosite's. The rest goes with the use, or with its grace.
 
-// saveUsed writes a used grant, and its place.
-func saveUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
-	putGrantIndexes(t, ref, g)
-	return t.Save(layout.GrantKey(ref), g)
-}
-
 // usedOf calls f for the used grants of a session, until it returns false. Entries that lead to nothing are
 // passed over.
 func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error {
@@ -49,8 +43,7 @@ func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error
 
 // shrinkUsed takes what is not needed any more from a used grant.
 func shrinkUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) error {
-	dropGrantIndexes(t, ref, g)
-	return saveUsed(t, ref, rules.Shrink(g, now))
+	return replaceGrant(t, ref, g, rules.Shrink(g, now))
 }
 
 // maxMakeSmall bounds the grants that one transaction looks at for used ones that a release before kept

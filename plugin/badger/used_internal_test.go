@@ -224,7 +224,7 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 			if err := leaveFamily(tx, ref, g.RequestId); err != nil {
 				return err
 			}
-			dropGrantIndexes(tx, ref, g)
+			replaceGrantIndexes(tx, ref, g, nil)
 			g.Consumed, g.Data = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte,
 				sealedBytes)
 			g.Expires = records.Nanos(base.Add(24 * time.Hour))

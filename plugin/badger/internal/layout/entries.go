@@ -3,6 +3,7 @@ package layout
 // The index entries of each record.
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
@@ -21,12 +22,20 @@ func SessionPosition(index, owner []byte, record *records.Session) []byte {
 // says so.
 type Entry struct{ Key, Value []byte }
 
+// Equal reports whether two entries are the same.
+func (e Entry) Equal(other Entry) bool {
+	return bytes.Equal(e.Key, other.Key) && bytes.Equal(e.Value, other.Value)
+}
+
 // maxGrantIndexes is how many index entries a grant has at most.
 const maxGrantIndexes = 6
 
-// GrantIndexes are the index entries of a grant. Replay marks and pushed requests have no owner and are
-// listed nowhere; a used grant can only be found by its session and by its age.
+// GrantIndexes are the index entries of a grant, none of nil. Replay marks and pushed requests have no owner
+// and are listed nowhere; a used grant can only be found by its session and by its age.
 func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
+	if g == nil {
+		return nil
+	}
 	entries, at := make([]Entry, 0, maxGrantIndexes), records.RefBytes(ref)
 	if due := rules.GrantDue(g); due != 0 {
 		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), at)})

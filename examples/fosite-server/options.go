@@ -100,8 +100,8 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.StringVar(&o.adminToken, "admin-token", "",
 		"bearer `token` of the admin routes; lists of processes show it: prefer -admin-token-file")
 	flags.StringVar(&o.auditLog, "audit-log", "",
-		"`file` for the audit of the admin routes, a line in JSON each; it is rotated at 100 MiB, and ten "+
-			"old ones are kept (default: the log)")
+		"`file` for the audit of admin routes and account page, in lines of JSON; it is rotated at 100 MiB, "+
+			"and ten old ones are kept (default: the log)")
 	flags.StringVar(&o.metricsAddr, "metrics-addr", "",
 		"`address` to serve /metrics on, to all who reach it (default: with the admin token, on -addr)")
 	flags.StringVar(&o.traces, "traces", "",

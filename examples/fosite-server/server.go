@@ -29,7 +29,7 @@ type provider struct {
 	operators *operators
 	notes     notes
 	logger    *slog.Logger
-	// audit is where the audit of the admin routes goes, nil for the log.
+	// audit is where the audit of the admin routes and the account page goes, nil for the log.
 	audit slog.Handler
 }
 

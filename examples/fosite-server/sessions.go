@@ -89,6 +89,6 @@ func (p *provider) mountSessions(router *mux.Router) {
 	router.PathPrefix(pathAccount).Handler(account.Handler(account.Config{
 		Sessions: p.sessions.Adapter, ClientName: p.clientName,
 		SignIn: http.RedirectHandler("/login", http.StatusSeeOther),
-		Page:   p.accountPage,
+		Page:   p.accountPage, Audit: p.audit,
 	}))
 }

@@ -5,15 +5,16 @@ package account
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -30,6 +31,9 @@ type Config struct {
 	// Page shows the page in the host's own look; the status and a Content-Security-Policy that allows no
 	// more than forms to itself are set. A plain page in English when nil.
 	Page func(w http.ResponseWriter, r *http.Request, page *Page)
+	// Audit is where the audit goes, as that of package admin, whose README documents its fields: a line for
+	// each change, done or not, of which the user is the actor. By default it is in the log.
+	Audit slog.Handler
 }
 
 // Page is what a user sees.
@@ -74,6 +78,7 @@ type handler struct {
 	Config
 	tie        tie.Adapter
 	protection *http.CrossOriginProtection
+	stream     auditlog.Stream
 }
 
 // Handler serves a user's sessions on any router. Its addresses are relative, so no prefix needs to be
@@ -85,8 +90,12 @@ func Handler(config Config) http.Handler {
 	if config.ClientName == nil {
 		config.ClientName = func(id string) string { return id }
 	}
+	bound := config.Sessions.Tie()
 	return config.Sessions.Middleware(&handler{
-		Config: config, tie: config.Sessions.Tie(), protection: http.NewCrossOriginProtection(),
+		Config: config, tie: bound, protection: http.NewCrossOriginProtection(),
+		stream: auditlog.Stream{
+			Message: "account audit", To: config.Audit, Logger: bound.Logger(), Now: bound.Now,
+		},
 	})
 }
 
@@ -116,45 +125,63 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		err = &problem{http.StatusUnauthorized, "You are not signed in."}
 	}
-	if err == nil {
-		err = h.serve(w, r, session)
-	}
 	if err != nil {
 		h.failed(w, r, err)
+		return
+	}
+	action, changes := actions[path.Base(r.URL.Path)]
+	change, requestID := &record{}, auditlog.RequestID(r)
+	if changes {
+		header.Set(auditlog.RequestIDHeader, requestID)
+		err = h.change(w, r, session, action, change)
+	} else {
+		err = h.read(w, r, session)
+	}
+	status := http.StatusSeeOther // as done answers
+	if wantsJSON(r) {
+		status = http.StatusOK
+	}
+	if err != nil {
+		status = h.failed(w, r, err)
+	}
+	if changes && r.Method == http.MethodPost {
+		h.log(r, session, requestID, action, change, status, err)
 	}
 }
 
-func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
-	action := path.Base(r.URL.Path)
-	if !slices.Contains([]string{"end", "end-others", "revoke"}, action) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			return &problem{http.StatusMethodNotAllowed, "This address takes GET requests."}
-		}
-		if location := belowIt(r); location != "" && !wantsJSON(r) {
-			w.Header().Set("Location", location)
-			w.WriteHeader(http.StatusSeeOther)
-			return nil
-		}
-		return h.list(w, r, session)
+// read shows what the user has.
+func (h *handler) read(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		return &problem{http.StatusMethodNotAllowed, "This address takes GET requests."}
 	}
+	if location := belowIt(r); location != "" && !wantsJSON(r) {
+		w.Header().Set("Location", location)
+		w.WriteHeader(http.StatusSeeOther)
+		return nil
+	}
+	return h.list(w, r, session)
+}
+
+// change carries out what the user asks for.
+func (h *handler) change(
+	w http.ResponseWriter, r *http.Request, session *hostadapter.Session, action string, change *record,
+) error {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", "POST")
 		return &problem{http.StatusMethodNotAllowed, "This address takes POST requests."}
 	}
 	if err := h.checkForm(w, r, session); err != nil {
-		if errors.Is(err, errStale) && !wantsJSON(r) {
-			return done(w, r, 0) // to the page as it is now
-		}
 		return err
 	}
 	switch action {
-	case "end":
-		return h.end(w, r, session)
-	case "revoke":
-		return h.revoke(w, r, session)
+	case actions["end"]:
+		return h.end(w, r, session, change)
+	case actions["revoke"]:
+		return h.revoke(w, r, session, change)
 	}
 	ended, err := h.Sessions.EndOtherSessions(r.Context(), session)
+	change.add(slog.Int("sessions_removed", ended))
 	if err != nil {
 		return err
 	}
@@ -174,32 +201,31 @@ func belowIt(r *http.Request) string {
 	return (&url.URL{Path: path.Base(at) + "/"}).String()
 }
 
-func (h *handler) end(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
+func (h *handler) end(
+	w http.ResponseWriter, r *http.Request, session *hostadapter.Session, change *record,
+) error {
 	sid := r.PostForm.Get("session_id")
+	change.add(slog.String("session_id", auditlog.Bounded(sid)))
 	if sid == session.SessionID {
 		if err := h.Sessions.SignOut(w, r); err != nil {
 			return err
 		}
-		return done(w, r, 1)
-	}
-	err := h.Sessions.EndOwnSession(r.Context(), session, sid)
-	if errors.Is(err, ticketstore.ErrNotFound) && !wantsJSON(r) {
-		return done(w, r, 0) // it has ended meanwhile: the page shows it
-	}
-	if err != nil {
+	} else if err := h.Sessions.EndOwnSession(r.Context(), session, sid); err != nil {
 		return err
 	}
+	change.add(slog.Int("sessions_removed", 1))
 	return done(w, r, 1)
 }
 
 // revoke takes back what the user has allowed an application, and its tokens.
-func (h *handler) revoke(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
+func (h *handler) revoke(
+	w http.ResponseWriter, r *http.Request, session *hostadapter.Session, change *record,
+) error {
 	client := r.PostForm.Get("client_id")
+	change.add(slog.String("client_id", auditlog.Bounded(client)))
 	if err := h.Sessions.Consents().Revoke(r.Context(), session.SubjectID, client); err != nil {
 		return err
 	}
-	h.tie.Logger().InfoContext(r.Context(), "consent taken back", "subject_id", session.SubjectID,
-		"client_id", client)
 	if wantsJSON(r) {
 		return writeJSON(w, http.StatusOK, map[string]string{"client_id": client})
 	}
@@ -303,10 +329,15 @@ func done(w http.ResponseWriter, r *http.Request, ended int) error {
 	return nil
 }
 
-func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
+// failed answers a request that was not carried out, and returns the status.
+func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	var known *problem
 	var field *ticketstore.FieldError
 	switch {
+	case !wantsJSON(r) && r.Method == http.MethodPost &&
+		(errors.Is(err, errStale) || errors.Is(err, ticketstore.ErrNotFound)):
+		_ = done(w, r, 0) // to the page as it is now
+		return http.StatusSeeOther
 	case errors.As(err, &known):
 	case errors.As(err, &field):
 		known = &problem{http.StatusBadRequest, field.Error()}
@@ -321,9 +352,10 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if wantsJSON(r) {
 		_ = writeJSON(w, known.status, map[string]string{"error": known.text})
-		return
+		return known.status
 	}
 	_ = showPage(w, known.status, &view{Problem: known.text})
+	return known.status
 }
 
 // wantsJSON reports whether the request asks for JSON and not for a page.

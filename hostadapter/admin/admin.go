@@ -14,6 +14,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -81,8 +82,17 @@ type Operations interface {
 	SessionByID(ctx context.Context, sessionID string) (*hostadapter.SessionReport, error)
 	// SessionProperties returns what operators see of a session's properties.
 	SessionProperties(session *ticketstore.Session) map[string]string
+	JobManagement
+}
+
+// JobManagement is what the routes do with jobs.
+type JobManagement interface {
 	// Job returns the progress of a removal; an unknown one is ticketstore.ErrNotFound.
 	Job(ctx context.Context, id string) (*logout.Job, error)
+	// FollowJob calls ended with the note once a job has ended, for the audit. ResumeJobs does so for the
+	// jobs of hosts that ended before them.
+	FollowJob(ctx context.Context, id string, note []byte, ended func(*hostadapter.JobEnd))
+	ResumeJobs(ended func(*hostadapter.JobEnd))
 }
 
 // Host is what the routes need of the server around them.
@@ -199,7 +209,10 @@ func MountConfig(router *mux.Router, config Config) {
 	}
 	m := &mount{
 		sessions: config.Operations, authorize: config.Authorize,
-		crossOrigin: http.NewCrossOriginProtection(), auditTo: config.Audit,
+		crossOrigin: http.NewCrossOriginProtection(), stream: auditlog.Stream{
+			Message: "admin audit", To: config.Audit, Logger: config.Operations.Logger(),
+			Now: config.Operations.Now,
+		},
 	}
 	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
 	change := func(action string, h handler) route {
@@ -234,6 +247,7 @@ func MountConfig(router *mux.Router, config Config) {
 		m.methods(map[string]route{http.MethodPost: change("back_up_backend", m.backUp)}))
 	router.Handle("/openapi.json", m.methods(map[string]route{http.MethodGet: read(m.getContract)}))
 	m.mountPages(router)
+	m.sessions.ResumeJobs(m.jobEnded)
 	if router.NotFoundHandler == nil {
 		router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			protect(w)

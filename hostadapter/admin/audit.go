@@ -4,31 +4,14 @@ package admin
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
-)
-
-const (
-	auditMessage = "admin audit"
-	// requestIDHeader names a request in the audit and its answer. A proxy may have named it before.
-	requestIDHeader = "X-Request-Id"
-	maxRequestID    = 128
-)
-
-// The results of an attempt in the audit.
-const (
-	resultDone    = "done"
-	resultStarted = "started" // it goes on as a job
-	resultRefused = "refused" // the sender is not known, or lacks the permission
-	resultFailed  = "failed"  // nothing was changed
-	resultUnknown = "unknown" // it failed, and a change may have been carried out
 )
 
 // audit collects what is said of a request.
@@ -36,102 +19,53 @@ type audit struct {
 	requestID string
 	action    string
 	actor     Actor
-	status    int // of an answer that is not 200
+	status    int    // of an answer that is not 200
+	job       string // what the request began, if anything
 	attrs     []slog.Attr
+}
+
+// begun notes the job that the request began.
+func (a *audit) begun(job string) {
+	a.job = job
+	a.add(slog.String("job", job))
 }
 
 func (a *audit) add(attrs ...slog.Attr) { a.attrs = append(a.attrs, attrs...) }
 
-// requestID returns what a request is called: what the sender, or a proxy, says if that is an id, else a new
-// one. It names lines and proves nothing.
-func requestID(r *http.Request) string {
-	given := r.Header.Get(requestIDHeader)
-	if given == "" || len(given) > maxRequestID || strings.ContainsFunc(given, notInID) {
-		return rand.Text()
-	}
-	return given
-}
-
-// notInID reports whether a rune is none of a UUID, a ULID, or of base64.
-func notInID(r rune) bool {
-	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') &&
-		!strings.ContainsRune("-_.:+/=", r)
-}
-
 func (m *mount) log(r *http.Request, record *audit, permission Permission, status int, err error) {
-	attrs := []slog.Attr{
-		slog.String("request_id", record.requestID),
-		slog.String("action", record.action), slog.String("permission", string(permission)),
+	attrs := append(auditlog.Request(r, record.requestID, record.action, m.sessions.RemoteAddr(r), status),
+		slog.String("permission", string(permission)),
 		slog.String("result", auditResult(record, status, err)),
-		slog.String("actor_id", bounded(record.actor.ID)),
-		slog.String("actor_name", bounded(record.actor.Name)),
-		slog.String("remote_addr", bounded(m.sessions.RemoteAddr(r))),
-		slog.String("method", bounded(r.Method)),
-		slog.String("path", bounded(r.URL.Path)),
-		slog.Int("status", status),
-	}
-	attrs = slices.DeleteFunc(append(attrs, record.attrs...), unknownAttr)
+		slog.String("actor_id", auditlog.Bounded(record.actor.ID)),
+		slog.String("actor_name", auditlog.Bounded(record.actor.Name)))
+	attrs = append(attrs, record.attrs...)
 	level := slog.LevelInfo
 	if err != nil {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	m.writeAudit(r.Context(), level, attrs)
-}
-
-// unknownAttr reports whether a field says nothing: a text or a list that is empty. Numbers and flags always
-// say something.
-func unknownAttr(attr slog.Attr) bool {
-	switch value := attr.Value.Any().(type) {
-	case nil:
-		return true
-	case string:
-		return value == ""
-	case []string:
-		return len(value) == 0
-	}
-	return false
+	m.stream.Write(r.Context(), level, attrs)
 }
 
 // auditResult says what came of a request.
 func auditResult(record *audit, status int, err error) string {
+	result := auditlog.ResultOf(status, err)
 	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden,
-		status == http.StatusTooManyRequests, errors.Is(err, ErrUnauthenticated):
-		return resultRefused
-	case status >= http.StatusInternalServerError:
-		return resultUnknown
-	case err != nil, status >= http.StatusBadRequest:
-		return resultFailed
-	case record.started():
-		return resultStarted
+	case errors.Is(err, ErrUnauthenticated): // a browser on its way to sign in
+		return auditlog.Refused
+	case result == auditlog.Done && record.job != "":
+		return auditlog.Started
 	}
-	return resultDone
+	return result
 }
 
-// started reports whether the request began a job.
-func (a *audit) started() bool {
-	for _, attr := range a.attrs {
-		if attr.Key == "job" && (a.status == http.StatusAccepted || a.status == http.StatusSeeOther) {
-			return true
-		}
-	}
-	return false
-}
-
-// writeAudit writes a line to where the audit goes. One that cannot be written there goes to the log, with
-// the reason: it is not lost without a word.
-func (m *mount) writeAudit(ctx context.Context, level slog.Level, attrs []slog.Attr) {
-	logger := m.sessions.Logger()
-	if m.auditTo == nil {
-		logger.LogAttrs(ctx, level, auditMessage, attrs...)
-		return
-	}
-	line := slog.NewRecord(m.sessions.Now(), level, auditMessage, 0)
-	line.AddAttrs(attrs...)
-	if err := m.auditTo.Handle(ctx, line); err != nil {
-		logger.ErrorContext(ctx, "the audit cannot be written, this line comes in its place", "error", err)
-		logger.LogAttrs(ctx, level, auditMessage, attrs...)
+// counted is what a removal did, as the audit says it.
+func counted(result *logout.Result) []slog.Attr {
+	return []slog.Attr{
+		slog.Int("sessions_removed", result.SessionsRemoved),
+		slog.Int("grants_revoked", result.GrantsRevoked),
+		slog.Int("consents_revoked", result.ConsentsRevoked),
+		slog.Int("notifications_queued", result.NotificationsQueued),
 	}
 }
 

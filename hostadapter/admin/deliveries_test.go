@@ -93,6 +93,22 @@ func TestGrants(t *testing.T) {
 	}
 }
 
+// The end of a job whose host was killed is not known, and said so.
+func TestJobOfAHostThatWasKilled(t *testing.T) {
+	t.Parallel()
+	m := &manager{left: &hostadapter.JobEnd{
+		ID: "j9", Note: []byte(`{"r":"request","a":"swap_backend","i":"ann"}`),
+	}}
+	serve(m, request(http.MethodGet, "/sessions", ""))
+	for _, want := range []string{
+		"level=WARN", "request_id=request", "action=swap_backend", "result=unknown", "actor_id=ann", "job=j9",
+	} {
+		if !strings.Contains(m.log.String(), want) {
+			t.Errorf("audit %q lacks %s", m.log.String(), want)
+		}
+	}
+}
+
 func TestRetryDeliveries(t *testing.T) {
 	t.Parallel()
 	m := &manager{}

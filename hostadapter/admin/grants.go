@@ -10,6 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 )
 
 // grantOf is a grant in JSON. It has neither key nor data.
@@ -84,7 +85,7 @@ func (m *mount) remove(
 	audit.add(slog.String("reason", removal.Reason), slog.Bool("dry_run", removal.DryRun))
 	after := func() {}
 	if removal.ID != "" {
-		audit.add(slog.String("grant_id", bounded(removal.ID)))
+		audit.add(slog.String("grant_id", auditlog.Bounded(removal.ID)))
 	} else {
 		about(removal.Filter)
 		if !removal.DryRun {

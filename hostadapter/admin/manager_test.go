@@ -36,6 +36,7 @@ type manager struct {
 	id       string
 
 	job      logout.Job
+	left     *hostadapter.JobEnd // by a host that has ended
 	swap     *hostadapter.SwapState
 	did      string // what was asked of the backend
 	status   hostadapter.BackendStatus
@@ -47,6 +48,16 @@ type manager struct {
 func (m *manager) Job(_ context.Context, id string) (*logout.Job, error) {
 	m.id = id
 	return &m.job, m.err
+}
+
+func (m *manager) FollowJob(_ context.Context, id string, note []byte, ended func(*hostadapter.JobEnd)) {
+	ended(&hostadapter.JobEnd{ID: id, Note: note, Removal: &m.job, Swap: m.swap})
+}
+
+func (m *manager) ResumeJobs(ended func(*hostadapter.JobEnd)) {
+	if m.left != nil {
+		ended(m.left)
+	}
 }
 
 func (m *manager) BackendStatus(context.Context) *hostadapter.BackendStatus { return &m.status }

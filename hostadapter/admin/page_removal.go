@@ -195,7 +195,7 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 			break
 		}
 		if result.JobID != "" {
-			record.add(slog.String("job", result.JobID))
+			record.begun(result.JobID)
 			record.status = http.StatusSeeOther
 			seeOther(w, "job?"+url.Values{"id": {result.JobID}}.Encode())
 			return nil
@@ -203,12 +203,7 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 		data.Result.Add(*result)
 	}
 	after()
-	record.add(
-		slog.Int("sessions_removed", data.Result.SessionsRemoved),
-		slog.Int("grants_revoked", data.Result.GrantsRevoked),
-		slog.Int("consents_revoked", data.Result.ConsentsRevoked),
-		slog.Int("notifications_queued", data.Result.NotificationsQueued),
-	)
+	record.add(counted(&data.Result)...)
 	if form.Preview {
 		return m.show(w, r, record, status, "removal",
 			view{Title: data.Title(), Section: "sessions", Data: data})

@@ -8,11 +8,10 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -55,25 +54,7 @@ func (e nameError) Error() string { return "invalid request: a name in it " + e.
 func (e nameError) Unwrap() error { return e.FieldError }
 
 // printable shortens a name that a client sent.
-func printable(name string) string { return cut(name, 64) }
-
-func cut(text string, most int) string {
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return strings.ToValidUTF8(text, "?")
-}
-
-// bounded is what a client sent, fit for a line of a log, whatever writes it: not too long, and without
-// characters that end a line or change a terminal.
-func bounded(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, cut(text, maxAuditText))
-}
+func printable(name string) string { return auditlog.Cut(name, 64) }
 
 func (p *parameters) fail(field, text string) {
 	if p.err == nil {

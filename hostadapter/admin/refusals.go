@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 )
 
 const (
@@ -32,8 +34,6 @@ const (
 	maxAddresses = 10_000
 	// evictionTries is how many entries are compared to choose the one to evict.
 	evictionTries = 8
-	// maxAuditText bounds what a sender makes up in a log line in bytes.
-	maxAuditText = 256
 )
 
 // refusals bounds what senders can do who are not known: guess, and fill the log. Addresses are those of
@@ -220,8 +220,8 @@ func (m *mount) refused(w http.ResponseWriter, r *http.Request, err error) (answ
 // logMissed says how many refusals were not logged one by one.
 func (m *mount) logMissed(ctx context.Context) {
 	if missed := m.refusals.missed(m.sessions.Now()); missed > 0 {
-		m.writeAudit(ctx, slog.LevelWarn, []slog.Attr{
-			slog.String("action", "refused"), slog.String("result", resultRefused),
+		m.stream.Write(ctx, slog.LevelWarn, []slog.Attr{
+			slog.String("action", "refused"), slog.String("result", auditlog.Refused),
 			slog.Int("more_refused", missed),
 		})
 	}

@@ -5,7 +5,6 @@ package admin
 import (
 	"cmp"
 	"errors"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -25,8 +25,7 @@ type mount struct {
 	authorize   Authorizer
 	crossOrigin *http.CrossOriginProtection
 	refusals    refusals
-	// auditTo is where the audit goes, nil for the log.
-	auditTo slog.Handler
+	stream      auditlog.Stream
 }
 
 // handler answers a request that was let through, or returns the error to answer it with. What it knows of a
@@ -86,8 +85,8 @@ func protect(w http.ResponseWriter) {
 
 func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail answerFailure) {
 	m.logMissed(r.Context())
-	record := &audit{action: cmp.Or(route.action, "read"), requestID: requestID(r)}
-	w.Header().Set(requestIDHeader, record.requestID)
+	record := &audit{action: cmp.Or(route.action, "read"), requestID: auditlog.RequestID(r)}
+	w.Header().Set(auditlog.RequestIDHeader, record.requestID)
 	err := m.admit(r, route, record)
 	refused, logged := err != nil, true
 	if refused {
@@ -104,6 +103,9 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail 
 	}
 	if logged && (refused || route.permission == ChangeSessions) {
 		m.log(r, record, route.permission, status, err)
+	}
+	if record.job != "" {
+		m.followJob(r.Context(), record)
 	}
 	if broken != nil {
 		panic(http.ErrAbortHandler) // net/http's word for an answer that ends without its end
@@ -174,8 +176,8 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 		status, detail = http.StatusServiceUnavailable, "The request was given up before it was answered."
 	}
 	if status >= http.StatusInternalServerError {
-		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed", "path", bounded(r.URL.Path),
-			"status", status, "error", err)
+		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed",
+			"path", auditlog.Bounded(r.URL.Path), "status", status, "error", err)
 	}
 	return problem{status: status, detail: detail, field: name}
 }

@@ -142,7 +142,7 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 		return err
 	}
 	if result.JobID != "" {
-		audit.add(slog.String("job", result.JobID))
+		audit.begun(result.JobID)
 		audit.status = http.StatusAccepted
 		writeStarted(w, "../", result.JobID)
 		return nil
@@ -179,12 +179,7 @@ func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *aud
 }
 
 func writeResult(w http.ResponseWriter, audit *audit, result *logout.Result) {
-	audit.add(
-		slog.Int("sessions_removed", result.SessionsRemoved),
-		slog.Int("grants_revoked", result.GrantsRevoked),
-		slog.Int("consents_revoked", result.ConsentsRevoked),
-		slog.Int("notifications_queued", result.NotificationsQueued),
-	)
+	audit.add(counted(result)...)
 	writeJSON(w, http.StatusOK, resultOf(result))
 }
 

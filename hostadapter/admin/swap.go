@@ -67,7 +67,7 @@ func (m *mount) beginSwap(
 	case err != nil:
 		return "", err
 	}
-	audit.add(slog.String("job", job))
+	audit.begun(job)
 	return job, nil
 }
 

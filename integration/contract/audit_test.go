@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -147,6 +148,135 @@ func TestAuditOfChangesAndRefusals(t *testing.T) {
 	}
 	if strings.Contains(s.log.String(), "admin audit") {
 		t.Error("the audit is in the log as well")
+	}
+}
+
+// What users change of their own is in the same audit: they are the actors. Reading leaves no line.
+func TestAuditOfAccounts(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.signIn("ann", "shop")
+	base := strings.TrimSuffix(s.url, mounted)
+	s.must(http.StatusOK, http.MethodGet, base+"/login?user=ann", "")
+	inJSON := header("Accept", "application/json")
+	var own struct {
+		Token    string
+		Sessions []struct {
+			ID string `json:"session_id"`
+		}
+	}
+	err := json.Unmarshal(s.must(http.StatusOK, http.MethodGet, base+"/me/", "", inJSON), &own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, here, other := "token="+own.Token, own.Sessions[0].ID, own.Sessions[1].ID
+	documented := documentedFields(t)
+	for _, c := range []struct {
+		status     int
+		path, form string
+		want       map[string]any
+	}{
+		{http.StatusForbidden, "end", "token=stale", map[string]any{
+			"action": "end_own_session", "result": "refused", "status": 403.0,
+		}},
+		{http.StatusNotFound, "end", token + "&session_id=unknown", map[string]any{
+			"action": "end_own_session", "result": "failed", "session_id": "unknown",
+		}},
+		{http.StatusOK, "end", token + "&session_id=" + url.QueryEscape(other), map[string]any{
+			"action": "end_own_session", "result": "done", "session_id": other, "sessions_removed": 1.0,
+		}},
+		{http.StatusOK, "revoke", token + "&client_id=shop", map[string]any{
+			"action": "revoke_own_consent", "result": "done", "client_id": "shop",
+		}},
+		{http.StatusOK, "end-others", token, map[string]any{
+			"action": "end_other_sessions", "result": "done", "sessions_removed": 0.0,
+		}},
+		{http.StatusOK, "end", token + "&session_id=" + url.QueryEscape(here), map[string]any{
+			"action": "end_own_session", "result": "done", "session_id": here,
+		}},
+	} {
+		response, raw := s.call(http.MethodPost, base+"/me/"+c.path, c.form, inJSON,
+			header("Content-Type", "application/x-www-form-urlencoded"))
+		if response.StatusCode != c.status {
+			t.Errorf("%s %s: %d %s, want %d", c.path, c.form, response.StatusCode, raw, c.status)
+		}
+		line := s.audited(response.Header.Get("X-Request-Id"))
+		c.want["actor_id"], c.want["by_session_id"], c.want["msg"] = "ann", here, "account audit"
+		for name, want := range c.want {
+			if line[name] != want {
+				t.Errorf("%s %s: the audit has %s %v, want %v", c.path, c.form, name, line[name], want)
+			}
+		}
+		for name := range line {
+			if !documented[name] {
+				t.Errorf("the audit has %q, which the README does not document", name)
+			}
+		}
+	}
+	if text := s.audit.String(); strings.Contains(text, own.Token) || len(s.lines()) != 6 {
+		t.Errorf("want six lines, and no token:\n%s", text)
+	}
+}
+
+// A job has a line at its begin and one at its end, with the same request id, action and actor.
+func TestAuditOfJobs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.signIn("ann", "shop")
+	s.signIn("ben", "shop")
+	documented := documentedFields(t)
+	for _, c := range []struct {
+		path, body string
+		meanwhile  func(job string)
+		end        map[string]any
+	}{
+		{"/sessions/remove", `{"all":true}`, nil, map[string]any{
+			"action": "remove_sessions", "result": "done", "level": "INFO", "sessions_removed": 2.0,
+			"grants_revoked": 2.0,
+		}},
+		{"/backend/swap", `{"backend":"slow"}`, func(job string) {
+			s.must(http.StatusNoContent, http.MethodDelete, "/backend/swap/"+job, "")
+		}, map[string]any{
+			"action": "swap_backend", "result": "failed", "level": "WARN", "backend": "slow",
+			"error": "it was aborted before its switch",
+		}},
+		{"/backend/swap", `{"backend":"next"}`, nil, map[string]any{
+			"action": "swap_backend", "result": "done", "backend": "next", "backend_before": "main",
+		}},
+	} {
+		response, raw := s.call(http.MethodPost, c.path, c.body)
+		var started struct{ Job string }
+		if err := json.Unmarshal(raw, &started); err != nil || response.StatusCode != http.StatusAccepted {
+			t.Fatalf("%s %s: %d %s", c.path, c.body, response.StatusCode, raw)
+		}
+		if c.meanwhile != nil {
+			c.meanwhile(started.Job)
+		}
+		var lines []map[string]any
+		testenv.Eventually(t, "the line at the end of "+c.path, func() bool {
+			lines = nil
+			for _, line := range s.lines() {
+				if line["request_id"] == response.Header.Get("X-Request-Id") {
+					lines = append(lines, line)
+				}
+			}
+			return len(lines) == 2
+		})
+		begin, end := lines[0], lines[1]
+		if begin["result"] != "started" || begin["job"] != started.Job || end["job"] != started.Job ||
+			end["actor_id"] != "writer" || end["actor_name"] != begin["actor_name"] {
+			t.Errorf("a job begins with %v\nand ends with %v", begin, end)
+		}
+		for name, want := range c.end {
+			if end[name] != want {
+				t.Errorf("%s: the end has %s %v, want %v", c.body, name, end[name], want)
+			}
+		}
+		for name := range end {
+			if !documented[name] {
+				t.Errorf("the audit has %q, which the README does not document", name)
+			}
+		}
 	}
 }
 

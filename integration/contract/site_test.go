@@ -107,7 +107,9 @@ func newSite(t *testing.T) *site {
 	router.PathPrefix(mounted).Handler(http.StripPrefix(mounted, admin.Handler(admin.Config{
 		Operations: s.adapter.Operations(), Authorize: authorize, Audit: slog.NewJSONHandler(s.audit, nil),
 	})))
-	router.PathPrefix("/me/").Handler(account.Handler(account.Config{Sessions: s.adapter}))
+	router.PathPrefix("/me/").Handler(account.Handler(account.Config{
+		Sessions: s.adapter, Audit: slog.NewJSONHandler(s.audit, nil),
+	}))
 	router.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := s.adapter.SignIn(w, r, hostadapter.Identity{
 			Subject: r.FormValue("user"), Properties: map[string]string{"tenant": "example"},

@@ -4,6 +4,7 @@ package sessions
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -45,6 +46,13 @@ type Figures struct {
 	CommitTime time.Duration
 	// CommitBuckets counts the commits that took at most CommitBounds[i] and longer than the bound before.
 	CommitBuckets [len(CommitBounds)]uint64
+	// GroupBuckets counts the commits of at most GroupBounds[i] changes and more than the bound before.
+	GroupBuckets [len(GroupBounds)]uint64
+	// RoundTrips counts how often a database was asked over a connection, ConnectionWaits how often a
+	// transaction waited for a connection, ConnectionWaitTime how long these did in all. All are zero where
+	// the engine has no connections.
+	RoundTrips, ConnectionWaits uint64
+	ConnectionWaitTime          time.Duration
 	// DiskUsed and DiskFree are bytes: those of the data, and those left on its disk. They are -1 where that
 	// is not known.
 	DiskUsed, DiskFree int64
@@ -60,15 +68,18 @@ var CommitBounds = [...]time.Duration{
 	200 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second,
 }
 
+// GroupBounds are the bounds of Figures.GroupBuckets.
+var GroupBounds = [...]int{1, 2, 4, 8, 16, 32, 64, 128, 256}
+
 // NoteCommit counts a durable transaction of so many changes.
 func (f *Figures) NoteCommit(changes int, took time.Duration) {
 	f.Commits++
 	f.Changes += uint64(changes)
 	f.CommitTime += took
-	for i, bound := range CommitBounds {
-		if took <= bound {
-			f.CommitBuckets[i]++
-			return
-		}
+	if i, _ := slices.BinarySearch(CommitBounds[:], took); i < len(CommitBounds) {
+		f.CommitBuckets[i]++
+	}
+	if i, _ := slices.BinarySearch(GroupBounds[:], changes); i < len(GroupBounds) {
+		f.GroupBuckets[i]++
 	}
 }

@@ -25,8 +25,9 @@ type gauge struct {
 	level   metric.Float64ObservableGauge
 }
 
-// The gauges. Sums and counts of commits stand beside their buckets: OpenTelemetry has no histogram that is
-// read. The label le of the buckets is that of Prometheus' histograms, and they add up as those do.
+// The gauges. Commits are counted in the plugin, which has no SDK, and OpenTelemetry has no histogram that is
+// read: so their buckets are counters beside their sums and counts. The label le is that of Prometheus'
+// histograms, and the buckets add up as those do.
 var gaugesOf = []gauge{
 	{name: "live", unit: "{session}", about: "Sessions in the store."},
 	{name: "backend.up", about: "1 while the backend answers, else 0."},
@@ -41,6 +42,10 @@ var gaugesOf = []gauge{
 	{name: "commit.changes", counts: true, about: "Changes that these transactions made durable."},
 	{name: "commit.time", unit: "s", counts: true, about: "Time that these transactions took in all."},
 	{name: "commit.bucket", counts: true, about: "Transactions that took at most le seconds."},
+	{name: "commit.group.bucket", counts: true, about: "Transactions of at most le changes."},
+	{name: "database.round.trips", counts: true, about: "How often a database was asked."},
+	{name: "database.connection.waits", counts: true, about: "Transactions that waited for a connection."},
+	{name: "database.connection.wait.time", unit: "s", counts: true, about: "Time that these waited in all."},
 	{name: "disk.used", unit: "By", about: "Bytes of the data on the disk."},
 	{name: "disk.free", unit: "By", about: "Bytes that are free on the disk of the data."},
 	{name: "cache.hits", counts: true, about: "Access tokens answered from the host's cache."},
@@ -153,17 +158,29 @@ func (r *reading) backend(f sessions.Figures, err error) {
 	r.set("commit.count", float64(f.Commits))
 	r.set("commit.changes", float64(f.Changes))
 	r.set("commit.time", f.CommitTime.Seconds())
-	sum := uint64(0)
-	for i, n := range f.CommitBuckets {
-		sum += n
-		bound := strconv.FormatFloat(sessions.CommitBounds[i].Seconds(), 'g', -1, 64)
-		r.set("commit.bucket", float64(sum), attribute.String("le", bound))
-	}
-	r.set("commit.bucket", float64(f.Commits), attribute.String("le", "+Inf"))
+	r.buckets("commit.bucket", f.CommitBuckets[:], f.Commits, func(i int) float64 {
+		return sessions.CommitBounds[i].Seconds()
+	})
+	r.buckets("commit.group.bucket", f.GroupBuckets[:], f.Commits, func(i int) float64 {
+		return float64(sessions.GroupBounds[i])
+	})
+	r.set("database.round.trips", float64(f.RoundTrips))
+	r.set("database.connection.waits", float64(f.ConnectionWaits))
+	r.set("database.connection.wait.time", f.ConnectionWaitTime.Seconds())
 	if f.DiskUsed >= 0 {
 		r.set("disk.used", float64(f.DiskUsed))
 	}
 	if f.DiskFree >= 0 {
 		r.set("disk.free", float64(f.DiskFree))
 	}
+}
+
+// buckets sets the buckets of a histogram, each with what is in those before it.
+func (r *reading) buckets(name string, counts []uint64, all uint64, bound func(i int) float64) {
+	sum := uint64(0)
+	for i, n := range counts {
+		sum += n
+		r.set(name, float64(sum), attribute.String("le", strconv.FormatFloat(bound(i), 'g', -1, 64)))
+	}
+	r.set(name, float64(all), attribute.String("le", "+Inf"))
 }

@@ -23,8 +23,8 @@ import (
 // these gives otel.GetTracerProvider() and otel.GetMeterProvider().
 type TelemetryConfig struct {
 	// TracerProvider makes spans of sign-ins, look-ups of a request's session, sign-outs, what users end and
-	// allow, queries, removals, sweeps that find something, deliveries, swaps and backups. A backend makes its
-	// own below them (plugin.Config.TracerProvider).
+	// allow, queries, removals, sweeps that find something, deliveries, swaps and backups. A backend makes
+	// its own below them (plugin.Config.TracerProvider).
 	TracerProvider trace.TracerProvider
 	// MeterProvider gets the metrics whose names begin with "fosite_sessions.". Some of them ask the backend
 	// each time they are read. No label names a person, a session or a client.

@@ -56,8 +56,8 @@ func TestTelemetryIsCompared(t *testing.T) {
 	}
 	for _, store := range ours {
 		for _, telemetry := range telemetries {
-			name := "\nBenchmarkLoad/flow=introspect/store=" + store + "/telemetry=" + telemetry + "/callers=2\t"
-			if strings.Count("\n"+output.String(), name) != 2 {
+			name := "/flow=introspect/store=" + store + "/telemetry=" + telemetry + "/callers=2\t"
+			if strings.Count(output.String(), "BenchmarkLoad"+name) != 2 {
 				t.Errorf("%s with telemetry %s was not measured twice:\n%s", store, telemetry, &output)
 			}
 		}

@@ -125,7 +125,10 @@ func (e *Engine) Describe(ctx context.Context) (ticketstore.Description, error) 
 func About() ticketstore.Description {
 	return ticketstore.Description{
 		Name: "postgres", Version: version(), Format: uint32(schema.Embedded().Newest()), Shared: true,
-		Services: []string{"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service},
+		Services: []string{
+			"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service,
+			sessions.FiguresService,
+		},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/spans"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -43,6 +44,9 @@ type call struct {
 	// once: a conflict is the answer. The call has a transaction of its own.
 	once bool
 	done chan error
+	// spans has what is told of a call that is traced, nil for any other, which waits since asked.
+	spans *spans.Recorder
+	asked time.Time
 }
 
 // update has f change the store. It returns when the change is durable. A caller that goes leaves a change
@@ -64,6 +68,7 @@ func (e *Engine) submit(c *call) error {
 // wait hands a call over and waits for its answer.
 func (e *Engine) wait(c *call, queue chan<- *call) error {
 	c.done = make(chan error, 1)
+	c.traced()
 	if e.closed.Load() {
 		return errClosed
 	}
@@ -179,6 +184,7 @@ func (c *committer) insist(alone *call) (answer error) {
 // try carries out calls in one transaction and returns their answers. An error is that of the transaction:
 // nothing was written, or it is not known whether it was.
 func (c *committer) try(calls []*call) ([]error, error) {
+	at := moments{began: time.Now()}
 	conn, err := c.pool.Acquire(c.background)
 	if err != nil {
 		return nil, err
@@ -198,13 +204,18 @@ func (c *committer) try(calls []*call) ([]error, error) {
 	if g.err != nil {
 		return nil, g.err
 	}
+	at.judged = time.Now()
 	id := [16]byte([]byte(rand.Text()))
 	if err := g.commit(ctx, id, records.Nanos(latest(calls))); err != nil {
 		if !lost(err) {
 			return nil, err
 		}
-		return answers, c.resolve(id, g.slot.position, err)
+		if err := c.resolve(id, g.slot.position, err); err != nil {
+			return answers, err
+		}
 	}
+	at.durable = time.Now()
+	c.meter.committed(calls, at, g.wrote)
 	return answers, nil
 }
 

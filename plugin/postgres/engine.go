@@ -44,6 +44,7 @@ type Engine struct {
 	next       atomic.Uint64 // reader
 	incomplete atomic.Uint64 // reads whose plan left something out
 	turns      turns
+	meter      meter
 }
 
 // The stores, all over the same rows.

@@ -198,6 +198,7 @@ func (g *group) commit(ctx context.Context, id [16]byte, at int64) error {
 		_, err := g.conn.Exec(ctx, "ROLLBACK")
 		return err
 	}
+	g.wrote = true
 	list = append(list,
 		statement{writeSlot, []any{g.slot.number, id, g.slot.counts, g.slot.sums}}, statement{sql: "COMMIT"})
 	batch := &pgx.Batch{}

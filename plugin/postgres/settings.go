@@ -268,7 +268,7 @@ func trusted(host string, config *tls.Config) bool {
 func (s *Settings) complete(config *pgxpool.Config) {
 	c := config.ConnConfig
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, connectTimeout)
-	c.DialFunc = withoutCancel(c.DialFunc)
+	c.DialFunc, c.Tracer = withoutCancel(c.DialFunc), &roundTrips{}
 	c.RuntimeParams["application_name"] = cmp.Or(c.RuntimeParams["application_name"], "fosite-sessions")
 	if s.Pooler {
 		// The unnamed statement, whose types are asked for once: nothing is left behind in a session.

@@ -32,6 +32,7 @@ func (e *Engine) find(ctx context.Context, now time.Time, p *plan, f func(t *tx)
 
 // look carries out one call in a snapshot.
 func (e *Engine) look(ctx context.Context, c *call) (answer error) {
+	c.traced()
 	if e.closed.Load() {
 		return errClosed
 	}
@@ -53,6 +54,7 @@ func (e *Engine) look(ctx context.Context, c *call) (answer error) {
 
 // snapshot carries out calls in one snapshot. A sealed one is one round trip: its plans are complete.
 func (e *Engine) snapshot(ctx context.Context, calls []*call, sealed bool) ([]error, error) {
+	began := time.Now()
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -78,6 +80,9 @@ func (e *Engine) snapshot(ctx context.Context, calls []*call, sealed bool) ([]er
 		}, wanted.queries()...)
 	g.planned(wanted)
 	answers := g.perform(calls)
+	if g.err == nil {
+		hasRead(calls, began)
+	}
 	return answers, g.err
 }
 

@@ -639,10 +639,18 @@ type GetFiguresResponse struct {
 	// milliseconds, each without those before it. The rest took longer.
 	CommitBuckets []uint64 `protobuf:"varint,4,rep,packed,name=commit_buckets,json=commitBuckets,proto3" json:"commit_buckets,omitempty"`
 	// disk_used and disk_free are bytes on the disk of the data and left on it, -1 where that is not known.
-	DiskUsed      int64 `protobuf:"varint,5,opt,name=disk_used,json=diskUsed,proto3" json:"disk_used,omitempty"`
-	DiskFree      int64 `protobuf:"varint,6,opt,name=disk_free,json=diskFree,proto3" json:"disk_free,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DiskUsed int64 `protobuf:"varint,5,opt,name=disk_used,json=diskUsed,proto3" json:"disk_used,omitempty"`
+	DiskFree int64 `protobuf:"varint,6,opt,name=disk_free,json=diskFree,proto3" json:"disk_free,omitempty"`
+	// group_buckets counts the transactions by their changes: up to 1, 2, 4, 8, 16, 32, 64, 128 and 256, each
+	// without those before it. The rest had more.
+	GroupBuckets []uint64 `protobuf:"varint,7,rep,packed,name=group_buckets,json=groupBuckets,proto3" json:"group_buckets,omitempty"`
+	// round_trips counts how often a database was asked over a connection, connection_waits how often a
+	// transaction waited for a connection, connection_wait_time how long these did in all, in nanoseconds.
+	RoundTrips         uint64 `protobuf:"varint,8,opt,name=round_trips,json=roundTrips,proto3" json:"round_trips,omitempty"`
+	ConnectionWaits    uint64 `protobuf:"varint,9,opt,name=connection_waits,json=connectionWaits,proto3" json:"connection_waits,omitempty"`
+	ConnectionWaitTime int64  `protobuf:"varint,10,opt,name=connection_wait_time,json=connectionWaitTime,proto3" json:"connection_wait_time,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetFiguresResponse) Reset() {
@@ -717,6 +725,34 @@ func (x *GetFiguresResponse) GetDiskFree() int64 {
 	return 0
 }
 
+func (x *GetFiguresResponse) GetGroupBuckets() []uint64 {
+	if x != nil {
+		return x.GroupBuckets
+	}
+	return nil
+}
+
+func (x *GetFiguresResponse) GetRoundTrips() uint64 {
+	if x != nil {
+		return x.RoundTrips
+	}
+	return 0
+}
+
+func (x *GetFiguresResponse) GetConnectionWaits() uint64 {
+	if x != nil {
+		return x.ConnectionWaits
+	}
+	return 0
+}
+
+func (x *GetFiguresResponse) GetConnectionWaitTime() int64 {
+	if x != nil {
+		return x.ConnectionWaitTime
+	}
+	return 0
+}
+
 var File_sessions_plugin_v1_backend_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
@@ -749,7 +785,7 @@ const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"\x03old\x18\x02 \x01(\fR\x03old\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\"\x15\n" +
 	"\x13SetPropertyResponse\"\x13\n" +
-	"\x11GetFiguresRequest\"\xca\x01\n" +
+	"\x11GetFiguresRequest\"\xed\x02\n" +
 	"\x12GetFiguresResponse\x12\x18\n" +
 	"\acommits\x18\x01 \x01(\x04R\acommits\x12\x18\n" +
 	"\achanges\x18\x02 \x01(\x04R\achanges\x12\x1f\n" +
@@ -757,7 +793,13 @@ const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"commitTime\x12%\n" +
 	"\x0ecommit_buckets\x18\x04 \x03(\x04R\rcommitBuckets\x12\x1b\n" +
 	"\tdisk_used\x18\x05 \x01(\x03R\bdiskUsed\x12\x1b\n" +
-	"\tdisk_free\x18\x06 \x01(\x03R\bdiskFree2\xde\x03\n" +
+	"\tdisk_free\x18\x06 \x01(\x03R\bdiskFree\x12#\n" +
+	"\rgroup_buckets\x18\a \x03(\x04R\fgroupBuckets\x12\x1f\n" +
+	"\vround_trips\x18\b \x01(\x04R\n" +
+	"roundTrips\x12)\n" +
+	"\x10connection_waits\x18\t \x01(\x04R\x0fconnectionWaits\x120\n" +
+	"\x14connection_wait_time\x18\n" +
+	" \x01(\x03R\x12connectionWaitTime2\xde\x03\n" +
 	"\x0eBackendService\x12X\n" +
 	"\tConfigure\x12$.sessions.plugin.v1.ConfigureRequest\x1a%.sessions.plugin.v1.ConfigureResponse\x12U\n" +
 	"\bDescribe\x12#.sessions.plugin.v1.DescribeRequest\x1a$.sessions.plugin.v1.DescribeResponse\x12^\n" +

@@ -75,12 +75,17 @@ func (c *Caller) Figures(ctx context.Context) (sessions.Figures, error) {
 		Commits: answer.GetCommits(), Changes: answer.GetChanges(),
 		CommitTime: time.Duration(answer.GetCommitTime()),
 		DiskUsed:   answer.GetDiskUsed(), DiskFree: answer.GetDiskFree(),
+		RoundTrips: answer.GetRoundTrips(), ConnectionWaits: answer.GetConnectionWaits(),
+		ConnectionWaitTime: time.Duration(answer.GetConnectionWaitTime()),
 	}
-	if f.CommitTime < 0 || f.DiskUsed < -1 || f.DiskFree < -1 {
+	if f.CommitTime < 0 || f.ConnectionWaitTime < 0 || f.DiskUsed < -1 || f.DiskFree < -1 {
 		return sessions.Figures{}, broken(&getFigures, "a negative figure")
 	}
 	if n := copy(f.CommitBuckets[:], answer.GetCommitBuckets()); n != len(answer.GetCommitBuckets()) {
 		return sessions.Figures{}, broken(&getFigures, "%d buckets", len(answer.GetCommitBuckets()))
+	}
+	if n := copy(f.GroupBuckets[:], answer.GetGroupBuckets()); n != len(answer.GetGroupBuckets()) {
+		return sessions.Figures{}, broken(&getFigures, "%d buckets", len(answer.GetGroupBuckets()))
 	}
 	return f, nil
 }
@@ -101,7 +106,10 @@ func (b *backendServer) GetFigures(
 		}
 		return &pb.GetFiguresResponse{
 			Commits: f.Commits, Changes: f.Changes, CommitTime: int64(f.CommitTime),
-			CommitBuckets: f.CommitBuckets[:], DiskUsed: f.DiskUsed, DiskFree: f.DiskFree,
+			CommitBuckets: f.CommitBuckets[:], GroupBuckets: f.GroupBuckets[:],
+			RoundTrips: f.RoundTrips, ConnectionWaits: f.ConnectionWaits,
+			ConnectionWaitTime: int64(f.ConnectionWaitTime),
+			DiskUsed:           f.DiskUsed, DiskFree: f.DiskFree,
 		}, nil
 	})
 }

@@ -157,8 +157,11 @@ func decodeForm(fields []*requestpb.Field) url.Values {
 }
 
 func decodeLang(lang string) language.Tag {
-	if lang == "" {
+	switch lang {
+	case "":
 		return language.Und
+	case "en": // fosite's, without a catalogue of messages
+		return language.English
 	}
 	return language.Make(lang)
 }

@@ -36,7 +36,7 @@ func (s grants) Get(
 		if record == nil {
 			return fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
 		}
-		verdict := judge(r, ref.Type, record, now)
+		standing, verdict := judged(r, ref.Type, record, now)
 		if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) &&
 			!errors.Is(verdict, grantstore.ErrSessionEnded) {
 			return verdict
@@ -45,18 +45,12 @@ func (s grants) Get(
 		if verdict == nil && ref.Type == grantstore.AuthorizationCode {
 			found.Related, err = related(r, record.GetRequestId())
 		}
-		if verdict == nil && err == nil && record.GetSessionId() != "" && ref.Type.IsToken() {
-			found.Session, err = sessionTimes(r, record.GetSessionId())
+		if verdict == nil {
+			found.Session = records.SessionTimesOf(standing.Session)
 		}
 		return errors.Join(verdict, err)
 	})
 	return found, err
-}
-
-// sessionTimes returns nil for a session that has ended.
-func sessionTimes(r kv.Reader, sid string) (*grantstore.SessionTimes, error) {
-	session, err := loadSession(r, sid)
-	return records.SessionTimesOf(session), err
 }
 
 // related returns what a code exchange needs along with the code.

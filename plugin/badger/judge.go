@@ -15,21 +15,24 @@ import (
 // judge decides whether a grant is live at now (rules.Judge). Every read and every write of a grant asks it,
 // in its own snapshot, so that no token outlives its session between two transactions.
 func judge(r kv.Reader, t grantstore.Type, g *records.Grant, now time.Time) error {
-	var standing rules.Standing
+	_, err := judged(r, t, g, now)
+	return err
+}
+
+// judged returns what a grant was judged by too, together with an error of the judgement.
+func judged(
+	r kv.Reader, t grantstore.Type, g *records.Grant, now time.Time,
+) (standing rules.Standing, err error) {
 	if rules.Bound(t, g) && !rules.Expired(g, now) {
-		session, err := loadSession(r, g.GetSessionId())
-		if err != nil {
-			return err
-		}
-		standing.Session = session
-		if session == nil || rules.Live(session, now) { // else its client's row does not matter
-			standing, err = standingIn(r, session, g)
+		standing.Session, err = loadSession(r, g.GetSessionId())
+		if err == nil && (standing.Session == nil || rules.Live(standing.Session, now)) {
+			standing, err = standingIn(r, standing.Session, g) // else its client's row does not matter
 		}
 		if err != nil {
-			return err
+			return standing, err
 		}
 	}
-	return rules.Judge(t, g, &standing, now)
+	return standing, rules.Judge(t, g, &standing, now)
 }
 
 // standingIn reads what the session of a grant (nil: it has ended) says of it.

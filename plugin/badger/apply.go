@@ -5,7 +5,6 @@ package badger
 import (
 	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -26,7 +25,7 @@ func (s grants) Apply(
 	var result *grantstore.Result
 	var refused error
 	err := s.e.update(ctx, func(tx *kv.Tx) (err error) { // it may be called a second time
-		result, refused, err = steps.Apply(&rows{tx, now}, batch, now)
+		result, refused, err = carryOut(tx, batch, now)
 		return err
 	})
 	if err = cmp.Or(err, refused); err != nil {
@@ -35,11 +34,24 @@ func (s grants) Apply(
 	return result, nil
 }
 
+// carryOut carries out a batch, see steps.Apply.
+func carryOut(
+	tx *kv.Tx, batch *grantstore.Batch, now time.Time,
+) (result *grantstore.Result, refused, err error) {
+	r := &rows{tx: tx, now: now, families: families{tx: tx}}
+	if result, refused, err = steps.Apply(r, batch, now); err == nil {
+		err = r.families.save()
+	}
+	return result, refused, err
+}
+
 // rows are what a change reads and writes at a moment. All writes pass one committer, so nothing comes in
 // between.
 type rows struct {
 	tx  *kv.Tx
 	now time.Time
+	// families are saved last: a batch changes its family with each grant that it uses, stores and removes.
+	families families
 }
 
 var _ steps.Rows = (*rows)(nil)
@@ -58,7 +70,7 @@ func (r *rows) Grant(ref grantstore.Ref) (*records.Grant, error) { return loadGr
 func (r *rows) Judge(t grantstore.Type, g *records.Grant) error { return judge(r.tx, t, g, r.now) }
 
 func (r *rows) Lines(requestID string) (n int, err error) {
-	members, err := familyOf(r.tx, requestID)
+	members, err := r.families.of(requestID)
 	for _, ref := range members {
 		if ref.Type == grantstore.RefreshToken {
 			n++
@@ -96,7 +108,7 @@ func saveAnswer(t *kv.Tx, id string, answer *records.Operation) error {
 }
 
 func (r *rows) Replace(ref grantstore.Ref, old, next *records.Grant) error {
-	return replaceGrant(r.tx, ref, old, next)
+	return replaceGrant(&r.families, ref, old, next)
 }
 
 func (r *rows) DropAccess(ref grantstore.Ref, requestID string) error {
@@ -107,15 +119,15 @@ func (r *rows) DropAccess(ref grantstore.Ref, requestID string) error {
 	if g != nil {
 		dropGrantRow(r.tx, ref, g)
 	}
-	return leaveFamily(r.tx, ref, requestID)
+	return r.families.leave(ref, requestID)
 }
 
 func (r *rows) DropRelated(requestID string, types []grantstore.Type) error {
-	return dropFamily(r.tx, requestID, types, func(grantstore.Ref, *records.Grant) {})
+	return r.families.drop(requestID, types, func(grantstore.Ref, *records.Grant) {})
 }
 
 func (r *rows) DropFamily(requestID string, types []grantstore.Type) (live int, err error) {
-	err = dropFamily(r.tx, requestID, types, func(ref grantstore.Ref, g *records.Grant) {
+	err = r.families.drop(requestID, types, func(ref grantstore.Ref, g *records.Grant) {
 		revoked, _ := rules.Counts(ref.Type, r.Judge(ref.Type, g))
 		live += revoked
 	})
@@ -132,34 +144,4 @@ func (r *rows) SaveClient(s *records.Session, client string, use *records.Client
 		}
 	}
 	return r.tx.Save(layout.ClientUseKey(s.GetSessionId(), client), use)
-}
-
-// dropFamily removes the tokens of a family, of the given types or (none) of all, after it has called f.
-func dropFamily(
-	t *kv.Tx, requestID string, types []grantstore.Type, f func(ref grantstore.Ref, g *records.Grant),
-) error {
-	members, err := familyOf(t, requestID)
-	if err != nil || len(members) == 0 {
-		return err
-	}
-	kept := make([]grantstore.Ref, 0, len(members))
-	for _, ref := range members {
-		if len(types) > 0 && !slices.Contains(types, ref.Type) {
-			kept = append(kept, ref)
-			continue
-		}
-		g, err := loadGrant(t, ref)
-		if err := t.Abandon(err); err != nil { // a damaged one serves no request
-			return err
-		}
-		if g == nil {
-			continue
-		}
-		f(ref, g)
-		dropGrantRow(t, ref, g)
-	}
-	if len(kept) == len(members) {
-		return nil
-	}
-	return saveFamily(t, requestID, kept)
 }

@@ -17,7 +17,7 @@
 //	sessions.go sessionquery.go            sessions, their clients and counts
 //	ending.go batch.go thin.go removal.go  ended records: how sessions end, one or many
 //	due.go limit.go                        sessions that end because they fell due, or are too many
-//	grants.go judge.go apply.go            grants and families
+//	grants.go families.go judge.go apply.go    grants and families
 //	used.go grantquery.go grantremoval.go purge.go
 //	jobs.go resume.go                      endings of several steps
 //	queue.go claim.go deliveries.go retry.go   notifications

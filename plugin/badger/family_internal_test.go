@@ -9,7 +9,6 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
-	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -51,7 +50,7 @@ func rowsOf(t *testing.T, e *Engine, batch *grantstore.Batch) (wrote int) {
 	t.Helper()
 	var refused error
 	err := e.update(t.Context(), func(tx *kv.Tx) (err error) {
-		_, refused, err = steps.Apply(&rows{tx, base}, batch, base)
+		_, refused, err = carryOut(tx, batch, base)
 		wrote = tx.KeysWritten()
 		return err
 	})

@@ -1,6 +1,6 @@
 package badger
 
-// Grants (g), their families (f), and the entries of grants (ga gs gu gc gx gl).
+// Grants (g), and their entries (ga gs gu gc gx gl).
 
 import (
 	"context"
@@ -12,7 +12,6 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -84,43 +83,12 @@ func loadGrant(r kv.Reader, ref grantstore.Ref) (*records.Grant, error) {
 	return record, nil
 }
 
-// familyOf returns the live tokens of a request id.
-func familyOf(r kv.Reader, requestID string) ([]grantstore.Ref, error) {
-	if requestID == "" {
-		return nil, nil
-	}
-	family := &recordpb.Family{}
-	if _, err := kv.Load(r, layout.FamilyKey(requestID), family); err != nil {
-		return nil, err
-	}
-	members := make([]grantstore.Ref, 0, len(family.GetMembers()))
-	for _, m := range family.GetMembers() {
-		ref, ok := records.RefOf(m)
-		if !ok {
-			return nil, layout.Damaged(layout.FamilyKey(requestID), fmt.Errorf("member of %d bytes", len(m)))
-		}
-		members = append(members, ref)
-	}
-	return members, nil
-}
-
-func saveFamily(t *kv.Tx, requestID string, members []grantstore.Ref) error {
-	if len(members) == 0 {
-		t.Delete(layout.FamilyKey(requestID))
-		return nil
-	}
-	family := &recordpb.Family{}
-	for _, ref := range members {
-		family.Members = append(family.Members, records.RefBytes(ref))
-	}
-	return t.Save(layout.FamilyKey(requestID), family)
-}
-
 // replaceGrant writes next in the place of old, in its family and its indexes too. Nil stands for no grant. A
 // used one is of no family.
-func replaceGrant(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) error {
+func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) error {
+	t := f.tx
 	if old != nil && old.GetConsumed() == 0 {
-		if err := leaveFamily(t, ref, old.GetRequestId()); err != nil {
+		if err := f.leave(ref, old.GetRequestId()); err != nil {
 			return err
 		}
 	}
@@ -130,16 +98,25 @@ func replaceGrant(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) error 
 	}
 	replaceGrantIndexes(t, ref, old, next)
 	if next.GetConsumed() == 0 {
-		if err := joinFamily(t, ref, next.GetRequestId()); err != nil {
+		if err := f.join(ref, next.GetRequestId()); err != nil {
 			return err
 		}
 	}
 	return t.Save(layout.GrantKey(ref), next)
 }
 
+// putGrant does what replaceGrant does, and saves the family.
+func putGrant(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) error {
+	f := families{tx: t}
+	if err := replaceGrant(&f, ref, old, next); err != nil {
+		return err
+	}
+	return f.save()
+}
+
 // dropGrant removes a grant, from its family and its indexes too.
 func dropGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
-	return replaceGrant(t, ref, g, nil)
+	return putGrant(t, ref, g, nil)
 }
 
 // dropGrantRow leaves the grant in its family.
@@ -162,27 +139,4 @@ func replaceGrantIndexes(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant)
 			t.Put(entry.Key, entry.Value)
 		}
 	}
-}
-
-func joinFamily(t *kv.Tx, ref grantstore.Ref, requestID string) error {
-	if requestID == "" || !ref.Type.IsToken() {
-		return nil
-	}
-	members, err := familyOf(t, requestID)
-	if err != nil {
-		return err
-	}
-	return saveFamily(t, requestID, append(members, ref))
-}
-
-func leaveFamily(t *kv.Tx, ref grantstore.Ref, requestID string) error {
-	members, err := familyOf(t, requestID)
-	if err != nil {
-		return t.StepOver(err) // in a family that cannot be read no member is missed
-	}
-	at := slices.Index(members, ref)
-	if at < 0 {
-		return nil
-	}
-	return saveFamily(t, requestID, slices.Delete(members, at, at+1))
 }

@@ -177,7 +177,7 @@ func importGrant(t *kv.Tx, r *transfer.Record, next *records.Grant) error {
 	if r.Deleted {
 		next = nil
 	}
-	if err := replaceGrant(t, ref, old, next); err != nil || r.Deleted {
+	if err := putGrant(t, ref, old, next); err != nil || r.Deleted {
 		return err
 	}
 	if rules.Former(next) {

@@ -38,12 +38,14 @@ func actorOf(ctx context.Context) string {
 type eventStream struct {
 	logger  *slog.Logger
 	metrics *metrics
-	queues  []*eventLine
-	base    context.Context //nolint:containedctx // it is the stream's own life
-	cut     context.CancelFunc
-	mu      sync.RWMutex
-	closed  bool
-	ended   sync.WaitGroup
+	// activity counts for the admin page.
+	activity activity
+	queues   []*eventLine
+	base     context.Context //nolint:containedctx // it is the stream's own life
+	cut      context.CancelFunc
+	mu       sync.RWMutex
+	closed   bool
+	ended    sync.WaitGroup
 }
 
 // eventLine is one subscriber's queue.
@@ -71,6 +73,7 @@ func newEventStream(subscribers []Subscriber, logger *slog.Logger) *eventStream 
 // publish never waits: its caller is about to answer a request.
 func (s *eventStream) publish(event Event) {
 	s.metrics.event(event)
+	s.activity.event(event)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {

@@ -103,6 +103,8 @@ type Host interface {
 	Logger() *slog.Logger
 	// Now is the clock that times are shown by.
 	Now() time.Time
+	// Activity is what this host did in each of the last 60 minutes, the present one last.
+	Activity() []hostadapter.Minute
 }
 
 // GrantManagement is what the routes do with grants.

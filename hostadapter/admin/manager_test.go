@@ -35,6 +35,7 @@ type manager struct {
 	delivery *logout.NotificationQuery
 	id       string
 
+	activity []hostadapter.Minute
 	job      logout.Job
 	left     *hostadapter.JobEnd // by a host that has ended
 	swap     *hostadapter.SwapState
@@ -168,6 +169,7 @@ func (m *manager) BackendName() string                     { return "main" }
 func (m *manager) BackendNames() []string                  { return []string{"main", "next"} }
 func (m *manager) Backup(context.Context, io.Writer) error { return m.err }
 
+func (m *manager) Activity() []hostadapter.Minute  { return m.activity }
 func (m *manager) Now() time.Time                  { return time.Now() }
 func (m *manager) RemoteAddr(*http.Request) string { return "192.0.2.7" }
 func (m *manager) Logger() *slog.Logger            { return slog.New(slog.NewTextHandler(&m.log, nil)) }

@@ -30,7 +30,8 @@ var pageTemplates = func() map[string]*template.Template {
 	shared := template.Must(template.New("").Funcs(pageFuncs).ParseFS(pageFiles, "pages/frame.html",
 		"pages/parts.html"))
 	for _, name := range []string{
-		"sessions", "session", "search", "removal", "removed", "deliveries", "backend", "job", "error",
+		"sessions", "session", "search", "removal", "removed", "deliveries", "activity", "backend",
+		"job", "error",
 	} {
 		parsed[name] = template.Must(template.Must(shared.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))
 	}
@@ -90,6 +91,7 @@ func (m *mount) mountPages(router *mux.Router) {
 	router.Handle("/ui/retry-all", m.dispatch(map[string]route{
 		http.MethodPost: change("retry_deliveries", m.retryAllFromPage),
 	}, m.failPage))
+	router.Handle("/ui/activity", get(m.activityPage))
 	router.Handle("/ui/backend", get(m.backendPage))
 	router.Handle("/ui/job", get(m.jobPage))
 	router.Handle("/ui/swap",

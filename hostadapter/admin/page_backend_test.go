@@ -33,6 +33,33 @@ func TestBackendPage(t *testing.T) {
 		"<strong>–</strong>", "Try again")
 }
 
+// The last hour is plotted in SVG that says in words what it shows, and is there as a table.
+func TestActivityPage(t *testing.T) {
+	t.Parallel()
+	m := &manager{activity: make([]hostadapter.Minute, 60)}
+	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for i := range m.activity {
+		m.activity[i].Begin = begin.Add(time.Duration(i) * time.Minute)
+	}
+	m.activity[0].Started, m.activity[4].Started, m.activity[59].Started = 1, 2, 1200
+	m.activity[59].Delivered = 5
+	m.status = hostadapter.BackendStatus{Sessions: 7, Description: ticketstore.Description{Shared: true}}
+	response := recordPage(m, httptest.NewRequest(http.MethodGet, "/admin/ui/activity", nil))
+	page := &seen{t: t, status: response.Code, body: response.Body.String()}
+	page.mustSay(http.StatusOK, "<strong>7</strong> <a href=\"./\">sessions",
+		"1,203 in the last hour, at most 1,200 in a minute, at 12:59 UTC.", "None in the last hour.",
+		`<rect x="1" y="58" width="8" height="2"/>`, `<rect x="591" y="0" width="8" height="60"/>`,
+		`aria-labelledby="started-title started-text"`, "the other hosts of the store count their own",
+		`<td data-label="Sign-ins" role="cell">3</td>`, `<td data-label="Sign-ins" role="cell">1,200</td>`,
+		`<td data-label="Delivered" role="cell">5</td>`, "!<script>", "!style=")
+	if n := strings.Count(page.body, "<rect"); n != 4 {
+		t.Errorf("%d bars, want one for each minute and count that is not zero", n)
+	}
+	if response.Header().Get("Refresh") != "60" {
+		t.Error("the page does not refresh itself")
+	}
+}
+
 func TestGrantsOfASession(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)

@@ -1,0 +1,100 @@
+package admin
+
+// The page of what goes on: live counts, and plots of the last hour.
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// activityView is the data of the page.
+type activityView struct {
+	*hostadapter.BackendStatus
+	Plots []plot
+	// Spans are the last hour in the same figures, for those who read a table.
+	Spans []activitySpan
+}
+
+// activitySpan counts five minutes.
+type activitySpan struct {
+	From                      stamp
+	Started, Ended, Delivered int
+}
+
+// plot shows one count of each minute as a bar.
+type plot struct {
+	ID, Title string
+	Total     int
+	// Most is the highest bar's, MostAt its minute; zero and empty where nothing happened.
+	Most   int
+	MostAt string
+	Bars   []bar
+}
+
+// bar is a rectangle of a plot.
+type bar struct{ X, Y, Height int }
+
+// The plots' measures, and the minutes of a row of the table.
+const (
+	plotHeight = 60
+	barStep    = 10
+	minuteSpan = 5
+)
+
+// Text says what the plot shows.
+func (p *plot) Text() string {
+	if p.Total == 0 {
+		return "None in the last hour."
+	}
+	return fmt.Sprintf("%s in the last hour, at most %s in a minute, at %s UTC.", number(p.Total),
+		number(p.Most), p.MostAt)
+}
+
+func plotOf(id, title string, minutes []hostadapter.Minute, count func(*hostadapter.Minute) int) plot {
+	p := plot{ID: id, Title: title}
+	for i := range minutes {
+		n := count(&minutes[i])
+		p.Total += n
+		if n > p.Most {
+			p.Most, p.MostAt = n, minutes[i].Begin.UTC().Format("15:04")
+		}
+	}
+	for i := range minutes {
+		if n := count(&minutes[i]); n > 0 {
+			height := max(2, n*plotHeight/p.Most)
+			p.Bars = append(p.Bars, bar{X: i*barStep + 1, Y: plotHeight - height, Height: height})
+		}
+	}
+	return p
+}
+
+func (m *mount) activityPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	minutes, now := m.sessions.Activity(), m.sessions.Now()
+	data := &activityView{
+		BackendStatus: m.sessions.BackendStatus(r.Context()),
+		Plots: []plot{
+			plotOf("started", "Sign-ins", minutes, func(m *hostadapter.Minute) int { return m.Started }),
+			plotOf("ended", "Sessions ended", minutes, func(m *hostadapter.Minute) int { return m.Ended }),
+			plotOf("delivered", "Notifications delivered", minutes,
+				func(m *hostadapter.Minute) int { return m.Delivered }),
+		},
+	}
+	for i := range minutes {
+		if i%minuteSpan == 0 {
+			data.Spans = append(data.Spans, activitySpan{From: stampOf(minutes[i].Begin, now)})
+		}
+		span := &data.Spans[len(data.Spans)-1]
+		span.Started += minutes[i].Started
+		span.Ended += minutes[i].Ended
+		span.Delivered += minutes[i].Delivered
+	}
+	w.Header().Set("Refresh", fmt.Sprint(int(time.Minute.Seconds())))
+	return m.show(w, r, record, http.StatusOK, "activity",
+		view{Title: "Activity", Section: "activity", Data: data})
+}

@@ -49,7 +49,7 @@ type Batch struct {
 }
 
 // Precondition is a grant that a batch builds on: compare-and-set, for a change that reads a grant, deletes
-// it and stores it anew. It must be live at now and hold the same Data; else the batch is
+// it and stores it again. It must be live at now and hold the same Data; else the batch is
 // ticketstore.ErrConflict.
 type Precondition struct {
 	Ref
@@ -93,10 +93,10 @@ type Slide struct {
 // stored by the consuming batch take RequestID, SubjectID, SessionID, ClientID and Offline from the consumed
 // grant; their own values are ignored.
 //
-// A grant that was used before is ErrConsumed, and the store revokes its family in the same transaction (RFC
-// 6749, section 4.1.2; RFC 9700, section 4.14.2; rule 3), however soon after the first use: this is the only
-// change that a failing batch makes. A missing or expired one is ticketstore.ErrNotFound, one whose session
-// has ended ErrSessionEnded.
+// A grant that was used before is ErrConsumed, and the store revokes its family in the same transaction,
+// however soon after the first use (RFC 6749, section 4.1.2; RFC 9700, section 4.14.2; rule 3). That is the
+// only change that a failing batch makes. A missing or expired grant is ticketstore.ErrNotFound, one whose
+// session has ended ErrSessionEnded.
 type Consumption struct {
 	Ref
 	// Grace lets a refresh token be used again this long after its first use, for a client that lost the

@@ -27,12 +27,12 @@ type Kill struct {
 // Kills is what a backend says of its commits that kill, those of its jobs, sweeps and purges among them. It
 // is optional: a backend without it is never cached. It is safe for concurrent use.
 //
-// Whatever ends, expires earlier or changes an access token is a kill: a session that ends, slides or gets a
-// new cookie, a client's token number that rises, survivors of an ended session that are revoked, an access
-// token that is deleted.
+// Every change of what a live access token is judged by is a kill: a session ends, slides or gets a new
+// cookie; a client's token number rises; survivors of an ended session are revoked; an access token is
+// deleted.
 type Kills interface {
 	// Position returns the position of the last kill. What that kill and those before it have changed is seen
-	// by every call that begins later, and a call that has ended saw no kill behind it.
+	// by every call that begins later, and a call that has ended saw no later kill.
 	Position() uint64
 
 	// Follow yields the kills from now on. The first says where it begins: it has the position of the last

@@ -29,7 +29,7 @@ func (m *Memo) Keep(value any) {
 	}
 }
 
-// Reject says that the result is of no use: its data cannot be unsealed. It is asked for anew.
+// Reject says that the result is of no use: its data cannot be unsealed. It is asked for again.
 func (m *Memo) Reject() {
 	if m != nil {
 		m.rejected.Store(true)

@@ -20,7 +20,7 @@ type Removal struct {
 	Filter Filter
 	// Limit bounds the grants that one call removes: 1 to ticketstore.MaxCount.
 	Limit int
-	// After continues a walk behind a position in the order of creation: RemovalResult.Next of the call
+	// After continues a walk after a position in the order of creation: RemovalResult.Next of the call
 	// before.
 	After []byte
 	// AsOf is when a walk of several calls began: grants created later are left, or new ones could keep the

@@ -218,8 +218,8 @@ func (a *Adapter) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 }
 
 // unsealBound opens what was sealed for bound or, until Config.UnboundUntil, for former, which is less than
-// what the record belongs to: it is to be sealed anew where it can. Later such a record is ErrFormerSeal. Any
-// other that cannot be opened is ErrSealed, as with unseal.
+// what the record belongs to: it is to be sealed again where it can. Later such a record is ErrFormerSeal.
+// Any other that cannot be opened is ErrSealed, as with unseal.
 func (a *Adapter) unsealBound(
 	bound, former tie.Binding, sealed []byte,
 ) (plaintext []byte, isFormer bool, err error) {

@@ -54,8 +54,8 @@ type Config struct {
 	Issuer string
 	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store remembers
 	// its issuer and refuses a host of any other (ErrOtherIssuer). A session of a former issuer is not
-	// accepted and not renewed; its refresh tokens stay valid until it ends, their ID tokens and its logout
-	// tokens keep its issuer, and the next sign-in over its cookie ends it (rule 13).
+	// accepted and not renewed, and the next sign-in over its cookie ends it. Until then its refresh tokens
+	// stay valid, and their ID tokens and its logout tokens keep its issuer (rule 13).
 	FormerIssuers []string
 
 	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first
@@ -65,7 +65,7 @@ type Config struct {
 	// UnboundUntil lets sessions and tokens of a release before this setting pass until that moment. They
 	// were not sealed for all that they belong to: until then a lying store, or a backup that was changed,
 	// can give one user's session to another. Set it when upgrading a server that has such sessions, to the
-	// end of their lives or earlier. Sessions are sealed anew when they are next used, tokens when they are
+	// end of their lives or earlier. Sessions are sealed again when they are next used, tokens when they are
 	// refreshed: what is not used by then is lost, also offline refresh tokens. Zero: their users sign in
 	// again.
 	UnboundUntil time.Time

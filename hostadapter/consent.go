@@ -225,7 +225,7 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 		for i := range page.Grants {
 			client := page.Grants[i].ClientID
 			if seen[client] {
-				continue // given anew meanwhile
+				continue // given again meanwhile
 			}
 			seen[client] = true
 			consent, _, err := c.read(ctx, subjectID, client, now)

@@ -219,7 +219,7 @@ func (a *Adapter) askFirst(
 }
 
 // confirmed takes the form of the confirmation page. One that is too old, or that was made for another
-// session, is shown anew for this one.
+// session, is shown again for this one.
 func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed string) error {
 	secrets, _ := a.readCookies(r)
 	request, unreadable := a.openRequest(confirmPurpose, sealed)

@@ -31,7 +31,7 @@ func (o *Operations) grantOf(id string) (ref grantstore.Ref, err error) {
 	// Not Adapter.unseal: what is wrong with it is the caller's fault and no news for the log.
 	plain, err := o.adapter.ring.unseal(grantIDPurpose, nil, sealed)
 	if err != nil || len(plain) < len(ref.Key) {
-		return ref, ticketstore.Invalidf("id", "is not the id of a grant, or of a former key: list them anew")
+		return ref, ticketstore.Invalidf("id", "is no id of a grant, or one of a former key: list them again")
 	}
 	n := copy(ref.Key[:], plain)
 	ref.Type = grantstore.Type(plain[n:])

@@ -34,8 +34,8 @@ type IDTokenHint struct {
 	AuthorizedParty string
 }
 
-// client returns the client that the token was issued to; clientID is the one that the request names, if it
-// does. ok is false where the request names another, or where none is named and the token is for several.
+// client returns the client that the token was issued to. clientID is the client that the request names,
+// empty for none. ok is false where the request names another client, or none and the token is for several.
 func (h *IDTokenHint) client(clientID string) (client string, ok bool) {
 	switch {
 	case h.AuthorizedParty != "":

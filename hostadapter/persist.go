@@ -22,10 +22,10 @@ const (
 	persistFor = 5 * time.Second
 )
 
-// persist makes a call to a store that may be made again, because it changes nothing the second time (such as
-// a batch with an operation id), and repeats it while its outcome is unknown, a few times and a few seconds
-// at most: the store could not be asked, or time ran out. Repetitions go on when the caller has gone, so that
-// what is not known to be done is known to have been tried, but not past the deadline of ctx.
+// persist makes a call to a store and repeats it while its outcome is unknown: the store could not be
+// reached, or time ran out. It repeats a few times, and a few seconds at most. The call must change nothing
+// the second time, as a batch with an operation id. Repetitions go on after ctx was canceled, for the call
+// may have been carried out, but not past the deadline of ctx.
 func persist(ctx context.Context, call func(ctx context.Context) error) error {
 	deadline := time.Now().Add(persistFor)
 	if own, ok := ctx.Deadline(); ok && own.Before(deadline) {

@@ -22,10 +22,10 @@ type PinnedStore struct {
 	Left bool `json:"left,omitempty"`
 }
 
-// Pins keep, outside of the stores and across restarts of the host, which stores may serve: a start over
-// another one, or over an empty folder where a volume is not mounted, is refused instead of serving as if
-// no user were signed in. They follow a swap: before its switch the new store is pinned beside the old one,
-// and after it the old one is left.
+// Pins keep the ids of the stores that may serve, outside of the stores and across restarts of the host. A
+// start with another store is refused, and so is one with an empty folder where a volume is not mounted: it
+// would serve as if no user were signed in. A swap pins the new store before its switch, and marks the old
+// one as left after it.
 //
 // The stores themselves are to be opened with the ids of all that is pinned (ticketstore.WithStoreIDs), so
 // that none is made by mistake. The functions of Config.Swap.Backends get a context that has the ids wherever

@@ -39,11 +39,11 @@ type Identity struct {
 // clockSkew is how far in the future an AuthTime of another machine may lie.
 const clockSkew = time.Minute
 
-// SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one
-// planted before is of no use. A user who is signed in already, and is the same, keeps the session under
-// its sid; a live session of another subject ends (reason session_replaced), and so does one that cannot be
+// SignIn makes the identity the user of this browser and sets a cookie with a new secret each time, so that a
+// cookie that was planted before is of no use. If the same user is signed in already, the session keeps its
+// sid. A live session of another subject ends (reason session_replaced), and so does one that cannot be
 // opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is
-// wrong with it, before anything is touched.
+// wrong with it, before anything is changed.
 //
 // ticketstore.ErrTooManySessions means that the subject has as many sessions as Config.Lifetime.MaxSessions
 // allows and Config.Lifetime.RefuseSignIn is set. After any other error no user is known to be signed in:

@@ -66,7 +66,7 @@ func (a *Adapter) sealTicket(record *ticketstore.Session, properties map[string]
 }
 
 // public opens the record's ticket and returns the session for the host. former: the ticket is one that
-// Config.UnboundUntil lets pass, and is to be sealed anew.
+// Config.UnboundUntil lets pass, and is to be sealed again.
 func (a *Adapter) public(record *ticketstore.Session) (session *Session, former bool, err error) {
 	t, former, err := a.openTicket(record)
 	if err != nil {

@@ -17,12 +17,13 @@ import (
 // last longer are ended by it.
 const callsTimeout = 5 * time.Second
 
-// Upgrade replaces the program that serves by another one over the same data, without a restart of the host:
-// what Config.Swap.Backends opens under the name, which may be the name of the backend that serves when its
-// program was replaced on disk. Calls wait while the one is closed and the other opened, a fraction of a
-// second. If the other does not open, or has other data, the one that served is opened again, for which it
-// must be in Config.Swap.Backends. It returns the id of a swap, for SwapByID; an upgrade cannot be aborted.
-// An unknown name is ticketstore.ErrNotFound, an upgrade that is not possible ErrSwap.
+// Upgrade replaces the program of the backend that serves by another one over the same data, without a
+// restart of the host. The new one is what Config.Swap.Backends opens under the name. That may be the name of
+// the backend that serves, if its program was replaced on disk. Calls wait while the one is closed and the
+// other opened, a fraction of a second. If the other does not open, or has other data, the one that served is
+// opened again, so it must be in Config.Swap.Backends too. It returns the id of a swap, for SwapByID; an
+// upgrade cannot be aborted. An unknown name is ticketstore.ErrNotFound, an upgrade that is not possible
+// ErrSwap.
 func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err

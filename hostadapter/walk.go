@@ -43,7 +43,7 @@ func eachPage(ask func(token string) (next string, more bool, err error)) error 
 	}
 }
 
-// again begins anew. It counts as a call.
+// again begins another walk. It counts as a call.
 func (w *walk) again() error {
 	w.at = ""
 	return w.on("from the beginning")

@@ -132,7 +132,7 @@ type Retry struct {
 	Filter NotificationFilter
 	// Limit bounds the notifications that one call with a filter looks at: 1 to ticketstore.MaxCount.
 	Limit int
-	// After continues behind the notification with that id: RetryResult.Next of the call before.
+	// After continues after the notification with that id: RetryResult.Next of the call before.
 	After string
 }
 

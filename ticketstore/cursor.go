@@ -14,7 +14,7 @@ import (
 // escapes each of its bytes.
 const MaxResultsToken = 64 << 10
 
-// Bound is a position between two rows of a listing: just behind the row at Position, or just before it when
+// Bound is a position between two rows of a listing: just after the row at Position, or just before it when
 // Inclusive. Position is the engine's own sort key and is compared as bytes.
 type Bound struct {
 	Position  []byte `json:"p,omitempty"`

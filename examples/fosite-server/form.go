@@ -79,7 +79,7 @@ var (
 	// errNoForm: nothing that was sent is a form of ours.
 	errNoForm = errors.New("this form was not made by this server")
 	// errStale: the form is ours, but of another browser, for another purpose, or too old. Its request can be
-	// shown anew.
+	// shown again.
 	errStale = errors.New("this page was open for too long, or in another browser")
 )
 
@@ -124,7 +124,7 @@ func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) (string
 }
 
 // open returns what the form of a request carries. With errStale it returns it too, for the page to be shown
-// anew.
+// again.
 func (f *forms) open(r *http.Request, wanted purpose) (*form, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(r.PostFormValue("form"))
 	if err != nil || len(raw) < sha256.Size {

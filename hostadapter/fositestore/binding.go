@@ -18,10 +18,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// errRefused marks a grant that the store gives and that counts for nothing: it is not what the host stored
-// (changed, another's, without a row that belongs to it), no key opens it any more, or it is sealed as an
-// earlier release did and Config.UnboundUntil is over. To fosite it does not exist. The log says so, within
-// bounds: the first kind once a second, the others once a minute.
+// errRefused marks a grant that the store has returned and that is not accepted. Either it is not what the
+// host has stored: it was changed, is another one, or lacks a row that belongs to it. Or no key opens it any
+// more. Or it is sealed as an earlier release did, and Config.UnboundUntil is over. fosite gets "not found".
+// It is logged, the first kind once a second at most, the others once a minute.
 var errRefused = errors.New("a stored grant is refused")
 
 // bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though

@@ -39,11 +39,11 @@ var marked = []string{
 	"request", "request_uri",
 }
 
-// ReturnURL returns where to send the browser back to after a page of the host's own, or another provider's,
-// on which the user signs in or consents: the authorization request as it came, and a mark that says when the
-// user was first asked. w sets a cookie by which the browser is known again. Call it in the handler of the
-// authorization endpoint, once NeedsSignIn or NeedsConsent has said so; then redirect, and keep the URL, for
-// instance in a parameter or, across a callback, by its state.
+// ReturnURL returns where the browser goes after a page on which the user signs in or consents, the host's
+// own or another provider's. It is the authorization request as it came, with a mark that says when the user
+// was first asked. w sets a cookie that identifies the browser. Call it in the handler of the authorization
+// endpoint, after NeedsSignIn or NeedsConsent has returned true. Then redirect to the page, and keep the URL,
+// for instance in a parameter or, across a callback, by its state.
 //
 // A request that comes back with its mark, within 10 minutes and from the same browser, is judged as at the
 // moment of the mark (OpenID Connect Core 1.0, section 3.1.2.1): a sign-in since then satisfies prompt,

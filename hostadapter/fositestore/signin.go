@@ -19,14 +19,18 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// NeedsSignIn reports whether an authorization request asks for more than the session has to offer, so that
-// the login form must be shown although the user is signed in (OpenID Connect Core 1.0, section 3.1.2.1):
-// prompt=login or select_account, a sign-in longer ago than max_age, or than the client's default_max_age
-// (the method GetDefaultMaxAge() *int of the host's client type, in seconds), an id_token_hint of another
-// user, or an acr that is not among acr_values, where the host has signed in with one. Nobody signed in needs
-// to. A user who has signed in since the request came is asked no more: fosite refuses what is still not met,
-// but for acr_values, which are voluntary. The claims parameter, which could make an acr essential, is none
-// that fosite reads.
+// NeedsSignIn reports whether the login form must be shown for an authorization request although the user is
+// signed in (OpenID Connect Core 1.0, section 3.1.2.1). These ask for it:
+//
+//   - prompt=login or select_account
+//   - a sign-in longer ago than max_age, or than the client's default_max_age: the method GetDefaultMaxAge()
+//     *int of the host's client type, in seconds
+//   - an id_token_hint of another user
+//   - acr_values without the acr of the session, where the host has signed in with one
+//
+// Without a session it is true. A user who has signed in since the request came is not asked again: what is
+// still not met, fosite refuses, except acr_values, which are voluntary. fosite does not read the claims
+// parameter, which could make an acr essential.
 //
 // A host whose login form is a page of its own, or another provider's, sends the browser back by
 // Sessions.ReturnURL: the request is then of the moment at which the user was first asked.
@@ -81,7 +85,7 @@ func isSince(t, other time.Time) bool {
 }
 
 // NeedsConsent reports whether the user has to be asked before the client gets the scopes that it requests:
-// some of them are not among what Consents remember, or prompt=consent asks for it anew (OpenID Connect Core
+// some of them are not among what Consents remember, or prompt=consent asks for it again (OpenID Connect Core
 // 1.0, section 3.1.2.1). The session is that of the user. A yes is Consents().Remember, with the scopes; then
 // grant them. A consent page of its own sends the browser back by ReturnURL. With prompt=none the answer to
 // the client is fosite.ErrConsentRequired. A store that cannot be asked is ticketstore.ErrUnavailable.

@@ -128,10 +128,10 @@ func (s strategies) validate(ctx context.Context, t grantstore.Type, token strin
 	return s.access.ValidateAccessToken(ctx, request, token)
 }
 
-// mayRevoke reports whether a token request that brings a used code or refresh token is to revoke its family:
-// it comes from the client of the token and has the whole of it. fosite looks a token up by its second half,
-// and revokes before it checks the first one and the client: a half that leaked, or another client, must not
-// end anything.
+// mayRevoke reports whether a token request with a used code or refresh token is to revoke the token's
+// family: only a request of the token's client with the whole token. fosite looks a token up by its
+// signature, the second half, and revokes before it checks the first half and the client. Another client, or
+// one that knows the signature alone, must not revoke anything.
 func (s *Store) mayRevoke(ctx context.Context, t grantstore.Type, clientID string) bool {
 	request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester)
 	if !ok {

@@ -135,8 +135,8 @@ func (s *batch) reached(end bool) {
 	s.spent = true
 }
 
-// sessions ends those that were there when the job began: the order is that of their creation, so that those
-// that came since are behind.
+// sessions ends the sessions that existed when the job began. The index is in the order of creation: those
+// created since come after job.Last.
 func (s *batch) sessions() error {
 	index := layout.IndexListing
 	if !s.ending.All {

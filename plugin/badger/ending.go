@@ -16,7 +16,7 @@ import (
 )
 
 // maxInline bounds the rows of dead grants that are removed in the transaction that killed them. The rest is
-// purged behind.
+// purged afterwards.
 const maxInline = 256
 
 // closing is the end of one session in one transaction.

@@ -137,7 +137,7 @@ func (e *Engine) Close() error { return e.db.Close() }
 
 // Failed is closed when the database has failed: a commit, a sync or another write of it did. The engine
 // then answers every call with ticketstore.ErrUnavailable, reads too, and what the calls that were under
-// way have changed is not known. Close it, or rather end the process, and open the database anew: that
+// way have changed is not known. Close it, or rather end the process, and open the database again: that
 // serves what is on the disk.
 func (e *Engine) Failed() <-chan struct{} { return e.db.Failed() }
 

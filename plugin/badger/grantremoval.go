@@ -18,10 +18,10 @@ import (
 // Remove looks for grants on a snapshot, which does not keep the committer, and looks at each once more in
 // the transaction that removes it.
 //
-// The committer puts an exchange or a refresh that races it before or behind that transaction. One that comes
-// behind finds its code or refresh token gone. One that came first has used it up, which leaves it to
-// Consume's rules, and has stored its successors, with a later moment of creation: they are ahead of the
-// walk, or else in the way of the next, which a caller makes until one meets nothing.
+// The committer orders an exchange or a refresh before or after that transaction. After it, the exchange
+// finds its code or refresh token deleted. Before it, the exchange has used the token, which then stays (rule
+// 3), and has stored new tokens with a later moment of creation. This walk meets them, or the next one does:
+// a caller repeats walks until one meets nothing (grantstore.Store.Remove).
 func (s grants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
 ) (*grantstore.RemovalResult, error) {

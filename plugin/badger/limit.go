@@ -16,7 +16,7 @@ import (
 )
 
 // Bounds of a transaction that makes room for a session: how many it ends, and how many rows of dead grants
-// it removes with each. The rest is purged behind.
+// it removes with each. The rest is purged afterwards.
 const (
 	maxMakeRoom      = 16
 	maxMakeRoomGrant = 16

@@ -90,7 +90,7 @@ func (b budget) apply(o badger.Options) badger.Options {
 		WithBaseTableSize(min(max(b.total/128, 1<<20), 8<<20)).
 		// Compaction takes both cores of a small machine otherwise.
 		WithNumCompactors(2).
-		// A compaction writes level 0 anew before it deletes it: see defaultMinFreeMiB.
+		// A compaction writes level 0 again before it deletes it: see defaultMinFreeMiB.
 		WithNumLevelZeroTables(3)
 	if b.total < DefaultMemoryMiB<<20 {
 		// Four or more tables of level 0 may be sorted into one, for which Badger takes 256 MiB: there are
@@ -102,7 +102,7 @@ func (b budget) apply(o badger.Options) badger.Options {
 
 // releaseBuffers has Badger let go of the buffers that it builds tables in once a table is written. It keeps
 // eight of them otherwise, of which each grows to the largest table that it was ever used for, and has no
-// option for that. Without its pool it makes them anew. It reports whether this Badger has such a pool. A
+// option for that. Without its pool it makes them again. It reports whether this Badger has such a pool. A
 // compaction that begins at this very moment may still use the pool, which does no harm: it is read once for
 // each table. The race detector would call that a race.
 //

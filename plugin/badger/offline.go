@@ -20,11 +20,11 @@ type (
 	Stats = check.Stats
 )
 
-// Check holds all of a database, in one snapshot, against the rules that records and indexes keep: every
-// index entry belongs to a record, every record has its entries; in a store that is complete, grants are
-// bound to a session or to what is left of it; counts and sums are right. Its memory does not grow with the
-// database: it reads every row once, in order, and a second time where something is wrong. It may be called
-// while the engine works.
+// Check compares all of a database, in one snapshot, with the rules of records and indexes. Every index entry
+// belongs to a record, and every record has its entries. In a store that is complete, a grant has its session
+// or its ended record. Counts and sums are right. Check reads every row once, in order, and a second time
+// where something is wrong, so its memory does not grow with the database. It may be called while the engine
+// works.
 func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error) {
 	return check.Run(ctx, e.db, config)
 }

@@ -168,7 +168,7 @@ func purgeMarked(t *kv.Tx, sid string, now time.Time) (revoked int, more bool, e
 	return revoked, more, err
 }
 
-// maxPurge bounds the records that one transaction purges of a kind: the changes behind it wait for it.
+// maxPurge bounds the records that one transaction purges of a kind: the changes after it wait for it.
 const maxPurge = 64
 
 // Purge deletes what is past its time. Expired grants were dead before: deleting them changes no answer but

@@ -18,7 +18,7 @@ import (
 const MaxNames = 20_000
 
 // errBehind ends the sequence of a caller that is too slow.
-var errBehind = errors.New("more kills were committed than are kept: begin anew, with an empty cache")
+var errBehind = errors.New("more kills were committed than are kept: begin again, with an empty cache")
 
 // Log implements grantstore.Kills for a store whose commits come one after another. The zero Log is ready.
 type Log struct {

@@ -101,7 +101,7 @@ func (t *tx) answer(id string, answer *records.Operation) {
 	t.save(transfer.Operations, id, answer)
 }
 
-// behind is the bound just behind a position, nil for none.
+// behind is the bound just after a position, nil for none.
 func behind(position string) *ticketstore.Bound {
 	if position == "" {
 		return nil

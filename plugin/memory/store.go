@@ -129,7 +129,7 @@ func view[T any](
 }
 
 // change has f carry out a request, unless that is invalid. The fence is looked at under the lock that the
-// change holds, so that each write is before it or behind it.
+// change holds, so that each write comes before it or is refused.
 func change[T any](
 	ctx context.Context, s *Store, now time.Time, invalid error, f func(t *tx) (T, error),
 ) (T, error) {

@@ -16,7 +16,7 @@ import (
 
 const (
 	// inline bounds the rows of dead grants, and of consents, that are removed in the transaction that ends
-	// their session. The rest is purged behind.
+	// their session. The rest is purged afterwards.
 	inline = 256
 	// unbounded is for a dry run, which counts a session's rows at once.
 	unbounded = 1 << 30

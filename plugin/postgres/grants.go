@@ -79,7 +79,7 @@ func (t *tx) answer(id string, answer *records.Operation) {
 const removed = 256
 
 // Remove looks for grants along the index that leads to the fewest, and asks each once more under its lock:
-// it may have been used, or stored anew.
+// it may have been used, or stored again.
 func (s grants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
 ) (result *grantstore.RemovalResult, err error) {
@@ -154,7 +154,7 @@ const (
 )
 
 // Purge deletes what is due row by row, and then empties the partitions whose time is over. Rows that another
-// host has locked are its business.
+// host has locked are skipped: that host purges them, or a later call does.
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	if limit <= 0 {
 		return 0, nil

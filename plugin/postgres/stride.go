@@ -82,8 +82,8 @@ func (s *stride) end(sids []string) {
 	rules.Progress(s.job, done)
 }
 
-// sessions ends those that were there when the job began: the order is that of their creation, so that those
-// that came since are behind.
+// sessions ends the sessions that existed when the job began. The index is in the order of creation: those
+// created since come after job.Last.
 func (s *stride) sessions() {
 	l := sessionListing(&ticketstore.SessionFilter{SubjectID: s.ending.SubjectID})
 	var sids []string

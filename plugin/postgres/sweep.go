@@ -20,7 +20,7 @@ const sweptTogether = 64
 
 const (
 	dueSessions = "SELECT sid FROM {s}.sessions WHERE due <= $1 ORDER BY due LIMIT $2"
-	// Rows that another host is sweeping are its business.
+	// Rows that another host is sweeping are skipped: that host ends them.
 	lockSessions = `SELECT sid FROM {s}.sessions WHERE sid = ANY($1::text[])
 		ORDER BY sid FOR UPDATE SKIP LOCKED`
 	nextSession = "SELECT coalesce(min(due), 0) FROM {s}.sessions"

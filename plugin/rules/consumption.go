@@ -48,8 +48,8 @@ var related = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest
 // Related reports whether a grant of this type, and of a code's family, is read along with the code.
 func Related(t grantstore.Type) bool { return slices.Contains(related, t) }
 
-// GoesWith says what goes when a code or refresh token is used for the first time: the one access token that
-// it was issued with, if that is known, or else the grants of these types of its family.
+// GoesWith returns what is deleted when a code or refresh token is used for the first time: the access token
+// that it was issued with, if that is known; otherwise the grants of these types of its family.
 func GoesWith(
 	t grantstore.Type, g *records.Grant,
 ) (access grantstore.Ref, known bool, types []grantstore.Type) {
@@ -71,10 +71,10 @@ func UsedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	return grace > 0 && !now.After(records.Moment(g.GetConsumed()).Add(grace))
 }
 
-// Reuse decides on the use of a grant that was used before and whose family has so many live refresh tokens.
-// It is forgiven (nil) within its grace as long as what was issued for it was not revoked and the family has
-// room. Where it is not, it is ErrConsumed, and all of the family is to be revoked unless only the room was
-// missing (rule 3).
+// Reuse decides on the use of a grant that was used before (rule 3). lines is the number of live refresh
+// tokens of its family. It is allowed (nil) within its grace, as long as the tokens issued for it were not
+// revoked and the family has fewer than grantstore.MaxLines. Otherwise it is ErrConsumed, and revoke says
+// whether to revoke the family: not where only that bound was reached.
 func Reuse(g *records.Grant, c *grantstore.Consumption, lines int, now time.Time) (revoke bool, err error) {
 	switch {
 	case !UsedAgain(g, Grace(c), now) || lines == 0:

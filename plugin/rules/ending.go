@@ -85,8 +85,8 @@ func Names(e *logout.Ending, client string) bool {
 	return e.ClientIDs == nil || slices.Contains(e.ClientIDs, client)
 }
 
-// Dealt reports whether an ending that is repeated, after a crash, has dealt with a client before, while the
-// session stays.
+// Dealt reports whether an ending that keeps the session has changed this client's row already, before a
+// crash after which the ending is repeated.
 func Dealt(e *logout.Ending, use *records.ClientUse) bool {
 	return e.OperationID != "" && use.GetLastEnding() == e.OperationID
 }
@@ -146,9 +146,9 @@ func Touches(e *logout.Ending, client string, use *records.ClientUse) bool {
 	return !use.GetDetached() && Names(e, client)
 }
 
-// Keep changes the row of a client of a session that an ending keeps, and reports whether it did: its tokens
-// are revoked by a higher token number (rule 1), and a client that was named and has heard of it is detached
-// (rule 6).
+// Keep changes the row of a client of a session that an ending keeps, and reports whether it did. A higher
+// token number revokes the client's tokens (rule 1). A client that the ending names is detached (rule 6),
+// unless the ending skips the notification that it has registered for.
 func Keep(e *logout.Ending, client string, use *records.ClientUse) bool {
 	if !Touches(e, client, use) {
 		return false
@@ -209,8 +209,8 @@ func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
 }
 
 // RevokesLoose reports whether an ending without a sid, begun at a moment, revokes a grant that no session
-// judges: a subject's tokens without a session and its consents. What came while the ending was under way is
-// not its business.
+// judges: a subject's tokens without a session and its consents. Those created while the ending was under way
+// stay.
 func RevokesLoose(e *logout.Ending, t grantstore.Type, g *records.Grant, begun time.Time) bool {
 	switch {
 	case g.GetSubjectId() == "", !Concerns(e, g.GetSubjectId()), !Names(e, g.GetClientId()),

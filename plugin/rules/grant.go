@@ -102,9 +102,9 @@ func Unchanged(seen *grantstore.Precondition, g *records.Grant, verdict error) e
 	return verdict
 }
 
-// Issue returns the record of a grant that a batch stores. What is exchanged for a grant that the batch
-// consumes (nil: it consumes none) belongs to whom that one does. access is the access token that goes when a
-// refresh token of the batch is used, zero for none.
+// Issue returns the record of a grant that a batch stores. It has the subject, session, client and family of
+// the grant that the batch consumes (nil: it consumes none). access is the access token that is deleted when
+// a refresh token of the batch is used, zero for none.
 func Issue(given *grantstore.Grant, access grantstore.Ref, consumed *records.Grant) *records.Grant {
 	g := records.FromGrant(given)
 	if c := consumed; c != nil {
@@ -152,8 +152,8 @@ func Selected(f *grantstore.Filter, t grantstore.Type, g *records.Grant) bool {
 		(f.ClientID == "" || g.GetClientId() == f.ClientID) && (f.Type == "" || t == f.Type)
 }
 
-// Removes reports whether a removal takes a grant, dead or alive: a session that is over but has not ended
-// yet may still let its grants live again. A used one is left, lest its reuse go unnoticed.
+// Removes reports whether a removal deletes a grant, live or not: a session that is over but has not ended
+// yet may still slide, and its grants would be live again. A used grant stays, so that its reuse is noticed.
 func Removes(removal *grantstore.Removal, t grantstore.Type, g *records.Grant) bool {
 	return Selected(&removal.Filter, t, g) &&
 		removal.Takes(records.Moment(g.GetCreated()), records.Moment(g.GetBegan()))

@@ -23,10 +23,10 @@ func Kills(kind transfer.Kind) bool {
 // Kill adds to a kill what the change of a row names that was there before. was and becomes are read of rows
 // of clients alone: nil is one that cannot be read, or is deleted.
 //
-// A copy holds what decided about it, so that every change of a session, of what an ended one has left and of
-// the token itself kills, whether it lets the token live shorter or longer: what a session has gained by
-// sliding is read anew. A client's row also says when it was used last, which decides nothing: of that row
-// only the token number counts, and whether it is there.
+// A copy includes the rows by which it was judged. So every change of a session, of an ended record and of
+// the token itself kills it, also one by which the token lives longer: after a session has slid, its new
+// times are read again. Of a client's row only its presence and its token number decide; the time of its last
+// use does not.
 func Kill(kill *grantstore.Kill, kind transfer.Kind, key string, was, becomes func() proto.Message) {
 	switch kind {
 	case transfer.Sessions, transfer.Ended:

@@ -56,7 +56,7 @@ type Place struct {
 	nothing bool
 }
 
-// PlaceOf is where the page of a stretch lies. behind says whether there is a row beyond Near.
+// PlaceOf returns where the page of a stretch lies. behind says whether there is a row beyond its near bound.
 func PlaceOf[F any](w *ticketstore.Walk[F], s *Stretch, behind bool) *Place {
 	near, far := bounds(w, s)
 	p := &Place{behind, s.More, near, far, w.From == nil && s.Seen == nil}

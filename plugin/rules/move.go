@@ -23,8 +23,8 @@ func Serves(state transfer.State) error {
 	return nil
 }
 
-// Writes decides whether a store in a state takes changes: not behind the fence either. It is to be asked in
-// the change's own transaction, so that each write is before the fence or behind it (rule 12).
+// Writes decides whether a store in a state accepts changes; once it is fenced it does not. Call it in the
+// change's own transaction, so that each write comes before the fence or is refused (rule 12).
 func Writes(state transfer.State) error {
 	if state == transfer.Fenced || state == transfer.Superseded {
 		return transfer.ErrFenced
@@ -66,7 +66,7 @@ func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error
 	return true, nil
 }
 
-// needsAlone reports whether other hosts could not go on after a turn: their writes would fail behind a
+// needsAlone reports whether other hosts could not go on after a turn: their writes would fail after a
 // fence, and all of their calls on a store that is being filled.
 func needsAlone(from, to transfer.State) bool {
 	return to == transfer.Exporting || to == transfer.Fenced ||

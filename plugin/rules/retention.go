@@ -78,17 +78,17 @@ func grantOver(g *records.Grant) int64 {
 	return g.GetExpires()
 }
 
-// Fate is what becomes of a grant that is looked at for being due.
+// Fate is what a purge does with a grant.
 type Fate int
 
-// The fates.
+// What a purge does.
 const (
-	Stays Fate = iota
-	Shrinks
-	Goes
+	Stays   Fate = iota
+	Shrinks      // what detecting its reuse does not need is deleted: see Shrink
+	Goes         // it is deleted
 )
 
-// FateOf decides what becomes of a grant at now.
+// FateOf decides what a purge at now does with a grant.
 func FateOf(g *records.Grant, now time.Time) Fate {
 	switch at := records.Nanos(now); {
 	case grantOver(g) != 0 && grantOver(g) <= at:
@@ -102,8 +102,8 @@ func FateOf(g *records.Grant, now time.Time) Fate {
 // Former reports whether a former release has used a grant, and kept it whole.
 func Former(g *records.Grant) bool { return g.GetConsumed() != 0 && g.GetUsed() == 0 }
 
-// Shrink returns what is kept of a used grant: less once its grace is over. One of a former release has one
-// from then on.
+// Shrink returns what is kept of a used grant: less once its grace is over. One that a former release has
+// kept whole gets a grace of FormerGrace.
 func Shrink(g *records.Grant, now time.Time) *records.Grant {
 	if Former(g) && UsedAgain(g, FormerGrace, now) {
 		return Used(g, FormerGrace, g.GetConsumed())

@@ -14,16 +14,16 @@ type Offer int
 
 // What it does.
 const (
-	// Takes: it is handed out.
+	// Takes: the notification is claimed.
 	Takes Offer = iota
-	// PassesOver: neither it nor what its client has behind it is handed out.
+	// PassesOver: neither this one nor later ones of the client are claimed.
 	PassesOver
-	// HasEnough: nor is anything else.
+	// HasEnough: the claim is complete.
 	HasEnough
 )
 
-// Round is a claim on its way round the clients, beginning with the one after that which was served last. Of
-// each it is offered notifications in the order in which they fall due, until it takes no more.
+// Round is a claim that goes from client to client (round robin), beginning after the client that was served
+// last. Each client's notifications are offered in the order in which they fall due, until it takes no more.
 type Round struct {
 	claim *logout.Claim
 	now   time.Time

@@ -101,8 +101,8 @@ func unchanged(s *records.Session, version uint64, now time.Time) error {
 	return nil
 }
 
-// Slide returns a session (nil: it has ended) as it lives longer, if it is live, was not renewed lately, and
-// would live longer; nil if not.
+// Slide returns a session (nil: it has ended) with a later Expires and the moment of its renewal (rule 9). It
+// returns nil if the session is not live, was renewed lately, or would not expire later.
 func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) *records.Session {
 	until := capped(s, records.Nanos(slide.Expires))
 	if !Live(s, now) || records.Moment(s.GetRenewed()).After(slide.RenewedBefore) || until <= s.GetExpires() {
@@ -114,9 +114,9 @@ func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) *records.
 	return s
 }
 
-// Attach returns the row of a client in a session (nil: it has ended) that it uses at now. use is the row as
-// it is, nil where there is none: then the session has rows of so many others. A client that was detached is
-// back.
+// Attach returns the row of a client in a session (nil: it has ended) after the client has used the session
+// at now. use is the row before, nil for none; others is then the number of the session's other clients. A
+// client that was detached is attached again.
 func Attach(
 	s *records.Session, use *records.ClientUse, others int, now time.Time,
 ) (*records.ClientUse, error) {

@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	// chunk is how many batches one Import takes: after a failure the move continues behind the last Import.
+	// chunk is how many batches one Import takes: after a failure the move continues after the last Import.
 	chunk = 20
 	// changesLimit is how many journal entries one call returns.
 	changesLimit = 2000
@@ -190,7 +190,7 @@ func (m *Move) compareVersions(ctx context.Context) error {
 	return nil
 }
 
-// copyAll sends the rows. After a retryable failure it continues behind the last imported ones.
+// copyAll sends the rows. After a retryable failure it continues after the last imported ones.
 func (m *Move) copyAll(ctx context.Context) error {
 	var position []byte
 	for ended := false; !ended; {

@@ -31,10 +31,10 @@ type Host interface {
 	Logger() *slog.Logger
 	// Now returns the moment by the clock in use, in UTC.
 	Now() time.Time
-	// Persist makes a call to a store that changes nothing the second time (such as a batch with an operation
-	// id), and repeats it while its outcome is unknown, a few times and a few seconds at most: the store
-	// could not be asked, or time ran out. Repetitions go on when the caller has gone, so that what is not
-	// known to be done is known to have been tried, but not past the deadline of ctx.
+	// Persist makes a call to a store and repeats it while its outcome is unknown: the store could not be
+	// reached, or time ran out. It repeats a few times, and a few seconds at most. The call must change
+	// nothing the second time, as a batch with an operation id. Repetitions go on after ctx was canceled, for
+	// the call may have been carried out, but not past the deadline of ctx.
 	Persist(ctx context.Context, call func(ctx context.Context) error) error
 	// EndExpired ends a session that is past its time, which decides what outlives it. A live one stays as it
 	// is. The sweep would end it within a second: a failure is logged, and no reason to fail a request.
@@ -58,7 +58,7 @@ type Sealer interface {
 	// is logged, the same once a minute at most.
 	Unseal(bound Binding, sealed []byte) ([]byte, error)
 	// UnsealBound opens what was sealed for bound or, until Config.UnboundUntil, for former, which is less
-	// than what the record belongs to: it is to be sealed anew where it can. Later such a record is
+	// than what the record belongs to: it is to be sealed again where it can. Later such a record is
 	// hostadapter.ErrFormerSeal.
 	UnsealBound(bound, former Binding, sealed []byte) (plaintext []byte, isFormer bool, err error)
 }

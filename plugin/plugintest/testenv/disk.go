@@ -77,7 +77,7 @@ func (d *Disk) Fail() error {
 	return os.WriteFile(trigger, []byte("a test\n"), 0)
 }
 
-// Mend checks the file system and mounts it anew, as a start of the machine does. No process may have a file
+// Mend checks the file system and mounts it again, as a start of the machine does. No process may have a file
 // of it open, and no mount namespace of another test may have it mounted, which would bring back the file
 // system as it failed: then it is an error, and Mend may be called again.
 func (d *Disk) Mend() error {

@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 )
 
-// showsBar reports whether there is a terminal that can draw a line anew. One that cannot is called dumb.
+// showsBar reports whether there is a terminal that can draw a line again. One that cannot is called dumb.
 func (a *app) showsBar() bool { return isTerminal(a.err) && a.getenv("TERM") != "dumb" }
 
 // bar is a progress bar at stderr. total is -1 where it is not known.

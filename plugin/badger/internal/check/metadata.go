@@ -28,7 +28,7 @@ func (c *checker) own() error {
 	}
 	if n, err := kv.Recounts(c.r); err != nil || n > 0 {
 		c.kept = nil
-		c.badf(layout.ContentsKey, "are in doubt: the next start counts them anew")
+		c.badf(layout.ContentsKey, "are in doubt: the next start counts them again")
 	}
 	c.report.State, c.report.Peer = transfer.State(ledger.GetState()), ledger.GetPeer()
 	switch c.report.State {

@@ -126,7 +126,7 @@ func (c *checker) session(o *owner, k, v []byte) {
 	c.balance.wants(layout.SessionPosition(layout.IndexListing, nil, s), listed(s))
 }
 
-// listed is what the listing holds of a session. It is written anew, for the same content may be written in
+// listed is what the listing holds of a session. It is written again, for the same content may be written in
 // several ways.
 func listed(s *records.Session) []byte {
 	value, _ := canonical.Marshal(s)

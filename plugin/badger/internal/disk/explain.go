@@ -1,5 +1,5 @@
-// Package disk is what the operating system says of a store's folder: whose it is and who has it open, how
-// much room there is and what a limit forbids, what is on the disk indeed, and what its errors mean.
+// Package disk asks the operating system about a store's folder: its owner, the process that has it open, its
+// free space and limits, what is on the disk and not in the page cache alone, and what errors mean.
 package disk
 
 import (

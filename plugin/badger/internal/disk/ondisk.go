@@ -14,13 +14,13 @@ import (
 // OnDisk makes sure that what is about to be read from the files of a database is on its disk, or
 // refuses it.
 //
-// A process that was killed leaves pages behind that the system has not written yet, and one that met a
-// failed sync leaves pages that the system takes for written although they are not: both are read as if they
-// were on the disk, and a repeated call would be answered by them. So each file that Badger appends to is
-// synced, which also returns an error that was not reported before, and its pages are dropped, so that it is
-// read from the disk. The tables need neither: each was synced before the manifest named it, and is never
-// written again. That leaves some tens of MiB, whatever the size of the database: its newest rows (.mem),
-// which are read in a moment anyway, and values over 1 MiB (.vlog), which are rare.
+// After a process was killed, the page cache has pages that the system has not written yet. After a failed
+// sync it has pages that the system believes to be written although they are not. Both are read as if they
+// were on the disk, and a repeated call would be answered from them. So each file that Badger appends to is
+// synced, which also returns an error that was not reported before. Then its pages are dropped from the
+// cache, so that it is read from the disk. The tables need neither: each was synced before the manifest named
+// it, and is never written again. That leaves some tens of MiB, whatever the size of the database: its newest
+// rows (.mem), which are read in a moment anyway, and values over 1 MiB (.vlog), which are rare.
 func OnDisk(path string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package folder is the files of a store, before Badger opens them and beside it: the marker that says which
-// store it is, a look that refuses one that is not whole, logs of a killed process, and a manifest that was
-// not finished.
+// Package folder handles the files of a store before Badger opens them, and while it has them open: the
+// marker with the store's id, the check that refuses a store with files missing, the logs of a killed
+// process, and a manifest that was not finished.
 package folder
 
 import (

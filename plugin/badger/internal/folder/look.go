@@ -262,7 +262,7 @@ func (f *Findings) Report(ctx context.Context, m *Marker, logger *slog.Logger) {
 	if m.damaged {
 		logger.LogAttrs(ctx, slog.LevelWarn,
 			"the marker of the store is damaged or missing, as after a power loss: "+
-				"the database says which store it is, and a start writes the marker anew",
+				"the database says which store it is, and a start writes the marker again",
 			slog.String("path", f.Path))
 	}
 	if len(f.warnings) > 0 {
@@ -302,7 +302,7 @@ func (f *Findings) fit(m *Marker) error {
 
 // sweep removes files that are no more than a name, which Badger trips over: a crash leaves a log or a file
 // of the value log so right after it was created, or right before it is removed. The statistics of waste are
-// made anew where they were cut.
+// made again where they were cut.
 func (f *Findings) sweep() error {
 	var names []string
 	for _, file := range slices.Concat(f.listing.Logs, f.listing.Values) {

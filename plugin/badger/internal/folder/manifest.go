@@ -19,11 +19,11 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// UnfinishedFile stands in the folder of a database. Its first byte says whether tables are being compacted,
-// or could not be written. The manifest may then name tables that are not there, or lack some that could not
-// be written: what Badger has appended to it may be on the disk although the sync has failed, and a
-// compaction names what it has (see compactions). All rows are there nevertheless: in the memory table that
-// was to be flushed, or in the old tables.
+// UnfinishedFile is a file in the folder of a database. Its first byte says whether tables are being
+// compacted, or could not be written. The manifest may then name tables that do not exist, or lack tables
+// that do. What Badger has appended to it may be on the disk although the sync has failed, and a compaction
+// names what it has (see compactions). No row is lost: all are in the memory table that was to be flushed, or
+// in the old tables.
 const UnfinishedFile = "UNFINISHED"
 
 // The first byte, and what follows it.

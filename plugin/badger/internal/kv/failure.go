@@ -17,7 +17,7 @@ import (
 // Badger puts rows into its memory table before it syncs them, and after a failed sync the system takes the
 // pages for clean: what is read afterwards, also by the repetition of the call that failed, may never have
 // come to the disk. So the first failure is the last thing that it does. Whatever is asked of it
-// from then on is unavailable, until the database was opened anew from what is on the disk.
+// from then on is unavailable, until the database was opened again from what is on the disk.
 type failure struct {
 	path     string
 	logger   *slog.Logger
@@ -34,7 +34,7 @@ func newFailure(path string, logger *slog.Logger) *failure {
 func (f *failure) note(doing string, err error) {
 	f.once.Do(func() {
 		f.reason = fmt.Errorf(
-			"%w: the database has failed and serves nothing more until it is opened anew: %s: %w",
+			"%w: the database has failed and serves nothing more until it is opened again: %s: %w",
 			ticketstore.ErrUnavailable, doing, disk.Explain(f.path, err))
 		close(f.happened)
 		f.logger.ErrorContext(context.Background(), "the database has failed: nothing more is served from it",

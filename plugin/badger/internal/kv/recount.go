@@ -13,7 +13,7 @@ import (
 
 // What a row has added to the contents is computed from its value. Of a damaged row that has gone it is
 // unknown any more: then a key says in the same transaction that the contents are in doubt, and all rows are
-// counted anew behind it, so that the next move finds them right.
+// counted again afterwards, so that the next move finds them right.
 
 // doubt wakes tendContents.
 func (c *committer) doubt() {
@@ -30,7 +30,7 @@ func Recounts(r Reader) (uint64, error) {
 	return n, err
 }
 
-// tendContents counts the contents anew whenever they are in doubt, until the database is closed.
+// tendContents counts the contents again whenever they are in doubt, until the database is closed.
 func (d *DB) tendContents(ctx context.Context) {
 	d.committer.doubt() // perhaps since before the start
 	for {

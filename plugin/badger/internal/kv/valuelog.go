@@ -15,7 +15,7 @@ const (
 	// valueLogEvery is how often the value log is looked at. It holds values over 1 MiB only, which are rare:
 	// all others lie in the tables, where compaction sees to them.
 	valueLogEvery = 10 * time.Minute
-	// discardRatio is how much of a file must be waste for it to be written anew.
+	// discardRatio is how much of a file must be waste for it to be written again.
 	discardRatio = 0.5
 )
 

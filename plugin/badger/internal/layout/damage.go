@@ -10,10 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A row that cannot be read is the trouble of those who ask for it: they get an error, never "not found".
-// What reads many rows says so in the log, steps over it and goes on with the others. What is due at a row
-// that cannot be read would be due for ever: its entry goes, and the row is set aside, bytes and all, in a
-// table that is never read and that takes no part in a move.
+// A caller that asks for a row that cannot be read gets an error, never "not found". What reads many rows
+// logs it, steps over it and goes on with the others. An entry by which such a row is due would be due for
+// ever: it is deleted, and the row's bytes are moved to a table that is never read and takes no part in a
+// move.
 //
 // A move is the exception. It refuses: what it cannot read it cannot compare, and to leave it out would be to
 // lose it. As sessions, grants and notifications all have their time, a damaged one is in a move's way no

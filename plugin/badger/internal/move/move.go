@@ -102,7 +102,7 @@ func (m *mover) Become(ctx context.Context, turn transfer.Transition) error {
 	return nil
 }
 
-// turned returns the ledger after a turn, nil when that is behind us already.
+// turned returns the ledger after a turn, nil when the turn was made before.
 func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 	now := tx.CurrentLedger()
 	status := statusOf(now)

@@ -37,7 +37,8 @@ func startSite(t *testing.T, clients []map[string]any, users []user) *site {
 	t.Helper()
 	command := exec.Command("../examples/several-hosts/run-ha.sh", "-users",
 		writeJSON(t, t.TempDir(), "users.json", users))
-	command.Env = append(os.Environ(), "PORT="+strconv.Itoa(freePorts(t)), "SERVER="+binary(t, "fosite-server"),
+	command.Env = append(os.Environ(), "PORT="+strconv.Itoa(freePorts(t)),
+		"SERVER="+binary(t, "fosite-server"),
 		"CLIENTS="+writeJSON(t, t.TempDir(), "clients.json", clients))
 	log := watched.log()
 	command.Stderr = log

@@ -33,22 +33,7 @@ func newPair(t *testing.T, clients []map[string]any, users []user, flags ...stri
 	}})
 	t.Cleanup(front.Close)
 	w.first = startProvider(t, clients, users, append(flags, "-issuer", front.URL)...)
-	w.second = &provider{
-		data: filepath.Join(t.TempDir(), "data"), clients: w.first.clients, users: w.first.users,
-		flags: w.first.flags, address: "127.0.0.1:0", adminToken: w.first.adminToken, log: watched.log(),
-	}
-	if err := os.Mkdir(w.second.data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range []string{"global-secret", "signing-key.pem"} {
-		content, err := os.ReadFile(filepath.Join(w.first.data, key))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(w.second.data, key), content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	w.second = w.first.beside(t, w.first.flags...)
 	w.second.run(t)
 	w.serving.Store(w.first)
 	return w
@@ -58,6 +43,28 @@ func newPair(t *testing.T, clients []map[string]any, users []user, flags ...stri
 func (w *pair) at(p *provider) *provider {
 	w.serving.Store(p)
 	return p
+}
+
+// beside returns another server with the keys of this one, which is to be run.
+func (p *provider) beside(t *testing.T, flags ...string) *provider {
+	t.Helper()
+	other := &provider{
+		data: filepath.Join(t.TempDir(), "data"), clients: p.clients, users: p.users,
+		flags: flags, address: "127.0.0.1:0", adminToken: p.adminToken, log: watched.log(),
+	}
+	if err := os.Mkdir(other.data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"global-secret", "signing-key.pem"} {
+		content, err := os.ReadFile(filepath.Join(p.data, key))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(other.data, key), content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return other
 }
 
 // A user of one server is signed in at the other, and what one of them ends is over at both. One is killed,

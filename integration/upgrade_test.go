@@ -30,8 +30,11 @@ func upgraded(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadap
 	return swapEnd(t, adapter, id)
 }
 
-// signingIn has users sign in and their sessions read until stop, and returns how many were acknowledged.
-func signingIn(t *testing.T, backend sessions.Backend) (count *atomic.Int64, stop func() []string) {
+// signingIn has users sign in and their sessions read until stop, and returns how many were acknowledged. The
+// mark is in their session ids.
+func signingIn(
+	t *testing.T, backend sessions.Backend, mark string,
+) (count *atomic.Int64, stop func() []string) {
 	t.Helper()
 	count = &atomic.Int64{}
 	stopped := make(chan struct{})
@@ -47,7 +50,7 @@ func signingIn(t *testing.T, backend sessions.Backend) (count *atomic.Int64, sto
 					return
 				default:
 				}
-				sid := fmt.Sprintf("sid-%d-%d", worker, i)
+				sid := fmt.Sprintf("sid-%s-%d-%d", mark, worker, i)
 				session := &ticketstore.Session{
 					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann",
 					Issuer: "https://op.example", AuthTime: now,
@@ -102,7 +105,7 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 			t.Errorf("version %q serves, error %v, want v2: %t", description.Version, err, want)
 		}
 	}
-	count, stop := signingIn(t, backend)
+	count, stop := signingIn(t, backend, "users")
 	work := func() {
 		before := count.Load()
 		testenv.Eventually(t, "the load to go on", func() bool {

@@ -15,7 +15,7 @@
 // in the order of the layout:
 //
 //	sessions.go sessionquery.go            sessions, their clients and counts
-//	ending.go batch.go thin.go removal.go  ended records: how sessions end, one or many
+//	ending.go jobbatch.go thin.go removal.go  ended records: how sessions end, one or many
 //	due.go limit.go                        sessions that end because they fell due, or are too many
 //	grants.go families.go judge.go apply.go    grants and families
 //	used.go grantquery.go grantremoval.go purge.go

@@ -56,7 +56,7 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 		if _, err := kv.Load(tx, layout.JobKey("op"), job); err != nil {
 			return err
 		}
-		s := &batch{closing: e.closing(tx, ending, base), job: job}
+		s := &jobBatch{closing: e.closing(tx, ending, base), job: job}
 		first := layout.SessionPosition(nil, nil, &records.Session{SessionId: "sid0",
 			Created: records.Nanos(base)})
 		if _, err := s.endEach([][]byte{first}, func(p []byte) []byte { return p }, func([]byte) string {

@@ -140,7 +140,7 @@ func (e *Engine) begin(
 			answer, left = &logout.Result{JobID: ending.OperationID}, true
 			return saveJob(tx, ending.OperationID, job)
 		}
-		s := &batch{closing: e.closing(tx, ending, now), job: job}
+		s := &jobBatch{closing: e.closing(tx, ending, now), job: job}
 		if err := s.run(); err != nil {
 			return err
 		}
@@ -220,7 +220,7 @@ func (e *Engine) goOn(tx *kv.Tx, id string) (answer *logout.Result, done bool, e
 	}
 	job.Error = ""
 	now := records.Moment(job.Now)
-	s := &batch{closing: e.closing(tx, records.EndingOf(id, job), now), job: job}
+	s := &jobBatch{closing: e.closing(tx, records.EndingOf(id, job), now), job: job}
 	if err := s.run(); err != nil {
 		return nil, false, err
 	}
@@ -257,7 +257,7 @@ func (e *Engine) dryRun(ctx context.Context, ending *logout.Ending, now time.Tim
 			if err := r.Ended(); err != nil {
 				return err
 			}
-			s := &batch{closing: discarded(), job: job}
+			s := &jobBatch{closing: discarded(), job: job}
 			if err := s.run(); err != nil {
 				return err
 			}

@@ -99,7 +99,7 @@ func (e *Engine) begin(
 			t.lease(id)
 			return nil
 		}
-		s := &stride{tx: t, ending: ending, job: job, limit: inline}
+		s := &jobBatch{tx: t, ending: ending, job: job, limit: inline}
 		s.run()
 		if left = job.Phase != ""; !left {
 			answer, job.Finished = records.ResultOf(job.Done), records.Nanos(now)
@@ -187,7 +187,7 @@ func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 	return answer, nil
 }
 
-// goOn takes a stride of a job in one transaction.
+// goOn does one transaction of a job.
 func (t *tx) goOn(id string) (answer *logout.Result, done bool) {
 	job := proto.CloneOf(t.job(id))
 	if job.GetPhase() == "" {
@@ -195,7 +195,7 @@ func (t *tx) goOn(id string) (answer *logout.Result, done bool) {
 	}
 	job.Error = ""
 	then := &tx{t.group, records.Moment(job.GetNow())}
-	s := &stride{tx: then, ending: records.EndingOf(id, job), job: job, limit: inline}
+	s := &jobBatch{tx: then, ending: records.EndingOf(id, job), job: job, limit: inline}
 	s.run()
 	t.put(transfer.Jobs, id, job)
 	t.lease(id)
@@ -220,7 +220,7 @@ func (e *Engine) failJob(id string, cause error) {
 func (e *Engine) workAlone(id string) { _, _ = e.workOn(id) }
 
 // dryRun counts what an ending would do, in one snapshot. Nothing of what it changes is written, or kept
-// longer than for a stride.
+// longer than for one transaction of a job.
 func (e *Engine) dryRun(
 	ctx context.Context, ending *logout.Ending, now time.Time,
 ) (total *logout.Result, err error) {
@@ -238,7 +238,7 @@ func (e *Engine) dryRun(
 		}
 		for job.Phase != "" && t.err == nil {
 			t.forget()
-			s := &stride{tx: t, ending: ending, job: job, limit: unbounded}
+			s := &jobBatch{tx: t, ending: ending, job: job, limit: unbounded}
 			s.run()
 		}
 		total = records.ResultOf(job.GetDone())

@@ -33,9 +33,9 @@ func (e *Engine) resuming() {
 	}
 }
 
-// resume takes up each job whose lease is over. A host that was stopped and goes on meanwhile does no harm:
-// each stride of a job is a transaction that has its row. A store that takes no writes leaves that to the end
-// of its move.
+// resume goes on with each job whose lease is over. A host that was stopped, and goes on with the same job
+// meanwhile, does no harm: each transaction of a job locks its row. A store that accepts no writes leaves its
+// jobs until the end of its move.
 func (e *Engine) resume(ctx context.Context) {
 	for ctx.Err() == nil {
 		var id string

@@ -1,6 +1,6 @@
 package postgres
 
-// The strides of a job: an ending of many sessions, in bounded transactions.
+// The transactions of a job: an ending of many sessions, in bounded parts.
 
 import (
 	"bytes"
@@ -15,26 +15,26 @@ import (
 
 // Bounds of one transaction of a job: other calls of its committer wait for it.
 const (
-	strideSessions = 64
-	strideGrants   = 512
+	batchSessions = 64
+	batchGrants   = 512
 )
 
-// stride is what one transaction does of a job. The job walks along indexes and remembers its place in them,
-// so that what it has dealt with is not met again, also where rows stay; place, counts and changes are
-// written together.
-type stride struct {
+// jobBatch is what one transaction does of a job. The job goes along indexes and keeps its position in them,
+// so that a row that stays is not met again. Position, counts and changes are written together: a crash
+// neither skips nor repeats a row.
+type jobBatch struct {
 	*tx
 	ending *logout.Ending
 	job    *records.Job
 	limit  int
 	// marked: rows of dead grants were left behind in this transaction, which does not see its own marks.
 	marked bool
-	// spent: the transaction has done its share.
+	// spent: the transaction has done as much as its bounds allow.
 	spent bool
 }
 
 // run goes from phase to phase as far as one transaction goes. The job's phase is empty when all is done.
-func (s *stride) run() {
+func (s *jobBatch) run() {
 	for s.job.Phase != "" && !s.spent && s.err == nil {
 		switch s.job.Phase {
 		case logout.PhaseSessions:
@@ -52,9 +52,9 @@ func (s *stride) run() {
 	}
 }
 
-// reached goes on to the next phase when the last row of this one was dealt with, and otherwise leaves the
-// rest to the next transaction.
-func (s *stride) reached(end bool) {
+// reached goes on to the next phase after the last row of this one. Otherwise the rest is left to the next
+// transaction.
+func (s *jobBatch) reached(end bool) {
 	if end {
 		s.job.Phase, s.job.Cursor = rules.PhaseAfter(s.job.Phase, s.ending), nil
 		return
@@ -62,7 +62,7 @@ func (s *stride) reached(end bool) {
 	s.spent = true
 }
 
-func (s *stride) cursor() *ticketstore.Bound {
+func (s *jobBatch) cursor() *ticketstore.Bound {
 	if len(s.job.Cursor) == 0 {
 		return nil
 	}
@@ -70,7 +70,7 @@ func (s *stride) cursor() *ticketstore.Bound {
 }
 
 // end ends sessions by their sids.
-func (s *stride) end(sids []string) {
+func (s *jobBatch) end(sids []string) {
 	s.needSessions(sids)
 	done := &logout.Result{}
 	for _, sid := range sids {
@@ -84,10 +84,10 @@ func (s *stride) end(sids []string) {
 
 // sessions ends the sessions that existed when the job began. The index is in the order of creation: those
 // created since come after job.Last.
-func (s *stride) sessions() {
+func (s *jobBatch) sessions() {
 	l := sessionListing(&ticketstore.SessionFilter{SubjectID: s.ending.SubjectID})
 	var sids []string
-	rows := s.chunk(l, s.cursor(), false, strideSessions)
+	rows := s.chunk(l, s.cursor(), false, batchSessions)
 	for _, r := range rows {
 		position := positionOf(r)
 		if bytes.Compare(position, s.job.GetLast()) > 0 {
@@ -99,7 +99,7 @@ func (s *stride) sessions() {
 	}
 	s.end(sids)
 	s.job.LookedAt += int64(len(sids))
-	s.reached(len(rows) < strideSessions)
+	s.reached(len(rows) < batchSessions)
 }
 
 const (
@@ -108,23 +108,23 @@ const (
 )
 
 // survivors revokes what has outlived sessions that ended before.
-func (s *stride) survivors() {
+func (s *jobBatch) survivors() {
 	var sids []string
 	if s.ending.All {
-		sids = s.strings(survivorsAll, string(s.job.GetCursor()), strideSessions)
+		sids = s.strings(survivorsAll, string(s.job.GetCursor()), batchSessions)
 	} else {
-		sids = s.strings(survivorsOf, string(s.job.GetCursor()), strideSessions, s.ending.SubjectID)
+		sids = s.strings(survivorsOf, string(s.job.GetCursor()), batchSessions, s.ending.SubjectID)
 	}
 	s.end(sids)
 	if len(sids) > 0 {
 		s.job.Cursor = []byte(sids[len(sids)-1])
 	}
-	s.reached(len(sids) < strideSessions)
+	s.reached(len(sids) < batchSessions)
 }
 
 // grants revokes what subjects have without a session, consents among it, or what is left of the consents of
 // one session.
-func (s *stride) grants() {
+func (s *jobBatch) grants() {
 	c := closing{tx: s.tx, ending: s.ending, limit: s.limit}
 	if s.ending.SessionID != "" {
 		if len(s.job.ConsentsClients) == 0 {
@@ -140,7 +140,7 @@ func (s *stride) grants() {
 	}
 	loose := func(r *row) bool { return rules.RevokesLoose(s.ending, r.ref().Type, grant(r), s.now) }
 	l := grantListing(&grantstore.Filter{SubjectID: s.ending.SubjectID})
-	rows := s.chunk(l, s.cursor(), false, strideGrants)
+	rows := s.chunk(l, s.cursor(), false, batchGrants)
 	var dropped []*row
 	for _, r := range rows {
 		s.job.Cursor = positionOf(r)
@@ -150,12 +150,12 @@ func (s *stride) grants() {
 	}
 	c.dropFound(dropped, loose)
 	rules.Progress(s.job, &c.result)
-	s.reached(len(rows) < strideGrants)
+	s.reached(len(rows) < batchGrants)
 }
 
-// purges removes the rows of dead grants that the job has left behind, so that all of them are counted when
-// it is done.
-func (s *stride) purges() {
+// purges removes the rows of dead grants that the transactions of the job have left, so that all of them are
+// counted when it is done.
+func (s *jobBatch) purges() {
 	if s.marked {
 		s.spent = true
 		return

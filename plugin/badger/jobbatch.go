@@ -23,20 +23,20 @@ const (
 // unbounded stands for no bound: a rehearsal counts a session's rows at once.
 const unbounded = math.MaxInt
 
-// batch is what one transaction does of a job. The job walks along indexes and remembers its place in them,
-// so that what it has dealt with is not met again, also where rows stay; place, counts and changes are
-// written together.
-type batch struct {
+// jobBatch is what one transaction does of a job. The job goes along indexes and keeps its position in them,
+// so that a row that stays is not met again. Position, counts and changes are written together: a crash
+// neither skips nor repeats a row.
+type jobBatch struct {
 	*closing
 	job *records.Job
 	// marked: rows of dead grants were left behind in this transaction, which does not see its own marks.
 	marked bool
-	// spent: the transaction has done its share.
+	// spent: the transaction has done as much as its bounds allow.
 	spent bool
 }
 
 // run goes from phase to phase as far as one transaction goes. The job's phase is empty when all is done.
-func (s *batch) run() error {
+func (s *jobBatch) run() error {
 	for s.job.Phase != "" && !s.spent {
 		var err error
 		switch s.job.Phase {
@@ -57,15 +57,15 @@ func (s *batch) run() error {
 }
 
 // next begins the next phase.
-func (s *batch) next() { s.job.Phase, s.job.Cursor = rules.PhaseAfter(s.job.Phase, s.ending), nil }
+func (s *jobBatch) next() { s.job.Phase, s.job.Cursor = rules.PhaseAfter(s.job.Phase, s.ending), nil }
 
 // did adds to the job's counts.
-func (s *batch) did(result *logout.Result) {
+func (s *jobBatch) did(result *logout.Result) {
 	rules.Progress(s.job, result)
 }
 
 // owner is the part of an index that is the job's: one subject's, or (empty) all of it.
-func (s *batch) owner() []byte {
+func (s *jobBatch) owner() []byte {
 	if s.ending.All {
 		return nil
 	}
@@ -74,7 +74,7 @@ func (s *batch) owner() []byte {
 
 // ahead calls f for the positions of an index behind the job's cursor, at most limit of them, and reports
 // whether that was all there is.
-func (s *batch) ahead(
+func (s *jobBatch) ahead(
 	prefix []byte, limit int, f func(position []byte, value func() ([]byte, error)) (bool, error),
 ) (all bool, err error) {
 	var from []byte
@@ -102,7 +102,7 @@ func (s *batch) ahead(
 // endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share,
 // and returns how many. One that cannot be read, not even in the listing, is stepped over: it serves no
 // request, and the others are to end.
-func (s *batch) endEach(
+func (s *jobBatch) endEach(
 	positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string,
 ) (n int, err error) {
 	done := &logout.Result{}
@@ -125,9 +125,9 @@ func (s *batch) endEach(
 	return n, nil
 }
 
-// reached goes on to the next phase when the last row of this one was dealt with, and otherwise leaves the
-// rest to the next transaction.
-func (s *batch) reached(end bool) {
+// reached goes on to the next phase after the last row of this one. Otherwise the rest is left to the next
+// transaction.
+func (s *jobBatch) reached(end bool) {
 	if end && !s.spent {
 		s.next()
 		return
@@ -137,7 +137,7 @@ func (s *batch) reached(end bool) {
 
 // sessions ends the sessions that existed when the job began. The index is in the order of creation: those
 // created since come after job.Last.
-func (s *batch) sessions() error {
+func (s *jobBatch) sessions() error {
 	index := layout.IndexListing
 	if !s.ending.All {
 		index = layout.IndexSubject
@@ -167,7 +167,7 @@ func (s *batch) sessions() error {
 
 // survivors revokes what has outlived sessions that ended before. A session that ends while the job is under
 // way is among them.
-func (s *batch) survivors() error {
+func (s *jobBatch) survivors() error {
 	var positions [][]byte
 	all, err := s.ahead(layout.Key(layout.IndexEndedSubject, s.owner()), batchSessions,
 		func(position []byte, _ func() ([]byte, error)) (bool, error) {
@@ -188,7 +188,7 @@ func (s *batch) survivors() error {
 
 // grants revokes what subjects have without a session, consents among it, or what is left of the consents of
 // one session.
-func (s *batch) grants() error {
+func (s *jobBatch) grants() error {
 	if s.ending.SessionID != "" {
 		return s.leftConsents()
 	}
@@ -228,7 +228,7 @@ func (s *batch) grants() error {
 }
 
 // leftConsents removes consents that did not fit into the transaction that ended their session.
-func (s *batch) leftConsents() error {
+func (s *jobBatch) leftConsents() error {
 	clients := s.job.ConsentsClients
 	if len(clients) == 0 {
 		s.next()
@@ -247,9 +247,9 @@ func (s *batch) leftConsents() error {
 	return nil
 }
 
-// purges removes the rows of dead grants that the job has left behind, so that all of them are counted when
-// it is done.
-func (s *batch) purges() error {
+// purges removes the rows of dead grants that the transactions of the job have left, so that all of them are
+// counted when it is done.
+func (s *jobBatch) purges() error {
 	if s.marked {
 		s.spent = true
 		return nil

@@ -31,6 +31,8 @@ var (
 	}
 	outcomes = []string{string(logout.Delivered), string(logout.Refused), string(logout.GivenUp), retried}
 	used     = []string{string(grantstore.AuthorizationCode), string(grantstore.RefreshToken)}
+	issued   = append(used[:len(used):len(used)], string(grantstore.ReferenceToken),
+		string(grantstore.UserConsent))
 	refusals = []struct {
 		is   error
 		name string
@@ -62,7 +64,7 @@ func (m *metrics) begin() {
 	for _, grant := range used {
 		count(m.consumed, 0, "type", grant)
 	}
-	for _, grant := range append(used, string(grantstore.ReferenceToken), string(grantstore.UserConsent)) {
+	for _, grant := range issued {
 		count(m.issued, 0, "type", grant)
 	}
 }
@@ -109,13 +111,39 @@ func (m *metrics) close() error {
 	return m.gauges.Unregister()
 }
 
+// label is one of a counter.
+type label struct{ key, value string }
+
+func (l label) option() []metric.AddOption {
+	return []metric.AddOption{
+		metric.WithAttributeSet(attribute.NewSet(attribute.String(l.key, l.value))),
+	}
+}
+
+// labelled are the options of the labels that counters begin with, made once.
+var labelled = func() map[label][]metric.AddOption {
+	options := map[label][]metric.AddOption{{}: nil}
+	for _, of := range []struct {
+		key    string
+		values []string
+	}{{"reason", reasons}, {"outcome", outcomes}, {"type", issued}} {
+		for _, value := range of.values {
+			options[label{of.key, value}] = label{of.key, value}.option()
+		}
+	}
+	for _, r := range refusals {
+		options[label{"reason", r.name}] = label{"reason", r.name}.option()
+	}
+	return options
+}()
+
 // count adds to a counter. No label has an id: each of its values is one of a few that the code names.
 func count(counter metric.Int64Counter, n int, key, value string) {
-	if key == "" {
-		counter.Add(context.Background(), int64(n))
-		return
+	options, known := labelled[label{key, value}]
+	if !known {
+		options = label{key, value}.option()
 	}
-	counter.Add(context.Background(), int64(n), metric.WithAttributes(attribute.String(key, value)))
+	counter.Add(context.Background(), int64(n), options...)
 }
 
 // event counts what is published, on the host that did it.

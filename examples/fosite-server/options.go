@@ -106,7 +106,8 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 		"`address` to serve /metrics on, to all who reach it (default: with the admin token, on -addr)")
 	flags.StringVar(&o.traces, "traces", "",
 		"`file` that traces are appended to, as OTLP in JSON, or URL of a collector, such as "+
-			"http://localhost:4318/v1/traces (default: no traces)")
+			"http://localhost:4318/v1/traces (default: no traces). The file grows by 1 to 10 kB a request "+
+			"and is never cut; OTEL_TRACES_SAMPLER and its _ARG choose which requests are traced")
 	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as "+
 		"10.0.0.0/8; repeat or separate by commas", networks(&o.allowCIDRs))
 	flags.Func("trusted-proxy", "`network` of the proxies in front of this server, whose "+

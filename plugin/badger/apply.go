@@ -52,6 +52,8 @@ type rows struct {
 	now time.Time
 	// families are saved last: a batch changes its family with each grant that it uses, stores and removes.
 	families families
+	// session is the one that was read or written last: what a batch uses, and what it stores, is of one.
+	session *records.Session
 }
 
 var _ steps.Rows = (*rows)(nil)
@@ -67,7 +69,13 @@ func (r *rows) Operation(id string) (*records.Operation, error) {
 
 func (r *rows) Grant(ref grantstore.Ref) (*records.Grant, error) { return loadGrant(r.tx, ref) }
 
-func (r *rows) Judge(t grantstore.Type, g *records.Grant) error { return judge(r.tx, t, g, r.now) }
+func (r *rows) Judge(t grantstore.Type, g *records.Grant) error {
+	standing, err := judged(r.tx, t, g, r.now)
+	if standing.Session != nil {
+		r.session = standing.Session
+	}
+	return err
+}
 
 func (r *rows) Lines(requestID string) (n int, err error) {
 	members, err := r.families.of(requestID)
@@ -79,7 +87,15 @@ func (r *rows) Lines(requestID string) (n int, err error) {
 	return n, err
 }
 
-func (r *rows) Session(sid string) (*records.Session, error) { return loadSession(r.tx, sid) }
+func (r *rows) Session(sid string) (session *records.Session, err error) {
+	if r.session != nil && r.session.GetSessionId() == sid {
+		return r.session, nil
+	}
+	if session, err = loadSession(r.tx, sid); session != nil {
+		r.session = session
+	}
+	return session, err
+}
 
 func (r *rows) Ended(sid string) (*records.Ended, error) { return loadEnded(r.tx, sid) }
 
@@ -134,7 +150,10 @@ func (r *rows) DropFamily(requestID string, types []grantstore.Type) (live int, 
 	return live, err
 }
 
-func (r *rows) SaveSession(s *records.Session) error { return saveSession(r.tx, s, false) }
+func (r *rows) SaveSession(s *records.Session) error {
+	r.session = s
+	return saveSession(r.tx, s, false)
+}
 
 func (r *rows) SaveClient(s *records.Session, client string, use *records.ClientUse, joins bool) error {
 	if joins {

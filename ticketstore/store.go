@@ -118,4 +118,7 @@ type Host struct {
 	Name, Version string
 	// Beat is when it last said that it runs, by the store's clock.
 	Beat time.Time
+	// Joined is when it opened the store, by the same clock: what tells hosts of one machine apart. Zero:
+	// unknown.
+	Joined time.Time
 }

@@ -37,7 +37,7 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 	}
 	for _, host := range status.Hosts {
 		body.Hosts = append(body.Hosts, client.Host{
-			Name: host.Name, Version: host.Version, Beat: host.Beat.UTC(),
+			Name: host.Name, Version: host.Version, Beat: host.Beat.UTC(), Joined: host.Joined.UTC(),
 		})
 	}
 	switch {

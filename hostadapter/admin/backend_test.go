@@ -74,6 +74,7 @@ func TestBackend(t *testing.T) {
 			Name: "badger", Version: "v1", Format: 1, Services: []string{"tickets"}, Shared: true,
 			Hosts: []ticketstore.Host{{
 				Name: "node-1", Version: "v1", Beat: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+				Joined: time.Date(2030, 1, 2, 3, 4, 0, 0, time.UTC),
 			}},
 		},
 		Sessions: 7, PendingNotifications: 1000,
@@ -83,7 +84,8 @@ func TestBackend(t *testing.T) {
 		"configured_as":"main","name":"badger",
 		"version":"v1","format":1,
 		"services":["tickets"],"shared":true,
-		"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z"}],
+		"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z",
+			"joined":"2030-01-02T03:04:00Z"}],
 		"sessions":7,"pending_deliveries":1000,
 		"pending_deliveries_complete":false,"cache":{"hits":9,"misses":0,"fills":2,"refusals":0,"kills":0,
 		"evictions":0,"drops":0,"entries":2,"bytes":4096}}`)

@@ -116,7 +116,9 @@ func (e *Engine) Describe(ctx context.Context) (ticketstore.Description, error) 
 		return ticketstore.Description{}, e.unavailable(ctx, err)
 	}
 	for _, h := range hosts[:min(len(hosts), ticketstore.MaxHosts)] {
-		d.Hosts = append(d.Hosts, ticketstore.Host{Name: h.Name, Version: h.Version, Beat: h.Beat})
+		d.Hosts = append(d.Hosts, ticketstore.Host{
+			Name: h.Name, Version: h.Version, Beat: h.Beat, Joined: h.Joined,
+		})
 	}
 	return d, nil
 }

@@ -98,7 +98,8 @@ func TestHostsAreRegistered(t *testing.T) {
 	}
 	described, err := first.Describe(t.Context())
 	if err != nil || len(described.Hosts) != 2 || described.Hosts[1].Version != version() ||
-		time.Since(described.Hosts[1].Beat).Abs() > time.Minute {
+		time.Since(described.Hosts[1].Beat).Abs() > time.Minute ||
+		!described.Hosts[1].Joined.After(described.Hosts[0].Joined) {
 		t.Errorf("the backend says of its hosts %+v, error %v, want two", described.Hosts, err)
 	}
 	if err := second.Close(); err != nil {

@@ -42,6 +42,9 @@ type Host struct {
 	Version string `json:"version"`
 	// Beat is when it last said that it runs, by the store's clock.
 	Beat time.Time `json:"beat"`
+	// Joined is when it opened the store, by the same clock: what tells hosts of one machine apart. Zero:
+	// unknown.
+	Joined time.Time `json:"joined,omitzero"`
 }
 
 // Cache is what the cache of access tokens has done since the backend was opened, and what it holds.

@@ -341,7 +341,9 @@ type Host struct {
 	// version is its build's.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// beat is when it last said that it runs, by the store's clock, in nanoseconds since 1970 UTC. Required.
-	Beat          int64 `protobuf:"varint,3,opt,name=beat,proto3" json:"beat,omitempty"`
+	Beat int64 `protobuf:"varint,3,opt,name=beat,proto3" json:"beat,omitempty"`
+	// joined is when it opened the store, by the same clock: what tells hosts of one machine apart. 0: unknown.
+	Joined        int64 `protobuf:"varint,4,opt,name=joined,proto3" json:"joined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -393,6 +395,13 @@ func (x *Host) GetVersion() string {
 func (x *Host) GetBeat() int64 {
 	if x != nil {
 		return x.Beat
+	}
+	return 0
+}
+
+func (x *Host) GetJoined() int64 {
+	if x != nil {
+		return x.Joined
 	}
 	return 0
 }
@@ -771,11 +780,12 @@ const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"\x06shared\x18\x05 \x01(\bR\x06shared\x12\x19\n" +
 	"\bstore_id\x18\x06 \x01(\tR\astoreId\x12\x18\n" +
 	"\atrouble\x18\a \x01(\tR\atrouble\x12.\n" +
-	"\x05hosts\x18\b \x03(\v2\x18.sessions.plugin.v1.HostR\x05hosts\"H\n" +
+	"\x05hosts\x18\b \x03(\v2\x18.sessions.plugin.v1.HostR\x05hosts\"`\n" +
 	"\x04Host\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
-	"\x04beat\x18\x03 \x01(\x03R\x04beat\"(\n" +
+	"\x04beat\x18\x03 \x01(\x03R\x04beat\x12\x16\n" +
+	"\x06joined\x18\x04 \x01(\x03R\x06joined\"(\n" +
 	"\x12GetPropertyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"+\n" +
 	"\x13GetPropertyResponse\x12\x14\n" +

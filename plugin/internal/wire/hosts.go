@@ -15,6 +15,7 @@ func FromHosts(hosts []ticketstore.Host) (messages []*pb.Host) {
 	for _, host := range hosts {
 		messages = append(messages, &pb.Host{
 			Name: host.Name, Version: host.Version, Beat: records.Nanos(host.Beat),
+			Joined: records.Nanos(host.Joined),
 		})
 	}
 	return messages
@@ -28,6 +29,7 @@ func ToHosts(field string, messages []*pb.Host) (hosts []ticketstore.Host, err e
 	for _, m := range messages {
 		host := ticketstore.Host{
 			Name: m.GetName(), Version: m.GetVersion(), Beat: records.Moment(m.GetBeat()),
+			Joined: records.Moment(m.GetJoined()),
 		}
 		err := cmp.Or(ticketstore.CheckID(field, host.Name),
 			ticketstore.CheckText(field, host.Version, ticketstore.MaxText))

@@ -56,7 +56,8 @@ func (a *app) printBackend(b *client.Backend) error {
 		pair{"Shared", strconv.FormatBool(b.Shared)}, pair{"Sessions", number(b.Sessions)},
 		pair{"Pending deliveries", pending})
 	for _, host := range b.Hosts {
-		text := or(host.Name) + ", version " + or(host.Version) + ", last beat " + moment(host.Beat)
+		text := or(host.Name) + ", version " + or(host.Version) + ", since " + moment(host.Joined) +
+			", last beat " + moment(host.Beat)
 		pairs = append(pairs, pair{"Host", text})
 	}
 	if c := b.Cache; c != nil {

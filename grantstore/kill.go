@@ -5,6 +5,8 @@ package grantstore
 import (
 	"context"
 	"iter"
+	"math"
+	"time"
 )
 
 // KillsService is what a backend that streams kills names among its services
@@ -40,4 +42,23 @@ type Kills interface {
 	// ends with an error: that of ctx, ticketstore.ErrUnavailable when the backend closes, or another when
 	// its caller has fallen too far behind. A caller must not change what it gets.
 	Follow(ctx context.Context) iter.Seq2[*Kill, error]
+}
+
+// LeasesService is what a backend names among its services whose Kills are Leases.
+const LeasesService = "leases"
+
+// NoCopies says in the place of a position that there are no copies, and will be none.
+const NoCopies = math.MaxUint64
+
+// Leases are the Kills of a backend that several hosts share: the commits of others kill too, and are
+// acknowledged to others. It is optional: a shared backend without it is never cached. A process of a
+// backend has one host, whose copies it is about.
+type Leases interface {
+	// Lease says that all copies have taken note of the kills up to a position. It returns for how long
+	// copies may be used, from before the call on, by the clock of its caller, once the caller has taken note
+	// of the kills up to the Position after the call. Until that is over, no end is acknowledged anywhere of
+	// which a call of Lease did not say that the copies have taken note. Without a lease it is
+	// ticketstore.ErrUnavailable: copies are not to be used, and another call may follow at once. With
+	// NoCopies it returns at once, and what it returns is of no use.
+	Lease(ctx context.Context, position uint64) (time.Duration, error)
 }

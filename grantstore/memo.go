@@ -48,6 +48,8 @@ type CacheFigures struct {
 	// Hits are questions that it has answered, Misses those that it has passed on.
 	Hits   uint64
 	Misses uint64
+	// Unleased are those of the Misses of which there was a copy, and no lease to use it (Leases).
+	Unleased uint64
 	// Fills are answers that it has taken. Refusals are answers that it has not, because a kill of them came
 	// while they were on their way.
 	Fills    uint64

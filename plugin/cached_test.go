@@ -19,6 +19,7 @@ var stores = []string{"tickets", "grants", "logout", "properties"}
 func TestWhatIsCached(t *testing.T) {
 	t.Parallel()
 	tells := append(slices.Clone(stores), grantstore.KillsService)
+	leases := append(slices.Clone(tells), grantstore.LeasesService)
 	for name, c := range map[string]struct {
 		settings settings
 		cache    int64
@@ -27,6 +28,7 @@ func TestWhatIsCached(t *testing.T) {
 		"a backend that tells its kills": {settings{Services: tells}, 0, true},
 		"one that tells none":            {settings{Services: stores}, 0, false},
 		"one that hosts share":           {settings{Services: tells, Shared: true}, 0, false},
+		"one that hosts share by leases": {settings{Services: leases, Shared: true}, 0, true},
 		"no cache wanted":                {settings{Services: tells}, -1, false},
 	} {
 		t.Run(name, func(t *testing.T) {

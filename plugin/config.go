@@ -78,7 +78,8 @@ type Config struct {
 	// Cache bounds the memory for copies of live access tokens, which spare introspection the call, in bytes
 	// by an estimate: DefaultCache when zero, no copies when negative. No copy answers after the end of what
 	// it is of was acknowledged (rule 15). Of a plugin that does not tell what its commits kill (the service
-	// grantstore.KillsService), and of a store that several hosts share, there are no copies.
+	// grantstore.KillsService), and of a store that several hosts share without leases
+	// (grantstore.LeasesService), there are no copies.
 	Cache int64
 	// TracerProvider makes a span of each call under a span that is sampled, and records below it what the
 	// plugin says that it did: the waits, syncs and reads of its engine. No span has an attribute about a

@@ -189,15 +189,19 @@ func (in *instance) prepare(ctx context.Context, config *Config) error {
 		in.calls = stream
 	}
 	// Of a shared store another host's commits kill too, and are acknowledged there.
-	if config.Cache < 0 || in.description.Shared ||
-		!slices.Contains(in.description.Services, grantstore.KillsService) {
+	if config.Cache < 0 || !slices.Contains(in.description.Services, grantstore.KillsService) ||
+		(in.description.Shared && !slices.Contains(in.description.Services, grantstore.LeasesService)) {
 		return nil
 	}
 	in.kills = &rpc.Kills{Conn: in.calls}
-	in.cache = grantcache.New(grantcache.Config{
+	caching := grantcache.Config{
 		Kills: in.kills, Bound: config.Cache, Patience: config.CallTimeout / 2, Meter: config.meter,
 		Logger: in.logger,
-	})
+	}
+	if in.description.Shared {
+		caching.Leases = in.kills
+	}
+	in.cache = grantcache.New(caching)
 	in.calls = &rpc.Positioned{Kills: in.kills, Await: in.cache.Await}
 	return nil
 }

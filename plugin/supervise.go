@@ -177,10 +177,15 @@ func (l *link) supervise(in *instance) {
 	for {
 		started := time.Now()
 		go l.watch(in)
-		go in.follow(l.closing)
+		followed := make(chan struct{})
+		go func() {
+			defer close(followed)
+			in.follow(l.closing)
+		}()
 		select {
 		case <-in.ended:
 		case <-l.closing.Done():
+			<-followed // it tells the plugin that there are no copies any more
 			return
 		}
 		in.logger.ErrorContext(l.closing, "session plugin died, restarting it", "exit", in.exit())

@@ -87,8 +87,8 @@ func TestBackend(t *testing.T) {
 		"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z",
 			"joined":"2030-01-02T03:04:00Z"}],
 		"sessions":7,"pending_deliveries":1000,
-		"pending_deliveries_complete":false,"cache":{"hits":9,"misses":0,"fills":2,"refusals":0,"kills":0,
-		"evictions":0,"drops":0,"entries":2,"bytes":4096}}`)
+		"pending_deliveries_complete":false,"cache":{"hits":9,"misses":0,"unleased":0,"fills":2,
+		"refusals":0,"kills":0,"evictions":0,"drops":0,"entries":2,"bytes":4096}}`)
 	m = &manager{
 		status: hostadapter.BackendStatus{
 			Err: ticketstore.ErrUnavailable, Sessions: -1, PendingNotifications: -1,

@@ -158,20 +158,25 @@ func connect(t *testing.T, backend sessions.Backend, over transport) storetest.F
 		Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller},
 		Logout: &rpc.Logout{Caller: caller}, Properties: &rpc.Properties{Caller: caller},
 	}
-	if _, tells := backend.(rpc.Killer); tells {
-		cached(t, caller, &stores)
+	if killer, tells := backend.(rpc.Killer); tells {
+		_, shared := killer.Kills().(grantstore.Leases)
+		cached(t, caller, &stores, shared)
 	}
 	return storetest.Fixture{Stores: stores, Transfer: &rpc.Transfer{Caller: caller}}
 }
 
 // cached puts a cache before the grants, as a host does.
-func cached(t *testing.T, caller *rpc.Caller, stores *storetest.Stores) {
+func cached(t *testing.T, caller *rpc.Caller, stores *storetest.Stores, shared bool) {
 	t.Helper()
 	kills := &rpc.Kills{Conn: caller.Conn}
-	cache := grantcache.New(grantcache.Config{
+	config := grantcache.Config{
 		Kills: kills, Bound: plugin.DefaultCache, Patience: callTimeout / 2, Meter: &grantcache.Meter{},
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+	}
+	if shared {
+		config.Leases = kills
+	}
+	cache := grantcache.New(config)
 	caller.Conn = &rpc.Positioned{Kills: kills, Await: cache.Await}
 	stores.Grants = &grantcache.Store{Store: stores.Grants, Cache: func() *grantcache.Cache { return cache }}
 	stores.Kills = kills

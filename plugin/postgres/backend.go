@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -43,14 +44,12 @@ func (o *opened) serve(ctx context.Context, logger *slog.Logger) (*Engine, error
 		return nil, err
 	}
 	name := o.settings.schema()
-	e, err := newEngine(ctx, o.pool, pgx.Identifier{name}.Sanitize(), logger)
+	e, err := newEngine(ctx, o.pool, pgx.Identifier{name}.Sanitize(), host, logger)
 	if err != nil {
 		host.leave()
 		o.pool.Close()
 		return nil, fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, err)
 	}
-	e.host = host
-	e.work.Go(func() { host.beats(e.background) })
 	logger.InfoContext(
 		ctx,
 		"store opened",
@@ -129,7 +128,7 @@ func About() ticketstore.Description {
 		Name: "postgres", Version: version(), Format: uint32(schema.Embedded().Newest()), Shared: true,
 		Services: []string{
 			"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service,
-			sessions.FiguresService,
+			sessions.FiguresService, grantstore.KillsService, grantstore.LeasesService,
 		},
 	}
 }

@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,16 +59,17 @@ func TestDescribe(t *testing.T) {
 func TestClockGoesOff(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
-	e := opens(t, Settings{DSN: dsn, Schema: name})
+	var off atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(off.Load())) }
+	e := opens(t, Settings{DSN: dsn, Schema: name, now: now})
 	l := &line{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	beat := func(off time.Duration) {
+	beat := func(by time.Duration) {
 		t.Helper()
-		h := &host{pool: e.pool, schema: name, instance: e.host.instance}
-		h.now = func() time.Time { return time.Now().Add(off) }
-		e.host.note(t.Context(), h.beat(t.Context()))
+		off.Store(int64(by))
+		e.host.note(t.Context(), e.host.beat(t.Context()))
 	}
 	read := func() error {
 		_, err := e.Grants().Get(t.Context(), l.token(0).Ref, base)
@@ -145,6 +147,7 @@ func TestClockThatGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer h.leave()
 	for _, off = range []time.Duration{0, time.Second, -time.Second} {
 		if err := h.beat(t.Context()); err != nil {
 			t.Errorf("off by %v: %v", off, err)

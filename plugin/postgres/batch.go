@@ -27,12 +27,26 @@ func (s grants) Apply(
 	var refused error
 	err := s.update(ctx, now, planBatch(batch), func(t *tx) (err error) {
 		result, refused, err = steps.Apply(rows{t}, batch, now)
+		t.awaited = t.awaited || refused != nil || ends(batch)
 		return err
 	})
+	if err == nil && (refused != nil || ends(batch)) {
+		err = s.everywhere(ctx)
+	}
 	if err = cmp.Or(err, refused); err != nil {
 		return nil, err
 	}
 	return result, nil
+}
+
+// ends reports whether the answer to a batch acknowledges that tokens have ended (rule 15). That an exchange
+// takes the access token along is no end that anybody has asked for: it may be used at another host for as
+// long as a lease.
+func ends(b *grantstore.Batch) bool {
+	tokens := func(ref grantstore.Ref) bool {
+		return ref.Type == grantstore.ReferenceToken || ref.Type == grantstore.RefreshToken
+	}
+	return b.Consume == nil && (len(b.Revoke) > 0 || slices.ContainsFunc(b.Delete, tokens))
 }
 
 // planBatch says what a batch needs, and in which lane it goes: that of its session where it names one.

@@ -45,7 +45,11 @@ func benchEngine(b *testing.B, g gathering) *Engine {
 	}
 	b.Cleanup(pool.Close)
 	quoted := pgx.Identifier{schema}.Sanitize()
-	e, err := newEngineOf(context.WithoutCancel(b.Context()), pool, quoted, quiet, g)
+	host, err := join(b.Context(), &opened{pool: pool, settings: settings}, quiet)
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := newEngineOf(context.WithoutCancel(b.Context()), pool, quoted, host, quiet, g)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -198,7 +198,8 @@ func (c *committer) try(calls []*call) ([]error, error) {
 	for _, call := range calls {
 		wanted.add(&call.plan)
 	}
-	g.pipeline([]statement{{sql: "BEGIN"}, {lockSlot, []any{c.slot}}}, g.begun, wanted.queries()...)
+	begin := []statement{{sql: "BEGIN"}, {lockSlot, []any{c.slot, c.host.id()}}}
+	g.pipeline(begin, g.begun, wanted.queries()...)
 	g.planned(wanted)
 	answers := g.perform(calls)
 	if g.err != nil {
@@ -211,8 +212,11 @@ func (c *committer) try(calls []*call) ([]error, error) {
 			return nil, err
 		}
 		if err := c.resolve(id, g.slot.position, err); err != nil {
-			return answers, err
+			return answers, err // if it killed, the next beat says so
 		}
+	}
+	if g.kills() {
+		c.killed.own(c.slot, g.slot.kills, &g.kill) // before the answers
 	}
 	at.durable = time.Now()
 	c.meter.committed(calls, at, g.wrote)
@@ -225,7 +229,8 @@ func (g *group) begun(results pgx.BatchResults) error {
 		return err
 	}
 	var state int16
-	err := results.QueryRow().Scan(&state, &g.slot.position, &g.slot.counts, &g.slot.sums)
+	s := &g.slot
+	err := results.QueryRow().Scan(&state, &s.position, &s.counts, &s.sums, &s.kills, &g.seen)
 	if err == nil {
 		g.state, err = stateOf(state)
 	}

@@ -29,6 +29,7 @@ type Engine struct {
 	schema string // quoted
 	logger *slog.Logger
 	host   *host
+	killed *progress
 
 	committers []*committer
 	readers    []*reader
@@ -68,17 +69,23 @@ type gathering struct{ committers, readers, calls int }
 
 var usual = gathering{committers: 2, readers: 2, calls: 64}
 
-// newEngine begins to serve a schema (quoted) that has its tables. Close ends it, and not the pool.
+// newEngine begins to serve a schema (quoted) that has its tables, as a host, which may be nil in tests.
+// Close ends it, and not the pool.
 func newEngine(
-	ctx context.Context, pool *pgxpool.Pool, schema string, logger *slog.Logger,
+	ctx context.Context, pool *pgxpool.Pool, schema string, host *host, logger *slog.Logger,
 ) (*Engine, error) {
-	return newEngineOf(ctx, pool, schema, logger, usual)
+	return newEngineOf(ctx, pool, schema, host, logger, usual)
 }
 
 func newEngineOf(
-	ctx context.Context, pool *pgxpool.Pool, schema string, logger *slog.Logger, g gathering,
+	ctx context.Context, pool *pgxpool.Pool, schema string, host *host, logger *slog.Logger, g gathering,
 ) (*Engine, error) {
-	e := &Engine{pool: pool, schema: schema, logger: logger, together: g.calls}
+	e := &Engine{
+		pool: pool, schema: schema, host: host, killed: &progress{}, logger: logger, together: g.calls,
+	}
+	if host != nil {
+		e.killed = host.killed
+	}
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.notices.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
 	for range g.committers {
@@ -95,6 +102,9 @@ func newEngineOf(
 		r := &reader{Engine: e, queue: make(chan *call, queueLength)}
 		e.readers = append(e.readers, r)
 		e.work.Go(r.run)
+	}
+	if host != nil {
+		e.work.Go(func() { host.beats(e.background) })
 	}
 	e.work.Go(e.resuming)
 	return e, nil
@@ -144,6 +154,7 @@ func (e *Engine) Properties() ticketstore.Properties { return properties{e} }
 func (e *Engine) close() {
 	e.closed.Store(true)
 	e.stop()
+	e.killed.log.Close()
 	e.work.Wait()
 }
 

@@ -29,7 +29,8 @@ func lost(err error) bool {
 		return failure.Severity == "FATAL" || failure.Severity == "PANIC" || failure.Code[:2] == "57" ||
 			failure.Code[:2] == "08" || failure.Code == codeConnections || failure.Code == codeReadOnly
 	}
-	return err != nil && !errors.Is(err, errUnknown) && !errors.Is(err, errIncomplete)
+	return err != nil && !errors.Is(err, errUnknown) && !errors.Is(err, errIncomplete) &&
+		!errors.Is(err, errLease)
 }
 
 // conflict reports whether another transaction was in the way.
@@ -51,7 +52,7 @@ var errConflict = errors.New("another transaction was in the way")
 var errIncomplete = errors.New("the plan of a read is not complete")
 
 // patiently repeats f while what it meets passes: conflicts a number of times, a database that cannot be
-// reached for a while.
+// reached, and a lease that is over, for a while.
 func (e *Engine) patiently(ctx context.Context, f func() error) error {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {
@@ -61,7 +62,8 @@ func (e *Engine) patiently(ctx context.Context, f func() error) error {
 			return nil
 		case ctx.Err() != nil:
 			return e.unavailable(ctx, err)
-		case conflict(err) && attempt < attempts, lost(err) && time.Since(began) < patience:
+		case conflict(err) && attempt < attempts,
+			(lost(err) || errors.Is(err, errLease)) && time.Since(began) < patience:
 		default:
 			return e.unavailable(ctx, err)
 		}
@@ -79,6 +81,9 @@ func (e *Engine) unavailable(ctx context.Context, err error) error {
 	}
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, cause)
+	}
+	if errors.Is(err, errLease) {
+		return err // the log says why beats fail
 	}
 	config := e.pool.Config().ConnConfig
 	e.logger.ErrorContext(ctx, "the database failed", "at", place(config), "error", explain(err, config))

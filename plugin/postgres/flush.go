@@ -22,13 +22,18 @@ import (
 type slot struct {
 	number       int
 	position     int64
+	kills        int64
 	counts, sums []int64
 }
 
-const lockSlot = "SELECT state, position, counts, sums FROM {s}.slots WHERE slot = $1 FOR UPDATE"
+const lockSlot = `SELECT state, position, counts, sums, kills, ` + seenBeat + ` FROM {s}.slots
+	WHERE slot = $1 FOR UPDATE`
+
+// seenBeat is the number of this host's last beat.
+const seenBeat = "coalesce((SELECT number FROM {s}.hosts WHERE instance = $2), -1)"
 
 const writeSlot = `UPDATE {s}.slots SET position = position + 1, last = $2::uuid, counts = $3::bigint[],
-	sums = $4::bigint[] WHERE slot = $1`
+	sums = $4::bigint[], kills = $5 WHERE slot = $1`
 
 const countClients = `INSERT INTO {s}.client_counts AS c (client, slot, sessions)
 	SELECT client, $1, n FROM unnest($2::text[], $3::bigint[]) AS v(client, n)
@@ -99,6 +104,7 @@ func (g *group) writes(at int64) (list []statement) {
 		}
 	}
 	g.count(changed)
+	g.names(changed)
 	list = append(list, g.countedClients(changed)...)
 	if rules.Journals(g.state) && len(changed) > 0 {
 		kinds, keys := make([]int16, len(changed)), make([][]byte, len(changed))
@@ -108,6 +114,16 @@ func (g *group) writes(at int64) (list []statement) {
 		list = append(list, statement{journalRows, []any{kinds, keys}})
 	}
 	return list
+}
+
+// names notes what changes of rows kill.
+func (g *group) names(changed []*row) {
+	for _, r := range changed {
+		if r.was != nil && rules.Kills(r.kind) && (r.now == nil || !proto.Equal(r.was, r.now)) {
+			rules.Kill(&g.kill, r.kind, r.key, func() proto.Message { return r.was },
+				func() proto.Message { return r.now })
+		}
+	}
 }
 
 // place is the table in which a row lies with a message, nil for none.
@@ -191,16 +207,24 @@ func (g *group) write(at int64) {
 // errBefore is a failure before the commit was sent: nothing was written.
 var errBefore = errors.New("nothing was written")
 
-// commit writes what has changed. id proves the commit, should its answer be lost.
+// commit writes what has changed. id proves the commit, should its answer be lost. What changes nothing is a
+// mere read, and needs a lease as reads do.
 func (g *group) commit(ctx context.Context, id [16]byte, at int64) error {
 	list := append(g.writes(at), g.extra...)
 	if len(list) == 0 && !g.wrote {
 		_, err := g.conn.Exec(ctx, "ROLLBACK")
+		if err == nil {
+			err = g.current()
+		}
 		return err
 	}
 	g.wrote = true
-	list = append(list,
-		statement{writeSlot, []any{g.slot.number, id, g.slot.counts, g.slot.sums}}, statement{sql: "COMMIT"})
+	if g.kills() {
+		list = append(list, g.killRow())
+	}
+	list = append(list, statement{
+		writeSlot, []any{g.slot.number, id, g.slot.counts, g.slot.sums, g.slot.kills},
+	}, statement{sql: "COMMIT"})
 	batch := &pgx.Batch{}
 	for _, s := range list {
 		batch.Queue(g.sql(s.sql), s.args...)

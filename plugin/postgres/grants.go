@@ -88,6 +88,7 @@ func (s grants) Remove(
 	}
 	p := planOf(removal.OperationID).operation(removal.OperationID)
 	err = s.update(ctx, now, p, func(t *tx) error {
+		t.awaited = true
 		if before := t.operation(removal.OperationID); before != nil {
 			result = records.RemovalOf(before.GetRemoved())
 			return nil
@@ -121,7 +122,13 @@ func (s grants) Remove(
 		}
 		return nil
 	})
-	return result, err
+	if err == nil {
+		err = s.everywhere(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // needStanding reads grants by their keys, with what judges them.

@@ -34,7 +34,7 @@ const empty = `
 			EXECUTE format('DELETE FROM {s}.%I', name);
 		END LOOP;
 	END $$;
-	UPDATE {s}.slots SET state = 0, position = 0, counts = DEFAULT, sums = DEFAULT;
+	UPDATE {s}.slots SET state = 0, position = 0, counts = DEFAULT, sums = DEFAULT, kills = 0;
 	UPDATE {s}.ledger SET state = 0, move = '', peer = '', origin = ''`
 
 // emptyStore returns the settings of an empty store of the test's own.
@@ -84,19 +84,35 @@ func serve(t *testing.T, config *pgxpool.Config, settings Settings) *Engine {
 
 func start(t *testing.T, pool *pgxpool.Pool, settings Settings) *Engine {
 	t.Helper()
-	schema := pgx.Identifier{settings.Schema}.Sanitize()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
-	e, err := newEngine(context.WithoutCancel(t.Context()), pool, schema, logger)
+	host, err := join(t.Context(), &opened{pool: pool, settings: settings}, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.close)
+	return startAs(t, pool, settings, host, logger)
+}
+
+// startAs starts an engine as a host, which is nil for one that does not beat.
+func startAs(
+	t *testing.T, pool *pgxpool.Pool, settings Settings, host *host, logger *slog.Logger,
+) *Engine {
+	t.Helper()
+	schema := pgx.Identifier{settings.Schema}.Sanitize()
+	e, err := newEngine(context.WithoutCancel(t.Context()), pool, schema, host, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		e.close()
+		host.leave()
+	})
 	return e
 }
 
 func storesOf(e *Engine) storetest.Stores {
 	return storetest.Stores{
 		Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties(),
+		Kills: e.Kills(),
 	}
 }
 
@@ -125,7 +141,6 @@ func TestPlugin(t *testing.T) {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Config{
-		Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
 			settings := emptyStore(t)
 			e := openHost(t, settings)

@@ -6,20 +6,22 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 )
 
 const (
-	// beatPause is how often a host says that it runs, leaveTime how long it takes to say that it ends.
-	beatPause = 2 * time.Second
+	// leaveTime is how long a host takes to say that it ends.
 	leaveTime = time.Second
 	// forgotten is how long the row of a host stays that says nothing: a migration counts it for less.
 	forgotten = 10 * schema.HostSilence * time.Second
@@ -32,6 +34,13 @@ type host struct {
 	instance string
 	logger   *slog.Logger
 	now      func() time.Time
+	lease    *lease
+	killed   *progress
+	// beating is held for a beat. conn is kept for beats, so that they wait for no other call; database is
+	// its time at the last one.
+	beating  sync.Mutex
+	conn     *pgxpool.Conn
+	database int64
 	// problem is what is wrong with this host at present, nil for nothing.
 	problem atomic.Pointer[string]
 	// off: its clock is. Nothing is served until it is right: what has expired is a question of the clock.
@@ -51,6 +60,7 @@ func (h *host) id() string {
 func join(ctx context.Context, o *opened, logger *slog.Logger) (*host, error) {
 	h := &host{
 		pool: o.pool, schema: o.settings.schema(), instance: rand.Text(), logger: logger, now: o.settings.now,
+		killed: &progress{},
 	}
 	if h.now == nil {
 		h.now = time.Now
@@ -65,10 +75,13 @@ func (h *host) register(ctx context.Context) error {
 	if err != nil {
 		name = "unknown"
 	}
-	return pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {
+	var length int64
+	var slots []int64
+	err = pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {
 		found := &schema.Found{}
-		err := tx.QueryRow(ctx, h.sql(`SELECT v.version, l.needs FROM {s}.schema_version v, {s}.ledger l
-			FOR SHARE OF l`)).Scan(&found.Schema, &found.Needs)
+		err := tx.QueryRow(ctx, h.sql(`SELECT v.version, l.needs, l.lease
+			FROM {s}.schema_version v, {s}.ledger l FOR SHARE OF l`)).
+			Scan(&found.Schema, &found.Needs, &length)
 		if err != nil {
 			return err
 		}
@@ -76,47 +89,180 @@ func (h *host) register(ctx context.Context) error {
 		if err := program.Fits(found); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, h.sql(`DELETE FROM {s}.hosts WHERE beat < `+databaseTime+` - $1::bigint`),
-			int64(forgotten))
+		_, err = tx.Exec(ctx, h.sql(`DELETE FROM {s}.hosts
+			WHERE lapsed AND beat < `+databaseTime+` - $1::bigint`), int64(forgotten))
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, h.sql(`INSERT INTO {s}.hosts (instance, name, version, knows, joined, beat)
-			VALUES ($1, $2, $3, $4, `+databaseTime+`, `+databaseTime+`)`),
-			h.instance, name, version(), program.Newest())
-		return err
+		// What was killed by now is seen by every read from now on.
+		return tx.QueryRow(ctx, h.sql(`INSERT INTO {s}.hosts
+			(instance, name, version, knows, joined, beat, applied)
+			VALUES ($1, $2, $3, $4, `+databaseTime+`, `+databaseTime+`, (`+askKilled+`))
+			ON CONFLICT (instance) DO UPDATE SET beat = EXCLUDED.beat, applied = EXCLUDED.applied,
+				number = hosts.number + 1, lapsed = false
+			RETURNING applied`), h.instance, name, version(), program.Newest()).Scan(&slots)
 	})
+	if err != nil {
+		return err
+	}
+	if h.lease == nil {
+		h.lease = newLease(time.Duration(length))
+	}
+	h.lease.begin(slots, h.killed.begin(slots))
+	return nil
 }
 
-// beats says that this host runs, until it ends.
+// beats says that this host runs, until it ends. What waits for a beat has the next one come at once.
 func (h *host) beats(ctx context.Context) {
-	for {
+	for emptied := time.Now(); ; {
+		began := time.Now()
+		h.note(ctx, h.beat(ctx))
+		if time.Since(emptied) > time.Duration(killSpan/2) {
+			emptied = time.Now()
+			_ = h.emptyKills(ctx) // where something reads it, the next time does it
+		}
+		pause := time.After(h.lease.length/beatsOfLease - time.Since(began))
 		select {
-		case <-time.After(beatPause):
+		case <-pause:
+			continue
+		case <-h.lease.hurry:
 		case <-ctx.Done():
 			return
 		}
-		h.note(ctx, h.beat(ctx))
+		select {
+		case <-time.After(h.lease.length/shortestPause - time.Since(began)):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// beat is a commit. A host whose row is gone was silent for long, and registers again: unless the store has
-// left its program behind meanwhile.
-func (h *host) beat(ctx context.Context) error {
+// beat is a commit, and reads what others have killed. A host whose row is gone, or marked, was silent for
+// long, and registers again: unless the store has left its program behind meanwhile.
+func (h *host) beat(ctx context.Context) (err error) {
+	h.beating.Lock()
+	defer h.beating.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	var database int64
-	before := h.now()
-	err := h.pool.QueryRow(ctx, h.sql(`UPDATE {s}.hosts SET beat = `+databaseTime+`
-		WHERE instance = $1 RETURNING beat`), h.instance).Scan(&database)
+	defer func() { err = explain(err, h.pool.Config().ConnConfig) }()
+	if err := h.connect(ctx); err != nil {
+		return err
+	}
+	number, applied := h.lease.send()
+	sent, before := time.Now(), h.now()
+	b, found, err := h.ask(ctx, number, applied)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = h.register(ctx)
-		return explain(err, h.pool.Config().ConnConfig)
+		return h.register(ctx)
 	}
 	if err != nil {
-		return explain(err, h.pool.Config().ConnConfig)
+		if h.disconnect(); lost(err) {
+			h.pool.Reset() // connections that are idle lead to the same server
+		}
+		return err
 	}
-	return checkClock(before, h.now(), time.Unix(0, database))
+	h.database = b.database
+	h.lease.committed(number, sent)
+	after := h.now()
+	for i := range found {
+		b.awaited = b.awaited || found[i].awaited
+	}
+	b.slots, b.position = h.killed.read(found, b.slots)
+	for _, p := range h.lease.confirm(b) {
+		if err := h.lapse(ctx, &p); err != nil && !conflict(err) {
+			h.disconnect()
+			return err
+		}
+	}
+	return checkClock(before, after, time.Unix(0, b.database))
+}
+
+// lapse marks a host that is silent. A beat of that host's which is under way comes first, and is seen here:
+// one that stands still is waited for a moment, and again after the next beat.
+func (h *host) lapse(ctx context.Context, p *peer) error {
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue("SET LOCAL lock_timeout = '100ms'")
+	batch.Queue(h.sql("UPDATE {s}.hosts SET lapsed = true WHERE instance = $1 AND number = $2"),
+		p.instance, p.number)
+	batch.Queue("COMMIT")
+	err := h.conn.SendBatch(ctx, batch).Close()
+	if err != nil && !h.conn.Conn().IsClosed() {
+		_, _ = h.conn.Exec(ctx, "ROLLBACK")
+	}
+	return err
+}
+
+func (h *host) connect(ctx context.Context) (err error) {
+	if h.conn == nil {
+		h.conn, err = h.pool.Acquire(ctx)
+	}
+	return err
+}
+
+// disconnect ends the connection of beats: a next beat looks for the primary anew.
+func (h *host) disconnect() {
+	if h.conn != nil {
+		_ = h.conn.Conn().Close(context.Background())
+		h.conn.Release()
+		h.conn = nil
+	}
+}
+
+const (
+	sendBeat = `UPDATE {s}.hosts SET beat = ` + databaseTime + `, number = $2,
+		applied = coalesce($3::bigint[], applied) WHERE instance = $1 AND NOT lapsed RETURNING beat`
+	askPeers = "SELECT instance, number, lapsed, applied FROM {s}.hosts"
+)
+
+// ask sends a beat and reads what is new, in one round trip. Each statement sees what was committed when it
+// began, which is behind the moment from which the lease runs.
+func (h *host) ask(ctx context.Context, number int64, applied []int64) (b *beat, found []killed, err error) {
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue(h.sql(sendBeat), h.instance, number, applied)
+	batch.Queue(h.sql("SELECT state FROM {s}.ledger"))
+	batch.Queue(h.sql(askKilled))
+	batch.Queue(h.sql(askKills), h.killed.come(), mostKills)
+	batch.Queue(h.sql(askPeers))
+	batch.Queue("COMMIT")
+	results := h.conn.SendBatch(ctx, batch)
+	defer func() { err = errors.Join(err, results.Close()) }()
+	b = &beat{number: number}
+	if _, err = results.Exec(); err == nil {
+		err = results.QueryRow().Scan(&b.database)
+	}
+	if err == nil {
+		var number int16
+		if err = results.QueryRow().Scan(&number); err == nil {
+			b.state, err = stateOf(number)
+		}
+	}
+	if err == nil {
+		err = results.QueryRow().Scan(&b.slots)
+	}
+	if err == nil {
+		found, err = collected(results, killedOf)
+	}
+	if err == nil {
+		b.hosts, err = collected(results, func(row pgx.CollectableRow) (p peer, err error) {
+			return p, row.Scan(&p.instance, &p.number, &p.lapsed, &p.applied)
+		})
+	}
+	if err == nil {
+		var tag pgconn.CommandTag
+		if tag, err = results.Exec(); err == nil && tag.String() != "COMMIT" {
+			err = fmt.Errorf("the commit of a beat was answered %q", tag)
+		}
+	}
+	return b, found, err
+}
+
+func collected[T any](results pgx.BatchResults, scan pgx.RowToFunc[T]) ([]T, error) {
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scan)
 }
 
 // note keeps what is wrong, and logs it when it changes.
@@ -155,6 +301,15 @@ func (h *host) trouble() string {
 	return ""
 }
 
+// standing returns the number of the beat that a read must see, and whether the lease lasts. A host without
+// beats only looks.
+func (h *host) standing() (number int64, lasts bool) {
+	if h == nil {
+		return -1, true
+	}
+	return h.lease.holds()
+}
+
 // refuses is why this host serves nothing at present, nil where it serves.
 func (h *host) refuses() error {
 	if h != nil && h.off.Load() {
@@ -163,11 +318,15 @@ func (h *host) refuses() error {
 	return nil
 }
 
-// leave takes this host's row away.
+// leave takes this host's row away, once no copy answers any more.
 func (h *host) leave() {
 	if h == nil {
 		return
 	}
+	h.beating.Lock()
+	h.disconnect()
+	h.beating.Unlock()
+	h.lease.untilOver() // without the row nobody waits for its copies
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	// Without it the row is taken for a host that runs, for a minute.

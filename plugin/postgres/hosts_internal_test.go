@@ -188,7 +188,7 @@ func TestConformanceBehindAPooler(t *testing.T) {
 	t.Parallel()
 	whole(t)
 	storetest.Run(t, storetest.Config{
-		Immovable: true, Uncached: true,
+		Immovable: true,
 		New: func(t *testing.T) storetest.Fixture {
 			settings := emptyStore(t)
 			mustOpen(t, settings).pool.Close() // what makes the tables is not a pooler's
@@ -325,11 +325,12 @@ func TestSilentHostDoesNotCount(t *testing.T) {
 	dsn, name := pgserver.Shared(t).Schema(t)
 	settings := Settings{DSN: dsn, Schema: name}
 	e, o := openHost(t, settings), mustOpen(t, settings)
-	silent := start(t, o.pool, settings)
+	silent := startAs(t, o.pool, settings, nil, quiet)
 	var err error
-	if silent.host, err = join(t.Context(), o, quiet); err != nil { // and never beats
+	if silent.host, err = join(t.Context(), o, quiet); err != nil { // and never beats by itself
 		t.Fatal(err)
 	}
+	defer silent.host.leave()
 	turn := func(to transfer.State) error {
 		return e.Transfer().Become(t.Context(), transfer.Transition{To: to, ID: "move", Peer: "next"})
 	}
@@ -353,6 +354,9 @@ func TestSilentHostDoesNotCount(t *testing.T) {
 		if err := turn(to); err != nil {
 			t.Fatalf("%s with a host that is silent for longer: %v", to, err)
 		}
+	}
+	if err := errors.Join(silent.host.beat(t.Context()), silent.host.beat(t.Context())); err != nil {
+		t.Fatal(err)
 	}
 	l := &line{name: "l"}
 	if err := l.signIn(t.Context(), silent); !errors.Is(err, transfer.ErrFenced) {

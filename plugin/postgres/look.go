@@ -25,7 +25,8 @@ func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{pool: o.pool, schema: pgx.Identifier{settings.schema()}.Sanitize(), logger: logger}
+	quoted := pgx.Identifier{settings.schema()}.Sanitize()
+	e := &Engine{pool: o.pool, schema: quoted, killed: &progress{}, logger: logger}
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return &Look{e, o.found}, nil
 }

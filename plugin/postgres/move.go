@@ -126,6 +126,9 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 		before, changed, err = g.become(turn)
 		return err
 	})
+	if err == nil {
+		err = m.everywhere(ctx) // no copy answers at a host that has not noticed yet
+	}
 	if err != nil || !changed {
 		return err
 	}
@@ -211,7 +214,8 @@ func (g *group) become(turn transfer.Transition) (before transfer.State, changed
 		g.countClients()
 	}
 	number := numberOf(next.State)
-	g.exec("UPDATE {s}.slots SET state = $1", number)
+	g.exec(killAll)
+	g.exec("UPDATE {s}.slots SET state = $1, kills = kills + (slot = 0)::int", number)
 	g.exec(
 		"UPDATE {s}.ledger SET state = $1, move = $2, peer = $3, origin = $4, acknowledged = $5",
 		number,

@@ -55,7 +55,13 @@ func (s endings) End(
 	})
 	select {
 	case a := <-answered:
-		return a.result, a.err
+		if a.err == nil {
+			a.err = s.everywhere(ctx)
+		}
+		if a.err != nil {
+			return nil, a.err
+		}
+		return a.result, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: the ending goes on: %w", ticketstore.ErrUnavailable, ctx.Err())
 	}
@@ -76,7 +82,7 @@ func (e *Engine) begin(
 	id := ending.OperationID
 	p := planOf(laneOf(ending.SessionID, id)).session(ending.SessionID).operation(id)
 	err = e.scan(e.background, now, p, func(t *tx) error {
-		answer, left = nil, false
+		answer, left, t.awaited = nil, false, true
 		job := t.job(id)
 		if answer = rules.Recall(id, t.operation(id), job); answer != nil {
 			return nil
@@ -171,6 +177,7 @@ const databaseTime = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigi
 func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 	for done := false; !done; {
 		err := e.scan(e.background, anyTime, planOf(id), func(t *tx) error {
+			t.awaited = true
 			answer, done = t.goOn(id)
 			return nil
 		})
@@ -266,5 +273,11 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 		found = records.JobOf(id, job)
 		return nil
 	})
-	return found, err
+	if err == nil && !found.Finished.IsZero() {
+		err = s.everywhere(ctx) // it is shown as done when it is done at all hosts
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }

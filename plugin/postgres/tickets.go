@@ -55,12 +55,13 @@ func (s tickets) CreateWithin(
 		return nil, err
 	}
 	p := planOf(session.SubjectID).session(session.SessionID).cookie(session.Key)
+	repeated := false
 	for created := false; !created; {
 		var sids []string
 		err := s.update(ctx, now, p, func(t *tx) (err error) {
 			created, sids = false, nil
 			if again, err := t.create(session); err != nil || again {
-				created = again
+				created, repeated = again, again
 				return err
 			}
 			t.exec(limitSubject, session.SubjectID, records.Nanos(now))
@@ -75,7 +76,7 @@ func (s tickets) CreateWithin(
 			for _, sid := range live[:min(excess, makeRoom)] {
 				c := closing{tx: t, ending: rules.Displacement(sid, &limit), limit: inline}
 				c.run(sid)
-				sids = append(sids, sid)
+				sids, t.awaited = append(sids, sid), true
 			}
 			if !created {
 				t.remove(t.row(transfer.Sessions, session.SessionID))
@@ -87,6 +88,11 @@ func (s tickets) CreateWithin(
 		}
 		ended = append(ended, sids...)
 		s.purgeBehind(sids, now)
+	}
+	if len(ended) > 0 || repeated {
+		if err := s.everywhere(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return ended, nil
 }

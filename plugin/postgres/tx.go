@@ -46,6 +46,13 @@ type group struct {
 	undo  []change
 	// wrote: changes were written before the end.
 	wrote bool
+	// kill is what the changes have killed, awaited whether a call waits until all hosts know (rule 15).
+	kill    grantstore.Kill
+	awaited bool
+	// seen is the number of this host's last beat that the transaction sees, least the one that it must see,
+	// and leased whether the host had a lease when it began.
+	seen, least int64
+	leased      bool
 }
 
 type statement struct {

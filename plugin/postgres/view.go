@@ -14,8 +14,27 @@ import (
 
 const beginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
+const askState = `SELECT state, coalesce((SELECT number FROM {s}.hosts WHERE instance = $1), -1)
+	FROM {s}.ledger`
+
 func newGroup(ctx context.Context, e *Engine, conn *pgx.Conn) *group {
-	return &group{Engine: e, ctx: ctx, conn: conn, rows: map[string]*row{}, whole: map[string]bool{}}
+	g := &group{Engine: e, ctx: ctx, conn: conn, rows: map[string]*row{}, whole: map[string]bool{}}
+	g.least, g.leased = e.host.standing()
+	return g
+}
+
+// current refuses what was read, where it may be out of date: this host had no lease when the transaction
+// began, or the server lacks a beat that was committed by then, so that it is no longer the primary. It is to
+// be asked of what ends without a commit (rule 15).
+func (g *group) current() error {
+	switch {
+	case !g.leased:
+		return errLease
+	case g.seen < g.least:
+		_ = g.conn.Close(g.ctx) // the next connection is to the primary
+		return errLeftBehind
+	}
+	return nil
 }
 
 // view has f look at the store, on a connection of its own, as long as it takes. What f changes is not
@@ -66,15 +85,18 @@ func (e *Engine) snapshot(ctx context.Context, calls []*call, sealed bool) ([]er
 		wanted.add(&c.plan)
 	}
 	g.sealed = sealed
-	g.pipeline([]statement{{sql: beginSnapshot}, {sql: "SELECT state FROM {s}.ledger"}},
+	g.pipeline([]statement{{sql: beginSnapshot}, {askState, []any{e.host.id()}}},
 		func(results pgx.BatchResults) error {
 			if _, err := results.Exec(); err != nil {
 				return err
 			}
 			var state int16
-			err := results.QueryRow().Scan(&state)
+			err := results.QueryRow().Scan(&state, &g.seen)
 			if err == nil {
 				g.state, err = stateOf(state)
+			}
+			if err == nil {
+				err = g.current()
 			}
 			return err
 		}, wanted.queries()...)

@@ -52,6 +52,9 @@ type Cache struct {
 	// Hits were answered from it, Misses were not.
 	Hits   uint64 `json:"hits"`
 	Misses uint64 `json:"misses"`
+	// Unleased are those of the misses that it had a copy of, without a lease to use it: several hosts share
+	// the store, and the database did not take this one's beats in time.
+	Unleased uint64 `json:"unleased"`
 	// Fills are tokens that it has taken, Refusals those that ended while they were read.
 	Fills    uint64 `json:"fills"`
 	Refusals uint64 `json:"refusals"`

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,11 +25,15 @@ const (
 type Cache struct {
 	config  Config
 	current atomic.Pointer[copies] // nil while no stream is followed
+	lease   atomic.Pointer[lease]  // the last one, nil before the first
 }
 
-// Config is what a cache needs; all of it is required.
+// Config is what a cache needs; all of it but Leases is required.
 type Config struct {
 	Kills grantstore.Kills
+	// Leases are those Kills where several hosts share the store: copies are used under a lease alone. Nil
+	// where they belong to this host.
+	Leases grantstore.Leases
 	// Bound is how much memory the copies take at most, in bytes.
 	Bound int64
 	// Patience is how long an answer waits for its kill: then the stream counts as stuck, and all copies are
@@ -45,6 +50,14 @@ func New(config Config) *Cache { return &Cache{config: config} }
 // Follow follows the kills until the context ends. There are no copies before it has begun and when it has
 // returned.
 func (c *Cache) Follow(ctx context.Context) {
+	if c.config.Leases != nil {
+		var renewing sync.WaitGroup
+		defer func() {
+			renewing.Wait()
+			c.release()
+		}()
+		renewing.Go(func() { c.renew(ctx) })
+	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		began := time.Now()
 		err := c.stream(ctx)
@@ -149,6 +162,10 @@ func (c *Cache) get(key ticketstore.Key, now time.Time) *grantstore.GetResult {
 		return nil
 	}
 	found := held.get(key)
+	if found != nil && !c.leased() {
+		c.config.Meter.unleased.Add(1)
+		found = nil
+	}
 	if found == nil || found.Memo.Rejected() || !rules.LiveStill(found, now) {
 		c.config.Meter.misses.Add(1)
 		return nil
@@ -184,15 +201,16 @@ func (r reading) fill(found *grantstore.GetResult) *grantstore.GetResult {
 
 // Meter counts what caches do. It is safe for concurrent use.
 type Meter struct {
-	hits, misses, fills, refusals, kills, evictions, drops atomic.Uint64
-	entries, bytes                                         atomic.Int64
+	hits, misses, unleased, fills, refusals, kills, evictions, drops atomic.Uint64
+	entries, bytes                                                   atomic.Int64
 }
 
 // Figures are the counts so far.
 func (m *Meter) Figures() grantstore.CacheFigures {
 	return grantstore.CacheFigures{
-		Hits: m.hits.Load(), Misses: m.misses.Load(), Fills: m.fills.Load(), Refusals: m.refusals.Load(),
-		Kills: m.kills.Load(), Evictions: m.evictions.Load(), Drops: m.drops.Load(),
+		Hits: m.hits.Load(), Misses: m.misses.Load(), Unleased: m.unleased.Load(), Fills: m.fills.Load(),
+		Refusals: m.refusals.Load(),
+		Kills:    m.kills.Load(), Evictions: m.evictions.Load(), Drops: m.drops.Load(),
 		Entries: int(m.entries.Load()), Bytes: m.bytes.Load(),
 	}
 }

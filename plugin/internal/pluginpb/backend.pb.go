@@ -228,8 +228,8 @@ type DescribeResponse struct {
 	// format is the version of the stored data.
 	Format uint32 `protobuf:"varint,3,opt,name=format,proto3" json:"format,omitempty"`
 	// services are what it serves: "tickets", "grants", "logout", "properties". A host refuses a plugin that
-	// lacks one of them. "transfer", "kills" and "calls" are optional: see the proto files of these names, and
-	// GetFigures for "figures".
+	// lacks one of them. "transfer", "kills" and "calls" are optional: see the proto files of these names, kills.proto for
+	// "leases", and GetFigures for "figures".
 	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
 	// shared: several hosts may use the backend's data at once.
 	Shared bool `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"`

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,7 +26,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-var streamKills = method{path: pb.KillsService_Kills_FullMethodName, name: "kills"}
+var (
+	streamKills = method{path: pb.KillsService_Kills_FullMethodName, name: "kills"}
+	askLease    = method{path: pb.KillsService_Lease_FullMethodName, name: "lease"}
+)
+
+const (
+	// maxLease bounds a lease that a plugin may give, leaseTimeout how long it may take for that.
+	maxLease     = time.Minute
+	leaseTimeout = 10 * time.Second
+)
 
 // positionKey is the trailing metadata with the position of an answer.
 const positionKey = "sessions-position"
@@ -38,7 +48,10 @@ type Kills struct {
 	position atomic.Uint64
 }
 
-var _ grantstore.Kills = (*Kills)(nil)
+var (
+	_ grantstore.Kills  = (*Kills)(nil)
+	_ grantstore.Leases = (*Kills)(nil)
+)
 
 // Position implements grantstore.Kills: it is the latest of the answers that came through Positioned.
 func (k *Kills) Position() uint64 { return k.position.Load() }
@@ -80,6 +93,23 @@ func (k *Kills) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 		}
 		yield(nil, streamError(ctx, &streamKills, err))
 	}
+}
+
+// Lease implements grantstore.Leases, of a plugin that serves them. Position is that of the answer, or later.
+func (k *Kills) Lease(ctx context.Context, position uint64) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
+	defer cancel()
+	request, answer := &pb.LeaseRequest{Position: position}, &pb.LeaseResponse{}
+	at, said, err := invokePositioned(ctx, k.Conn, askLease.path, request, answer)
+	if err != nil {
+		return 0, &callError{method: askLease.name, err: wire.Error(err)}
+	}
+	length := time.Duration(answer.GetLease())
+	if !said || length <= 0 || length > maxLease {
+		return 0, broken(&askLease, "a lease of %v, with a position: %t", length, said)
+	}
+	k.answered(at)
+	return length, nil
 }
 
 // toKill reads the kill that follows on last, nil for the first message.
@@ -227,6 +257,18 @@ func (k *killsServer) Kills(
 		err, _ = wire.Status(ended)
 	}
 	return err
+}
+
+// Lease gives a lease, where the backend does.
+func (k *killsServer) Lease(ctx context.Context, request *pb.LeaseRequest) (*pb.LeaseResponse, error) {
+	return serve(ctx, k.server, askLease.name, func(b sessions.Backend) (*pb.LeaseResponse, error) {
+		leases, ok := killsOf(b).(grantstore.Leases)
+		if !ok {
+			return nil, errNoKills
+		}
+		length, err := leases.Lease(ctx, request.GetPosition())
+		return &pb.LeaseResponse{Lease: int64(length)}, err
+	})
 }
 
 var errNoKills = ticketstore.Invalidf("service", "kills is not served by this backend")

@@ -1,0 +1,327 @@
+package postgres
+
+// The lease of a host, which its beats earn, and what waits for it and for other hosts (rule 15).
+//
+// A beat is a commit: a server that has lost its leadership under synchronous replication takes none, though
+// it still answers reads. The lease runs from before the beat was sent, by the host's own clock. Without it
+// the host answers nothing: neither from copies nor from what it reads.
+//
+// An end is acknowledged when every registered host has taken note of it or has no lease. That a host has
+// none is not guessed: whoever has seen no beat of it for longer than a lease marks its row as lapsed, in a
+// transaction that conflicts with a beat under way. A host whose row is marked registers again, with no
+// copies, and its next beat reads what was killed before.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/kills"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	// beatsOfLease is how many beats a lease has time for.
+	beatsOfLease = 4
+	// shortestPause is between two beats that somebody waits for, as a part of a lease.
+	shortestPause = 50
+	// drift is how much of a lease clocks of hosts may gain or lose: a twentieth.
+	drift = 20
+)
+
+var (
+	// errLease: nothing is answered until the next beat.
+	errLease = fmt.Errorf("%w: the database has taken no beat of this host for longer than its lease",
+		ticketstore.ErrUnavailable)
+	// errLeftBehind: a connection leads to a server that lacks a commit which this host knows of.
+	errLeftBehind = fmt.Errorf("%w: a server answers that is no longer the primary", errLease)
+)
+
+// lease is what this host knows of its own beats and of those of others.
+type lease struct {
+	length time.Duration
+	// hurry has the next beat come at once.
+	hurry chan struct{}
+
+	mu sync.Mutex
+	// number is that of the last beat that was sent, known that of the last one that is known to be
+	// committed, and began is when that was sent.
+	number, known int64
+	began         time.Time
+	// last is the last one whose kills were told on.
+	last beat
+	// more is closed when there is another.
+	more chan struct{}
+	// peers are other hosts, and since when their beats have the number that they have.
+	peers map[string]peer
+	copies
+}
+
+// copies is what the host says of its copies of access tokens.
+type copies struct {
+	// told is the position of the last kill that they have taken note of.
+	told uint64
+	// asking are the questions for a lease that wait, granted is when the last one was answered, and released
+	// whether there are no copies any more.
+	asking   int
+	granted  time.Time
+	released bool
+	// marks say how far the host has come in each slot with a position, the earlier first.
+	marks []point
+	// awaited is the position of a kill for which somebody waits at another host, 0 for none.
+	awaited uint64
+}
+
+// beat is what a beat has read.
+type beat struct {
+	number int64
+	// database is the database's time, state what the store says of itself.
+	database int64
+	state    transfer.State
+	// slots is how far this host has come with it, position by which position that was told, awaited whether
+	// a kill of another host's, for which somebody waits, is among it.
+	slots    []int64
+	position uint64
+	awaited  bool
+	hosts    []peer
+}
+
+// peer is a host's row, and when its number was seen first.
+type peer struct {
+	instance string
+	number   int64
+	lapsed   bool
+	applied  []int64
+	since    time.Time
+}
+
+// point is how far a host has come in each slot with a position.
+type point struct {
+	position uint64
+	slots    []int64
+}
+
+func newLease(length time.Duration) *lease {
+	return &lease{
+		length: length, hurry: make(chan struct{}, 1), more: make(chan struct{}), peers: map[string]peer{},
+	}
+}
+
+// margin is longer than a lease that another host's clock measures.
+func (l *lease) margin() time.Duration { return l.length + l.length/drift }
+
+// begin is what a host has when it has registered: how far it has come, and no copies of before.
+func (l *lease) begin(slots []int64, position uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.marks = []point{{position, slots}}
+}
+
+// send returns the number of the next beat, and what it says of this host's progress: what no copy shows any
+// more. A host without copies only reads, and its reads see what its beats have seen.
+func (l *lease) send() (number int64, applied []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.number++
+	alive := l.alive()
+	for len(l.marks) > 1 && (!alive || l.marks[1].position <= l.told) {
+		l.marks = l.marks[1:]
+	}
+	if alive && l.marks[0].position > l.told {
+		return l.number, nil // not even that: what was said before holds
+	}
+	return l.number, l.marks[0].slots
+}
+
+// committed notes that a beat is, before its kills are told: a read that begins behind them sees it.
+func (l *lease) committed(number int64, sent time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known, l.began = number, sent
+}
+
+// confirm takes a beat whose kills were told, and returns those of the other hosts that have been silent for
+// longer than a lease.
+func (l *lease) confirm(b *beat) (silent []peer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	peers := make(map[string]peer, len(b.hosts))
+	for _, p := range b.hosts {
+		p.since = time.Now() // behind the beat's snapshot
+		if known, ok := l.peers[p.instance]; ok && known.number == p.number {
+			p.since = known.since
+		}
+		peers[p.instance] = p
+		// By the monotonic clock alone, which may stand still: then it is found later, never too early.
+		if !p.lapsed && time.Since(p.since) > l.margin() {
+			silent = append(silent, p)
+		}
+	}
+	l.peers, l.last = peers, *b
+	l.marks = append(l.marks, point{b.position, b.slots})
+	if b.awaited {
+		l.awaited = b.position
+	}
+	l.noted()
+	close(l.more)
+	l.more = make(chan struct{})
+	return silent
+}
+
+// alive reports whether copies may answer.
+func (l *lease) alive() bool {
+	return !l.released && (l.asking > 0 || time.Since(l.granted) < l.margin())
+}
+
+// noted has the next beat come at once where it says what somebody waits for at another host.
+func (l *lease) noted() {
+	if l.awaited > 0 && (!l.alive() || l.told >= l.awaited) {
+		l.awaited = 0
+		l.wake()
+	}
+}
+
+func (l *lease) wake() {
+	select {
+	case l.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// holds returns the number of the last beat that is known to be committed, and whether its lease lasts.
+func (l *lease) holds() (number int64, lasts bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known, l.known > 0 && kills.Elapsed(l.began) < l.length
+}
+
+// next returns the last beat whose kills were told, if it was sent behind another, and what is closed when
+// there is a later one.
+func (l *lease) next(behind int64) (last *beat, more <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last.number > behind {
+		b := l.last
+		return &b, l.more
+	}
+	return nil, l.more
+}
+
+// sent returns the number of the last beat that was sent.
+func (l *lease) sent() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.number
+}
+
+// everywhere returns when all hosts have taken note of what was committed before, or answer nothing. A beat
+// that is sent now sees each of those commits, and each host that may know a token from before them: who
+// registers later has read nothing yet.
+func (h *host) everywhere(ctx, closing context.Context) error {
+	if h == nil {
+		return nil
+	}
+	before := h.lease.sent()
+	var wanted []int64
+	for {
+		last, more := h.lease.next(before)
+		if last != nil {
+			if wanted == nil {
+				wanted = last.slots
+			}
+			behind := func(p peer) bool { return p.instance != h.instance && !p.lapsed && !p.reached(wanted) }
+			if !slices.ContainsFunc(last.hosts, behind) {
+				return nil
+			}
+		}
+		h.lease.wake()
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: it is done, and not known to all hosts yet: %w",
+				ticketstore.ErrUnavailable, ctx.Err())
+		case <-closing.Done():
+			return errClosed
+		}
+	}
+}
+
+// reached reports whether a host has come as far as wanted in each slot.
+func (p *peer) reached(wanted []int64) bool {
+	for slot, n := range wanted {
+		if n > 0 && (slot >= len(p.applied) || p.applied[slot] < n) {
+			return false
+		}
+	}
+	return true
+}
+
+// Lease implements grantstore.Leases: it waits for a beat that is sent behind the question.
+func (k told) Lease(ctx context.Context, position uint64) (time.Duration, error) {
+	if k.host == nil {
+		return 0, errLease
+	}
+	l := k.host.lease
+	if position == grantstore.NoCopies {
+		l.release()
+		return l.length, nil
+	}
+	before := l.ask(position)
+	defer l.answered()
+	for {
+		last, more := l.next(before)
+		if last != nil {
+			// A store that was moved ends nothing any more, and what has taken its place tells it nothing.
+			return l.length, errors.Join(rules.Writes(last.state), k.host.refuses())
+		}
+		select {
+		case <-more:
+		case <-time.After(l.length): // the answer would be of no use
+			return 0, errLease
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: %w", errLease, ctx.Err())
+		case <-k.background.Done():
+			return 0, errClosed
+		}
+	}
+}
+
+// ask notes that copies have come as far as a position. It returns the number of the last beat that was sent.
+func (l *lease) ask(position uint64) (before int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told, l.released = position, false
+	l.asking++
+	l.noted()
+	return l.number
+}
+
+func (l *lease) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.released = true
+	l.noted()
+}
+
+func (l *lease) answered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asking--
+	l.granted = time.Now()
+}
+
+// untilOver waits until no copy answers any more.
+func (l *lease) untilOver() {
+	l.mu.Lock()
+	alive, left := l.alive(), l.margin()-time.Since(l.granted)
+	l.mu.Unlock()
+	if alive {
+		time.Sleep(left)
+	}
+}

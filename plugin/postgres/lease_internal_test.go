@@ -1,0 +1,445 @@
+package postgres
+
+// Copies of access tokens at several hosts of one store (rule 15): what each safeguard is for, and that a
+// fault in it is found.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/internal/grantcache"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// seat is a host with a cache before its engine, in one process.
+type seat struct {
+	*Engine
+	cache  *grantcache.Cache
+	grants *grantcache.Store
+	meter  *grantcache.Meter
+}
+
+// leasing is what a cache is told, which tests make faulty.
+type leasing interface {
+	grantstore.Kills
+	grantstore.Leases
+}
+
+// newSeat opens a host with a cache. faulty, if not nil, is put between its engine and its cache.
+func newSeat(t *testing.T, e *Engine, faulty func(leasing) leasing) *seat {
+	t.Helper()
+	told := leasing(told{e})
+	if faulty != nil {
+		told = faulty(told)
+	}
+	s := &seat{Engine: e, meter: &grantcache.Meter{}}
+	s.cache = grantcache.New(grantcache.Config{
+		Kills: told, Leases: told, Bound: 1 << 20, Patience: 10 * time.Second, Meter: s.meter,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	s.grants = &grantcache.Store{Store: e.Grants(), Cache: func() *grantcache.Cache { return s.cache }}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		s.cache.Follow(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-followed
+	})
+	return s
+}
+
+// answer is what a client does with each answer: it waits for its position.
+func (s *seat) answer(ctx context.Context, err error) error {
+	if late := s.cache.Await(ctx, s.killed.log.Position()); late != nil {
+		return late
+	}
+	return err
+}
+
+// active asks about a token, for a moment at most.
+func (s *seat) active(ctx context.Context, ref grantstore.Ref) bool {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	found, err := s.grants.Get(ctx, ref, base)
+	return s.answer(ctx, err) == nil && found != nil
+}
+
+// caches asks about a token until it is answered from the copy.
+func (s *seat) caches(t *testing.T, ref grantstore.Ref) {
+	t.Helper()
+	testenv.Eventually(t, "a copy of the token answers", func() bool {
+		before := s.meter.Figures().Hits
+		return s.active(t.Context(), ref) && s.meter.Figures().Hits > before
+	})
+}
+
+// end ends the session of a line, as a client does: until it has an answer.
+func (s *seat) end(t *testing.T, l *line) {
+	t.Helper()
+	ending := &logout.Ending{
+		OperationID: "end " + l.name, SessionID: "session " + l.name, Reason: logout.Terminated,
+	}
+	testenv.Eventually(t, "the end of "+l.name, func() bool {
+		_, err := s.Logout().End(t.Context(), ending, base)
+		return s.answer(t.Context(), err) == nil
+	})
+}
+
+// silence keeps a host from beating until the test ends, or what it returns is called. Its reads go on.
+func (s *seat) silence(t *testing.T) (release func()) {
+	t.Helper()
+	s.host.beating.Lock()
+	released := false
+	release = func() {
+		if !released {
+			s.host.beating.Unlock()
+		}
+		released = true
+	}
+	t.Cleanup(release)
+	return release
+}
+
+// faults of what a cache is told. The zero one is none.
+type (
+	// byRead gives a lease for a mere read.
+	byRead struct {
+		leasing
+		e *Engine
+	}
+	// fromAnswer has the lease begin with an answer that is late, and says when it is given.
+	fromAnswer struct {
+		leasing
+		given chan struct{}
+	}
+	// untold does not tell what was killed.
+	untold struct{ leasing }
+)
+
+func (f byRead) Lease(ctx context.Context, _ uint64) (time.Duration, error) {
+	var number int
+	err := f.e.pool.QueryRow(ctx, f.e.sql("SELECT count(*) FROM {s}.hosts")).Scan(&number)
+	return f.e.host.lease.length, err
+}
+
+func (f fromAnswer) Lease(ctx context.Context, position uint64) (time.Duration, error) {
+	asked := time.Now()
+	length, err := f.leasing.Lease(ctx, position)
+	select {
+	case f.given <- struct{}{}:
+	default:
+	}
+	time.Sleep(length * 9 / 10)
+	return length + time.Since(asked), err
+}
+
+func (f untold) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
+	return func(yield func(*grantstore.Kill, error) bool) {
+		for kill, err := range f.leasing.Follow(ctx) {
+			if err == nil {
+				kill = &grantstore.Kill{Position: kill.Position}
+			}
+			if !yield(kill, err) {
+				return
+			}
+		}
+	}
+}
+
+// A token is ended at one host while another, which has a copy, is silent or not. The copy must not answer
+// any more; it does where a safeguard is left out.
+func TestCopiesOfHosts(t *testing.T) {
+	t.Parallel()
+	given := make(chan struct{})
+	for name, c := range map[string]struct {
+		silent, unregistered bool
+		faulty               func(e *Engine) func(leasing) leasing
+		given                chan struct{} // is waited for before the silence
+		unwaited             bool
+		found                bool
+	}{
+		"a host that beats":     {},
+		"a host that is silent": {silent: true},
+		"a lease by a mere read": {silent: true, found: true, faulty: func(e *Engine) func(leasing) leasing {
+			return func(l leasing) leasing { return byRead{l, e} }
+		}},
+		"a lease from its answer": {
+			silent: true, given: given, found: true, faulty: func(*Engine) func(leasing) leasing {
+				return func(l leasing) leasing { return fromAnswer{l, given} }
+			},
+		},
+		"a host that is not registered": {
+			silent: true, unregistered: true, found: true, faulty: func(e *Engine) func(leasing) leasing {
+				return func(l leasing) leasing { return byRead{l, e} }
+			},
+		},
+		"kills that are not told": {found: true, faulty: func(*Engine) func(leasing) leasing {
+			return func(l leasing) leasing { return untold{l} }
+		}},
+		"an end that waits for no host": {unwaited: true, found: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := emptyStore(t)
+			here := newSeat(t, openHost(t, settings), nil)
+			e := openHost(t, settings)
+			var faulty func(leasing) leasing
+			if c.faulty != nil {
+				faulty = c.faulty(e)
+			}
+			there := newSeat(t, e, faulty)
+			found := 0
+			for i := range 5 {
+				l := &line{name: fmt.Sprint(i)}
+				if err := l.signIn(t.Context(), here); err != nil {
+					t.Fatal(err)
+				}
+				token := l.access(0).Ref
+				there.caches(t, token)
+				release := func() {}
+				if c.given != nil {
+					<-c.given
+				}
+				if c.silent {
+					release = there.silence(t)
+				}
+				if c.unregistered {
+					unregister(t, there)
+				}
+				if c.unwaited {
+					here.endUnwaited(t, l)
+				} else {
+					here.end(t, l)
+				}
+				if there.active(t.Context(), token) {
+					found++
+				}
+				release()
+				if found > 0 {
+					break
+				}
+			}
+			if (found > 0) != c.found {
+				t.Errorf("a token is active at another host behind its end: %t, want %t", found > 0, c.found)
+			}
+		})
+	}
+}
+
+func unregister(t *testing.T, s *seat) {
+	t.Helper()
+	_, err := s.pool.Exec(t.Context(), s.sql("DELETE FROM {s}.hosts WHERE instance = $1"), s.host.instance)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// endUnwaited ends the session of a line and asks no other host.
+func (s *seat) endUnwaited(t *testing.T, l *line) {
+	t.Helper()
+	ending := &logout.Ending{
+		OperationID: "end " + l.name, SessionID: "session " + l.name, Reason: logout.Terminated,
+	}
+	err := s.scan(t.Context(), base, planOf("end").session(ending.SessionID), func(t *tx) error {
+		t.beginOne(ending)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is acknowledged waits for a host that is silent for as long as a lease, and not again while it stays
+// so. When it comes back it has no copies, and takes part.
+func TestSilentHostIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	settings := emptyStore(t)
+	here, there := newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
+	lines := make([]*line, 4)
+	for i := range lines {
+		lines[i] = &line{name: fmt.Sprint(i)}
+		if err := lines[i].signIn(t.Context(), here); err != nil {
+			t.Fatal(err)
+		}
+		there.caches(t, lines[i].access(0).Ref)
+	}
+	lapsed := func() (lapsed bool) {
+		t.Helper()
+		err := here.pool.QueryRow(t.Context(), here.sql("SELECT lapsed FROM {s}.hosts WHERE instance = $1"),
+			there.host.instance).Scan(&lapsed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lapsed
+	}
+	release := there.silence(t)
+	here.end(t, lines[0])
+	if !lapsed() {
+		t.Error("an end was acknowledged without a host that is silent, and that is not marked")
+	}
+	before := there.host.lease.sent()
+	here.end(t, lines[1]) // with nothing to wait for but a beat of its own
+	release()
+	testenv.Eventually(t, "the host is back", func() bool { return !lapsed() })
+	testenv.Eventually(t, "it beats", func() bool {
+		number, lasts := there.host.lease.holds()
+		return lasts && number > before
+	})
+	if there.active(t.Context(), lines[0].access(0).Ref) {
+		t.Error("a token is active at a host that comes back behind its end")
+	}
+	there.caches(t, lines[2].access(0).Ref)
+	here.end(t, lines[2])
+	if lapsed() || there.active(t.Context(), lines[2].access(0).Ref) {
+		t.Errorf("a host that is back: marked %t, or its copy answers behind the end", lapsed())
+	}
+	there.end(t, lines[3])
+	if here.active(t.Context(), lines[3].access(0).Ref) {
+		t.Error("a token that was ended at the host that came back is active at the other")
+	}
+}
+
+// Without a lease a host answers nothing from what it reads, nor a change that turns out to change nothing. A
+// server that lacks a beat of this host's is not the primary.
+func TestNoAnswerWithoutALease(t *testing.T) {
+	t.Parallel()
+	s := newSeat(t, openEngine(t), nil)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	unknown := ticketstore.Renewal{Key: ticketstore.KeyOf("x"), Version: 1, Expires: base.Add(time.Hour)}
+	calls := map[string]func(ctx context.Context) error{
+		"a read": func(ctx context.Context) error {
+			_, err := s.Grants().Get(ctx, l.token(0).Ref, base)
+			return err
+		},
+		"a list": func(ctx context.Context) error {
+			_, err := s.Tickets().Query(ctx, ticketstore.SessionQuery{Count: 1})
+			return err
+		},
+		"a change of nothing": func(ctx context.Context) error {
+			if _, err := s.Tickets().Renew(ctx, unknown, base); !errors.Is(err, ticketstore.ErrNotFound) {
+				return err
+			}
+			return nil
+		},
+	}
+	refused := func(why string) {
+		t.Helper()
+		for name, call := range calls {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			if err := call(ctx); !errors.Is(err, ticketstore.ErrUnavailable) && ctx.Err() == nil {
+				t.Errorf("%s, %s: %v, want ErrUnavailable", why, name, err)
+			}
+			cancel()
+		}
+	}
+	answered := func() {
+		t.Helper()
+		for name, call := range calls {
+			if err := call(t.Context()); err != nil {
+				t.Errorf("%s with a lease: %v", name, err)
+			}
+		}
+	}
+	answered()
+	release := s.silence(t)
+	testenv.Eventually(t, "the lease is over", func() bool {
+		_, lasts := s.host.lease.holds()
+		return !lasts
+	})
+	refused("without a lease")
+	release()
+	answered()
+	// Another server has taken beats that this one lacks.
+	release = s.silence(t)
+	s.host.lease.committed(1<<40, time.Now())
+	refused("left behind")
+	s.host.lease.committed(0, time.Time{})
+	release()
+	answered()
+}
+
+// A read that began before an end at another host, and is answered behind it, fills no copy.
+func TestLateReadAtAnotherHost(t *testing.T) {
+	t.Parallel()
+	settings := emptyStore(t)
+	here, there := newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), here); err != nil {
+		t.Fatal(err)
+	}
+	token := l.access(0).Ref
+	other := &line{name: "other"}
+	if err := other.signIn(t.Context(), here); err != nil {
+		t.Fatal(err)
+	}
+	there.caches(t, other.access(0).Ref) // it follows and has a lease
+	there.grants.Store = behind{there.Grants(), func() { here.end(t, l) }}
+	if !there.active(context.WithoutCancel(t.Context()), token) {
+		t.Log("the answer of a read that overlaps the end came too late")
+	}
+	there.grants.Store = there.Grants()
+	if there.active(t.Context(), token) {
+		t.Error("a read that began before the end has filled a copy behind it")
+	}
+	if there.meter.Figures().Refusals == 0 {
+		t.Error("no read was refused: the test shows nothing")
+	}
+}
+
+// behind answers a read when something was done behind it.
+type behind struct {
+	grantstore.Store
+	do func()
+}
+
+func (b behind) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (*grantstore.GetResult, error) {
+	found, err := b.Store.Get(context.WithoutCancel(ctx), ref, now)
+	b.do()
+	return found, err
+}
+
+// A store that is fenced gives no lease, and no copy answers behind the fence.
+func TestNoLeaseBehindTheFence(t *testing.T) {
+	t.Parallel()
+	s := newSeat(t, openEngine(t), nil)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	s.caches(t, l.access(0).Ref)
+	for _, to := range []transfer.State{transfer.Exporting, transfer.Fenced} {
+		turn := transfer.Transition{To: to, ID: "move", Peer: "next"}
+		if err := s.Transfer().Become(t.Context(), turn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.meter.Figures().Hits
+	_, err := s.Kills().(grantstore.Leases).Lease(t.Context(), s.Kills().Position())
+	if !errors.Is(err, transfer.ErrFenced) {
+		t.Errorf("the lease of a store that is fenced: %v", err)
+	}
+	if err := s.answer(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	s.active(t.Context(), l.access(0).Ref)
+	if s.meter.Figures().Hits > before {
+		t.Error("a copy answers behind the fence")
+	}
+}

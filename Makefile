@@ -82,10 +82,10 @@ EXPRESS := integration/testdata/express
 
 .PHONY: test-rp
 test-rp: $(EXPRESS)/node_modules/.package-lock.json ## Sign in and out at relying parties that people run, Apache's mod_auth_openidc and express-openid-connect, and behind nginx; check alert rules by promtool (Debian)
-	@modules=/usr/lib/apache2/modules; [ -e $$modules/mod_auth_openidc.so ] && [ -e $$modules/mod_include.so ] && [ -x /usr/sbin/nginx ] && command -v promtool >/dev/null || { \
+	@modules=/usr/lib/apache2/modules; [ -e $$modules/mod_auth_openidc.so ] && [ -e $$modules/mod_include.so ] && [ -x /usr/sbin/nginx ] && command -v promtool >/dev/null && command -v openssl >/dev/null && command -v curl >/dev/null || { \
 		sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; set -x; \
 		$$sudo apt-get update -qq; \
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends apache2-bin libapache2-mod-auth-openidc nginx-light prometheus; }
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends apache2-bin libapache2-mod-auth-openidc nginx-light openssl curl prometheus; }
 	go test -tags rp -run '^TestReal' -timeout 5m $(TESTFLAGS) ./integration
 
 # Node 20.19 or later, which Debian has from 13 on, and npm. npm fails with a clear word when Node is older.

@@ -77,8 +77,8 @@ func (m *marks) clear(ctx context.Context, now time.Time, list ...mark) error {
 
 // count counts an attempt with all servers, as failed until succeed, or returns how long it has to wait. here
 // counts it at this one, whose memory answers most of what is refused. An interval of a limit's rate has one
-// mark, so that of all servers one takes it. These begin at the same moments for all, so that in the last of a
-// burst's intervals one attempt more may pass than at a server alone.
+// mark, so that of all servers one takes it. Intervals begin at the same moments for all, so that of a burst
+// one attempt more may pass than at a server alone.
 func (m *marks) count(
 	ctx context.Context, now time.Time, here func(*taken) (wait time.Duration),
 ) (succeed func() error, wait time.Duration, err error) {

@@ -182,7 +182,8 @@ func (a *Adapter) foundMissing(ctx context.Context, missing, left []keyID, count
 	}
 	if err != nil {
 		// The next start counts again.
-		a.config.Logger.WarnContext(ctx, "that keys are no longer in use could not be stored", "error", err)
+		a.config.Logger.WarnContext(ctx,
+			"keys that are no longer in use could not be removed from the store's list", "error", err)
 	}
 }
 

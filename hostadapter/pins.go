@@ -113,7 +113,8 @@ func (a *Adapter) pin(ctx context.Context, next ...PinnedStore) error {
 // pinBestEffort is pin for what has happened already. The next start puts right what it could not.
 func (a *Adapter) pinBestEffort(ctx context.Context) {
 	if err := a.pin(ctx); err != nil {
-		a.config.Logger.ErrorContext(ctx, "which stores may serve was not written down", "error", err)
+		a.config.Logger.ErrorContext(ctx,
+			"the ids of the stores that may serve could not be saved", "error", err)
 	}
 }
 

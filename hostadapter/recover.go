@@ -33,7 +33,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 				continue
 			}
 			if closeErr := backend.Close(); closeErr != nil {
-				a.config.Logger.WarnContext(ctx, "backend did not close well", "backend", name,
+				a.config.Logger.WarnContext(ctx, "backend failed to close", "backend", name,
 					"error", closeErr)
 			}
 		}

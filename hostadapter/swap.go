@@ -264,7 +264,7 @@ func (a *Adapter) runSwap(
 	case <-time.After(leaveTimeout):
 	}
 	if err := old.Close(); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that was replaced did not close well",
+		a.config.Logger.WarnContext(ctx, "the backend that was replaced failed to close",
 			"backend", move.SourceName, "error", err)
 	}
 	return nil

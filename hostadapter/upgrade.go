@@ -65,7 +65,7 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	began := time.Now()
 	a.backends.hold(callsTimeout)
 	if err := a.backends.serving().Close(); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that is replaced did not close well",
+		a.config.Logger.WarnContext(ctx, "the backend that is replaced failed to close",
 			"backend", state.From, "error", err)
 	}
 	next, err := a.openUpgrade(ctx, state.To, storeID)

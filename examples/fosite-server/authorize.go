@@ -128,7 +128,7 @@ func (p *provider) problem(w http.ResponseWriter, r *http.Request, status int, t
 
 // failed says that the fault is ours.
 func (p *provider) failed(w http.ResponseWriter, r *http.Request, err error) {
-	p.logger.ErrorContext(r.Context(), "page was not made", "path", r.URL.Path, "error", err)
+	p.logger.ErrorContext(r.Context(), "page could not be rendered", "path", r.URL.Path, "error", err)
 	p.problem(w, r, http.StatusInternalServerError, "Something went wrong", "Please try again.",
 		"server_error")
 }

@@ -223,7 +223,7 @@ func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) int 
 	err = writePage(w, r, p.status, "error",
 		view{Title: errorTitle(p.status), Version: staticVersion, Data: data})
 	if err != nil {
-		m.sessions.Logger().ErrorContext(r.Context(), "error page cannot be made", "error", err)
+		m.sessions.Logger().ErrorContext(r.Context(), "error page cannot be rendered", "error", err)
 		writeProblem(w, p.status, p.detail, p.field)
 	}
 	return p.status

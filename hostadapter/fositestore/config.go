@@ -212,7 +212,7 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 		switch err := keys.ready(ctx); {
 		case errors.Is(err, errNoKey):
 			logger(host).WarnContext(ctx,
-				"signing key (Config.Key) is not there yet: Ready fails until it is", "error", err)
+				"signing key (Config.Key) is not available yet: Ready fails until it is", "error", err)
 		case err != nil:
 			return fmt.Errorf("fositestore: Config.Key: %w", err)
 		}

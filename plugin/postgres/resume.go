@@ -46,7 +46,7 @@ func (e *Engine) resume(ctx context.Context) {
 		if err != nil {
 			return // the calls say so
 		}
-		e.logger.InfoContext(ctx, "a job is taken up that a host has left", "job", id)
+		e.logger.InfoContext(ctx, "resuming a job of a host that has stopped", "job", id)
 		e.workAlone(id)
 	}
 	var sids []string

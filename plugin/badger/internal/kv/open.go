@@ -158,7 +158,7 @@ func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 		return nil, errors.Join(refusal, err)
 	}
 	d.refusal, d.id = refusal, d.seen.Marker.Store
-	d.logger.ErrorContext(ctx, "the store is served read-only: its disk takes no writes",
+	d.logger.ErrorContext(ctx, "the store is served read-only: its disk accepts no writes",
 		"path", path, "error", reason)
 	if err := d.InBackground(func(ctx context.Context) { d.awaitDisk(ctx, c.Options) }); err != nil {
 		return nil, errors.Join(err, d.Close())

@@ -185,10 +185,10 @@ func clearSome(t *kv.Tx) (done bool, err error) {
 func (m *mover) inTheBackground(f func(ctx context.Context) error) {
 	err := m.db.InBackground(func(ctx context.Context) {
 		if err := f(ctx); err != nil && ctx.Err() == nil {
-			m.logger.ErrorContext(ctx, "work behind a move was not finished", "error", err)
+			m.logger.ErrorContext(ctx, "work after a move was not finished", "error", err)
 		}
 	})
 	if err != nil {
-		m.logger.DebugContext(m.db.Base(), "no work behind a move: the store closes")
+		m.logger.DebugContext(m.db.Base(), "no work after a move: the store closes")
 	}
 }

@@ -209,7 +209,7 @@ func below(folder string) func(string) bool {
 	return func(pkg string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }
 }
 
-// The walls of the house: imports run one way.
+// The walls between packages: imports run one way.
 func TestWalls(t *testing.T) {
 	t.Parallel()
 	packages := listPackages(t)

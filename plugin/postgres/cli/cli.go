@@ -105,10 +105,10 @@ func (p *place) Vacant(ctx context.Context) (bool, error) { return postgres.Vaca
 func (p *place) Damage(context.Context) ([]offline.Finding, error) { return nil, nil }
 
 // viewed is a store that is looked at, opened one that is written to.
-type viewed struct{ *postgres.Look }
+type viewed struct{ *postgres.ReadOnly }
 
 func (v viewed) Stats(ctx context.Context) (offline.Stats, error) {
-	s, err := v.Look.Stats(ctx)
+	s, err := v.ReadOnly.Stats(ctx)
 	return figures{s}, err
 }
 

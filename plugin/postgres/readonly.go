@@ -1,6 +1,6 @@
 package postgres
 
-// Looking at a store without serving it, and migrating it: what an operator does. Package cli calls it.
+// Opening a store read-only, and migrating it, as package cli does for operators.
 
 import (
 	"context"
@@ -13,14 +13,14 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Look is a store that is looked at: it serves nothing and changes nothing, and may be that of a replica.
-type Look struct {
+// ReadOnly is a store that was opened read-only: it serves no host, changes nothing, and may be a replica.
+type ReadOnly struct {
 	engine *Engine
 	found  *schema.Found
 }
 
-// OpenReadOnly opens a store to look at it. Nothing is made or migrated, and the host is not registered.
-func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (*Look, error) {
+// OpenReadOnly opens a store read-only. Nothing is created or migrated, and the host is not registered.
+func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (*ReadOnly, error) {
 	o, err := connect(ctx, settings, logger, false)
 	if err != nil {
 		return nil, err
@@ -28,36 +28,36 @@ func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (
 	quoted := pgx.Identifier{settings.schema()}.Sanitize()
 	e := &Engine{pool: o.pool, schema: quoted, killed: &progress{}, logger: logger}
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
-	return &Look{e, o.found}, nil
+	return &ReadOnly{e, o.found}, nil
 }
 
 // Format is the number of the store's last migration, and Newest the one that this program knows.
-func (l *Look) Format() (opened, newest int) { return l.found.Schema, schema.Embedded().Newest() }
+func (r *ReadOnly) Format() (opened, newest int) { return r.found.Schema, schema.Embedded().Newest() }
 
 // ID names the data.
-func (l *Look) ID() string { return l.found.StoreID }
+func (r *ReadOnly) ID() string { return r.found.StoreID }
 
 // Transfer returns what exports the store. What would change it is refused by the database, or needs an
 // Engine.
-func (l *Look) Transfer() transfer.Store { return exporter{mover{l.engine}} }
+func (r *ReadOnly) Transfer() transfer.Store { return exporter{mover{r.engine}} }
 
 // exporter is a store that is only read.
 type exporter struct{ mover }
 
-var errLooking = errors.New("the store was opened to look at it")
+var errOpenedReadOnly = errors.New("the store was opened read-only")
 
-func (exporter) Become(context.Context, transfer.Transition) error { return errLooking }
+func (exporter) Become(context.Context, transfer.Transition) error { return errOpenedReadOnly }
 
-// Check holds the store against its rules (Engine.Check).
-func (l *Look) Check(ctx context.Context, config CheckConfig) (*Report, error) {
-	return l.engine.Check(ctx, config)
+// Check compares the store with its rules (Engine.Check).
+func (r *ReadOnly) Check(ctx context.Context, config CheckConfig) (*Report, error) {
+	return r.engine.Check(ctx, config)
 }
 
 // Stats returns the store's figures (Engine.Stats).
-func (l *Look) Stats(ctx context.Context) (*Stats, error) { return l.engine.Stats(ctx) }
+func (r *ReadOnly) Stats(ctx context.Context) (*Stats, error) { return r.engine.Stats(ctx) }
 
 // Close closes the connections.
-func (l *Look) Close() error { return l.engine.Close() }
+func (r *ReadOnly) Close() error { return r.engine.Close() }
 
 // Vacant reports whether there is no store in the schema yet. It refuses a schema with tables of something
 // else.

@@ -106,13 +106,13 @@ const lockNotices = `SELECT id FROM {s}.notices WHERE id = ANY($1::text[])
 // locked, or have another due time by now, are another's.
 func (s endings) Claim(
 	ctx context.Context, claim logout.Claim, now time.Time,
-) (claimed *logout.ClaimResult, err error) {
+) (*logout.ClaimResult, error) {
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
 	var due []head
 	var round *rules.Round
-	err = s.view(ctx, now, func(t *tx) error {
+	err := s.view(ctx, now, func(t *tx) error {
 		due, round = t.survey(&claim, s.turns.get())
 		return nil
 	})
@@ -122,6 +122,8 @@ func (s endings) Claim(
 	if len(due) == 0 {
 		return &logout.ClaimResult{Next: round.Next}, nil
 	}
+	// Not a named result: a caller that goes would set it to nil under a claim that is carried out.
+	var claimed *logout.ClaimResult
 	err = s.update(ctx, now, planOf("claim"), func(t *tx) error {
 		claimed = &logout.ClaimResult{Next: round.Next}
 		ids := make([]string, len(due))

@@ -3,6 +3,8 @@ package postgres
 // Hosts that stop in the middle of their work, and others that go on (rule 14).
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // signedIn are sessions, each with a client that is to be notified.
@@ -125,4 +128,40 @@ func TestJobIsTakenUp(t *testing.T) {
 		t.Errorf("the job has done %+v, want 150 sessions, 150 notifications and 300 grants", r)
 	}
 	rightAfterwards(t, e)
+}
+
+// A caller that goes while its claim is under way leaves it to its end.
+func TestCallerGoesDuringAClaim(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t)
+	signedIn(t, e, 1)
+	due := base.Add(1000 * time.Hour)
+	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, due); err != nil {
+		t.Fatal(err)
+	}
+	holder := held(t, e, "LOCK TABLE {s}.notices IN EXCLUSIVE MODE") // others may read
+	defer func() { _ = holder.Rollback(context.WithoutCancel(t.Context())) }()
+	ctx, leave := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() {
+		_, err := e.Logout().Claim(ctx, logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute}, due)
+		answered <- err
+	}()
+	testenv.Eventually(t, "the claim waits", func() bool {
+		var waits bool
+		err := e.pool.QueryRow(t.Context(), e.sql(`SELECT EXISTS (SELECT 1 FROM pg_locks
+			WHERE relation = '{s}.notices'::regclass AND NOT granted)`)).Scan(&waits)
+		return err == nil && waits
+	})
+	leave()
+	if err := <-answered; !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("a claim whose caller has gone: %v", err)
+	}
+	letGo(t, holder)
+	testenv.Eventually(t, "the claim is carried out", func() bool {
+		var leased bool
+		err := e.pool.QueryRow(t.Context(), e.sql("SELECT due > $1 FROM {s}.notices"), due.UnixNano()).
+			Scan(&leased)
+		return err == nil && leased
+	})
 }

@@ -54,10 +54,15 @@ func (s endings) EndDue(
 		swept.PurgeLeft, err = s.purgeEndings(ctx, min(sweep.Limit, purgeBatch), now)
 	}
 	if err == nil {
+		// Not in swept, which a caller that goes takes away.
+		var next time.Time
 		err = s.view(ctx, now, func(t *tx) error {
-			swept.Next = records.Moment(int64(t.number(nextSession)))
+			next = records.Moment(int64(t.number(nextSession)))
 			return nil
 		})
+		if err == nil {
+			swept.Next = next
+		}
 	}
 	if err != nil && swept.Ended > 0 {
 		// What has ended is reported. What has not is still due: the next sweep, which is to come at once,

@@ -58,17 +58,17 @@ test-race: ## Run the tests again under the race detector where it sees somethin
 .PHONY: test-plugins
 test-plugins: ## Run all of the suite on the plugins as they are installed, a process for each case (TESTFLAGS)
 	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^TestBuiltPlugin$$/^(badger|postgres)$$' $(TESTFLAGS) ./integration
-	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^(TestPlugin|TestConformanceOfHosts)$$' $(TESTFLAGS) ./plugin/postgres
+	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^(TestPlugin|TestConformanceOfHosts|TestConformanceBehindAPooler)$$' $(TESTFLAGS) ./plugin/postgres
 
 # How often `make torture-failover` loses the primary, which takes some 40 s each.
 FAILOVERS ?= 100
 
 .PHONY: test-failover
-test-failover: ## Lose the primary of a PostgreSQL cluster under load, once in each way (root, Patroni, etcd; TESTFLAGS)
+test-failover: ## Lose the primary of a PostgreSQL cluster under load: killed, stopped, cut off (root, Patroni, etcd; TESTFLAGS)
 	TORTURE_FAILOVERS=3 $(GOTEST) -count 1 -timeout 10m -run '^TestFailover$$' -v $(TESTFLAGS) ./integration/torture
 
 .PHONY: torture-failover
-torture-failover: ## Lose the primary again and again, in turn killed, stopped and cut off, with a ttl as in production (FAILOVERS)
+torture-failover: ## Lose the primary again and again, in turn killed, stopped, cut off and left behind, with a ttl as in production (FAILOVERS)
 	TORTURE_FAILOVERS=$(FAILOVERS) TORTURE_TTL=20 go test -count 1 -timeout 5h -run '^TestFailover$$' -v $(TESTFLAGS) ./integration/torture
 
 # How many faults `make torture-hosts` commits.

@@ -24,8 +24,9 @@ type way struct {
 	fail, end func(n *pgserver.Node)
 }
 
-// Users work at two hosts over a cluster whose primary is killed, hangs, or is cut off. What was acknowledged
-// holds on the next primary, what was ended stays so when the former one is back, and what fails says so.
+// Users work at two hosts over a cluster whose primary is killed, hangs, is cut off, or is left behind: it
+// answers on while another takes its place. What was acknowledged holds on the next primary, what was ended
+// stays so also where the former one answers, and what fails says so.
 func TestFailover(t *testing.T) {
 	failovers := number(t, failoversEnv, 0)
 	if failovers == 0 {
@@ -41,28 +42,30 @@ func TestFailover(t *testing.T) {
 		{"killed", func(n *pgserver.Node) { n.Kill() }, func(n *pgserver.Node) { n.Begin(t) }},
 		{"stopped", func(n *pgserver.Node) { n.Pause(t) }, func(n *pgserver.Node) { n.Continue(t) }},
 		{"cut off", func(n *pgserver.Node) { n.Cut(t) }, func(n *pgserver.Node) { n.Join(t) }},
+		{
+			"left behind", func(n *pgserver.Node) { n.PausePatroni(t) },
+			func(n *pgserver.Node) { n.Continue(t) },
+		},
 	}
-	recoveries := make([][]time.Duration, len(ways))
+	pauses := make([][]time.Duration, len(ways))
 	p.run(func() {
 		for i := range failovers {
-			at := i % len(ways)
-			if took, ok := p.failOver(cluster, ways[at]); ok {
-				recoveries[at] = append(recoveries[at], took)
-			}
+			way := i % len(ways)
+			pauses[way] = append(pauses[way], p.failOver(cluster, ways[way]))
 		}
 	})
-	for i, took := range recoveries {
+	for i, took := range pauses {
 		if slices.Sort(took); len(took) > 0 {
-			t.Logf("a primary is %s: %d times, the next write was acknowledged after %s, at most %s",
-				ways[i].name, len(took), took[len(took)/2].Round(time.Millisecond),
+			t.Logf("a primary is %s %d times: no write for %s in the middle, %s at most", ways[i].name,
+				len(took), took[len(took)/2].Round(time.Millisecond),
 				took[len(took)-1].Round(time.Millisecond))
 		}
 	}
 }
 
 // failOver loses the primary, which comes back when users have written to the next one for a while. It waits
-// until all is whole, and returns after how long the first write was acknowledged that began afterwards.
-func (p *pair) failOver(cluster *pgserver.Cluster, way way) (recovery time.Duration, ok bool) {
+// until all is whole, and returns for how long no write was acknowledged.
+func (p *pair) failOver(cluster *pgserver.Cluster, way way) (pause time.Duration) {
 	cluster.AwaitWhole(p.t)
 	p.w.progress(p.t, 20)
 	old := cluster.Primary()
@@ -73,24 +76,30 @@ func (p *pair) failOver(cluster *pgserver.Cluster, way way) (recovery time.Durat
 		way.fail(old)
 		failed := time.Now()
 		cluster.AwaitPrimary(p.t, old)
-		took := time.Since(failed)
-		var written []time.Time
-		for deadline := time.Now().Add(patience); len(written) < 50; time.Sleep(20 * time.Millisecond) {
+		promoted := time.Now()
+		for deadline := promoted.Add(patience); len(p.w.history.writes(promoted)) < 50; {
 			if time.Now().After(deadline) {
-				p.t.Errorf("the primary is %s: %d writes within %s of the next one", way.name, len(written),
-					patience)
+				p.t.Errorf("the primary is %s: few writes within %s of the next one\n%s", way.name, patience,
+					cluster.Log())
 				break
 			}
-			written = p.w.history.writes(failed)
+			time.Sleep(20 * time.Millisecond)
 		}
-		if len(written) > 0 {
-			recovery, ok = slices.MinFunc(written, time.Time.Compare).Sub(failed), true
-		}
-		p.t.Logf("the primary is %s: another after %s, a write after %s", way.name,
-			took.Round(time.Millisecond), recovery.Round(time.Millisecond))
+		pause = longestPause(failed, p.w.history.writes(failed))
+		p.t.Logf("the primary is %s: another after %s, %s without a write", way.name,
+			promoted.Sub(failed).Round(time.Millisecond), pause.Round(time.Millisecond))
 		way.end(old)
 		p.w.progress(p.t, 20)
 		cluster.AwaitWhole(p.t)
 	})
-	return recovery, ok
+	return pause
+}
+
+// longestPause is the longest time from a moment on between two of the others.
+func longestPause(from time.Time, moments []time.Time) (longest time.Duration) {
+	slices.SortFunc(moments, time.Time.Compare)
+	for _, at := range moments {
+		longest, from = max(longest, at.Sub(from)), at
+	}
+	return longest
 }

@@ -3,6 +3,7 @@ package postgres
 // The engine as a backend: opening, describing and closing it.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -63,6 +64,8 @@ func (o *opened) serve(ctx context.Context, logger *slog.Logger) (*Engine, error
 		o.settings.connections(),
 		"pooler",
 		o.settings.Pooler,
+		"synchronous_standbys",
+		cmp.Or(o.standbys, "none"),
 	)
 	if o.asynchronous != "" {
 		logger.WarnContext(ctx, "COMMITS ARE NOT DURABLE: what was acknowledged may be lost", "because",

@@ -1,7 +1,7 @@
 package postgres
 
-// What exchanges and reads cost: gathered, with a connection a caller, and in Badger beside it. Ratios within
-// one run mean something.
+// What exchanges and reads cost: gathered, also behind a pooler, with a connection a caller, and in Badger
+// beside it. Ratios within one run mean something.
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const maxCallers = 64
 // alone is a connection a caller, with commits and reads of its own.
 var alone = gathering{committers: maxCallers, readers: maxCallers, calls: 1}
 
-func benchEngine(b *testing.B, g gathering) *Engine {
+func benchEngine(b *testing.B, g gathering, pooled bool) *Engine {
 	b.Helper()
 	// Without images of whole pages WAL is what the changes come to.
 	server := pgserver.Start(b, "max_connections=200", "full_page_writes=off")
@@ -34,6 +34,9 @@ func benchEngine(b *testing.B, g gathering) *Engine {
 		b.Fatal(err)
 	}
 	b.Cleanup(o.pool.Close)
+	if pooled {
+		settings.DSN, settings.Pooler = server.Pooler(b), true
+	}
 	config, err := settings.config()
 	if err != nil {
 		b.Fatal(err)
@@ -105,8 +108,9 @@ func compare(b *testing.B, do func(e sessions.Backend, l *line) error) {
 		name string
 		open func(b *testing.B) sessions.Backend
 	}{
-		{"gathered", func(b *testing.B) sessions.Backend { return benchEngine(b, usual) }},
-		{"alone", func(b *testing.B) sessions.Backend { return benchEngine(b, alone) }},
+		{"gathered", func(b *testing.B) sessions.Backend { return benchEngine(b, usual, false) }},
+		{"pooled", func(b *testing.B) sessions.Backend { return benchEngine(b, usual, true) }},
+		{"alone", func(b *testing.B) sessions.Backend { return benchEngine(b, alone, false) }},
 		{"badger", func(b *testing.B) sessions.Backend {
 			e, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, quiet)
 			if err != nil {

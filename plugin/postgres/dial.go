@@ -23,6 +23,10 @@ func withoutCancel(dial pgconn.DialFunc) pgconn.DialFunc {
 		if err != nil {
 			return nil, err
 		}
+		if err := boundSilence(conn); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
 		return &uncancelling{Conn: conn}, nil
 	}
 }

@@ -187,13 +187,16 @@ func TestConformanceOfHosts(t *testing.T) {
 func TestConformanceBehindAPooler(t *testing.T) {
 	t.Parallel()
 	whole(t)
+	pooler := pgserver.Shared(t).Pooler(t)
 	storetest.Run(t, storetest.Config{
 		Immovable: true,
 		New: func(t *testing.T) storetest.Fixture {
 			settings := emptyStore(t)
 			mustOpen(t, settings).pool.Close() // what makes the tables is not a pooler's
-			settings.Pooler = true
-			return storetest.Fixture{Stores: storesOf(openHost(t, settings))}
+			settings.DSN, settings.Pooler = pooler, true
+			e := openHost(t, settings)
+			t.Cleanup(func() { rightAfterwards(t, e) })
+			return storetest.Fixture{Stores: storesOf(e)}
 		},
 	})
 }

@@ -34,6 +34,8 @@ type opened struct {
 	found    *schema.Found
 	// asynchronous says why a commit that was acknowledged may be lost. Empty where none may.
 	asynchronous string
+	// standbys are those that confirm commits, as the server has them. Empty for none.
+	standbys string
 }
 
 // connect opens the schema of the settings, to serve it or only to look at it. To be served it is made, or
@@ -60,9 +62,12 @@ func connect(ctx context.Context, settings Settings, logger *slog.Logger, serve 
 	}
 	defer conn.Release()
 	o = &opened{pool: pool, settings: settings}
-	if o.asynchronous, err = checkServer(ctx, conn.Conn(), settings.now, serve); err != nil {
+	facts, err := checkServer(ctx, conn.Conn(), settings.now, serve)
+	if err != nil {
 		return nil, err
 	}
+	facts.several = several(config.ConnConfig)
+	o.asynchronous, o.standbys = facts.asynchronous(), facts.standbys
 	if o.found, err = settle(ctx, conn.Conn(), settings, logger, serve); err != nil {
 		return nil, err
 	}
@@ -100,6 +105,7 @@ type serverFacts struct {
 	replica, readOnly                       bool
 	encoding, isolation, fsync, synchronous string
 	standbys                                string
+	several                                 bool // are named in the DSN
 	clock                                   int64
 }
 
@@ -109,42 +115,43 @@ const askServer = `SELECT current_setting('server_version_num')::int, pg_is_in_r
 	current_setting('synchronous_standby_names'),
 	(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
 
-// checkServer refuses a server that cannot keep the store right, and says why its commits may be lost.
+// checkServer refuses a server that cannot keep the store right.
 func checkServer(
 	ctx context.Context,
 	conn *pgx.Conn,
 	now func() time.Time,
 	serve bool,
-) (asynchronous string, err error) {
+) (*serverFacts, error) {
 	if now == nil {
 		now = time.Now
 	}
-	var s serverFacts
+	s := &serverFacts{}
 	before := now()
-	err = conn.QueryRow(ctx, askServer).
+	err := conn.QueryRow(ctx, askServer).
 		Scan(&s.version, &s.replica, &s.readOnly, &s.encoding, &s.isolation, &s.fsync,
 			&s.synchronous, &s.standbys, &s.clock)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	after := now()
 	switch {
 	case s.version < oldestServer:
-		return "", fmt.Errorf("PostgreSQL %d is too old: 14 or later is wanted", s.version/10000)
+		return nil, fmt.Errorf("PostgreSQL %d is too old: 14 or later is wanted", s.version/10000)
 	case s.replica && serve:
-		return "", errReplica
+		return nil, errReplica
 	case s.readOnly && serve:
-		return "", errReadOnly
+		return nil, errReadOnly
 	case s.encoding != "UTF8":
-		return "", fmt.Errorf("the database has the encoding %s: make one with the encoding UTF8", s.encoding)
+		return nil, fmt.Errorf("the database has the encoding %s: make one with the encoding UTF8",
+			s.encoding)
 	case s.isolation != "read committed":
-		return "", fmt.Errorf("transactions have the isolation level %s, read committed is wanted: "+
+		return nil, fmt.Errorf("transactions have the isolation level %s, read committed is wanted: "+
 			"ALTER ROLE ... SET default_transaction_isolation = 'read committed'", s.isolation)
 	}
 	if err := checkClock(before, after, time.Unix(0, s.clock)); err != nil {
-		return "", err
+		return nil, err
 	}
-	return s.asynchronous(), nil
+	return s, nil
 }
 
 // asynchronous says why a commit that was acknowledged may be lost, empty where it may not.
@@ -156,6 +163,9 @@ func (s *serverFacts) asynchronous() string {
 		return "synchronous_commit is off: a crash of the database loses what was acknowledged"
 	case s.synchronous == "local" && s.standbys != "":
 		return "synchronous_commit is local: a failover loses what was acknowledged"
+	case s.standbys == "" && s.several:
+		return "synchronous_standby_names is empty: a failover to another server of dsn loses what that " +
+			"one has not received"
 	}
 	return ""
 }

@@ -328,10 +328,25 @@ func TestAsynchronousCommits(t *testing.T) {
 		o.asynchronous, "synchronous_commit is off") {
 		t.Errorf("it says %q", o.asynchronous)
 	}
+	log := &testenv.Log{}
+	e, err := Open(t.Context(), Settings{DSN: dsn + " synchronous_commit=off", Schema: name},
+		slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = e.Close()
+	for _, word := range []string{
+		"level=WARN", "COMMITS ARE NOT DURABLE", "synchronous_commit is off", "synchronous_standbys=none",
+	} {
+		if said := log.String(); !strings.Contains(said, word) {
+			t.Errorf("the log does not have %q: %s", word, said)
+		}
+	}
 	for text, s := range map[string]serverFacts{
 		"":       {fsync: "on", synchronous: "on"},
 		"fsync":  {fsync: "off", synchronous: "on"},
 		"failov": {fsync: "on", synchronous: "local", standbys: "*"},
+		"empty":  {fsync: "on", synchronous: "on", several: true},
 	} {
 		if says := s.asynchronous(); !strings.Contains(says, text) || (text == "") != (says == "") {
 			t.Errorf("%+v: %q", s, says)

@@ -267,6 +267,9 @@ func trusted(host string, config *tls.Config) bool {
 // complete adds what the engine needs to what the DSN says.
 func (s *Settings) complete(config *pgxpool.Config) {
 	c := config.ConnConfig
+	if several(c) {
+		c.ConnectTimeout = cmp.Or(c.ConnectTimeout, oneOfSeveral)
+	}
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, connectTimeout)
 	c.DialFunc, c.Tracer = withoutCancel(c.DialFunc), &roundTrips{}
 	c.RuntimeParams["application_name"] = cmp.Or(c.RuntimeParams["application_name"], "fosite-sessions")
@@ -291,10 +294,8 @@ func (s *Settings) complete(config *pgxpool.Config) {
 			c.RuntimeParams[name] = cmp.Or(c.RuntimeParams[name], value)
 		}
 	}
-	other := func(f *pgconn.FallbackConfig) bool { return f.Host != c.Host || f.Port != c.Port }
-	if c.ValidateConnect == nil && slices.ContainsFunc(c.Fallbacks, other) {
-		// Of several hosts the primary is meant, wherever a failover has put it.
-		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	if several(c) {
+		primaries(c)
 	}
 	config.MaxConns = int32(s.connections())
 	config.MinConns = min(2, config.MaxConns)

@@ -198,7 +198,7 @@ func (c *Cluster) Log() string {
 	return all.String()
 }
 
-func end(text string) string { return text[max(0, len(text)-2<<10):] }
+func end(text string) string { return text[max(0, len(text)-4<<10):] }
 
 // is reports whether a node has a role, by the status of its health check.
 func (n *Node) is(role string) bool { return n.ask(role, nil) }

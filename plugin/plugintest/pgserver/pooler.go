@@ -40,7 +40,8 @@ func (s *Server) Pooler(t testing.TB) (dsn string) {
 		users: fmt.Sprintf("%q \"\"\n", superuser),
 		config: fmt.Sprintf("[databases]\n* = host=%s port=%d\n"+
 			"[pgbouncer]\nunix_socket_dir = %[1]s\nlisten_port = %[3]d\n"+
-			"auth_type = trust\nauth_file = %[4]s\npool_mode = transaction\ndefault_pool_size = 20\n",
+			"auth_type = trust\nauth_file = %[4]s\npool_mode = transaction\n"+
+			"default_pool_size = 20\nmax_client_conn = 1000\n",
 			s.folder, s.Port, port, users),
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil { //nolint:gosec // no secrets

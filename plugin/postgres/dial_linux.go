@@ -1,0 +1,31 @@
+package postgres
+
+// Connections to a machine that is gone.
+
+import (
+	"net"
+	"syscall"
+)
+
+// userTimeout is TCP_USER_TIMEOUT of tcp(7), which package syscall does not have.
+const userTimeout = 18
+
+// boundSilence has a connection fail when its peer does not confirm what was sent, as when it was cut off.
+func boundSilence(conn net.Conn) error {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, userTimeout, int(silence.Milliseconds()))
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}

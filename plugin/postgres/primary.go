@@ -1,0 +1,112 @@
+package postgres
+
+// The primary among several servers of a DSN, and what becomes of the connections to one that was replaced.
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// oneOfSeveral is how long one of several servers may take to let us in and to show that it commits.
+	oneOfSeveral = 3 * time.Second
+	// silence is how long a server may leave what was sent without any sign of its machine. The system's own
+	// patience is a quarter of an hour.
+	silence = 10 * time.Second
+)
+
+// proveCommits has a server that takes writes commit something, which leaves no trace but in its log. A
+// primary that was left behind, when another one took its place, waits for its synchronous standby in vain:
+// it would be connected to forever, for it says that it takes writes.
+const proveCommits = `SELECT CASE WHEN NOT pg_is_in_recovery()
+	THEN pg_logical_emit_message(true, 'fosite-sessions', '')::text END`
+
+// several reports whether a configuration names more than one server.
+func several(c *pgx.ConnConfig) bool {
+	return slices.ContainsFunc(c.Fallbacks, func(f *pgconn.FallbackConfig) bool {
+		return f.Host != c.Host || f.Port != c.Port
+	})
+}
+
+// primaries has the connections of a configuration with several servers lead to the primary, wherever a
+// failover has put it.
+func primaries(c *pgx.ConnConfig) {
+	chosen := c.ValidateConnect
+	if chosen == nil {
+		chosen = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	open := &connections{}
+	c.DialFunc = open.through(c.DialFunc)
+	c.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		if err := chosen(ctx, conn); err != nil {
+			return err
+		}
+		result := conn.ExecParams(ctx, proveCommits, nil, nil, nil, nil).Read()
+		if result.Err != nil {
+			return result.Err
+		}
+		if len(result.Rows) == 1 && result.Rows[0][0] != nil {
+			open.keep(conn.Conn().RemoteAddr().String())
+		}
+		return nil
+	}
+}
+
+// connections are those that are open, by the servers that they lead to.
+type connections struct {
+	mutex sync.Mutex
+	open  map[*tracked]string
+}
+
+// tracked is a connection that is forgotten when it is closed.
+type tracked struct {
+	net.Conn
+	of *connections
+}
+
+func (c *tracked) Close() error {
+	c.of.mutex.Lock()
+	delete(c.of.open, c)
+	c.of.mutex.Unlock()
+	return c.Conn.Close()
+}
+
+func (c *connections) through(dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		t := &tracked{conn, c}
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		if c.open == nil {
+			c.open = map[*tracked]string{}
+		}
+		c.open[t] = conn.RemoteAddr().String()
+		return t, nil
+	}
+}
+
+// keep closes the connections to all servers but that one, which has just committed. What waits on them, for
+// a server that hangs or for a commit that its standby will never confirm, is asked for, or tried again, at
+// the primary (resolve).
+func (c *connections) keep(server string) {
+	c.mutex.Lock()
+	var others []*tracked
+	for conn, to := range c.open {
+		if to != server {
+			others = append(others, conn)
+		}
+	}
+	c.mutex.Unlock()
+	for _, conn := range others {
+		_ = conn.Close()
+	}
+}

@@ -256,7 +256,8 @@ func TestBackendShow(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, `{"status":"ready","configured_as":"next","name":"postgres",`+
 		`"services":[],"shared":true,`+
-		`"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z","joined":"2030-01-02T03:00:00Z"}],`+
+		`"hosts":[{"name":"node-1","version":"v1","beat":"2030-01-02T03:04:05Z",`+
+		`"joined":"2030-01-02T03:00:00Z"}],`+
 		`"cache":{"hits":9,"misses":8,"entries":2,"bytes":4096}}`)
 	d.run(exitDone, "backend", "show")
 	for _, want := range []string{

@@ -25,7 +25,7 @@ type activity struct {
 	minutes [activityMinutes]Minute
 }
 
-// at returns the minute of a moment, begun anew where its place has an older one. Its caller holds mu.
+// at returns the minute of a moment, and begins it where its place has another one. Its caller holds mu.
 func (a *activity) at(moment time.Time) *Minute {
 	begin := moment.UTC().Truncate(time.Minute)
 	minute := &a.minutes[(begin.Unix()/60)%activityMinutes]

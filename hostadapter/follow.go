@@ -17,7 +17,8 @@ import (
 const (
 	// followedProperty keeps the followed jobs in the store.
 	followedProperty = "followed_jobs"
-	// maxFollowed bounds them: few jobs run at a time, and those of a host that has ended are taken over.
+	// maxFollowed bounds them: few jobs run at a time, and those of a host that has ended are taken over. One
+	// beyond it is followed by its host alone: in the place of another the end of that one would be lost.
 	maxFollowed = 4
 	// MaxJobNote bounds what is noted of a job, in bytes. All of them fit into ticketstore.MaxProperty.
 	MaxJobNote = 512
@@ -59,14 +60,17 @@ func (o *Operations) FollowJob(ctx context.Context, id string, note []byte, ende
 	a := o.adapter
 	note = note[:min(len(note), MaxJobNote)]
 	sealed := a.ring.seal(jobNotePurpose, []byte(id), note)
+	kept := false
 	err := a.changeFollowed(ctx, func(jobs []followedJob) (after []followedJob, changed bool) {
-		jobs = append(jobs, followedJob{Job: id, Note: sealed})
-		return jobs[max(0, len(jobs)-maxFollowed):], true
+		if kept = len(jobs) < maxFollowed; kept {
+			jobs = append(jobs, followedJob{Job: id, Note: sealed})
+		}
+		return jobs, kept
 	})
-	if err != nil {
+	if kept = kept && err == nil; !kept {
 		a.config.Logger.WarnContext(ctx, "a job is followed by this host alone", "job", id, "error", err)
 	}
-	a.inBackground(func() { a.follow(id, note, err == nil, ended) })
+	a.inBackground(func() { a.follow(id, note, kept, ended) })
 }
 
 // ResumeJobs is FollowJob for the jobs of hosts that have ended. Where several hosts follow a job, one of
@@ -86,10 +90,11 @@ func (o *Operations) ResumeJobs(ended func(*JobEnd)) {
 		}
 		for _, job := range jobs {
 			note, err := a.unseal(jobNotePurpose, []byte(job.Job), job.Note)
-			if err != nil {
-				continue
+			tell := ended
+			if err != nil { // not ours to believe, but its place is to become free
+				tell = func(*JobEnd) {}
 			}
-			a.inBackground(func() { a.follow(job.Job, note, true, ended) })
+			a.inBackground(func() { a.follow(job.Job, note, true, tell) })
 		}
 	})
 }

@@ -86,6 +86,7 @@ supervise() {
 	while [ ! -e "$folder/stopping" ]; do
 		"$@" >"$folder/$name.out" 2>>"$folder/$name.log" &
 		echo $! >"$folder/$name.pid"
+		[ ! -e "$folder/stopping" ] || kill $! # stop has looked for it before it was there
 		wait $! || true
 		[ -e "$folder/stopping" ] || sleep 1
 	done

@@ -58,7 +58,7 @@ type Store struct {
 }
 
 // row is a grant as it was read. That of a cached grant is shared by all who ask for it: nobody changes a row
-// that read has returned, and what fosite gets of its message is made anew each time, for fosite and hosts do
+// that read has returned, and what fosite gets of its message is a copy each time, for fosite and hosts do
 // change that (TestCachedGrantIsNotShared).
 type row struct {
 	// by is the Store that opened it. Another one over the same backend may have other keys.

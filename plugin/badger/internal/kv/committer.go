@@ -201,7 +201,7 @@ func (c *committer) gather(g *group, first *Change, room disk.Room) (changes []*
 		}
 		keys, fits := c.join(g, next, room)
 		if !fits {
-			next.held, c.held = true, next // applied anew to the next transaction
+			next.held, c.held = true, next // applied again, to the next transaction
 			return changes
 		}
 		changes = append(changes, next)

@@ -49,7 +49,7 @@ func newGroup(base Snapshot, likely int) *group {
 }
 
 // next returns an empty group that takes over the maps of this one, which must not be used any more. Where
-// they have room for many times what this group has used, they are made anew: to clear a map takes as long as
+// they have room for many times what this group has used, new ones are made: to clear a map takes as long as
 // it is large.
 func (g *group) next(base Snapshot) *group {
 	used := max(len(g.writes), len(g.before))

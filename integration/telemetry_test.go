@@ -104,9 +104,11 @@ func TestFiguresOfAPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after.Commits-before.Commits != commits || after.Changes-before.Changes != commits {
-		t.Errorf("%d commits of %d changes were counted, want %d of one each", after.Commits-before.Commits,
-			after.Changes-before.Changes, commits)
+	// The engine has changes of its own too, which may go with one of these.
+	done, changes := after.Commits-before.Commits, after.Changes-before.Changes
+	if done < commits || changes < done {
+		t.Errorf("%d commits of %d changes were counted, want %d or more of one or more each", done, changes,
+			commits)
 	}
 	var counted uint64
 	for _, n := range after.CommitBuckets {

@@ -134,8 +134,11 @@ func loadSecrets(ctx context.Context, o *options, adminToken string, logger *slo
 		adminToken = string(content)
 	}
 	if len(adminToken) < minAdminToken {
-		return nil, fmt.Errorf("%s: is shorter than %d characters: remove it, and a new one is made", path,
-			minAdminToken)
+		err := fmt.Errorf("%s: is shorter than %d characters", path, minAdminToken)
+		if o.keys == "" {
+			err = fmt.Errorf("%w: remove it, and a new one is made", err)
+		}
+		return nil, err
 	}
 	return &secrets{signing: signing, global: secret, adminToken: adminToken}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -342,6 +343,15 @@ func TestSharedKeys(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(second.data); err != nil || len(entries) > 0 {
 		t.Errorf("the data folder has %v, error %v, want nothing", entries, err)
+	}
+	path := filepath.Join(second.keys, "admin-token")
+	err = errors.Join(os.Remove(path), os.WriteFile(path, []byte("short\n"), 0o400))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = loadSecrets(t.Context(), second, "", slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "is made") {
+		t.Errorf("a shared admin token that is too short: %v, want the file, and no promise", err)
 	}
 }
 

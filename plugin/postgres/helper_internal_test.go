@@ -92,7 +92,7 @@ func start(t *testing.T, pool *pgxpool.Pool, settings Settings) *Engine {
 	return startAs(t, pool, settings, host, logger)
 }
 
-// startAs starts an engine as a host, which is nil for one that does not beat.
+// startAs starts an engine as a host.
 func startAs(
 	t *testing.T, pool *pgxpool.Pool, settings Settings, host *host, logger *slog.Logger,
 ) *Engine {

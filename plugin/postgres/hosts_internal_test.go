@@ -328,12 +328,12 @@ func TestSilentHostDoesNotCount(t *testing.T) {
 	dsn, name := pgserver.Shared(t).Schema(t)
 	settings := Settings{DSN: dsn, Schema: name}
 	e, o := openHost(t, settings), mustOpen(t, settings)
-	silent := startAs(t, o.pool, settings, nil, quiet)
-	var err error
-	if silent.host, err = join(t.Context(), o, quiet); err != nil { // and never beats by itself
+	host, err := join(t.Context(), o, quiet)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.host.leave()
+	silent := &seat{Engine: startAs(t, o.pool, settings, host, quiet)}
+	comesBack := silent.silence(t)
 	turn := func(to transfer.State) error {
 		return e.Transfer().Become(t.Context(), transfer.Transition{To: to, ID: "move", Peer: "next"})
 	}
@@ -358,9 +358,7 @@ func TestSilentHostDoesNotCount(t *testing.T) {
 			t.Fatalf("%s with a host that is silent for longer: %v", to, err)
 		}
 	}
-	if err := errors.Join(silent.host.beat(t.Context()), silent.host.beat(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	comesBack()
 	l := &line{name: "l"}
 	if err := l.signIn(t.Context(), silent); !errors.Is(err, transfer.ErrFenced) {
 		t.Errorf("a sign-in at the host that was silent: %v", err)

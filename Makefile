@@ -64,8 +64,8 @@ test-plugins: ## Run all of the suite on the plugins as they are installed, a pr
 FAILOVERS ?= 100
 
 .PHONY: test-failover
-test-failover: ## Lose the primary of a PostgreSQL cluster under load: killed, stopped, cut off (root, Patroni, etcd; TESTFLAGS)
-	TORTURE_FAILOVERS=3 $(GOTEST) -count 1 -timeout 10m -run '^TestFailover$$' -v $(TESTFLAGS) ./integration/torture
+test-failover: ## Lose the primary of a PostgreSQL cluster under load: killed, stopped, cut off, left behind (root, Patroni, etcd; TESTFLAGS)
+	TORTURE_FAILOVERS=4 $(GOTEST) -count 1 -timeout 10m -run '^TestFailover$$' -v $(TESTFLAGS) ./integration/torture
 
 .PHONY: torture-failover
 torture-failover: ## Lose the primary again and again, in turn killed, stopped, cut off and left behind, with a ttl as in production (FAILOVERS)

@@ -23,17 +23,24 @@ type jobNote struct {
 // maxNoted bounds each text of a note.
 const maxNoted = 100
 
+// noteOf is the note of a job that the request began. JSON writes some characters with six: where these are
+// many, less of the texts is kept, for a note that is cut says nothing.
+func noteOf(record *audit) (note []byte) {
+	for most := maxNoted; ; most /= 2 {
+		note, _ = json.Marshal(jobNote{ // it has texts alone, which does not fail
+			RequestID: record.requestID, Action: record.action,
+			ActorID:   auditlog.Cut(auditlog.Bounded(record.actor.ID), most),
+			ActorName: auditlog.Cut(auditlog.Bounded(record.actor.Name), most),
+		})
+		if len(note) <= hostadapter.MaxJobNote || most == 0 {
+			return note
+		}
+	}
+}
+
 // followJob has the end of a job audited.
 func (m *mount) followJob(ctx context.Context, record *audit) {
-	note, err := json.Marshal(jobNote{
-		RequestID: record.requestID, Action: record.action,
-		ActorID:   auditlog.Cut(auditlog.Bounded(record.actor.ID), maxNoted),
-		ActorName: auditlog.Cut(auditlog.Bounded(record.actor.Name), maxNoted),
-	})
-	if err != nil {
-		return // never: it has texts alone
-	}
-	m.sessions.FollowJob(context.WithoutCancel(ctx), record.job, note, m.jobEnded)
+	m.sessions.FollowJob(context.WithoutCancel(ctx), record.job, noteOf(record), m.jobEnded)
 }
 
 // jobEnded writes the line at the end of a job. It has the request id, action and actor of the line at the

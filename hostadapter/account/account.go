@@ -250,7 +250,9 @@ func (h *handler) applications(r *http.Request, session *hostadapter.Session) ([
 }
 
 // errStale: the form was made for another session, or is none of ours.
-var errStale = &problem{http.StatusForbidden, "The page does not belong to your session. Please load it again."}
+var errStale = &problem{
+	http.StatusForbidden, "The page does not belong to your session. Please load it again.",
+}
 
 // checkForm refuses what another site, or a page that was made for another session, had sent.
 func (h *handler) checkForm(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {

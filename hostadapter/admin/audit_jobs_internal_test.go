@@ -14,7 +14,8 @@ func TestNoteOfAJobIsWhole(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Ann", strings.Repeat("&", 300), strings.Repeat("\\", 300)} {
 		record := &audit{
-			requestID: strings.Repeat("r", 128), action: "remove_sessions", actor: Actor{ID: name, Name: name},
+			requestID: strings.Repeat("r", 128), action: "remove_sessions",
+			actor: Actor{ID: name, Name: name},
 		}
 		note := noteOf(record)
 		var read jobNote
@@ -22,7 +23,8 @@ func TestNoteOfAJobIsWhole(t *testing.T) {
 			t.Fatalf("a note of %d bytes: %v", len(note), err)
 		}
 		if read.RequestID != record.requestID || read.Action != record.action || read.ActorID == "" ||
-			!strings.HasPrefix(name, strings.TrimSuffix(read.ActorID, "…")) || read.ActorName != read.ActorID {
+			!strings.HasPrefix(name, strings.TrimSuffix(read.ActorID, "…")) ||
+			read.ActorName != read.ActorID {
 			t.Errorf("the note of %.10s says %+v", name, read)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const (
@@ -75,7 +77,10 @@ func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor,
 		return admin.Actor{Name: "admin"}, nil
 	}
 	open, err := o.open(r)
-	if err != nil {
+	switch {
+	case errors.Is(err, ticketstore.ErrUnavailable) && saysWhatIsWrong(r):
+		open = true // the cookie is ours; whether it was signed out is not known meanwhile
+	case err != nil:
 		return admin.Actor{}, err
 	}
 	if !open {
@@ -86,6 +91,14 @@ func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor,
 		return admin.Actor{}, &admin.SignInError{URL: pathAdminSignIn + "?" + formOf("next", next)}
 	}
 	return admin.Actor{Name: "admin", SignOut: pathAdminSignOut}, nil
+}
+
+// statusPages say what the store is and what is wrong with it. They have counts, and no data of a user.
+var statusPages = []string{pathAdmin + "/backend", pathAdminPage + "backend", pathAdminPage + "activity"}
+
+// saysWhatIsWrong reports whether a request is for a page that operators need most while the store is down.
+func saysWhatIsWrong(r *http.Request) bool {
+	return r.Method == http.MethodGet && slices.Contains(statusPages, r.URL.Path)
 }
 
 func (o *operators) isToken(given string) bool {
@@ -118,7 +131,7 @@ func (o *operators) issue() string {
 const maxOperatorCookies = 8
 
 // open reports whether a request has a cookie that is good: ours, not too old, and not signed out, at any
-// server.
+// server. An error means that it has one of ours, and that the store does not say the rest.
 func (o *operators) open(r *http.Request) (bool, error) {
 	for _, pass := range o.presented(r) {
 		if ended, err := o.marks.isSet(r.Context(), o.now(), o.ended(pass)); err != nil || !ended {

@@ -49,6 +49,28 @@ func TestOperatorSignsIn(t *testing.T) {
 	thief.expect(thief.get(issuer+pathAdmin+"/sessions"), http.StatusUnauthorized, "Unauthorized")
 }
 
+// While the store is down an operator who is signed in sees what is wrong, and nothing of a user.
+func TestOperatorSeesThatTheStoreIsDown(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	issuer := s.provider.issuer
+	operator, stranger := newBrowser(t), newBrowser(t)
+	operator.expect(operator.post(issuer+pathAdminSignIn, "token", testToken), http.StatusOK, "<h1>")
+	if err := s.backend.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/ui/backend", "/ui/activity"} {
+		operator.expect(operator.get(issuer+pathAdmin+path), http.StatusOK, "The session store is unavailable")
+		stranger.expect(stranger.get(issuer+pathAdmin+path), http.StatusOK, "Operator sign-in")
+	}
+	operator.expect(operator.get(issuer+pathAdmin+"/backend"), http.StatusOK, `"error"`)
+	for _, path := range []string{"/sessions", "/grants", "/logout/deliveries", "/ui/", "/ui/remove?all=true"} {
+		operator.expect(operator.get(issuer+pathAdmin+path), http.StatusServiceUnavailable, "")
+	}
+	operator.expect(operator.post(issuer+pathAdmin+"/ui/swap", "backend", mainStore),
+		http.StatusServiceUnavailable, "")
+}
+
 func TestOperatorCookie(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

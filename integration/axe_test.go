@@ -74,7 +74,8 @@ func TestPagesAreAccessible(t *testing.T) {
 	for _, path := range []string{
 		"", "?subject_id=nobody", "session?" + query, "session?revoked=1&" + query, "search?q=demo-photos",
 		"remove?" + query, "remove?all=true", "removed?sessions_removed=1&grants_revoked=2&" +
-			"consents_revoked=0&notifications_queued=2&" + query, "deliveries", "activity", "backend", "nowhere",
+			"consents_revoked=0&notifications_queued=2&" + query,
+		"deliveries", "activity", "backend", "nowhere",
 	} {
 		admin.open(p.issuer + "/admin/ui/" + path)
 		for _, width := range []int64{1280, 360} {

@@ -56,7 +56,10 @@ func benchEngine(b *testing.B, g gathering, pooled bool) *Engine {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(e.close)
+	b.Cleanup(func() {
+		e.close()
+		host.leave()
+	})
 	return e
 }
 

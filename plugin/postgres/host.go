@@ -199,7 +199,7 @@ func (h *host) connect(ctx context.Context) (err error) {
 	return err
 }
 
-// disconnect ends the connection of beats: a next beat looks for the primary anew.
+// disconnect ends the connection of beats: the next beat looks for the primary again.
 func (h *host) disconnect() {
 	if h.conn != nil {
 		_ = h.conn.Conn().Close(context.Background())

@@ -7,9 +7,9 @@ package postgres
 // the host answers nothing: neither from copies nor from what it reads.
 //
 // An end is acknowledged when every registered host has taken note of it or has no lease. That a host has
-// none is not guessed: whoever has seen no beat of it for longer than a lease marks its row as lapsed, in a
-// transaction that conflicts with a beat under way. A host whose row is marked registers again, with no
-// copies, and its next beat reads what was killed before.
+// none is not guessed: another host that has seen no beat of it for longer than a lease marks its row as
+// lapsed, in a transaction that conflicts with a beat under way. A host whose row is marked registers again,
+// with no copies, and its next beat reads what was killed before.
 
 import (
 	"context"

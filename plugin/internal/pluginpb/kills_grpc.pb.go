@@ -26,7 +26,7 @@
 // own clock. So no clocks of two processes are compared. Past it the host asks the plugin instead.
 //
 // The plugin answers after a commit of its own which it has begun after the call came, and behind which it
-// has read what others have killed. Whoever ends something acknowledges it when each host has said that its
+// has read what others have killed. A host that ends something acknowledges it when each host has said that its
 // copies have taken note, or cannot have a lease any more. The plugin itself answers no call from what it
 // reads without such a commit within the lease: a server that has lost its leadership may still be read.
 

@@ -3,11 +3,17 @@ package integration
 // Two servers on one PostgreSQL database (rule 14).
 
 import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -89,6 +95,7 @@ func TestTwoServersOnOneDatabase(t *testing.T) {
 	if n := len(second.sessions(t, url.Values{"subject_id": {ann.Subject}})); n != 1 {
 		t.Errorf("%d sessions at the other server, want 1", n)
 	}
+	first.refusesOtherSigningKey(t)
 	w.refusesSwap(t, first)
 	w.refusesSwap(t, second)
 
@@ -125,6 +132,35 @@ func TestTwoServersOnOneDatabase(t *testing.T) {
 	})
 	if n := len(first.sessions(t, nil)); n != 1 {
 		t.Errorf("%d sessions after the swap, want 1", n)
+	}
+}
+
+// refusesOtherSigningKey holds that a server beside this one ends at its start where its signing key is
+// another one, and says which file it is.
+func (p *provider) refusesOtherSigningKey(t *testing.T) {
+	t.Helper()
+	other := p.beside(t)
+	file := filepath.Join(other.data, "signing-key.pem")
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	said, err := exec.CommandContext(ctx, binary(t, "fosite-server"), append([]string{
+		"-addr", "127.0.0.1:0", "-data", other.data, "-clients", p.clients, "-users", p.users,
+		"-admin-token", p.adminToken,
+	}, p.flags...)...).CombinedOutput()
+	if err == nil || !strings.Contains(string(said), file+" is not the one of the store's other servers") {
+		t.Errorf("beside a server of another signing key one ended with %v and said %s", err, said)
 	}
 }
 

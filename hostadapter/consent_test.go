@@ -79,7 +79,7 @@ func TestConsentExpires(t *testing.T) {
 	h.mustCover("mail", true, "photos")
 	h.remember("mail", 0, "email") // what has expired does not come back with it
 	h.mustCover("mail", false, "openid")
-	h.remember("mail", 3*time.Hour, "photos") // anew
+	h.remember("mail", 3*time.Hour, "photos") // again
 	h.clock.advance(2 * time.Hour)
 	h.mustCover("mail", true, "email", "photos")
 	h.clock.advance(time.Hour)

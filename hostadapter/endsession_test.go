@@ -248,9 +248,9 @@ func TestEndSessionConfirmation(t *testing.T) {
 		return found[1]
 	}
 
-	// A form of another session, or one that was open for long, is shown anew for this one, with what was
+	// A form of another session, or one that was open for long, is shown again for this one, with what was
 	// asked for.
-	anew := func(what, form string) string {
+	again := func(what, form string) string {
 		t.Helper()
 		got := ann.post(url.Values{"confirm": {form}})
 		body := bodyOf(t, got)
@@ -261,14 +261,14 @@ func TestEndSessionConfirmation(t *testing.T) {
 		ann.mustBe("ann")
 		return found[1]
 	}
-	anew("another session's form", ask(eve))
+	again("another session's form", ask(eve))
 	form := ask(ann)
 	if got := ann.get(url.Values{"confirm": {form}}); got.StatusCode != http.StatusOK {
 		t.Errorf("the form by GET: %d, want the question again", got.StatusCode)
 	}
 	ann.mustBe("ann")
 	h.clock.advance(11 * time.Minute)
-	got := ann.post(url.Values{"confirm": {anew("a form that was open for long", form)}})
+	got := ann.post(url.Values{"confirm": {again("a form that was open for long", form)}})
 	if got.StatusCode != http.StatusSeeOther ||
 		got.Header.Get("Location") != "https://shop.example/bye?state=s" {
 		t.Errorf("%d to %q, want to be sent back", got.StatusCode, got.Header.Get("Location"))

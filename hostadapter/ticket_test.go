@@ -190,7 +190,7 @@ func TestTicketOfAFormerRelease(t *testing.T) {
 	}
 	b.mustBe("ann")
 	if n := h.backend.count("Rekey"); n != 2 {
-		t.Errorf("the ticket was sealed anew once more")
+		t.Errorf("the ticket was sealed once more")
 	}
 	h.config.UnboundUntil = time.Time{}
 	h.start()

@@ -321,7 +321,7 @@ func (p *tab) mustFit(width int64, scheme string) {
 			`.map(e => e.outerHTML.slice(0, 200) + " " + ` +
 			`JSON.stringify(e.getBoundingClientRect())).join("\n")`
 		found := ""
-		// it may not be laid out anew yet
+		// it may not be laid out again yet
 		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 			var err error
 			if found, err = p.evaluate(expression); err != nil {

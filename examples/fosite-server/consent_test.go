@@ -57,7 +57,7 @@ func TestConsentIsRemembered(t *testing.T) {
 	b.expect(b.get(ask("openid")), http.StatusOK, "asks for your permission")
 }
 
-// A consent page counts once, for whom and what it named. Whatever has changed since, the page is shown anew.
+// A consent page counts once, for whom and what it named. Whatever has changed since, the page is shown again.
 func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -91,7 +91,7 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 			"Nothing was granted")
 		if !strings.Contains(shown.body, ben.name) || strings.Contains(shown.body, ann.name) || given(ben) ||
 			given(ann) {
-			t.Errorf("Ann's page was taken for Ben's, or not shown anew:\n%s", shown.body)
+			t.Errorf("Ann's page was taken for Ben's, or not shown again:\n%s", shown.body)
 		}
 		if target := b.submit(shown, "/consent", "decision",
 			decisionAllow).url; target.Query().Get("code") == "" || !given(ben) || given(ann) {

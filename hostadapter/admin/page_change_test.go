@@ -112,12 +112,12 @@ func TestRemovalFlags(t *testing.T) {
 	}
 }
 
-// What is removed is what was previewed: after a change of the options the preview comes anew.
+// What is removed is what was previewed: after a change of the options there is a new preview.
 func TestRemovalShowsAStalePreviewAnew(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop", "mail")
-	const anew = "The options were changed after the preview"
+	const again = "The options were changed after the preview"
 	previewed := func(page *seen) string {
 		t.Helper()
 		_, rest, found := strings.Cut(page.body, `name="previewed" value="`)
@@ -127,22 +127,22 @@ func TestRemovalShowsAStalePreviewAnew(t *testing.T) {
 		}
 		return value
 	}
-	first := previewed(h.get("writer", "/ui/remove?session_id=s1").mustSay(http.StatusOK, "!"+anew))
+	first := previewed(h.get("writer", "/ui/remove?session_id=s1").mustSay(http.StatusOK, "!"+again))
 	keep := allFlags(url.Values{"session_id": {"s1"}, "do": {"remove"}, "previewed": {first}})
 	keep.Del("remove_server_side_session")
 	narrowed := allFlags(url.Values{
 		"session_id": {"s1"}, "client_id": {"mail"}, "do": {"remove"}, "previewed": {first},
 	})
 	h.post("writer", "/ui/remove", narrowed).
-		mustSay(http.StatusOK, append(counted("1", "1", "1", "1"), anew)...)
+		mustSay(http.StatusOK, append(counted("1", "1", "1", "1"), again)...)
 	page := h.post("writer", "/ui/remove", keep).
-		mustSay(http.StatusOK, append(counted("0", "2", "2", "2"), anew, "keep the session")...)
+		mustSay(http.StatusOK, append(counted("0", "2", "2", "2"), again, "keep the session")...)
 	h.get("writer", "/ui/remove?session_id=s1").mustSay(http.StatusOK, counted("1", "2", "2", "2")...)
 	if log := h.log.String(); strings.Contains(log, "action=remove_sessions") {
 		t.Errorf("the audit has a removal:\n%s", log)
 	}
 	keep.Set("do", "preview")
-	h.post("writer", "/ui/remove", keep).mustSay(http.StatusOK, "!"+anew)
+	h.post("writer", "/ui/remove", keep).mustSay(http.StatusOK, "!"+again)
 	keep.Set("do", "remove")
 	keep.Set("previewed", previewed(page))
 	keep.Set("reason", "no part of the preview")

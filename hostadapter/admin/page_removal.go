@@ -33,7 +33,7 @@ type removalForm struct {
 	Reason                            string
 	// Preview: count again, and do nothing.
 	Preview bool
-	// Stale: the operator meant to remove, but has changed the options since the preview. It is made anew.
+	// Stale: the operator meant to remove, but has changed the options since the preview. It is made again.
 	Stale bool
 }
 

@@ -395,7 +395,7 @@ func TestSignInInACallback(t *testing.T) {
 			p.urls["again"] = p.h.server.URL + "/auth?" + query.Encode()
 			b := p.h.browser()
 			code := b.get("/callback", url.Values{"state": {"again"}, "user": {"ann"}}).mustCode(t,
-				prompt+", a request made anew")
+				prompt+", a request made again")
 			p.h.exchange(code).must(t, http.StatusOK, "")
 		}
 		kept := fosite.NewAuthorizeRequest()

@@ -181,7 +181,7 @@ func TestRule10_StepUpOfTheSameUserKeepsTheSid(t *testing.T) {
 		was, _ := before["auth_time"].(float64)
 		is, _ := after["auth_time"].(float64)
 		if after["sid"] != before["sid"] || is-was < 3500 {
-			t.Errorf("%v: sid %v after %v, auth_time %s after %s; want the session, signed in to anew", asks,
+			t.Errorf("%v: sid %v after %v, auth_time %s after %s; want the session, signed in to again", asks,
 				after["sid"], before["sid"],
 				strconv.FormatFloat(is, 'f', 0, 64), strconv.FormatFloat(was, 'f', 0, 64))
 		}

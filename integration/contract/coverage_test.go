@@ -263,7 +263,7 @@ func (s *site) useAccount() {
 	for _, end := range ends {
 		s.must(http.StatusSeeOther, http.MethodPost, home+end, token+fields[end], form)
 	}
-	// The cookie stays in the jar, and the session is another: sign in anew for what follows.
+	// The cookie stays in the jar, and the session is another: sign in again for what follows.
 	var sids struct {
 		Sessions []struct {
 			ID string `json:"session_id"`

@@ -136,7 +136,7 @@ func (m *tormentor) failSync(pid int) {
 }
 
 // turnReadOnly has the file system turn read-only for a while, which ends the plugins, and then the machine
-// started anew, as far as the disk is concerned. It returns when it serves again.
+// started again, as far as the disk is concerned. It returns when it serves again.
 func (m *tormentor) turnReadOnly() {
 	if err := m.bad.Fail(); err != nil {
 		m.t.Errorf("turning the file system read-only: %v", err)

@@ -85,7 +85,7 @@ func wantTold(t *testing.T, log *testenv.Log, times int) {
 	}
 }
 
-// wantContents waits until the contents are what the rows say: they are counted anew behind a damaged row's
+// wantContents waits until the contents are what the rows say: they are counted again behind a damaged row's
 // back.
 func wantContents(t *testing.T, e *Engine) {
 	t.Helper()

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 // A write that failed is the last thing that an engine does. What it had acknowledged, and what anybody was
-// shown, is in the database when it is opened anew, and the database is consistent: what failed is there
+// shown, is in the database when it is opened again, and the database is consistent: what failed is there
 // whole or not at all.
 func TestFailedWriteIsFinal(t *testing.T) {
 	t.Parallel()

@@ -65,7 +65,7 @@ func TestMemorySetting(t *testing.T) {
 }
 
 // Badger has the buffers that are to be released. Should another version of it have them no more, the memory
-// has to be measured anew.
+// has to be measured again.
 func TestBuffersAreReleased(t *testing.T) {
 	t.Parallel()
 	if e := openAt(t, t.TempDir()); !releaseBuffers(e.db.Badger()) {
@@ -195,7 +195,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	if fmt.Sprint(was.Content) != fmt.Sprint(is.Content) {
 		t.Errorf("after the import the content is %v, want %v", is.Content, was.Content)
 	}
-	// An import that begins anew empties what it has.
+	// An import that begins again empties what it has.
 	if err := next.Transfer().Become(t.Context(),
 		transfer.Transition{To: transfer.Importing, ID: "again", Peer: "old"}); err != nil {
 		t.Errorf("a store that is emptied: %v", err)

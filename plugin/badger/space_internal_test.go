@@ -103,7 +103,7 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 		t.Errorf("Get of the session that ended: %v", err)
 	}
 	setFree(t, e, func(string) (uint64, error) { return space.Least / 2, nil })
-	if err := end("whoever"); !errors.Is(err, ticketstore.ErrNoSpace) {
+	if err := end("another"); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("an end on a disk that is full: %v, want ErrNoSpace", err)
 	}
 	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 1},

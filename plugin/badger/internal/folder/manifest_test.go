@@ -47,7 +47,7 @@ func TestUnfinishedManifest(t *testing.T) {
 			[]uint64{1}, []int{0, 1, 2, 3}},
 		"another has gone on": {[]set{{}, {create(1)}, {create(2), remove(1)},
 			{create(3), remove(2)}}, []uint64{1, 3}, []int{0, 1, 2, 3}},
-		"written anew": {[]set{{create(1), create(2)}, {create(3)}},
+		"written again": {[]set{{create(1), create(2)}, {create(3)}},
 			[]uint64{1, 3}, []int{0, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -55,7 +55,7 @@ type committer struct {
 	// queued counts the transactions in which notifications fell due. It is raised after each.
 	queued atomic.Uint64
 	kills  kills.Log
-	// doubts wakes tendContents, which counts the contents anew.
+	// doubts wakes tendContents, which counts the contents again.
 	doubts  chan struct{}
 	failure *failure
 	meter   meter

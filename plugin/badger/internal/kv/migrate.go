@@ -10,7 +10,7 @@ import (
 )
 
 // migrate brings a database of an older format up to date before anything else is done with it. It may be
-// interrupted and begin anew: the marker, which has the format, is written after it.
+// interrupted and begin again: the marker, which has the format, is written after it.
 func (d *DB) migrate(ctx context.Context, format int) error {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()

@@ -34,7 +34,7 @@ type Tx struct {
 	Wrote int
 	// ledger replaces the group's when the change joins it.
 	ledger *recordpb.Ledger
-	// recount asks for the contents to be counted anew. They are a count and a sum of all rows, from which a
+	// recount asks for the contents to be counted again. They are a count and a sum of all rows, from which a
 	// row that is replaced or deleted is taken out by what it holds. A damaged row cannot be read, so that
 	// its part cannot be taken out: from then on the contents are wrong, until all rows were counted
 	// (recount.go).

@@ -163,8 +163,8 @@ var batchCases = []world.Case{
 		w.Apply(replace)
 		w.Apply(replace) // its answer was lost: it is not refused for the change that it made itself
 		found, err := w.GrantErr(fresh)
-		w.OK(err, "Get what was stored anew")
-		w.Same(found.Grant, fresh, "what was stored anew")
+		w.OK(err, "Get what was stored again")
+		w.Same(found.Grant, fresh, "what was stored again")
 		w.Same(w.Apply(grantstore.Batch{
 			Seen: []grantstore.Precondition{grantstore.PreconditionOf(&fresh)},
 		}).Revoked, 0, "Revoked by a batch that only looks")

@@ -49,6 +49,8 @@ type followedJobs struct {
 type followedJob struct {
 	Job  string `json:"job"`
 	Note []byte `json:"note"`
+	// Here: only the host that has begun it knows of it, as of a swap.
+	Here bool `json:"here,omitempty"`
 }
 
 const jobNotePurpose = "job note"
@@ -60,17 +62,18 @@ func (o *Operations) FollowJob(ctx context.Context, id string, note []byte, ende
 	a := o.adapter
 	note = note[:min(len(note), MaxJobNote)]
 	sealed := a.ring.seal(jobNotePurpose, []byte(id), note)
+	_, unknown := o.SwapByID(id)
 	kept := false
 	err := a.changeFollowed(ctx, func(jobs []followedJob) (after []followedJob, changed bool) {
 		if kept = len(jobs) < maxFollowed; kept {
-			jobs = append(jobs, followedJob{Job: id, Note: sealed})
+			jobs = append(jobs, followedJob{Job: id, Note: sealed, Here: unknown == nil})
 		}
 		return jobs, kept
 	})
 	if kept = kept && err == nil; !kept {
 		a.config.Logger.WarnContext(ctx, "a job is followed by this host alone", "job", id, "error", err)
 	}
-	a.inBackground(func() { a.follow(id, note, kept, ended) })
+	a.inBackground(func() { a.follow(followed{id: id, note: note, kept: kept}, ended) })
 }
 
 // ResumeJobs is FollowJob for the jobs of hosts that have ended. Where several hosts follow a job, one of
@@ -94,7 +97,9 @@ func (o *Operations) ResumeJobs(ended func(*JobEnd)) {
 			if err != nil { // not ours to believe, but its place is to become free
 				tell = func(*JobEnd) {}
 			}
-			a.inBackground(func() { a.follow(job.Job, note, true, tell) })
+			a.inBackground(func() {
+				a.follow(followed{id: job.Job, note: note, kept: true, elsewhere: job.Here}, tell)
+			})
 		}
 	})
 }
@@ -118,13 +123,21 @@ func (a *Adapter) waits(pause time.Duration) bool {
 	}
 }
 
+// followed is a job that this host follows.
+type followed struct {
+	id   string
+	note []byte
+	// kept: it is in the property. elsewhere: another host has begun it, and only that one knows of it.
+	kept, elsewhere bool
+}
+
 // follow looks at a job until it ends. It calls ended where it was this host that took the job out of the
 // property: SetProperty lets one of several do so.
-func (a *Adapter) follow(id string, note []byte, kept bool, ended func(*JobEnd)) {
+func (a *Adapter) follow(job followed, ended func(*JobEnd)) {
 	ctx := context.Background()
-	end := &JobEnd{ID: id, Note: note}
+	end := &JobEnd{ID: job.id, Note: job.note}
 	var closed time.Time
-	for pause := firstFollowPause; !a.lookAt(ctx, end); pause = min(2*pause, followPause) {
+	for pause := firstFollowPause; !a.lookAt(ctx, end, job.elsewhere); pause = min(2*pause, followPause) {
 		switch {
 		case a.waits(pause):
 			continue
@@ -139,17 +152,18 @@ func (a *Adapter) follow(id string, note []byte, kept bool, ended func(*JobEnd))
 	}
 	taken := false
 	err := a.changeFollowed(ctx, func(jobs []followedJob) (after []followedJob, changed bool) {
-		after = slices.DeleteFunc(slices.Clone(jobs), func(job followedJob) bool { return job.Job == id })
+		after = slices.DeleteFunc(slices.Clone(jobs), func(other followedJob) bool { return other.Job == job.id })
 		taken = len(after) < len(jobs)
 		return after, taken
 	})
-	if taken || !kept || err != nil { // twice is better than not at all
+	// Twice is better than not at all, but that is for the host that knows the end.
+	if taken || !job.kept || err != nil && !job.elsewhere {
 		ended(end)
 	}
 }
 
 // lookAt reads a job, and reports whether it has ended.
-func (a *Adapter) lookAt(ctx context.Context, end *JobEnd) bool {
+func (a *Adapter) lookAt(ctx context.Context, end *JobEnd, elsewhere bool) bool {
 	o := a.Operations()
 	if swap, err := o.SwapByID(end.ID); err == nil {
 		end.Swap = swap
@@ -160,7 +174,22 @@ func (a *Adapter) lookAt(ctx context.Context, end *JobEnd) bool {
 		end.Removal = job
 		return job.State != logout.JobRunning
 	}
-	return errors.Is(err, ticketstore.ErrNotFound)
+	return errors.Is(err, ticketstore.ErrNotFound) && (!elsewhere || a.isOver(ctx, end.ID))
+}
+
+// isOver reports whether a job that another host alone knows of is to be followed no further: that host has
+// told its end, or is not among those of the store any more. Which of several it was is not known, so that
+// this host waits until it is alone.
+func (a *Adapter) isOver(ctx context.Context, id string) bool {
+	_, jobs, err := a.followed(ctx)
+	if err != nil {
+		return false
+	}
+	if !slices.ContainsFunc(jobs, func(job followedJob) bool { return job.Job == id }) {
+		return true
+	}
+	description, err := a.Backend().Describe(ctx)
+	return err == nil && len(description.Hosts) <= 1
 }
 
 // followed returns the jobs in the property, and its value.

@@ -3,7 +3,9 @@ package hostadapter_test
 // The end of a job is told once, with what was noted at its begin, also by the next host.
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +21,14 @@ import (
 // longJob is a backend with a job that runs until it is ended.
 type longJob struct {
 	sessions.Backend
-	ended, lost atomic.Bool
-	looks       atomic.Int32
+	ended, lost  atomic.Bool
+	looks, hosts atomic.Int32
+}
+
+func (j *longJob) Describe(ctx context.Context) (ticketstore.Description, error) {
+	description, err := j.Backend.Describe(ctx)
+	description.Hosts = make([]ticketstore.Host, j.hosts.Load())
+	return description, err
 }
 
 type longJobLogout struct {
@@ -105,6 +113,58 @@ func TestJobIsFollowedByTheNextHost(t *testing.T) {
 	if len(told) != 1 || told[0].ID != "job" || string(told[0].Note) != note || told[0].Removal == nil ||
 		told[0].Removal.Result.SessionsRemoved != 7 {
 		t.Errorf("told %+v, want the job once, its note and its result", told)
+	}
+}
+
+// A swap is known to its own host. Another one that starts meanwhile leaves its end to that host, and tells
+// it once it is alone.
+func TestSwapIsLeftToItsHost(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]struct {
+		happens func(h *host, j *longJob)
+		told    int
+	}{
+		"its host has told it":   {func(h *host, _ *longJob) { h.forget("followed_jobs") }, 0},
+		"its host was killed":    {func(_ *host, j *longJob) { j.hosts.Store(1) }, 1},
+		"hosts are not known of": {func(_ *host, j *longJob) { j.hosts.Store(0) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, j := newLongJob(t)
+			j.lost.Store(true)
+			j.hosts.Store(2)
+			note := h.seal("job note", []byte("swap"), []byte("begun by Ann"))
+			kept, err := json.Marshal(map[string]any{"writer": "first", "jobs": []any{
+				map[string]any{"job": "swap", "note": note, "here": true},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			properties := h.Backend().Properties()
+			if err := properties.SetProperty(t.Context(), "followed_jobs", nil, kept); err != nil {
+				t.Fatal(err)
+			}
+			var e ends
+			h.Operations().ResumeJobs(e.add)
+			testenv.Eventually(t, "the job is looked at again", func() bool {
+				return j.looks.Load() > 3 || len(e.told()) > 0
+			})
+			value, err := properties.Property(t.Context(), "followed_jobs")
+			if told := e.told(); len(told) != 0 || err != nil || !bytes.Equal(value, kept) {
+				t.Fatalf("told %+v, kept %q, %v; want it left to its host", told, value, err)
+			}
+			after.happens(h, j)
+			if after.told > 0 {
+				testenv.Eventually(t, "the end is told", func() bool { return len(e.told()) > 0 })
+			}
+			if err := h.Close(); err != nil { // waits for what follows it
+				t.Error(err)
+			}
+			if told := e.told(); len(told) != after.told ||
+				after.told > 0 && string(told[0].Note) != "begun by Ann" {
+				t.Errorf("told %+v, want %d ends", told, after.told)
+			}
+		})
 	}
 }
 

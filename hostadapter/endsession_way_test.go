@@ -242,7 +242,7 @@ func TestSignOutThatIsWrongLeadsOn(t *testing.T) {
 	}
 }
 
-// A form or an address that was open for hours, or that a step-up has overtaken, has the user asked again, and
+// A form or an address that was open for hours, or that a step-up has overtaken, asks the user again, and
 // keeps what was asked for.
 func TestStaleSignOutLeadsOn(t *testing.T) {
 	t.Parallel()

@@ -152,7 +152,7 @@ func (a *Adapter) follow(job followed, ended func(*JobEnd)) {
 	}
 	taken := false
 	err := a.changeFollowed(ctx, func(jobs []followedJob) (after []followedJob, changed bool) {
-		after = slices.DeleteFunc(slices.Clone(jobs), func(other followedJob) bool { return other.Job == job.id })
+		after = slices.DeleteFunc(slices.Clone(jobs), func(k followedJob) bool { return k.Job == job.id })
 		taken = len(after) < len(jobs)
 		return after, taken
 	})

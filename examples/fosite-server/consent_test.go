@@ -57,7 +57,7 @@ func TestConsentIsRemembered(t *testing.T) {
 	b.expect(b.get(ask("openid")), http.StatusOK, "asks for your permission")
 }
 
-// A consent page counts once, for whom and what it named. Whatever has changed since, the page is shown again.
+// A consent page counts once, for whom and what it named. Whatever has changed since, it is shown again.
 func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

@@ -49,8 +49,8 @@ func claimSigningKey(ctx context.Context, store sessions.Backend, id string, log
 		}
 		err = store.Properties().SetProperty(ctx, signingKeyProperty, before, []byte(id+" "+randomID()))
 		if err == nil && another {
-			logger.WarnContext(ctx, "the signing key was replaced: ID tokens of the former one do not verify "+
-				"any more", "former", noted, "key", id)
+			logger.WarnContext(ctx, "the signing key was replaced: ID tokens of the former one do not "+
+				"verify any more", "former", noted, "key", id)
 		}
 		if !errors.Is(err, ticketstore.ErrConflict) {
 			return err

@@ -202,10 +202,12 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	s.closeLast = append(s.closeLast, p.sessions.Close)
 	err = claimSigningKey(ctx, p.sessions.Backend(), p.secrets.signing.KeyID, p.logger)
 	if errors.Is(err, errOtherSigningKey) {
-		return fmt.Errorf("%s is not the one of the store's other servers: copy theirs; or, to replace the key, "+
-			"stop all servers and start them with the new one (one that was killed counts for a minute) (%w)",
+		return fmt.Errorf("%s is not the one of the store's other servers: copy theirs; or, to replace the "+
+			"key, stop all servers and start them with the new one (one that was killed counts for a "+
+			"minute) (%w)",
 			filepath.Join(s.options.keysFolder(), "signing-key.pem"), err)
-	} else if err != nil {
+	}
+	if err != nil {
 		return fmt.Errorf("signing key: %w", err)
 	}
 	if err := p.shareMarks(); err != nil {

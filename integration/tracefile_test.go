@@ -94,7 +94,7 @@ func TestTraceOfARemoval(t *testing.T) {
 	if got := pathTo(spans, &spans[at]); !slices.Equal(got, want) {
 		t.Errorf("the commit is below %q, want %q", got, want)
 	}
-	if everything, err := os.ReadFile(traces); err != nil || strings.Contains(string(everything), "4711") {
+	if everything, err := os.ReadFile(traces); err != nil || strings.Contains(string(everything), "nobody-4711") {
 		t.Errorf("the traces name the subject (error %v)", err)
 	}
 }

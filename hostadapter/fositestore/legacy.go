@@ -73,7 +73,7 @@ func (s *Store) fromLegacy(
 		return request, nil
 	case err == nil:
 		return nil, fosite.ErrNotFound
-	case errors.Is(err, fosite.ErrInactiveToken), errors.Is(err, fosite.ErrInvalidatedAuthorizeCode):
+	case saysUsed(err):
 		if request != nil && !s.mayRevoke(ctx, ref.Type, request.GetClient().GetID()) {
 			return nil, fosite.ErrNotFound
 		}
@@ -82,6 +82,11 @@ func (s *Store) fromLegacy(
 		return request, err
 	}
 	return nil, s.legacyFailed(ctx, err)
+}
+
+// saysUsed reports whether the host's store says that a code or refresh token was used.
+func saysUsed(err error) bool {
+	return errors.Is(err, fosite.ErrInactiveToken) || errors.Is(err, fosite.ErrInvalidatedAuthorizeCode)
 }
 
 // legacyFailed makes an error of the host's store one that asks the client to try again.

@@ -37,6 +37,18 @@ type brittle struct {
 	*storage.MemoryStore
 	down    atomic.Bool
 	refresh sync.Mutex
+	// before, if set, is called once, before a refresh token or code is read.
+	before atomic.Pointer[func()]
+}
+
+func (s *brittle) read() error {
+	if before := s.before.Swap(nil); before != nil {
+		(*before)()
+	}
+	if s.down.Load() {
+		return errDown
+	}
+	return nil
 }
 
 var errDown = errors.New("the host's database is down")
@@ -53,8 +65,8 @@ func (s *brittle) GetAccessTokenSession(
 func (s *brittle) GetRefreshTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
-	if s.down.Load() {
-		return nil, errDown
+	if err := s.read(); err != nil {
+		return nil, err
 	}
 	s.refresh.Lock()
 	defer s.refresh.Unlock()
@@ -85,8 +97,8 @@ func (s *brittle) RotateRefreshToken(ctx context.Context, requestID, signature s
 func (s *brittle) GetAuthorizeCodeSession(
 	ctx context.Context, code string, session fosite.Session,
 ) (fosite.Requester, error) {
-	if s.down.Load() {
-		return nil, errDown
+	if err := s.read(); err != nil {
+		return nil, err
 	}
 	return s.MemoryStore.GetAuthorizeCodeSession(ctx, code, session)
 }
@@ -313,6 +325,29 @@ func TestLegacyRacesHaveOneWinner(t *testing.T) {
 			t.Fatalf("code: want one winner, got %d", len(won))
 		}
 		l.mustActive(won[0].str("access_token"), false)
+	}
+}
+
+// A request that has looked for a token among the grants before another one moved it, and in the host's store
+// after that, does not take it for used.
+func TestLegacyTokenThatIsMovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	l := newLegacyHost(t)
+	_, refresh := l.oldTokens()
+	code := l.oldCode()
+	for name, call := range map[string]func() *reply{
+		"refresh token": func() *reply { return l.refresh(refresh) },
+		"code":          func() *reply { return l.exchange(code) },
+	} {
+		other := func() { // it moves the token, and gets no further
+			l.failWrite(2)
+			call().must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+			l.up()
+		}
+		l.store.before.Store(&other)
+		if r := call(); r.status != http.StatusOK {
+			t.Errorf("%s: %d %s, want it to go on with what was moved", name, r.status, r.body)
+		}
 	}
 }
 

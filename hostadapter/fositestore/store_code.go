@@ -34,9 +34,18 @@ func (s *Store) GetAuthorizeCodeSession(
 	}
 	r, err := s.get(ctx, grantstore.AuthorizationCode, code)
 	if s.mayBeLegacy(code, err) {
-		return s.fromLegacy(ctx, refOf(grantstore.AuthorizationCode, code), func() (fosite.Requester, error) {
-			return s.legacy.GetAuthorizeCodeSession(ctx, code, session)
-		})
+		request, legacyErr := s.fromLegacy(ctx, refOf(grantstore.AuthorizationCode, code),
+			func() (fosite.Requester, error) {
+				return s.legacy.GetAuthorizeCodeSession(ctx, code, session)
+			})
+		if !saysUsed(legacyErr) {
+			return request, legacyErr
+		}
+		// As with a refresh token, a concurrent request may have moved it meanwhile.
+		r, err = s.get(ctx, grantstore.AuthorizationCode, code)
+		if errors.Is(err, fosite.ErrNotFound) {
+			return request, legacyErr
+		}
 	}
 	if err == nil && r.moved() && !s.hasLegacy() {
 		return nil, fosite.ErrNotFound // its code challenge cannot be looked up any more

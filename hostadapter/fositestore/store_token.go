@@ -79,9 +79,19 @@ func (s *Store) GetRefreshTokenSession(
 		return nil, fosite.ErrNotFound
 	}
 	if s.mayBeLegacy(signature, err) {
-		return s.fromLegacy(ctx, refOf(grantstore.RefreshToken, signature), func() (fosite.Requester, error) {
-			return s.legacy.GetRefreshTokenSession(ctx, signature, session)
-		})
+		request, legacyErr := s.fromLegacy(ctx, refOf(grantstore.RefreshToken, signature),
+			func() (fosite.Requester, error) {
+				return s.legacy.GetRefreshTokenSession(ctx, signature, session)
+			})
+		if !saysUsed(legacyErr) {
+			return request, legacyErr
+		}
+		// A concurrent request may have moved it since the grants did not have it. Then they say whether it
+		// was used: as a reuse that is none this request would revoke what the other one is about to issue.
+		r, err = s.get(ctx, grantstore.RefreshToken, signature)
+		if errors.Is(err, fosite.ErrNotFound) {
+			return request, legacyErr
+		}
 	}
 	used := errors.Is(err, grantstore.ErrConsumed)
 	if err != nil && !used {

@@ -94,7 +94,8 @@ func TestTraceOfARemoval(t *testing.T) {
 	if got := pathTo(spans, &spans[at]); !slices.Equal(got, want) {
 		t.Errorf("the commit is below %q, want %q", got, want)
 	}
-	if everything, err := os.ReadFile(traces); err != nil || strings.Contains(string(everything), "nobody-4711") {
+	everything, err := os.ReadFile(traces)
+	if err != nil || strings.Contains(string(everything), "nobody-4711") {
 		t.Errorf("the traces name the subject (error %v)", err)
 	}
 }

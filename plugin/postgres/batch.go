@@ -30,7 +30,10 @@ func (s grants) Apply(
 		t.awaited = t.awaited || refused != nil || ends(batch)
 		return err
 	})
-	if err == nil && (refused != nil || ends(batch)) {
+	if err != nil {
+		return nil, err
+	}
+	if refused != nil || ends(batch) {
 		err = s.everywhere(ctx)
 	}
 	if err = cmp.Or(err, refused); err != nil {

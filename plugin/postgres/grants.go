@@ -22,7 +22,7 @@ func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), gran
 // trip.
 func (s grants) Get(
 	ctx context.Context, ref grantstore.Ref, now time.Time,
-) (found *grantstore.GetResult, err error) {
+) (*grantstore.GetResult, error) {
 	if err := ref.Validate(); err != nil {
 		return nil, err
 	}
@@ -30,7 +30,8 @@ func (s grants) Get(
 	if p.grant(ref); ref.Type == grantstore.AuthorizationCode {
 		p.exchange(ref)
 	}
-	err = s.find(ctx, now, p, func(t *tx) error {
+	var found *grantstore.GetResult
+	err := s.find(ctx, now, p, func(t *tx) error {
 		found = nil
 		r := t.grant(ref)
 		if r.now == nil {
@@ -56,7 +57,11 @@ func (s grants) Get(
 		}
 		return nil
 	})
-	return found, err
+	switch {
+	case err == nil, errors.Is(err, grantstore.ErrConsumed), errors.Is(err, grantstore.ErrSessionEnded):
+		return found, err
+	}
+	return nil, err
 }
 
 // drop removes grants and counts those that were live: tokens, and consents.
@@ -82,12 +87,13 @@ const removed = 256
 // it may have been used, or stored again.
 func (s grants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
-) (result *grantstore.RemovalResult, err error) {
+) (*grantstore.RemovalResult, error) {
 	if err := removal.Validate(); err != nil {
 		return nil, err
 	}
 	p := planOf(removal.OperationID).operation(removal.OperationID)
-	err = s.update(ctx, now, p, func(t *tx) error {
+	var result *grantstore.RemovalResult
+	err := s.update(ctx, now, p, func(t *tx) error {
 		t.awaited = true
 		if before := t.operation(removal.OperationID); before != nil {
 			result = records.RemovalOf(before.GetRemoved())
@@ -186,9 +192,9 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 // purgeBatch bounds the rows that one transaction of a purge deletes.
 const purgeBatch = 512
 
-func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (purged int, err error) {
+func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (int, error) {
 	var due []string
-	err = s.view(ctx, now, func(t *tx) error {
+	err := s.view(ctx, now, func(t *tx) error {
 		at := records.Nanos(now)
 		due = append(t.refs(dueGrants, at, limit), t.refs(dueUsed, at, limit)...)
 		due = due[:min(len(due), limit)]
@@ -197,6 +203,7 @@ func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (purged 
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
+	var purged int
 	err = s.update(ctx, now, planOf("purge"), func(t *tx) error {
 		purged = 0
 		t.need(transfer.Grants, due...)
@@ -215,7 +222,10 @@ func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (purged 
 		}
 		return nil
 	})
-	return purged, err
+	if err != nil {
+		return 0, err
+	}
+	return purged, nil
 }
 
 // refs returns the keys of records of grants that a statement finds.

@@ -16,11 +16,12 @@ import (
 
 func (s tickets) Query(
 	ctx context.Context, query ticketstore.SessionQuery,
-) (page *ticketstore.Page, err error) {
+) (*ticketstore.Page, error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
 	}
+	var page *ticketstore.Page
 	err = s.view(ctx, anyTime, func(t *tx) (err error) {
 		l := sessionListing(&walk.Filter)
 		rows, place := readPage(t, l, walk)
@@ -38,7 +39,10 @@ func (s tickets) Query(
 		page.ResultsToken, err = rules.Token(walk, place, page.CurrentPage)
 		return err
 	})
-	return page, err
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
 }
 
 // sessionListing chooses the index: of a client's sessions it is that of the rows of clients, whose listed is
@@ -100,11 +104,12 @@ func (t *tx) total(f *ticketstore.SessionFilter, l *listing) int {
 
 func (s grants) Query(
 	ctx context.Context, query grantstore.Query, now time.Time,
-) (page *grantstore.Page, err error) {
+) (*grantstore.Page, error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
 	}
+	var page *grantstore.Page
 	err = s.view(ctx, now, func(t *tx) (err error) {
 		l := grantListing(&walk.Filter)
 		l.prepare = func(rows []*row) {
@@ -129,7 +134,10 @@ func (s grants) Query(
 		page.ResultsToken, err = rules.Token(walk, place, 0)
 		return err
 	})
-	return page, err
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
 }
 
 // grantListing leads to no fewer grants than a filter selects.

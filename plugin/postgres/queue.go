@@ -192,11 +192,12 @@ func (s endings) Settle(
 
 func (s endings) Notifications(
 	ctx context.Context, query logout.NotificationQuery,
-) (page *logout.NotificationPage, err error) {
+) (*logout.NotificationPage, error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
 	}
+	var page *logout.NotificationPage
 	err = s.view(ctx, anyTime, func(t *tx) (err error) {
 		rows, place := readPage(t, noticeListing(&walk.Filter), walk)
 		page = &logout.NotificationPage{HasPrev: place.HasPrev, HasNext: place.HasNext}
@@ -206,7 +207,10 @@ func (s endings) Notifications(
 		page.ResultsToken, err = rules.Token(walk, place, 0)
 		return err
 	})
-	return page, err
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
 }
 
 func noticeListing(f *logout.NotificationFilter) *listing {
@@ -226,14 +230,15 @@ const retried = 256
 
 func (s endings) Retry(
 	ctx context.Context, retry logout.Retry, now time.Time,
-) (result *logout.RetryResult, err error) {
+) (*logout.RetryResult, error) {
 	if err := retry.Validate(); err != nil {
 		return nil, err
 	}
 	if retry.ID != "" {
 		return s.retryOne(ctx, retry.ID, now)
 	}
-	err = s.update(ctx, now, planOf("retry"), func(t *tx) error {
+	var result *logout.RetryResult
+	err := s.update(ctx, now, planOf("retry"), func(t *tx) error {
 		var from *ticketstore.Bound
 		if retry.After != "" {
 			from = &ticketstore.Bound{Position: []byte(retry.After)}
@@ -258,13 +263,17 @@ func (s endings) Retry(
 		}
 		return nil
 	})
-	return result, err
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 func (s endings) retryOne(
 	ctx context.Context, id string, now time.Time,
-) (result *logout.RetryResult, err error) {
-	err = s.update(ctx, now, planOf(id), func(t *tx) error {
+) (*logout.RetryResult, error) {
+	var result *logout.RetryResult
+	err := s.update(ctx, now, planOf(id), func(t *tx) error {
 		n, err := t.notification(id)
 		if err != nil {
 			return err
@@ -274,5 +283,8 @@ func (s endings) retryOne(
 		result = &logout.RetryResult{Notification: records.NotificationOf(id, n), Count: 1}
 		return nil
 	})
-	return result, err
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
 }

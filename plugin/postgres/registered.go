@@ -42,7 +42,10 @@ func (e *Engine) missing(ctx context.Context, ending *logout.Ending, now time.Ti
 		asking.Leaves(clients)
 		return nil
 	})
-	return asking.Clients, err
+	if err != nil {
+		return nil, err
+	}
+	return asking.Clients, nil
 }
 
 // leave returns those of the sessions of which all clients are known, and those that are not over: these only

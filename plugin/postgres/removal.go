@@ -230,8 +230,9 @@ func (e *Engine) workAlone(id string) { _, _ = e.workOn(id) }
 // longer than for one transaction of a job.
 func (e *Engine) dryRun(
 	ctx context.Context, ending *logout.Ending, now time.Time,
-) (total *logout.Result, err error) {
-	err = e.view(ctx, now, func(t *tx) error {
+) (*logout.Result, error) {
+	var total *logout.Result
+	err := e.view(ctx, now, func(t *tx) error {
 		if ending.SessionID != "" {
 			c := closing{tx: t, ending: ending, limit: unbounded}
 			c.run(ending.SessionID)
@@ -251,7 +252,10 @@ func (e *Engine) dryRun(
 		total = records.ResultOf(job.GetDone())
 		return nil
 	})
-	return total, err
+	if err != nil {
+		return nil, err
+	}
+	return total, nil
 }
 
 // forget drops what was read and changed.
@@ -261,11 +265,12 @@ func (g *group) forget() {
 	g.undo, g.extra = nil, nil
 }
 
-func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err error) {
+func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err
 	}
-	err = s.view(ctx, anyTime, func(t *tx) error {
+	var found *logout.Job
+	err := s.view(ctx, anyTime, func(t *tx) error {
 		job := t.job(id)
 		if job == nil {
 			return missing("job")

@@ -112,8 +112,9 @@ func (t *tx) sessionsOf(subject string) []string {
 	return sids
 }
 
-func (s tickets) Get(ctx context.Context, key ticketstore.Key) (found *ticketstore.Session, err error) {
-	err = s.find(ctx, anyTime, new(plan).cookie(key), func(t *tx) error {
+func (s tickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+	var found *ticketstore.Session
+	err := s.find(ctx, anyTime, new(plan).cookie(key), func(t *tx) error {
 		record := t.byCookie(key)
 		if record == nil {
 			return missing("session")
@@ -121,21 +122,28 @@ func (s tickets) Get(ctx context.Context, key ticketstore.Key) (found *ticketsto
 		found = records.SessionOf(record)
 		return nil
 	})
-	return found, err
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
-func (s tickets) Find(ctx context.Context, sid string) (detail *ticketstore.SessionDetail, err error) {
+func (s tickets) Find(ctx context.Context, sid string) (*ticketstore.SessionDetail, error) {
 	if err := ticketstore.CheckID("session_id", sid); err != nil {
 		return nil, err
 	}
-	err = s.find(ctx, anyTime, new(plan).session(sid), func(t *tx) error {
+	var detail *ticketstore.SessionDetail
+	err := s.find(ctx, anyTime, new(plan).session(sid), func(t *tx) error {
 		if t.session(sid) == nil {
 			return missing("session")
 		}
 		detail = t.detail(sid)
 		return nil
 	})
-	return detail, err
+	if err != nil {
+		return nil, err
+	}
+	return detail, nil
 }
 
 func (t *tx) detail(sid string) *ticketstore.SessionDetail {
@@ -154,9 +162,10 @@ func (t *tx) detail(sid string) *ticketstore.SessionDetail {
 
 func (s tickets) Renew(
 	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
-) (renewed *ticketstore.Session, err error) {
+) (*ticketstore.Session, error) {
 	p := planOf(string(renewal.Key[:])).cookie(renewal.Key)
-	err = s.update(ctx, now, p, func(t *tx) error {
+	var renewed *ticketstore.Session
+	err := s.update(ctx, now, p, func(t *tx) error {
 		record := proto.CloneOf(t.byCookie(renewal.Key))
 		if record == nil {
 			return missing("session")
@@ -168,14 +177,18 @@ func (s tickets) Renew(
 		renewed = records.SessionOf(record)
 		return nil
 	})
-	return renewed, err
+	if err != nil {
+		return nil, err
+	}
+	return renewed, nil
 }
 
 func (s tickets) Rekey(
 	ctx context.Context, rekey ticketstore.Rekey, now time.Time,
-) (session *ticketstore.Session, err error) {
+) (*ticketstore.Session, error) {
 	p := planOf(string(rekey.Key[:])).cookie(rekey.Key).cookie(rekey.NewKey)
-	err = s.update(ctx, now, p, func(t *tx) error {
+	var session *ticketstore.Session
+	err := s.update(ctx, now, p, func(t *tx) error {
 		record := t.byCookie(rekey.Key)
 		if record == nil {
 			return missing("session")
@@ -188,18 +201,25 @@ func (s tickets) Rekey(
 		session = records.SessionOf(next)
 		return nil
 	})
-	return session, err
+	if err != nil {
+		return nil, err
+	}
+	return session, nil
 }
 
-func (p properties) Property(ctx context.Context, name string) (value []byte, err error) {
+func (p properties) Property(ctx context.Context, name string) ([]byte, error) {
 	if err := ticketstore.CheckPropertyName(name); err != nil {
 		return nil, err
 	}
-	err = p.view(ctx, anyTime, func(t *tx) error {
+	var value []byte
+	err := p.view(ctx, anyTime, func(t *tx) error {
 		value = slices.Clone(at[*records.Property](t.group, transfer.Properties, name).GetValue())
 		return nil
 	})
-	return value, err
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
 }
 
 const lockLedger = "UPDATE {s}.ledger SET state = state"

@@ -31,8 +31,8 @@ const (
 )
 
 // call is what a caller wants done in a transaction. run may be called several times, until one commits: it
-// sets its results again each time, and keeps nothing of a run before. It may go on after its caller has gone:
-// what it sets is no named result, and is read only where its own answer has come.
+// sets its results again each time, and keeps nothing of a run before. It may go on after its caller has
+// gone: what it sets is no named result, and is read only where its own answer has come.
 type call struct {
 	ctx  context.Context // one that is over before the call's turn has come is not carried out
 	now  time.Time

@@ -29,11 +29,5 @@ func (h *handler) log(
 		slog.String("result", auditlog.ResultOf(status, err)),
 		slog.String("actor_id", auditlog.Bounded(session.SubjectID)),
 		slog.String("by_session_id", session.SessionID))
-	attrs = append(attrs, change.attrs...)
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelWarn
-		attrs = append(attrs, slog.String("error", err.Error()))
-	}
-	h.stream.Write(r.Context(), level, attrs)
+	h.stream.WriteEnd(r.Context(), append(attrs, change.attrs...), err)
 }

@@ -38,13 +38,7 @@ func (m *mount) log(r *http.Request, record *audit, permission Permission, statu
 		slog.String("result", auditResult(record, status, err)),
 		slog.String("actor_id", auditlog.Bounded(record.actor.ID)),
 		slog.String("actor_name", auditlog.Bounded(record.actor.Name)))
-	attrs = append(attrs, record.attrs...)
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelWarn
-		attrs = append(attrs, slog.String("error", err.Error()))
-	}
-	m.stream.Write(r.Context(), level, attrs)
+	m.stream.WriteEnd(r.Context(), append(attrs, record.attrs...), err)
 }
 
 // auditResult says what came of a request.

@@ -71,6 +71,16 @@ func (s *Stream) Write(ctx context.Context, level slog.Level, attrs []slog.Attr)
 	}
 }
 
+// WriteEnd writes the line of a request that has come to its end: a warning, and why, where it failed.
+func (s *Stream) WriteEnd(ctx context.Context, attrs []slog.Attr, err error) {
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	s.Write(ctx, level, attrs)
+}
+
 // saysNothing reports whether a text or a list is empty. Numbers and flags always say something.
 func saysNothing(attr slog.Attr) bool {
 	switch value := attr.Value.Any().(type) {

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -138,42 +137,5 @@ func TestServerBecomesSeveralWithoutAFailedRequest(t *testing.T) {
 		if named, _ := host.(map[string]any); named["version"] != "v2" {
 			t.Errorf("a host is %v, want it of v2", host)
 		}
-	}
-}
-
-// load has users refresh their tokens until stop. Each request that is not answered as it should be fails the
-// test.
-func (s *swapper) load(t *testing.T) (goesOn func(when string), stop func()) {
-	t.Helper()
-	stopped := make(chan struct{})
-	var answered atomic.Int64
-	var wg sync.WaitGroup
-	for i := range s.users {
-		wg.Go(func() {
-			for !t.Failed() {
-				select {
-				case <-stopped:
-					return
-				default:
-				}
-				if s.refreshLogin(t, i) && !s.active(t, s.rp, s.logins[i].token.AccessToken) {
-					t.Error("a token that was just issued is dead")
-				}
-				answered.Add(2)
-			}
-		})
-	}
-	goesOn = func(when string) {
-		t.Helper()
-		before := answered.Load()
-		testenv.Eventually(t, "the load goes on "+when, func() bool {
-			return answered.Load() > before+40 || t.Failed()
-		})
-	}
-	goesOn("at first")
-	return goesOn, func() {
-		close(stopped)
-		wg.Wait()
-		t.Logf("%d requests", answered.Load())
 	}
 }

@@ -78,31 +78,47 @@ func (s *swapper) refreshLogin(t *testing.T, i int) bool {
 	return true
 }
 
-func TestSwapWhileUsersWork(t *testing.T) {
-	t.Parallel()
-	s := newSwapper(t, 4, 1)
-	stop := make(chan struct{})
-	var requests atomic.Int64
+// load has users refresh their tokens until stop. Each request that is not answered as it should be fails the
+// test.
+func (s *swapper) load(t *testing.T) (goesOn func(when string), stop func()) {
+	t.Helper()
+	stopped := make(chan struct{})
+	var answered atomic.Int64
 	var wg sync.WaitGroup
 	for i := range s.users {
 		wg.Go(func() {
 			for !t.Failed() {
 				select {
-				case <-stop:
+				case <-stopped:
 					return
 				default:
 				}
-				if !s.refreshLogin(t, i) {
-					return
-				}
-				if !s.active(t, s.rp, s.logins[i].token.AccessToken) {
+				if s.refreshLogin(t, i) && !s.active(t, s.rp, s.logins[i].token.AccessToken) {
 					t.Error("a token that was just issued is dead")
 				}
-				requests.Add(2)
+				answered.Add(2)
 			}
 		})
 	}
-	testenv.Eventually(t, "there is load", func() bool { return requests.Load() > 20 })
+	goesOn = func(when string) {
+		t.Helper()
+		before := answered.Load()
+		testenv.Eventually(t, "the load goes on "+when, func() bool {
+			return answered.Load() > before+40 || t.Failed()
+		})
+	}
+	goesOn("at first")
+	return goesOn, func() {
+		close(stopped)
+		wg.Wait()
+		t.Logf("%d requests", answered.Load())
+	}
+}
+
+func TestSwapWhileUsersWork(t *testing.T) {
+	t.Parallel()
+	s := newSwapper(t, 4, 1)
+	goesOn, stop := s.load(t)
 	// First another process takes over the same data, as a newer program would.
 	status, answer := s.admin(t, http.MethodPost, "/backend/swap",
 		map[string]any{"backend": "main", "same_data": true})
@@ -126,12 +142,8 @@ func TestSwapWhileUsersWork(t *testing.T) {
 		}
 		return told["state"] == "done" || t.Failed()
 	})
-	after := requests.Load()
-	testenv.Eventually(t, "the load to go on", func() bool {
-		return requests.Load() > after+20 || t.Failed()
-	})
-	close(stop)
-	wg.Wait()
+	goesOn("after the swap")
+	stop()
 	s.expectWhole(t)
 	for store, want := range map[string]int{"s0": 409, "nowhere": 404} {
 		if status := s.swap(t, store); status != want {

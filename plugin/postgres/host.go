@@ -181,7 +181,7 @@ func (h *host) beat(ctx context.Context) (err error) {
 func (h *host) lapse(ctx context.Context, p *peer) error {
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
-	batch.Queue("SET LOCAL lock_timeout = '100ms'")
+	batch.Queue(briefly)
 	batch.Queue(h.sql("UPDATE {s}.hosts SET lapsed = true WHERE instance = $1 AND number = $2"),
 		p.instance, p.number)
 	batch.Queue("COMMIT")

@@ -185,7 +185,7 @@ func (h *host) emptyKills(ctx context.Context) error {
 		return err
 	}
 	return pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
+		if _, err := tx.Exec(ctx, briefly); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, h.sql("TRUNCATE "+partition))

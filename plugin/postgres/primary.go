@@ -22,8 +22,8 @@ const (
 )
 
 // proveCommits has a server that takes writes commit something, which leaves no trace but in its log. A
-// primary that was left behind, when another one took its place, waits for its synchronous standby in vain:
-// it would be connected to forever, for it says that it takes writes.
+// primary that was left behind, when another one took its place, waits without end for its synchronous
+// standby. It would be connected to forever, for it says that it takes writes.
 const proveCommits = `SELECT CASE WHEN NOT pg_is_in_recovery()
 	THEN pg_logical_emit_message(true, 'fosite-sessions', '')::text END`
 

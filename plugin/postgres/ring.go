@@ -111,6 +111,9 @@ func (e *Engine) emptyRings(ctx context.Context, now time.Time) (emptied int, er
 	return emptied, nil
 }
 
+// briefly has a transaction wait for locks for a moment only: others would wait behind it.
+const briefly = "SET LOCAL lock_timeout = '100ms'"
+
 // ring is a partition to empty. counted selects its rows that are counted as records.
 type ring struct {
 	kind      transfer.Kind
@@ -119,14 +122,14 @@ type ring struct {
 	emptied   int64
 }
 
-// empty takes the rows off the account and empties the partition. It waits for others for a moment only: they
-// would wait behind it. A store that is being exported would have to name each row, and keeps them.
+// empty takes the rows off the account and empties the partition. A store that is being exported would have
+// to name each row, and keeps them.
 func (r *ring) empty(t *tx) error {
 	r.emptied = 0
 	if t.state != transfer.Active {
 		return nil
 	}
-	t.exec("SET LOCAL lock_timeout = '100ms'")
+	t.exec(briefly)
 	t.exec("LOCK TABLE {s}." + r.partition + " IN SHARE ROW EXCLUSIVE MODE")
 	var count int64
 	var text string

@@ -24,6 +24,7 @@ const (
 	bridge      = "sessions"
 	hostAddress = "10.77.0.1"
 	etcdAddress = "10.77.0.2"
+	bridgeMAC   = "02:00:00:00:00:01"
 )
 
 // clusterSize is a primary, its synchronous standby, and a third that takes the standby's place.
@@ -59,8 +60,10 @@ func StartCluster(t *testing.T, ttl time.Duration) *Cluster {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(c.folder) })
 	c.own(t, c.folder)
+	// A bridge without an address of its own takes one of its ports': when that node goes, the others would look
+	// for etcd at the former address until their neighbour tables have given up, some 30 s later.
 	for _, command := range []string{
-		"link add " + bridge + " type bridge", "address add " + hostAddress + "/24 dev " + bridge,
+		"link add " + bridge + " address " + bridgeMAC + " type bridge", "address add " + hostAddress + "/24 dev " + bridge,
 		"address add " + etcdAddress + "/24 dev " + bridge, "link set " + bridge + " up",
 	} {
 		ip(t, command)

@@ -57,6 +57,17 @@ func TestTimelineOfASession(t *testing.T) {
 	}
 }
 
+// The pages call times and channels what operators know them as.
+func TestTermsOfThePages(t *testing.T) {
+	t.Parallel()
+	h := newPageHost(t)
+	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop")
+	h.get("reader", "/ui/session?session_id=s1").mustSay(http.StatusOK, "<dt>Authenticated</dt>",
+		"<dt>Authentication methods</dt>", "<dt>Last seen</dt>", "<dt>Idle timeout</dt>",
+		"<dt>Absolute expiry</dt>", `data-label="Back-channel logout"`)
+	h.get("reader", "/ui/").mustSay(http.StatusOK, ">Last seen</th>", `data-label="Last seen"`)
+}
+
 // A token, and a consent, are revoked from the page of the session; nothing else is.
 func TestRevocationFromThePage(t *testing.T) {
 	t.Parallel()

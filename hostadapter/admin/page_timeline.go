@@ -33,7 +33,7 @@ func timelineOf(report *hostadapter.SessionReport, now time.Time) []moment {
 	add("Authenticated", "", report.AuthTime)
 	add("Signed in", "", report.Created)
 	if report.Renewed.After(report.Created) {
-		add("Last extended", "", report.Renewed)
+		add("Last seen", "", report.Renewed)
 	}
 	for i := range report.Clients {
 		client := &report.Clients[i]

@@ -117,9 +117,9 @@ func readTime(flag, value string) (time.Time, error) {
 func (a *app) printSession(s *client.SessionReport) error {
 	pairs := []pair{
 		{"Session", or(s.SessionID)}, {"Subject", or(s.SubjectID)}, {"Name", or(s.DisplayName)},
-		{"Signed in", moment(s.Created)}, {"Renewed", moment(s.Renewed)}, {"Idle until", moment(s.Expires)},
-		{"Ends at", moment(s.EndsAt)}, {"Authenticated", moment(s.AuthTime)}, {"Issuer", or(s.Issuer)},
-		{"ACR", or(s.ACR)}, {"AMR", or(strings.Join(s.AMR, " "))}, {"Address", or(s.RemoteAddr)},
+		{"Signed in", moment(s.Created)}, {"Last seen", moment(s.Renewed)}, {"Idle timeout", moment(s.Expires)},
+		{"Absolute expiry", moment(s.EndsAt)}, {"Authenticated", moment(s.AuthTime)}, {"Issuer", or(s.Issuer)},
+		{"ACR", or(s.ACR)}, {"Authentication methods", or(strings.Join(s.AMR, " "))}, {"Address", or(s.RemoteAddr)},
 		{"User agent", or(s.UserAgent)},
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {

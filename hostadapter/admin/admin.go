@@ -216,38 +216,30 @@ func MountConfig(router *mux.Router, config Config) {
 			Now: config.Operations.Now,
 		},
 	}
-	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
-	change := func(action string, h handler) route {
-		return route{permission: ChangeSessions, action: action, handle: h}
+	for _, at := range []struct {
+		path string
+		of   routes
+	}{ // in this order: an id may contain an escaped slash, so its pattern takes all that is left
+		{"/sessions", get(m.querySessions)},
+		{"/sessions/remove", post("remove_sessions", bare(m.removeSessions))},
+		{"/sessions/{session_id:.+}", routes{
+			http.MethodGet:    read(bare(m.getSession)),
+			http.MethodDelete: change("delete_session", bare(m.deleteSession)),
+		}},
+		{"/logout/deliveries", get(m.queryDeliveries)},
+		{"/logout/deliveries/retry", post("retry_deliveries", bare(m.retryDeliveries))},
+		{"/logout/deliveries/{id:.+}/retry", post("retry_delivery", bare(m.retryDelivery))},
+		{"/grants", get(m.queryGrants)},
+		{"/grants/remove", post("remove_grants", bare(m.removeGrants))},
+		{"/jobs/{id:.+}", get(bare(m.getJob))},
+		{"/backend", get(bare(m.getBackend))},
+		{"/backend/swap", post("swap_backend", bare(m.swapBackend))},
+		{"/backend/swap/{id:.+}", routes{http.MethodDelete: change("abort_swap", bare(m.abortSwap))}},
+		{"/backend/backup", post("back_up_backend", bare(m.backUp))},
+		{"/openapi.json", get(bare(getContract))},
+	} {
+		router.Handle(at.path, m.dispatch(at.of, m.fail))
 	}
-
-	// The order matters: an id may contain an escaped slash, so its pattern takes all that is left.
-	router.Handle("/sessions", m.methods(map[string]route{http.MethodGet: read(m.querySessions)}))
-	router.Handle("/sessions/remove",
-		m.methods(map[string]route{http.MethodPost: change("remove_sessions", m.removeSessions)}))
-	router.Handle("/sessions/{session_id:.+}", m.methods(map[string]route{
-		http.MethodGet:    read(m.getSession),
-		http.MethodDelete: change("delete_session", m.deleteSession),
-	}))
-	router.Handle("/logout/deliveries", m.methods(map[string]route{http.MethodGet: read(m.queryDeliveries)}))
-	router.Handle("/logout/deliveries/retry", m.methods(map[string]route{
-		http.MethodPost: change("retry_deliveries", m.retryDeliveries),
-	}))
-	router.Handle("/logout/deliveries/{id:.+}/retry", m.methods(map[string]route{
-		http.MethodPost: change("retry_delivery", m.retryDelivery),
-	}))
-	router.Handle("/grants", m.methods(map[string]route{http.MethodGet: read(m.queryGrants)}))
-	router.Handle("/grants/remove",
-		m.methods(map[string]route{http.MethodPost: change("remove_grants", m.removeGrants)}))
-	router.Handle("/jobs/{id:.+}", m.methods(map[string]route{http.MethodGet: read(m.getJob)}))
-	router.Handle("/backend", m.methods(map[string]route{http.MethodGet: read(m.getBackend)}))
-	router.Handle("/backend/swap",
-		m.methods(map[string]route{http.MethodPost: change("swap_backend", m.swapBackend)}))
-	router.Handle("/backend/swap/{id:.+}",
-		m.methods(map[string]route{http.MethodDelete: change("abort_swap", m.abortSwap)}))
-	router.Handle("/backend/backup",
-		m.methods(map[string]route{http.MethodPost: change("back_up_backend", m.backUp)}))
-	router.Handle("/openapi.json", m.methods(map[string]route{http.MethodGet: read(m.getContract)}))
 	m.mountPages(router)
 	m.sessions.ResumeJobs(m.jobEnded)
 	if router.NotFoundHandler == nil {

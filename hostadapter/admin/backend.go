@@ -17,9 +17,6 @@ const (
 
 // getBackend answers 200 also when the backend is unavailable: that is what an operator needs to see.
 func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	status := m.sessions.BackendStatus(r.Context())
 	body := client.Backend{
 		Status: statusReady, ConfiguredAs: m.sessions.BackendName(), Name: status.Name,

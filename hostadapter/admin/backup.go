@@ -13,9 +13,6 @@ import (
 // backUp streams a backup. A failure under way breaks the connection off, so that no client takes what it has
 // for an answer that is whole; what it has lacks its end besides.
 func (m *mount) backUp(w http.ResponseWriter, r *http.Request, _ *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}

@@ -3,8 +3,10 @@ package admin
 // GET /logout/deliveries and the retries.
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/logout"
@@ -27,15 +29,8 @@ func deliveryOf(n *logout.Notification) client.Delivery {
 }
 
 func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit) error {
-	p := readParameters(r, append([]string{"state", "client_id", "session_id"}, pageParameters...)...)
-	query := logout.NotificationQuery{
-		Filter: logout.NotificationFilter{
-			State: logout.State(p.text("state")), ClientID: p.text("client_id"),
-			SessionID: p.text("session_id"),
-		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
-		Prior: p.boolean("request_prior_results"),
-	}
+	p := readParameters(r, slices.Concat(deliveryFilters, pageParameters)...)
+	query := p.deliveryQuery()
 	if p.err != nil {
 		return p.err
 	}
@@ -48,9 +43,6 @@ func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit
 }
 
 func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	id, err := pathValue(r, "id", "/retry")
 	if err != nil {
 		return err
@@ -59,14 +51,23 @@ func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *aud
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}
-	notification, err := m.sessions.RetryNotification(r.Context(), id)
+	notification, err := m.retry(r.Context(), audit, id)
 	if err != nil {
 		return err
 	}
-	audit.add(slog.String("client_id", notification.ClientID),
-		slog.String("session_id", notification.SessionID))
 	writeJSON(w, http.StatusOK, deliveryOf(notification))
 	return nil
+}
+
+// retry has a notification sent again, and says in the audit whose it is.
+func (m *mount) retry(ctx context.Context, audit *audit, id string) (*logout.Notification, error) {
+	notification, err := m.sessions.RetryNotification(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	audit.add(slog.String("client_id", notification.ClientID),
+		slog.String("session_id", notification.SessionID))
+	return notification, nil
 }
 
 // retriedBody counts the notifications that will be sent again.
@@ -75,23 +76,29 @@ type retriedBody struct {
 }
 
 func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	var state, clientID, sessionID id
 	err := readBody(w, r, map[string]any{"state": &state, "client_id": &clientID, "session_id": &sessionID})
 	if err != nil {
 		return err
 	}
-	audit.add(slog.String("state", string(state)), slog.String("client_id", string(clientID)),
-		slog.String("session_id", string(sessionID)))
-	count, err := m.sessions.RetryNotifications(r.Context(), logout.NotificationFilter{
+	count, err := m.retryAll(r.Context(), audit, logout.NotificationFilter{
 		State: logout.State(state), ClientID: string(clientID), SessionID: string(sessionID),
 	})
 	if err != nil {
 		return err
 	}
-	audit.add(slog.Int("notifications_queued", count))
 	writeJSON(w, http.StatusOK, retriedBody{NotificationsQueued: count})
 	return nil
+}
+
+// retryAll has the notifications that a filter selects sent again, and says in the audit which and how many.
+func (m *mount) retryAll(
+	ctx context.Context, audit *audit, filter logout.NotificationFilter,
+) (count int, err error) {
+	audit.add(slog.String("state", string(filter.State)), slog.String("client_id", filter.ClientID),
+		slog.String("session_id", filter.SessionID))
+	if count, err = m.sessions.RetryNotifications(ctx, filter); err == nil {
+		audit.add(slog.Int("notifications_queued", count))
+	}
+	return count, err
 }

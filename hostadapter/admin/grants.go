@@ -49,9 +49,6 @@ func (m *mount) queryGrants(w http.ResponseWriter, r *http.Request, _ *audit) er
 }
 
 func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	var one, subjectID, sessionID, clientID, kind id
 	var removal hostadapter.GrantRemoval
 	err := readBody(w, r, map[string]any{

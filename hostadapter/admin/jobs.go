@@ -75,9 +75,6 @@ func writeStarted(w http.ResponseWriter, up, id string) {
 }
 
 func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	id, err := pathValue(r, "id", "")
 	if err != nil {
 		return err

@@ -64,44 +64,37 @@ const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img
 // send neither Sec-Fetch-Site nor Origin, which are older than everything else that the page needs; and no
 // site may frame the page.
 func (m *mount) mountPages(router *mux.Router) {
-	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
-	change := func(action string, h handler) route {
-		return route{permission: ChangeSessions, action: action, handle: h}
+	for _, path := range []string{"", "/", "/ui"} {
+		router.Handle(path, toRead(leadTo("ui/")))
 	}
-	get := func(h handler) http.Handler {
-		return m.dispatch(map[string]route{http.MethodGet: read(h)}, m.failPage)
-	}
-
-	router.Handle("", toRead(leadTo("ui/")))
-	router.Handle("/", toRead(leadTo("ui/")))
-	router.Handle("/ui", toRead(leadTo("ui/")))
-	router.Handle("/ui/", get(m.sessionsPage))
-	router.Handle("/ui/session", get(m.sessionPage))
-	router.Handle("/ui/search", get(m.searchPage))
-	router.Handle("/ui/removed", get(m.removedPage))
-	router.Handle("/ui/revoke",
-		m.dispatch(map[string]route{http.MethodPost: change("remove_grants", m.revokeFromPage)}, m.failPage))
-	router.Handle("/ui/remove", m.dispatch(map[string]route{
-		http.MethodGet:  change("preview_removal", m.removalPage),
-		http.MethodPost: change("remove_sessions", m.removalPage),
-	}, m.failPage))
-	router.Handle("/ui/deliveries", get(m.deliveriesPage))
-	router.Handle("/ui/retry",
-		m.dispatch(map[string]route{http.MethodPost: change("retry_delivery", m.retryFromPage)}, m.failPage))
-	router.Handle("/ui/retry-all", m.dispatch(map[string]route{
-		http.MethodPost: change("retry_deliveries", m.retryAllFromPage),
-	}, m.failPage))
-	router.Handle("/ui/activity", get(m.activityPage))
-	router.Handle("/ui/backend", get(m.backendPage))
-	router.Handle("/ui/job", get(m.jobPage))
-	router.Handle("/ui/swap",
-		m.dispatch(map[string]route{http.MethodPost: change("swap_backend", m.swapFromPage)}, m.failPage))
-	router.Handle("/ui/abort-swap",
-		m.dispatch(map[string]route{http.MethodPost: change("abort_swap", m.abortFromPage)}, m.failPage))
 	router.PathPrefix("/ui/static/").Handler(toRead(staticHandler()))
-	router.Handle("/ui/{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
-		return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}
-	}))
+	for _, at := range []struct {
+		path string
+		of   routes
+	}{
+		{"", get(m.sessionsPage)},
+		{"session", get(m.sessionPage)},
+		{"search", get(m.searchPage)},
+		{"removed", get(m.removedPage)},
+		{"revoke", post("remove_grants", m.revokeFromPage)},
+		{"remove", routes{
+			http.MethodGet:  change("preview_removal", m.removalPage),
+			http.MethodPost: change("remove_sessions", m.removalPage),
+		}},
+		{"deliveries", get(m.deliveriesPage)},
+		{"retry", post("retry_delivery", m.retryFromPage)},
+		{"retry-all", post("retry_deliveries", m.retryAllFromPage)},
+		{"activity", get(bare(m.activityPage))},
+		{"backend", get(bare(m.backendPage))},
+		{"job", get(m.jobPage)},
+		{"swap", post("swap_backend", m.swapFromPage)},
+		{"abort-swap", post("abort_swap", m.abortFromPage)},
+		{"{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
+			return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}
+		})},
+	} {
+		router.Handle("/ui/"+at.path, m.dispatch(at.of, m.failPage))
+	}
 }
 
 // toRead serves what everybody may read, by GET and HEAD alone.

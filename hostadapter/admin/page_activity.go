@@ -72,9 +72,6 @@ func plotOf(id, title string, minutes []hostadapter.Minute, count func(*hostadap
 }
 
 func (m *mount) activityPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	minutes, now := m.sessions.Activity(), m.sessions.Now()
 	data := &activityView{
 		BackendStatus: m.sessions.BackendStatus(r.Context()),

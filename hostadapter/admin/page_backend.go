@@ -1,90 +1,104 @@
 package admin
 
-// The pages of a job and of a session's grants.
+// The page of the backend, and swaps from it.
 
 import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
+	"slices"
 
-	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// jobView is the data of a job's page.
-type jobView struct {
-	*job
-	Began, Ended stamp
-	// Running: the page loads itself again.
-	Running bool
-	// Move is what is shown of a swap, nil for other jobs.
-	Move *moveView
+// backendView is the data of the backend's page.
+type backendView struct {
+	*hostadapter.BackendStatus
+	// Serving is what the backend is called, Names are those that it can be replaced by. Both are empty where
+	// there is nothing to swap.
+	Serving string
+	Names   []string
+	// Movable: a backup can be taken.
+	Movable bool
 }
 
-// Title says what the job does.
-func (v *jobView) Title() string {
-	switch {
-	case v.Swap == nil:
-		return "Ending all sessions"
-	case v.Swap.Upgrade:
-		return "Upgrading the backend"
+// moveView is what a job's page shows of a swap.
+type moveView struct{ *hostadapter.SwapState }
+
+// Copied and Changed count records, HeldMS is for how long writes waited.
+func (v *moveView) Copied() int     { return int(v.Progress.Copied) }
+func (v *moveView) Changed() int    { return int(v.Progress.Changed) }
+func (v *moveView) HeldMS() float64 { return heldMS(v.SwapState) }
+
+// PhaseText says in words what a swap is at.
+func (v *moveView) PhaseText() string {
+	switch v.Progress.Phase {
+	case transfer.Preparing:
+		return "Preparing"
+	case transfer.Copying:
+		return "Copying; the old backend serves"
+	case transfer.CatchingUp:
+		return "Copying changes"
+	case transfer.Switching:
+		return "Switching; requests wait"
+	case transfer.Done:
+		return "The new backend serves"
 	}
-	return "Swapping the backend"
+	return "The old backend keeps serving"
 }
 
-// Abortable: the swap has not come to its switch, from which there is no way back.
-func (v *jobView) Abortable() bool {
-	return v.Running && v.Swap != nil && !v.Swap.Upgrade && v.Swap.Progress.Phase != transfer.Switching
+// backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to
+// show.
+func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	data := backendView{BackendStatus: m.sessions.BackendStatus(r.Context())}
+	data.Serving, data.Names = m.sessions.BackendName(), m.sessions.BackendNames()
+	// The one that serves comes last: it can only be upgraded.
+	slices.SortStableFunc(data.Names, func(a, b string) int {
+		switch data.Serving {
+		case a:
+			return 1
+		case b:
+			return -1
+		}
+		return 0
+	})
+	data.Movable = slices.Contains(data.Services, transfer.Service)
+	return m.show(w, r, record, http.StatusOK, "backend",
+		view{Title: "Backend", Section: "backend", Data: data})
 }
 
-func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	p := readParameters(r, "id")
-	if p.err != nil {
-		return p.err
-	}
-	job, err := m.job(r.Context(), p.text("id"))
-	if err != nil {
-		return err
-	}
-	now := m.sessions.Now()
-	data := &jobView{
-		job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now),
-		Running: job.State == logout.JobRunning,
-	}
-	if job.Swap != nil {
-		data.Move = &moveView{job.Swap}
-	}
-	if data.Running {
-		w.Header().Set("Refresh", "2")
-	}
-	return m.show(w, r, record, http.StatusOK, "job",
-		view{Title: data.Title(), Section: "backend", Data: data})
-}
-
-// retryAllFromPage has the notifications that a filter selects sent again and leads back to their list.
-func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+// swapFromPage begins a swap or an upgrade and leads to its job.
+func (m *mount) swapFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	form, err := readForm(w, r)
 	if err != nil {
 		return err
 	}
-	filter := logout.NotificationFilter{
-		State: logout.State(form.Get("state")), ClientID: form.Get("client_id"),
-		SessionID: form.Get("session_id"),
+	if form.Get("backend") == "" {
+		return ticketstore.Invalidf("backend", "is missing: choose one")
 	}
-	record.add(slog.String("state", string(filter.State)), slog.String("client_id", filter.ClientID),
-		slog.String("session_id", filter.SessionID))
-	count, err := m.sessions.RetryNotifications(r.Context(), filter)
+	job, err := m.beginSwap(r.Context(), record, form.Get("backend"), form.Get("same_data") == "true")
 	if err != nil {
 		return err
 	}
-	record.add(slog.Int("notifications_queued", count))
-	back := url.Values{"again": {strconv.Itoa(count)}}
-	for name, value := range map[string]string{"client_id": filter.ClientID, "session_id": filter.SessionID} {
-		if value != "" {
-			back.Set(name, value)
-		}
+	record.status = http.StatusSeeOther
+	seeOther(w, "job?"+url.Values{"id": {job}}.Encode())
+	return nil
+}
+
+// abortFromPage aborts a swap and leads back to its job.
+func (m *mount) abortFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
 	}
-	seeOther(w, "deliveries?"+back.Encode())
+	job := form.Get("id")
+	record.add(slog.String("job", job))
+	if err := m.endSwap(job); err != nil {
+		return err
+	}
+	record.status = http.StatusSeeOther
+	seeOther(w, "job?"+url.Values{"id": {job}}.Encode())
 	return nil
 }

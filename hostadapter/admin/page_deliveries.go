@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/fosite-sessions/sessions/logout"
@@ -13,16 +14,11 @@ import (
 
 // deliveriesPage is the data of the list of notifications.
 type deliveriesPage struct {
-	Filter   map[string]string
-	Filtered bool
-	States   []choice
-	Orders   []choice
-	Counts   []choice
-	Problem  string
+	list
+	States []choice
 	// Again says how many notifications have just been made due, -1 for none.
-	Again  int
-	Rows   []deliveryRow
-	Paging paging
+	Again int
+	Rows  []deliveryRow
 }
 
 // deliveryRow is one notification of a list.
@@ -34,8 +30,6 @@ type deliveryRow struct {
 	// Once: delivered, and to be delivered a second time.
 	Once bool
 }
-
-var deliveryFilters = []string{"state", "client_id", "session_id"}
 
 func (m *mount) deliveryRows(notifications []logout.Notification) []deliveryRow {
 	now := m.sessions.Now()
@@ -58,32 +52,18 @@ func (m *mount) deliveryRows(notifications []logout.Notification) []deliveryRow 
 }
 
 func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	p := readParameters(r,
-		append([]string{"again", "state", "client_id", "session_id"}, pageParameters...)...)
-	query := logout.NotificationQuery{
-		Filter: logout.NotificationFilter{
-			State: logout.State(p.text("state")), ClientID: p.text("client_id"),
-			SessionID: p.text("session_id"),
-		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
-		Prior: p.text("request_prior_results") == "true",
-	}
+	p := readParameters(r, slices.Concat([]string{"again"}, deliveryFilters, pageParameters)...)
+	query := p.deliveryQuery()
 	data := deliveriesPage{
-		Filter: map[string]string{}, Orders: orderChoices(p.text("order")),
-		Counts: countChoices(p.text("count_requested")),
+		list: listOf(p, deliveryFilters), Again: -1,
 		States: choices(p.text("state"), "", "All", string(logout.Pending), label(logout.Pending),
 			string(logout.Delivered), label(logout.Delivered),
 			string(logout.Refused), label(logout.Refused), string(logout.GivenUp), label(logout.GivenUp)),
-		Again: -1, Paging: paging{Total: -1},
 	}
 	if n, err := strconv.Atoi(p.text("again")); err == nil && n >= 0 {
 		data.Again = n
 	}
 	p.values.Del("again")
-	for _, name := range deliveryFilters {
-		data.Filter[name] = p.text(name)
-		data.Filtered = data.Filtered || p.text(name) != ""
-	}
 	status, err := http.StatusOK, p.err
 	var page *logout.NotificationPage
 	if err == nil {
@@ -110,18 +90,39 @@ func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *au
 	}
 	id := form.Get("id")
 	record.add(slog.String("notification_id", id))
-	notification, err := m.sessions.RetryNotification(r.Context(), id)
-	if err != nil {
+	if _, err := m.retry(r.Context(), record, id); err != nil {
 		return err
 	}
-	record.add(slog.String("client_id", notification.ClientID),
-		slog.String("session_id", notification.SessionID))
 	back := url.Values{"again": {"1"}}
 	for _, name := range deliveryFilters {
 		if name == "state" && form.Get(name) != string(logout.Pending) {
 			continue // its state is no longer that
 		}
 		if value := form.Get(name); value != "" {
+			back.Set(name, value)
+		}
+	}
+	seeOther(w, "deliveries?"+back.Encode())
+	return nil
+}
+
+// retryAllFromPage has the notifications that a filter selects sent again and leads back to their list.
+func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	filter := logout.NotificationFilter{
+		State: logout.State(form.Get("state")), ClientID: form.Get("client_id"),
+		SessionID: form.Get("session_id"),
+	}
+	count, err := m.retryAll(r.Context(), record, filter)
+	if err != nil {
+		return err
+	}
+	back := url.Values{"again": {strconv.Itoa(count)}}
+	for name, value := range map[string]string{"client_id": filter.ClientID, "session_id": filter.SessionID} {
+		if value != "" {
 			back.Set(name, value)
 		}
 	}

@@ -23,6 +23,29 @@ type paging struct {
 	Total int
 }
 
+// list is what the lists of sessions and of notifications have in common.
+type list struct {
+	// Filter holds the values of the form, by the names of the query.
+	Filter         map[string]string
+	Filtered       bool
+	Orders, Counts []choice
+	// Problem says which condition is wrong; then there are no rows.
+	Problem string
+	Paging  paging
+}
+
+func listOf(p *parameters, filters []string) list {
+	l := list{
+		Filter: map[string]string{}, Orders: orderChoices(p.text("order")),
+		Counts: countChoices(p.text("count_requested")), Paging: paging{Total: -1},
+	}
+	for _, name := range filters {
+		l.Filter[name] = p.text(name)
+		l.Filtered = l.Filtered || p.text(name) != ""
+	}
+	return l
+}
+
 // pagingOf keeps what the query asked for: a token takes the filter that it was made for.
 func pagingOf(p *parameters, token string, prev, next bool) paging {
 	result := paging{Total: -1}

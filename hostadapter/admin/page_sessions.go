@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -15,14 +16,8 @@ import (
 
 // sessionsPage is the data of the list of sessions.
 type sessionsPage struct {
-	// Filter holds the values of the form, by the names of the query.
-	Filter   map[string]string
-	Filtered bool
-	Orders   []choice
-	Counts   []choice
-	Problem  string
-	Rows     []sessionRow
-	Paging   paging
+	list
+	Rows []sessionRow
 	// Searching: the store has searched a part of its sessions only, and continues from there.
 	Searching bool
 }
@@ -34,11 +29,6 @@ type sessionRow struct {
 	Clients                    []string
 	MoreClients                int
 	Created, Renewed, Ends     stamp
-}
-
-var sessionFilters = []string{
-	"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before",
-	"expires_after", "expires_before",
 }
 
 // shownClients is how many clients of a session a list names.
@@ -63,27 +53,9 @@ func (m *mount) sessionRow(detail *ticketstore.SessionDetail) sessionRow {
 }
 
 func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	p := readParameters(r,
-		append(sessionFilters[:len(sessionFilters):len(sessionFilters)], pageParameters...)...)
-	query := ticketstore.SessionQuery{
-		Filter: ticketstore.SessionFilter{
-			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
-			DisplayName: p.text("display_name"),
-			CreatedFrom: p.moment("created_after"), CreatedBefore: p.moment("created_before"),
-			ExpiresFrom: p.moment("expires_after"), ExpiresBefore: p.moment("expires_before"),
-		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
-		Prior: p.text("request_prior_results") == "true",
-	}
-	data := sessionsPage{
-		Filter: map[string]string{}, Orders: orderChoices(p.text("order")),
-		Counts: countChoices(p.text("count_requested")),
-		Paging: paging{Total: -1},
-	}
-	for _, name := range sessionFilters {
-		data.Filter[name] = p.text(name)
-		data.Filtered = data.Filtered || p.text(name) != ""
-	}
+	p := readParameters(r, slices.Concat(sessionFilters, pageParameters)...)
+	query := p.sessionQuery(p.moment)
+	data := sessionsPage{list: listOf(p, sessionFilters)}
 	status, err := http.StatusOK, p.err
 	var page *ticketstore.Page
 	if err == nil {
@@ -102,16 +74,10 @@ func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *aud
 		data.Paging.Total = page.TotalCount
 		data.Paging.Pages = max(page.TotalPages, 0)
 		data.Paging.Page = max(page.CurrentPage, 0)
-		data.Searching = page.HasNext && page.TotalCount < 0 && len(page.Sessions) < wanted(query.Count)
+		data.Searching = page.HasNext && page.TotalCount < 0 &&
+			len(page.Sessions) < cmp.Or(query.Count, ticketstore.DefaultCount)
 	}
 	return m.show(w, r, record, status, "sessions", view{Title: "Sessions", Section: "sessions", Data: data})
-}
-
-func wanted(count int) int {
-	if count == 0 {
-		return ticketstore.DefaultCount
-	}
-	return count
 }
 
 // listProblem says what is wrong with the conditions of a list, for the form that they came from; empty when
@@ -122,7 +88,7 @@ func listProblem(err error) string {
 	case errors.Is(err, ticketstore.ErrResultsToken):
 		return "This list cannot be continued from here. Please start at its first page."
 	case errors.As(err, &field):
-		return fieldLabel(field.Field) + " " + field.Problem + "."
+		return cmp.Or(fieldLabels[field.Field], field.Field) + " " + field.Problem + "."
 	}
 	return ""
 }
@@ -134,13 +100,6 @@ var fieldLabels = map[string]string{
 	"created_before": "Signed in before", "expires_after": "Ends from", "expires_before": "Ends before",
 	"count_requested": "Rows",
 	"order":           "Order", "state": "State", "reason": "Reason",
-}
-
-func fieldLabel(name string) string {
-	if text, ok := fieldLabels[name]; ok {
-		return text
-	}
-	return name
 }
 
 // sessionView is the data of one session's page.

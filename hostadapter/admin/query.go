@@ -12,6 +12,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -111,6 +112,41 @@ func (p *parameters) order() ticketstore.Order {
 
 // pageParameters are known to every route that answers page by page.
 var pageParameters = []string{"order", "count_requested", "results_token", "request_prior_results"}
+
+// sessionFilters and deliveryFilters are the conditions of lists, in JSON and on the page.
+var (
+	sessionFilters = []string{
+		"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before",
+		"expires_after", "expires_before",
+	}
+	deliveryFilters = []string{"state", "client_id", "session_id"}
+)
+
+// sessionQuery is what a list of sessions asks for. moment reads a time.
+func (p *parameters) sessionQuery(moment func(name string) time.Time) ticketstore.SessionQuery {
+	return ticketstore.SessionQuery{
+		Filter: ticketstore.SessionFilter{
+			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
+			DisplayName: p.text("display_name"),
+			CreatedFrom: moment("created_after"), CreatedBefore: moment("created_before"),
+			ExpiresFrom: moment("expires_after"), ExpiresBefore: moment("expires_before"),
+		},
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
+		Prior: p.boolean("request_prior_results"),
+	}
+}
+
+// deliveryQuery is what a list of notifications asks for.
+func (p *parameters) deliveryQuery() logout.NotificationQuery {
+	return logout.NotificationQuery{
+		Filter: logout.NotificationFilter{
+			State: logout.State(p.text("state")), ClientID: p.text("client_id"),
+			SessionID: p.text("session_id"),
+		},
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
+		Prior: p.boolean("request_prior_results"),
+	}
+}
 
 // maxLinkToken bounds the token in a link, of which an answer has two.
 const maxLinkToken = 1 << 10

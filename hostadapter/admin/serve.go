@@ -38,15 +38,36 @@ type route struct {
 	handle     handler
 }
 
+// routes are those of an address, by method.
+type routes map[string]route
+
+func read(h handler) route { return route{permission: ReadSessions, handle: h} }
+
+func change(action string, h handler) route {
+	return route{permission: ChangeSessions, action: action, handle: h}
+}
+
+func get(h handler) routes { return routes{http.MethodGet: read(h)} }
+
+func post(action string, h handler) routes { return routes{http.MethodPost: change(action, h)} }
+
+// bare refuses a query, for routes without parameters.
+func bare(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, record *audit) error {
+		if p := readParameters(r); p.err != nil {
+			return p.err
+		}
+		return h(w, r, record)
+	}
+}
+
 // answerFailure answers a request that failed and returns the status of the answer.
 type answerFailure func(w http.ResponseWriter, r *http.Request, err error) int
 
-// methods serves a path's methods in JSON, and 405 for all others.
-func (m *mount) methods(routes map[string]route) http.Handler { return m.dispatch(routes, m.fail) }
-
-func (m *mount) dispatch(routes map[string]route, fail answerFailure) http.Handler {
-	allowed := slices.Sorted(maps.Keys(routes))
-	if _, ok := routes[http.MethodGet]; ok {
+// dispatch serves the methods of an address, and answers 405 to all others.
+func (m *mount) dispatch(of routes, fail answerFailure) http.Handler {
+	allowed := slices.Sorted(maps.Keys(of))
+	if _, ok := of[http.MethodGet]; ok {
 		allowed = append(allowed, http.MethodHead)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +76,7 @@ func (m *mount) dispatch(routes map[string]route, fail answerFailure) http.Handl
 		if method == http.MethodHead {
 			method = http.MethodGet
 		}
-		route, ok := routes[method]
+		route, ok := of[method]
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			fail(w, r, &problem{

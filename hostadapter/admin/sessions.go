@@ -5,6 +5,7 @@ package admin
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
@@ -40,20 +41,8 @@ func known(n int) *int {
 }
 
 func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) error {
-	p := readParameters(r, append([]string{
-		"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before",
-		"expires_after", "expires_before",
-	}, pageParameters...)...)
-	query := ticketstore.SessionQuery{
-		Filter: ticketstore.SessionFilter{
-			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
-			DisplayName: p.text("display_name"),
-			CreatedFrom: p.time("created_after"), CreatedBefore: p.time("created_before"),
-			ExpiresFrom: p.time("expires_after"), ExpiresBefore: p.time("expires_before"),
-		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
-		Prior: p.boolean("request_prior_results"),
-	}
+	p := readParameters(r, slices.Concat(sessionFilters, pageParameters)...)
+	query := p.sessionQuery(p.time)
 	if p.err != nil {
 		return p.err
 	}
@@ -72,9 +61,6 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 }
 
 func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	sid, err := pathValue(r, "session_id", "")
 	if err != nil {
 		return err
@@ -101,9 +87,6 @@ func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) err
 }
 
 func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	var removal hostadapter.SessionRemoval
 	var subjectID, sessionID id
 	session, notify, tokens, consents := true, true, true, true
@@ -153,9 +136,6 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 }
 
 func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	sid, err := pathValue(r, "session_id", "")
 	if err != nil {
 		return err

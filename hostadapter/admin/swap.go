@@ -25,9 +25,6 @@ func swapOf(s *hostadapter.SwapState) *client.Swap {
 func heldMS(s *hostadapter.SwapState) float64 { return float64(s.Progress.Held.Microseconds()) / 1000 }
 
 func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	var name id
 	var sameData bool
 	if err := readBody(w, r, map[string]any{"backend": &name, "same_data": &sameData}); err != nil {
@@ -72,9 +69,6 @@ func (m *mount) beginSwap(
 }
 
 func (m *mount) abortSwap(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
 	job, err := pathValue(r, "id", "")
 	if err != nil {
 		return err

@@ -1,0 +1,60 @@
+package admin
+
+// The page of a job.
+
+import (
+	"net/http"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// jobView is the data of a job's page.
+type jobView struct {
+	*job
+	Began, Ended stamp
+	// Running: the page loads itself again.
+	Running bool
+	// Move is what is shown of a swap, nil for other jobs.
+	Move *moveView
+}
+
+// Title says what the job does.
+func (v *jobView) Title() string {
+	switch {
+	case v.Swap == nil:
+		return "Ending all sessions"
+	case v.Swap.Upgrade:
+		return "Upgrading the backend"
+	}
+	return "Swapping the backend"
+}
+
+// Abortable: the swap has not come to its switch, from which there is no way back.
+func (v *jobView) Abortable() bool {
+	return v.Running && v.Swap != nil && !v.Swap.Upgrade && v.Swap.Progress.Phase != transfer.Switching
+}
+
+func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	p := readParameters(r, "id")
+	if p.err != nil {
+		return p.err
+	}
+	job, err := m.job(r.Context(), p.text("id"))
+	if err != nil {
+		return err
+	}
+	now := m.sessions.Now()
+	data := &jobView{
+		job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now),
+		Running: job.State == logout.JobRunning,
+	}
+	if job.Swap != nil {
+		data.Move = &moveView{job.Swap}
+	}
+	if data.Running {
+		w.Header().Set("Refresh", "2")
+	}
+	return m.show(w, r, record, http.StatusOK, "job",
+		view{Title: data.Title(), Section: "backend", Data: data})
+}

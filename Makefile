@@ -130,7 +130,7 @@ bench-large: ## Run the benchmarks with 1,000,000 sessions too, which takes tens
 LOADFLAGS ?=
 
 .PHONY: load
-load: ## Load servers over fosite's MemoryStore and over the plugin from outside, and print shares, CPU time and allocations (LOADFLAGS)
+load: ## Load servers over fosite's MemoryStore and over the plugins from outside, and print shares, CPU time and allocations (LOADFLAGS)
 	go run ./integration/load $(LOADFLAGS)
 
 # How often `make swap-kills` kills the server or a plugin in the middle of a swap.

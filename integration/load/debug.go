@@ -49,6 +49,17 @@ func readCounters() (counters, error) {
 	}, nil
 }
 
+// add adds what another process has used.
+func (c *counters) add(other counters) {
+	c.CPU += other.CPU
+	c.GC += other.GC
+	c.Mallocs += other.Mallocs
+	c.Bytes += other.Bytes
+	c.GCs += other.GCs
+	c.Live += other.Live
+	c.Switches += other.Switches
+}
+
 // since is what was used between two readings.
 func (c counters) since(before counters) counters {
 	c.CPU -= before.CPU

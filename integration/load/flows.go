@@ -26,9 +26,11 @@ type flow struct {
 }
 
 var (
-	every = []string{storeNone, storeMemory, storePlugin, storeMisses}
-	both  = []string{storeMemory, storePlugin}
-	ours  = []string{storePlugin, storeMisses}
+	every = []string{
+		storeMemory, storeNone, storeBadger, storeBadger + uncached, storePostgres, storePostgres + uncached,
+	}
+	withSessions = []string{storeBadger, storePostgres}
+	withUsers    = append([]string{storeMemory}, withSessions...)
 )
 
 const (
@@ -38,13 +40,13 @@ const (
 
 var flows = []flow{
 	{name: "introspect", stores: every, callers: []int{1, 64}, prepare: introspections},
-	{name: "refresh", stores: both, callers: []int{64}, prepare: refreshes(withoutIDToken)},
-	{name: "refresh-id-token", stores: both, callers: []int{64}, prepare: refreshes(withIDToken)},
-	{name: "exchange", stores: both, callers: []int{64}, prepare: exchanges},
-	{name: "login", stores: both, callers: []int{64}, prepare: logins},
-	{name: "sign-in", stores: both, callers: []int{64}, prepare: signIns},
-	{name: "session", stores: both, callers: []int{1, 64}, prepare: sessionsSeen},
-	{name: "admin-list", stores: []string{storePlugin}, callers: []int{1, 64}, prepare: adminLists},
+	{name: "refresh", stores: withUsers, callers: []int{64}, prepare: refreshes(withoutIDToken)},
+	{name: "refresh-id-token", stores: withUsers, callers: []int{64}, prepare: refreshes(withIDToken)},
+	{name: "exchange", stores: withUsers, callers: []int{64}, prepare: exchanges},
+	{name: "login", stores: withUsers, callers: []int{64}, prepare: logins},
+	{name: "sign-in", stores: withUsers, callers: []int{64}, prepare: signIns},
+	{name: "session", stores: withUsers, callers: []int{1, 64}, prepare: sessionsSeen},
+	{name: "admin-list", stores: withSessions, callers: []int{1, 64}, prepare: adminLists},
 }
 
 // errDone: a caller has nothing left to do.
@@ -118,7 +120,7 @@ func many[T any](ctx context.Context, s *server, n int, step func(a asker, i int
 	var group sync.WaitGroup
 	for worker := range errs {
 		group.Go(func() {
-			a, err := s.connect(ctx)
+			a, err := s.connect(ctx, worker)
 			for i := int(next.Add(1)) - 1; i < n && err == nil; i = int(next.Add(1)) - 1 {
 				made[i], err = step(a, i)
 			}

@@ -30,7 +30,6 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/plugin"
-	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
 const (
@@ -41,10 +40,12 @@ const (
 
 // The stores that a server may have.
 const (
-	storeNone   = "nothing" // a handler that does nothing
-	storeMemory = "memory"
-	storePlugin = "plugin"
-	storeMisses = "plugin-uncached" // every introspection asks the plugin
+	storeNone     = "nothing" // a handler that does nothing
+	storeMemory   = "memory"  // fosite's own
+	storeBadger   = "badger"  // our plugins
+	storePostgres = "postgres"
+
+	uncached = "-uncached" // behind the name of a plugin's: every introspection asks it
 )
 
 // host is a fosite server whose users need no password.
@@ -60,10 +61,9 @@ type host struct {
 // hostConfig is what a server is started with.
 type hostConfig struct {
 	kind
-	data   string // folder of the plugin's data
-	debug  string // socket of the plugin's debug server
-	cache  int64  // plugin.Config.Cache
-	logger *slog.Logger
+	settings any    // of the plugin
+	debug    string // socket of the plugin's debug server
+	logger   *slog.Logger
 }
 
 func newHost(ctx context.Context, config hostConfig) (*host, error) {
@@ -75,10 +75,8 @@ func newHost(ctx context.Context, config hostConfig) (*host, error) {
 		h.provider = newProvider(fositeConfig(), &lockedMemory{MemoryStore: clients()})
 		h.signIn, h.user = signedCookie()
 		h.handler = h.routes()
-	case storePlugin, storeMisses:
-		return h, h.attach(ctx, config)
 	default:
-		return nil, fmt.Errorf("there is no store %q", config.store)
+		return h, h.attach(ctx, config)
 	}
 	return h, nil
 }
@@ -93,9 +91,13 @@ func (h *host) attach(ctx context.Context, config hostConfig) error {
 	if err != nil {
 		return err
 	}
+	cache := int64(0)
+	if strings.HasSuffix(config.store, uncached) {
+		cache = -1
+	}
 	backend, err := plugin.Open(ctx, plugin.Config{
-		Path: self, Settings: badger.Settings{Path: config.data}, Logger: config.logger,
-		Env: []string{debugEnv + "=" + config.debug}, Cache: config.cache,
+		Path: self, Settings: config.settings, Logger: config.logger,
+		Env: []string{debugEnv + "=" + config.debug, engineEnv + "=" + config.engine()}, Cache: cache,
 		TracerProvider: t.library.TracerProvider, MeterProvider: t.library.MeterProvider,
 	})
 	if err != nil {
@@ -297,7 +299,9 @@ func clients() *storage.MemoryStore {
 
 func fositeConfig() *fosite.Config {
 	return &fosite.Config{
-		IDTokenIssuer: "http://localhost:9000", GlobalSecret: []byte(rand.Text() + rand.Text()),
+		IDTokenIssuer: "http://localhost:9000",
+		// The same for all hosts of a store. It protects nothing: the servers live as long as the load.
+		GlobalSecret:         []byte("thirty-two bytes, or a few more than that"),
 		ClientSecretsHasher:  plainHasher{},
 		RefreshTokenLifespan: 24 * time.Hour,
 	}

@@ -16,10 +16,10 @@ import (
 
 // figures are those of one measurement.
 type figures struct {
-	rate          float64 // operations a second
-	host, plugin  counters
-	operations    int
-	withoutPlugin bool
+	rate         float64 // operations a second
+	host, plugin counters
+	database     database
+	operations   int
 }
 
 // row is a line of the table: medians of the rounds.
@@ -43,6 +43,9 @@ func compare(ctx context.Context, o *options, f *flow, callers int, servers []*s
 	}
 	for round := range o.rounds {
 		for _, r := range rows {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			profile := ""
 			if o.profile != "" && round == o.rounds-1 {
 				profile = filepath.Join(o.profile, fmt.Sprintf("%s-%d-%s", f.name, callers, r.kind))
@@ -67,7 +70,7 @@ func measure(
 	}
 	askers := make([]asker, callers)
 	for i := range askers {
-		if askers[i], err = s.connect(ctx); err != nil {
+		if askers[i], err = s.connect(ctx, i); err != nil {
 			return got, err
 		}
 		defer func() {
@@ -81,20 +84,22 @@ func measure(
 	if err != nil {
 		return got, err
 	}
+	watched := watch(ctx, s.database)
 	began := time.Now()
 	operations, err := share(askers, step, began.Add(o.time))
 	took := time.Since(began)
-	if err != nil {
+	var unwatched error
+	got.database, unwatched = watched()
+	if err := errors.Join(err, unwatched); err != nil {
 		return got, err
 	}
 	after, err := s.counters(ctx)
 	if err != nil {
 		return got, err
 	}
-	return figures{
-		rate: float64(operations) / took.Seconds(), operations: operations,
-		host: after[0].since(before[0]), plugin: after[1].since(before[1]), withoutPlugin: s.plugin == nil,
-	}, saved()
+	got.rate, got.operations = float64(operations)/took.Seconds(), operations
+	got.host, got.plugin = after[0].since(before[0]), after[1].since(before[1])
+	return got, saved()
 }
 
 // share has each caller take steps until the deadline, and returns how many they were.
@@ -121,16 +126,25 @@ func share(askers []asker, step func(int, asker) error, deadline time.Time) (tot
 	return total, errors.Join(errs...)
 }
 
-// counters are those of host and plugin.
+// counters are those of the hosts and of their plugins.
 func (s *server) counters(ctx context.Context) (both [2]counters, err error) {
-	if both[0], err = s.host.counters(ctx); err == nil && s.plugin != nil {
-		both[1], err = s.plugin.counters(ctx)
+	for _, h := range s.hosts {
+		for i, process := range []*debugged{h.host, h.plugin} {
+			if process == nil {
+				continue
+			}
+			now, err := process.counters(ctx)
+			if err != nil {
+				return both, err
+			}
+			both[i].add(now)
+		}
 	}
-	return both, err
+	return both, nil
 }
 
-// saveProfiles starts to profile the CPU time and the allocations of host and plugin. The function that it
-// returns waits until that is done.
+// saveProfiles starts to profile the CPU time and the allocations of the first host and its plugin. The
+// function that it returns waits until that is done.
 func saveProfiles(ctx context.Context, s *server, file string, length time.Duration) func() error {
 	if file == "" {
 		return func() error { return nil }
@@ -138,7 +152,7 @@ func saveProfiles(ctx context.Context, s *server, file string, length time.Durat
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
-	for name, process := range map[string]*debugged{"host": s.host, "plugin": s.plugin} {
+	for name, process := range map[string]*debugged{"host": s.hosts[0].host, "plugin": s.hosts[0].plugin} {
 		for kind, path := range map[string]string{"cpu": "/profile", "allocs": "/pprof/allocs"} {
 			if process == nil {
 				continue
@@ -167,7 +181,7 @@ func (r *row) median(of func(*figures) float64) float64 {
 
 // each is a median of a figure per operation, as text; "-" for a process that there is not.
 func (r *row) each(ofPlugin bool, format string, of func(*counters) float64) string {
-	if ofPlugin && r.rounds[0].withoutPlugin {
+	if ofPlugin && r.engine() == "" {
 		return "-"
 	}
 	return fmt.Sprintf(format, r.median(func(f *figures) float64 {
@@ -182,18 +196,19 @@ func (r *row) each(ofPlugin bool, format string, of func(*counters) float64) str
 // printLines prints each measurement as a benchmark does, for benchstat: `-col /telemetry` compares.
 func printLines(output io.Writer, rows []*row) {
 	for _, r := range rows {
-		name := fmt.Sprintf("BenchmarkLoad/flow=%s/store=%s/telemetry=%s/callers=%d",
-			r.flow, r.store, r.telemetry, r.callers)
+		name := fmt.Sprintf("BenchmarkLoad/flow=%s/store=%s/telemetry=%s/hosts=%d/callers=%d",
+			r.flow, r.store, r.telemetry, r.hosts, r.callers)
 		for i := range r.rounds {
 			f := &r.rounds[i]
 			each := func(n float64, unit string) string {
 				return fmt.Sprintf("\t%.1f %s/op", n/float64(max(f.operations, 1)), unit)
 			}
 			fmt.Fprint(output, name, "\t", f.operations,
-				each(float64(f.host.CPU+f.plugin.CPU), "cpu-ns"),
+				each(float64(f.host.CPU+f.plugin.CPU+f.database.cpu), "cpu-ns"),
 				each(float64(f.host.CPU), "host-cpu-ns"), each(float64(f.host.Mallocs), "host-allocs"),
 				each(float64(f.plugin.CPU), "plugin-cpu-ns"),
-				each(float64(f.plugin.Mallocs), "plugin-allocs"), "\n")
+				each(float64(f.plugin.Mallocs), "plugin-allocs"),
+				each(float64(f.database.cpu), "database-cpu-ns"), "\n")
 		}
 	}
 }
@@ -203,27 +218,23 @@ type table struct{ *tabwriter.Writer }
 
 func newTable(output io.Writer) *table {
 	t := &table{tabwriter.NewWriter(output, 10, 0, 2, ' ', tabwriter.AlignRight)}
-	fmt.Fprintln(t, "flow\tcallers\tstore\tper second\tof memory\thost µs\tGC\tallocs\tbytes\tswitches\t"+
-		"plugin µs\tGC\tallocs\tbytes\tswitches\t")
+	fmt.Fprintln(t, "flow\tcallers\tstore\tper second\tof first\thost µs\tGC\tallocs\tbytes\tswitches\t"+
+		"plugin µs\tGC\tallocs\tbytes\tswitches\tdatabase µs\tlock waits\t")
 	return t
 }
 
+// print prints the rows of one flow. The share is the median of the rounds: of what the first of them did in
+// the same round.
 func (t *table) print(rows []*row) {
-	rate := func(f *figures) float64 { return f.rate }
-	memory := 0.0
 	for _, r := range rows {
-		if r.store == storeMemory {
-			memory = r.median(rate)
-		}
-	}
-	for _, r := range rows {
-		of := "-"
-		if memory > 0 {
-			of = fmt.Sprintf("%.2f", r.median(rate)/memory)
-		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%.0f\t%s\t", r.flow, r.callers, r.kind, r.median(rate), of)
+		round := -1
+		share := r.median(func(f *figures) float64 {
+			round++
+			return f.rate / rows[0].rounds[round].rate
+		})
+		fmt.Fprintf(t, "%s\t%d\t%s\t%.0f\t%.2f\t", r.flow, r.callers, r.kind,
+			r.median(func(f *figures) float64 { return f.rate }), share)
 		for _, ofPlugin := range []bool{false, true} {
-			micros := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t",
 				r.each(ofPlugin, "%.0f", func(c *counters) float64 { return micros(c.CPU) }),
 				r.each(ofPlugin, "%.0f", func(c *counters) float64 { return micros(c.GC) }),
@@ -231,7 +242,15 @@ func (t *table) print(rows []*row) {
 				r.each(ofPlugin, "%.0f", func(c *counters) float64 { return float64(c.Bytes) }),
 				r.each(ofPlugin, "%.2f", func(c *counters) float64 { return float64(c.Switches) }))
 		}
-		fmt.Fprintln(t)
+		if r.engine() == storePostgres {
+			fmt.Fprintf(t, "%.0f\t%.1f %%\t\n",
+				r.median(func(f *figures) float64 { return micros(f.database.cpu) / float64(f.operations) }),
+				r.median(func(f *figures) float64 { return 100 * f.database.lockWaits() }))
+		} else {
+			fmt.Fprintln(t, "-\t-\t")
+		}
 	}
 	_ = t.Flush()
 }
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -1,10 +1,11 @@
 package main
 
-// A server under load: its process, and what the load knows of it.
+// A server under load: the processes of its hosts, and what the load knows of them.
 
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,29 +14,52 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
-// serveEnv makes this program a server with the store that it names, telemetryEnv says how it is traced,
-// dataEnv is its folder.
+// The environment of a host's process: serveEnv makes this program a host with the store that it names,
+// telemetryEnv says how it is traced, settingsEnv has the plugin's settings, folderEnv is its folder, and
+// groupEnv leads to the cgroup that holds it to a share of a core. engineEnv names the plugin's engine.
 const (
 	serveEnv     = "LOAD_SERVE"
 	telemetryEnv = "LOAD_TELEMETRY"
-	dataEnv      = "LOAD_DATA"
+	settingsEnv  = "LOAD_SETTINGS"
+	folderEnv    = "LOAD_FOLDER"
+	groupEnv     = "LOAD_GROUP"
+	engineEnv    = "LOAD_ENGINE"
 )
 
 // kind is what kind of server it is.
-type kind struct{ store, telemetry string }
-
-func (k kind) String() string {
-	if k.telemetry == "" {
-		return k.store
-	}
-	return k.store + "+" + k.telemetry
+type kind struct {
+	store, telemetry string
+	hosts            int // that share the store
 }
 
-// The sockets of debug servers, in the server's folder.
+func (k kind) String() string {
+	name := k.store
+	if k.telemetry != "" {
+		name += "+" + k.telemetry
+	}
+	if k.hosts > 1 {
+		name = fmt.Sprintf("%s(%d)", name, k.hosts)
+	}
+	return name
+}
+
+// engine is the store without what is before it, empty for one without a plugin.
+func (k kind) engine() string {
+	engine := strings.TrimSuffix(k.store, uncached)
+	if engine == storeNone || engine == storeMemory {
+		return ""
+	}
+	return engine
+}
+
+// The sockets of debug servers, in the host's folder.
 const (
 	hostSocket   = "host.sock"
 	pluginSocket = "plugin.sock"
@@ -44,19 +68,26 @@ const (
 // server is a server under load.
 type server struct {
 	kind
-	folder  string
+	folder   string
+	hosts    []*running
+	users    []login
+	codes    int              // that an exchange may use
+	database *pgserver.Server // nil without one
+}
+
+// running is a host of a server.
+type running struct {
 	address string
-	users   []login
-	codes   int // that an exchange may use
 	host    *debugged
 	plugin  *debugged // nil without one
 	process *exec.Cmd // nil where it is this process
 	input   io.Closer
 	local   *host // nil where it is another process
+	group   *cgroup
 }
 
-// startServer starts a server in a process of its own, or in this one.
-func startServer(ctx context.Context, k kind, o *options) (s *server, err error) {
+// startServer starts the hosts of a server, each in a process of its own, or one in this process.
+func startServer(ctx context.Context, k kind, o *options, database *pgserver.Server) (s *server, err error) {
 	s = &server{kind: k, codes: o.codes}
 	if s.folder, err = os.MkdirTemp(o.data, "load-"); err != nil {
 		return nil, err
@@ -66,20 +97,20 @@ func startServer(ctx context.Context, k kind, o *options) (s *server, err error)
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	s.host = newDebugged(filepath.Join(s.folder, hostSocket))
-	if slices.Contains(ours, k.store) {
-		s.plugin = newDebugged(filepath.Join(s.folder, pluginSocket))
-	}
-	if o.direct {
-		s.local, err = newHost(ctx, s.hostConfig())
-		if err == nil {
-			err = serveDebug(ctx, filepath.Join(s.folder, hostSocket))
+	var settings any
+	switch k.engine() {
+	case storeBadger:
+		settings = badger.Settings{Path: filepath.Join(s.folder, "store")}
+	case storePostgres:
+		s.database = database
+		settings = postgres.Settings{
+			DSN: database.Superuser(), Schema: strings.ReplaceAll(filepath.Base(s.folder), "-", "_"),
 		}
-	} else {
-		err = s.startProcess(ctx)
 	}
-	if err != nil {
-		return nil, err
+	for i := range max(k.hosts, 1) {
+		if err := s.startHost(ctx, filepath.Join(s.folder, fmt.Sprint("host", i)), settings, o); err != nil {
+			return nil, err
+		}
 	}
 	if k.store == storeNone {
 		return s, nil
@@ -90,48 +121,76 @@ func startServer(ctx context.Context, k kind, o *options) (s *server, err error)
 	return s, err
 }
 
-func (s *server) hostConfig() hostConfig {
-	cache := int64(0)
-	if s.store == storeMisses {
-		cache = -1
+func (s *server) startHost(ctx context.Context, folder string, settings any, o *options) (err error) {
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
 	}
+	h := &running{host: newDebugged(filepath.Join(folder, hostSocket))}
+	s.hosts = append(s.hosts, h)
+	if s.engine() != "" {
+		h.plugin = newDebugged(filepath.Join(folder, pluginSocket))
+	}
+	if o.direct {
+		if h.local, err = newHost(ctx, hostConfigOf(s.kind, folder, settings)); err != nil {
+			return err
+		}
+		return serveDebug(ctx, filepath.Join(folder, hostSocket))
+	}
+	if o.core > 0 {
+		if h.group, err = newCgroup(o.core); err != nil {
+			return err
+		}
+	}
+	return h.start(ctx, s.kind, folder, settings)
+}
+
+func hostConfigOf(k kind, folder string, settings any) hostConfig {
 	return hostConfig{
-		kind: s.kind, cache: cache,
-		data: filepath.Join(s.folder, "store"), debug: filepath.Join(s.folder, pluginSocket),
+		kind: k, settings: settings, debug: filepath.Join(folder, pluginSocket),
 		logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 }
 
-func (s *server) startProcess(ctx context.Context) error {
+// start starts a process, and waits until it says where it listens.
+func (h *running) start(ctx context.Context, k kind, folder string, settings any) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	s.process = exec.CommandContext(ctx, self)
-	s.process.Env = append(os.Environ(), serveEnv+"="+s.store, telemetryEnv+"="+s.telemetry,
-		dataEnv+"="+s.folder)
-	s.process.Stderr = os.Stderr
-	output, err := s.process.StdoutPipe()
+	raw, err := json.Marshal(settings)
 	if err != nil {
 		return err
 	}
-	if s.input, err = s.process.StdinPipe(); err != nil {
+	h.process = exec.CommandContext(ctx, self)
+	h.process.Env = append(os.Environ(), serveEnv+"="+k.store, telemetryEnv+"="+k.telemetry,
+		folderEnv+"="+folder, settingsEnv+"="+string(raw), groupEnv+"="+h.group.join())
+	h.process.Stderr = os.Stderr
+	output, err := h.process.StdoutPipe()
+	if err != nil {
 		return err
 	}
-	if err := s.process.Start(); err != nil {
-		s.process = nil
+	if h.input, err = h.process.StdinPipe(); err != nil {
+		return err
+	}
+	if err := h.process.Start(); err != nil {
+		h.process = nil
 		return err
 	}
 	address, err := bufio.NewReader(output).ReadString('\n')
-	s.address = strings.TrimSpace(address)
+	h.address = strings.TrimSpace(address)
 	return err
 }
 
-// serveProcess is the main function of a server's process: it says where it listens, and ends with its
-// standard input.
-func serveProcess(ctx context.Context, k kind, folder string) error {
-	s := &server{kind: k, folder: folder}
-	h, err := newHost(ctx, s.hostConfig())
+// serveProcess is the main function of a host's process: it says where it listens, and ends with its standard
+// input. It joins its cgroup before it starts the plugin, which is in it then too.
+func serveProcess(ctx context.Context, k kind) error {
+	if file := os.Getenv(groupEnv); file != "" {
+		if err := os.WriteFile(file, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
+			return err
+		}
+	}
+	folder := os.Getenv(folderEnv)
+	h, err := newHost(ctx, hostConfigOf(k, folder, json.RawMessage(os.Getenv(settingsEnv))))
 	if err != nil {
 		return err
 	}
@@ -153,23 +212,27 @@ func serveProcess(ctx context.Context, k kind, folder string) error {
 	return h.close()
 }
 
-// connect returns what asks the server.
-func (s *server) connect(ctx context.Context) (asker, error) {
-	if s.local != nil {
-		return newDirect(s.local.handler), nil
+// connect returns what asks the server for a caller. Callers are spread over its hosts.
+func (s *server) connect(ctx context.Context, caller int) (asker, error) {
+	h := s.hosts[caller%len(s.hosts)]
+	if h.local != nil {
+		return newDirect(h.local.handler), nil
 	}
-	return dial(ctx, s.address)
+	return dial(ctx, h.address)
 }
 
 // stop ends the server and removes what it kept.
 func (s *server) stop() error {
-	var err error
-	switch {
-	case s.local != nil:
-		err = s.local.close()
-	case s.process != nil:
-		_ = s.input.Close()
-		err = s.process.Wait()
+	var errs []error
+	for _, h := range s.hosts {
+		switch {
+		case h.local != nil:
+			errs = append(errs, h.local.close())
+		case h.process != nil:
+			_ = h.input.Close()
+			errs = append(errs, h.process.Wait())
+		}
+		errs = append(errs, h.group.remove())
 	}
-	return errors.Join(err, os.RemoveAll(s.folder))
+	return errors.Join(append(errs, os.RemoveAll(s.folder))...)
 }

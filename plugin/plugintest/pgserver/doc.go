@@ -7,5 +7,6 @@
 //	func TestMain(m *testing.M) { os.Exit(pgserver.Main(m)) }
 //
 // and each test takes a schema of its own with Shared(t).Schema(t). A test that stops or kills its server
-// takes one with Start, one of failover a cluster with StartCluster (Linux).
+// takes one with Start, one of failover a cluster with StartCluster (Linux), a program that measures one with
+// New.
 package pgserver

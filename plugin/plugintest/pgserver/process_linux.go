@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // own has a process run as the server's user, and end at once when the test binary is killed.
@@ -60,6 +61,29 @@ func (s *Server) processes() []int {
 		}
 	}
 	return pids
+}
+
+// CPU is the CPU time that the server's processes have used, those included that have ended. A tick of the
+// system is 10 ms.
+func (s *Server) CPU() (total time.Duration) {
+	const tick = 10 * time.Millisecond
+	for i, pid := range s.processes() {
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, after, _ := strings.Cut(string(stat), ") ") // behind the name: proc_pid_stat(5)
+		fields := strings.Fields(after)
+		if len(fields) < 15 {
+			continue // it has just ended
+		}
+		used := fields[11:13]
+		if i == 0 {
+			used = fields[11:15] // the first process has also what its children had
+		}
+		for _, field := range used {
+			ticks, _ := strconv.Atoi(field)
+			total += time.Duration(ticks) * tick
+		}
+	}
+	return total
 }
 
 // removeLeftovers removes the folders of servers whose test binary was killed.

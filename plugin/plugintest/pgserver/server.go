@@ -74,6 +74,22 @@ func unprivileged() (*account, error) {
 	return nil, errors.New("there is neither a user postgres nor nobody to run a server as")
 }
 
+// ErrNone is for a machine that has no PostgreSQL.
+var ErrNone = errors.New("there is no PostgreSQL")
+
+// New makes a server for a program that is no test, with settings such as "shared_buffers=1GB". Close ends
+// it. The error is ErrNone where there are no binaries.
+func New(settings ...string) (*Server, error) {
+	bin := binaries()
+	if bin == "" {
+		return nil, ErrNone
+	}
+	return newServer(bin, settings)
+}
+
+// Close ends the server and removes its folder.
+func (s *Server) Close() { s.remove() }
+
 // newServer makes a cluster and starts it. options are settings, such as "fsync=off".
 func newServer(bin string, options []string) (s *Server, err error) {
 	removeLeftovers()
@@ -208,6 +224,9 @@ func (s *Server) Loopback(user, password string) string {
 
 // Folder is where the server's socket lies, and "data" with its files.
 func (s *Server) Folder() string { return s.folder }
+
+// Superuser is a DSN of who may everything there.
+func (s *Server) Superuser() string { return s.DSN(superuser) }
 
 // Log is what the server has said.
 func (s *Server) Log() string { return s.log.String() }

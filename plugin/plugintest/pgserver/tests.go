@@ -42,9 +42,9 @@ func need(t testing.TB) string {
 	switch {
 	case bin != "":
 	case os.Getenv("CI") != "":
-		t.Fatal("there is no PostgreSQL: see .ci/run")
+		t.Fatal(ErrNone, ": see .ci/run")
 	default:
-		t.Skip("there is no PostgreSQL")
+		t.Skip(ErrNone)
 	}
 	return bin
 }

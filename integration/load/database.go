@@ -1,0 +1,71 @@
+package main
+
+// What the PostgreSQL below a server does meanwhile.
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+)
+
+// database are the figures of a PostgreSQL during one measurement.
+type database struct {
+	cpu time.Duration
+	// samples are how often a connection of a host was seen in a transaction, waits how many of them waited
+	// for a lock.
+	samples, waits int
+}
+
+// lockWaits is the part of the samples that waited for a lock.
+func (d *database) lockWaits() float64 { return float64(d.waits) / float64(max(d.samples, 1)) }
+
+const (
+	sampleEvery = 20 * time.Millisecond
+	// A row's lock is waited for as that of the transaction which holds it.
+	sample = `SELECT count(*), count(*) FILTER (WHERE wait_event_type = 'Lock') FROM pg_stat_activity
+		WHERE application_name = 'fosite-sessions' AND state <> 'idle'`
+)
+
+// watch looks at a database until the function that it returns is called.
+func watch(ctx context.Context, s *pgserver.Server) func() (database, error) {
+	if s == nil {
+		return func() (database, error) { return database{}, nil }
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	d := database{}
+	before := s.CPU()
+	go func() { ended <- d.look(ctx, s) }()
+	return func() (database, error) {
+		stop()
+		err := <-ended
+		d.cpu = s.CPU() - before
+		return d, err
+	}
+}
+
+// look takes samples until the context ends.
+func (d *database) look(ctx context.Context, s *pgserver.Server) error {
+	connection, err := pgx.Connect(context.WithoutCancel(ctx), s.Superuser())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = connection.Close(context.WithoutCancel(ctx)) }()
+	ticker := time.NewTicker(sampleEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		var samples, waits int
+		if err := connection.QueryRow(context.WithoutCancel(ctx), sample).Scan(&samples, &waits); err != nil {
+			return err
+		}
+		d.samples, d.waits = d.samples+samples, d.waits+waits
+	}
+}

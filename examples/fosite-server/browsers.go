@@ -3,97 +3,78 @@ package main
 // Browsers in which users have signed in before.
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
 const (
-	// deviceLifetime is how long a browser is known after a sign-in, and maxDeviceUsers how many users of it
-	// are.
-	deviceLifetime = 90 * 24 * time.Hour
-	maxDeviceUsers = 4
-	deviceIDSize   = 16
-	deviceSumSize  = 16
+	// browserLifetime is how long a browser is known after a sign-in, maxBrowserUsers how many users it may
+	// be known for.
+	browserLifetime = 90 * 24 * time.Hour
+	maxBrowserUsers = 4
+	// maxBrowserCookies bounds how many cookies of the name are tried.
+	maxBrowserCookies = 4
 )
 
 // knownBrowsers are those in which users have signed in before, by a signed cookie: what others fail at does
 // not count there.
 type knownBrowsers struct {
-	key          []byte
-	cookie, path string
-	secure       bool
+	signer signer
+	cookie cookie
+}
+
+// browserPass is what the cookie says: the browser's id, and keyed hashes of who has signed in there.
+type browserPass struct {
+	ID    string   `json:"i"`
+	Users [][]byte `json:"u"`
 }
 
 func newKnownBrowsers(globalSecret []byte, issuer, name, path string) (knownBrowsers, error) {
-	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server "+name+" browsers", sha256.Size)
-	k := knownBrowsers{key: key, cookie: "fosite_server_" + name, path: path}
-	k.secure = strings.HasPrefix(issuer, "https:")
-	if k.secure {
-		k.cookie = "__Secure-" + k.cookie
-	}
-	if k.secure && path == "/" {
-		k.cookie = "__Host-fosite_server_" + name // which requires that path
-	}
-	return k, err
+	s, err := newSigner(globalSecret, name+" browsers")
+	return knownBrowsers{s, newCookie(issuer, "fosite_server_"+name, path)}, err
 }
 
-// known returns the id of the browser if the user has signed in there before.
-func (k *knownBrowsers) known(r *http.Request, account string) []byte {
-	for _, device := range k.devices(r) {
-		if id, sum := device[:deviceIDSize], device[deviceIDSize:]; hmac.Equal(sum, k.sign(id, account)) {
-			return id
+// known returns the id of the browser if the user has signed in there before, else nothing.
+func (k *knownBrowsers) known(r *http.Request, account string) (id string) {
+	user := k.signer.sum(account)
+	for _, pass := range k.passes(r) {
+		if slices.ContainsFunc(pass.Users, func(other []byte) bool { return hmac.Equal(user, other) }) {
+			return pass.ID
 		}
 	}
-	return nil
+	return ""
 }
 
 // remember has the browser known as one in which the user has signed in, beside the last others.
 func (k *knownBrowsers) remember(w http.ResponseWriter, r *http.Request, account string) {
-	id := k.known(r, account)
-	if id == nil {
-		id = hashOf(randomText())[:deviceIDSize]
-	}
-	devices := [][]byte{slices.Concat(id, k.sign(id, account))}
-	for _, device := range k.devices(r) {
-		other := !hmac.Equal(device[deviceIDSize:], k.sign(device[:deviceIDSize], account))
-		if other && len(devices) < maxDeviceUsers {
-			devices = append(devices, device)
-		}
-	}
-	texts := make([]string, len(devices))
-	for i, device := range devices {
-		texts[i] = base64.RawURLEncoding.EncodeToString(device)
-	}
-	//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
-	http.SetCookie(w, &http.Cookie{
-		Name: k.cookie, Value: strings.Join(texts, "."), Path: k.path,
-		MaxAge:   int(deviceLifetime / time.Second),
-		HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode,
-	})
-}
-
-// devices are what the browser's cookies say, of any server and for any user.
-func (k *knownBrowsers) devices(r *http.Request) (devices [][]byte) {
-	for _, cookie := range r.CookiesNamed(k.cookie) {
-		for text := range strings.SplitSeq(cookie.Value, ".") {
-			device, err := base64.RawURLEncoding.DecodeString(text)
-			if err == nil && len(device) == deviceIDSize+deviceSumSize && len(devices) < 2*maxDeviceUsers {
-				devices = append(devices, device)
+	pass := browserPass{ID: k.known(r, account), Users: [][]byte{k.signer.sum(account)}}
+	for _, before := range k.passes(r) {
+		for _, user := range before.Users {
+			if len(pass.Users) < maxBrowserUsers && !hmac.Equal(user, pass.Users[0]) {
+				pass.Users = append(pass.Users, user)
 			}
 		}
+		if pass.ID == "" {
+			pass.ID = before.ID
+		}
 	}
-	return devices
+	if pass.ID == "" {
+		pass.ID = randomID()
+	}
+	value, _ := k.signer.token(pass) // texts and bytes do not fail
+	k.cookie.set(w, "", value, browserLifetime)
 }
 
-func (k *knownBrowsers) sign(id []byte, account string) []byte {
-	mac := hmac.New(sha256.New, k.key)
-	mac.Write(id)
-	mac.Write([]byte(account))
-	return mac.Sum(nil)[:deviceSumSize]
+// passes are what the browser's cookies say.
+func (k *knownBrowsers) passes(r *http.Request) (passes []browserPass) {
+	cookies := r.CookiesNamed(k.cookie.name)
+	for _, cookie := range cookies[:min(len(cookies), maxBrowserCookies)] {
+		var pass browserPass
+		if k.signer.open(cookie.Value, &pass) {
+			passes = append(passes, pass)
+		}
+	}
+	return passes
 }

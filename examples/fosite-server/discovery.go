@@ -8,33 +8,6 @@ import (
 	"github.com/go-jose/go-jose/v3"
 )
 
-// metadata is the discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414) without what the
-// session manager adds.
-type metadata struct {
-	Issuer                   string   `json:"issuer"`
-	AuthorizationEndpoint    string   `json:"authorization_endpoint"`
-	TokenEndpoint            string   `json:"token_endpoint"`
-	UserInfoEndpoint         string   `json:"userinfo_endpoint"`
-	JWKSURI                  string   `json:"jwks_uri"`
-	IntrospectionEndpoint    string   `json:"introspection_endpoint"`
-	RevocationEndpoint       string   `json:"revocation_endpoint"`
-	ScopesSupported          []string `json:"scopes_supported"`
-	ResponseTypesSupported   []string `json:"response_types_supported"`
-	ResponseModesSupported   []string `json:"response_modes_supported"`
-	GrantTypesSupported      []string `json:"grant_types_supported"`
-	SubjectTypesSupported    []string `json:"subject_types_supported"`
-	IDTokenAlgs              []string `json:"id_token_signing_alg_values_supported"`
-	TokenAuthMethods         []string `json:"token_endpoint_auth_methods_supported"`
-	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
-	RevocationAuthMethods    []string `json:"revocation_endpoint_auth_methods_supported"`
-	CodeChallengeMethods     []string `json:"code_challenge_methods_supported"`
-	PromptValues             []string `json:"prompt_values_supported"`
-	ClaimsSupported          []string `json:"claims_supported"`
-	RequestParameter         bool     `json:"request_parameter_supported"`
-	RequestURIParameter      bool     `json:"request_uri_parameter_supported"`
-	ClaimsParameter          bool     `json:"claims_parameter_supported"`
-}
-
 func (p *provider) discovery(w http.ResponseWriter, r *http.Request) {
 	document, err := p.sessions.Metadata(p.issuer + pathEndSession).MergeInto(p.metadata())
 	if err != nil {
@@ -46,30 +19,35 @@ func (p *provider) discovery(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, document)
 }
 
-func (p *provider) metadata() metadata {
-	return metadata{
-		Issuer:                   p.issuer,
-		AuthorizationEndpoint:    p.issuer + pathAuthorize,
-		TokenEndpoint:            p.issuer + pathToken,
-		UserInfoEndpoint:         p.issuer + pathUserInfo,
-		JWKSURI:                  p.issuer + pathJWKS,
-		IntrospectionEndpoint:    p.issuer + pathIntrospect,
-		RevocationEndpoint:       p.issuer + pathRevoke,
-		ScopesSupported:          supportedScopes,
-		ResponseTypesSupported:   supportedResponseTypes,
-		ResponseModesSupported:   []string{"query", "fragment", "form_post"},
-		GrantTypesSupported:      supportedGrantTypes,
-		SubjectTypesSupported:    []string{"public"},
-		IDTokenAlgs:              []string{p.secrets.signing.Algorithm},
-		TokenAuthMethods:         supportedAuthMethods,
-		IntrospectionAuthMethods: []string{authBasic},
-		RevocationAuthMethods:    supportedAuthMethods,
-		CodeChallengeMethods:     []string{"S256"},
-		PromptValues:             []string{"none", "login", "consent"},
-		ClaimsSupported: []string{
+// metadata is the discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414) without what the
+// session manager adds.
+func (p *provider) metadata() map[string]any {
+	return map[string]any{
+		"issuer":                                        p.issuer,
+		"authorization_endpoint":                        p.issuer + pathAuthorize,
+		"token_endpoint":                                p.issuer + pathToken,
+		"userinfo_endpoint":                             p.issuer + pathUserInfo,
+		"jwks_uri":                                      p.issuer + pathJWKS,
+		"introspection_endpoint":                        p.issuer + pathIntrospect,
+		"revocation_endpoint":                           p.issuer + pathRevoke,
+		"scopes_supported":                              supportedScopes,
+		"response_types_supported":                      supportedResponseTypes,
+		"response_modes_supported":                      []string{"query", "fragment", "form_post"},
+		"grant_types_supported":                         supportedGrantTypes,
+		"subject_types_supported":                       []string{"public"},
+		"id_token_signing_alg_values_supported":         []string{p.secrets.signing.Algorithm},
+		"token_endpoint_auth_methods_supported":         supportedAuthMethods,
+		"introspection_endpoint_auth_methods_supported": []string{authBasic},
+		"revocation_endpoint_auth_methods_supported":    supportedAuthMethods,
+		"code_challenge_methods_supported":              []string{"S256"},
+		"prompt_values_supported":                       []string{"none", "login", "consent"},
+		"claims_supported": []string{
 			"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "name",
 			"preferred_username", "email",
 		},
+		"request_parameter_supported":     false,
+		"request_uri_parameter_supported": false,
+		"claims_parameter_supported":      false,
 	}
 }
 

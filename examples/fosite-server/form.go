@@ -4,12 +4,7 @@ package main
 
 import (
 	"context"
-	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -68,9 +63,8 @@ type form struct {
 
 // forms protects forms against forgery, and against being taken for what they did not show.
 type forms struct {
-	key    []byte
-	cookie string
-	secure bool
+	signer signer
+	cookie cookie
 	now    func() time.Time
 	marks  *marks
 }
@@ -88,18 +82,9 @@ var (
 const maxFormCookies = 32
 
 func newForms(globalSecret []byte, issuer string, m *marks) (*forms, error) {
-	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server forms", sha256.Size)
-	if err != nil {
-		return nil, err
-	}
-	f := &forms{
-		key: key, cookie: "fosite_server_form", secure: strings.HasPrefix(issuer, "https:"), now: time.Now,
-		marks: m,
-	}
-	if f.secure {
-		f.cookie = "__Host-" + f.cookie
-	}
-	return f, nil
+	s, err := newSigner(globalSecret, "forms")
+	cookie := newCookie(issuer, "fosite_server_form", "/")
+	return &forms{signer: s, cookie: cookie, now: time.Now, marks: m}, err
 }
 
 // token returns the hidden value of a form for the browser of r, and sets the cookie that goes with it where
@@ -109,30 +94,17 @@ func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) (string
 	browsers := f.browsers(r)
 	if len(browsers) == 0 {
 		browsers = []string{randomText()}
-		//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
-		http.SetCookie(w, &http.Cookie{
-			Name: f.cookie + "_" + randomID()[:8], Value: browsers[0], Path: "/",
-			HttpOnly: true, Secure: f.secure, SameSite: http.SameSiteLaxMode,
-		})
+		f.cookie.set(w, "_"+randomID()[:8], browsers[0], 0)
 	}
 	made.Browser, made.ID, made.Made = hashOf(browsers[0]), randomID(), f.now()
-	content, err := json.Marshal(made)
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(append(f.sign(content), content...)), nil
+	return f.signer.token(made)
 }
 
 // open returns what the form of a request carries. With errStale it returns it too, for the page to be shown
 // again.
 func (f *forms) open(r *http.Request, wanted purpose) (*form, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(r.PostFormValue("form"))
-	if err != nil || len(raw) < sha256.Size {
-		return nil, errNoForm
-	}
-	sum, content := raw[:sha256.Size], raw[sha256.Size:]
 	var opened form
-	if !hmac.Equal(sum, f.sign(content)) || json.Unmarshal(content, &opened) != nil {
+	if !f.signer.open(r.PostFormValue("form"), &opened) {
 		return nil, errNoForm
 	}
 	ours := slices.ContainsFunc(f.browsers(r), func(browser string) bool {
@@ -155,26 +127,10 @@ func (f *forms) spend(ctx context.Context, used *form) (bool, error) {
 // browsers returns the values of the browser's cookies of forms.
 func (f *forms) browsers(r *http.Request) (values []string) {
 	for _, cookie := range r.Cookies() {
-		ours := cookie.Name == f.cookie || strings.HasPrefix(cookie.Name, f.cookie+"_")
+		ours := strings.HasPrefix(cookie.Name, f.cookie.name+"_")
 		if ours && cookie.Value != "" && len(values) < maxFormCookies {
 			values = append(values, cookie.Value)
 		}
 	}
 	return values
-}
-
-func (f *forms) sign(content []byte) []byte {
-	mac := hmac.New(sha256.New, f.key)
-	mac.Write(content)
-	return mac.Sum(nil)
-}
-
-// hashOf hashes texts so that no two lists of them have the same.
-func hashOf(texts ...string) []byte {
-	sum := sha256.New()
-	for _, text := range texts {
-		_ = binary.Write(sum, binary.BigEndian, uint64(len(text))) // a hash takes everything
-		sum.Write([]byte(text))
-	}
-	return sum.Sum(nil)
 }

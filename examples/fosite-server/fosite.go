@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/ory/fosite"
@@ -73,14 +72,6 @@ func (clientStore) ClientAssertionJWTValid(context.Context, string) error { retu
 // SetClientAssertionJWT refuses as well.
 func (clientStore) SetClientAssertionJWT(context.Context, string, time.Time) error {
 	return errNoAssertions
-}
-
-// cookieName names the session cookie. Ports share cookies: the demo clients have names of their own.
-func (p *provider) cookieName() string {
-	if strings.HasPrefix(p.issuer, "https:") {
-		return "__Host-fosite_server"
-	}
-	return "fosite_server"
 }
 
 // newSession is the fosite session of a token request or an authorization.

@@ -4,9 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"sort"
 	"strconv"
@@ -20,13 +17,13 @@ import (
 // do that notice a client assertion that comes again: they hold for all servers that share it, outlive a
 // restart, and go with a swap.
 type marks struct {
-	key    []byte
+	signer signer
 	grants grantstore.Store
 }
 
 func newMarks(globalSecret []byte, grants grantstore.Store) (*marks, error) {
-	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server marks", sha256.Size)
-	return &marks{key: key, grants: grants}, err
+	s, err := newSigner(globalSecret, "marks")
+	return &marks{signer: s, grants: grants}, err
 }
 
 // mark is one of them, and when it goes.
@@ -38,9 +35,7 @@ type mark struct {
 // of names a mark. The name is keyed: clients choose the jti of their assertions, and must not meet another
 // mark.
 func (m *marks) of(until time.Time, texts ...string) mark {
-	mac := hmac.New(sha256.New, m.key)
-	mac.Write(hashOf(texts...))
-	ref := grantstore.Ref{Type: grantstore.JTI, Key: ticketstore.KeyOf(string(mac.Sum(nil)))}
+	ref := grantstore.Ref{Type: grantstore.JTI, Key: ticketstore.KeyOf(string(m.signer.sum(texts...)))}
 	return mark{ref: ref, until: until}
 }
 

@@ -4,13 +4,8 @@ package main
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,16 +28,14 @@ const (
 
 	// operatorLifetime is how long an operator's cookie is valid.
 	operatorLifetime = time.Hour
-	nonceSize        = 16
 )
 
 // operators knows who may use the admin routes: any bearer of the admin token, and a browser in which it was
 // given on the sign-in page. That browser keeps no token but a signed cookie, which is valid for an hour.
 type operators struct {
 	token    [sha256.Size]byte
-	key      []byte
-	cookie   string
-	secure   bool
+	signer   signer
+	cookie   cookie
 	now      func() time.Time
 	limiter  limiter
 	browsers knownBrowsers
@@ -51,20 +44,15 @@ type operators struct {
 
 func newOperators(s *secrets, issuer string, m *marks) (*operators, error) {
 	o := &operators{
-		token: sha256.Sum256([]byte(s.adminToken)), cookie: "fosite_server_operator",
-		secure: strings.HasPrefix(issuer, "https:"),
-		now:    time.Now, marks: m,
+		token: sha256.Sum256([]byte(s.adminToken)), now: time.Now, marks: m,
+		cookie: newCookie(issuer, "fosite_server_operator", pathAdmin),
 	}
-	if o.secure {
-		o.cookie = "__Secure-" + o.cookie // not __Host-, which requires the path /
-	}
-	var err error
-	if o.browsers, err = newKnownBrowsers(s.global, issuer, "known_operator", pathAdmin); err != nil {
-		return nil, err
-	}
+	o.cookie.sameSite = http.SameSiteStrictMode
+	var err, err2 error
+	o.browsers, err = newKnownBrowsers(s.global, issuer, "known_operator", pathAdmin)
 	// With another admin token the cookies of the old one are worthless.
-	o.key, err = hkdf.Key(sha256.New, s.global, o.token[:], "fosite-server operator", sha256.Size)
-	return o, err
+	o.signer, err2 = newSigner(s.global, "operator "+string(o.token[:]))
+	return o, errors.Join(err, err2)
 }
 
 // authorize is the admin routes' Authorizer: an actor that it knows may do everything.
@@ -108,22 +96,14 @@ func (o *operators) isToken(given string) bool {
 
 // operatorPass is what a cookie says.
 type operatorPass struct {
-	nonce   [nonceSize]byte
-	expires time.Time
-}
-
-func (o *operators) sign(content []byte) []byte {
-	mac := hmac.New(sha256.New, o.key)
-	mac.Write(content)
-	return mac.Sum(nil)
+	Nonce   string    `json:"n"`
+	Expires time.Time `json:"e"`
 }
 
 // issue returns a new cookie value.
 func (o *operators) issue() string {
-	content := make([]byte, nonceSize, nonceSize+8)
-	_, _ = rand.Read(content) // it never fails
-	content = binary.BigEndian.AppendUint64(content, uint64(o.now().Add(operatorLifetime).Unix()))
-	return base64.RawURLEncoding.EncodeToString(append(content, o.sign(content)...))
+	value, _ := o.signer.token(operatorPass{randomID(), o.now().Add(operatorLifetime)}) // it does not fail
+	return value
 }
 
 // maxOperatorCookies bounds how many cookies of the name are tried. Another server on a port of this host
@@ -144,31 +124,19 @@ func (o *operators) open(r *http.Request) (bool, error) {
 // ended is the mark of a cookie that was signed out before its time.
 func (o *operators) ended(pass operatorPass) mark {
 	// Longer than any server takes the cookie, whose clocks differ.
-	return o.marks.of(pass.expires.Add(time.Minute), "operator", string(pass.nonce[:]))
+	return o.marks.of(pass.Expires.Add(time.Minute), "operator", pass.Nonce)
 }
 
 // presented returns what the cookies of a request say that are ours and not too old.
 func (o *operators) presented(r *http.Request) (passes []operatorPass) {
-	cookies := r.CookiesNamed(o.cookie)
+	cookies := r.CookiesNamed(o.cookie.name)
 	for _, cookie := range cookies[:min(len(cookies), maxOperatorCookies)] {
-		if pass, ok := o.read(cookie.Value); ok {
+		var pass operatorPass
+		if o.signer.open(cookie.Value, &pass) && o.now().Before(pass.Expires) {
 			passes = append(passes, pass)
 		}
 	}
 	return passes
-}
-
-func (o *operators) read(value string) (operatorPass, bool) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
-	if err != nil || len(raw) != nonceSize+8+sha256.Size {
-		return operatorPass{}, false
-	}
-	content, sum := raw[:nonceSize+8], raw[nonceSize+8:]
-	if !hmac.Equal(sum, o.sign(content)) {
-		return operatorPass{}, false
-	}
-	expires := time.Unix(int64(binary.BigEndian.Uint64(content[nonceSize:])), 0)
-	return operatorPass{nonce: [nonceSize]byte(content), expires: expires}, o.now().Before(expires)
 }
 
 // end makes cookies worthless before their time. After an error it is to be called again.
@@ -179,18 +147,6 @@ func (o *operators) end(ctx context.Context, passes []operatorPass) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-func (o *operators) setCookie(w http.ResponseWriter, value string, maxAge time.Duration) {
-	age := int(maxAge / time.Second)
-	if age == 0 {
-		age = -1 // delete it
-	}
-	//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
-	http.SetCookie(w, &http.Cookie{
-		Name: o.cookie, Value: value, Path: pathAdmin, MaxAge: age, HttpOnly: true, Secure: o.secure,
-		SameSite: http.SameSiteStrictMode,
-	})
 }
 
 // operatorRoutes serves the operator's sign-in, under the path that the cookie is sent to.
@@ -223,8 +179,8 @@ func (o *operators) try(
 	r *http.Request, address string,
 ) (succeed func() error, wait time.Duration, err error) {
 	l := limit{operatorTries, "address", "", neighbourhood(address)}
-	if id := o.browsers.known(r, operatorAccount); id != nil {
-		l = limit{knownBrowser, "browser", "", string(id)}
+	if id := o.browsers.known(r, operatorAccount); id != "" {
+		l = limit{knownBrowser, "browser", "", id}
 	}
 	return o.marks.count(r.Context(), o.now(), func(taken *taken) time.Duration {
 		return taken.take(&o.limiter, l, o.now())
@@ -261,7 +217,7 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	}
 	o.browsers.remember(w, r, operatorAccount)
 	p.logger.InfoContext(r.Context(), "operator signed in", "remote_addr", from)
-	o.setCookie(w, o.issue(), operatorLifetime)
+	o.cookie.set(w, "", o.issue(), operatorLifetime)
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
 }
 
@@ -276,7 +232,7 @@ func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
 	if len(passes) > 0 {
 		p.logger.InfoContext(r.Context(), "operator signed out", "remote_addr", p.sessions.RemoteAddr(r))
 	}
-	p.operators.setCookie(w, "", 0)
+	p.operators.cookie.set(w, "", "", -time.Second)
 	http.Redirect(w, r, pathAdminSignIn, http.StatusSeeOther)
 }
 

@@ -40,7 +40,7 @@ func TestOperatorSignsIn(t *testing.T) {
 	kept := operator.http.Jar.Cookies(target)
 	operator.expect(operator.post(issuer+pathAdminSignOut), http.StatusOK, "Operator sign-in")
 	for _, left := range operator.http.Jar.Cookies(target) {
-		if left.Name == s.provider.operators.cookie {
+		if left.Name == s.provider.operators.cookie.name {
 			t.Errorf("after the sign-out the browser has the cookie %v", left)
 		}
 	}
@@ -85,7 +85,7 @@ func TestOperatorCookie(t *testing.T) {
 	}
 	o := know("https://op.example", known)
 	w := httptest.NewRecorder()
-	o.setCookie(w, o.issue(), operatorLifetime)
+	o.cookie.set(w, "", o.issue(), operatorLifetime)
 	cookie := w.Result().Cookies()[0]
 	if !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteStrictMode ||
 		cookie.Path != pathAdmin || cookie.MaxAge != 3600 ||
@@ -94,7 +94,7 @@ func TestOperatorCookie(t *testing.T) {
 	}
 	allowed := func(o *operators, value string) bool {
 		r := httptest.NewRequest(http.MethodGet, pathAdminPage, nil)
-		r.AddCookie(&http.Cookie{Name: o.cookie, Value: value})
+		r.AddCookie(&http.Cookie{Name: o.cookie.name, Value: value})
 		_, err := o.authorize(r, admin.ChangeSessions)
 		return err == nil
 	}
@@ -126,8 +126,8 @@ func TestOperatorCookie(t *testing.T) {
 	if allowed(o, cookie.Value) {
 		t.Error("the cookie is good after its hour")
 	}
-	if plain := know("http://localhost:9000", known); plain.cookie != "fosite_server_operator" ||
-		plain.secure {
+	if plain := know("http://localhost:9000", known); plain.cookie.name != "fosite_server_operator" ||
+		plain.cookie.secure {
 		t.Error("over http the cookie is Secure: browsers would not keep it")
 	}
 }
@@ -215,7 +215,7 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 	o, other := start(), start()
 	request := func(cookie string) *http.Request {
 		r := httptest.NewRequest(http.MethodGet, pathAdminPage, nil)
-		r.AddCookie(&http.Cookie{Name: o.cookie, Value: cookie})
+		r.AddCookie(&http.Cookie{Name: o.cookie.name, Value: cookie})
 		return r
 	}
 	kept, ended := o.issue(), o.issue()
@@ -242,7 +242,7 @@ func TestSeveralOperatorCookies(t *testing.T) {
 	request := func(values ...string) *http.Request {
 		r := httptest.NewRequest(http.MethodPost, pathAdminSignOut, nil)
 		for _, value := range values {
-			r.AddCookie(&http.Cookie{Name: o.cookie, Value: value})
+			r.AddCookie(&http.Cookie{Name: o.cookie.name, Value: value})
 		}
 		return r
 	}
@@ -282,7 +282,7 @@ func TestOperatorSignOutIsNotKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request.AddCookie(&http.Cookie{Name: o.cookie, Value: cookie})
+		request.AddCookie(&http.Cookie{Name: o.cookie.name, Value: cookie})
 		return b.do(request)
 	}
 	there := o.marks.grants

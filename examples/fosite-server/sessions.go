@@ -58,7 +58,7 @@ func (s *running) attachSessions(ctx context.Context) error {
 		Host: hostadapter.Config{
 			UserActive:    p.users.active,
 			FormerIssuers: s.options.formerIssuers, KeysLost: s.options.keysLost,
-			Cookie: hostadapter.CookieConfig{Name: p.cookieName()},
+			Cookie: hostadapter.CookieConfig{Name: newCookie(p.issuer, "fosite_server", "/").name},
 			Lifetime: hostadapter.LifetimeConfig{
 				IdleTimeout: s.options.idle, AbsoluteTimeout: s.options.absolute,
 				MaxSessions: s.options.maxSessions, RefuseSignIn: s.options.refuseSignIn,

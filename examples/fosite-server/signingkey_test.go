@@ -55,6 +55,10 @@ func TestSigningKeyIsOne(t *testing.T) {
 		{"a store of which hosts are not known", 0, "three", true},
 	} {
 		store.hosts.Store(step.hosts)
+		// The look before the adapter starts says the same, and leaves the store as it is.
+		if _, _, err := checkSigningKey(t.Context(), store, step.id); (err == nil) != step.want {
+			t.Errorf("%s: the look before: %v", step.name, err)
+		}
 		err := claim(step.id)
 		if (err == nil) != step.want || err != nil && !errors.Is(err, errOtherSigningKey) {
 			t.Errorf("%s: %v; want it to start: %t", step.name, err, step.want)

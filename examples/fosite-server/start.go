@@ -183,9 +183,23 @@ func (s *running) startDemo(ctx context.Context, hash secretHasher) error {
 func (s *running) startSessions(ctx context.Context, hash secretHasher) (err error) {
 	p := s.provider
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)
-	err = s.attachSessions(ctx)
+	key := p.secrets.signing.KeyID
+	// Before the first delivery, which a host with another key must not sign. What else is wrong with the
+	// store attachSessions says.
+	if _, _, err = checkSigningKey(ctx, s.backend, key); !errors.Is(err, errOtherSigningKey) {
+		err = s.attachSessions(ctx)
+	}
+	if err == nil {
+		s.closeLast = append(s.closeLast, p.sessions.Close)
+		err = claimSigningKey(ctx, p.sessions.Backend(), key, p.logger)
+	}
 	var missing *hostadapter.MissingBackendError
 	switch {
+	case errors.Is(err, errOtherSigningKey):
+		return fmt.Errorf("%s is not the one of the store's other servers: copy theirs; or, to replace the "+
+			"key, stop all servers and start them with the new one (one that was killed counts for a "+
+			"minute) (%w)",
+			filepath.Join(s.options.keysFolder(), "signing-key.pem"), err)
 	case errors.As(err, &missing):
 		return fmt.Errorf("a swap to the store %q was done, or begun: start with -store %s=FOLDER as "+
 			"before (%w)", missing.Name, missing.Name, err)
@@ -198,17 +212,6 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 			"or, where this server was renamed, with -former-issuers and the old one (%w)", err)
 	case err != nil:
 		return fmt.Errorf("session management: %w", s.options.pins().explain(err))
-	}
-	s.closeLast = append(s.closeLast, p.sessions.Close)
-	err = claimSigningKey(ctx, p.sessions.Backend(), p.secrets.signing.KeyID, p.logger)
-	if errors.Is(err, errOtherSigningKey) {
-		return fmt.Errorf("%s is not the one of the store's other servers: copy theirs; or, to replace the "+
-			"key, stop all servers and start them with the new one (one that was killed counts for a "+
-			"minute) (%w)",
-			filepath.Join(s.options.keysFolder(), "signing-key.pem"), err)
-	}
-	if err != nil {
-		return fmt.Errorf("signing key: %w", err)
 	}
 	if err := p.shareMarks(); err != nil {
 		return err

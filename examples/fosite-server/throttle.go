@@ -52,8 +52,8 @@ func (t *signInThrottle) try(
 ) (succeed func() error, wait time.Duration, err error) {
 	address = neighbourhood(address)
 	return t.marks.count(r.Context(), now, func(taken *taken) time.Duration {
-		if id := t.known(r, account); id != nil {
-			return taken.take(&t.limiter, limit{knownBrowser, "browser", account, string(id)}, now)
+		if id := t.known(r, account); id != "" {
+			return taken.take(&t.limiter, limit{knownBrowser, "browser", account, id}, now)
 		}
 		return t.tryUnknown(taken, account, address, now)
 	})

@@ -39,9 +39,9 @@ func (m *Memo) Reject() {
 // Rejected reports whether a caller has rejected the result.
 func (m *Memo) Rejected() bool { return m != nil && m.rejected.Load() }
 
-// MemoSize is what a cache counts for what is kept of a grant with data of a length, in bytes: as much as the
-// data, and enough for a decoded request without large claims.
-func MemoSize(data int) int { return max(data+data/8, 3200) }
+// MemoSize is what a cache counts for what is kept of a grant with data of a length, in bytes: the data
+// unsealed, for which memory is given out in sizes up to an eighth larger, and what leads to it.
+func MemoSize(data int) int { return data + data/8 + 256 }
 
 // CacheFigures are what a cache of live access tokens has done since it was opened, and what it holds.
 type CacheFigures struct {

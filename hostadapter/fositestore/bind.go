@@ -170,10 +170,10 @@ func bindRequestTime(session fosite.Session, requestedAt time.Time) {
 // and before it stored the OpenID record.
 func addCodeHash(session fosite.Session, r *row) error {
 	s, ok := session.(openid.Session)
-	if !ok || isNil(session) || !strings.Contains(decodeForm(r.message.GetForm()).Get("response_type"), " ") {
+	if !ok || isNil(session) || !strings.Contains(r.request.formValue("response_type"), " ") {
 		return nil
 	}
-	stored, err := storedSession(session, r.message.GetSession())
+	stored, err := newHydrated(session, r.request.session())
 	if err != nil || stored == nil {
 		return err
 	}

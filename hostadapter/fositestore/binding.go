@@ -108,19 +108,13 @@ func (s *Store) usedUp(ctx context.Context) (*row, error) {
 	// It was not read in this request, or it has just come from the host's own store.
 	r, err := s.read(ctx, used.Ref)
 	switch {
-	case r != nil && r.message != nil:
+	case r != nil && r.request != "":
 		return r, nil
 	case err == nil || isAnswer(err):
 		return nil, nil // the batch will be refused
 	}
 	return nil, err
 }
-
-// Fields of requestpb.Request that say which rows belong to a code.
-const (
-	hasPKCEField   protowire.Number = 12
-	hasOpenIDField protowire.Number = 13
-)
 
 // announce has a code's sealed record say that a row belongs to it, so that no store can withhold that row:
 // without its PKCE row a code would be good without a verifier. The code is in the same batch or, where
@@ -162,12 +156,13 @@ func (s *Store) mark(code *grantstore.Grant, field protowire.Number) error {
 
 // checkWhole refuses a code that the store gives without the rows that belong to it.
 func (s *Store) checkWhole(ctx context.Context, code *row) error {
+	request := code.request
 	for _, part := range []struct {
 		belongs bool
 		ref     grantstore.Ref
 	}{
-		{code.message.GetHasPkce(), grantstore.Ref{Type: grantstore.PKCERequest, Key: code.grant.Key}},
-		{code.message.GetHasOpenid(), grantstore.Ref{Type: grantstore.OpenIDRequest, Key: openIDKey(ctx)}},
+		{request.has(hasPKCEField), grantstore.Ref{Type: grantstore.PKCERequest, Key: code.grant.Key}},
+		{request.has(hasOpenIDField), grantstore.Ref{Type: grantstore.OpenIDRequest, Key: openIDKey(ctx)}},
 	} {
 		if part.belongs && !code.hasRelated(part.ref) {
 			return s.refuse(ctx, code.grant.Ref, fmt.Errorf("its %s is missing", part.ref.Type))

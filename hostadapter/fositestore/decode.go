@@ -3,157 +3,202 @@ package fositestore
 // Requests as they are read from a grant's data.
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
-	"reflect"
-	"slices"
-	"time"
-	"unicode/utf8"
 
 	"github.com/ory/fosite"
-	"github.com/ory/fosite/handler/oauth2"
-	"github.com/ory/fosite/handler/openid"
-	"github.com/ory/fosite/token/jwt"
 	"golang.org/x/text/language"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 )
 
 var errData = errors.New("grant data is in a format that this build does not know")
 
-// decodeMessage takes apart what encodeRequest made.
-func decodeMessage(data []byte) (*requestpb.Request, error) {
+// stored is a request as it was sealed: the version of its format, and a requestpb.Request. An empty one is
+// none. It is decoded anew for each who asks, for fosite and hosts change what they get.
+type stored string
+
+// The fields of requestpb.Request; those of other messages stand where they are read.
+const (
+	idField                = 1
+	requestedAtField       = 2
+	clientIDField          = 3
+	requestedScopesField   = 4
+	grantedScopesField     = 5
+	requestedAudienceField = 6
+	grantedAudienceField   = 7
+	formField              = 8
+	langField              = 9
+	sessionField           = 10
+	authorizeField         = 11
+	hasPKCEField           = 12
+	hasOpenIDField         = 13
+	issuerField            = 14
+)
+
+// parse takes what encodeRequest made. It checks the fields of the request; what is in them is checked where
+// it is read.
+func parse(data []byte) (stored, error) {
 	if len(data) == 0 || data[0] != dataVersion {
-		return nil, errData
+		return "", errData
 	}
-	message := &requestpb.Request{}
-	if err := proto.Unmarshal(data[1:], message); err != nil {
-		return nil, fmt.Errorf("%w: %w", errData, err)
+	s := stored(data)
+	var r reader
+	for f := fieldsOf(s.message()); r.next(&f); {
 	}
-	return message, nil
+	if r.broken {
+		return "", errData
+	}
+	return s, nil
 }
 
-// rowSize is what a row takes besides its message, together with what refers to it, in bytes.
-const rowSize = 144 + 16
+func (s stored) message() string {
+	if s == "" {
+		return ""
+	}
+	return string(s[1:])
+}
 
-// sizeOf is about what a message takes in memory, in bytes.
-func sizeOf(message protoreflect.Message) int {
-	size := piece(int(reflect.TypeOf(message.Interface()).Elem().Size()))
-	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		if !field.IsList() {
-			_, content := sizesOf(field, value)
-			if size += content; field.ContainingOneof() != nil {
-				size += piece(24) // the object that holds the value
+func (s stored) text(number int) string {
+	var r reader
+	return r.text(s.message(), number)
+}
+
+func (s stored) has(number int) bool {
+	var r reader
+	field, found := r.find(s.message(), number)
+	return found && (field.value != 0 || number == authorizeField)
+}
+
+func (s stored) texts(number int) []string {
+	var r reader
+	return r.texts(s.message(), number)
+}
+
+// formValue returns the first value of a field of the form.
+func (s stored) formValue(name string) string {
+	var r reader
+	for f := fieldsOf(s.message()); r.next(&f); {
+		if f.number == formField && r.text(f.text, 1) == name {
+			for value := fieldsOf(f.text); r.next(&value); {
+				if value.number == 2 {
+					return value.text
+				}
 			}
-			return true
 		}
-		list, room := value.List(), 1
-		for room < list.Len() { // it was appended to one by one
-			room *= 2
-		}
-		for i := range list.Len() {
-			place, content := sizesOf(field, list.Get(i))
-			if size += content; i == 0 {
-				size += piece(room * place)
-			}
-		}
-		return true
-	})
-	return size
+	}
+	return ""
 }
 
-// sizesOf is what a value of a field takes in its place in a list, and what it takes besides, in bytes.
-func sizesOf(field protoreflect.FieldDescriptor, value protoreflect.Value) (place, content int) {
-	switch field.Kind() {
-	case protoreflect.MessageKind:
-		return 8, sizeOf(value.Message())
-	case protoreflect.StringKind:
-		return 16, piece(len(value.String()))
-	case protoreflect.BytesKind:
-		return 24, piece(len(value.Bytes()))
+// issuer returns that of the session that the grant is bound to. Earlier releases left it to the claims.
+func (s stored) issuer() string {
+	if issuer := s.text(issuerField); issuer != "" {
+		return issuer
 	}
-	return 8, 0
-}
-
-// piece is what memory of a size is given out as, in bytes: steps of 16 at first, later of up to an eighth.
-func piece(size int) int {
-	if size > 256 {
-		size += size / 8
+	session := s.session()
+	if session.kind != openIDKind {
+		return ""
 	}
-	return (size + 15) &^ 15
+	var r reader
+	return r.text(r.text(session.text, 1), 2)
 }
 
 // decodeRequest returns the stored request with the given client and session, the session as it is.
 func decodeRequest(
-	message *requestpb.Request, lang language.Tag, client fosite.Client, session fosite.Session,
-) *fosite.Request {
-	list := listsOf(len(message.GetRequestedScopes()) + len(message.GetGrantedScopes()) +
-		len(message.GetRequestedAudience()) + len(message.GetGrantedAudience()))
-	return &fosite.Request{
-		ID:                message.GetId(),
-		RequestedAt:       decodeMoment(message.GetRequestedAt()),
-		Client:            client,
-		RequestedScope:    list.copy(message.GetRequestedScopes()),
-		GrantedScope:      list.copy(message.GetGrantedScopes()),
-		RequestedAudience: list.copy(message.GetRequestedAudience()),
-		GrantedAudience:   list.copy(message.GetGrantedAudience()),
-		Form:              decodeForm(message.GetForm()),
-		Session:           session,
-		Lang:              lang,
-	}
-}
-
-// decodeAuthorizeRequest returns a stored pushed request, which has no session.
-func decodeAuthorizeRequest(
-	message *requestpb.Request, lang language.Tag, client fosite.Client,
-) (*fosite.AuthorizeRequest, error) {
-	authorize := message.GetAuthorize()
-	list := listsOf(len(authorize.GetResponseTypes()) + len(authorize.GetHandledResponseTypes()))
-	request := &fosite.AuthorizeRequest{
-		ResponseTypes:        list.copy(authorize.GetResponseTypes()),
-		State:                authorize.GetState(),
-		HandledResponseTypes: list.copy(authorize.GetHandledResponseTypes()),
-		ResponseMode:         fosite.ResponseModeType(authorize.GetResponseMode()),
-		DefaultResponseMode:  fosite.ResponseModeType(authorize.GetDefaultResponseMode()),
-		Request:              *decodeRequest(message, lang, client, nil),
-	}
-	// fosite uses nil for a request without redirect URI.
-	if raw := authorize.GetRedirectUri(); raw != "" {
-		uri, err := url.Parse(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%w: redirect URI: %w", errData, err)
+	s stored, lang language.Tag, client fosite.Client, session fosite.Session,
+) (*fosite.Request, error) {
+	var r reader
+	var count [issuerField + 1]int
+	forms, texts := 0, 0
+	for f := fieldsOf(s.message()); r.next(&f); {
+		switch f.number {
+		case requestedScopesField, grantedScopesField, requestedAudienceField, grantedAudienceField:
+			count[f.number]++
+			texts++
+		case formField:
+			forms++
+			texts += r.count(f.text, 2)
 		}
-		request.RedirectURI = uri
+	}
+	list := make(lists, texts)
+	request := &fosite.Request{
+		Client: client, Session: session, Lang: lang, Form: make(url.Values, forms),
+		RequestedScope:    list.cut(count[requestedScopesField]),
+		GrantedScope:      list.cut(count[grantedScopesField]),
+		RequestedAudience: list.cut(count[requestedAudienceField]),
+		GrantedAudience:   list.cut(count[grantedAudienceField]),
+	}
+	for f := fieldsOf(s.message()); r.next(&f); {
+		switch f.number {
+		case idField:
+			request.ID = f.text
+		case requestedAtField:
+			request.RequestedAt = r.moment(f.text)
+		case requestedScopesField:
+			request.RequestedScope = append(request.RequestedScope, f.text)
+		case grantedScopesField:
+			request.GrantedScope = append(request.GrantedScope, f.text)
+		case requestedAudienceField:
+			request.RequestedAudience = append(request.RequestedAudience, f.text)
+		case grantedAudienceField:
+			request.GrantedAudience = append(request.GrantedAudience, f.text)
+		case formField:
+			request.Form[r.text(f.text, 1)] = r.appendTexts(list.cut(r.count(f.text, 2)), f.text, 2)
+		}
+	}
+	if r.broken {
+		return nil, errData
 	}
 	return request, nil
 }
 
-// lists is room for copies of short lists, which costs one allocation.
-type lists []string
-
-func listsOf(texts int) lists { return make(lists, 0, texts) }
-
-// copy returns a list of the request's own, never nil. One that is appended to moves away from the others.
-func (l *lists) copy(list []string) []string {
-	from := len(*l)
-	*l = append(*l, list...)
-	return slices.Clip((*l)[from:])
+// decodeAuthorizeRequest returns a stored pushed request, which has no session.
+func decodeAuthorizeRequest(
+	s stored, lang language.Tag, client fosite.Client,
+) (*fosite.AuthorizeRequest, error) {
+	base, err := decodeRequest(s, lang, client, nil)
+	if err != nil {
+		return nil, err
+	}
+	request := &fosite.AuthorizeRequest{
+		Request: *base, ResponseTypes: fosite.Arguments{}, HandledResponseTypes: fosite.Arguments{},
+	}
+	redirect := ""
+	var r reader
+	for f := fieldsOf(r.text(s.message(), authorizeField)); r.next(&f); {
+		switch f.number {
+		case 1:
+			request.ResponseTypes = append(request.ResponseTypes, f.text)
+		case 2:
+			request.HandledResponseTypes = append(request.HandledResponseTypes, f.text)
+		case 3:
+			redirect = f.text
+		case 4:
+			request.State = f.text
+		case 5:
+			request.ResponseMode = fosite.ResponseModeType(f.text)
+		case 6:
+			request.DefaultResponseMode = fosite.ResponseModeType(f.text)
+		}
+	}
+	if r.broken {
+		return nil, errData
+	}
+	if redirect != "" { // fosite uses nil for a request without one
+		if request.RedirectURI, err = url.Parse(redirect); err != nil {
+			return nil, fmt.Errorf("%w: redirect URI: %w", errData, err)
+		}
+	}
+	return request, nil
 }
 
-func decodeForm(fields []*requestpb.Field) url.Values {
-	texts := 0
-	for _, field := range fields {
-		texts += len(field.GetValues())
-	}
-	form, list := make(url.Values, len(fields)), listsOf(texts)
-	for _, field := range fields {
-		form[field.GetName()] = list.copy(field.GetValues())
-	}
-	return form
+// lists is room for short lists, which costs one allocation.
+type lists []string
+
+// cut returns an empty list with room for n texts, never nil. With more it moves away from the others.
+func (l *lists) cut(n int) []string {
+	list := (*l)[:0:n]
+	*l = (*l)[n:]
+	return list
 }
 
 func decodeLang(lang string) language.Tag {
@@ -164,156 +209,4 @@ func decodeLang(lang string) language.Tag {
 		return language.English
 	}
 	return language.Make(lang)
-}
-
-// hydrate fills the session that fosite passes with what was stored. What was stored replaces what the
-// session held, but for expiries that were not stored: fosite sets those of the new tokens before it reads a
-// code again.
-func hydrate(session fosite.Session, stored *requestpb.Session) error {
-	switch kind := stored.GetKind().(type) {
-	case nil:
-		return nil
-	case *requestpb.Session_Json:
-		return hydrateJSON(session, kind.Json)
-	case *requestpb.Session_OpenId:
-		return hydrateAs(session, kind.OpenId, hydrateOpenID)
-	case *requestpb.Session_Jwt:
-		return hydrateAs(session, kind.Jwt, hydrateJWT)
-	case *requestpb.Session_Plain:
-		return hydrateAs(session, kind.Plain, hydratePlain)
-	}
-	return errData
-}
-
-// newOfKind returns an empty session of the type that was stored, or nil for one of the host's own and for
-// none.
-func newOfKind(stored *requestpb.Session) fosite.Session {
-	switch stored.GetKind().(type) {
-	case *requestpb.Session_OpenId:
-		return &openid.DefaultSession{}
-	case *requestpb.Session_Jwt:
-		return &oauth2.JWTSession{}
-	case *requestpb.Session_Plain:
-		return &fosite.DefaultSession{}
-	}
-	return nil
-}
-
-// hydrateAs fills a session of type *S directly, and one of another type by way of JSON, in which the types
-// name the expiries differently.
-func hydrateAs[S any, M interface{ GetExpiresAt() []*requestpb.Expiry }](
-	session fosite.Session, message M, fill func(*S, M),
-) error {
-	if s, ok := any(session).(*S); ok {
-		fill(s, message)
-		return nil
-	}
-	var s S
-	fill(&s, message)
-	data, err := json.Marshal(&s)
-	if err != nil {
-		return fmt.Errorf("convert stored session: %w", err)
-	}
-	if err := hydrateJSON(session, data); err != nil {
-		return err
-	}
-	for _, entry := range message.GetExpiresAt() {
-		if t := entry.GetTokenType(); utf8.ValidString(t) { // as JSON keeps it
-			session.SetExpiresAt(fosite.TokenType(t), decodeMoment(entry.GetAt()))
-		}
-	}
-	return nil
-}
-
-func hydrateJSON(session fosite.Session, data []byte) error {
-	if err := json.Unmarshal(data, session); err != nil {
-		return fmt.Errorf("decode session of type %T: %w", session, err)
-	}
-	return nil
-}
-
-func hydrateOpenID(s *openid.DefaultSession, message *requestpb.OpenIDSession) {
-	s.ExpiresAt = decodeExpiry(s.ExpiresAt, message.GetExpiresAt())
-	s.Username, s.Subject = message.GetUsername(), message.GetSubject()
-	s.Headers = decodeHeaders(s.Headers, message.GetHeaders())
-	c := message.GetClaims()
-	if c == nil {
-		s.Claims = nil
-		return
-	}
-	// Handlers hold on to the pointer (openid.Session).
-	if s.Claims == nil {
-		s.Claims = &jwt.IDTokenClaims{}
-	}
-	*s.Claims = jwt.IDTokenClaims{
-		JTI: c.GetJti(), Issuer: c.GetIssuer(), Subject: c.GetSubject(), Nonce: c.GetNonce(),
-		Audience:  slices.Clone(c.GetAudience()),
-		ExpiresAt: decodeMoment(c.GetExpiresAt()), IssuedAt: decodeMoment(c.GetIssuedAt()),
-		RequestedAt: decodeMoment(c.GetRequestedAt()), AuthTime: decodeMoment(c.GetAuthTime()),
-		AccessTokenHash: c.GetAccessTokenHash(), AuthenticationContextClassReference: c.GetAcr(),
-		AuthenticationMethodsReferences: slices.Clone(c.GetAmr()), CodeHash: c.GetCodeHash(),
-		Extra: decodeObject(c.GetExtra()),
-	}
-}
-
-func hydrateJWT(s *oauth2.JWTSession, message *requestpb.JWTSession) {
-	s.ExpiresAt = decodeExpiry(s.ExpiresAt, message.GetExpiresAt())
-	s.Username, s.Subject = message.GetUsername(), message.GetSubject()
-	s.JWTHeader = decodeHeaders(s.JWTHeader, message.GetHeaders())
-	c := message.GetClaims()
-	if c == nil {
-		s.JWTClaims = nil
-		return
-	}
-	if s.JWTClaims == nil {
-		s.JWTClaims = &jwt.JWTClaims{}
-	}
-	*s.JWTClaims = jwt.JWTClaims{
-		Subject: c.GetSubject(), Issuer: c.GetIssuer(), JTI: c.GetJti(),
-		Audience: slices.Clone(c.GetAudience()),
-		IssuedAt: decodeMoment(c.GetIssuedAt()), NotBefore: decodeMoment(c.GetNotBefore()),
-		ExpiresAt: decodeMoment(c.GetExpiresAt()),
-		Scope:     slices.Clone(c.GetScope()), Extra: decodeObject(c.GetExtra()),
-		ScopeField: jwt.JWTScopeFieldEnum(c.GetScopeField()),
-	}
-	if c.GetHasScope() && s.JWTClaims.Scope == nil {
-		s.JWTClaims.Scope = []string{}
-	}
-}
-
-func hydratePlain(s *fosite.DefaultSession, message *requestpb.PlainSession) {
-	s.ExpiresAt = decodeExpiry(s.ExpiresAt, message.GetExpiresAt())
-	s.Username = message.GetUsername()
-	s.Subject = message.GetSubject()
-	s.Extra = decodeObject(message.GetExtra())
-}
-
-func decodeHeaders(headers *jwt.Headers, message *requestpb.Headers) *jwt.Headers {
-	if message == nil {
-		return nil
-	}
-	if headers == nil {
-		headers = &jwt.Headers{}
-	}
-	headers.Extra = decodeObject(message.GetExtra())
-	return headers
-}
-
-func decodeExpiry(
-	expiry map[fosite.TokenType]time.Time, list []*requestpb.Expiry,
-) map[fosite.TokenType]time.Time {
-	if expiry == nil && len(list) > 0 {
-		expiry = make(map[fosite.TokenType]time.Time, len(list)+1)
-	}
-	for _, entry := range list {
-		expiry[fosite.TokenType(entry.GetTokenType())] = decodeMoment(entry.GetAt())
-	}
-	return expiry
-}
-
-func decodeMoment(m *requestpb.Moment) time.Time {
-	if m == nil {
-		return time.Time{}
-	}
-	return time.Unix(m.GetSeconds(), int64(m.GetNanos())).UTC()
 }

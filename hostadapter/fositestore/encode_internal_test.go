@@ -17,6 +17,9 @@ import (
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
 	"golang.org/x/text/language"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 )
 
 // tenantSession is a session type of a host's own.
@@ -178,15 +181,18 @@ func TestRequestsRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: encoding: %v", seed, err)
 		}
-		message, err := decodeMessage(data)
+		message, err := parse(data)
 		if err != nil {
 			t.Fatalf("seed %d: decoding: %v", seed, err)
 		}
 		session := newLike(want.Session)
-		if err := hydrate(session, message.GetSession()); err != nil {
+		if err := hydrate(session, message.session()); err != nil {
 			t.Fatalf("seed %d: session: %v", seed, err)
 		}
-		got := decodeRequest(message, decodeLang(message.GetLang()), want.Client, session)
+		got, err := decodeRequest(message, decodeLang(message.text(langField)), want.Client, session)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool {
 			return a == b
 		})); diff != "" {
@@ -213,11 +219,11 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	message, err := decodeMessage(data)
+	message, err := parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decodeAuthorizeRequest(message, decodeLang(message.GetLang()), want.Client)
+	got, err := decodeAuthorizeRequest(message, decodeLang(message.text(langField)), want.Client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +233,20 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 	})); diff != "" {
 		t.Errorf("want the request without session and credentials (-want +got):\n%s", diff)
 	}
+}
+
+// sealed is a session as it lies in the data of a grant.
+func sealed(t *testing.T, session *requestpb.Session) storedSession {
+	t.Helper()
+	data, err := proto.Marshal(&requestpb.Request{Session: session})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := parse(append([]byte{dataVersion}, data...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request.session()
 }
 
 // A host may move from fosite's session type to one of its own, and back, without losing its tokens.
@@ -241,7 +261,7 @@ func TestSessionsOfAnotherType(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, to := range []fosite.Session{&openid.DefaultSession{}, &tenantSession{}} {
-			if err := hydrate(to, message); err != nil {
+			if err := hydrate(to, sealed(t, message)); err != nil {
 				t.Fatalf("%T to %T: %v", from, to, err)
 			}
 			if to.GetSubject() != "ann" || SessionIDOf(to) != "s1" {
@@ -264,7 +284,7 @@ func TestHydrateKeepsExpiriesThatWereNotStored(t *testing.T) {
 	given := openid.NewDefaultSession()
 	claims := given.Claims
 	given.SetExpiresAt(fosite.AccessToken, at)
-	if err := hydrate(given, message); err != nil {
+	if err := hydrate(given, sealed(t, message)); err != nil {
 		t.Fatal(err)
 	}
 	want := map[fosite.TokenType]time.Time{fosite.AuthorizeCode: at, fosite.AccessToken: at}
@@ -276,7 +296,7 @@ func TestHydrateKeepsExpiriesThatWereNotStored(t *testing.T) {
 func TestUnknownFormatIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, data := range [][]byte{nil, {}, {dataVersion + 1, 1}, {dataVersion, 0xff}} {
-		if message, err := decodeMessage(data); err == nil {
+		if message, err := parse(data); err == nil {
 			t.Errorf("%v: want an error, got %v", data, message)
 		}
 	}
@@ -297,11 +317,11 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		message, err := decodeMessage(data)
+		message, err := parse(data)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := hydrate(&openid.DefaultSession{}, message.GetSession()); err != nil {
+		if err := hydrate(&openid.DefaultSession{}, message.session()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -154,13 +153,9 @@ func (s *Store) keepPushed(ctx context.Context, uri string, until time.Time) err
 	if !r.grant.Expires.Before(until) {
 		return nil
 	}
-	data, err := proto.MarshalOptions{}.MarshalAppend([]byte{dataVersion}, r.message)
-	if err != nil {
-		return fmt.Errorf("fositestore: %w", err)
-	}
 	kept := *r.grant
 	kept.Expires = storable(until)
-	s.seal(&kept, data)
+	s.seal(&kept, []byte(r.request))
 	_, err = s.apply(ctx, s.carriers.from(ctx), &grantstore.Batch{
 		Seen:   []grantstore.Precondition{grantstore.PreconditionOf(r.grant)},
 		Delete: []grantstore.Ref{kept.Ref}, Store: []grantstore.Grant{kept},

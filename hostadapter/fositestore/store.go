@@ -3,7 +3,6 @@ package fositestore
 // The Store: grants behind fosite's storage interfaces.
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -21,7 +20,6 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
-	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -58,16 +56,15 @@ type Store struct {
 }
 
 // row is a grant as it was read. That of a cached grant is shared by all who ask for it: nobody changes a row
-// that read has returned, and what fosite gets of its message is a copy each time, for fosite and hosts do
+// that read has returned, and what fosite gets of its request is decoded each time, for fosite and hosts do
 // change that (TestCachedGrantIsNotShared).
 type row struct {
 	// by is the Store that opened it. Another one over the same backend may have other keys.
 	by    *Store
 	grant *grantstore.Grant
-	// data is what was sealed, message what it says.
-	data    []byte
-	message *requestpb.Request
-	// lang is that of the message, parsed.
+	// request is what was sealed, decoded for each who asks.
+	request stored
+	// lang is that of the request, parsed.
 	lang language.Tag
 	// issuer is that of the session that the grant is bound to, empty where it is bound to none or an earlier
 	// release did not say.
@@ -149,7 +146,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	case openErr != nil:
 		found.Memo.Reject()
 		return nil, s.reportData(ctx, ref, openErr)
-	case r.message == nil && !consumed && ref.Type != grantstore.JTI:
+	case r.request == "" && !consumed && ref.Type != grantstore.JTI:
 		found.Memo.Reject()
 		return nil, s.refuse(ctx, ref, errors.New("its data is missing"))
 	}
@@ -172,61 +169,37 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 // openFound opens what the backend has found, once where others read the same result.
 func (s *Store) openFound(found *grantstore.GetResult) (*row, error) {
 	if kept, ok := found.Memo.Load().(*row); ok && kept.by == s {
-		if kept.message != nil {
-			return kept, nil
-		}
-		r := *kept
-		return &r, r.decode()
+		return kept, nil
 	}
 	r, former, err := s.open(&found.Grant)
 	if err != nil {
 		return nil, err
 	}
 	r.session = found.Session
-	if found.Memo != nil && r.message != nil && !former { // a former seal is accepted for a while only
-		found.Memo.Keep(r.toKeep())
+	if found.Memo != nil && r.request != "" && !former { // a former seal is accepted for a while only
+		found.Memo.Keep(r)
 	}
 	return r, nil
 }
 
-// toKeep returns what is to be kept of a grant that others read too: it, or its data alone where its message
-// takes more memory than a cache counts for it.
-func (r *row) toKeep() *row {
-	kept := *r
-	if rowSize+sizeOf(r.message.ProtoReflect()) > grantstore.MemoSize(len(r.data)) {
-		kept.message = nil
-	} else {
-		kept.data = nil
-	}
-	return &kept
-}
-
-// open unseals and decodes a grant. One without a request, such as a jti or a used token, has no message.
+// open unseals a grant. One without a request, such as a jti or a used token, has none in its row.
 func (s *Store) open(grant *grantstore.Grant) (r *row, former bool, err error) {
 	r = &row{by: s, grant: grant}
 	if len(grant.Data) == 0 {
 		return r, false, nil
 	}
-	r.data, former, err = s.tie.UnsealBound(bindingOf(grant), formerBindingOf(grant), grant.Data)
+	data, former, err := s.tie.UnsealBound(bindingOf(grant), formerBindingOf(grant), grant.Data)
 	if err == nil {
-		err = r.decode()
+		r.request, err = parse(data)
 	}
 	if err != nil {
 		return nil, false, err
 	}
+	r.lang = decodeLang(r.request.text(langField))
+	if grant.SessionID != "" {
+		r.issuer = r.request.issuer()
+	}
 	return r, former, nil
-}
-
-// decode decodes the data.
-func (r *row) decode() (err error) {
-	if r.message, err = decodeMessage(r.data); err != nil {
-		return err
-	}
-	r.lang = decodeLang(r.message.GetLang())
-	if r.grant.SessionID != "" {
-		r.issuer = cmp.Or(r.message.GetIssuer(), r.message.GetSession().GetOpenId().GetClaims().GetIssuer())
-	}
-	return nil
 }
 
 // reportData logs why a grant cannot be read. One that no key opens any more is refused.

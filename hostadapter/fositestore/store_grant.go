@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -43,9 +42,6 @@ func (s *Store) newGrant(
 	}
 	return grant, nil
 }
-
-// issuerField is that field of requestpb.Request.
-const issuerField protowire.Number = 14
 
 // sealRequest puts the request into its grant. issuer is that of the grant that it inherits from, empty where
 // there is none: then its session is one of a signed-in user.
@@ -110,20 +106,24 @@ func expiry(request fosite.Requester, t fosite.TokenType, lifespan time.Duration
 
 // requester returns the request of a row with the given session as it is.
 func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
-	if r.message == nil && r.used {
+	if r.request == "" && r.used {
 		// That it was used is all that is to be known of it.
 		client, err := s.client(ctx, r.grant.ClientID)
 		return &fosite.Request{ID: r.grant.RequestID, Client: client, Session: session, Form: url.Values{}},
 			err
 	}
-	if r.message == nil {
+	if r.request == "" {
 		return nil, s.reportData(ctx, r.grant.Ref, errData)
 	}
-	client, err := s.client(ctx, r.message.GetClientId())
+	client, err := s.client(ctx, r.request.text(clientIDField))
 	if err != nil {
 		return nil, err
 	}
-	return decodeRequest(r.message, r.lang, client, session), nil
+	request, err := decodeRequest(r.request, r.lang, client, session)
+	if err != nil {
+		return nil, s.reportData(ctx, r.grant.Ref, err)
+	}
+	return request, nil
 }
 
 // hydrated returns the request of a row with the given session filled from it. Without one, the request has
@@ -133,10 +133,10 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 // that can have none, goes on with the session that was stored. The given one is filled nevertheless: fosite
 // reads its expiries.
 func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
-	stored := r.message.GetSession()
+	stored := r.request.session()
 	into := []fosite.Session{session}
 	if isNil(session) {
-		into[0] = newOfKind(stored)
+		into[0] = newOfKind(stored.kind)
 	} else if _, ok := session.(openid.Session); !ok && r.wantsIDToken() {
 		into = append(into, &openid.DefaultSession{})
 	}
@@ -160,8 +160,8 @@ func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*
 func (r *row) wantsIDToken() bool {
 	switch r.grant.Type {
 	case grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.RefreshToken:
-		return r.message.GetSession().GetOpenId() != nil &&
-			slices.Contains(r.message.GetGrantedScopes(), "openid")
+		return r.request.session().kind == openIDKind &&
+			slices.Contains(r.request.texts(grantedScopesField), "openid")
 	}
 	return false
 }
@@ -180,7 +180,7 @@ func (r *row) addExpiry(session fosite.Session) {
 	default:
 		return
 	}
-	if r.message != nil && !r.grant.Expires.IsZero() && session.GetExpiresAt(t).IsZero() {
+	if r.request != "" && !r.grant.Expires.IsZero() && session.GetExpiresAt(t).IsZero() {
 		session.SetExpiresAt(t, r.grant.Expires)
 	}
 }
@@ -207,8 +207,8 @@ func (s *Store) client(ctx context.Context, id string) (fosite.Client, error) {
 	return client, nil
 }
 
-// storedSession returns a new session of the given one's type with what the row holds.
-func storedSession(like fosite.Session, stored *requestpb.Session) (fosite.Session, error) {
+// newHydrated returns a new session of the given one's type with what the row holds.
+func newHydrated(like fosite.Session, stored storedSession) (fosite.Session, error) {
 	fresh := newLike(like)
 	if fresh == nil {
 		return nil, nil

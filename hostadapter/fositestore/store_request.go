@@ -56,14 +56,14 @@ func (s *Store) GetPARSession(ctx context.Context, requestURI string) (fosite.Au
 	if err != nil {
 		return nil, err
 	}
-	if r.message.GetAuthorize() == nil {
+	if !r.request.has(authorizeField) {
 		return nil, s.reportData(ctx, r.grant.Ref, errData)
 	}
-	client, err := s.client(ctx, r.message.GetClientId())
+	client, err := s.client(ctx, r.request.text(clientIDField))
 	if err != nil {
 		return nil, err
 	}
-	request, err := decodeAuthorizeRequest(r.message, r.lang, client)
+	request, err := decodeAuthorizeRequest(r.request, r.lang, client)
 	if err != nil {
 		return nil, s.reportData(ctx, r.grant.Ref, err)
 	}

@@ -103,7 +103,7 @@ func (s *Store) GetRefreshTokenSession(
 		return nil, openErr
 	case !used:
 		return request, nil
-	case s.grace > 0 && r.message != nil && s.now().Before(r.grant.Consumed.Add(s.grace)):
+	case s.grace > 0 && r.request != "" && s.now().Before(r.grant.Consumed.Add(s.grace)):
 		if c := s.carriers.from(ctx); c != nil {
 			c.keep(r)
 		}

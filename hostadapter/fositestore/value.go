@@ -3,9 +3,10 @@ package fositestore
 // Values of any type in a grant's data.
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
@@ -84,57 +85,70 @@ func timeValue(t time.Time) *requestpb.Moment {
 	return &requestpb.Moment{Seconds: t.Unix(), Nanos: int32(t.Nanosecond()), Offset: int32(offset)}
 }
 
-func decodeTimeValue(m *requestpb.Moment) time.Time {
-	t := time.Unix(m.GetSeconds(), int64(m.GetNanos())).UTC()
-	if m.GetOffset() != 0 {
-		t = t.In(time.FixedZone("", int(m.GetOffset())))
+func (r *reader) timeValue(message string) time.Time {
+	seconds, nanos, offset := r.momentParts(message)
+	t := time.Unix(seconds, nanos).UTC()
+	if offset != 0 {
+		t = t.In(time.FixedZone("", offset))
 	}
 	return t
 }
 
-func decodeObject(message *requestpb.Object) map[string]any {
-	if message == nil {
-		return nil
-	}
-	object := make(map[string]any, len(message.GetMembers()))
-	for _, member := range message.GetMembers() {
-		object[member.GetName()] = decodeValue(member.GetValue())
+// object reads a requestpb.Object.
+func (r *reader) object(message string) map[string]any {
+	object := make(map[string]any, r.count(message, 1))
+	for f := fieldsOf(message); r.next(&f); {
+		if f.number == 1 {
+			object[r.text(f.text, 1)] = r.valueOf(r.text(f.text, 2))
+		}
 	}
 	return object
 }
 
-func decodeValue(message *requestpb.Value) any {
-	switch v := message.GetKind().(type) {
-	case *requestpb.Value_BoolValue:
-		return v.BoolValue
-	case *requestpb.Value_StringValue:
-		return v.StringValue
-	case *requestpb.Value_IntValue:
-		return int(v.IntValue)
-	case *requestpb.Value_Int64Value:
-		return v.Int64Value
-	case *requestpb.Value_Float64Value:
-		return v.Float64Value
-	case *requestpb.Value_TimeValue:
-		return decodeTimeValue(v.TimeValue)
-	case *requestpb.Value_StringsValue:
-		return append([]string{}, v.StringsValue.GetValues()...)
-	case *requestpb.Value_ListValue:
-		list := make([]any, len(v.ListValue.GetValues()))
-		for i, element := range v.ListValue.GetValues() {
-			list[i] = decodeValue(element)
+// valueOf reads a requestpb.Value.
+func (r *reader) valueOf(message string) (value any) {
+	for f := fieldsOf(message); r.next(&f); {
+		switch f.number {
+		case 1:
+			value = f.value != 0
+		case 2:
+			value = f.text
+		case 3:
+			value = int(int64(f.value))
+		case 4:
+			value = int64(f.value)
+		case 5:
+			value = math.Float64frombits(f.value)
+		case 6:
+			value = r.timeValue(f.text)
+		case 7:
+			value = r.list(f.text)
+		case 8:
+			value = append([]string{}, r.texts(f.text, 1)...)
+		case 9:
+			value = r.object(f.text)
+		case 10:
+			value = valueOfJSON(f.text)
 		}
-		return list
-	case *requestpb.Value_ObjectValue:
-		return decodeObject(v.ObjectValue)
-	case *requestpb.Value_JsonValue:
-		var value any
-		decoder := json.NewDecoder(bytes.NewReader(v.JsonValue))
-		decoder.UseNumber() // a token shows each number as it was
-		// It was made by json.Marshal; what cannot be read is left out rather than keeping the whole grant
-		// from being read.
-		_ = decoder.Decode(&value)
-		return value
 	}
-	return nil
+	return value
+}
+
+func (r *reader) list(message string) []any {
+	list := make([]any, 0, r.count(message, 1))
+	for f := fieldsOf(message); r.next(&f); {
+		if f.number == 1 {
+			list = append(list, r.valueOf(f.text))
+		}
+	}
+	return list
+}
+
+// valueOfJSON reads what json.Marshal made. What cannot be read is left out rather than keeping the whole
+// grant from being read.
+func valueOfJSON(text string) (value any) {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber() // a token shows each number as it was
+	_ = decoder.Decode(&value)
+	return value
 }

@@ -1,0 +1,302 @@
+package fositestore
+
+// Sessions as they are read from a grant's data.
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/token/jwt"
+)
+
+// storedSession is a requestpb.Session: its kind, and the message of that kind.
+type storedSession struct {
+	kind int
+	text string
+}
+
+// The kinds of sessions: the fields of requestpb.Session.
+const (
+	noSession  = 0
+	openIDKind = 1
+	jwtKind    = 2
+	plainKind  = 3
+	jsonKind   = 4
+	brokenKind = -1
+)
+
+func (s stored) session() storedSession {
+	var r reader
+	return r.session(r.text(s.message(), sessionField))
+}
+
+func (r *reader) session(message string) (session storedSession) {
+	for f := fieldsOf(message); r.next(&f); {
+		session = storedSession{f.number, f.text}
+	}
+	if r.broken {
+		session.kind = brokenKind
+	}
+	return session
+}
+
+// hydrate fills the session that fosite passes with what was stored. What was stored replaces what the
+// session held, but for expiries that were not stored: fosite sets those of the new tokens before it reads a
+// code again. One of another type than the stored one is filled by way of JSON.
+func hydrate(session fosite.Session, stored storedSession) error {
+	var r reader
+	var own fosite.Session
+	var expiresAt map[fosite.TokenType]time.Time
+	switch stored.kind {
+	case noSession:
+		return nil
+	case jsonKind:
+		return hydrateJSON(session, []byte(stored.text))
+	case openIDKind:
+		s := ofType[openid.DefaultSession](session)
+		r.openID(s, stored.text)
+		own, expiresAt = s, s.ExpiresAt
+	case jwtKind:
+		s := ofType[oauth2.JWTSession](session)
+		r.jwt(s, stored.text)
+		own, expiresAt = s, s.ExpiresAt
+	case plainKind:
+		s := ofType[fosite.DefaultSession](session)
+		r.plain(s, stored.text)
+		own, expiresAt = s, s.ExpiresAt
+	default:
+		return errData
+	}
+	switch {
+	case r.broken:
+		return errData
+	case own == session:
+		return nil
+	}
+	return convert(own, session, expiresAt)
+}
+
+// ofType returns the session, or a new one where it is of another type.
+func ofType[S any](session fosite.Session) *S {
+	if s, ok := any(session).(*S); ok {
+		return s
+	}
+	return new(S)
+}
+
+// newOfKind returns an empty session of the type that was stored, or nil for one of the host's own and for
+// none.
+func newOfKind(kind int) fosite.Session {
+	switch kind {
+	case openIDKind:
+		return &openid.DefaultSession{}
+	case jwtKind:
+		return &oauth2.JWTSession{}
+	case plainKind:
+		return &fosite.DefaultSession{}
+	}
+	return nil
+}
+
+// convert fills a session of another type, which names the expiries differently in JSON.
+func convert(from, to fosite.Session, expiresAt map[fosite.TokenType]time.Time) error {
+	data, err := json.Marshal(from)
+	if err != nil {
+		return fmt.Errorf("convert stored session: %w", err)
+	}
+	if err := hydrateJSON(to, data); err != nil {
+		return err
+	}
+	for t, at := range expiresAt {
+		if utf8.ValidString(string(t)) { // as JSON keeps it
+			to.SetExpiresAt(t, at)
+		}
+	}
+	return nil
+}
+
+func hydrateJSON(session fosite.Session, data []byte) error {
+	if err := json.Unmarshal(data, session); err != nil {
+		return fmt.Errorf("decode session of type %T: %w", session, err)
+	}
+	return nil
+}
+
+// openID reads a requestpb.OpenIDSession. Handlers hold on to the pointers in a session (openid.Session).
+func (r *reader) openID(s *openid.DefaultSession, message string) {
+	claims, headers := s.Claims, s.Headers
+	s.Claims, s.Headers, s.Username, s.Subject = nil, nil, "", ""
+	for f := fieldsOf(message); r.next(&f); {
+		switch f.number {
+		case 1:
+			if s.Claims = claims; claims == nil {
+				s.Claims = &jwt.IDTokenClaims{}
+			}
+			r.idTokenClaims(s.Claims, f.text)
+		case 2:
+			s.Headers = r.headers(headers, f.text)
+		case 3:
+			r.expiry(&s.ExpiresAt, f.text)
+		case 4:
+			s.Username = f.text
+		case 5:
+			s.Subject = f.text
+		}
+	}
+}
+
+func (r *reader) idTokenClaims(c *jwt.IDTokenClaims, message string) {
+	*c = jwt.IDTokenClaims{}
+	for f := fieldsOf(message); r.next(&f); {
+		switch f.number {
+		case 1:
+			c.JTI = f.text
+		case 2:
+			c.Issuer = f.text
+		case 3:
+			c.Subject = f.text
+		case 4:
+			if c.Audience == nil {
+				c.Audience = r.texts(message, 4)
+			}
+		case 5:
+			c.Nonce = f.text
+		case 6:
+			c.ExpiresAt = r.moment(f.text)
+		case 7:
+			c.IssuedAt = r.moment(f.text)
+		case 8:
+			c.RequestedAt = r.moment(f.text)
+		case 9:
+			c.AuthTime = r.moment(f.text)
+		case 10:
+			c.AccessTokenHash = f.text
+		case 11:
+			c.AuthenticationContextClassReference = f.text
+		case 12:
+			if c.AuthenticationMethodsReferences == nil {
+				c.AuthenticationMethodsReferences = r.texts(message, 12)
+			}
+		case 13:
+			c.CodeHash = f.text
+		case 14:
+			c.Extra = r.object(f.text)
+		}
+	}
+}
+
+// jwt reads a requestpb.JWTSession.
+func (r *reader) jwt(s *oauth2.JWTSession, message string) {
+	claims, headers := s.JWTClaims, s.JWTHeader
+	s.JWTClaims, s.JWTHeader, s.Username, s.Subject = nil, nil, "", ""
+	for f := fieldsOf(message); r.next(&f); {
+		switch f.number {
+		case 1:
+			if s.JWTClaims = claims; claims == nil {
+				s.JWTClaims = &jwt.JWTClaims{}
+			}
+			r.jwtClaims(s.JWTClaims, f.text)
+		case 2:
+			s.JWTHeader = r.headers(headers, f.text)
+		case 3:
+			r.expiry(&s.ExpiresAt, f.text)
+		case 4:
+			s.Username = f.text
+		case 5:
+			s.Subject = f.text
+		}
+	}
+}
+
+func (r *reader) jwtClaims(c *jwt.JWTClaims, message string) {
+	*c = jwt.JWTClaims{Audience: r.texts(message, 3), Scope: r.texts(message, 8)}
+	for f := fieldsOf(message); r.next(&f); {
+		switch f.number {
+		case 1:
+			c.Subject = f.text
+		case 2:
+			c.Issuer = f.text
+		case 4:
+			c.JTI = f.text
+		case 5:
+			c.IssuedAt = r.moment(f.text)
+		case 6:
+			c.NotBefore = r.moment(f.text)
+		case 7:
+			c.ExpiresAt = r.moment(f.text)
+		case 9:
+			if f.value != 0 && c.Scope == nil {
+				c.Scope = []string{}
+			}
+		case 10:
+			c.Extra = r.object(f.text)
+		case 11:
+			c.ScopeField = jwt.JWTScopeFieldEnum(f.value)
+		}
+	}
+}
+
+// plain reads a requestpb.PlainSession.
+func (r *reader) plain(s *fosite.DefaultSession, message string) {
+	s.Username, s.Subject, s.Extra = "", "", nil
+	for f := fieldsOf(message); r.next(&f); {
+		switch f.number {
+		case 1:
+			r.expiry(&s.ExpiresAt, f.text)
+		case 2:
+			s.Username = f.text
+		case 3:
+			s.Subject = f.text
+		case 4:
+			s.Extra = r.object(f.text)
+		}
+	}
+}
+
+func (r *reader) headers(headers *jwt.Headers, message string) *jwt.Headers {
+	if headers == nil {
+		headers = &jwt.Headers{}
+	}
+	headers.Extra = nil
+	if extra, found := r.find(message, 1); found {
+		headers.Extra = r.object(extra.text)
+	}
+	return headers
+}
+
+func (r *reader) expiry(expiry *map[fosite.TokenType]time.Time, message string) {
+	if *expiry == nil {
+		*expiry = map[fosite.TokenType]time.Time{}
+	}
+	at, _ := r.find(message, 2)
+	moment := time.Time{}
+	if at.number != 0 {
+		moment = r.moment(at.text)
+	}
+	(*expiry)[fosite.TokenType(r.text(message, 1))] = moment
+}
+
+// moment reads a requestpb.Moment without its offset. One that is absent stands for the zero time.
+func (r *reader) moment(message string) time.Time {
+	seconds, nanos, _ := r.momentParts(message)
+	return time.Unix(seconds, nanos).UTC()
+}
+
+func (r *reader) momentParts(message string) (seconds, nanos int64, offset int) {
+	for f := fieldsOf(message); r.next(&f); {
+		switch f.number {
+		case 1:
+			seconds = int64(f.value)
+		case 2:
+			nanos = int64(int32(f.value))
+		case 3:
+			offset = int(int32(f.value))
+		}
+	}
+	return seconds, nanos, offset
+}

@@ -32,7 +32,8 @@ type Config struct {
 	// more than forms to itself are set. A plain page in English when nil.
 	Page func(w http.ResponseWriter, r *http.Request, page *Page)
 	// Audit is where the audit goes, as that of package admin, whose README documents its fields: a line for
-	// each change, done or not, of which the user is the actor. By default it is in the log.
+	// each change, done or not, of which the user is the actor, nobody where no user is signed in. By default
+	// it is in the log.
 	Audit slog.Handler
 }
 
@@ -117,24 +118,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("Referrer-Policy", "same-origin")
 	header.Add("Vary", "Accept")
-	session, err := h.Sessions.Session(r)
-	if err == nil && session == nil {
-		if h.SignIn != nil && !wantsJSON(r) {
-			h.SignIn.ServeHTTP(w, r)
-			return
-		}
-		err = &problem{http.StatusUnauthorized, "You are not signed in."}
-	}
-	if err != nil {
-		h.failed(w, r, err)
-		return
-	}
 	action, changes := actions[path.Base(r.URL.Path)]
 	change, requestID := &record{}, auditlog.RequestID(r)
 	if changes {
 		header.Set(auditlog.RequestIDHeader, requestID)
+	}
+	session, err := h.Sessions.Session(r)
+	switch {
+	case err != nil:
+	case session == nil:
+		err = errSignedOut
+	case changes:
 		err = h.change(w, r, session, action, change)
-	} else {
+	default:
 		err = h.read(w, r, session)
 	}
 	status := http.StatusSeeOther // as done answers
@@ -249,6 +245,9 @@ func (h *handler) applications(r *http.Request, session *hostadapter.Session) ([
 	return list, err
 }
 
+// errSignedOut: nobody is signed in.
+var errSignedOut = &problem{http.StatusUnauthorized, "You are not signed in."}
+
 // errStale: the form was made for another session, or is none of ours.
 var errStale = &problem{
 	http.StatusForbidden, "The page does not belong to your session. Please load it again.",
@@ -340,6 +339,9 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) (sta
 		(errors.Is(err, errStale) || errors.Is(err, ticketstore.ErrNotFound)):
 		_ = done(w, r, 0) // to the page as it is now
 		return http.StatusSeeOther
+	case errors.Is(err, errSignedOut) && h.SignIn != nil && !wantsJSON(r):
+		h.SignIn.ServeHTTP(w, r)
+		return errSignedOut.status // in the audit, whatever that has answered
 	case errors.As(err, &known):
 	case errors.As(err, &field):
 		known = &problem{http.StatusBadRequest, field.Error()}

@@ -361,6 +361,53 @@ func TestNobodyElseEndsASession(t *testing.T) {
 	}
 }
 
+// A change that nobody signed in asks for is in the audit as refused, also where the host's sign-in answers.
+func TestAuditOfChangesWithoutASession(t *testing.T) {
+	t.Parallel()
+	for name, signIn := range map[string]http.Handler{
+		"a page with 401": nil,
+		"sign-in": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("sign in"))
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lines := make(chan map[string]any, 2)
+			s := newServer(t, func(c *account.Config) { c.SignIn, c.Audit = signIn, auditTo(lines) })
+			b := s.browser(firefox, "")
+			b.do(http.MethodGet, "/me/", nil) // no change
+			b.do(http.MethodPost, "/me/end-others", url.Values{"token": {"stale"}})
+			var line map[string]any
+			select {
+			case line = <-lines:
+			case <-time.After(10 * time.Second):
+				t.Fatal("the audit has no line")
+			}
+			if line["action"] != "end_other_sessions" || line["result"] != "refused" ||
+				line["status"] != int64(http.StatusUnauthorized) || line["request_id"] == "" {
+				t.Errorf("the audit has %v, want a change that was refused with 401", line)
+			}
+			if actor, said := line["actor_id"]; said {
+				t.Errorf("the audit has the actor %v, want nobody", actor)
+			}
+		})
+	}
+}
+
+// auditTo is where an audit goes whose lines a test receives.
+type auditTo chan map[string]any
+
+func (auditTo) Enabled(context.Context, slog.Level) bool { return true }
+func (a auditTo) WithAttrs([]slog.Attr) slog.Handler     { return a }
+func (a auditTo) WithGroup(string) slog.Handler          { return a }
+
+func (a auditTo) Handle(_ context.Context, record slog.Record) error {
+	line := map[string]any{}
+	record.Attrs(func(attr slog.Attr) bool { line[attr.Key] = attr.Value.Any(); return true })
+	a <- line
+	return nil
+}
+
 func TestHostsOwnPages(t *testing.T) {
 	t.Parallel()
 	var page *account.Page

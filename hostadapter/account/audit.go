@@ -20,14 +20,16 @@ type record struct{ attrs []slog.Attr }
 
 func (c *record) add(attrs ...slog.Attr) { c.attrs = append(c.attrs, attrs...) }
 
-// log writes the line of a change that the user of a session asked for.
+// log writes the line of a change that was asked for. session is nil where nobody is signed in.
 func (h *handler) log(
 	r *http.Request, session *hostadapter.Session, requestID, action string, change *record,
 	status int, err error,
 ) {
 	attrs := append(auditlog.Request(r, requestID, action, h.Sessions.RemoteAddr(r), status),
-		slog.String("result", auditlog.ResultOf(status, err)),
-		slog.String("actor_id", auditlog.Bounded(session.SubjectID)),
-		slog.String("by_session_id", session.SessionID))
+		slog.String("result", auditlog.ResultOf(status, err)))
+	if session != nil {
+		attrs = append(attrs, slog.String("actor_id", auditlog.Bounded(session.SubjectID)),
+			slog.String("by_session_id", session.SessionID))
+	}
 	h.stream.WriteEnd(r.Context(), append(attrs, change.attrs...), err)
 }

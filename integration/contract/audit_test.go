@@ -195,6 +195,9 @@ func TestAuditOfAccounts(t *testing.T) {
 		{http.StatusOK, "end", token + "&session_id=" + url.QueryEscape(here), map[string]any{
 			"action": "end_own_session", "result": "done", "session_id": here,
 		}},
+		{http.StatusUnauthorized, "end-others", token, map[string]any{
+			"action": "end_other_sessions", "result": "refused", "status": 401.0,
+		}},
 	} {
 		response, raw := s.call(http.MethodPost, base+"/me/"+c.path, c.form, inJSON,
 			header("Content-Type", "application/x-www-form-urlencoded"))
@@ -203,6 +206,9 @@ func TestAuditOfAccounts(t *testing.T) {
 		}
 		line := s.audited(response.Header.Get("X-Request-Id"))
 		c.want["actor_id"], c.want["by_session_id"], c.want["msg"] = "ann", here, "account audit"
+		if c.status == http.StatusUnauthorized { // signed out by then
+			c.want["actor_id"], c.want["by_session_id"] = nil, nil
+		}
 		for name, want := range c.want {
 			if line[name] != want {
 				t.Errorf("%s %s: the audit has %s %v, want %v", c.path, c.form, name, line[name], want)
@@ -214,8 +220,8 @@ func TestAuditOfAccounts(t *testing.T) {
 			}
 		}
 	}
-	if text := s.audit.String(); strings.Contains(text, own.Token) || len(s.lines()) != 6 {
-		t.Errorf("want six lines, and no token:\n%s", text)
+	if text := s.audit.String(); strings.Contains(text, own.Token) || len(s.lines()) != 7 {
+		t.Errorf("want seven lines, and no token:\n%s", text)
 	}
 }
 

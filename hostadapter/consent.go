@@ -103,11 +103,9 @@ func (c *Consents) Remember(
 		if !lost {
 			return wrapConsent("remembering", err)
 		}
-		timer := time.NewTimer(rand.N(consentPause)) //nolint:gosec // a pause is no secret
 		select {
-		case <-timer.C:
+		case <-time.After(rand.N(consentPause)): //nolint:gosec // a pause is no secret
 		case <-ctx.Done():
-			timer.Stop()
 			return wrapConsent("remembering", fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, ctx.Err()))
 		}
 	}

@@ -1,11 +1,10 @@
 package hostadapter
 
-// Deletion of a user: all sessions, tokens and consents, and the wait for the last delivery.
+// Deletion of a user: all sessions, tokens and consents.
 
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -21,13 +20,6 @@ type UserDeletion struct {
 
 	adapter *Adapter
 	sids    []string
-}
-
-// NotificationCount says what became of the notifications of a deletion.
-type NotificationCount struct {
-	Delivered int
-	Refused   int
-	GivenUp   int
 }
 
 // DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, offline ones and
@@ -89,58 +81,8 @@ func (d *UserDeletion) end(ctx context.Context, ending *logout.Ending) error {
 	return nil
 }
 
-// waitLook is how often Wait looks.
-const waitLook = 100 * time.Millisecond
-
 // Wait returns when every client has taken its notification, refused it, or was given up, and says how many
 // did; or with the context's error and what is known by then. A store that is unavailable is asked again.
 func (d *UserDeletion) Wait(ctx context.Context) (NotificationCount, error) {
-	ticker := time.NewTicker(waitLook)
-	defer ticker.Stop()
-	for {
-		count, waiting, err := d.look(ctx)
-		if err == nil && waiting == 0 {
-			return count, nil
-		}
-		if err != nil && !IsUnavailable(err) {
-			return count, fmt.Errorf("hostadapter: waiting for notifications: %w", err)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return count, ctx.Err()
-		}
-	}
-}
-
-func (d *UserDeletion) look(ctx context.Context) (count NotificationCount, waiting int, err error) {
-	for _, sid := range d.sids {
-		query := logout.NotificationQuery{
-			Filter: logout.NotificationFilter{SessionID: sid}, Count: ticketstore.MaxCount,
-		}
-		err := eachPage(func(token string) (next string, more bool, err error) {
-			query.ResultsToken = token
-			page, err := d.adapter.config.Backend.Logout().Notifications(ctx, query)
-			if err != nil {
-				return "", false, err
-			}
-			for i := range page.Notifications {
-				switch n := &page.Notifications[i]; {
-				case n.State == logout.Delivered, wasDelivered(n):
-					count.Delivered++
-				case n.State == logout.Refused:
-					count.Refused++
-				case n.State == logout.GivenUp:
-					count.GivenUp++
-				default:
-					waiting++
-				}
-			}
-			return page.ResultsToken, page.HasNext, nil
-		})
-		if err != nil {
-			return count, 0, err
-		}
-	}
-	return count, waiting, nil
+	return d.adapter.awaitNotifications(ctx, d.sids)
 }

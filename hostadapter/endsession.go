@@ -144,7 +144,13 @@ func (a *Adapter) finish(
 		return err
 	}
 	if notifications > 0 && a.config.Logout.DeliveryWait > 0 {
-		a.awaitNotifications(r.Context(), records, a.config.Logout.DeliveryWait)
+		var sids []string
+		for _, record := range records {
+			sids = append(sids, record.SessionID)
+		}
+		waiting, cancel := context.WithTimeout(r.Context(), a.config.Logout.DeliveryWait)
+		_, _ = a.awaitNotifications(waiting, sids) // the sign-out is done, whoever has heard of it
+		cancel()
 	}
 	if _, present := a.readCookies(r); present {
 		// A browser that keeps its cookie from other sites may have that of another session than the hint's.

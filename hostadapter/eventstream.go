@@ -116,11 +116,9 @@ func (s *eventStream) close() {
 		s.ended.Wait()
 		close(ended)
 	}()
-	timer := time.NewTimer(eventGrace)
-	defer timer.Stop()
 	select {
 	case <-ended:
-	case <-timer.C:
+	case <-time.After(eventGrace):
 		s.logger.WarnContext(s.base, "a subscriber has not finished with its events")
 	}
 	s.cut()

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -50,68 +48,4 @@ func (a *Adapter) frontChannelURL(
 		return "", err
 	}
 	return client.FrontChannelURL(session.Issuer, session.SessionID)
-}
-
-// Pauses between reads of the notifications of a session.
-const (
-	firstLook = 5 * time.Millisecond
-	mostPause = 200 * time.Millisecond
-)
-
-// awaitNotifications returns when every client of the ended sessions has been notified or given up, or the
-// time is over.
-func (a *Adapter) awaitNotifications(ctx context.Context, ended []*ticketstore.Session, limit time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	timer := time.NewTimer(firstLook)
-	defer timer.Stop()
-	for pause := firstLook; ; pause = min(2*pause, mostPause) {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		for len(ended) > 0 {
-			if waiting, err := a.pendingNotifications(ctx, ended[0].SessionID); err != nil || waiting > 0 {
-				break
-			}
-			ended = ended[1:]
-		}
-		if len(ended) == 0 {
-			return
-		}
-		timer.Reset(pause)
-	}
-}
-
-// pendingNotifications counts the clients of a session that were not notified yet. One that awaits its second
-// delivery was.
-func (a *Adapter) pendingNotifications(ctx context.Context, sessionID string) (waiting int, err error) {
-	query := logout.NotificationQuery{
-		Filter: logout.NotificationFilter{SessionID: sessionID, State: logout.Pending},
-		Count:  ticketstore.MaxCount,
-	}
-	err = eachPage(func(token string) (next string, more bool, err error) {
-		query.ResultsToken = token
-		page, err := a.config.Backend.Logout().Notifications(ctx, query)
-		if err != nil {
-			return "", false, err
-		}
-		for i := range page.Notifications {
-			if !wasDelivered(&page.Notifications[i]) {
-				waiting++
-			}
-		}
-		return page.ResultsToken, page.HasNext, nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	return waiting, nil
-}
-
-// wasDelivered reports whether a client has accepted a pending notification once, and only its second
-// delivery is due.
-func wasDelivered(n *logout.Notification) bool {
-	return n.State == logout.Pending && !n.LastAttempt.IsZero() && n.LastError == ""
 }

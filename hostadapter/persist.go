@@ -34,8 +34,7 @@ func persist(ctx context.Context, call func(ctx context.Context) error) error {
 	err := call(ctx)
 	for try, pause := 1, retryPause; try < attempts && retryable(err) &&
 		time.Now().Add(pause).Before(deadline); try, pause = try+1, 2*pause {
-		timer := time.NewTimer(pause)
-		<-timer.C
+		time.Sleep(pause)
 		err = again(ctx, deadline, call)
 	}
 	return err

@@ -279,11 +279,9 @@ func (d *Dispatcher) settle(
 		case try == settleAttempts || ctx.Err() != nil || !errors.Is(err, ticketstore.ErrUnavailable):
 			return false, err
 		}
-		timer := time.NewTimer(pause)
 		select {
-		case <-timer.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
-			timer.Stop()
 			return false, err
 		}
 		pause *= 2

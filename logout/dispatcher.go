@@ -258,12 +258,10 @@ func (d *Dispatcher) Close() error {
 
 // within reports whether the channel is closed before the time has passed.
 func within(ended <-chan struct{}, limit time.Duration) bool {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
 	select {
 	case <-ended:
 		return true
-	case <-timer.C:
+	case <-time.After(limit):
 		return false
 	}
 }

@@ -86,8 +86,8 @@ func TestThrottleAcrossServers(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	// A guess takes its turn in three limits at once. One that loses in one of them may leave its turns in the
-	// others unused.
+	// A guess takes its turn in three limits at once. One that loses in one of them may leave its turns in
+	// the others unused.
 	if n := int(looked.Load()); n > accountAndAddress.burst || n < accountAndAddress.burst-2 {
 		t.Errorf("three servers looked at %d guesses, want about and at most %d", n, accountAndAddress.burst)
 	}

@@ -145,11 +145,9 @@ func (c *Client) send(ctx context.Context, what call) (*http.Response, error) {
 		if !again || attempt == attempts || ctx.Err() != nil {
 			return nil, err
 		}
-		timer := time.NewTimer(pause)
 		select {
-		case <-timer.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
-			timer.Stop()
 			return nil, errors.Join(err, ctx.Err())
 		}
 	}

@@ -68,11 +68,9 @@ func (c *Client) Watch(ctx context.Context, id string) iter.Seq2[*Job, error] {
 			case !yield(job, nil) || !job.Running():
 				return
 			}
-			timer := time.NewTimer(c.pollEvery)
 			select {
-			case <-timer.C:
+			case <-time.After(c.pollEvery):
 			case <-ctx.Done():
-				timer.Stop()
 				yield(nil, ctx.Err())
 				return
 			}

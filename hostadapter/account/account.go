@@ -3,6 +3,7 @@ package account
 // The handler: list, end one, end all others.
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/agent"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -277,9 +279,8 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadap
 	if err != nil {
 		return err
 	}
-	page := &Page{UserName: session.DisplayName, Token: h.tie.FormToken(session.SessionID)}
-	if page.UserName == "" {
-		page.UserName = session.SubjectID
+	page := &Page{
+		UserName: cmp.Or(session.DisplayName, session.SubjectID), Token: h.tie.FormToken(session.SessionID),
 	}
 	if page.Applications, err = h.applications(r, session); err != nil {
 		return err
@@ -307,7 +308,7 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadap
 func (h *handler) show(detail *ticketstore.SessionDetail, session *hostadapter.Session) Session {
 	shown := Session{
 		SessionID: detail.SessionID, Current: detail.SessionID == session.SessionID,
-		Device:     Device(detail.UserAgent),
+		Device:     device(detail.UserAgent),
 		RemoteAddr: detail.RemoteAddr, Created: detail.Created.UTC(), LastUsed: detail.Renewed.UTC(),
 		Clients: []string{},
 	}
@@ -318,6 +319,15 @@ func (h *handler) show(detail *ticketstore.SessionDetail, session *hostadapter.S
 		}
 	}
 	return shown
+}
+
+// device is what a user agent says that it is.
+func device(userAgent string) string {
+	browser, _, system := agent.Parse(userAgent)
+	if browser != "" && system != "" {
+		return browser + " on " + system
+	}
+	return cmp.Or(browser, "Unknown device")
 }
 
 // done answers a change.

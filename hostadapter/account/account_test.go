@@ -432,21 +432,3 @@ func TestConfigNeedsSessions(t *testing.T) {
 	}()
 	account.Handler(account.Config{})
 }
-
-func TestDevice(t *testing.T) {
-	t.Parallel()
-	for agent, want := range map[string]string{
-		firefox: "Firefox on Linux", iphone: "Safari on iPhone", "": "Unknown device", "curl/8.5.0": "curl",
-		"\xff": "Unknown device",
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 " +
-			"Safari/537.36 Edg/126.0.0.0": "Edge on Windows",
-		"Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 " +
-			"Mobile Safari/537.36": "Chrome on Android",
-		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) " +
-			"Version/17.5 Safari/605.1.15": "Safari on macOS",
-	} {
-		if got := account.Device(agent); got != want {
-			t.Errorf("%q is %q, want %q", agent, got, want)
-		}
-	}
-}

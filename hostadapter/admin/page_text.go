@@ -8,9 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
-	"github.com/mileusna/useragent"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/agent"
 )
 
 // pageFuncs are what templates can do to a value.
@@ -124,60 +123,20 @@ func away(distance time.Duration) string {
 	return text + " ago"
 }
 
-// maxAgent is how much of a user agent is parsed: real ones are shorter.
-const maxAgent = 512
-
 // device names browser and system of a user agent, or repeats the beginning of an unknown one.
-func device(agent string) string {
-	if agent == "" {
+func device(userAgent string) string {
+	name, version, system := agent.Parse(userAgent)
+	switch {
+	case userAgent == "":
 		return "Unknown device"
+	case name == "":
+		return clip(60, userAgent)
 	}
-	parsed := useragent.Parse(clip(maxAgent, agent))
-	name := strings.TrimPrefix(parsed.Name, "Headless ")
-	if !isWord(name) || (parsed.OS == "" && strings.ContainsAny(agent, "<>(){}")) {
-		return clip(60, agent)
+	if version != "" {
+		name += " " + version
 	}
-	if major, _, _ := strings.Cut(parsed.Version, "."); major != "" && len(major) <= 4 && isDigits(major) {
-		name += " " + major
-	}
-	if system := systemOf(&parsed); system != "" {
-		return name + " on " + system
+	if system != "" {
+		name += " on " + system
 	}
 	return name
-}
-
-// systemOf names the operating system, with a version where user agents are still right about it.
-func systemOf(parsed *useragent.UserAgent) string {
-	switch parsed.OS {
-	case useragent.IOS:
-		system := "iOS"
-		if parsed.Device == "iPad" || parsed.Device == "iPhone" {
-			system = parsed.Device
-		}
-		return system
-	case "":
-		return ""
-	}
-	if !isWord(parsed.OS) {
-		return ""
-	}
-	return parsed.OS
-}
-
-// isWord reports whether a name is one that a person can read at a glance, and no markup.
-func isWord(name string) bool {
-	if name == "" || len(name) > 40 {
-		return false
-	}
-	for _, r := range name {
-		if r > unicode.MaxASCII ||
-			(!unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-/+", r)) {
-			return false
-		}
-	}
-	return true
-}
-
-func isDigits(text string) bool {
-	return strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' }) < 0
 }

@@ -1,0 +1,45 @@
+// Package agent reads the browser and the system out of a user agent.
+package agent
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/mileusna/useragent"
+)
+
+// maxAgent is how much of a user agent is parsed, in bytes: real ones are shorter.
+const maxAgent = 512
+
+// Parse returns what a user agent names: the browser, its major version and the system, such as "Firefox",
+// "128" and "Linux". Each is empty where it names none that a person could read. Senders make the text up:
+// what is returned has letters, digits and few other characters, and no markup.
+func Parse(userAgent string) (browser, version, system string) {
+	parsed := useragent.Parse(strings.ToValidUTF8(userAgent[:min(len(userAgent), maxAgent)], ""))
+	browser = strings.TrimPrefix(parsed.Name, "Headless ")
+	if !isWord(browser) || (parsed.OS == "" && strings.ContainsAny(userAgent, "<>(){}")) {
+		return "", "", ""
+	}
+	if major, _, _ := strings.Cut(parsed.Version, "."); len(major) <= 4 && isDigits(major) {
+		version = major
+	}
+	switch {
+	case parsed.OS == useragent.IOS && (parsed.Device == "iPad" || parsed.Device == "iPhone"):
+		system = parsed.Device
+	case isWord(parsed.OS):
+		system = parsed.OS
+	}
+	return browser, version, system
+}
+
+// isWord reports whether a name is one that a person can read at a glance.
+func isWord(name string) bool {
+	return name != "" && len(name) <= 40 && !strings.ContainsFunc(name, func(r rune) bool {
+		return r > unicode.MaxASCII ||
+			(!unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-/+", r))
+	})
+}
+
+func isDigits(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' }) < 0
+}

@@ -20,26 +20,17 @@ import (
 func (s grants) Apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
 ) (*grantstore.Result, error) {
-	if err := batch.Validate(); err != nil {
-		return nil, err
+	type answer struct {
+		result  *grantstore.Result
+		refused error
 	}
-	var result *grantstore.Result
-	var refused error
-	err := s.update(ctx, now, planBatch(batch), func(t *tx) (err error) {
-		result, refused, err = steps.Apply(rows{t}, batch, now)
-		t.awaited = t.awaited || refused != nil || ends(batch)
-		return err
+	invalid, p := batch.Validate(), planBatch(batch)
+	a, err := update(ctx, s.Engine, now, invalid, p, func(t *tx) (a answer, err error) {
+		a.result, a.refused, err = steps.Apply(rows{t}, batch, now)
+		t.ends = a.refused != nil || ends(batch)
+		return a, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	if refused != nil || ends(batch) {
-		err = s.everywhere(ctx)
-	}
-	if err = cmp.Or(err, refused); err != nil {
-		return nil, err
-	}
-	return result, nil
+	return a.result, cmp.Or(err, a.refused)
 }
 
 // ends reports whether the answer to a batch acknowledges that tokens have ended (rule 15). That an exchange
@@ -60,18 +51,18 @@ func planBatch(b *grantstore.Batch) *plan {
 	}
 	for i := range b.Store {
 		p.grant(b.Store[i].Ref).session(b.Store[i].SessionID)
-		p.lane = laneOf(b.Store[i].SessionID, p.lane)
+		p.lane = cmp.Or(b.Store[i].SessionID, p.lane)
 	}
 	for _, ref := range b.Delete {
 		p.grant(ref)
 	}
 	if b.Slide != nil {
 		p.session(b.Slide.SessionID)
-		p.lane = laneOf(b.Slide.SessionID, p.lane)
+		p.lane = cmp.Or(b.Slide.SessionID, p.lane)
 	}
 	if b.Use != nil {
 		p.session(b.Use.SessionID)
-		p.lane = laneOf(b.Use.SessionID, p.lane)
+		p.lane = cmp.Or(b.Use.SessionID, p.lane)
 	}
 	if b.Consume != nil {
 		p.exchange(b.Consume.Ref)
@@ -80,13 +71,6 @@ func planBatch(b *grantstore.Batch) *plan {
 		p.families = append(p.families, r.RequestID)
 	}
 	return p
-}
-
-func laneOf(sid, otherwise string) string {
-	if sid == "" {
-		return otherwise
-	}
-	return sid
 }
 
 // rows are what a call reads and writes, for package steps. Of two transactions that write the same row the

@@ -31,17 +31,16 @@ type (
 )
 
 // Check holds the store against its rules. Its memory does not grow with the store.
-func (e *Engine) Check(ctx context.Context, config CheckConfig) (report *Report, err error) {
+func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error) {
 	if config.MaxFindings <= 0 {
 		config.MaxFindings = offline.DefaultMaxFindings
 	}
-	err = e.look(ctx, &call{ctx: ctx, now: anyTime, admits: anyState, run: func(t *tx) error {
-		report = &Report{Findings: []Finding{}}
+	return answer(&call{ctx: ctx, admits: anyState}, e.look, func(t *tx) (*Report, error) {
+		report := &Report{Findings: []Finding{}}
 		c := &checker{tx: t, config: config, report: report, counted: map[transfer.Kind]transfer.Content{}}
 		c.run()
-		return t.err
-	}})
-	return report, err
+		return report, t.err
+	})
 }
 
 // checker checks in one snapshot.

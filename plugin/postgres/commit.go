@@ -30,9 +30,8 @@ const (
 	pause    = 5 * time.Millisecond
 )
 
-// call is what a caller wants done in a transaction. run may be called several times, until one commits: it
-// sets its results again each time, and keeps nothing of a run before. It may go on after its caller has
-// gone: what it sets is no named result, and is read only where its own answer has come.
+// call is what a caller wants done in a transaction. run may be called several times, until one commits, and
+// may go on after its caller has gone: see answer.
 type call struct {
 	ctx  context.Context // one that is over before the call's turn has come is not carried out
 	now  time.Time
@@ -44,16 +43,55 @@ type call struct {
 	scans bool
 	// once: a conflict is the answer. The call has a transaction of its own.
 	once bool
+	// ends is what the run said that counts: tx.ends.
+	ends bool
 	done chan error
 	// spans has what is told of a call that is traced, nil for any other, which waits since asked.
 	spans *spans.Recorder
 	asked time.Time
 }
 
-// update has f change the store. It returns when the change is durable. A caller that goes leaves a change
-// that has begun to its end: a write is never cancelled.
-func (e *Engine) update(ctx context.Context, now time.Time, p *plan, f func(t *tx) error) error {
-	return e.submit(&call{ctx: ctx, now: now, plan: *p, admits: rules.Writes, run: f})
+// answer has carry take a call through the engine, and returns what f has returned in the run that counts. f
+// returns its results and sets nothing outside: a run may be repeated, or may still be under way when the
+// caller has gone and carry has returned an error.
+func answer[T any](c *call, carry func(c *call) error, f func(t *tx) (T, error)) (none T, err error) {
+	var last T
+	c.run = func(t *tx) (err error) {
+		last, err = f(t)
+		return err
+	}
+	if err := carry(c); err != nil {
+		return none, err
+	}
+	return last, nil // carry has returned behind the last run
+}
+
+// update has f change the store, unless the request is invalid. It returns when the change is durable, and
+// known to all hosts where it acknowledges an end (tx.ends). A caller that goes leaves a change that has begun
+// to its end: a write is never cancelled.
+func update[T any](
+	ctx context.Context, e *Engine, now time.Time, invalid error, p *plan, f func(t *tx) (T, error),
+) (none T, err error) {
+	if invalid != nil {
+		return none, invalid
+	}
+	c := &call{ctx: ctx, now: now, plan: *p, admits: rules.Writes}
+	result, err := answer(c, e.submit, f)
+	if err == nil && c.ends {
+		err = e.everywhere(ctx)
+	}
+	if err != nil {
+		return none, err
+	}
+	return result, nil
+}
+
+// scan is an update by background work, or by a part of a call: f looks along indexes, and sees what calls
+// before it in its transaction did. It waits for no host.
+func scan[T any](
+	ctx context.Context, e *Engine, now time.Time, p *plan, f func(t *tx) (T, error),
+) (T, error) {
+	return answer(&call{ctx: ctx, now: now, plan: *p, admits: rules.Writes, scans: true}, e.submit, f)
 }
 
 var seed = maphash.MakeSeed()
@@ -254,10 +292,12 @@ func (g *group) perform(calls []*call) []error {
 		if call.scans {
 			g.write(records.Nanos(call.now))
 		}
-		before := g.mark()
-		if answers[i] = call.run(&tx{g, call.now}); answers[i] != nil {
+		before, t := g.mark(), &tx{group: g, now: call.now}
+		if answers[i] = call.run(t); answers[i] != nil {
 			g.rollback(before)
 		}
+		call.ends = t.ends
+		g.awaited = g.awaited || t.ends
 	}
 	return answers
 }

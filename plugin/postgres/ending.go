@@ -104,24 +104,9 @@ func (c *closing) revokeSurvivors(sid string) {
 func (c *closing) dropConsents(subject, client string) (left bool) {
 	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
 	rows, found := c.stretch(grantListing(f), nil, false, c.limit)
-	c.dropFound(rows, func(r *row) bool { return rules.Selected(f, r.ref().Type, grant(r)) })
+	_, revoked := c.dropFound(rows, func(r *row) bool { return rules.Selected(f, r.ref().Type, grant(r)) })
+	c.result.ConsentsRevoked += revoked
 	return found.More && len(rows) > 0
-}
-
-// dropFound removes grants that a look along an index has found, each after asking once more under its lock.
-func (c *closing) dropFound(rows []*row, selected func(r *row) bool) {
-	keys := make([]string, len(rows))
-	for i, r := range rows {
-		keys[i] = r.key
-	}
-	c.needStanding(keys)
-	for _, key := range keys {
-		if r := c.row(transfer.Grants, key); r.now != nil && selected(r) {
-			revoked, consents := c.drop(r)
-			c.result.GrantsRevoked += revoked
-			c.result.ConsentsRevoked += consents
-		}
-	}
 }
 
 // purgeInline removes rows of grants that died just now, as many as belong in this transaction. A mark stands
@@ -148,10 +133,7 @@ func (t *tx) purgeDead(sid string, limit int) (revoked int, more bool) {
 		return goes
 	}
 	rows, found := t.stretch(l, nil, false, limit)
-	keys := make([]string, len(rows))
-	for i, r := range rows {
-		keys[i] = r.key
-	}
+	keys := keysOf(rows)
 	t.need(transfer.Grants, keys...)
 	for _, key := range keys {
 		r := t.row(transfer.Grants, key)
@@ -182,16 +164,13 @@ func (e *Engine) purgeBehind(sids []string, now time.Time) {
 // whichever host does the work.
 func (e *Engine) purgeSession(sid string, now time.Time) {
 	for more := true; more && e.background.Err() == nil; {
-		err := e.scan(e.background, now, planOf(sid), func(t *tx) error {
-			more = t.purgeMarked(sid)
-			return nil
+		var err error
+		more, err = scan(e.background, e, now, planOf(sid), func(t *tx) (bool, error) {
+			return t.purgeMarked(sid), nil
 		})
-		if err != nil {
-			if e.background.Err() == nil {
-				e.logger.WarnContext(e.background,
-					"rows of dead grants are left: they are not live, and are removed later", "error", err)
-			}
-			return
+		if err != nil && e.background.Err() == nil {
+			e.logger.WarnContext(e.background,
+				"rows of dead grants are left: they are not live, and are removed later", "error", err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package postgres
 // Grants: read, listed, removed and purged.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -23,27 +24,26 @@ func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), gran
 func (s grants) Get(
 	ctx context.Context, ref grantstore.Ref, now time.Time,
 ) (*grantstore.GetResult, error) {
-	if err := ref.Validate(); err != nil {
-		return nil, err
+	type answer struct {
+		found   *grantstore.GetResult
+		verdict error // on a grant that is returned all the same
 	}
 	p := &plan{}
 	if p.grant(ref); ref.Type == grantstore.AuthorizationCode {
 		p.exchange(ref)
 	}
-	var found *grantstore.GetResult
-	err := s.find(ctx, now, p, func(t *tx) error {
-		found = nil
+	a, err := find(ctx, s.Engine, now, ref.Validate(), p, func(t *tx) (answer, error) {
 		r := t.grant(ref)
 		if r.now == nil {
-			return missing(string(ref.Type))
+			return answer{}, missing(string(ref.Type))
 		}
 		verdict := t.judge(r)
 		if errors.Is(verdict, ticketstore.ErrNotFound) {
-			return verdict
+			return answer{}, verdict
 		}
-		found = &grantstore.GetResult{Grant: *r.grantOf()}
+		found := &grantstore.GetResult{Grant: *r.grantOf()}
 		if verdict != nil {
-			return verdict
+			return answer{found, verdict}, nil
 		}
 		if ref.Type == grantstore.AuthorizationCode {
 			for _, other := range t.family(grant(r).GetRequestId()) {
@@ -55,13 +55,9 @@ func (s grants) Get(
 		if sid := grant(r).GetSessionId(); ref.Type.IsToken() && sid != "" {
 			found.Session = records.SessionTimesOf(t.session(sid))
 		}
-		return nil
+		return answer{found, nil}, nil
 	})
-	switch {
-	case err == nil, errors.Is(err, grantstore.ErrConsumed), errors.Is(err, grantstore.ErrSessionEnded):
-		return found, err
-	}
-	return nil, err
+	return a.found, cmp.Or(err, a.verdict)
 }
 
 // drop removes grants and counts those that were live: tokens, and consents.
@@ -88,53 +84,38 @@ const removed = 256
 func (s grants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
 ) (*grantstore.RemovalResult, error) {
-	if err := removal.Validate(); err != nil {
-		return nil, err
-	}
 	p := planOf(removal.OperationID).operation(removal.OperationID)
-	var result *grantstore.RemovalResult
-	err := s.update(ctx, now, p, func(t *tx) error {
-		t.awaited = true
+	return update(ctx, s.Engine, now, removal.Validate(), p, func(t *tx) (*grantstore.RemovalResult, error) {
+		t.ends = true
 		if before := t.operation(removal.OperationID); before != nil {
-			result = records.RemovalOf(before.GetRemoved())
-			return nil
+			return records.RemovalOf(before.GetRemoved()), nil
 		}
 		l := grantListing(&removal.Filter)
 		l.match = func(r *row) bool { return rules.Removes(&removal, r.ref().Type, grant(r)) }
-		var from *ticketstore.Bound
-		if len(removal.After) > 0 {
-			from = &ticketstore.Bound{Position: removal.After}
-		}
-		rows, found := t.stretch(l, from, false, min(removal.Limit, removed))
-		result = &grantstore.RemovalResult{Met: len(rows)}
+		rows, found := t.stretch(l, behind(removal.After), false, min(removal.Limit, removed))
+		result := &grantstore.RemovalResult{Met: len(rows)}
 		if found.More {
 			result.Next = found.Seen
 		}
-		keys := make([]string, len(rows))
-		for i, r := range rows {
-			keys[i] = r.key
-		}
-		t.needStanding(keys)
-		for _, key := range keys {
-			r := t.row(transfer.Grants, key)
-			if r.now != nil && rules.Removes(&removal, r.ref().Type, grant(r)) {
-				revoked, consents := t.drop(r)
-				result.GrantsRevoked += revoked
-				result.ConsentsRevoked += consents
-			}
-		}
+		result.GrantsRevoked, result.ConsentsRevoked = t.dropFound(rows, l.match)
 		if len(rows) > 0 { // what has done nothing need not be remembered
 			t.answer(removal.OperationID, &records.Operation{Removed: records.FromRemoval(result)})
 		}
-		return nil
+		return result, nil
 	})
-	if err == nil {
-		err = s.everywhere(ctx)
+}
+
+// dropFound drops grants that were found along an index, each if it still matches under its lock.
+func (t *tx) dropFound(rows []*row, match func(r *row) bool) (revoked, consents int) {
+	keys := keysOf(rows)
+	t.needStanding(keys)
+	var still []*row
+	for _, key := range keys {
+		if r := t.row(transfer.Grants, key); r.now != nil && match(r) {
+			still = append(still, r)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
+	return t.drop(still...)
 }
 
 // needStanding reads grants by their keys, with what judges them.
@@ -193,19 +174,15 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 const purgeBatch = 512
 
 func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (int, error) {
-	var due []string
-	err := s.view(ctx, now, func(t *tx) error {
+	due, err := view(ctx, s.Engine, now, nil, func(t *tx) ([]string, error) {
 		at := records.Nanos(now)
-		due = append(t.refs(dueGrants, at, limit), t.refs(dueUsed, at, limit)...)
-		due = due[:min(len(due), limit)]
-		return nil
+		due := append(t.refs(dueGrants, at, limit), t.refs(dueUsed, at, limit)...)
+		return due[:min(len(due), limit)], nil
 	})
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
-	var purged int
-	err = s.update(ctx, now, planOf("purge"), func(t *tx) error {
-		purged = 0
+	return update(ctx, s.Engine, now, nil, planOf("purge"), func(t *tx) (purged int, err error) {
 		t.need(transfer.Grants, due...)
 		for _, key := range due {
 			r := t.row(transfer.Grants, key)
@@ -220,12 +197,8 @@ func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (int, er
 				t.put(transfer.Grants, key, rules.Shrink(grant(r), now))
 			}
 		}
-		return nil
+		return purged, nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return purged, nil
 }
 
 // refs returns the keys of records of grants that a statement finds.

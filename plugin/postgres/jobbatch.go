@@ -62,13 +62,6 @@ func (s *jobBatch) reached(end bool) {
 	s.spent = true
 }
 
-func (s *jobBatch) cursor() *ticketstore.Bound {
-	if len(s.job.Cursor) == 0 {
-		return nil
-	}
-	return &ticketstore.Bound{Position: s.job.Cursor}
-}
-
 // end ends sessions by their sids.
 func (s *jobBatch) end(sids []string) {
 	s.needSessions(sids)
@@ -87,7 +80,7 @@ func (s *jobBatch) end(sids []string) {
 func (s *jobBatch) sessions() {
 	l := sessionListing(&ticketstore.SessionFilter{SubjectID: s.ending.SubjectID})
 	var sids []string
-	rows := s.chunk(l, s.cursor(), false, batchSessions)
+	rows := s.chunk(l, behind(s.job.Cursor), false, batchSessions)
 	for _, r := range rows {
 		position := positionOf(r)
 		if bytes.Compare(position, s.job.GetLast()) > 0 {
@@ -125,12 +118,12 @@ func (s *jobBatch) survivors() {
 // grants revokes what subjects have without a session, consents among it, or what is left of the consents of
 // one session.
 func (s *jobBatch) grants() {
-	c := closing{tx: s.tx, ending: s.ending, limit: s.limit}
 	if s.ending.SessionID != "" {
 		if len(s.job.ConsentsClients) == 0 {
 			s.reached(true)
 			return
 		}
+		c := closing{tx: s.tx, ending: s.ending, limit: s.limit}
 		if !c.dropConsents(s.job.GetConsentsSubject(), s.job.ConsentsClients[0]) {
 			s.job.ConsentsClients = s.job.ConsentsClients[1:]
 		}
@@ -140,7 +133,7 @@ func (s *jobBatch) grants() {
 	}
 	loose := func(r *row) bool { return rules.RevokesLoose(s.ending, r.ref().Type, grant(r), s.now) }
 	l := grantListing(&grantstore.Filter{SubjectID: s.ending.SubjectID})
-	rows := s.chunk(l, s.cursor(), false, batchGrants)
+	rows := s.chunk(l, behind(s.job.Cursor), false, batchGrants)
 	var dropped []*row
 	for _, r := range rows {
 		s.job.Cursor = positionOf(r)
@@ -148,8 +141,8 @@ func (s *jobBatch) grants() {
 			dropped = append(dropped, r)
 		}
 	}
-	c.dropFound(dropped, loose)
-	rules.Progress(s.job, &c.result)
+	revoked, consents := s.dropFound(dropped, loose)
+	rules.Progress(s.job, &logout.Result{GrantsRevoked: revoked, ConsentsRevoked: consents})
 	s.reached(len(rows) < batchGrants)
 }
 

@@ -252,9 +252,9 @@ func (s *seat) endUnwaited(t *testing.T, l *line) {
 	ending := &logout.Ending{
 		OperationID: "end " + l.name, SessionID: "session " + l.name, Reason: logout.Terminated,
 	}
-	err := s.scan(t.Context(), base, planOf("end").session(ending.SessionID), func(t *tx) error {
-		t.beginOne(ending)
-		return nil
+	p := planOf("end").session(ending.SessionID)
+	_, err := scan(t.Context(), s.Engine, base, p, func(t *tx) (progressed, error) {
+		return t.beginOne(ending), nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -388,7 +388,7 @@ func TestLateReadAtAnotherHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	there.caches(t, other.access(0).Ref) // it follows and has a lease
-	there.grants.Store = behind{there.Grants(), func() { here.end(t, l) }}
+	there.grants.Store = interrupted{there.Grants(), func() { here.end(t, l) }}
 	if !there.active(context.WithoutCancel(t.Context()), token) {
 		t.Log("the answer of a read that overlaps the end came too late")
 	}
@@ -401,13 +401,13 @@ func TestLateReadAtAnotherHost(t *testing.T) {
 	}
 }
 
-// behind answers a read when something was done behind it.
-type behind struct {
+// interrupted answers a read when something was done behind it.
+type interrupted struct {
 	grantstore.Store
 	do func()
 }
 
-func (b behind) Get(
+func (b interrupted) Get(
 	ctx context.Context, ref grantstore.Ref, now time.Time,
 ) (*grantstore.GetResult, error) {
 	found, err := b.Store.Get(context.WithoutCancel(ctx), ref, now)

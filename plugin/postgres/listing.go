@@ -40,6 +40,22 @@ func (l *listing) and(condition string, arg any) {
 	l.where = append(l.where, fmt.Sprintf(condition, len(l.args)))
 }
 
+// behind is the bound just after a position, nil for none.
+func behind(position []byte) *ticketstore.Bound {
+	if len(position) == 0 {
+		return nil
+	}
+	return &ticketstore.Bound{Position: position}
+}
+
+func keysOf(rows []*row) []string {
+	keys := make([]string, len(rows))
+	for i, r := range rows {
+		keys[i] = r.key
+	}
+	return keys
+}
+
 // chunk returns the next rows behind a bound (nil: from the listing's end in that direction).
 func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int) []*row {
 	where, args := slices.Clone(l.where), slices.Clone(l.args)
@@ -147,7 +163,7 @@ func (t *tx) stretch(
 		if len(found) < limit {
 			return rows, s
 		}
-		from = &ticketstore.Bound{Position: s.Seen}
+		from = behind(s.Seen)
 	}
 	return rows, s
 }
@@ -155,16 +171,16 @@ func (t *tx) stretch(
 // readPage answers a walk.
 func readPage[F any](t *tx, l *listing, w *ticketstore.Walk[F]) ([]*row, *rules.Place) {
 	rows, s := t.stretch(l, w.From, w.Reverse(), w.Count)
-	behind := false
+	more := false
 	if w.From != nil {
 		near := rules.Near(w, s)
 		_, beyond := t.stretch(l, &near, !w.Reverse(), 1)
-		behind = beyond.Rows > 0 || beyond.More
+		more = beyond.Rows > 0 || beyond.More
 	}
 	if w.Prior {
 		slices.Reverse(rows)
 	}
-	return rows, rules.PlaceOf(w, s, behind)
+	return rows, rules.PlaceOf(w, s, more)
 }
 
 // count counts the rows of a listing, -1 if there are more than so many to look at.
@@ -189,7 +205,7 @@ func (t *tx) count(l *listing, most int) (n int) {
 			if l.match(r) {
 				n++
 			}
-			from = &ticketstore.Bound{Position: positionOf(r)}
+			from = behind(positionOf(r))
 		}
 		if len(found) < chunk {
 			return n

@@ -32,17 +32,23 @@ const (
 )
 
 // Status implements transfer.Store.
-func (m mover) Status(ctx context.Context) (status *transfer.Status, err error) {
-	err = m.look(ctx, &call{ctx: ctx, admits: anyState, run: func(t *tx) (err error) {
-		if status, err = t.ledger(""); err == nil {
-			status.Content, err = t.contents("")
-		}
-		if err == nil {
-			status.Others, err = t.others()
-		}
-		t.fail(err)
-		return err
-	}})
+func (m mover) Status(ctx context.Context) (*transfer.Status, error) {
+	return answer(&call{ctx: ctx, admits: anyState}, m.look, func(t *tx) (*transfer.Status, error) {
+		return t.status("")
+	})
+}
+
+// status reads all that the store says of itself. A failure is the group's.
+func (g *group) status(lock string) (status *transfer.Status, err error) {
+	// The ledger first: one transition at a time. Then the slots, which waits for their writers.
+	if status, err = g.ledger(lock); err == nil {
+		status.Content, err = g.contents(lock)
+	}
+	if err == nil {
+		// A host that registers locks the ledger too: it is seen here, or sees the state that is made here.
+		status.Others, err = g.others()
+	}
+	g.fail(err)
 	return status, err
 }
 
@@ -180,17 +186,8 @@ func (m mover) alone(ctx context.Context, f func(g *group) error) (answer error)
 
 // become changes the state. What it refuses is an error; a failure of the database is the group's.
 func (g *group) become(turn transfer.Transition) (before transfer.State, changed bool, err error) {
-	// The ledger first: one transition at a time. Then the slots, which waits for their writers.
-	status, err := g.ledger(locked)
-	if err == nil {
-		status.Content, err = g.contents(locked)
-	}
-	if err == nil {
-		// A host that registers locks the ledger too: it is seen here, or sees the state that is made here.
-		status.Others, err = g.others()
-	}
+	status, err := g.status(locked)
 	if err != nil {
-		g.fail(err)
 		return "", false, err
 	}
 	before = status.State

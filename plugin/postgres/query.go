@@ -17,18 +17,11 @@ import (
 func (s tickets) Query(
 	ctx context.Context, query ticketstore.SessionQuery,
 ) (*ticketstore.Page, error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	var page *ticketstore.Page
-	err = s.view(ctx, anyTime, func(t *tx) (err error) {
+	walk, invalid := query.Walk()
+	return view(ctx, s.Engine, anyTime, invalid, func(t *tx) (page *ticketstore.Page, err error) {
 		l := sessionListing(&walk.Filter)
 		rows, place := readPage(t, l, walk)
-		sids := make([]string, len(rows))
-		for i, r := range rows {
-			sids[i] = r.key
-		}
+		sids := keysOf(rows)
 		t.needSessions(sids)
 		page = &ticketstore.Page{HasPrev: place.HasPrev, HasNext: place.HasNext}
 		for _, sid := range sids {
@@ -37,12 +30,8 @@ func (s tickets) Query(
 		page.TotalCount = t.total(&walk.Filter, l)
 		rules.Number(page, walk)
 		page.ResultsToken, err = rules.Token(walk, place, page.CurrentPage)
-		return err
+		return page, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
 }
 
 // sessionListing chooses the index: of a client's sessions it is that of the rows of clients, whose listed is
@@ -105,12 +94,8 @@ func (t *tx) total(f *ticketstore.SessionFilter, l *listing) int {
 func (s grants) Query(
 	ctx context.Context, query grantstore.Query, now time.Time,
 ) (*grantstore.Page, error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	var page *grantstore.Page
-	err = s.view(ctx, now, func(t *tx) (err error) {
+	walk, invalid := query.Walk()
+	return view(ctx, s.Engine, now, invalid, func(t *tx) (page *grantstore.Page, err error) {
 		l := grantListing(&walk.Filter)
 		l.prepare = func(rows []*row) {
 			var sids []string
@@ -132,12 +117,8 @@ func (s grants) Query(
 			page.Grants = append(page.Grants, *g)
 		}
 		page.ResultsToken, err = rules.Token(walk, place, 0)
-		return err
+		return page, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
 }
 
 // grantListing leads to no fewer grants than a filter selects.

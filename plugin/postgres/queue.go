@@ -3,6 +3,7 @@ package postgres
 // The queue of notifications: claimed, settled, listed and sent again (rule 7).
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // turns is what a host remembers of the round among clients: who was served last. Each host goes round by
@@ -74,9 +74,16 @@ func (t *tx) heads(after, through string, perClient int) []head {
 	}, heads, after, through, perClient+1, maxSurveyed)
 }
 
-// survey finds what a claim may have, of each client its earliest, and when there is more.
-func (t *tx) survey(claim *logout.Claim, after string) (due []head, round *rules.Round) {
-	round = rules.NewRound(claim, t.now)
+// claimable is what a claim may have, and when there is more.
+type claimable struct {
+	due  []head
+	next time.Time
+}
+
+// survey finds what a claim may have, of each client its earliest.
+func (t *tx) survey(claim *logout.Claim, after string) *claimable {
+	var due []head
+	round := rules.NewRound(claim, t.now)
 	visit := func(list []head) {
 		passed := ""
 		for _, h := range list {
@@ -96,7 +103,7 @@ func (t *tx) survey(claim *logout.Claim, after string) (due []head, round *rules
 	if visit(t.heads(after, lastClient, claim.PerClient)); !round.Full {
 		visit(t.heads("", after, claim.PerClient))
 	}
-	return due, round
+	return &claimable{due, round.Next}
 }
 
 const lockNotices = `SELECT id FROM {s}.notices WHERE id = ANY($1::text[])
@@ -107,25 +114,18 @@ const lockNotices = `SELECT id FROM {s}.notices WHERE id = ANY($1::text[])
 func (s endings) Claim(
 	ctx context.Context, claim logout.Claim, now time.Time,
 ) (*logout.ClaimResult, error) {
-	if err := claim.Validate(); err != nil {
-		return nil, err
-	}
-	var due []head
-	var round *rules.Round
-	err := s.view(ctx, now, func(t *tx) error {
-		due, round = t.survey(&claim, s.turns.get())
-		return nil
+	found, err := view(ctx, s.Engine, now, claim.Validate(), func(t *tx) (*claimable, error) {
+		return t.survey(&claim, s.turns.get()), nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	due := found.due
 	if len(due) == 0 {
-		return &logout.ClaimResult{Next: round.Next}, nil
+		return &logout.ClaimResult{Next: found.next}, nil
 	}
-	// Not a named result: a caller that goes would set it to nil under a claim that is carried out.
-	var claimed *logout.ClaimResult
-	err = s.update(ctx, now, planOf("claim"), func(t *tx) error {
-		claimed = &logout.ClaimResult{Next: round.Next}
+	claimed, err := update(ctx, s.Engine, now, nil, planOf("claim"), func(t *tx) (*logout.ClaimResult, error) {
+		claimed := &logout.ClaimResult{Next: found.next}
 		ids := make([]string, len(due))
 		for i := range due {
 			ids[i] = due[i].id
@@ -144,13 +144,12 @@ func (s endings) Claim(
 			claimed.Deliveries = append(claimed.Deliveries,
 				logout.Delivery{Notification: *records.NotificationOf(h.id, n), Claim: n.GetClaim()})
 		}
-		return nil
+		return claimed, nil
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		s.turns.set(due[len(due)-1].client)
 	}
-	s.turns.set(due[len(due)-1].client)
-	return claimed, nil
+	return claimed, err
 }
 
 // noticeRead returns a notification that was read, nil for one that was not.
@@ -173,12 +172,9 @@ func (t *tx) notification(id string) (*records.Notification, error) {
 func (s endings) Settle(
 	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
 ) error {
-	if err := outcome.Validate(); err != nil {
-		return err
-	}
 	p := planOf(id)
 	p.notices = []string{id}
-	return s.update(ctx, now, p, func(t *tx) error {
+	_, err := update(ctx, s.Engine, now, outcome.Validate(), p, func(t *tx) (*records.Notification, error) {
 		n, err := t.notification(id)
 		if err == nil {
 			err = rules.Settle(n, claim, &outcome, now)
@@ -186,31 +182,24 @@ func (s endings) Settle(
 		if err == nil {
 			t.put(transfer.Notifications, id, n)
 		}
-		return err
+		return n, err
 	})
+	return err
 }
 
 func (s endings) Notifications(
 	ctx context.Context, query logout.NotificationQuery,
 ) (*logout.NotificationPage, error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	var page *logout.NotificationPage
-	err = s.view(ctx, anyTime, func(t *tx) (err error) {
+	walk, invalid := query.Walk()
+	return view(ctx, s.Engine, anyTime, invalid, func(t *tx) (page *logout.NotificationPage, err error) {
 		rows, place := readPage(t, noticeListing(&walk.Filter), walk)
 		page = &logout.NotificationPage{HasPrev: place.HasPrev, HasNext: place.HasNext}
 		for _, r := range rows {
 			page.Notifications = append(page.Notifications, *records.NotificationOf(r.key, notice(r)))
 		}
 		page.ResultsToken, err = rules.Token(walk, place, 0)
-		return err
+		return page, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
 }
 
 func noticeListing(f *logout.NotificationFilter) *listing {
@@ -231,60 +220,37 @@ const retried = 256
 func (s endings) Retry(
 	ctx context.Context, retry logout.Retry, now time.Time,
 ) (*logout.RetryResult, error) {
-	if err := retry.Validate(); err != nil {
-		return nil, err
-	}
-	if retry.ID != "" {
-		return s.retryOne(ctx, retry.ID, now)
-	}
-	var result *logout.RetryResult
-	err := s.update(ctx, now, planOf("retry"), func(t *tx) error {
-		var from *ticketstore.Bound
-		if retry.After != "" {
-			from = &ticketstore.Bound{Position: []byte(retry.After)}
+	p := planOf(cmp.Or(retry.ID, "retry"))
+	return update(ctx, s.Engine, now, retry.Validate(), p, func(t *tx) (*logout.RetryResult, error) {
+		if retry.ID != "" {
+			n, err := t.notification(retry.ID)
+			if err != nil {
+				return nil, err
+			}
+			t.sendAgain(retry.ID, n)
+			return &logout.RetryResult{Notification: records.NotificationOf(retry.ID, n), Count: 1}, nil
 		}
-		rows, found := t.stretch(noticeListing(&retry.Filter), from, false, min(retry.Limit, retried))
-		if result = (&logout.RetryResult{}); found.More {
+		l, from := noticeListing(&retry.Filter), behind([]byte(retry.After))
+		rows, found := t.stretch(l, from, false, min(retry.Limit, retried))
+		result := &logout.RetryResult{}
+		if found.More {
 			result.Next = string(found.Seen)
 		}
-		ids := make([]string, len(rows))
-		for i, r := range rows {
-			ids[i] = r.key
-		}
+		ids := keysOf(rows)
 		t.need(transfer.Notifications, ids...)
 		for _, id := range ids {
 			n, err := t.notification(id)
 			if err != nil || !rules.Retries(&retry.Filter, n, now) {
 				continue // it has gone, or was claimed
 			}
-			rules.SendAgain(n, now)
-			t.put(transfer.Notifications, id, n)
+			t.sendAgain(id, n)
 			result.Count++
 		}
-		return nil
+		return result, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
 }
 
-func (s endings) retryOne(
-	ctx context.Context, id string, now time.Time,
-) (*logout.RetryResult, error) {
-	var result *logout.RetryResult
-	err := s.update(ctx, now, planOf(id), func(t *tx) error {
-		n, err := t.notification(id)
-		if err != nil {
-			return err
-		}
-		rules.SendAgain(n, now)
-		t.put(transfer.Notifications, id, n)
-		result = &logout.RetryResult{Notification: records.NotificationOf(id, n), Count: 1}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
+func (t *tx) sendAgain(id string, n *records.Notification) {
+	rules.SendAgain(n, t.now)
+	t.put(transfer.Notifications, id, n)
 }

@@ -23,12 +23,11 @@ const (
 // missing returns the clients whose registrations an ending asks for before it does anything, none if it was
 // carried out before.
 func (e *Engine) missing(ctx context.Context, ending *logout.Ending, now time.Time) ([]string, error) {
-	asking := rules.Missing{Registered: ending.Registered}
-	err := e.view(ctx, now, func(t *tx) error {
+	return view(ctx, e, now, nil, func(t *tx) ([]string, error) {
 		id := ending.OperationID
 		job := t.job(id)
 		if job.GetPhase() != "" || rules.Recall(id, t.operation(id), job) != nil {
-			return nil
+			return nil, nil
 		}
 		var clients []string
 		switch {
@@ -39,13 +38,10 @@ func (e *Engine) missing(ctx context.Context, ending *logout.Ending, now time.Ti
 		default:
 			clients = t.strings(clientsOfSubject, ending.SubjectID)
 		}
+		asking := rules.Missing{Registered: ending.Registered}
 		asking.Leaves(clients)
-		return nil
+		return asking.Clients, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return asking.Clients, nil
 }
 
 // leave returns those of the sessions of which all clients are known, and those that are not over: these only

@@ -3,6 +3,7 @@ package postgres
 // Endings that a caller asks for: of one session, of a subject's or of all under a job, and dry runs of them.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,16 +43,16 @@ func (s endings) End(
 	}
 	answered := make(chan answer, 1)
 	s.work.Go(func() {
-		result, left, err := s.begin(ending, now)
+		p, err := s.begin(ending, now)
 		switch {
-		case err == nil && left && ending.All:
-			answered <- answer{result, nil}
+		case err == nil && !p.done && ending.All:
+			answered <- answer{p.answer, nil}
 			s.workAlone(ending.OperationID)
 			return
-		case err == nil && left:
-			result, err = s.workOn(ending.OperationID)
+		case err == nil && !p.done:
+			p.answer, err = s.workOn(ending.OperationID)
 		}
-		answered <- answer{result, err}
+		answered <- answer{p.answer, err}
 	})
 	select {
 	case a := <-answered:
@@ -67,71 +68,60 @@ func (s endings) End(
 	}
 }
 
-// scan has f change the store where it looks along indexes: it sees what calls before it in its transaction
-// did.
-func (e *Engine) scan(ctx context.Context, now time.Time, p *plan, f func(t *tx) error) error {
-	return e.submit(&call{ctx: ctx, now: now, plan: *p, admits: rules.Writes, run: f, scans: true})
-}
-
 // begin ends one session, or what fits of a job, in one transaction. It returns the answer where that is all
 // there is to do; otherwise the job was written in that transaction and work is left. Of an ending of all,
 // only the job is written.
-func (e *Engine) begin(
-	ending *logout.Ending, now time.Time,
-) (answer *logout.Result, left bool, err error) {
+func (e *Engine) begin(ending *logout.Ending, now time.Time) (progressed, error) {
 	id := ending.OperationID
-	p := planOf(laneOf(ending.SessionID, id)).session(ending.SessionID).operation(id)
-	err = e.scan(e.background, now, p, func(t *tx) error {
-		answer, left, t.awaited = nil, false, true
+	p := planOf(cmp.Or(ending.SessionID, id)).session(ending.SessionID).operation(id)
+	return scan(e.background, e, now, p, func(t *tx) (progressed, error) {
+		t.ends = true
 		job := t.job(id)
-		if answer = rules.Recall(id, t.operation(id), job); answer != nil {
-			return nil
+		if before := rules.Recall(id, t.operation(id), job); before != nil {
+			return progressed{before, true}, nil
 		}
-		if left = job.GetPhase() != ""; left { // begun before
-			answer = &logout.Result{JobID: id}
-			return nil
+		begun := progressed{answer: &logout.Result{JobID: id}}
+		if job.GetPhase() != "" { // before
+			return begun, nil
 		}
 		if ending.SessionID != "" {
-			answer, left = t.beginOne(ending)
-			return nil
+			return t.beginOne(ending), nil
 		}
 		job, err := t.newJob(ending)
 		if err != nil {
-			return err
+			return begun, err
 		}
-		if left = ending.All; left {
-			answer = &logout.Result{JobID: id}
-			t.put(transfer.Jobs, id, job)
-			t.lease(id)
-			return nil
+		if !ending.All {
+			s := &jobBatch{tx: t, ending: ending, job: job, limit: inline}
+			if s.run(); job.Phase == "" {
+				begun, job.Finished = progressed{records.ResultOf(job.Done), true}, records.Nanos(now)
+			}
 		}
-		s := &jobBatch{tx: t, ending: ending, job: job, limit: inline}
-		s.run()
-		if left = job.Phase != ""; !left {
-			answer, job.Finished = records.ResultOf(job.Done), records.Nanos(now)
-		}
-		t.put(transfer.Jobs, id, job)
-		t.lease(id)
-		return nil
+		t.saveJob(id, job)
+		return begun, nil
 	})
-	return answer, left, err
+}
+
+// progressed is how far a transaction of an ending has come: its answer, once it is done.
+type progressed struct {
+	answer *logout.Result
+	done   bool
 }
 
 // beginOne ends one session. A job is written only for what does not belong in its transaction.
-func (t *tx) beginOne(ending *logout.Ending) (answer *logout.Result, left bool) {
+func (t *tx) beginOne(ending *logout.Ending) progressed {
 	c := closing{tx: t, ending: ending, limit: inline}
 	c.run(ending.SessionID)
 	rules.Sum(&c.result, &logout.Result{})
 	if !c.purge && len(c.consents) == 0 {
 		t.answer(ending.OperationID, &records.Operation{Ending: records.FromResult(&c.result)})
-		return &c.result, false
+		return progressed{&c.result, true}
 	}
 	job := records.FromEnding(ending, t.now)
 	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, records.FromResult(&c.result)
 	job.ConsentsSubject, job.ConsentsClients = c.consentsOf, c.consents
-	t.put(transfer.Jobs, ending.OperationID, job)
-	t.lease(ending.OperationID)
-	return nil, true
+	t.saveJob(ending.OperationID, job)
+	return progressed{}
 }
 
 // newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is
@@ -163,8 +153,9 @@ func (t *tx) newJob(ending *logout.Ending) (*records.Job, error) {
 // leaseTime is for how long a host that works on a job keeps others from it, by the database's clock.
 const leaseTime = 30 * time.Second
 
-// lease keeps other hosts from a job for a while.
-func (t *tx) lease(id string) {
+// saveJob writes a job, and keeps other hosts from it for a while.
+func (t *tx) saveJob(id string, job *records.Job) {
+	t.put(transfer.Jobs, id, job)
 	t.extra = append(t.extra, statement{`UPDATE {s}.jobs SET lease = ` + databaseTime + ` + $2 WHERE id = $1`,
 		[]any{id, int64(leaseTime)}})
 }
@@ -175,48 +166,48 @@ const databaseTime = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigi
 // workOn goes on with a job until it is done, one transaction after another. The row of the job is locked in
 // each: two hosts that work on it go step by step. A job that cannot go on says so itself.
 func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
-	for done := false; !done; {
-		err := e.scan(e.background, anyTime, planOf(id), func(t *tx) error {
-			t.awaited = true
-			answer, done = t.goOn(id)
-			return nil
+	for {
+		p, err := scan(e.background, e, anyTime, planOf(id), func(t *tx) (progressed, error) {
+			t.ends = true
+			return t.goOn(id), nil
 		})
-		if err != nil {
-			switch {
-			case e.background.Err() != nil:
-				return nil, errClosed
-			case !errors.Is(err, ticketstore.ErrUnavailable): // otherwise it is taken up later
-				e.failJob(id, err)
-			}
+		switch {
+		case err == nil && !p.done:
+		case err != nil && e.background.Err() != nil:
+			return nil, errClosed
+		case err != nil && !errors.Is(err, ticketstore.ErrUnavailable): // otherwise it is taken up later
+			e.failJob(id, err)
 			return nil, err
+		default:
+			return p.answer, err
 		}
 	}
-	return answer, nil
 }
 
 // goOn does one transaction of a job.
-func (t *tx) goOn(id string) (answer *logout.Result, done bool) {
+func (t *tx) goOn(id string) progressed {
 	job := proto.CloneOf(t.job(id))
 	if job.GetPhase() == "" {
-		return rules.Recall(id, t.operation(id), job), true
+		return progressed{rules.Recall(id, t.operation(id), job), true}
 	}
 	job.Error = ""
-	then := &tx{t.group, records.Moment(job.GetNow())}
+	then := &tx{group: t.group, now: records.Moment(job.GetNow())}
 	s := &jobBatch{tx: then, ending: records.EndingOf(id, job), job: job, limit: inline}
 	s.run()
-	t.put(transfer.Jobs, id, job)
-	t.lease(id)
-	return records.ResultOf(job.GetDone()), job.GetPhase() == ""
+	t.saveJob(id, job)
+	return progressed{records.ResultOf(job.GetDone()), job.GetPhase() == ""}
 }
 
 // failJob notes why a job cannot go on.
 func (e *Engine) failJob(id string, cause error) {
-	err := e.scan(e.background, anyTime, planOf(id), func(t *tx) error {
-		if job := proto.CloneOf(t.job(id)); job.GetPhase() != "" {
-			job.Error = rules.Cut(cause.Error())
-			t.put(transfer.Jobs, id, job)
+	_, err := scan(e.background, e, anyTime, planOf(id), func(t *tx) (bool, error) {
+		job := proto.CloneOf(t.job(id))
+		if job.GetPhase() == "" {
+			return false, nil
 		}
-		return nil
+		job.Error = rules.Cut(cause.Error())
+		t.put(transfer.Jobs, id, job)
+		return true, nil
 	})
 	e.logger.ErrorContext(e.background,
 		"a job has stopped: repeat its call, or restart a host, and it goes on", "job", id, "error",
@@ -231,31 +222,24 @@ func (e *Engine) workAlone(id string) { _, _ = e.workOn(id) }
 func (e *Engine) dryRun(
 	ctx context.Context, ending *logout.Ending, now time.Time,
 ) (*logout.Result, error) {
-	var total *logout.Result
-	err := e.view(ctx, now, func(t *tx) error {
+	return view(ctx, e, now, nil, func(t *tx) (*logout.Result, error) {
 		if ending.SessionID != "" {
 			c := closing{tx: t, ending: ending, limit: unbounded}
 			c.run(ending.SessionID)
-			total = &c.result
-			rules.Sum(total, &logout.Result{})
-			return nil
+			rules.Sum(&c.result, &logout.Result{})
+			return &c.result, nil
 		}
 		job, err := t.newJob(ending)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for job.Phase != "" && t.err == nil {
 			t.forget()
 			s := &jobBatch{tx: t, ending: ending, job: job, limit: unbounded}
 			s.run()
 		}
-		total = records.ResultOf(job.GetDone())
-		return nil
+		return records.ResultOf(job.GetDone()), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return total, nil
 }
 
 // forget drops what was read and changed.
@@ -266,17 +250,11 @@ func (g *group) forget() {
 }
 
 func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
-	if err := ticketstore.CheckID("id", id); err != nil {
-		return nil, err
-	}
-	var found *logout.Job
-	err := s.view(ctx, anyTime, func(t *tx) error {
-		job := t.job(id)
-		if job == nil {
-			return missing("job")
+	found, err := view(ctx, s.Engine, anyTime, ticketstore.CheckID("id", id), func(t *tx) (*logout.Job, error) {
+		if job := t.job(id); job != nil {
+			return records.JobOf(id, job), nil
 		}
-		found = records.JobOf(id, job)
-		return nil
+		return nil, missing("job")
 	})
 	if err == nil && !found.Finished.IsZero() {
 		err = s.everywhere(ctx) // it is shown as done when it is done at all hosts

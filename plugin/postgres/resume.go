@@ -49,14 +49,9 @@ func (e *Engine) resume(ctx context.Context) {
 		e.logger.InfoContext(ctx, "resuming a job of a host that has stopped", "job", id)
 		e.workAlone(id)
 	}
-	var sids []string
-	err := e.view(ctx, anyTime, func(t *tx) error {
-		sids = t.strings(leftPurges, purgeBatch)
-		return nil
+	sids, _ := view(ctx, e, anyTime, nil, func(t *tx) ([]string, error) {
+		return t.strings(leftPurges, purgeBatch), nil
 	})
-	if err != nil {
-		return
-	}
 	for _, sid := range sids {
 		e.purgeSession(sid, anyTime)
 	}

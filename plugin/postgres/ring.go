@@ -90,10 +90,8 @@ func (e *Engine) emptyRings(ctx context.Context, now time.Time) (emptied int, er
 			partition: fmt.Sprintf("used_%d", ringOf(bucket(at, usedSpan)+3)),
 		},
 	} {
-		var full bool
-		err := e.view(ctx, now, func(t *tx) error {
-			full = t.number("SELECT count(*) FROM (SELECT 1 FROM {s}."+r.partition+" LIMIT 1) AS part") > 0
-			return nil
+		full, err := view(ctx, e, now, nil, func(t *tx) (bool, error) {
+			return t.number("SELECT count(*) FROM (SELECT 1 FROM {s}."+r.partition+" LIMIT 1) AS part") > 0, nil
 		})
 		if err == nil && full {
 			err = e.submit(&call{

@@ -82,14 +82,14 @@ const askBytes = `SELECT coalesce(p.relname, c.relname)::text, sum(pg_total_rela
 
 // Stats reads what the store keeps account of, its notifications' states, its hosts and the sizes of its
 // tables.
-func (e *Engine) Stats(ctx context.Context) (s *Stats, err error) {
-	err = e.look(ctx, &call{ctx: ctx, admits: anyState, run: func(t *tx) error {
-		s = &Stats{
+func (e *Engine) Stats(ctx context.Context) (*Stats, error) {
+	s, err := answer(&call{ctx: ctx, admits: anyState}, e.look, func(t *tx) (*Stats, error) {
+		s := &Stats{
 			Newest: schema.Embedded().Newest(), Records: map[string]int64{}, Deliveries: map[string]int64{},
 			Bytes: map[string]int64{},
 		}
-		return t.measure(s)
-	}})
+		return s, t.measure(s)
+	})
 	if err != nil {
 		return nil, err
 	}

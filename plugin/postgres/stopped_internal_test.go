@@ -102,8 +102,8 @@ func TestJobIsTakenUp(t *testing.T) {
 	stopped, e := h.engines[0], h.engines[1]
 	signedIn(t, e, 150)
 	ending := &logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}
-	if _, left, err := stopped.begin(ending, base); err != nil || !left {
-		t.Fatalf("the job is begun: left %t, error %v", left, err)
+	if p, err := stopped.begin(ending, base); err != nil || p.done {
+		t.Fatalf("the job is begun: done %t, error %v", p.done, err)
 	}
 	job := func() *logout.Job {
 		t.Helper()

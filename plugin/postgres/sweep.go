@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,40 +30,31 @@ const (
 func (s endings) EndDue(
 	ctx context.Context, sweep logout.Sweep, now time.Time,
 ) (swept *logout.SweepResult, err error) {
-	if err := sweep.Validate(); err != nil {
-		return nil, err
-	}
-	var due []string
-	var asking rules.Missing
-	err = s.view(ctx, now, func(t *tx) error {
-		asking = rules.Missing{Registered: sweep.Registered}
-		if due = t.strings(dueSessions, records.Nanos(now), sweep.Limit); sweep.AskRegistered {
-			due = t.leave(due, &asking)
+	type found struct{ due, missing []string }
+	f, err := view(ctx, s.Engine, now, sweep.Validate(), func(t *tx) (f found, err error) {
+		asking := rules.Missing{Registered: sweep.Registered}
+		if f.due = t.strings(dueSessions, records.Nanos(now), sweep.Limit); sweep.AskRegistered {
+			f.due = t.leave(f.due, &asking)
 		}
-		return nil
+		f.missing = asking.Clients
+		return f, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	swept = &logout.SweepResult{MissingClients: asking.Clients}
-	for len(due) > 0 && err == nil {
-		part := due[:min(len(due), sweptTogether)]
-		due = due[len(part):]
-		err = s.endExpired(ctx, part, &sweep, swept, now)
+	swept = &logout.SweepResult{MissingClients: f.missing}
+	for part := range slices.Chunk(f.due, sweptTogether) {
+		if err = s.endExpired(ctx, part, &sweep, swept, now); err != nil {
+			break
+		}
 	}
 	if err == nil {
 		swept.PurgeLeft, err = s.purgeEndings(ctx, min(sweep.Limit, purgeBatch), now)
 	}
 	if err == nil {
-		// Not in swept, which a caller that goes takes away.
-		var next time.Time
-		err = s.view(ctx, now, func(t *tx) error {
-			next = records.Moment(int64(t.number(nextSession)))
-			return nil
+		swept.Next, err = view(ctx, s.Engine, now, nil, func(t *tx) (time.Time, error) {
+			return records.Moment(int64(t.number(nextSession))), nil
 		})
-		if err == nil {
-			swept.Next = next
-		}
 	}
 	if err != nil && swept.Ended > 0 {
 		// What has ended is reported. What has not is still due: the next sweep, which is to come at once,
@@ -82,10 +74,12 @@ func (s endings) EndDue(
 func (s endings) endExpired(
 	ctx context.Context, sids []string, sweep *logout.Sweep, swept *logout.SweepResult, now time.Time,
 ) error {
-	var total logout.Result
-	var left []string
-	err := s.scan(ctx, now, planOf("sweep"), func(t *tx) error {
-		total, left = logout.Result{}, nil
+	type part struct {
+		logout.Result
+		purges []string
+	}
+	ended, err := scan(ctx, s.Engine, now, planOf("sweep"), func(t *tx) (*part, error) {
+		ended := &part{}
 		sids := t.strings(lockSessions, sids)
 		t.needSessions(sids)
 		for _, sid := range sids {
@@ -100,19 +94,19 @@ func (s endings) endExpired(
 			}
 			c := closing{tx: t, ending: rules.Expiration(sid, sweep), limit: inline}
 			c.run(sid)
-			if rules.Sum(&total, &c.result); c.purge {
-				left = append(left, sid)
+			if rules.Sum(&ended.Result, &c.result); c.purge {
+				ended.purges = append(ended.purges, sid)
 			}
 		}
-		return nil
+		return ended, nil
 	})
 	if err != nil {
 		return err
 	}
-	swept.Ended += total.SessionsRemoved
-	swept.NotificationsQueued += total.NotificationsQueued
-	swept.Sessions = append(swept.Sessions, total.Ended...)
-	s.purgeBehind(left, now)
+	swept.Ended += ended.SessionsRemoved
+	swept.NotificationsQueued += ended.NotificationsQueued
+	swept.Sessions = append(swept.Sessions, ended.Ended...)
+	s.purgeBehind(ended.purges, now)
 	return nil
 }
 
@@ -129,45 +123,41 @@ const (
 // purgeEndings removes ended records that judge nothing any more, and notifications and jobs whose time is
 // up, at most so many of each, and reports whether it has left any.
 func (s endings) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
-	var ended, notices, jobs []string
-	err = s.view(ctx, now, func(t *tx) error {
+	type due struct{ ended, notices, jobs []string }
+	d, err := view(ctx, s.Engine, now, nil, func(t *tx) (due, error) {
 		at := records.Nanos(now)
-		ended, notices, jobs = t.strings(dueEnded, at, limit), t.strings(dueNotices, at, limit),
-			t.strings(dueJobs, at, limit)
-		return nil
+		return due{
+			t.strings(dueEnded, at, limit), t.strings(dueNotices, at, limit), t.strings(dueJobs, at, limit),
+		}, nil
 	})
-	if err != nil || len(ended)+len(notices)+len(jobs) == 0 {
+	if err != nil || len(d.ended)+len(d.notices)+len(d.jobs) == 0 {
 		return false, err // most sweeps: no write, no sync
 	}
-	left = max(len(ended), len(notices), len(jobs)) == limit
-	return left, s.scan(ctx, now, planOf("sweep"), func(t *tx) error {
-		t.need(transfer.Ended, ended...)
-		t.need(transfer.Notifications, notices...)
-		t.need(transfer.Jobs, jobs...)
-		kept := t.strings(keptEnded, ended)
-		for _, sid := range kept {
-			t.whole["kept "+sid] = true
-		}
+	return scan(ctx, s.Engine, now, planOf("sweep"), func(t *tx) (left bool, err error) {
+		t.need(transfer.Ended, d.ended...)
+		t.need(transfer.Notifications, d.notices...)
+		t.need(transfer.Jobs, d.jobs...)
+		kept := t.strings(keptEnded, d.ended)
 		if len(kept) > 0 {
 			later := records.Nanos(now.Add(rules.EndedRetention))
 			t.extra = append(t.extra, statement{postponeEnded, []any{kept, later}})
 		}
-		for _, sid := range ended {
-			if r := t.row(transfer.Ended, sid); !t.whole["kept "+sid] && r.now != nil {
+		for _, sid := range d.ended {
+			if r := t.row(transfer.Ended, sid); !slices.Contains(kept, sid) && r.now != nil {
 				t.remove(r)
 			}
 		}
-		for _, id := range notices {
+		for _, id := range d.notices {
 			// It may have been sent again meanwhile.
 			over := at[*records.Notification](t.group, transfer.Notifications, id).GetPurgeAt()
 			if over != 0 && over <= records.Nanos(now) {
 				t.remove(t.row(transfer.Notifications, id))
 			}
 		}
-		for _, id := range jobs {
+		for _, id := range d.jobs {
 			t.purgeJob(id)
 		}
-		return nil
+		return max(len(d.ended), len(d.notices), len(d.jobs)) == limit, nil
 	})
 }
 

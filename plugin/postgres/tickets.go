@@ -17,14 +17,11 @@ import (
 )
 
 func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error {
-	if err := session.Validate(); err != nil {
-		return err
-	}
 	p := planOf(session.SessionID).session(session.SessionID).cookie(session.Key)
-	return s.update(ctx, session.Created, p, func(t *tx) error {
-		_, err := t.create(session)
-		return err
+	_, err := update(ctx, s.Engine, session.Created, session.Validate(), p, func(t *tx) (bool, error) {
+		return t.create(session)
 	})
+	return err
 }
 
 // create reports whether the session was created before. Of two at once the unique indexes of sid and cookie
@@ -54,15 +51,16 @@ func (s tickets) CreateWithin(
 	if err := errors.Join(session.Validate(), limit.Validate()); err != nil {
 		return nil, err
 	}
+	type step struct {
+		created bool
+		ended   []string
+	}
 	p := planOf(session.SubjectID).session(session.SessionID).cookie(session.Key)
-	repeated := false
-	for created := false; !created; {
-		var sids []string
-		err := s.update(ctx, now, p, func(t *tx) (err error) {
-			created, sids = false, nil
-			if again, err := t.create(session); err != nil || again {
-				created, repeated = again, again
-				return err
+	for {
+		done, err := update(ctx, s.Engine, now, nil, p, func(t *tx) (done step, err error) {
+			if done.created, err = t.create(session); err != nil || done.created {
+				t.ends = true // whose answer was lost
+				return done, err
 			}
 			t.exec(limitSubject, session.SubjectID, records.Nanos(now))
 			live := slices.DeleteFunc(t.sessionsOf(session.SubjectID), func(sid string) bool {
@@ -70,31 +68,26 @@ func (s tickets) CreateWithin(
 			})
 			excess, err := rules.Excess(len(live), &limit)
 			if err != nil {
-				return err
+				return done, err
 			}
-			created = excess <= makeRoom
 			for _, sid := range live[:min(excess, makeRoom)] {
 				c := closing{tx: t, ending: rules.Displacement(sid, &limit), limit: inline}
 				c.run(sid)
-				sids, t.awaited = append(sids, sid), true
+				done.ended, t.ends = append(done.ended, sid), true
 			}
-			if !created {
+			if done.created = excess <= makeRoom; !done.created {
 				t.remove(t.row(transfer.Sessions, session.SessionID))
 			}
-			return nil
+			return done, nil
 		})
 		if err != nil {
 			return nil, err
 		}
-		ended = append(ended, sids...)
-		s.purgeBehind(sids, now)
-	}
-	if len(ended) > 0 || repeated {
-		if err := s.everywhere(ctx); err != nil {
-			return nil, err
+		s.purgeBehind(done.ended, now)
+		if ended = append(ended, done.ended...); done.created {
+			return ended, nil
 		}
 	}
-	return ended, nil
 }
 
 // sessionsOf returns the sids of a subject, the oldest session first. All of them are read.
@@ -113,37 +106,23 @@ func (t *tx) sessionsOf(subject string) []string {
 }
 
 func (s tickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	var found *ticketstore.Session
-	err := s.find(ctx, anyTime, new(plan).cookie(key), func(t *tx) error {
-		record := t.byCookie(key)
-		if record == nil {
-			return missing("session")
+	p := new(plan).cookie(key)
+	return find(ctx, s.Engine, anyTime, nil, p, func(t *tx) (*ticketstore.Session, error) {
+		if record := t.byCookie(key); record != nil {
+			return records.SessionOf(record), nil
 		}
-		found = records.SessionOf(record)
-		return nil
+		return nil, missing("session")
 	})
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
 }
 
 func (s tickets) Find(ctx context.Context, sid string) (*ticketstore.SessionDetail, error) {
-	if err := ticketstore.CheckID("session_id", sid); err != nil {
-		return nil, err
-	}
-	var detail *ticketstore.SessionDetail
-	err := s.find(ctx, anyTime, new(plan).session(sid), func(t *tx) error {
+	invalid, p := ticketstore.CheckID("session_id", sid), new(plan).session(sid)
+	return find(ctx, s.Engine, anyTime, invalid, p, func(t *tx) (*ticketstore.SessionDetail, error) {
 		if t.session(sid) == nil {
-			return missing("session")
+			return nil, missing("session")
 		}
-		detail = t.detail(sid)
-		return nil
+		return t.detail(sid), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return detail, nil
 }
 
 func (t *tx) detail(sid string) *ticketstore.SessionDetail {
@@ -164,62 +143,41 @@ func (s tickets) Renew(
 	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
 ) (*ticketstore.Session, error) {
 	p := planOf(string(renewal.Key[:])).cookie(renewal.Key)
-	var renewed *ticketstore.Session
-	err := s.update(ctx, now, p, func(t *tx) error {
+	return update(ctx, s.Engine, now, nil, p, func(t *tx) (*ticketstore.Session, error) {
 		record := proto.CloneOf(t.byCookie(renewal.Key))
 		if record == nil {
-			return missing("session")
+			return nil, missing("session")
 		}
 		if err := rules.Renew(record, &renewal, now); err != nil {
-			return err
+			return nil, err
 		}
 		t.put(transfer.Sessions, record.SessionId, record)
-		renewed = records.SessionOf(record)
-		return nil
+		return records.SessionOf(record), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return renewed, nil
 }
 
 func (s tickets) Rekey(
 	ctx context.Context, rekey ticketstore.Rekey, now time.Time,
 ) (*ticketstore.Session, error) {
 	p := planOf(string(rekey.Key[:])).cookie(rekey.Key).cookie(rekey.NewKey)
-	var session *ticketstore.Session
-	err := s.update(ctx, now, p, func(t *tx) error {
+	return update(ctx, s.Engine, now, nil, p, func(t *tx) (*ticketstore.Session, error) {
 		record := t.byCookie(rekey.Key)
 		if record == nil {
-			return missing("session")
+			return nil, missing("session")
 		}
 		next, err := rules.Rekey(record, &rekey, t.byCookie(rekey.NewKey) != nil, now)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		t.put(transfer.Sessions, next.SessionId, proto.CloneOf(next))
-		session = records.SessionOf(next)
-		return nil
+		return records.SessionOf(next), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return session, nil
 }
 
 func (p properties) Property(ctx context.Context, name string) ([]byte, error) {
-	if err := ticketstore.CheckPropertyName(name); err != nil {
-		return nil, err
-	}
-	var value []byte
-	err := p.view(ctx, anyTime, func(t *tx) error {
-		value = slices.Clone(at[*records.Property](t.group, transfer.Properties, name).GetValue())
-		return nil
+	return view(ctx, p.Engine, anyTime, ticketstore.CheckPropertyName(name), func(t *tx) ([]byte, error) {
+		return slices.Clone(at[*records.Property](t.group, transfer.Properties, name).GetValue()), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return value, nil
 }
 
 const lockLedger = "UPDATE {s}.ledger SET state = state"
@@ -227,10 +185,8 @@ const lockLedger = "UPDATE {s}.ledger SET state = state"
 // SetProperty writes the ledger's row too: of two that add the last property that there is room for, one
 // waits for the other.
 func (p properties) SetProperty(ctx context.Context, name string, old, value []byte) error {
-	if err := ticketstore.CheckProperty(name, value); err != nil {
-		return err
-	}
-	return p.update(ctx, anyTime, planOf("properties"), func(t *tx) error {
+	invalid := ticketstore.CheckProperty(name, value)
+	_, err := update(ctx, p.Engine, anyTime, invalid, planOf("properties"), func(t *tx) (bool, error) {
 		t.exec(lockLedger)
 		t.index("properties", query{table: propertyTable, where: "true"})
 		all := t.known(transfer.Properties, func(*row) bool { return true })
@@ -238,12 +194,12 @@ func (p properties) SetProperty(ctx context.Context, name string, old, value []b
 		change, err := rules.SetProperty(is, old, value, len(all))
 		switch {
 		case err != nil || !change:
-			return err
 		case len(value) == 0:
 			t.remove(t.row(transfer.Properties, name))
 		default:
 			t.put(transfer.Properties, name, &records.Property{Value: slices.Clone(value)})
 		}
-		return nil
+		return change, err
 	})
+	return err
 }

@@ -46,7 +46,7 @@ type group struct {
 	undo  []change
 	// wrote: changes were written before the end.
 	wrote bool
-	// kill is what the changes have killed, awaited whether a call waits until all hosts know (rule 15).
+	// kill is what the changes have killed, awaited whether the answer to a call waits for other hosts: tx.ends.
 	kill    grantstore.Kill
 	awaited bool
 	// seen is the number of this host's last beat that the transaction sees, least the one that it must see,
@@ -71,6 +71,9 @@ type change struct {
 type tx struct {
 	*group
 	now time.Time
+	// ends: the answer acknowledges that tokens have ended. The call sets it, and the engine has all hosts take
+	// note at once, and before the answer (rule 15).
+	ends bool
 }
 
 // mark is a point to which a call can be undone.

@@ -37,20 +37,31 @@ func (g *group) current() error {
 	return nil
 }
 
-// view has f look at the store, on a connection of its own, as long as it takes. What f changes is not
-// written.
-func (e *Engine) view(ctx context.Context, now time.Time, f func(t *tx) error) error {
-	return e.look(ctx, &call{ctx: ctx, now: now, admits: rules.Serves, run: f})
+// view has f look at the store, unless the request is invalid, on a connection of its own, as long as it
+// takes. What f changes is not written.
+func view[T any](
+	ctx context.Context, e *Engine, now time.Time, invalid error, f func(t *tx) (T, error),
+) (none T, err error) {
+	if invalid != nil {
+		return none, invalid
+	}
+	return answer(&call{ctx: ctx, now: now, admits: rules.Serves}, e.look, f)
 }
 
-// find has f look at rows that its plan names, together with other calls.
-func (e *Engine) find(ctx context.Context, now time.Time, p *plan, f func(t *tx) error) error {
-	c := &call{ctx: ctx, now: now, plan: *p, admits: rules.Serves, run: f}
-	return e.wait(c, e.readers[e.next.Add(1)%uint64(len(e.readers))].queue)
+// find is a view of rows that its plan names, together with other calls.
+func find[T any](
+	ctx context.Context, e *Engine, now time.Time, invalid error, p *plan, f func(t *tx) (T, error),
+) (none T, err error) {
+	if invalid != nil {
+		return none, invalid
+	}
+	queue := e.readers[e.next.Add(1)%uint64(len(e.readers))].queue
+	carry := func(c *call) error { return e.wait(c, queue) }
+	return answer(&call{ctx: ctx, now: now, plan: *p, admits: rules.Serves}, carry, f)
 }
 
 // look carries out one call in a snapshot.
-func (e *Engine) look(ctx context.Context, c *call) (answer error) {
+func (e *Engine) look(c *call) (answer error) {
 	c.traced()
 	if e.closed.Load() {
 		return errClosed
@@ -58,8 +69,8 @@ func (e *Engine) look(ctx context.Context, c *call) (answer error) {
 	if err := e.host.refuses(); err != nil {
 		return err
 	}
-	err := e.patiently(ctx, func() error {
-		answers, err := e.snapshot(ctx, []*call{c}, false)
+	err := e.patiently(c.ctx, func() error {
+		answers, err := e.snapshot(c.ctx, []*call{c}, false)
 		if err == nil {
 			answer = answers[0]
 		}
@@ -132,7 +143,7 @@ func (r *reader) run() {
 		}
 		// One that needs more than it said, or a database that cannot be reached, delays no other.
 		for _, c := range calls {
-			r.work.Go(func() { c.done <- r.look(c.ctx, c) })
+			r.work.Go(func() { c.done <- r.look(c) })
 		}
 	}
 }

@@ -31,12 +31,14 @@ type row struct {
 	echo bool
 }
 
-// column is a column of a table. get makes its value from a row, set gives it back to one that is read.
+// column is a column of a table. array makes its values from rows, set gives one back to a row that is read.
+// clear takes from a row's message what the column holds, so that data does not repeat it; nil for nothing.
 type column struct {
 	name, typ string
 	array     func(rows []*row) any
 	dest      func() any
 	set       func(r *row, dest any)
+	clear     func(r *row)
 }
 
 // required is a column that is never NULL. Without set it is made from other columns.
@@ -74,8 +76,40 @@ func optional[T comparable](name, typ string, get func(r *row) T, set func(r *ro
 	})
 }
 
-// table is where rows lie. Its last column but for properties and purges is data: the message without what
-// the other columns hold.
+// field is a column that holds a field of the message, and is never NULL.
+func field[T any](name, typ string, of func(r *row) *T) column {
+	c := required(name, typ, func(r *row) T { return *of(r) }, func(r *row, v T) { *of(r) = v })
+	c.clear = func(r *row) { *of(r) = *new(T) }
+	return c
+}
+
+// bytesField is a field of bytes. None are not NULL, as nil is to pgx, but empty.
+func bytesField(name string, of func(r *row) *[]byte) column {
+	c := field(name, "bytea", of)
+	c.array = required(name, "bytea", func(r *row) []byte { return append([]byte{}, *of(r)...) }, nil).array
+	return c
+}
+
+// nullable is a column that holds a field of the message, NULL for zero. of is nil where a row has no such
+// field.
+func nullable[T comparable](name, typ string, of func(r *row) *T) column {
+	value := func(r *row) (v T) {
+		if field := of(r); field != nil {
+			v = *field
+		}
+		return v
+	}
+	set := func(r *row, v T) {
+		if field := of(r); field != nil {
+			*field = v
+		}
+	}
+	c := optional(name, typ, value, set)
+	c.clear = func(r *row) { set(r, *new(T)) }
+	return c
+}
+
+// table is where rows lie. Its last column is data: the message without what the other columns hold.
 type table struct {
 	kind    transfer.Kind
 	name    string
@@ -87,8 +121,8 @@ type table struct {
 	guarded bool
 	// moves: a row that changes may have to lie in another partition.
 	moves bool
-	// strip takes from a row's message what the other columns hold. Nil for a table without data.
-	strip func(r *row, m proto.Message)
+	// whole: the other columns hold all of the message, and there is no data.
+	whole bool
 
 	list, insert, update, remove string
 }
@@ -96,9 +130,14 @@ type table struct {
 // data is the column of the message.
 func (t *table) data() column {
 	return required("data", "bytea", func(r *row) []byte {
-		m := proto.Clone(r.now)
-		t.strip(r, m)
-		data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		rest := *r
+		rest.now = proto.Clone(r.now)
+		for _, c := range slices.Backward(t.columns) { // of some it depends on columns before them what they hold
+			if c.clear != nil {
+				c.clear(&rest)
+			}
+		}
+		data, err := proto.MarshalOptions{Deterministic: true}.Marshal(rest.now)
 		if err != nil {
 			panic(fmt.Sprintf("a row that was checked cannot be written: %v", err))
 		}
@@ -117,7 +156,7 @@ func message[M proto.Message](r *row) M {
 
 // newTable completes a table by its statements. Names are those of the schema that {s} stands for.
 func newTable(t *table) *table {
-	if t.strip != nil {
+	if !t.whole {
 		t.columns = append(t.columns, t.data())
 	}
 	var names, read, sets, types, same, keyTypes []string
@@ -178,7 +217,7 @@ func (t *table) scanned(dest []any) (*row, error) {
 	for i, c := range t.columns {
 		c.set(r, dest[i])
 	}
-	if t.strip != nil {
+	if !t.whole {
 		data, _ := dest[len(dest)-1].(*[]byte)
 		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(*data, r.now); err != nil {
 			return nil, fmt.Errorf("a row of table %s is damaged: %w", t.name, err)

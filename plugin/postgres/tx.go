@@ -368,7 +368,7 @@ func families(requestIDs []string) query {
 // family returns the unused tokens of a request id.
 func (g *group) family(requestID string) []*row {
 	g.index(familyOf(requestID), families([]string{requestID}))
-	return g.kin(requestID)
+	return g.unused(requestID)
 }
 
 // wholeFamily returns all of them, for a revocation: it reads until nothing new is found. A family grows by
@@ -379,12 +379,14 @@ func (g *group) wholeFamily(requestID string) []*row {
 		found := g.read(families([]string{requestID}))
 		g.whole[name] = g.err == nil && (!g.locks || len(found[0]) == 0)
 	}
-	return g.kin(requestID)
+	return g.unused(requestID)
 }
 
-func (g *group) kin(requestID string) []*row {
+// unused are the unused tokens of a request id that were read.
+func (g *group) unused(requestID string) []*row {
 	return g.known(transfer.Grants, func(r *row) bool {
-		return grant(r).GetConsumed() == 0 && requestID != "" && family(r) == requestID
+		of := family(r)
+		return grant(r).GetConsumed() == 0 && of != nil && *of == requestID && requestID != ""
 	})
 }
 

@@ -111,7 +111,7 @@ func family(r *row) *string {
 var (
 	grantSession = nullable("sid", "text", func(r *row) *string { return &grant(r).SessionId })
 	grantClient  = nullable("client", "text", func(r *row) *string { return &grant(r).ClientId })
-	refKey = required("key", "bytea", func(r *row) []byte { return []byte(r.key[1:]) },
+	refKey       = required("key", "bytea", func(r *row) []byte { return []byte(r.key[1:]) },
 		func(r *row, v []byte) { r.key = string(v) })
 	refType = required("type", "smallint", func(r *row) int16 { return int16(r.key[0]) },
 		func(r *row, v int16) { r.key = string([]byte{byte(v)}) + r.key })

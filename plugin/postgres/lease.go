@@ -164,7 +164,7 @@ func (l *lease) confirm(b *beat) (silent []peer) {
 		}
 	}
 	l.peers, l.last = peers, *b
-	l.marks = append(l.marks, point{b.position, b.slots})
+	l.mark(point{b.position, b.slots})
 	if b.awaited {
 		l.awaited = b.position
 	}
@@ -172,6 +172,19 @@ func (l *lease) confirm(b *beat) (silent []peer) {
 	close(l.more)
 	l.more = make(chan struct{})
 	return silent
+}
+
+// mostMarks bounds lease.marks: a cache may ask for leases while its stream stands still.
+const mostMarks = 256
+
+// mark notes how far the host has come. The last mark is replaced where nothing was told since, or where there
+// is no room: then the host says later how far it has come, and never too early.
+func (l *lease) mark(p point) {
+	if last := len(l.marks) - 1; last > 0 && (l.marks[last].position == p.position || last == mostMarks-1) {
+		l.marks[last] = p
+	} else {
+		l.marks = append(l.marks, p)
+	}
 }
 
 // alive reports whether copies may answer.

@@ -443,3 +443,26 @@ func TestNoLeaseBehindTheFence(t *testing.T) {
 		t.Error("a copy answers behind the fence")
 	}
 }
+
+// What a host keeps of its progress is bounded while a cache asks for leases and applies nothing, and what it
+// says meanwhile is never ahead of the cache.
+func TestMarksOfACacheThatStandsStill(t *testing.T) {
+	t.Parallel()
+	l := newLease(time.Minute)
+	l.begin([]int64{0}, 0)
+	l.ask(0)
+	const beats = 10 * mostMarks
+	for n := range int64(beats) {
+		l.send()
+		l.confirm(&beat{number: n + 1, slots: []int64{n + 1}, position: uint64(n + 1)})
+		if len(l.marks) > mostMarks {
+			t.Fatalf("after %d beats there are %d marks, want at most %d", n+1, len(l.marks), mostMarks)
+		}
+	}
+	for told := range uint64(beats + 1) {
+		l.ask(told)
+		if _, applied := l.send(); applied[0] > int64(told) || (told == beats && applied[0] != beats) {
+			t.Fatalf("at position %d it says that it has come to kill %d", told, applied[0])
+		}
+	}
+}

@@ -225,10 +225,10 @@ func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 		}
 		s.client, s.head = client, rules.Earlier(s.head, at)
 	}
-	switch s.Offer(client, at) {
-	case rules.PassesOver:
+	switch s.Decide(client, at) {
+	case rules.ClientSkipped:
 		return layout.Successor(layout.Key(layout.IndexNotificationDue, layout.More(client))), true, nil
-	case rules.HasEnough:
+	case rules.ClaimComplete:
 		return nil, false, nil
 	}
 	s.due = append(s.due, dueNotification{key: k, client: client, at: at, id: string(id)})

@@ -47,7 +47,7 @@ func notificationListing(r kv.Reader, f *logout.NotificationFilter) *listing.Lis
 		n := &records.Notification{}
 		id := string(position)
 		found, err := kv.Load(r, layout.NotificationKey(id), n)
-		if err != nil || !found || !rules.Filed(f, n) {
+		if err != nil || !found || !rules.SelectedNotification(f, n) {
 			return nil, err
 		}
 		return records.NotificationOf(id, n), nil

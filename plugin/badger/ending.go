@@ -69,7 +69,7 @@ func (c *closing) run(sid string) error {
 		}
 	}
 	clients = slices.DeleteFunc(clients,
-		func(client usedClient) bool { return rules.Dealt(c.ending, client.use) })
+		func(client usedClient) bool { return rules.Repeated(c.ending, client.use) })
 	work := c.work(clients)
 	switch most := clientsAtOnce(c.tx, session, work); {
 	case c.limit == unbounded: // nothing of it is written
@@ -97,7 +97,7 @@ func (c *closing) run(sid string) error {
 // deal does what an ending does of clients, whether the session stays or goes.
 func (c *closing) deal(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
-		p := rules.Part(c.ending, session, client.id, client.use, c.now)
+		p := rules.EndClient(c.ending, session, client.id, client.use, c.now)
 		if p.LeftAlone {
 			c.result.ClientsLeftAlone = append(c.result.ClientsLeftAlone, client.id)
 		}
@@ -124,7 +124,7 @@ func (c *closing) deal(session *records.Session, clients []usedClient) error {
 // keep writes the rows of clients of a session that stays.
 func (c *closing) keep(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
-		if !rules.Keep(c.ending, client.id, client.use) {
+		if !rules.EndTokens(c.ending, client.id, client.use) {
 			continue
 		}
 		c.purge = c.purge || !c.ending.KeepTokens
@@ -170,7 +170,7 @@ func (c *closing) leave(session *records.Session, clients []usedClient) (*record
 	}
 	for _, client := range clients {
 		if !client.damaged { // some may have been revoked before
-			rules.Leave(ended, c.ending, client.id, client.use)
+			rules.AddSurvivors(ended, c.ending, client.id, client.use)
 		}
 		c.tx.Delete(layout.ClientUseKey(session.SessionId, client.id))
 		if client.use.Detached {

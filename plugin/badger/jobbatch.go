@@ -208,7 +208,7 @@ func (s *jobBatch) grants() error {
 			if err != nil || g == nil {
 				return err == nil, err
 			}
-			if rules.RevokesLoose(s.ending, g.ref.Type, g.grant, s.now) {
+			if rules.RevokesUnbound(s.ending, g.ref.Type, g.grant, s.now) {
 				rows = append(rows, *g)
 				room -= g.removes()
 			}

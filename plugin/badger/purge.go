@@ -114,7 +114,7 @@ func deadIn(r kv.Reader, session *records.Session, g *storedGrant, now time.Time
 	if err != nil {
 		return false, r.StepOver(err)
 	}
-	dead, g.inUse = rules.Swept(g.ref.Type, g.grant, &standing, now)
+	dead, g.inUse = rules.PurgedByEnd(g.ref.Type, g.grant, &standing, now)
 	return dead, nil
 }
 
@@ -215,12 +215,12 @@ func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
 		if g == nil {
 			continue
 		}
-		switch rules.FateOf(g, now) {
-		case rules.Goes:
+		switch rules.RetentionOf(g, now) {
+		case rules.Deleted:
 			err = dropGrant(t, ref, g)
-		case rules.Shrinks:
+		case rules.Reduced:
 			err = shrinkUsed(t, ref, g, now)
-		case rules.Stays:
+		case rules.Kept:
 		}
 		if err != nil {
 			return 0, err

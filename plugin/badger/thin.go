@@ -68,7 +68,7 @@ func (c *closing) work(clients []usedClient) []usedClient {
 		return clients
 	}
 	return slices.DeleteFunc(slices.Clone(clients), func(client usedClient) bool {
-		return !rules.Touches(c.ending, client.id, client.use)
+		return !rules.Affects(c.ending, client.id, client.use)
 	})
 }
 

@@ -43,7 +43,7 @@ func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error
 
 // shrinkUsed takes what is not needed any more from a used grant.
 func shrinkUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) error {
-	return putGrant(t, ref, g, rules.Shrink(g, now))
+	return putGrant(t, ref, g, rules.Reduce(g, now))
 }
 
 // maxMakeSmall bounds the grants that one transaction looks at for used ones that a release before kept

@@ -120,10 +120,10 @@ func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Resul
 	sid, ended := session.SessionId, rules.EndedBy(e, session, t.now)
 	for _, r := range t.rows(clientsOf(sid)) {
 		client, use := r.client()
-		if rules.Dealt(e, use) {
+		if rules.Repeated(e, use) {
 			continue
 		}
-		p := rules.Part(e, session, client, use, t.now)
+		p := rules.EndClient(e, session, client, use, t.now)
 		if p.LeftAlone {
 			done.ClientsLeftAlone = append(done.ClientsLeftAlone, client)
 		}
@@ -136,9 +136,9 @@ func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Resul
 		}
 		switch {
 		case !e.KeepSession:
-			rules.Leave(ended, e, client, use)
+			rules.AddSurvivors(ended, e, client, use)
 			t.delete(r.kind, r.key)
-		case rules.Keep(e, client, use):
+		case rules.EndTokens(e, client, use):
 			t.save(r.kind, r.key, use)
 		}
 	}
@@ -161,7 +161,7 @@ func (t *tx) dropConsents(subject, client string) (revoked int) {
 // purgeDead removes the rows of a session's grants that are dead, and counts those that were tokens in use.
 func (t *tx) purgeDead(sid string) (revoked int) {
 	for _, r := range t.rows(tokensOf(sid)) {
-		goes, inUse := rules.Swept(r.ref().Type, r.grant(), t.standing(r.grant()), t.now)
+		goes, inUse := rules.PurgedByEnd(r.ref().Type, r.grant(), t.standing(r.grant()), t.now)
 		if goes {
 			t.delete(r.kind, r.key)
 		}
@@ -227,7 +227,7 @@ func (t *tx) dropLoose(job *records.Job, e *logout.Ending, total *logout.Result)
 	}
 	index := listing(&grantstore.Filter{SubjectID: e.SubjectID})
 	revoked, consents := t.drop(t.where(index, func(r *row) bool {
-		return rules.RevokesLoose(e, r.ref().Type, r.grant(), t.now)
+		return rules.RevokesUnbound(e, r.ref().Type, r.grant(), t.now)
 	})...)
 	total.Add(logout.Result{GrantsRevoked: revoked, ConsentsRevoked: consents})
 }

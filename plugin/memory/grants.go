@@ -135,8 +135,8 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (int, error
 		due := append(t.timely(transfer.Grants), t.timely(transfer.Operations)...)
 		due = due[:min(len(due), max(limit, 0))]
 		for _, r := range due {
-			if g := r.grant(); g != nil && rules.FateOf(g, now) == rules.Shrinks {
-				t.save(r.kind, r.key, rules.Shrink(g, now))
+			if g := r.grant(); g != nil && rules.RetentionOf(g, now) == rules.Reduced {
+				t.save(r.kind, r.key, rules.Reduce(g, now))
 			} else {
 				t.delete(r.kind, r.key)
 			}

@@ -48,7 +48,7 @@ func (t *tx) ready(claim *logout.Claim) (due []*row, next time.Time) {
 	round := rules.NewRound(claim, t.now)
 	for _, client := range t.clientsWaiting() {
 		t.scan(waiting(client), nil, false, func(_ string, r *row) bool {
-			takes := round.Offer(client, records.Moment(r.notification().Due)) == rules.Takes
+			takes := round.Decide(client, records.Moment(r.notification().Due)) == rules.Claimed
 			if takes {
 				due, t.served = append(due, r), client
 			}
@@ -107,7 +107,7 @@ func (s endings) Notifications(
 	walk, invalid := query.Walk()
 	return view(ctx, s.Store, anyTime, invalid, func(t *tx) (result *logout.NotificationPage, err error) {
 		rows, place := page(t, all(transfer.Notifications), walk, func(r *row) bool {
-			return rules.Filed(&walk.Filter, r.notification())
+			return rules.SelectedNotification(&walk.Filter, r.notification())
 		})
 		result = &logout.NotificationPage{HasPrev: place.HasPrev, HasNext: place.HasNext}
 		for _, r := range rows {
@@ -135,7 +135,7 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 		}
 		retried, index := &logout.RetryResult{}, all(transfer.Notifications)
 		rows, found := t.read(index, behind(retry.After), false, retry.Limit, func(r *row) bool {
-			return rules.Filed(&retry.Filter, r.notification())
+			return rules.SelectedNotification(&retry.Filter, r.notification())
 		})
 		if found.More {
 			retried.Next = string(found.Last)

@@ -257,8 +257,8 @@ func (t *tx) scan(index string, from *ticketstore.Bound, reverse bool, f func(po
 // read returns at most count rows of an index that match, from a bound on.
 func (t *tx) read(
 	index string, from *ticketstore.Bound, reverse bool, count int, match func(r *row) bool,
-) (rows []*row, s *rules.Stretch) {
-	s = &rules.Stretch{}
+) (rows []*row, s *rules.Scanned) {
+	s = &rules.Scanned{}
 	t.scan(index, from, reverse, func(position string, r *row) bool {
 		switch {
 		case !match(r):

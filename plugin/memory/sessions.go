@@ -174,7 +174,7 @@ func page[F any](
 	rows, s := t.read(index, w.From, w.Reverse(), w.Count, match)
 	behind := false
 	if w.From != nil {
-		near := rules.Near(w, s)
+		near := rules.NearBound(w, s)
 		_, beyond := t.read(index, &near, !w.Reverse(), 1, match)
 		behind = beyond.Rows > 0
 	}

@@ -43,7 +43,7 @@ func ends(b *grantstore.Batch) bool {
 	return b.Consume == nil && (len(b.Revoke) > 0 || slices.ContainsFunc(b.Delete, tokens))
 }
 
-// planBatch says what a batch needs, and in which lane it goes: that of its session where it names one.
+// planBatch says what a batch needs. Its affinity is to its session where it names one.
 func planBatch(b *grantstore.Batch) *plan {
 	p := planOf(b.OperationID).operation(b.OperationID)
 	for i := range b.Seen {
@@ -51,18 +51,18 @@ func planBatch(b *grantstore.Batch) *plan {
 	}
 	for i := range b.Store {
 		p.grant(b.Store[i].Ref).session(b.Store[i].SessionID)
-		p.lane = cmp.Or(b.Store[i].SessionID, p.lane)
+		p.affinity = cmp.Or(b.Store[i].SessionID, p.affinity)
 	}
 	for _, ref := range b.Delete {
 		p.grant(ref)
 	}
 	if b.Slide != nil {
 		p.session(b.Slide.SessionID)
-		p.lane = cmp.Or(b.Slide.SessionID, p.lane)
+		p.affinity = cmp.Or(b.Slide.SessionID, p.affinity)
 	}
 	if b.Use != nil {
 		p.session(b.Use.SessionID)
-		p.lane = cmp.Or(b.Use.SessionID, p.lane)
+		p.affinity = cmp.Or(b.Use.SessionID, p.affinity)
 	}
 	if b.Consume != nil {
 		p.exchange(b.Consume.Ref)

@@ -67,8 +67,8 @@ func answer[T any](c *call, carry func(c *call) error, f func(t *tx) (T, error))
 }
 
 // update has f change the store, unless the request is invalid. It returns when the change is durable, and
-// known to all hosts where it acknowledges an end (tx.ends). A caller that goes leaves a change that has begun
-// to its end: a write is never cancelled.
+// known to all hosts where it acknowledges an end (tx.ends). A caller that goes leaves a change that has
+// begun to its end: a write is never cancelled.
 func update[T any](
 	ctx context.Context, e *Engine, now time.Time, invalid error, p *plan, f func(t *tx) (T, error),
 ) (none T, err error) {
@@ -97,11 +97,7 @@ func scan[T any](
 var seed = maphash.MakeSeed()
 
 func (e *Engine) submit(c *call) error {
-	lane := c.plan.lane
-	if lane == "" {
-		lane = rand.Text()
-	}
-	return e.wait(c, e.committers[maphash.String(seed, lane)%uint64(len(e.committers))].queue)
+	return e.wait(c, e.committers[maphash.String(seed, c.plan.affinity)%uint64(len(e.committers))].queue)
 }
 
 // wait hands a call over and waits for its answer.

@@ -49,16 +49,16 @@ func (c *closing) run(sid string) {
 	ended := rules.EndedBy(c.ending, session, c.now)
 	for _, r := range c.clients(sid) {
 		use := proto.CloneOf(message[*records.ClientUse](r))
-		if rules.Dealt(c.ending, use) {
+		if rules.Repeated(c.ending, use) {
 			continue
 		}
 		_, client := splitClient(r.key)
 		c.part(session, client, use)
 		switch {
 		case !c.ending.KeepSession:
-			rules.Leave(ended, c.ending, client, use)
+			rules.AddSurvivors(ended, c.ending, client, use)
 			c.remove(r)
-		case rules.Keep(c.ending, client, use):
+		case rules.EndTokens(c.ending, client, use):
 			c.purge = c.purge || !c.ending.KeepTokens
 			c.put(r.kind, r.key, use)
 		}
@@ -74,7 +74,7 @@ func (c *closing) run(sid string) {
 
 // part does what an ending does of a client, whether the session stays or goes.
 func (c *closing) part(session *records.Session, client string, use *records.ClientUse) {
-	p := rules.Part(c.ending, session, client, use, c.now)
+	p := rules.EndClient(c.ending, session, client, use, c.now)
 	if p.LeftAlone {
 		c.result.ClientsLeftAlone = append(c.result.ClientsLeftAlone, client)
 	}
@@ -103,7 +103,7 @@ func (c *closing) revokeSurvivors(sid string) {
 // are more.
 func (c *closing) dropConsents(subject, client string) (left bool) {
 	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
-	rows, found := c.stretch(grantListing(f), nil, false, c.limit)
+	rows, found := c.readListing(grantListing(f), nil, false, c.limit)
 	_, revoked := c.dropFound(rows, func(r *row) bool { return rules.Selected(f, r.ref().Type, grant(r)) })
 	c.result.ConsentsRevoked += revoked
 	return found.More && len(rows) > 0
@@ -128,11 +128,11 @@ func (c *closing) purgeInline(sid string) {
 func (t *tx) purgeDead(sid string, limit int) (revoked int, more bool) {
 	l := grantListing(&grantstore.Filter{SessionID: sid})
 	t.needSessions([]string{sid})
-	l.match = func(r *row) bool {
-		goes, _ := rules.Swept(r.ref().Type, grant(r), t.standing(sid, grant(r).GetClientId()), t.now)
-		return goes
+	purged := func(r *row) (purged, inUse bool) {
+		return rules.PurgedByEnd(r.ref().Type, grant(r), t.standing(sid, grant(r).GetClientId()), t.now)
 	}
-	rows, found := t.stretch(l, nil, false, limit)
+	l.match = func(r *row) bool { dead, _ := purged(r); return dead }
+	rows, found := t.readListing(l, nil, false, limit)
 	keys := keysOf(rows)
 	t.need(transfer.Grants, keys...)
 	for _, key := range keys {
@@ -140,8 +140,8 @@ func (t *tx) purgeDead(sid string, limit int) (revoked int, more bool) {
 		if r.now == nil {
 			continue
 		}
-		goes, inUse := rules.Swept(r.ref().Type, grant(r), t.standing(sid, grant(r).GetClientId()), t.now)
-		if goes {
+		dead, inUse := purged(r)
+		if dead {
 			t.remove(r)
 		}
 		if inUse {

@@ -92,7 +92,7 @@ func (s grants) Remove(
 		}
 		l := grantListing(&removal.Filter)
 		l.match = func(r *row) bool { return rules.Removes(&removal, r.ref().Type, grant(r)) }
-		rows, found := t.stretch(l, behind(removal.After), false, min(removal.Limit, removed))
+		rows, found := t.readListing(l, behind(removal.After), false, min(removal.Limit, removed))
 		result := &grantstore.RemovalResult{Met: len(rows)}
 		if found.More {
 			result.Next = found.Seen
@@ -190,11 +190,11 @@ func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (int, er
 				continue // another host was faster
 			}
 			purged++
-			switch rules.FateOf(grant(r), now) {
-			case rules.Goes:
+			switch rules.RetentionOf(grant(r), now) {
+			case rules.Deleted:
 				t.remove(r)
-			case rules.Shrinks:
-				t.put(transfer.Grants, key, rules.Shrink(grant(r), now))
+			case rules.Reduced:
+				t.put(transfer.Grants, key, rules.Reduce(grant(r), now))
 			}
 		}
 		return purged, nil

@@ -131,7 +131,7 @@ func (s *jobBatch) grants() {
 		s.spent = true
 		return
 	}
-	loose := func(r *row) bool { return rules.RevokesLoose(s.ending, r.ref().Type, grant(r), s.now) }
+	loose := func(r *row) bool { return rules.RevokesUnbound(s.ending, r.ref().Type, grant(r), s.now) }
 	l := grantListing(&grantstore.Filter{SubjectID: s.ending.SubjectID})
 	rows := s.chunk(l, behind(s.job.Cursor), false, batchGrants)
 	var dropped []*row

@@ -177,8 +177,8 @@ func (l *lease) confirm(b *beat) (silent []peer) {
 // mostMarks bounds lease.marks: a cache may ask for leases while its stream stands still.
 const mostMarks = 256
 
-// mark notes how far the host has come. The last mark is replaced where nothing was told since, or where there
-// is no room: then the host says later how far it has come, and never too early.
+// mark notes how far the host has come. The last mark is replaced where nothing was told since, or where
+// there is no room: then the host says later how far it has come, and never too early.
 func (l *lease) mark(p point) {
 	if last := len(l.marks) - 1; last > 0 && (l.marks[last].position == p.position || last == mostMarks-1) {
 		l.marks[last] = p

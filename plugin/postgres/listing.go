@@ -127,11 +127,11 @@ func positionOf(r *row) []byte {
 	return []byte(r.key)
 }
 
-// stretch returns at most count rows of a listing that match, from a bound on.
-func (t *tx) stretch(
+// readListing returns at most count rows of a listing that match, from a bound on.
+func (t *tx) readListing(
 	l *listing, from *ticketstore.Bound, reverse bool, count int,
-) (rows []*row, s *rules.Stretch) {
-	s = &rules.Stretch{}
+) (rows []*row, s *rules.Scanned) {
+	s = &rules.Scanned{}
 	for scanned := 0; t.err == nil; {
 		limit := min(count+1-len(rows), maxScan+1-scanned)
 		if l.match != nil && scanned > 0 {
@@ -170,11 +170,11 @@ func (t *tx) stretch(
 
 // readPage answers a walk.
 func readPage[F any](t *tx, l *listing, w *ticketstore.Walk[F]) ([]*row, *rules.Place) {
-	rows, s := t.stretch(l, w.From, w.Reverse(), w.Count)
+	rows, s := t.readListing(l, w.From, w.Reverse(), w.Count)
 	more := false
 	if w.From != nil {
-		near := rules.Near(w, s)
-		_, beyond := t.stretch(l, &near, !w.Reverse(), 1)
+		near := rules.NearBound(w, s)
+		_, beyond := t.readListing(l, &near, !w.Reverse(), 1)
 		more = beyond.Rows > 0 || beyond.More
 	}
 	if w.Prior {

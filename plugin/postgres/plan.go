@@ -16,9 +16,9 @@ type plan struct {
 	sids, operations, notices, families []string
 	cookies, grants, exchanged          [][]byte
 	refs                                []string // the keys of records of grants
-	// lane is what the call is about: calls of one session go to one committer, so that they do not wait for
-	// each other's locks.
-	lane string
+	// affinity is what the call is about: calls of one session go to one committer, so that they do not wait
+	// for each other's locks.
+	affinity string
 }
 
 func (p *plan) add(other *plan) {
@@ -141,4 +141,4 @@ func named(keys [][]byte, r *row) bool {
 }
 
 // planOf is the plan of a call that is about something.
-func planOf(lane string) *plan { return &plan{lane: lane} }
+func planOf(affinity string) *plan { return &plan{affinity: affinity} }

@@ -90,12 +90,12 @@ func (t *tx) survey(claim *logout.Claim, after string) *claimable {
 			if round.Full || (passed == h.client && passed != "") {
 				continue
 			}
-			switch round.Offer(h.client, records.Moment(h.due)) {
-			case rules.Takes:
+			switch round.Decide(h.client, records.Moment(h.due)) {
+			case rules.Claimed:
 				due = append(due, h)
-			case rules.PassesOver:
+			case rules.ClientSkipped:
 				passed = h.client
-			case rules.HasEnough:
+			case rules.ClaimComplete:
 				return
 			}
 		}
@@ -124,7 +124,8 @@ func (s endings) Claim(
 	if len(due) == 0 {
 		return &logout.ClaimResult{Next: found.next}, nil
 	}
-	claimed, err := update(ctx, s.Engine, now, nil, planOf("claim"), func(t *tx) (*logout.ClaimResult, error) {
+	p := planOf("claim")
+	claimed, err := update(ctx, s.Engine, now, nil, p, func(t *tx) (*logout.ClaimResult, error) {
 		claimed := &logout.ClaimResult{Next: found.next}
 		ids := make([]string, len(due))
 		for i := range due {
@@ -231,7 +232,7 @@ func (s endings) Retry(
 			return &logout.RetryResult{Notification: records.NotificationOf(retry.ID, n), Count: 1}, nil
 		}
 		l, from := noticeListing(&retry.Filter), behind([]byte(retry.After))
-		rows, found := t.stretch(l, from, false, min(retry.Limit, retried))
+		rows, found := t.readListing(l, from, false, min(retry.Limit, retried))
 		result := &logout.RetryResult{}
 		if found.More {
 			result.Next = string(found.Seen)

@@ -250,7 +250,8 @@ func (g *group) forget() {
 }
 
 func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
-	found, err := view(ctx, s.Engine, anyTime, ticketstore.CheckID("id", id), func(t *tx) (*logout.Job, error) {
+	invalid := ticketstore.CheckID("id", id)
+	found, err := view(ctx, s.Engine, anyTime, invalid, func(t *tx) (*logout.Job, error) {
 		if job := t.job(id); job != nil {
 			return records.JobOf(id, job), nil
 		}

@@ -91,7 +91,7 @@ func (e *Engine) emptyRings(ctx context.Context, now time.Time) (emptied int, er
 		},
 	} {
 		full, err := view(ctx, e, now, nil, func(t *tx) (bool, error) {
-			return t.number("SELECT count(*) FROM (SELECT 1 FROM {s}."+r.partition+" LIMIT 1) AS part") > 0, nil
+			return t.number("SELECT EXISTS (SELECT FROM {s}."+r.partition+")::int") > 0, nil
 		})
 		if err == nil && full {
 			err = e.submit(&call{

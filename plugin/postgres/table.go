@@ -132,7 +132,7 @@ func (t *table) data() column {
 	return required("data", "bytea", func(r *row) []byte {
 		rest := *r
 		rest.now = proto.Clone(r.now)
-		for _, c := range slices.Backward(t.columns) { // of some it depends on columns before them what they hold
+		for _, c := range slices.Backward(t.columns) { // what some hold depends on columns before them
 			if c.clear != nil {
 				c.clear(&rest)
 			}

@@ -46,7 +46,8 @@ type group struct {
 	undo  []change
 	// wrote: changes were written before the end.
 	wrote bool
-	// kill is what the changes have killed, awaited whether the answer to a call waits for other hosts: tx.ends.
+	// kill is what the changes have killed, awaited whether the answer to a call waits for other hosts:
+	// tx.ends.
 	kill    grantstore.Kill
 	awaited bool
 	// seen is the number of this host's last beat that the transaction sees, least the one that it must see,
@@ -71,8 +72,8 @@ type change struct {
 type tx struct {
 	*group
 	now time.Time
-	// ends: the answer acknowledges that tokens have ended. The call sets it, and the engine has all hosts take
-	// note at once, and before the answer (rule 15).
+	// ends: the answer acknowledges that tokens have ended. The call sets it, and the engine has all hosts
+	// take note at once, and before the answer (rule 15).
 	ends bool
 }
 

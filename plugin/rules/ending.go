@@ -85,14 +85,14 @@ func Names(e *logout.Ending, client string) bool {
 	return e.ClientIDs == nil || slices.Contains(e.ClientIDs, client)
 }
 
-// Dealt reports whether an ending that keeps the session has changed this client's row already, before a
+// Repeated reports whether an ending that keeps the session has changed this client's row already, before a
 // crash after which the ending is repeated.
-func Dealt(e *logout.Ending, use *records.ClientUse) bool {
+func Repeated(e *logout.Ending, use *records.ClientUse) bool {
 	return e.OperationID != "" && use.GetLastEnding() == e.OperationID
 }
 
-// Parting is what the end of a session means for one of its clients.
-type Parting struct {
+// ClientEnd is what the end of a session means for one of its clients.
+type ClientEnd struct {
 	// LeftAlone: the ending is about others.
 	LeftAlone bool
 	// Notification is what to queue for it, nil where it is not notified.
@@ -101,22 +101,22 @@ type Parting struct {
 	Consents bool
 }
 
-// Part decides what an ending of a session means for a client (rules 6 and 7), whether the session stays or
-// goes.
-func Part(
+// EndClient decides what an ending of a session means for a client (rules 6 and 7), whether the session stays
+// or goes.
+func EndClient(
 	e *logout.Ending, s *records.Session, client string, use *records.ClientUse, now time.Time,
-) (p Parting) {
+) (end ClientEnd) {
 	switch {
 	case use.GetDetached():
-		return p
+		return end
 	case !Names(e, client):
-		p.LeftAlone = true
-		return p
+		end.LeftAlone = true
+		return end
 	case notifies(e, registered(e, client, use)):
-		p.Notification = notify(e, s, client, use, now)
+		end.Notification = notify(e, s, client, use, now)
 	}
-	p.Consents = !e.KeepConsents && e.SessionID != ""
-	return p
+	end.Consents = !e.KeepConsents && e.SessionID != ""
+	return end
 }
 
 // notifies reports whether an ending notifies a client.
@@ -141,16 +141,16 @@ func notify(
 	return n
 }
 
-// Touches reports whether an ending that keeps a session does anything of a client.
-func Touches(e *logout.Ending, client string, use *records.ClientUse) bool {
+// Affects reports whether an ending that keeps a session changes the row of a client.
+func Affects(e *logout.Ending, client string, use *records.ClientUse) bool {
 	return !use.GetDetached() && Names(e, client)
 }
 
-// Keep changes the row of a client of a session that an ending keeps, and reports whether it did. A higher
-// token number revokes the client's tokens (rule 1). A client that the ending names is detached (rule 6),
-// unless the ending skips the notification that it has registered for.
-func Keep(e *logout.Ending, client string, use *records.ClientUse) bool {
-	if !Touches(e, client, use) {
+// EndTokens changes the row of a client of a session that an ending keeps, and reports whether it did. A
+// higher token number revokes the client's tokens (rule 1). A client that the ending names is detached (rule
+// 6), unless the ending skips the notification that it has registered for.
+func EndTokens(e *logout.Ending, client string, use *records.ClientUse) bool {
+	if !Affects(e, client, use) {
 		return false
 	}
 	use.LastEnding = e.OperationID
@@ -161,15 +161,15 @@ func Keep(e *logout.Ending, client string, use *records.ClientUse) bool {
 	return true
 }
 
-// EndedBy is the record that takes the place of a session, without its clients: see Leave.
+// EndedBy is the record that takes the place of a session, without its clients: see AddSurvivors.
 func EndedBy(e *logout.Ending, s *records.Session, now time.Time) *records.Ended {
 	return &records.Ended{SubjectId: s.GetSubjectId(), When: records.Nanos(now), Reason: string(e.Reason)}
 }
 
-// Leave adds to an ended record which tokens of a client outlive the session (rule 2). A removal narrowed to
-// some clients leaves those of the others alone. Those of a client that coordinates end with the session,
-// also offline ones.
-func Leave(ended *records.Ended, e *logout.Ending, client string, use *records.ClientUse) {
+// AddSurvivors adds to an ended record which tokens of a client outlive the session (rule 2). A removal
+// narrowed to some clients leaves those of the others alone. Those of a client that coordinates end with the
+// session, also offline ones.
+func AddSurvivors(ended *records.Ended, e *logout.Ending, client string, use *records.ClientUse) {
 	var survivors records.Survivors
 	switch {
 	case e.KeepTokens, !Names(e, client):
@@ -208,10 +208,10 @@ func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
 	return true
 }
 
-// RevokesLoose reports whether an ending without a sid, begun at a moment, revokes a grant that no session
+// RevokesUnbound reports whether an ending without a sid, begun at a moment, revokes a grant that no session
 // judges: a subject's tokens without a session and its consents. Those created while the ending was under way
 // stay.
-func RevokesLoose(e *logout.Ending, t grantstore.Type, g *records.Grant, begun time.Time) bool {
+func RevokesUnbound(e *logout.Ending, t grantstore.Type, g *records.Grant, begun time.Time) bool {
 	switch {
 	case g.GetSubjectId() == "", !Concerns(e, g.GetSubjectId()), !Names(e, g.GetClientId()),
 		g.GetConsumed() != 0, records.Moment(g.GetCreated()).After(begun.Add(ClockSkew)):
@@ -222,10 +222,12 @@ func RevokesLoose(e *logout.Ending, t grantstore.Type, g *records.Grant, begun t
 	return t.IsToken() && g.GetSessionId() == "" && !e.KeepTokens
 }
 
-// Swept reports whether the row of a grant goes after the end of its session: where the session, or what is
-// left of it, does not let it live. It counts as revoked if it was a token in use until then. A session that
-// is over but has not ended has not decided yet what outlives it.
-func Swept(t grantstore.Type, g *records.Grant, standing *Standing, now time.Time) (goes, revoked bool) {
+// PurgedByEnd reports whether the row of a grant is deleted after the end of its session: where the session,
+// or what is left of it, does not let it live. It counts as revoked if it was a token in use until then. A
+// session that is over but has not ended has not decided yet what outlives it.
+func PurgedByEnd(
+	t grantstore.Type, g *records.Grant, standing *Standing, now time.Time,
+) (purged, revoked bool) {
 	if !t.IsToken() || allowed(t, g, standing) {
 		return false, false
 	}

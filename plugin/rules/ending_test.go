@@ -88,77 +88,77 @@ func TestPart(t *testing.T) {
 	for name, c := range map[string]struct {
 		ending logout.Ending // with a sid and the reason terminated
 		use    *records.ClientUse
-		want   rules.Parting
+		want   rules.ClientEnd
 	}{
-		"told": {logout.Ending{}, told(nil), rules.Parting{Notification: queued(0), Consents: true}},
+		"told": {logout.Ending{}, told(nil), rules.ClientEnd{Notification: queued(0), Consents: true}},
 		"told twice": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
-			rules.Parting{Notification: queued(logout.SecondDelivery), Consents: true},
+			rules.ClientEnd{Notification: queued(logout.SecondDelivery), Consents: true},
 		},
-		"nowhere to be told": {logout.Ending{}, &records.ClientUse{}, rules.Parting{Consents: true}},
+		"nowhere to be told": {logout.Ending{}, &records.ClientUse{}, rules.ClientEnd{Consents: true}},
 		"named": {
 			logout.Ending{ClientIDs: []string{"app"}}, told(nil),
-			rules.Parting{Notification: queued(0), Consents: true},
+			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"left alone": {
-			logout.Ending{ClientIDs: []string{"other"}}, told(nil), rules.Parting{LeftAlone: true},
+			logout.Ending{ClientIDs: []string{"other"}}, told(nil), rules.ClientEnd{LeftAlone: true},
 		},
 		"detached before": {
-			logout.Ending{}, told(func(u *records.ClientUse) { u.Detached = true }), rules.Parting{},
+			logout.Ending{}, told(func(u *records.ClientUse) { u.Detached = true }), rules.ClientEnd{},
 		},
 		"nobody is told": {
-			logout.Ending{SkipNotification: true}, told(nil), rules.Parting{Consents: true},
+			logout.Ending{SkipNotification: true}, told(nil), rules.ClientEnd{Consents: true},
 		},
 		"consents are kept": {
-			logout.Ending{KeepConsents: true}, told(nil), rules.Parting{Notification: queued(0)},
+			logout.Ending{KeepConsents: true}, told(nil), rules.ClientEnd{Notification: queued(0)},
 		},
 		"not coordinated": {
-			logout.Ending{CoordinatedOnly: true}, told(nil), rules.Parting{Consents: true},
+			logout.Ending{CoordinatedOnly: true}, told(nil), rules.ClientEnd{Consents: true},
 		},
 		"coordinated": {
 			logout.Ending{CoordinatedOnly: true}, told(func(u *records.ClientUse) { u.Coordinated = true }),
-			rules.Parting{Notification: queued(0), Consents: true},
+			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"does not want to hear of removals": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByRemoval) }),
-			rules.Parting{Consents: true},
+			rules.ClientEnd{Consents: true},
 		},
 		"registered a URI since": {
 			logout.Ending{Registered: ticketstore.Registrations{"app": {Notify: true}}},
 			told(func(u *records.ClientUse) { u.Notify = false }),
-			rules.Parting{Notification: queued(0), Consents: true},
+			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"has no URI any more": {
 			logout.Ending{Registered: ticketstore.Registrations{"app": {}}}, told(nil),
-			rules.Parting{Consents: true},
+			rules.ClientEnd{Consents: true},
 		},
 		"coordinates since": {
 			logout.Ending{CoordinatedOnly: true, Registered: ticketstore.Registrations{
 				"app": {Notify: true, Coordinated: true},
-			}}, told(nil), rules.Parting{Notification: queued(0), Consents: true},
+			}}, told(nil), rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"muted since": {
 			logout.Ending{Registered: ticketstore.Registrations{
 				"app": {Notify: true, Muted: ticketstore.EndByRemoval},
-			}}, told(nil), rules.Parting{Consents: true},
+			}}, told(nil), rules.ClientEnd{Consents: true},
 		},
 		"not registered any more": {
 			logout.Ending{Registered: ticketstore.Registrations{"app": nil, "other": {}}}, told(nil),
-			rules.Parting{Notification: queued(0), Consents: true},
+			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"does not want to hear of others": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByExpiry) }),
-			rules.Parting{Notification: queued(0), Consents: true},
+			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 	} {
 		c.ending.SessionID, c.ending.Reason = "sid", logout.Terminated
-		got := rules.Part(&c.ending, session, "app", c.use, now)
+		got := rules.EndClient(&c.ending, session, "app", c.use, now)
 		if got.LeftAlone != c.want.LeftAlone || got.Consents != c.want.Consents ||
 			!proto.Equal(got.Notification, c.want.Notification) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
-	if p := rules.Part(&logout.Ending{SubjectID: "alice"}, session, "app", told(nil), now); p.Consents {
+	if p := rules.EndClient(&logout.Ending{SubjectID: "alice"}, session, "app", told(nil), now); p.Consents {
 		t.Error("an ending without a sid takes consents with each session: they go by themselves")
 	}
 }
@@ -210,14 +210,14 @@ func TestKeep(t *testing.T) {
 		} else {
 			c.want.LastEnding = "op"
 		}
-		if got := rules.Keep(&c.ending, "app", c.use); got != changed || !proto.Equal(c.use, c.want) {
+		if got := rules.EndTokens(&c.ending, "app", c.use); got != changed || !proto.Equal(c.use, c.want) {
 			t.Errorf("%s: changed %t, %v; want %t, %v", name, got, c.use, changed, c.want)
 		}
-		if rules.Dealt(&c.ending, c.use) != changed {
+		if rules.Repeated(&c.ending, c.use) != changed {
 			t.Errorf("%s: repeated, it deals with the client again: %t", name, changed)
 		}
 	}
-	if rules.Dealt(&logout.Ending{}, &records.ClientUse{}) {
+	if rules.Repeated(&logout.Ending{}, &records.ClientUse{}) {
 		t.Error("an ending without an operation id has dealt with a client before")
 	}
 }
@@ -238,7 +238,7 @@ func TestLeaveOfCoordinated(t *testing.T) {
 		"an ending of another's": {logout.Ending{ClientIDs: []string{"other"}, KeepOffline: true}, all},
 	} {
 		ended := &records.Ended{}
-		rules.Leave(ended, &c.ending, "app", &records.ClientUse{Coordinated: true})
+		rules.AddSurvivors(ended, &c.ending, "app", &records.ClientUse{Coordinated: true})
 		if got := rules.LeftOf(ended, "app").GetSurvivors(); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
@@ -300,7 +300,7 @@ func TestLeave(t *testing.T) {
 	} {
 		c.ending.Reason = logout.UserLogout
 		got := rules.EndedBy(&c.ending, &records.Session{SubjectId: "alice"}, now)
-		rules.Leave(got, &c.ending, "app", &records.ClientUse{TokenNumber: 3})
+		rules.AddSurvivors(got, &c.ending, "app", &records.ClientUse{TokenNumber: 3})
 		want := &records.Ended{
 			SubjectId: "alice", When: in(0), Reason: string(logout.UserLogout), Survivors: c.want,
 		}
@@ -313,7 +313,7 @@ func TestLeave(t *testing.T) {
 	}
 	// The most that any client's entry lets live.
 	mixed := &records.Ended{Survivors: all}
-	rules.Leave(mixed, &logout.Ending{KeepOffline: true}, "app", &records.ClientUse{})
+	rules.AddSurvivors(mixed, &logout.Ending{KeepOffline: true}, "app", &records.ClientUse{})
 	if mixed.Survivors != all || len(mixed.Clients) != 1 || mixed.Clients[0].Survivors != offline {
 		t.Errorf("one of several: %v", mixed)
 	}
@@ -415,13 +415,13 @@ func TestRevokesLoose(t *testing.T) {
 		if c.change != nil {
 			c.change(g)
 		}
-		if got := rules.RevokesLoose(&c.ending, c.kind, g, now); got != c.want {
+		if got := rules.RevokesUnbound(&c.ending, c.kind, g, now); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
 }
 
-func TestSwept(t *testing.T) {
+func TestPurgedByEnd(t *testing.T) {
 	t.Parallel()
 	live := &rules.Standing{
 		Session: &records.Session{Expires: in(time.Hour)}, Use: &records.ClientUse{TokenNumber: 3},
@@ -460,7 +460,7 @@ func TestSwept(t *testing.T) {
 			false,
 		},
 	} {
-		if goes, revoked := rules.Swept(c.kind, c.grant, c.standing, now); goes != c.goes ||
+		if goes, revoked := rules.PurgedByEnd(c.kind, c.grant, c.standing, now); goes != c.goes ||
 			revoked != c.revoked {
 			t.Errorf("%s: goes %t, counts %t", name, goes, revoked)
 		}

@@ -9,9 +9,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Stretch is what was read of a listing for a walk, in the direction of reading: so many rows that match,
+// Scanned is what was read of a listing for a walk, in the direction of reading: so many rows that match,
 // from position First to Last.
-type Stretch struct {
+type Scanned struct {
 	Rows        int
 	First, Last []byte
 	// Seen is the last position that was looked at, nil if there was none.
@@ -21,16 +21,16 @@ type Stretch struct {
 	More bool
 }
 
-// Near is where the page of a stretch begins in the direction of reading. Whether there is a row beyond it,
+// NearBound is where the page of a scan begins in the direction of reading. Whether there is a row beyond it,
 // in the other direction, is what an engine finds out for PlaceOf.
-func Near[F any](w *ticketstore.Walk[F], s *Stretch) ticketstore.Bound {
+func NearBound[F any](w *ticketstore.Walk[F], s *Scanned) ticketstore.Bound {
 	near, _ := bounds(w, s)
 	return near
 }
 
-// bounds returns where the page of a stretch begins in the direction of reading, and where it ends. A row is
+// bounds returns where the page of a scan begins in the direction of reading, and where it ends. A row is
 // found by its position alone, so rows that come and go meanwhile move no other row to another page (rule 5).
-func bounds[F any](w *ticketstore.Walk[F], s *Stretch) (near, far ticketstore.Bound) {
+func bounds[F any](w *ticketstore.Walk[F], s *Scanned) (near, far ticketstore.Bound) {
 	switch {
 	case s.Rows > 0:
 		near, far = ticketstore.Bound{Position: s.First}, ticketstore.Bound{Position: s.Last}
@@ -56,8 +56,8 @@ type Place struct {
 	nothing bool
 }
 
-// PlaceOf returns where the page of a stretch lies. behind says whether there is a row beyond its near bound.
-func PlaceOf[F any](w *ticketstore.Walk[F], s *Stretch, behind bool) *Place {
+// PlaceOf returns where the page of a scan lies. behind says whether there is a row beyond its near bound.
+func PlaceOf[F any](w *ticketstore.Walk[F], s *Scanned, behind bool) *Place {
 	near, far := bounds(w, s)
 	p := &Place{behind, s.More, near, far, w.From == nil && s.Seen == nil}
 	if w.Prior {

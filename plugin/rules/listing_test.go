@@ -19,7 +19,7 @@ func TestPlaceOf(t *testing.T) {
 	from := at("f")
 	for name, c := range map[string]struct {
 		from    *ticketstore.Bound
-		stretch rules.Stretch
+		scanned rules.Scanned
 		behind  bool
 		near    ticketstore.Bound
 		// as the page after From; the page before it has them the other way round
@@ -28,38 +28,38 @@ func TestPlaceOf(t *testing.T) {
 		nothing          bool
 	}{
 		"the first page": {
-			nil, rules.Stretch{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true},
+			nil, rules.Scanned{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true},
 			false,
 			at("g"), at("g"), at("h"), false, true, false,
 		},
 		"one in between": {
 			&from,
-			rules.Stretch{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true},
+			rules.Scanned{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true},
 			true,
 			at("g"), at("g"), at("h"), true, true, false,
 		},
 		"the last one": {
-			&from, rules.Stretch{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k")}, true,
+			&from, rules.Scanned{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k")}, true,
 			at("g"), at("g"), at("g"), true, false, false,
 		},
 		"enough was looked at": {
 			&from,
-			rules.Stretch{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k"), More: true},
+			rules.Scanned{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k"), More: true},
 			true,
 			at("g"), at("g"), at("k"), true, true, false,
 		},
 		"nothing there": {
-			nil, rules.Stretch{}, false, ticketstore.Bound{}, ticketstore.Bound{}, ticketstore.Bound{}, false,
+			nil, rules.Scanned{}, false, ticketstore.Bound{}, ticketstore.Bound{}, ticketstore.Bound{}, false,
 			false, true,
 		},
 		"nothing matches": {
-			nil, rules.Stretch{Seen: []byte("k")}, false, incl("k"), incl("k"), at("k"), false, false, false,
+			nil, rules.Scanned{Seen: []byte("k")}, false, incl("k"), incl("k"), at("k"), false, false, false,
 		},
 		"nothing behind From": {
-			&from, rules.Stretch{}, true, incl("f"), incl("f"), at("f"), true, false, false,
+			&from, rules.Scanned{}, true, incl("f"), incl("f"), at("f"), true, false, false,
 		},
 		"nothing yet": {
-			&from, rules.Stretch{Seen: []byte("k"), More: true}, true, incl("f"), incl("f"), at("k"), true,
+			&from, rules.Scanned{Seen: []byte("k"), More: true}, true, incl("f"), incl("f"), at("k"), true,
 			true, false,
 		},
 	} {
@@ -68,10 +68,10 @@ func TestPlaceOf(t *testing.T) {
 				Listing: ticketstore.ListingSessions, Order: ticketstore.Ascending, Count: 2, From: c.from,
 				Prior: prior,
 			}
-			if near := rules.Near(w, &c.stretch); cmp.Diff(c.near, near) != "" {
+			if near := rules.NearBound(w, &c.scanned); cmp.Diff(c.near, near) != "" {
 				t.Errorf("%s: near %+v, want %+v", name, near, c.near)
 			}
-			p := rules.PlaceOf(w, &c.stretch, c.behind)
+			p := rules.PlaceOf(w, &c.scanned, c.behind)
 			before, after, hasPrev, hasNext := c.before, c.after, c.hasPrev, c.hasNext
 			if prior {
 				before, after, hasPrev, hasNext = after, before, hasNext, hasPrev

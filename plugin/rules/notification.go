@@ -72,11 +72,11 @@ func SendAgain(n *records.Notification, now time.Time) {
 func Retries(f *logout.NotificationFilter, n *records.Notification, now time.Time) bool {
 	underWay := n.GetState() == string(logout.Pending) && (n.GetClaimed() ||
 		n.GetNextAttempt() <= records.Nanos(now))
-	return Filed(f, n) && n.GetQueued() <= records.Nanos(now) && !underWay
+	return SelectedNotification(f, n) && n.GetQueued() <= records.Nanos(now) && !underWay
 }
 
-// Filed reports whether a filter selects a notification.
-func Filed(f *logout.NotificationFilter, n *records.Notification) bool {
+// SelectedNotification reports whether a filter selects a notification.
+func SelectedNotification(f *logout.NotificationFilter, n *records.Notification) bool {
 	return (f.State == "" || n.GetState() == string(f.State)) && (f.ClientID == "" ||
 		n.GetClientId() == f.ClientID) &&
 		(f.SessionID == "" || n.GetSessionId() == f.SessionID)

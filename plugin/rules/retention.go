@@ -78,33 +78,33 @@ func grantOver(g *records.Grant) int64 {
 	return g.GetExpires()
 }
 
-// Fate is what a purge does with a grant.
-type Fate int
+// Retention is what a purge does with a grant.
+type Retention int
 
 // What a purge does.
 const (
-	Stays   Fate = iota
-	Shrinks      // what detecting its reuse does not need is deleted: see Shrink
-	Goes         // it is deleted
+	Kept    Retention = iota
+	Reduced           // what detecting its reuse does not need is deleted: see Reduce
+	Deleted
 )
 
-// FateOf decides what a purge at now does with a grant.
-func FateOf(g *records.Grant, now time.Time) Fate {
+// RetentionOf decides what a purge at now does with a grant.
+func RetentionOf(g *records.Grant, now time.Time) Retention {
 	switch at := records.Nanos(now); {
 	case grantOver(g) != 0 && grantOver(g) <= at:
-		return Goes
+		return Deleted
 	case g.GetUsed() > 1 && graceOver(g) <= at, Former(g):
-		return Shrinks
+		return Reduced
 	}
-	return Stays
+	return Kept
 }
 
 // Former reports whether a former release has used a grant, and kept it whole.
 func Former(g *records.Grant) bool { return g.GetConsumed() != 0 && g.GetUsed() == 0 }
 
-// Shrink returns what is kept of a used grant: less once its grace is over. One that a former release has
+// Reduce returns what is kept of a used grant: less once its grace is over. One that a former release has
 // kept whole gets a grace of FormerGrace.
-func Shrink(g *records.Grant, now time.Time) *records.Grant {
+func Reduce(g *records.Grant, now time.Time) *records.Grant {
 	if Former(g) && UsedAgain(g, FormerGrace, now) {
 		return Used(g, FormerGrace, g.GetConsumed())
 	}

@@ -20,32 +20,32 @@ func TestGrantDueAndFate(t *testing.T) {
 		return &records.Grant{Consumed: in(-since), Used: 1 + grace, Expires: expires}
 	}
 	for name, c := range map[string]struct {
-		grant *records.Grant
-		due   int64
-		fate  rules.Fate
+		grant     *records.Grant
+		due       int64
+		retention rules.Retention
 	}{
-		"without Expires":          {&records.Grant{}, 0, rules.Stays},
-		"before its Expires":       {&records.Grant{Expires: in(1)}, in(1), rules.Stays},
-		"at its Expires":           {&records.Grant{Expires: in(0)}, in(0), rules.Goes},
-		"used, until its Expires":  {used(time.Hour, 0, in(1)), in(1), rules.Stays},
-		"used, at its Expires":     {used(time.Hour, 0, in(0)), in(0), rules.Goes},
-		"within its grace":         {used(grace, uint64(grace), in(time.Hour)), in(1), rules.Stays},
-		"just after its grace":     {used(grace+1, uint64(grace), in(time.Hour)), in(0), rules.Shrinks},
-		"expired within its grace": {used(0, uint64(grace), in(0)), in(0), rules.Goes},
+		"without Expires":          {&records.Grant{}, 0, rules.Kept},
+		"before its Expires":       {&records.Grant{Expires: in(1)}, in(1), rules.Kept},
+		"at its Expires":           {&records.Grant{Expires: in(0)}, in(0), rules.Deleted},
+		"used, until its Expires":  {used(time.Hour, 0, in(1)), in(1), rules.Kept},
+		"used, at its Expires":     {used(time.Hour, 0, in(0)), in(0), rules.Deleted},
+		"within its grace":         {used(grace, uint64(grace), in(time.Hour)), in(1), rules.Kept},
+		"just after its grace":     {used(grace+1, uint64(grace), in(time.Hour)), in(0), rules.Reduced},
+		"expired within its grace": {used(0, uint64(grace), in(0)), in(0), rules.Deleted},
 		"used, without Expires": {
-			used(time.Hour, 0, 0), in(grantstore.ConsumedRetention - time.Hour), rules.Stays,
+			used(time.Hour, 0, 0), in(grantstore.ConsumedRetention - time.Hour), rules.Kept,
 		},
-		"used long ago, without Expires": {used(grantstore.ConsumedRetention, 0, 0), in(0), rules.Goes},
-		"with a grace for ever":          {used(0, math.MaxInt64, in(time.Hour)), in(time.Hour), rules.Stays},
+		"used long ago, without Expires": {used(grantstore.ConsumedRetention, 0, 0), in(0), rules.Deleted},
+		"with a grace for ever":          {used(0, math.MaxInt64, in(time.Hour)), in(time.Hour), rules.Kept},
 		"used by a former release": {
-			&records.Grant{Consumed: in(0), Expires: in(time.Hour)}, in(time.Hour), rules.Shrinks,
+			&records.Grant{Consumed: in(0), Expires: in(time.Hour)}, in(time.Hour), rules.Reduced,
 		},
 	} {
 		if due := rules.GrantDue(c.grant); due != c.due {
 			t.Errorf("%s: due %s, want %s", name, records.Moment(due), records.Moment(c.due))
 		}
-		if fate := rules.FateOf(c.grant, now); fate != c.fate {
-			t.Errorf("%s: fate %d, want %d", name, fate, c.fate)
+		if retention := rules.RetentionOf(c.grant, now); retention != c.retention {
+			t.Errorf("%s: retention %d, want %d", name, retention, c.retention)
 		}
 	}
 }
@@ -66,7 +66,7 @@ func TestShrink(t *testing.T) {
 		"of a former release, old": {former(rules.FormerGrace + 1), 0},
 	} {
 		want := rules.Used(c.grant, c.grace, c.grant.GetConsumed())
-		if got := rules.Shrink(c.grant, now); !proto.Equal(got, want) {
+		if got := rules.Reduce(c.grant, now); !proto.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}

@@ -9,21 +9,21 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// Offer is what a claim does with a notification.
-type Offer int
+// ClaimDecision is what a claim does with a notification.
+type ClaimDecision int
 
 // What it does.
 const (
-	// Takes: the notification is claimed.
-	Takes Offer = iota
-	// PassesOver: neither this one nor later ones of the client are claimed.
-	PassesOver
-	// HasEnough: the claim is complete.
-	HasEnough
+	// Claimed: the claim hands it out.
+	Claimed ClaimDecision = iota
+	// ClientSkipped: neither this one nor later ones of the client are claimed.
+	ClientSkipped
+	// ClaimComplete: nothing more is claimed.
+	ClaimComplete
 )
 
 // Round is a claim that goes from client to client (round robin), beginning after the client that was served
-// last. Each client's notifications are offered in the order in which they fall due, until it takes no more.
+// last. It decides on each client's notifications in the order in which they fall due.
 type Round struct {
 	claim *logout.Claim
 	now   time.Time
@@ -39,21 +39,21 @@ type Round struct {
 // NewRound begins a round at now.
 func NewRound(claim *logout.Claim, now time.Time) *Round { return &Round{claim: claim, now: now} }
 
-// Offer decides on a notification of a client that is due at a moment.
-func (r *Round) Offer(client string, due time.Time) Offer {
+// Decide decides on a notification of a client that is due at a moment.
+func (r *Round) Decide(client string, due time.Time) ClaimDecision {
 	if !r.begun || client != r.client {
 		r.begun, r.client, r.taken, r.busy = true, client, 0, slices.Contains(r.claim.Busy, client)
 	}
 	switch {
 	case r.busy, due.After(r.now), r.taken == r.claim.PerClient:
 		r.Next = Earlier(r.Next, due)
-		return PassesOver
+		return ClientSkipped
 	case r.total == r.claim.Limit:
 		r.Stop()
-		return HasEnough
+		return ClaimComplete
 	}
 	r.taken, r.total = r.taken+1, r.total+1
-	return Takes
+	return Claimed
 }
 
 // Stop ends the round before its end: there is more at once.

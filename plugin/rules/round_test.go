@@ -14,7 +14,7 @@ func TestRound(t *testing.T) {
 	type offered struct {
 		client string
 		due    time.Duration
-		want   rules.Offer
+		want   rules.ClaimDecision
 	}
 	for name, c := range map[string]struct {
 		claim  logout.Claim
@@ -25,40 +25,40 @@ func TestRound(t *testing.T) {
 		"nothing waits": {claim: logout.Claim{Limit: 1, PerClient: 1}},
 		"what is due": {
 			claim:  logout.Claim{Limit: 9, PerClient: 9},
-			offers: []offered{{"", -1, rules.Takes}, {"a", -1, rules.Takes}, {"a", 0, rules.Takes}},
+			offers: []offered{{"", -1, rules.Claimed}, {"a", -1, rules.Claimed}, {"a", 0, rules.Claimed}},
 		},
 		"what is not due yet": {
 			claim: logout.Claim{Limit: 9, PerClient: 9},
 			offers: []offered{
-				{"a", 2, rules.PassesOver}, {"b", 1, rules.PassesOver}, {"c", 3, rules.PassesOver},
+				{"a", 2, rules.ClientSkipped}, {"b", 1, rules.ClientSkipped}, {"c", 3, rules.ClientSkipped},
 			},
 			next: now.Add(1),
 		},
 		"a busy client is passed over": {
 			claim:  logout.Claim{Limit: 9, PerClient: 9, Busy: []string{"a"}},
-			offers: []offered{{"a", -2, rules.PassesOver}, {"b", -1, rules.Takes}},
+			offers: []offered{{"a", -2, rules.ClientSkipped}, {"b", -1, rules.Claimed}},
 			next:   now.Add(-2),
 		},
 		"each client gets its share": {
 			claim: logout.Claim{Limit: 9, PerClient: 2},
 			offers: []offered{
-				{"a", -3, rules.Takes}, {"a", -2, rules.Takes}, {"a", -1, rules.PassesOver},
-				{"b", -3, rules.Takes},
+				{"a", -3, rules.Claimed}, {"a", -2, rules.Claimed}, {"a", -1, rules.ClientSkipped},
+				{"b", -3, rules.Claimed},
 			},
 			next: now.Add(-1),
 		},
 		"the claim has enough": {
 			claim: logout.Claim{Limit: 2, PerClient: 1},
 			offers: []offered{
-				{"a", -1, rules.Takes}, {"b", -1, rules.Takes}, {"c", 5, rules.PassesOver},
-				{"d", -1, rules.HasEnough},
+				{"a", -1, rules.Claimed}, {"b", -1, rules.Claimed}, {"c", 5, rules.ClientSkipped},
+				{"d", -1, rules.ClaimComplete},
 			},
 			next: now, full: true,
 		},
 	} {
 		round, got := rules.NewRound(&c.claim, now), []offered(nil)
 		for _, o := range c.offers {
-			got = append(got, offered{o.client, o.due, round.Offer(o.client, now.Add(o.due))})
+			got = append(got, offered{o.client, o.due, round.Decide(o.client, now.Add(o.due))})
 		}
 		if !slices.Equal(got, c.offers) {
 			t.Errorf("%s: %v, want %v", name, got, c.offers)

@@ -26,21 +26,21 @@ type Listing[T any] struct {
 	Match func(position []byte, value func() ([]byte, error)) (*T, error)
 }
 
-// stretch is a run of rows in the direction in which it was read.
-type stretch[T any] struct {
+// scanned is rows in the direction in which it was read.
+type scanned[T any] struct {
 	Rows      []T
 	positions [][]byte
 	// Seen is the last position looked at, nil if there was none.
 	Seen []byte
-	// More: the stretch ended because it was long enough, or because enough was looked at, not because there
+	// More: the scan ended because it was long enough, or because enough was looked at, not because there
 	// was nothing left.
 	More bool
 }
 
 // Read reads at most count matching rows from a bound on (nil: from the end of the listing in that
 // direction).
-func (l *Listing[T]) Read(from *ticketstore.Bound, reverse bool, count, scan int) (*stretch[T], error) {
-	s := &stretch[T]{}
+func (l *Listing[T]) Read(from *ticketstore.Bound, reverse bool, count, scan int) (*scanned[T], error) {
+	s := &scanned[T]{}
 	scanned := 0
 	start := l.start(from, reverse)
 	err := l.R.Scan(l.Prefix, start, reverse, func(k []byte, value func() ([]byte, error)) (bool, error) {
@@ -96,7 +96,7 @@ func (l *Listing[T]) start(from *ticketstore.Bound, reverse bool) []byte {
 	return layout.Key(l.Prefix, position)
 }
 
-// page is the rows of a stretch, put in the listing's order, and where they lie in it.
+// page is the rows that were scanned, put in the listing's order, and where they lie in it.
 type page[T any] struct {
 	Rows []T
 	*rules.Place
@@ -108,13 +108,13 @@ func ReadPage[T, F any](l *Listing[T], w *ticketstore.Walk[F]) (*page[T], error)
 	if err != nil {
 		return nil, err
 	}
-	found := &rules.Stretch{Rows: len(s.Rows), Seen: s.Seen, More: s.More}
+	found := &rules.Scanned{Rows: len(s.Rows), Seen: s.Seen, More: s.More}
 	if len(s.Rows) > 0 {
 		found.First, found.Last = s.positions[0], s.positions[len(s.Rows)-1]
 	}
 	behind := false
 	if w.From != nil {
-		near := rules.Near(w, found)
+		near := rules.NearBound(w, found)
 		other, err := l.Read(&near, !w.Reverse(), 1, MaxScan)
 		if err != nil {
 			return nil, err

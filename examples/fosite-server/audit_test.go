@@ -48,6 +48,43 @@ func TestAuditLog(t *testing.T) {
 	}
 }
 
+// What another site's page has a browser send is refused where it changes something. The admin routes say so
+// by their contract and in their audit.
+func TestRequestsOfAnotherSite(t *testing.T) {
+	t.Parallel()
+	log := &testenv.Log{}
+	s := startServerLogging(t, log)
+	for path, want := range map[string]string{
+		pathAdmin + "/sessions/remove": "application/problem+json",
+		pathAdmin + "/ui/remove":       "text/html; charset=utf-8",
+		pathAdminSignIn:                "text/plain; charset=utf-8",
+		pathAdminSignOut:               "text/plain; charset=utf-8",
+		"/login":                       "text/plain; charset=utf-8",
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.provider.issuer+path,
+			strings.NewReader(`{"subject_id":"1001"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+testToken)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Origin", "https://another.example")
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		kind := response.Header.Get("Content-Type")
+		if response.StatusCode != http.StatusForbidden || kind != want {
+			t.Errorf("%s: %s of type %q, want 403 of type %q", path, response.Status, kind, want)
+		}
+	}
+	if !strings.Contains(log.String(), "action=remove_sessions") ||
+		!strings.Contains(log.String(), "Changes must not come from the page of another site.") {
+		t.Errorf("the audit lacks the refused removal:\n%s", log)
+	}
+}
+
 // A file that cannot be written is an error at the start.
 func TestAuditLogThatCannotBeWritten(t *testing.T) {
 	t.Parallel()

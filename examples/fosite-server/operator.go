@@ -152,8 +152,9 @@ func (o *operators) end(ctx context.Context, passes []operatorPass) error {
 // operatorRoutes serves the operator's sign-in, under the path that the cookie is sent to.
 func (p *provider) operatorRoutes(router *mux.Router) {
 	router.HandleFunc(pathAdminSignIn, p.operatorPage).Methods(http.MethodGet, http.MethodHead)
-	router.HandleFunc(pathAdminSignIn, p.operatorSignIn).Methods(http.MethodPost)
-	router.HandleFunc(pathAdminSignOut, p.operatorSignOut).Methods(http.MethodPost)
+	ours := http.NewCrossOriginProtection().Handler
+	router.Handle(pathAdminSignIn, ours(http.HandlerFunc(p.operatorSignIn))).Methods(http.MethodPost)
+	router.Handle(pathAdminSignOut, ours(http.HandlerFunc(p.operatorSignOut))).Methods(http.MethodPost)
 	// Here, as the admin routes' own answer comes otherwise.
 	router.Handle(pathAdminSignIn, takesOnly(http.MethodGet, http.MethodHead, http.MethodPost))
 	router.Handle(pathAdminSignOut, takesOnly(http.MethodPost))

@@ -117,6 +117,9 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	} {
 		protection.AddInsecureBypassPattern(path) // other sites may post here: the specifications say so
 	}
+	for _, path := range []string{pathAdmin + "/", pathAccount} {
+		protection.AddInsecureBypassPattern(path) // they refuse by themselves, with a line of the audit
+	}
 	s.server = newHTTPServer(secured(bounded(protection.Handler(s.telemetry.handler(router)))))
 	go serve(context.WithoutCancel(ctx), s.server, listener, logger)
 	return s, nil

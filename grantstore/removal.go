@@ -58,7 +58,7 @@ func (r *Removal) Validate() error {
 	switch {
 	case r.Filter == Filter{}:
 		return ticketstore.Invalidf("subject_id",
-			"and session_id, client_id and type are all missing: name at least one")
+			"is missing, and so are session_id, client_id and type: name at least one")
 	case r.Limit <= 0 || r.Limit > ticketstore.MaxCount:
 		return ticketstore.Invalidf("limit", "is outside 1 to %d", ticketstore.MaxCount)
 	case len(r.After) > MaxRemovalCursor:

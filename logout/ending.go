@@ -136,7 +136,7 @@ func (e *Ending) Validate() error {
 		return ticketstore.Invalidf("reason", "of an ending of all sessions cannot be that they have expired")
 	case !e.All && e.SubjectID == "" && e.SessionID == "":
 		return ticketstore.Invalidf("subject_id",
-			"and session_id are both missing: name at least one, or say all")
+			"is missing, and so is session_id: name at least one, or say all")
 	}
 	if err := ticketstore.CheckText("subject_id", e.SubjectID, ticketstore.MaxID); err != nil {
 		return err
@@ -161,6 +161,9 @@ func (e *Ending) validateClients() error {
 		return ticketstore.Invalidf("client_ids", "has more than %d entries", MaxClientIDs)
 	}
 	for _, id := range e.ClientIDs {
+		if id == "" {
+			return ticketstore.Invalidf("client_ids", "has an empty entry")
+		}
 		if err := ticketstore.CheckID("client_ids", id); err != nil {
 			return err
 		}

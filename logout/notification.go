@@ -157,7 +157,7 @@ func (r *Retry) Validate() error {
 	switch {
 	case r.Filter == NotificationFilter{}:
 		return ticketstore.Invalidf("state",
-			"and client_id and session_id are all missing: name at least one")
+			"is missing, and so are client_id and session_id: name at least one")
 	case r.Limit <= 0 || r.Limit > ticketstore.MaxCount:
 		return ticketstore.Invalidf("limit", "is outside 1 to %d", ticketstore.MaxCount)
 	}

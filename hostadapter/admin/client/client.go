@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -207,5 +208,9 @@ func retryAfter(err error, attempt int, safe bool) (pause time.Duration, again b
 // IsNetwork reports whether the connection failed: no answer came, or not all of it.
 func IsNetwork(err error) bool {
 	var failed net.Error
-	return errors.As(err, &failed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if errors.As(err, &failed) {
+		_, alone := failed.(syscall.Errno) // as of a file that a backup is written to
+		return !alone
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -71,9 +71,8 @@ func (a *app) deliveriesRetry() *cobra.Command {
 					pair{"State", or(delivery.State)}, pair{"Client", or(delivery.ClientID)},
 					pair{"Next attempt", moment(delivery.NextAttempt)})
 			}
-			none := filter == client.DeliveryFilter{}
-			if err := needsFilter(command, none, "state", "client", "session"); err != nil {
-				return err
+			if (filter == client.DeliveryFilter{}) {
+				return usagef("say which: an ID, or at least one of --state, --client, --session")
 			}
 			if dryRun || !yes {
 				planned := 0

@@ -66,9 +66,8 @@ func (a *app) grantsRemove() *cobra.Command {
 		Example: "  sessionsctl grants remove --subject 1001 --client demo-photos --type user_consent\n" +
 			"  sessionsctl grants remove --id ID --dry-run",
 		RunE: func(command *cobra.Command, _ []string) error {
-			none := removal.GrantFilter == client.GrantFilter{} && removal.ID == ""
-			if err := needsFilter(command, none, "subject", "session", "client", "type", "id"); err != nil {
-				return err
+			if (removal.GrantFilter == client.GrantFilter{} && removal.ID == "") {
+				return usagef("say which: at least one of --subject, --session, --client, --type, or --id")
 			}
 			if removal.ID != "" && removal.GrantFilter != (client.GrantFilter{}) {
 				return usagef("--id goes with no other condition")
@@ -111,18 +110,4 @@ func (a *app) printGrantsRemoved(r *client.GrantsRemoved, dryRun bool) error {
 	o.add("Tokens", "revoked", "revoke", r.GrantsRevoked)
 	o.add("Consents", "revoked", "revoke", r.ConsentsRevoked)
 	return a.printOutcome(r, o)
-}
-
-// needsFilter refuses a change without a condition, and a condition without a value: a script whose variable
-// is empty must not change more than it meant to.
-func needsFilter(command *cobra.Command, none bool, names ...string) error {
-	for _, name := range names {
-		if flag := command.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
-			return usagef("--%s is empty: a variable without a value?", name)
-		}
-	}
-	if none {
-		return usagef("say which: at least one of --%s, --%s, --%s", names[0], names[1], names[2])
-	}
-	return nil
 }

@@ -11,9 +11,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 )
@@ -161,14 +163,15 @@ func needsCommand(command *cobra.Command, arguments []string) error {
 	return usagef("%s wants a command", command.CommandPath())
 }
 
-// prepare has a command read the settings before it runs, and call wrong arguments what they are.
+// prepare has a command refuse what is empty and read the settings before it runs, and call wrong arguments
+// what they are.
 func (a *app) prepare(command *cobra.Command) {
 	run, arguments := command.RunE, command.Args
 	command.Args = func(command *cobra.Command, given []string) error {
 		if err := arguments(command, given); err != nil {
 			return usageError{err}
 		}
-		return nil
+		return refuseEmpty(command, given)
 	}
 	command.RunE = func(command *cobra.Command, given []string) error {
 		if err := a.configure(); err != nil {
@@ -176,4 +179,19 @@ func (a *app) prepare(command *cobra.Command) {
 		}
 		return run(command, given)
 	}
+}
+
+// refuseEmpty refuses flags and arguments without a value: a script whose variable is empty must not concern
+// more than it meant to. A reason may be empty: it selects nothing.
+func refuseEmpty(command *cobra.Command, arguments []string) (err error) {
+	command.Flags().Visit(func(flag *pflag.Flag) {
+		value := flag.Value.String()
+		if err == nil && flag.Name != "reason" && (value == "" || value == "[]") {
+			err = usagef("--%s is empty: a variable without a value?", flag.Name)
+		}
+	})
+	if err == nil && slices.Contains(arguments, "") {
+		err = usagef("an argument is empty: a variable without a value?")
+	}
+	return err
 }

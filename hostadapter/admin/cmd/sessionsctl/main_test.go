@@ -243,11 +243,23 @@ func TestConfirmation(t *testing.T) {
 		{"sessions", "remove", "--all", "--subject", "1", "--yes"}, {"grants", "remove", "--yes"},
 		{"grants", "remove", "--subject", "1", "--client", "", "--yes"}, {"deliveries", "retry", "--yes"},
 		{"deliveries", "retry", "--state", "", "--yes"}, {"deliveries", "retry", "n1", "--state", "refused"},
+		{"deliveries", "retry", ""}, {"backend", "abort", ""}, {"sessions", "show", ""},
+		{"sessions", "list", "--subject", ""}, {"grants", "list", "--client", ""},
 	} {
 		d.run(exitUsage, arguments...)
 		if len(d.asked) != 0 {
 			t.Errorf("%v asked %q", arguments, d.asked)
 		}
+	}
+}
+
+// A file that cannot be written is no fault of the server.
+func TestBackupThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, http.StatusOK, "a backup")
+	d.run(exitFailed, "backend", "backup", filepath.Join(t.TempDir(), "no", "file"))
+	if len(d.asked) != 0 {
+		t.Errorf("asked %q", d.asked)
 	}
 }
 

@@ -165,12 +165,6 @@ func (a *app) sessionsRemove() *cobra.Command {
 			case !f.All && !whose:
 				return usagef("say whose: --subject, --session or both, or --all")
 			}
-			for _, name := range []string{"subject", "session", "client"} {
-				if flag := command.Flags().Lookup(name); flag.Changed &&
-					(flag.Value.String() == "" || flag.Value.String() == "[]") {
-					return usagef("--%s is empty: a variable without a value?", name)
-				}
-			}
 			return a.removeSessions(command, &f)
 		},
 	}

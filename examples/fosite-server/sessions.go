@@ -86,9 +86,11 @@ func (p *provider) mountSessions(router *mux.Router) {
 	admin.MountConfig(router.PathPrefix(pathAdmin).Subrouter(), admin.Config{
 		Operations: p.sessions.Operations(), Authorize: p.operators.authorize, Audit: p.audit,
 	})
-	router.PathPrefix(pathAccount).Handler(account.Handler(account.Config{
+	pages := account.Handler(account.Config{
 		Sessions: p.sessions.Adapter, ClientName: p.clientName,
 		SignIn: http.RedirectHandler("/login", http.StatusSeeOther),
 		Page:   p.accountPage, Audit: p.audit,
-	}))
+	})
+	router.PathPrefix(pathAccount).Handler(pages)
+	router.Handle(strings.TrimSuffix(pathAccount, "/"), pages) // leads to the address with the slash
 }

@@ -40,6 +40,9 @@ func (a *Adapter) readCookies(r *http.Request) (secrets []secret, present bool) 
 	return readSecrets(r, append([]string{a.config.Cookie.Name}, a.config.formerCookies...)...)
 }
 
+// strictBase64 decodes one spelling of each secret alone.
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 // readSecrets returns the secrets in the request's cookies of those names, each once, at most maxCookies.
 // present: there is a cookie of such a name, whether or not it can be one.
 func readSecrets(r *http.Request, names ...string) (secrets []secret, present bool) {
@@ -49,9 +52,8 @@ func readSecrets(r *http.Request, names ...string) (secrets []secret, present bo
 	}
 	for _, cookie := range cookies {
 		present = true
-		// Strict: one secret has one spelling.
 		var s secret
-		n, err := base64.RawURLEncoding.Strict().Decode(s[:], decodable(cookie.Value))
+		n, err := strictBase64.Decode(s[:], decodable(cookie.Value))
 		if err == nil && n == secretBytes && !slices.Contains(secrets, s) && len(secrets) < maxCookies {
 			secrets = append(secrets, s)
 		}

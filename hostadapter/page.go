@@ -188,5 +188,5 @@ func origins(addresses []string) (list []string) {
 func encodeSealed(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }
 
 func decodeSealed(value string) ([]byte, error) {
-	return base64.RawURLEncoding.Strict().DecodeString(value)
+	return strictBase64.DecodeString(value)
 }

@@ -20,9 +20,9 @@ func (a *Adapter) coordinates(client *logout.Client) bool {
 
 // slide returns what extends a session in a batch that is written anyway, because a client that coordinates
 // uses it now. The store heeds it no more often than Config.Lifetime.RenewEvery.
-func (a *Adapter) slide(sessionID string) *grantstore.Slide {
+func (a *Adapter) slide(sessionID string) grantstore.Slide {
 	now := a.now()
-	return &grantstore.Slide{
+	return grantstore.Slide{
 		SessionID: sessionID, Expires: now.Add(a.config.Lifetime.IdleTimeout),
 		RenewedBefore: now.Add(-a.config.Lifetime.RenewEvery),
 	}
@@ -64,11 +64,11 @@ func (a *Adapter) slideDue(slide *grantstore.Slide, times *grantstore.SessionTim
 // failure is logged; the session was live and the next use slides it.
 func (a *Adapter) slideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
 	slide := a.slide(sessionID)
-	if !a.slideDue(slide, times) || !a.sliding.begin(sessionID) {
+	if !a.slideDue(&slide, times) || !a.sliding.begin(sessionID) {
 		return
 	}
 	defer a.sliding.end(sessionID)
-	batch := &grantstore.Batch{OperationID: randomID(), Slide: slide}
+	batch := &grantstore.Batch{OperationID: randomID(), Slide: &slide}
 	result, err := a.config.Backend.Grants().Apply(ctx, batch, a.now())
 	switch {
 	case err != nil:

@@ -47,7 +47,8 @@ func ticketOf(record *ticketstore.Session, properties map[string]string) *ticket
 // ticketID names a session together with its cookie. The sid has its length before it, so that no other pair
 // makes the same.
 func ticketID(record *ticketstore.Session) []byte {
-	id := binary.AppendUvarint(nil, uint64(len(record.SessionID)))
+	id := make([]byte, 0, binary.MaxVarintLen64+len(record.SessionID)+len(record.Key))
+	id = binary.AppendUvarint(id, uint64(len(record.SessionID)))
 	id = append(id, record.SessionID...)
 	return append(id, record.Key[:]...)
 }

@@ -51,10 +51,14 @@ func (t tieAdapter) UnsealBound(
 
 func (t tieAdapter) Coordinates(client *logout.Client) bool { return t.a.coordinates(client) }
 
-func (t tieAdapter) Slide(sessionID string) *grantstore.Slide { return t.a.slide(sessionID) }
+func (t tieAdapter) Slide(sessionID string) *grantstore.Slide {
+	slide := t.a.slide(sessionID)
+	return &slide
+}
 
 func (t tieAdapter) SlideDue(times *grantstore.SessionTimes) bool {
-	return t.a.slideDue(t.a.slide(""), times)
+	slide := t.a.slide("")
+	return t.a.slideDue(&slide, times)
 }
 
 func (t tieAdapter) SlideNow(

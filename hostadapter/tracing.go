@@ -129,9 +129,13 @@ func (t *tracing) name(span trace.Span, key, value string) {
 // end ends a span. The text of an error may name somebody: it stays out. What the caller got wrong, such as
 // the id of a session that there is not, is no failure.
 func end(span trace.Span, err error) {
+	if err == nil {
+		span.End()
+		return
+	}
 	var wrong badRequest
 	switch {
-	case err == nil, errors.Is(err, ticketstore.ErrNotFound), errors.Is(err, ticketstore.ErrInvalid),
+	case errors.Is(err, ticketstore.ErrNotFound), errors.Is(err, ticketstore.ErrInvalid),
 		errors.As(err, &wrong):
 	case IsUnavailable(err):
 		span.SetStatus(codes.Error, "unavailable")

@@ -42,6 +42,14 @@ type carrier struct {
 	batch *grantstore.Batch
 	// failure is the first error that means that the answer of a store is not known.
 	failure error
+	// first is the context of the first of fosite's calls: most requests make one.
+	first carrying
+}
+
+// carrying is a context with a carrier in it.
+type carrying struct {
+	context.Context //nolint:containedctx // it adds a value to it
+	carrier         *carrier
 }
 
 type carrierKey struct{}
@@ -53,7 +61,21 @@ func newCarrier(request context.Context) *carrier {
 }
 
 func (c *carrier) into(ctx context.Context) context.Context {
-	return context.WithValue(ctx, carrierKey{}, c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.first.Context == nil {
+		c.first = carrying{ctx, c}
+		return &c.first
+	}
+	return &carrying{ctx, c}
+}
+
+// Value implements context.Context.
+func (c *carrying) Value(key any) any {
+	if key == (carrierKey{}) {
+		return c.carrier
+	}
+	return c.Context.Value(key)
 }
 
 // gather makes the writes that follow wait for taken.

@@ -124,12 +124,14 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		row, _, err := s.open(&grant)
 		return row, err
 	}
-	found, err := s.adapter.Backend().Grants().Get(ctx, ref, s.now())
+	now := s.now()
+	found, err := s.adapter.Backend().Grants().Get(ctx, ref, now)
 	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline &&
 		ref.Type == grantstore.RefreshToken {
 		// Its session may have expired and not be ended yet. Only then is it known what outlives it.
 		s.tie.EndExpired(ctx, found.Grant.SessionID)
-		found, err = s.adapter.Backend().Grants().Get(ctx, ref, s.now())
+		now = s.now()
+		found, err = s.adapter.Backend().Grants().Get(ctx, ref, now)
 	}
 	consumed := errors.Is(err, grantstore.ErrConsumed) && found != nil
 	if err != nil && !consumed {
@@ -160,7 +162,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		}
 		r.related = append(r.related, other)
 	}
-	if at := r.grant.Expires; !at.IsZero() && !s.now().Before(at) {
+	if at := r.grant.Expires; !at.IsZero() && !now.Before(at) {
 		return nil, fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
 	}
 	return r, err

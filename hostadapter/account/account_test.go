@@ -34,6 +34,7 @@ type server struct {
 	t        *testing.T
 	sessions *hostadapter.Adapter
 	url      string
+	client   *http.Client
 }
 
 func newServer(t *testing.T, change ...func(*account.Config)) *server {
@@ -71,7 +72,7 @@ func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
-	return &server{t: t, sessions: sessions, url: s.URL}
+	return &server{t: t, sessions: sessions, url: s.URL, client: s.Client()}
 }
 
 // browser is a user's browser with a user agent of its own.
@@ -87,7 +88,10 @@ func (s *server) browser(agent, user string) *browser {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	b := &browser{s: s, agent: agent, http: &http.Client{Jar: jar}}
+	b := &browser{s: s, agent: agent, http: &http.Client{
+		// Not the default transport: each server that closes ends connections of that.
+		Transport: s.client.Transport, Jar: jar,
+	}}
 	if user != "" {
 		b.do(http.MethodGet, "/login?user="+user, nil)
 	}

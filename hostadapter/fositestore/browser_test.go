@@ -26,7 +26,9 @@ func (h *host) browser() *browser {
 		h.t.Fatal(err)
 	}
 	return &browser{h: h, client: &http.Client{
-		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error {
+		// Not the default one: each server that closes ends connections of that.
+		Transport: h.server.Client().Transport,
+		Jar:       jar, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
 	}}
@@ -127,7 +129,7 @@ func (h *host) post(path string, form url.Values) *reply {
 	case client != nobody:
 		r.SetBasicAuth(client, secret)
 	}
-	return h.read(http.DefaultClient.Do(r))
+	return h.read(h.server.Client().Do(r))
 }
 
 func (h *host) exchange(code string, extra ...string) *reply {

@@ -85,6 +85,9 @@ func (s *Store) createWith(
 		return err
 	}
 	return s.write(ctx, func(b *grantstore.Batch) error {
+		if len(b.Store) > 0 { // what is stored together was created at one moment
+			grant.Created = b.Store[0].Created
+		}
 		b.Store = append(b.Store, grant)
 		if also == nil {
 			return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -67,7 +68,7 @@ func (r *rows) Operation(id string) (*records.Operation, error) {
 	return answer, nil
 }
 
-func (r *rows) Grant(ref grantstore.Ref) (*records.Grant, error) { return loadGrant(r.tx, ref) }
+func (r *rows) Grant(ref grantstore.Ref) (*records.Grant, error) { return grantrows.Load(r.tx, ref) }
 
 func (r *rows) Judge(t grantstore.Type, g *records.Grant) error {
 	standing, err := judged(r.tx, t, g, r.now)
@@ -128,14 +129,15 @@ func (r *rows) Replace(ref grantstore.Ref, old, next *records.Grant) error {
 }
 
 func (r *rows) DropAccess(ref grantstore.Ref, requestID string) error {
-	g, err := loadGrant(r.tx, ref)
+	g, err := grantrows.Load(r.tx, ref)
 	if err := r.tx.Abandon(err); err != nil {
 		return err
 	}
-	if g != nil {
-		dropGrantRow(r.tx, ref, g)
+	if g == nil {
+		_, err := r.families.forget(ref, requestID)
+		return err
 	}
-	return r.families.leave(ref, requestID)
+	return replaceGrant(&r.families, ref, g, nil)
 }
 
 func (r *rows) DropRelated(requestID string, types []grantstore.Type) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -57,6 +58,21 @@ func stocked(t *testing.T) *Engine {
 	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "use",
 		Consume: &grantstore.Consumption{Ref: refresh.Ref}}, base)
 	must(err)
+	for i, together := range [][2]grantstore.Type{
+		{grantstore.RefreshToken, grantstore.ReferenceToken},
+		{grantstore.AuthorizationCode, grantstore.OpenIDRequest},
+	} {
+		batch := &grantstore.Batch{OperationID: fmt.Sprint("together", i)}
+		for _, t := range together {
+			batch.Store = append(batch.Store, grantstore.Grant{
+				Ref:       grantstore.Ref{Type: t, Key: ticketstore.KeyOf("together")},
+				RequestID: batch.OperationID, SubjectID: "ann", SessionID: "ann-1", ClientID: "photos",
+				Created: base, Expires: base.Add(time.Hour),
+			})
+		}
+		_, err := e.Grants().Apply(t.Context(), batch, base)
+		must(err)
+	}
 	end := func(ending logout.Ending) {
 		t.Helper()
 		_, err := e.Logout().End(t.Context(), &ending, base.Add(time.Minute))
@@ -272,7 +288,7 @@ func foundAt(t *testing.T, e *Engine, what string) {
 	}
 	for _, f := range report.Findings {
 		for _, secret := range []string{"ann-1", "ann-2", "bob-1", "cid-1", "refresh", "consent", "jti",
-			"numbered", "ann-1-photos-0"} {
+			"together", "numbered", "ann-1-photos-0"} {
 			hash := ticketstore.KeyOf(secret)
 			grant := ticketstore.KeyOf(secret)
 			for _, never := range []string{string(hash[:]), hex.EncodeToString(hash[:8]),
@@ -325,7 +341,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 		}, "another session than its key says"},
 		"a token that a revocation would miss": {func(_ *Engine, tx *kv.Tx) error {
 			ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
-			g, err := loadGrant(tx, ref)
+			g, err := grantrows.Load(tx, ref)
 			g.TokenNumber = 7
 			return errors.Join(err, tx.Save(layout.GrantKey(ref), g))
 		}, "has token number 7, and its client is at 0"},

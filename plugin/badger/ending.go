@@ -238,6 +238,7 @@ func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 
 // drop removes grants without a session and counts those that were live.
 func (c *closing) drop(rows []storedGrant) error {
+	f := families{tx: c.tx}
 	for _, g := range rows {
 		if g.damaged != nil {
 			c.tx.Delete(g.entry)
@@ -249,11 +250,11 @@ func (c *closing) drop(rows []storedGrant) error {
 		revoked, consents := rules.Counts(g.ref.Type, judge(c.tx, g.ref.Type, g.grant, c.now))
 		c.result.GrantsRevoked += revoked
 		c.result.ConsentsRevoked += consents
-		if err := dropGrant(c.tx, g.ref, g.grant); err != nil {
+		if err := replaceGrant(&f, g.ref, g.grant, nil); err != nil {
 			return err
 		}
 	}
-	return nil
+	return f.save()
 }
 
 // purgeInline removes rows of grants that died just now, as many as belong in this transaction.

@@ -70,6 +70,9 @@ func open(ctx context.Context, config kv.Config) (*Engine, error) {
 	if db.ReadOnly() {
 		return e, nil
 	}
+	if err := e.unlist(ctx); err != nil && db.Failure() == nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	if err := e.resume(db.Base()); err != nil {
 		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
 	}

@@ -1,45 +1,35 @@
 package badger
 
-// Families (f): the unused codes and tokens of a request id.
+// Families (f): the unused codes and tokens of a request id; and the listings (ga gs gu gc) of those.
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// familyOf returns the live tokens of a request id.
-func familyOf(r kv.Reader, requestID string) ([]grantstore.Ref, error) {
-	if requestID == "" {
-		return nil, nil
-	}
-	family := &recordpb.Family{}
-	if _, err := kv.Load(r, layout.FamilyKey(requestID), family); err != nil {
-		return nil, err
-	}
-	members := make([]grantstore.Ref, 0, len(family.GetMembers())+2)
-	for _, m := range family.GetMembers() {
-		ref, ok := records.RefOf(m)
-		if !ok {
-			return nil, layout.Damaged(layout.FamilyKey(requestID), fmt.Errorf("member of %d bytes", len(m)))
-		}
-		members = append(members, ref)
-	}
-	return members, nil
+// families changes families in a transaction. The one that was asked for last is kept as it becomes, and read
+// and written once: save it at the end. Its listings are written then too: which entries a grant has depends
+// on the others of its family (layout.Companion), and they come and go one by one.
+type families struct {
+	tx *kv.Tx
+	id string // the request id of the one that is kept
+	// was are its members as they were read, members as they become.
+	was, members []grantstore.Ref
+	// changes are those of its members that come, go or are replaced.
+	changes []familyChange
+	changed bool
 }
 
-// families changes families in a transaction. The one that was asked for last is kept as it becomes, and read
-// and written once: save it at the end.
-type families struct {
-	tx      *kv.Tx
-	id      string // the request id of the one that is kept
-	members []grantstore.Ref
-	changed bool
+// familyChange is a grant before and after: nil for one that is not of the family, or was used.
+type familyChange struct {
+	ref       grantstore.Ref
+	old, next *records.Grant
 }
 
 // of returns the members of a family, which are its own.
@@ -50,11 +40,11 @@ func (f *families) of(requestID string) ([]grantstore.Ref, error) {
 	if err := f.save(); err != nil {
 		return nil, err
 	}
-	members, err := familyOf(f.tx, requestID)
+	members, err := grantrows.Family(f.tx, requestID)
 	if err != nil {
 		return nil, err
 	}
-	f.id, f.members = requestID, members
+	f.id, f.was, f.members = requestID, slices.Clone(members), members
 	return members, nil
 }
 
@@ -63,7 +53,11 @@ func (f *families) save() error {
 	if !f.changed {
 		return nil
 	}
-	f.changed = false
+	if err := f.list(); err != nil {
+		return err
+	}
+	f.changed, f.changes = false, f.changes[:0]
+	f.was = append(f.was[:0], f.members...)
 	if len(f.members) == 0 {
 		f.tx.Delete(layout.FamilyKey(f.id))
 		return nil
@@ -75,27 +69,58 @@ func (f *families) save() error {
 	return f.tx.Save(layout.FamilyKey(f.id), family)
 }
 
-// join adds a grant to its family, if it is of one.
-func (f *families) join(ref grantstore.Ref, requestID string) error {
-	if requestID == "" || !ref.Type.IsToken() {
-		return nil
-	}
-	members, err := f.of(requestID)
+// join adds a grant to its family.
+func (f *families) join(ref grantstore.Ref, g *records.Grant) error {
+	members, err := f.of(g.GetRequestId())
 	if err != nil {
 		return err
 	}
-	f.members, f.changed = append(members, ref), true
+	f.members = append(members, ref)
+	f.note(ref, nil, g)
 	return nil
 }
 
-// leave takes a grant out of its family, if it is in it.
-func (f *families) leave(ref grantstore.Ref, requestID string) error {
+// leave takes a grant out of its family.
+func (f *families) leave(ref grantstore.Ref, g *records.Grant) error {
+	found, err := f.forget(ref, g.GetRequestId())
+	if err != nil || !found {
+		replaceEntries(f.tx, layout.GrantListings(ref, g), nil) // those that it may have
+		return err
+	}
+	f.note(ref, g, nil)
+	return nil
+}
+
+// forget takes a grant out of a family, whose row has gone, and reports whether it was in it.
+func (f *families) forget(ref grantstore.Ref, requestID string) (found bool, err error) {
 	members, err := f.of(requestID)
 	if err != nil {
-		return f.tx.StepOver(err) // in a family that cannot be read no member is missed
+		return false, f.tx.StepOver(err) // in a family that cannot be read no member is missed
 	}
-	if at := slices.Index(members, ref); at >= 0 {
-		f.members, f.changed = slices.Delete(members, at, at+1), true
+	at := slices.Index(members, ref)
+	if at < 0 {
+		return false, nil
+	}
+	f.members, f.changed = slices.Delete(members, at, at+1), true
+	return true, nil
+}
+
+// note remembers what becomes of a grant.
+func (f *families) note(ref grantstore.Ref, old, next *records.Grant) {
+	f.changed = true
+	if c := f.change(ref); c != nil {
+		c.next = next
+		return
+	}
+	f.changes = append(f.changes, familyChange{ref, old, next})
+}
+
+// change returns what becomes of a grant, nil where nothing does.
+func (f *families) change(ref grantstore.Ref) *familyChange {
+	for i := range f.changes {
+		if f.changes[i].ref == ref {
+			return &f.changes[i]
+		}
 	}
 	return nil
 }
@@ -114,7 +139,7 @@ func (f *families) drop(
 			kept = append(kept, ref)
 			continue
 		}
-		g, err := loadGrant(f.tx, ref)
+		g, err := grantrows.Load(f.tx, ref)
 		if err := f.tx.Abandon(err); err != nil { // a damaged one serves no request
 			return err
 		}
@@ -123,9 +148,99 @@ func (f *families) drop(
 		}
 		each(ref, g)
 		dropGrantRow(f.tx, ref, g)
+		f.note(ref, g, nil)
 	}
 	if len(kept) != len(members) {
 		f.members, f.changed = kept, true
 	}
 	return nil
+}
+
+// list writes the listings of what was changed, and of those whose principal has come or gone.
+func (f *families) list() error {
+	for i := range f.changes {
+		c := &f.changes[i]
+		was, err := f.listings(c.ref, c.old, f.was, f.before)
+		if err != nil {
+			return err
+		}
+		is, err := f.listings(c.ref, c.next, f.members, f.after)
+		if err != nil {
+			return err
+		}
+		replaceEntries(f.tx, was, is)
+	}
+	for _, ref := range f.companions() {
+		g, err := f.stored(ref)
+		if err != nil {
+			return err
+		}
+		was, err := f.listings(ref, g, f.was, f.before)
+		if err != nil {
+			return err
+		}
+		is, err := f.listings(ref, g, f.members, f.after)
+		if err != nil {
+			return err
+		}
+		replaceEntries(f.tx, was, is)
+	}
+	return nil
+}
+
+// listings returns the entries by which a grant of the family (nil: none) is listed.
+func (f *families) listings(
+	ref grantstore.Ref, g *records.Grant, members []grantstore.Ref,
+	row func(ref grantstore.Ref) (*records.Grant, error),
+) ([]layout.Entry, error) {
+	if g == nil {
+		return nil, nil
+	}
+	companion, err := grantrows.HasPrincipal(members, ref, g, row)
+	if err != nil || companion {
+		return nil, err
+	}
+	return layout.GrantListings(ref, g), nil
+}
+
+// before and after return a member's row as it was and as it becomes.
+func (f *families) before(ref grantstore.Ref) (*records.Grant, error) {
+	if c := f.change(ref); c != nil {
+		return c.old, nil
+	}
+	return f.stored(ref)
+}
+
+func (f *families) after(ref grantstore.Ref) (*records.Grant, error) {
+	if c := f.change(ref); c != nil {
+		return c.next, nil
+	}
+	return f.stored(ref)
+}
+
+// stored returns the row of a member that does not change, nil for one that cannot be read: it is nobody's
+// principal.
+func (f *families) stored(ref grantstore.Ref) (*records.Grant, error) {
+	g, err := grantrows.Load(f.tx, ref)
+	return g, f.tx.StepOver(err)
+}
+
+// companions returns the members that do not change while what may be their principal does.
+func (f *families) companions() (found []grantstore.Ref) {
+	for i := range f.changes {
+		c := &f.changes[i]
+		for _, g := range []*records.Grant{c.old, c.next} {
+			if g == nil {
+				continue
+			}
+			candidates, _ := grantrows.Candidates(c.ref, g,
+				func() ([]grantstore.Ref, error) { return f.members, nil })
+			for _, ref := range candidates {
+				if f.change(ref) == nil && slices.Contains(f.members, ref) && !slices.Contains(found, ref) {
+					found = append(found, ref)
+				}
+			}
+		}
+	}
+	return found
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
@@ -34,7 +35,8 @@ func (s grants) Query(
 }
 
 func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Listing[grantstore.Grant] {
-	l := &listing.Listing[grantstore.Grant]{R: r, Prefix: layout.IndexGrantAll}
+	listed := grantrows.NewListing(r)
+	l := &listing.Listing[grantstore.Grant]{R: listed, Prefix: layout.IndexGrantAll}
 	switch {
 	case f.SessionID != "":
 		l.Prefix = layout.Key(layout.IndexGrantSession, layout.More(f.SessionID))
@@ -44,7 +46,7 @@ func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Lis
 		l.Prefix = layout.Key(layout.IndexGrantClient, layout.More(f.ClientID))
 	}
 	l.Match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
-		stored, err := followGrant(r, value)
+		stored, err := followGrant(listed, value)
 		if err != nil || stored == nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
@@ -79,8 +80,9 @@ func (s grants) Remove(
 // grantsToRemove lists what a removal takes.
 func grantsToRemove(r kv.Reader, removal *grantstore.Removal) *listing.Listing[grantstore.Grant] {
 	l := grantListing(r, &removal.Filter, time.Time{})
+	listed := l.R
 	l.Match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
-		stored, err := followGrant(r, value)
+		stored, err := followGrant(listed, value)
 		if err != nil || stored == nil || !rules.Removes(removal, stored.ref.Type, stored.grant) {
 			return nil, err
 		}
@@ -95,9 +97,10 @@ func removeGrants(
 	t *kv.Tx, rows []grantstore.Grant, removal *grantstore.Removal, now time.Time,
 	removed *grantstore.RemovalResult,
 ) error {
+	f := families{tx: t}
 	for i := range rows {
 		ref := rows[i].Ref
-		g, err := loadGrant(t, ref)
+		g, err := grantrows.Load(t, ref)
 		if err := t.StepOver(err); err != nil {
 			return err
 		}
@@ -107,9 +110,9 @@ func removeGrants(
 		revoked, consents := rules.Counts(ref.Type, judge(t, ref.Type, g, now))
 		removed.GrantsRevoked += revoked
 		removed.ConsentsRevoked += consents
-		if err := dropGrant(t, ref, g); err != nil {
+		if err := replaceGrant(&f, ref, g, nil); err != nil {
 			return err
 		}
 	}
-	return nil
+	return f.save()
 }

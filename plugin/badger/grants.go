@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -28,7 +29,7 @@ func (s grants) Get(
 		return nil, err
 	}
 	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
-		record, err := loadGrant(r, ref)
+		record, err := grantrows.Load(r, ref)
 		if err != nil {
 			return err
 		}
@@ -54,7 +55,7 @@ func (s grants) Get(
 
 // related returns what a code exchange needs along with the code.
 func related(r kv.Reader, requestID string) (grantsOfFamily []grantstore.Grant, err error) {
-	members, err := familyOf(r, requestID)
+	members, err := grantrows.Family(r, requestID)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func related(r kv.Reader, requestID string) (grantsOfFamily []grantstore.Grant, 
 		if !rules.Related(ref.Type) {
 			continue
 		}
-		record, err := loadGrant(r, ref)
+		record, err := grantrows.Load(r, ref)
 		if err != nil {
 			return nil, err
 		}
@@ -73,35 +74,34 @@ func related(r kv.Reader, requestID string) (grantsOfFamily []grantstore.Grant, 
 	return grantsOfFamily, nil
 }
 
-// loadGrant returns nil where there is no such grant.
-func loadGrant(r kv.Reader, ref grantstore.Ref) (*records.Grant, error) {
-	record := &records.Grant{}
-	found, err := kv.Load(r, layout.GrantKey(ref), record)
-	if err != nil || !found {
-		return nil, err
-	}
-	return record, nil
-}
-
 // replaceGrant writes next in the place of old, in its family and its indexes too. Nil stands for no grant. A
 // used one is of no family.
 func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) error {
 	t := f.tx
-	if old != nil && old.GetConsumed() == 0 {
-		if err := f.leave(ref, old.GetRequestId()); err != nil {
+	var was, is []layout.Entry // by which it is listed, if its family has no part in that
+	switch {
+	case old == nil:
+	case grantrows.OfFamily(ref, old):
+		if err := f.leave(ref, old); err != nil {
 			return err
 		}
+	default:
+		was = layout.GrantListings(ref, old)
 	}
 	if next == nil {
+		replaceEntries(t, was, nil)
 		dropGrantRow(t, ref, old)
 		return nil
 	}
-	replaceGrantIndexes(t, ref, old, next)
-	if next.GetConsumed() == 0 {
-		if err := f.join(ref, next.GetRequestId()); err != nil {
+	if grantrows.OfFamily(ref, next) {
+		if err := f.join(ref, next); err != nil {
 			return err
 		}
+	} else {
+		is = layout.GrantListings(ref, next)
 	}
+	replaceEntries(t, was, is)
+	replaceEntries(t, layout.GrantIndexes(ref, old), layout.GrantIndexes(ref, next))
 	return t.Save(layout.GrantKey(ref), next)
 }
 
@@ -114,21 +114,14 @@ func putGrant(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) error {
 	return f.save()
 }
 
-// dropGrant removes a grant, from its family and its indexes too.
-func dropGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
-	return putGrant(t, ref, g, nil)
-}
-
-// dropGrantRow leaves the grant in its family.
+// dropGrantRow leaves the grant in its family and its listings.
 func dropGrantRow(t *kv.Tx, ref grantstore.Ref, g *records.Grant) {
-	replaceGrantIndexes(t, ref, g, nil)
+	replaceEntries(t, layout.GrantIndexes(ref, g), nil)
 	t.Delete(layout.GrantKey(ref))
 }
 
-// replaceGrantIndexes writes the entries of a grant in the place of those that it had (nil: of none). What is
-// the same is not written again.
-func replaceGrantIndexes(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) {
-	was, is := layout.GrantIndexes(ref, old), layout.GrantIndexes(ref, next)
+// replaceEntries writes index entries in the place of others. What is the same is not written again.
+func replaceEntries(t *kv.Tx, was, is []layout.Entry) {
 	for _, entry := range was {
 		if !slices.ContainsFunc(is, entry.Equal) {
 			t.Delete(entry.Key)

@@ -5,6 +5,7 @@ package badger
 import (
 	"strings"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -170,7 +171,7 @@ func endedLook(ended *records.Ended, sid string) []byte {
 
 func importGrant(t *kv.Tx, r *transfer.Record, next *records.Grant) error {
 	ref, _ := records.RefOf(r.Key)
-	old, err := loadGrant(t, ref)
+	old, err := grantrows.Load(t, ref)
 	if err != nil {
 		return err
 	}

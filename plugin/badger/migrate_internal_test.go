@@ -10,9 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
@@ -59,8 +62,9 @@ func olderStore(t *testing.T, format int) string {
 	for i := range olderSessions {
 		signIn(t, e, fmt.Sprint("older-", i), "ann")
 	}
+	former := [][]byte{layout.MakeSmallKey, layout.UnlistKey}
+	listEach(t, e)
 	txn := e.db.Badger().NewTransaction(true)
-	former := [][]byte{layout.MakeSmallKey}
 	if format == 1 {
 		former = append(former, layout.ContentsKey)
 	}
@@ -82,6 +86,35 @@ func olderStore(t *testing.T, format int) string {
 	return path
 }
 
+// listEach gives each session three grants that are stored together, and each of them listings of its own.
+func listEach(t *testing.T, e *Engine) {
+	t.Helper()
+	for i := range olderSessions {
+		batch := &grantstore.Batch{OperationID: fmt.Sprint("older-", i)}
+		for _, kind := range []grantstore.Type{grantstore.AuthorizationCode, grantstore.OpenIDRequest,
+			grantstore.RefreshToken, grantstore.ReferenceToken} {
+			g := familyGrant(kind, batch.OperationID)
+			g.RequestID, g.SessionID = batch.OperationID, batch.OperationID
+			batch.Store = append(batch.Store, g)
+		}
+		rowsOf(t, e, batch)
+		err := e.update(t.Context(), func(tx *kv.Tx) error {
+			for i := range batch.Store {
+				ref := batch.Store[i].Ref
+				g, err := grantrows.Load(tx, ref)
+				if err != nil {
+					return err
+				}
+				replaceEntries(tx, nil, layout.GrantListings(ref, g))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func holdMigrated(t *testing.T, path, when string, acknowledged int64) {
 	t.Helper()
 	e, err := Open(t.Context(), Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.DiscardHandler))
@@ -97,6 +130,10 @@ func holdMigrated(t *testing.T, path, when string, acknowledged int64) {
 		if _, err := e.Tickets().Find(t.Context(), fmt.Sprint("older-", i)); err != nil {
 			t.Errorf("%s: session %d: %v", when, i, err)
 		}
+	}
+	page, err := e.Grants().Query(t.Context(), grantstore.Query{}, base)
+	if err != nil || len(page.Grants) != 4*olderSessions {
+		t.Errorf("%s: %d grants are listed, %v; want %d", when, len(page.Grants), err, 4*olderSessions)
 	}
 	status, err := e.Transfer().Status(t.Context())
 	if err != nil || status.Records() < olderSessions+acknowledged {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -19,10 +20,14 @@ import (
 // counts those that were tokens in use until then, and reports whether there may be more.
 func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, more bool, err error) {
 	dead, more, err := deadOf(t, sid, limit, now)
-	room := t.Share(6)
+	if err != nil {
+		return 0, false, err
+	}
+	f, room := families{tx: t}, t.Share(6)
 	for i, d := range dead {
 		if room -= d.removes(); room < 0 && i > 0 && limit != unbounded {
-			return revoked, true, err
+			more = true
+			break
 		}
 		if d.damaged != nil {
 			t.Delete(d.entry)
@@ -34,11 +39,11 @@ func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, mor
 		if d.inUse {
 			revoked++
 		}
-		if err := dropGrant(t, d.ref, d.grant); err != nil {
+		if err := replaceGrant(&f, d.ref, d.grant, nil); err != nil {
 			return revoked, more, err
 		}
 	}
-	return revoked, more, err
+	return revoked, more, f.save()
 }
 
 type storedGrant struct {
@@ -82,9 +87,10 @@ func deadOf(r kv.Reader, sid string, limit int, now time.Time) (dead []storedGra
 		}
 		return !rest, nil
 	}
-	err = r.Scan(layout.Key(layout.IndexGrantSession, layout.More(sid)), nil, false,
+	listed := grantrows.NewListing(r)
+	err = listed.Scan(layout.Key(layout.IndexGrantSession, layout.More(sid)), nil, false,
 		func(k []byte, value func() ([]byte, error)) (bool, error) {
-			g, err := followGrant(r, value)
+			g, err := followGrant(listed, value)
 			if layout.IsDamage(err) {
 				g, err = &storedGrant{damaged: err, entry: k}, nil
 			}
@@ -128,7 +134,7 @@ func followGrant(r kv.Reader, value func() ([]byte, error)) (*storedGrant, error
 	if !ok {
 		return nil, layout.DamagedEntry(layout.IndexGrantAll)
 	}
-	g, err := loadGrant(r, ref)
+	g, err := grantrows.Load(r, ref)
 	if err != nil || g == nil {
 		return nil, err
 	}
@@ -202,13 +208,14 @@ func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	f := families{tx: t}
 	for _, d := range due {
 		t.Delete(d.key)
 		ref, ok := records.RefOf(d.id)
 		if !ok {
 			continue
 		}
-		g, err := loadGrant(t, ref)
+		g, err := grantrows.Load(t, ref)
 		if err := t.Abandon(err); err != nil {
 			return 0, err
 		}
@@ -217,16 +224,16 @@ func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
 		}
 		switch rules.RetentionOf(g, now) {
 		case rules.Deleted:
-			err = dropGrant(t, ref, g)
+			err = replaceGrant(&f, ref, g, nil)
 		case rules.Reduced:
-			err = shrinkUsed(t, ref, g, now)
+			err = replaceGrant(&f, ref, g, rules.Reduce(g, now))
 		case rules.Kept:
 		}
 		if err != nil {
 			return 0, err
 		}
 	}
-	return len(due), nil
+	return len(due), f.save()
 }
 
 func purgeOperations(t *kv.Tx, limit int, now time.Time) (int, error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -105,7 +106,7 @@ func makeSmall(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 }
 
 func makeOneSmall(t *kv.Tx, ref grantstore.Ref, now time.Time) error {
-	g, err := loadGrant(t, ref)
+	g, err := grantrows.Load(t, ref)
 	if err != nil {
 		return err
 	}

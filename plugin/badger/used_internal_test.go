@@ -16,6 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -218,15 +219,15 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 	}
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		for i, ref := range refs {
-			g, err := loadGrant(tx, ref)
+			g, err := grantrows.Load(tx, ref)
 			if err != nil {
 				return err
 			}
 			f := families{tx: tx}
-			if err := cmp.Or(f.leave(ref, g.RequestId), f.save()); err != nil {
+			if err := cmp.Or(f.leave(ref, g), f.save()); err != nil {
 				return err
 			}
-			replaceGrantIndexes(tx, ref, g, nil)
+			replaceEntries(tx, append(layout.GrantIndexes(ref, g), layout.GrantListings(ref, g)...), nil)
 			g.Consumed, g.Data = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte,
 				sealedBytes)
 			g.Expires = records.Nanos(base.Add(24 * time.Hour))

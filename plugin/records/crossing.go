@@ -37,8 +37,11 @@ func GrantPosition(ref grantstore.Ref, g *Grant) []byte {
 	return append(SortKey(g.GetCreated()), GrantSerial(ref)...)
 }
 
+// SerialLength is the length of GrantSerial.
+const SerialLength = 8
+
 // GrantSerial distinguishes grants of one moment in listings without giving their keys away.
 func GrantSerial(ref grantstore.Ref) []byte {
 	sum := sha256.Sum256(RefBytes(ref))
-	return sum[:8]
+	return sum[:SerialLength]
 }

@@ -39,7 +39,7 @@ func (c *checker) own() error {
 	}
 	err = c.scan(layout.TableLedger, false, func(k, _ []byte) error {
 		own := isOneOf(k, layout.LedgerKey, layout.ContentsKey, layout.RecountKey, layout.StoreIDKey,
-			layout.MakeSmallKey)
+			layout.MakeSmallKey, layout.UnlistKey)
 		if t := layout.TableOf(k); bytes.Equal(t.Prefix, layout.TableLedger) && !own {
 			c.badf(k, "is a key of no table")
 		}

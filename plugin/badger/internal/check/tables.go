@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
@@ -27,14 +28,35 @@ func (c *checker) grants() error {
 		if !c.record(k, v, g) || !ok {
 			return nil
 		}
-		for _, entry := range layout.GrantIndexes(ref, g) {
+		companion, err := c.companion(k, ref, g)
+		if err != nil {
+			return err
+		}
+		entries := layout.GrantIndexes(ref, g)
+		if !companion {
+			entries = append(entries, layout.GrantListings(ref, g)...)
+		}
+		for _, entry := range entries {
 			c.balance.wants(entry.Key, entry.Value)
 		}
-		if g.RequestId != "" && ref.Type.IsToken() && g.Consumed == 0 {
+		if grantrows.OfFamily(ref, g) {
 			c.balance.wants(memberKey(g.RequestId, records.RefBytes(ref)), nil)
 		}
 		return c.number(k, ref, g)
 	})
+}
+
+// companion reports whether a grant is listed by the entries of another. Up to version 3 of the format none
+// was, nor is one that its migration has not come to yet.
+func (c *checker) companion(k []byte, ref grantstore.Ref, g *records.Grant) (bool, error) {
+	switch place, err := c.r.Get(layout.UnlistKey); {
+	case err != nil:
+		return false, err
+	case place == nil && c.format <= 3,
+		place != nil && bytes.Compare(k[len(layout.TableGrant):], place) >= 0:
+		return false, nil
+	}
+	return grantrows.IsCompanion(c.r, ref, g)
 }
 
 // number finds tokens that are ahead of their client. Most have number 0, which none can be behind.

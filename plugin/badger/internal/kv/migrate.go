@@ -19,7 +19,7 @@ func (d *DB) migrate(ctx context.Context, format int) error {
 	if layout.IsDamage(err) {
 		found, err = false, r.StepOver(err) // nothing is easier to replace
 	}
-	if err != nil || (found && format > 2) {
+	if err != nil || (found && format >= layout.Version) {
 		return err
 	}
 	write := d.db.NewTransaction(true)
@@ -39,6 +39,11 @@ func (d *DB) migrate(ctx context.Context, format int) error {
 	}
 	if format <= 2 {
 		if err := write.Set(layout.MakeSmallKey, []byte{}); err != nil { // for the purges that come
+			return err
+		}
+	}
+	if format <= 3 {
+		if err := write.Set(layout.UnlistKey, []byte{}); err != nil { // for the engine, before it serves
 			return err
 		}
 	}

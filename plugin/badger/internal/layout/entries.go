@@ -27,44 +27,52 @@ func (e Entry) Equal(other Entry) bool {
 	return bytes.Equal(e.Key, other.Key) && bytes.Equal(e.Value, other.Value)
 }
 
-// maxGrantIndexes is how many index entries a grant has at most.
-const maxGrantIndexes = 6
-
-// GrantIndexes are the index entries of a grant, none of nil. Replay marks and pushed requests have no owner
-// and are listed nowhere; a used grant can only be found by its session and by its age.
+// GrantIndexes are the index entries that a grant has in any case, none of nil: by its expiry, by its subject
+// where no session judges it, and once used by its session.
 func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
 	if g == nil {
 		return nil
 	}
-	entries, at := make([]Entry, 0, maxGrantIndexes), records.RefBytes(ref)
+	entries, at := make([]Entry, 0, 2), records.RefBytes(ref)
 	if due := rules.GrantDue(g); due != 0 {
 		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), at)})
 	}
 	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
 		return entries
 	}
-	lead := func(k []byte) { entries = append(entries, Entry{k, at}) }
-	position := records.GrantPosition(ref, g)
 	switch {
+	case g.GetConsumed() == 0:
+		if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {
+			entries = append(entries,
+				Entry{Key(IndexGrantLoose, More(g.GetSubjectId()), More(g.GetClientId()), at), at})
+		}
 	case g.GetSessionId() == "":
 	case g.GetUsed() != 0:
 		entries = append(entries, Entry{Key: usedKey(g.GetSessionId(), ref)})
-	default:
-		lead(Key(IndexGrantSession, More(g.GetSessionId()), position))
+	default: // of a store of version 2
+		entries = append(entries,
+			Entry{Key(IndexGrantSession, More(g.GetSessionId()), records.GrantPosition(ref, g)), at})
 	}
-	if g.GetConsumed() != 0 {
-		return entries
+	return entries
+}
+
+// GrantListings are the entries by which an unused grant is listed, unless it is a Companion. Replay marks
+// and pushed requests have no owner and are listed nowhere.
+func GrantListings(ref grantstore.Ref, g *records.Grant) []Entry {
+	if g == nil || !rules.Listed(ref.Type, g) {
+		return nil
 	}
-	lead(Key(IndexGrantAll, position))
-	if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {
-		lead(Key(IndexGrantLoose, More(g.GetSubjectId()), More(g.GetClientId()), at))
+	entries, at := make([]Entry, 0, 4), records.RefBytes(ref)
+	position := records.GrantPosition(ref, g)
+	lead := func(index []byte, owner string) {
+		if owner != "" {
+			entries = append(entries, Entry{Key(index, More(owner), position), at})
+		}
 	}
-	if g.GetSubjectId() != "" {
-		lead(Key(IndexGrantSubject, More(g.GetSubjectId()), position))
-	}
-	if g.GetClientId() != "" {
-		lead(Key(IndexGrantClient, More(g.GetClientId()), position))
-	}
+	entries = append(entries, Entry{Key(IndexGrantAll, position), at})
+	lead(IndexGrantSession, g.GetSessionId())
+	lead(IndexGrantSubject, g.GetSubjectId())
+	lead(IndexGrantClient, g.GetClientId())
 	return entries
 }
 

@@ -15,8 +15,9 @@ import (
 // Version is the version of everything below. A newer one is refused, and an older one migrated when it is
 // opened (kv/migrate.go). Version 1 had no contents in its ledger, version 2 no properties: a program that
 // does not know them would lose count of them. Up to version 2 used grants stayed whole, among the grants of
-// their session; the purge makes them small (used.go).
-const Version = 3
+// their session; the purge makes them small (used.go). Up to version 3 each grant had entries of its own; the
+// start takes those of companions away (unlist.go).
+const Version = 4
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID),
 // so an id that is followed by something ends in one. Moments are 8 bytes that sort as the moments do
@@ -38,10 +39,11 @@ const Version = 3
 //
 //	g  type key                       -> Grant
 //	f  request id                     -> Family
-//	ga created serial                 -> type key                grants in order of creation
+//	ga created serial                 -> type key                unused grants in order of creation
 //	gs sid 0 created serial           -> type key                ... of a session
 //	gu subject 0 created serial       -> type key                ... of a subject
-//	gc client 0 created serial        -> type key                ... of a client
+//	gc client 0 created serial        -> type key                ... of a client; none of these four for a
+//	                                                             companion, see companion.go
 //	gd hash of sid, start of type key ->                         used ones of a session, see usedKey
 //	gx due type key                   ->                         expiry, or the end of a used one's grace
 //	gl subject 0 client 0 type key    ->                         grants of a subject that no session judges
@@ -67,6 +69,7 @@ const Version = 3
 //	mr                                -> number                  how often contents came into doubt
 //	mi                                -> id                      of the store, for good
 //	mu                                -> place                   used grants are to be made small: how far
+//	ml                                -> place                   listings of companions are to go: how far
 //	mj number                         -> key of a row            journal of changes while an export is open
 //
 //	z  key                            -> value                   a row that was damaged, as it was
@@ -115,6 +118,7 @@ var (
 	StoreIDKey               = []byte("mi")
 	RecountKey               = []byte("mr")
 	MakeSmallKey             = []byte("mu")
+	UnlistKey                = []byte("ml")
 )
 
 // Key joins a table and parts.

@@ -59,7 +59,7 @@ func TestPlacesGiveNoKeyAway(t *testing.T) {
 	ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: secret}
 	g := &records.Grant{SessionId: "sid", SubjectId: "ann", ClientId: "app", Created: 1, Expires: 2}
 	keys := [][]byte{CookieKey(secret), GrantKey(ref)}
-	for _, entry := range GrantIndexes(ref, g) {
+	for _, entry := range append(GrantIndexes(ref, g), GrantListings(ref, g)...) {
 		keys = append(keys, entry.Key)
 	}
 	for _, k := range keys {

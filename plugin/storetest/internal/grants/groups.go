@@ -19,6 +19,7 @@ var Groups = []world.Group{
 	{Rule: 2, Name: "survivors", Cases: survivorCases},
 	{Rule: 2, Name: "races", Cases: raceCases},
 	{Rule: 5, Name: "queries", Cases: queryCases},
+	{Rule: 5, Name: "grants stored together", Cases: togetherCases},
 	{Rule: 6, Name: "removal of grants", Cases: removeCases},
 	{Rule: 3, Name: "purge", Cases: purgeCases},
 }

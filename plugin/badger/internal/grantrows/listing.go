@@ -1,0 +1,153 @@
+package grantrows
+
+// Scans of listings of grants, which show companions too.
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+)
+
+// Listing is a reader whose Scan shows the entries of ga, gs, gu and gc as if each grant had its own. The
+// prefix of a scan ends where the moment of creation begins.
+//
+// A companion was created at the moment of its principal. So a scan goes from moment to moment, gathers what
+// each has, and shows it in order. Hosts' moments are nanoseconds apart: few grants share one.
+type Listing struct {
+	kv.Reader
+	// rows are those that were read at a moment: who is shown an entry reads them again.
+	rows map[string][]byte
+}
+
+// NewListing returns a listing. It is not safe for concurrent use.
+func NewListing(r kv.Reader) *Listing { return &Listing{Reader: r, rows: map[string][]byte{}} }
+
+// Get implements kv.Reader.
+func (l *Listing) Get(k []byte) (value []byte, err error) {
+	if value, known := l.rows[string(k)]; known {
+		return value, nil
+	}
+	return l.Reader.Get(k)
+}
+
+// entry is a key of an index, and the grant that it leads to, as bytes.
+type entry struct{ key, ref []byte }
+
+// moment is what the grants of one moment of creation have under a prefix.
+type moment struct {
+	at      []byte // the key up to the serial
+	entries []entry
+}
+
+// Scan implements kv.Reader.
+func (l *Listing) Scan(prefix, from []byte, reverse bool, f kv.Visit) error {
+	length := len(prefix) + layout.TimeKeyLength
+	begin := from
+	if len(from) >= length { // a principal may stand on the other side of its companion
+		begin = bytes.Clone(from[:length])
+		if reverse {
+			begin = append(begin, bytes.Repeat([]byte{0xff}, records.SerialLength+1)...)
+		}
+	}
+	now, stopped := moment{}, false
+	show := func() (goOn bool, err error) {
+		goOn, err = now.show(from, reverse, f)
+		stopped = !goOn
+		now.entries = now.entries[:0]
+		clear(l.rows)
+		return goOn, err
+	}
+	err := l.Reader.Scan(prefix, begin, reverse, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		v, err := value()
+		if err != nil {
+			return false, err
+		}
+		if at := k[:min(length, len(k))]; !bytes.Equal(at, now.at) {
+			if goOn, err := show(); err != nil || !goOn {
+				return false, err
+			}
+			now.at = at
+		}
+		now.entries = append(now.entries, entry{k, v})
+		return true, l.addCompanions(&now, v)
+	})
+	if err != nil || stopped {
+		return err
+	}
+	_, err = show()
+	return err
+}
+
+// addCompanions adds what a grant is the principal of. One that cannot be read is met again by who follows
+// its entry.
+func (l *Listing) addCompanions(now *moment, ref []byte) error {
+	of, ok := records.RefOf(ref)
+	if !ok || of.Type != grantstore.RefreshToken && of.Type != grantstore.AuthorizationCode {
+		return nil
+	}
+	principal, err := l.load(of)
+	if layout.IsDamage(err) || err == nil && principal == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	candidates, err := Candidates(of, principal, func() ([]grantstore.Ref, error) {
+		return Family(l.Reader, principal.GetRequestId())
+	})
+	if err != nil {
+		return l.StepOver(err)
+	}
+	for _, ref := range candidates {
+		g, err := l.load(ref)
+		switch {
+		case err != nil && !layout.IsDamage(err):
+			return err
+		case err == nil && (g == nil || !layout.Companion(ref, g, principal)):
+			continue
+		}
+		// A damaged one stands where it did, for who follows the entry to step over it, or to set it aside.
+		now.entries = append(now.entries,
+			entry{layout.Key(now.at, records.GrantSerial(ref)), records.RefBytes(ref)})
+	}
+	return nil
+}
+
+// load reads a grant and remembers its row.
+func (l *Listing) load(ref grantstore.Ref) (*records.Grant, error) {
+	k := layout.GrantKey(ref)
+	value, err := l.Get(k)
+	if err != nil || value == nil {
+		return nil, err
+	}
+	l.rows[string(k)] = value
+	return Load(l, ref)
+}
+
+// show calls f with the entries of a moment from a key on, each once, and reports whether to go on.
+func (m *moment) show(from []byte, reverse bool, f kv.Visit) (goOn bool, err error) {
+	// A stable order: of an entry that is there and one that its principal adds, as in a store of version 3
+	// that is read-only, the former is shown.
+	slices.SortStableFunc(m.entries, func(a, b entry) int {
+		if reverse {
+			a, b = b, a
+		}
+		return bytes.Compare(a.key, b.key)
+	})
+	for i, e := range m.entries {
+		if i > 0 && bytes.Equal(e.key, m.entries[i-1].key) {
+			continue
+		}
+		if order := bytes.Compare(e.key, from); from != nil && (order < 0 != reverse) && order != 0 {
+			continue
+		}
+		if goOn, err := f(e.key, func() ([]byte, error) { return e.ref, nil }); err != nil || !goOn {
+			return false, err
+		}
+	}
+	return true, nil
+}

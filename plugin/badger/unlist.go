@@ -1,0 +1,102 @@
+package badger
+
+// The migration to version 4 of the format: companions have no listings of their own.
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+)
+
+const (
+	// maxUnlist bounds the grants that one transaction looks at.
+	maxUnlist = 512
+	// unlistProgress is how often the log says how far it is.
+	unlistProgress = 5 * time.Second
+)
+
+// companionTypes are the types of companions, as parts of keys in their order.
+var companionTypes = [][]byte{layout.TypePrefix(grantstore.OpenIDRequest),
+	layout.TypePrefix(grantstore.PKCERequest), layout.TypePrefix(grantstore.ReferenceToken)}
+
+// unlist takes the listings away that companions had up to version 3, before the database serves anything: no
+// other change has to know of them. Each transaction notes how far it came, and another start goes on there.
+func (e *Engine) unlist(ctx context.Context) error {
+	began := time.Now()
+	looked, said := 0, began
+	for done := false; !done; {
+		err := e.db.Move(ctx, func(tx *kv.Tx) (err error) {
+			var n int
+			n, done, err = unlistSome(tx, maxUnlist)
+			looked += n
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migrate to format %d: %w", layout.Version, err)
+		}
+		if now := time.Now(); now.Sub(said) >= unlistProgress || done && looked > 0 {
+			said = now
+			e.logger.InfoContext(ctx, "entries of grants are migrated", "format", layout.Version,
+				"grants", looked, "done", done, "elapsed", now.Sub(began).Round(time.Millisecond).String())
+		}
+	}
+	return nil
+}
+
+// unlistSome goes on from where the transaction before has stopped. It returns how many grants it has looked
+// at, and whether that was the last.
+func unlistSome(t *kv.Tx, limit int) (n int, done bool, err error) {
+	place, err := t.Get(layout.UnlistKey)
+	if err != nil || place == nil {
+		return 0, true, err
+	}
+	full := false
+	for _, prefix := range companionTypes {
+		table := layout.Key(layout.TableGrant, prefix)
+		from := table
+		if string(place) > string(prefix) {
+			from = layout.Key(layout.TableGrant, place)
+		}
+		err := t.Scan(table, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+			if full = n == limit || t.Full(); full {
+				return false, nil
+			}
+			n++
+			at := k[len(layout.TableGrant):]
+			place = append(at, 0) // behind it
+			v, err := value()
+			if err != nil {
+				return false, err
+			}
+			return true, unlistOne(t, k, at, v)
+		})
+		if err != nil {
+			return n, false, err
+		}
+	}
+	if full {
+		t.Put(layout.UnlistKey, place)
+		return n, false, nil
+	}
+	t.Delete(layout.UnlistKey)
+	return n, true, nil
+}
+
+func unlistOne(t *kv.Tx, k, at, value []byte) error {
+	g := &records.Grant{}
+	ref, ok := records.RefOf(at)
+	if err := layout.Decode(k, value, g); err != nil || !ok {
+		return t.StepOver(err)
+	}
+	companion, err := grantrows.IsCompanion(t, ref, g)
+	if companion {
+		replaceEntries(t, layout.GrantListings(ref, g), nil)
+	}
+	return err
+}

@@ -29,8 +29,9 @@ type Properties interface {
 
 	// SetProperty replaces the value old, nil for none, by another, durably before it returns; an empty one
 	// removes the property. Where the present value is neither old nor value it is ErrConflict, so that of
-	// two hosts that write different values one fails. A repeated one succeeds. One more than MaxProperties
-	// is ErrInvalid.
+	// two hosts that write different values one fails. A repeated call succeeds, and so do two hosts that
+	// write the same value: where one of them alone may win, each attempt writes a value of its own. One
+	// property more than MaxProperties is ErrInvalid.
 	SetProperty(ctx context.Context, name string, old, value []byte) error
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
@@ -26,6 +27,33 @@ func (a *app) confirm(yes bool, question string) error {
 		return errNotConfirmed
 	}
 	return nil
+}
+
+// careful are the flags of a change that is counted before it is made.
+type careful struct{ dryRun, yes bool }
+
+func (c *careful) add(command *cobra.Command) {
+	command.Flags().BoolVar(&c.dryRun, "dry-run", false, "count, and change nothing")
+	command.Flags().BoolVar(&c.yes, "yes", false, "do not ask")
+}
+
+// counted counts what a change would do, and reports whether it is to be made: after a yes to the question,
+// and not in a dry run, which prints what was counted.
+func counted[Count any](
+	a *app, c *careful, count func() (Count, error), question func(Count) string, print func(Count) error,
+) (goOn bool, err error) {
+	if c.yes && !c.dryRun {
+		return true, nil
+	}
+	planned, err := count()
+	switch {
+	case err != nil:
+		return false, err
+	case c.dryRun:
+		return false, print(planned)
+	}
+	err = a.confirm(c.yes, question(planned))
+	return err == nil, err
 }
 
 // isTerminal reports whether a stream is one.

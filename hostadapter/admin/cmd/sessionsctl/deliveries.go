@@ -52,7 +52,7 @@ func (a *app) deliveriesList() *cobra.Command {
 
 func (a *app) deliveriesRetry() *cobra.Command {
 	var filter client.DeliveryFilter
-	var dryRun, yes bool
+	var flags careful
 	command := &cobra.Command{
 		Use: "retry [ID]", Short: "Deliver a notification again, or those that match",
 		Args:    cobra.MaximumNArgs(1),
@@ -60,7 +60,7 @@ func (a *app) deliveriesRetry() *cobra.Command {
 		RunE: func(command *cobra.Command, arguments []string) error {
 			ctx := command.Context()
 			if len(arguments) == 1 {
-				if filter != (client.DeliveryFilter{}) || dryRun {
+				if filter != (client.DeliveryFilter{}) || flags.dryRun {
 					return usagef("an ID goes with neither --dry-run nor conditions")
 				}
 				delivery, err := a.client.RetryDelivery(ctx, arguments[0])
@@ -74,23 +74,22 @@ func (a *app) deliveriesRetry() *cobra.Command {
 			if (filter == client.DeliveryFilter{}) {
 				return usagef("say which: an ID, or at least one of --state, --client, --session")
 			}
-			if dryRun || !yes {
-				planned := 0
+			count := func() (n int, err error) {
 				for _, err := range a.client.Deliveries(ctx, client.DeliveryQuery{
 					DeliveryFilter: filter, Paging: client.Paging{Count: 1000},
 				}) {
 					if err != nil {
-						return err
+						return 0, err
 					}
-					planned++
+					n++
 				}
-				if dryRun {
-					return a.printRetried(planned, true)
-				}
-				question := fmt.Sprintf("This delivers %s again.", plural(planned, "notification"))
-				if err := a.confirm(yes, question); err != nil {
-					return err
-				}
+				return n, nil
+			}
+			goOn, err := counted(a, &flags, count, func(n int) string {
+				return fmt.Sprintf("This delivers %s again.", plural(n, "notification"))
+			}, func(n int) error { return a.printRetried(n, true) })
+			if !goOn {
+				return err
 			}
 			queued, err := a.client.RetryDeliveries(ctx, filter)
 			if err != nil {
@@ -100,8 +99,7 @@ func (a *app) deliveriesRetry() *cobra.Command {
 		},
 	}
 	deliveryFlags(command, &filter)
-	command.Flags().BoolVar(&dryRun, "dry-run", false, "count those that match, and change nothing")
-	command.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	flags.add(command)
 	return command
 }
 

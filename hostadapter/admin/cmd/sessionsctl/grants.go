@@ -58,7 +58,7 @@ func (a *app) grantsList() *cobra.Command {
 
 func (a *app) grantsRemove() *cobra.Command {
 	var removal client.GrantRemoval
-	var yes bool
+	var flags careful
 	command := &cobra.Command{
 		Use: "remove", Short: "Revoke grants", Args: cobra.NoArgs,
 		Long: "Revoke grants: those of the conditions, or the one of --id (see grants list -o json). By " +
@@ -72,22 +72,17 @@ func (a *app) grantsRemove() *cobra.Command {
 			if removal.ID != "" && removal.GrantFilter != (client.GrantFilter{}) {
 				return usagef("--id goes with no other condition")
 			}
-			dryRun := removal.DryRun
-			if dryRun || !yes {
-				removal.DryRun = true
-				planned, err := a.client.RemoveGrants(command.Context(), removal)
-				if err != nil {
-					return err
-				}
-				if dryRun {
-					return a.printGrantsRemoved(planned, true)
-				}
-				question := fmt.Sprintf("This revokes %s and %s.", plural(planned.GrantsRevoked, "token"),
-					plural(planned.ConsentsRevoked, "consent"))
-				if err := a.confirm(yes, question); err != nil {
-					return err
-				}
-				removal.DryRun = false
+			count := func() (*client.GrantsRemoved, error) {
+				planned := removal
+				planned.DryRun = true
+				return a.client.RemoveGrants(command.Context(), planned)
+			}
+			goOn, err := counted(a, &flags, count, func(r *client.GrantsRemoved) string {
+				return fmt.Sprintf("This revokes %s and %s.", plural(r.GrantsRevoked, "token"),
+					plural(r.ConsentsRevoked, "consent"))
+			}, func(r *client.GrantsRemoved) error { return a.printGrantsRemoved(r, true) })
+			if !goOn {
+				return err
 			}
 			removed, err := a.client.RemoveGrants(command.Context(), removal)
 			if err != nil {
@@ -97,11 +92,9 @@ func (a *app) grantsRemove() *cobra.Command {
 		},
 	}
 	grantFlags(command, &removal.GrantFilter)
-	flags := command.Flags()
-	flags.StringVar(&removal.ID, "id", "", "one grant, by its id")
-	flags.StringVar(&removal.Reason, "reason", "", "for the audit")
-	flags.BoolVar(&removal.DryRun, "dry-run", false, "count those that are live, and change nothing")
-	flags.BoolVar(&yes, "yes", false, "do not ask")
+	command.Flags().StringVar(&removal.ID, "id", "", "one grant, by its id")
+	command.Flags().StringVar(&removal.Reason, "reason", "", "for the audit")
+	flags.add(command)
 	return command
 }
 

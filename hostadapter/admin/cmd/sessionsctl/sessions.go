@@ -74,7 +74,7 @@ func (a *app) sessionsList() *cobra.Command {
 				return err
 			}
 			return printList(a, a.client.Sessions(command.Context(), query), list.limit,
-				[]string{"SESSION", "SUBJECT", "NAME", "SIGNED IN", "IDLE UNTIL", "CLIENTS"},
+				[]string{"SESSION", "SUBJECT", "NAME", "SIGNED IN", "IDLE TIMEOUT", "CLIENTS"},
 				func(s client.Session) []string {
 					return []string{
 						or(s.SessionID), or(s.SubjectID), or(s.DisplayName), moment(s.Created),
@@ -117,9 +117,10 @@ func readTime(flag, value string) (time.Time, error) {
 func (a *app) printSession(s *client.SessionReport) error {
 	pairs := []pair{
 		{"Session", or(s.SessionID)}, {"Subject", or(s.SubjectID)}, {"Name", or(s.DisplayName)},
-		{"Signed in", moment(s.Created)}, {"Last seen", moment(s.Renewed)}, {"Idle timeout", moment(s.Expires)},
-		{"Absolute expiry", moment(s.EndsAt)}, {"Authenticated", moment(s.AuthTime)}, {"Issuer", or(s.Issuer)},
-		{"ACR", or(s.ACR)}, {"Authentication methods", or(strings.Join(s.AMR, " "))}, {"Address", or(s.RemoteAddr)},
+		{"Signed in", moment(s.Created)}, {"Last seen", moment(s.Renewed)},
+		{"Idle timeout", moment(s.Expires)}, {"Absolute expiry", moment(s.EndsAt)},
+		{"Authenticated", moment(s.AuthTime)}, {"Issuer", or(s.Issuer)}, {"ACR", or(s.ACR)},
+		{"Authentication methods", or(strings.Join(s.AMR, " "))}, {"Address", or(s.RemoteAddr)},
 		{"User agent", or(s.UserAgent)},
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
@@ -147,7 +148,8 @@ func (a *app) printSession(s *client.SessionReport) error {
 // removeFlags are those of sessions remove.
 type removeFlags struct {
 	client.Removal
-	yes, noWait bool
+	careful
+	noWait bool
 }
 
 func (a *app) sessionsRemove() *cobra.Command {
@@ -179,8 +181,7 @@ func (a *app) sessionsRemove() *cobra.Command {
 	flags.BoolVar(&f.KeepTokens, "keep-tokens", false, "do not revoke tokens")
 	flags.BoolVar(&f.KeepConsents, "keep-consents", false, "do not revoke consents")
 	flags.BoolVar(&f.SkipNotification, "no-notification", false, "do not notify clients")
-	flags.BoolVar(&f.DryRun, "dry-run", false, "count, and change nothing")
-	flags.BoolVar(&f.yes, "yes", false, "do not ask")
+	f.careful.add(command)
 	flags.BoolVar(&f.noWait, "no-wait", false, "do not wait for the job of --all")
 	return command
 }
@@ -188,22 +189,19 @@ func (a *app) sessionsRemove() *cobra.Command {
 // removeSessions counts first, asks, and then removes.
 func (a *app) removeSessions(command *cobra.Command, f *removeFlags) error {
 	ctx := command.Context()
-	if f.DryRun || !f.yes {
-		counted := f.Removal
-		counted.DryRun = true
-		planned, _, err := a.client.RemoveSessions(ctx, counted)
-		if err != nil {
-			return err
-		}
-		if f.DryRun {
-			return a.printOutcome(planned, removedOutcome(planned, true))
-		}
-		question := fmt.Sprintf("This ends %s, revokes %s and %s and queues %s.",
-			plural(planned.SessionsRemoved, "session"), plural(planned.GrantsRevoked, "token"),
-			plural(planned.ConsentsRevoked, "consent"), plural(planned.NotificationsQueued, "notification"))
-		if err := a.confirm(f.yes, question); err != nil {
-			return err
-		}
+	count := func() (*client.Removed, error) {
+		planned := f.Removal
+		planned.DryRun = true
+		result, _, err := a.client.RemoveSessions(ctx, planned)
+		return result, err
+	}
+	goOn, err := counted(a, &f.careful, count, func(r *client.Removed) string {
+		return fmt.Sprintf("This ends %s, revokes %s and %s and queues %s.",
+			plural(r.SessionsRemoved, "session"), plural(r.GrantsRevoked, "token"),
+			plural(r.ConsentsRevoked, "consent"), plural(r.NotificationsQueued, "notification"))
+	}, func(r *client.Removed) error { return a.printOutcome(r, removedOutcome(r, true)) })
+	if !goOn {
+		return err
 	}
 	removed, job, err := a.client.RemoveSessions(ctx, f.Removal)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	}
 	fmt.Println("opened")
 	var group sync.WaitGroup
+	var written atomic.Int64
 	for writer := range 8 {
 		group.Go(func() {
 			for i := 0; ; i++ {
@@ -52,6 +54,9 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 				drop := func(tx *kv.Tx) error {
 					tx.Delete(layout.Key(layout.TableDamaged, fmt.Appendf(nil, "%d %d", writer, i-3)))
 					return nil
+				}
+				if written.Add(1)%64 == 0 {
+					fmt.Println("wrote")
 				}
 				for _, f := range []func(tx *kv.Tx) error{put, drop, drop} {
 					if err := e.update(context.Background(), f); err != nil {
@@ -70,8 +75,13 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 func TestKilledWhileLogsTurnOver(t *testing.T) {
 	t.Parallel()
 	path, opened := t.TempDir(), 0
-	const kills = 12
+	const (
+		kills      = 12
+		mostWrites = 60 // of 64 rows, before it is killed
+	)
 	for range kills {
+		// It lives as long as so many writes take, on a busy machine too.
+		left := 1 + rand.N(mostWrites)
 		child := testenv.Start(t, testenv.Self(t, "TestTurnsLogsOverUntilItIsKilled", turnoverEnv+"="+path))
 		for line := range child.Lines() {
 			switch {
@@ -79,7 +89,10 @@ func TestKilledWhileLogsTurnOver(t *testing.T) {
 				t.Fatal(line)
 			case line == "opened":
 				opened++
-				time.AfterFunc(rand.N(2*time.Second), child.Kill)
+			case line == "wrote":
+				if left--; left == 0 {
+					time.AfterFunc(rand.N(5*time.Millisecond), child.Kill)
+				}
 			}
 		}
 		<-child.Ended()

@@ -99,6 +99,8 @@ func (d *Dispatcher) deliver(work *Delivery) {
 	done(outcome)
 	if err != nil {
 		log.ErrorContext(ctx, "outcome of a delivery not recorded: it may be repeated", "error", err)
+	} else if !recorded {
+		log.WarnContext(ctx, "outcome of a delivery not recorded: its claim has lapsed")
 	}
 	if recorded && d.config.Settled != nil {
 		d.config.Settled(&work.Notification, outcome)

@@ -18,7 +18,7 @@ import (
 func BenchmarkPluginKilledOnceASecond(b *testing.B) {
 	w := newWorld(tortureTerms)
 	w.parties.behave.Store(true)
-	v := newVictim(b, w.config(filepath.Join(b.TempDir(), "db")))
+	v := newVictim(b, w.history, w.config(filepath.Join(b.TempDir(), "db")))
 	w.populate("user", 16, v.base)
 	if err := v.start(); err != nil {
 		b.Fatalf("%v\n%s", err, v.log.last(4<<10))
@@ -42,7 +42,7 @@ func BenchmarkPluginKilledOnceASecond(b *testing.B) {
 	w.close()
 	requests, failed, longest := 0, 0, time.Duration(0)
 	for _, e := range w.history.all() {
-		if e.Kind == told {
+		if e.Kind == told || e.Kind == unheard {
 			continue
 		}
 		requests++

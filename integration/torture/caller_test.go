@@ -27,7 +27,8 @@ func newCaller(history *history, bases ...string) *caller {
 	return &caller{
 		bases: bases, history: history,
 		http: &http.Client{
-			Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute,
+			// The checker decides what takes too long.
+			Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 5 * patience,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}

@@ -56,6 +56,16 @@ func rotated() calls {
 // harmed: something was done to the processes.
 func (c calls) harmed() calls { return c.then(event{Kind: harm}) }
 
+// answeredSlowly: clients take a second to answer.
+func answeredSlowly(c calls) calls {
+	for i := range c {
+		if c[i].Kind == told {
+			c[i].End = c[i].Start.Add(time.Second)
+		}
+	}
+	return c
+}
+
 // removed and then told so many times.
 func removedAndTold(c calls, times int) calls {
 	c = c.then(event{Kind: removeOne, Outcome: done})
@@ -186,6 +196,21 @@ func TestChecker(t *testing.T) {
 		"told twice":                {removedAndTold(began(), 2), ""},
 		"told three times":          {removedAndTold(began(), 3), ruleAgain},
 		"told again after a crash":  {removedAndTold(began().harmed(), 3), ""},
+		"told three times, slowly":  {answeredSlowly(removedAndTold(began(), 3)), ruleAgain},
+		"told again, for the host has not seen it": {
+			removedAndTold(began(), 1).then(event{Kind: unheard}).then(
+				event{Kind: told, Outcome: done, ID: "j1"},
+			).then(event{Kind: told, Outcome: done, ID: "j2"}),
+			"",
+		},
+		"told again, for the client has not answered before": {
+			removedAndTold(began(), 0).then(event{Kind: snubbed}).then(event{Kind: unheard}).then(
+				event{Kind: told, Outcome: done, ID: "j0"},
+			).then(event{Kind: told, Outcome: done, ID: "j1"}).then(
+				event{Kind: told, Outcome: done, ID: "j2"},
+			),
+			ruleAgain,
+		},
 		"sent again by an operator": {removedAndTold(began().then(event{Kind: resent}), 3), ""},
 		"known to the store left behind": {began().then(event{Kind: removeOne, Outcome: done}).
 			then(event{Kind: introspec, Outcome: done, Family: 1, Token: "A1", Store: "store-0"}),
@@ -219,11 +244,27 @@ func TestCheckerOfTime(t *testing.T) {
 	due := began().then(introspects("A1", refused))
 	due[3].Start = noon.Add(time.Hour)
 	due[3].End = due[3].Start
+	harmed := began().harmed()
+	harmed[2].End, harmed[3].End = noon.Add(62*time.Second), noon.Add(61*time.Second)
+	// A removal whose client has gone waits for the end of an outage.
+	outage := began().harmed().then(event{Kind: removeAll, Outcome: unknown})
+	outage[3].End = noon.Add(5 * time.Minute)
+	outage[4].End = noon.Add(time.Minute)
+	second := event{
+		Kind: signIn, Outcome: done, Session: "sid2", Subject: "ann", Start: noon.Add(3 * time.Minute),
+		End: noon.Add(3*time.Minute + time.Second),
+	}
+	found := event{
+		Kind: find, Outcome: refused, Session: "sid2", Subject: "ann", Start: noon.Add(5 * time.Minute),
+		End: noon.Add(5*time.Minute + time.Second),
+	}
 	for name, test := range map[string]struct {
 		history calls
 		want    rule
 	}{
 		"an answer after a minute":         {slow, ruleStall},
+		"an answer after an outage":        {harmed, ""},
+		"a removal after an outage":        {append(outage, second, found), ""},
 		"a token after its session's time": {expired, ruleUndead}, "a refusal then": {due, ""},
 	} {
 		found := check(test.history, caseTerms)

@@ -41,9 +41,10 @@ type terms struct {
 	idle, renewEvery time.Duration
 	// slack is what clocks and schedulers may be off.
 	slack time.Duration
-	// stall is how long an answer may take.
+	// stall is how long an answer may take, from when nothing was done to the processes any more.
 	stall time.Duration
-	// late is how long after its client has gone a call may still take effect.
+	// late is how long after its client has gone a call may still take effect, and after what was done to the
+	// processes.
 	late time.Duration
 }
 
@@ -132,7 +133,7 @@ func (c *checker) answers(events []event) {
 		if e.Outcome == wrong {
 			c.violatef(ruleAnswer, e, "%s", e.Problem)
 		}
-		if took := e.End.Sub(e.Start); took > c.terms.stall && e.Kind != harm && e.Store == "" {
+		if e.Kind != harm && e.Store == "" && e.End.Sub(c.undisturbed(&e)) > c.terms.stall {
 			c.violatef(ruleStall, e, "want an answer within %s", c.terms.stall)
 		}
 		if e.Kind == told && e.ID != "" {
@@ -189,7 +190,7 @@ func (c *checker) session(s *session, events, removals []event) {
 	for _, e := range removals {
 		reach := e.End
 		if e.Outcome != done {
-			reach = reach.Add(resumeSkew)
+			reach = c.settledBy(reach).Add(resumeSkew)
 		}
 		if s.created.Start.Before(reach) {
 			// One that began meanwhile may be left.
@@ -230,7 +231,7 @@ func (c *checker) noteUse(s *session, e event) {
 			s.renewedAt = append(s.renewedAt, e.Start)
 		}
 	case unknown, wrong:
-		s.mayRenew = later(s.mayRenew, e.End.Add(c.terms.late))
+		s.mayRenew = later(s.mayRenew, c.settledBy(e.End))
 	}
 	if e.Kind == authorize && e.Outcome == done && e.Client != "" {
 		s.clients[e.Client] = true

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http/httptest"
 	"slices"
@@ -337,7 +336,7 @@ func (f *fault) run(
 	w := newWorld(f.terms())
 	backend := open(engine, &faulty{engine, tickets, grants, ends})
 	backends := openers{storeName(0): func(context.Context) (sessions.Backend, error) { return backend, nil }}
-	h, err := newHost(t.Context(), w.config(folder), backends, slog.New(slog.DiscardHandler))
+	h, err := newHost(t.Context(), w.config(folder), backends, w.logger())
 	if err != nil {
 		return err
 	}

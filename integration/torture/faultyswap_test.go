@@ -5,7 +5,6 @@ package torture
 import (
 	"context"
 	"iter"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -133,7 +132,7 @@ func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 	h, err := newHost(t.Context(), w.config("source", "target"), openers{
 		storeName(0): func(context.Context) (sessions.Backend, error) { return source, nil },
 		storeName(1): func(context.Context) (sessions.Backend, error) { return target, nil },
-	}, slog.New(slog.DiscardHandler))
+	}, w.logger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,8 @@ const (
 	signOut   kind = "sign-out"
 	replaced  kind = "replacement"  // another user signs in over the session
 	told      kind = "notification" // a relying party got a logout token and answered 200
+	snubbed   kind = "no answer"    // a relying party got a logout token and answered wrongly, or never
+	unheard   kind = "unheard"      // a host has seen no answer 200, or could not record it
 	// What was done to those who answer.
 	harm   kind = "harm"   // done to the processes or their disk
 	resent kind = "resent" // an operator had a notification sent again

@@ -57,12 +57,14 @@ func (p *parties) backChannel(w http.ResponseWriter, r *http.Request, id string)
 		mood := rand.IntN(100)
 		switch {
 		case id == "mute" || mood < 5: // never
+			p.snub(start, sid, id)
 			select {
 			case <-r.Context().Done():
 			case <-time.After(10 * deliveryTimeout):
 			}
 			return
 		case mood < 15: // wrongly
+			p.snub(start, sid, id)
 			w.Header().Set("Location", "http://127.0.0.1:1/elsewhere")
 			w.WriteHeader([]int{
 				http.StatusInternalServerError, http.StatusFound, http.StatusNotFound,
@@ -77,6 +79,11 @@ func (p *parties) backChannel(w http.ResponseWriter, r *http.Request, id string)
 	p.history.add(event{
 		Kind: told, Start: start, End: time.Now(), Outcome: done, Session: sid, Client: id, ID: jti,
 	})
+}
+
+// snub records a logout token that is not answered as it should be.
+func (p *parties) snub(start time.Time, sid, id string) {
+	p.history.add(event{Kind: snubbed, Start: start, End: start, Session: sid, Client: id})
 }
 
 // readLogoutToken reads the claims. That the token is signed and complete is held by other tests, with strict

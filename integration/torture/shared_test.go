@@ -27,11 +27,9 @@ func (d *database) settings() postgres.Settings {
 	return postgres.Settings{DSN: d.DSN, Schema: d.Schema, UnverifiedTLS: true}
 }
 
-// sharedTerms: no session ends but by what was asked. A write whose caller has gone may wait for a database
-// that fails over, and take effect then.
+// sharedTerms: no session ends but by what was asked.
 var sharedTerms = terms{
-	idle: time.Hour, renewEvery: time.Second, slack: 2 * time.Second, stall: patience + 20*time.Second,
-	late: patience,
+	idle: time.Hour, renewEvery: time.Second, slack: 2 * time.Second, stall: patience, late: 20 * time.Second,
 }
 
 // pair are two hosts over one store, with everybody who works on them.
@@ -49,7 +47,7 @@ func newPair(t *testing.T, terms terms, store *database, users int) *pair {
 	for range 2 {
 		config := w.config("")
 		config.Database = store
-		v := newVictim(t, config)
+		v := newVictim(t, w.history, config)
 		if err := v.start(); err != nil {
 			t.Fatalf("%v\n%s", err, v.log.last(4<<10))
 		}

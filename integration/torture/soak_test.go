@@ -48,7 +48,7 @@ func TestSoak(t *testing.T) {
 	w.history.brief = true
 	data := filepath.Join(t.TempDir(), "db")
 	t.Setenv(countEnv, "1")
-	v := newVictim(t, w.config(data))
+	v := newVictim(t, w.history, w.config(data))
 	w.populate("user", 16, v.base)
 	if err := v.start(); err != nil {
 		t.Fatalf("%v\n%s", err, v.log.last(4<<10))

@@ -120,7 +120,7 @@ func (c *trial) epoch(t *testing.T, disk string) {
 	for i := range folders {
 		folders[i] = filepath.Join(data, storeName(i))
 	}
-	v := newVictim(t, w.config(folders...))
+	v := newVictim(t, w.history, w.config(folders...))
 	w.populate("user", c.users, v.base)
 	if err := v.start(); err != nil {
 		t.Fatalf("%v\n%s", err, v.log.last(4<<10))

@@ -5,7 +5,6 @@ package torture
 // The processes that are disturbed, and their restarts.
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,10 +29,10 @@ type victim struct {
 	client   *http.Client
 	temp     string // where sockets go
 	process  *testenv.Process
-	log      tail
+	log      *hostLog
 }
 
-func newVictim(t testing.TB, config hostConfig) *victim {
+func newVictim(t testing.TB, history *history, config hostConfig) *victim {
 	t.Helper()
 	temp, err := os.MkdirTemp("", "tv") // short: it holds sockets
 	if err != nil {
@@ -49,7 +47,10 @@ func newVictim(t testing.TB, config hostConfig) *victim {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &victim{t: t, config: config, listener: file, base: "http://" + listener.Addr().String(), temp: temp}
+	v := &victim{
+		t: t, config: config, listener: file, base: "http://" + listener.Addr().String(), temp: temp,
+		log: &hostLog{history: history},
+	}
 	_ = listener.Close() // the file stays
 	v.client = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	return v
@@ -63,7 +64,7 @@ func (v *victim) start() error {
 	}
 	command := testenv.Self(v.t, "", modeEnv+"=host", configEnv+"="+string(raw), "TMPDIR="+v.temp)
 	command.ExtraFiles = []*os.File{v.listener}
-	command.Stderr, command.Stdout = &v.log, &v.log
+	command.Stderr, command.Stdout = v.log, v.log
 	v.process = testenv.Start(v.t, command)
 	answered := make(chan *processes, 1)
 	go func() { answered <- v.ask() }()
@@ -188,40 +189,6 @@ func kill(pid int, sent syscall.Signal) {
 	if pid > 0 {
 		_ = syscall.Kill(pid, sent)
 	}
-}
-
-// tail keeps the end of what the processes wrote.
-type tail struct {
-	mutex sync.Mutex
-	text  []byte
-}
-
-func (b *tail) Write(p []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	b.text = append(b.text, p...)
-	if extra := len(b.text) - 4<<20; extra > 0 {
-		b.text = b.text[extra:]
-	}
-	return len(p), nil
-}
-
-// trouble returns what stands in the log that must never, with what follows it.
-func (b *tail) trouble() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	for _, sign := range []string{"DATA RACE", "panic: ", "damaged", "Checksum mismatch"} {
-		if i := bytes.Index(b.text, []byte(sign)); i >= 0 {
-			return string(b.text[i:min(len(b.text), i+4000)])
-		}
-	}
-	return ""
-}
-
-func (b *tail) last(n int) string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return string(b.text[max(0, len(b.text)-n):])
 }
 
 // fill takes all of the disk that is left, for a while.

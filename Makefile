@@ -4,8 +4,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# The steps of `check` run in their order, also under `make -j`.
-.NOTPARALLEL:
 
 # Runs a pinned tool from any folder of the repository. The tools' module is not in the workspace: nothing else
 # inherits its versions.
@@ -56,9 +54,8 @@ test-race: ## Run the tests again under the race detector where it sees somethin
 	$(GOTEST) -race -timeout 20m $(TESTFLAGS) ./... ./examples/fosite-server/... ./integration/torture
 
 .PHONY: test-plugins
-test-plugins: ## Run all of the suite on the plugins as they are installed, a process for each case (TESTFLAGS)
-	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^TestBuiltPlugin$$/^(badger|postgres)$$' $(TESTFLAGS) ./integration
-	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^(TestPlugin|TestConformanceOfHosts|TestConformanceBehindAPooler)$$' $(TESTFLAGS) ./plugin/postgres
+test-plugins: ## Run all of the suite on the plugins as they are installed, on several hosts and behind a pooler (TESTFLAGS)
+	SESSIONS_TEST_LONG=1 $(GOTEST) -timeout 20m -run '^(TestBuiltPlugin|TestConformanceOfHosts|TestConformanceBehindAPooler)$$' -skip '^TestBuiltPlugin$$/^memory$$' $(TESTFLAGS) ./integration ./plugin/postgres
 
 # How often `make torture-failover` loses the primary, which takes some 40 s each.
 FAILOVERS ?= 100
@@ -116,7 +113,8 @@ fuzz: ## Run every fuzzer for a while (FUZZTIME, FUZZ)
 	done
 
 .PHONY: check
-check: fmt-check vet lint vulncheck generate-check test-race test-plugins test-failover ## What a change must pass besides test: format, vet, lint, vulnerabilities, generated code, tests with -race, failover
+check: ## What a change must pass besides test: format, vet, lint, vulnerabilities, generated code, tests with -race, failover
+	@.ci/steps test-failover -- fmt-check vet lint vulncheck generate-check test-race test-plugins
 
 .PHONY: bench
 bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)

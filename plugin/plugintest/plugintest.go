@@ -31,14 +31,15 @@ const (
 )
 
 // Run runs all suites, that of moves for a backend that has a method Transfer, over both ways of the protocol
-// to make calls. open returns an empty backend each time; Run closes it.
-func Run(t *testing.T, open func(t *testing.T) sessions.Backend) {
+// to make calls. open returns an empty backend each time; Run closes it. With sections of storetest.Config
+// only those run.
+func Run(t *testing.T, open func(t *testing.T) sessions.Backend, sections ...string) {
 	immovable, uncached := lacks(t, open(t))
 	for name, over := range map[string]transport{"Unary": unary, "Stream": stream} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Config{
 				New:       func(t *testing.T) storetest.Fixture { return connect(t, open(t), over) },
-				Immovable: immovable, Uncached: uncached,
+				Immovable: immovable, Uncached: uncached, Sections: sections,
 			})
 		})
 	}

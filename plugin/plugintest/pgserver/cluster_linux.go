@@ -60,10 +60,11 @@ func StartCluster(t *testing.T, ttl time.Duration) *Cluster {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(c.folder) })
 	c.own(t, c.folder)
-	// A bridge without an address of its own takes one of its ports': when that node goes, the others would look
-	// for etcd at the former address until their neighbour tables have given up, some 30 s later.
+	// A bridge without an address of its own takes one of its ports': when that node goes, the others would
+	// look for etcd at the former address until their neighbour tables have given up, some 30 s later.
 	for _, command := range []string{
-		"link add " + bridge + " address " + bridgeMAC + " type bridge", "address add " + hostAddress + "/24 dev " + bridge,
+		"link add " + bridge + " address " + bridgeMAC + " type bridge",
+		"address add " + hostAddress + "/24 dev " + bridge,
 		"address add " + etcdAddress + "/24 dev " + bridge, "link set " + bridge + " up",
 	} {
 		ip(t, command)

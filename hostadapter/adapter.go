@@ -101,6 +101,7 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 			a.closeOpened())
 	}
 	a.startSweeping()
+	a.inBackground(a.followSwaps)
 	return a, nil
 }
 
@@ -177,11 +178,15 @@ func (a *Adapter) noteServing(ctx context.Context) {
 	a.warnOfLimits(ctx)
 }
 
-// Ready reports whether sessions can be served: nil, or why not. It suits a readiness probe. A backend that
-// refuses some changes, because its disk is nearly full, is ready for all others: BackendStatus has its
-// Trouble.
+// Ready reports whether sessions can be served: nil, or why not, such as a swap of another host that this one
+// cannot follow. It suits a readiness probe. A backend that refuses some changes, because its disk is nearly
+// full, is ready for all others: BackendStatus has its Trouble.
 func (a *Adapter) Ready(ctx context.Context) error {
-	if err := a.checkBackend(ctx); err != nil {
+	err := a.backends.trouble()
+	if err == nil {
+		err = a.checkBackend(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("hostadapter: %w", err)
 	}
 	return nil

@@ -99,8 +99,8 @@ func TestCountStepsBack(t *testing.T) {
 				return end
 			},
 			"a swap": func() func() {
-				_, state, err := a.begin("other", false)
-				if err != nil {
+				state := a.newSwap("swap", "other")
+				if _, err := a.begin(state); err != nil {
 					t.Fatal(err)
 				}
 				return func() { a.finishSwap(state, errors.New("no")); a.swaps.ended.Done() }

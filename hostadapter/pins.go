@@ -67,18 +67,21 @@ func (a *Adapter) loadPins(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkPin refuses a store that must not serve: none of those that are pinned, or one that was left. A pin
-// without an id is of data that did not outlive its process: any other store is as good.
+// checkPin refuses a store that must not serve: none of those that are pinned, or one that was left. One that
+// has taken the place of a pinned one may, for another host may have swapped it. A pin without an id is of
+// data that did not outlive its process: any other store is as good.
 func (a *Adapter) checkPin() error {
 	if len(a.pinned.kept) == 0 {
 		return nil
 	}
 	var wanted []string
+	way := append(slices.Clone(a.pinned.left), a.pinned.serving)
 	for _, store := range a.pinned.kept {
 		if store.Left {
 			continue
 		}
-		if store.StoreID == "" || store.StoreID == a.pinned.serving.StoreID {
+		is := func(other PinnedStore) bool { return other.StoreID == store.StoreID }
+		if store.StoreID == "" || slices.ContainsFunc(way, is) {
 			return nil
 		}
 		wanted = append(wanted, store.StoreID)

@@ -25,81 +25,115 @@ func moverOf(backend sessions.Backend) transfer.Store {
 // openBackend finds the backend that serves: the one of the configuration, or what has taken its place in a
 // swap. What a swap that came to no end has left is put right first.
 func (a *Adapter) openBackend(ctx context.Context) (err error) {
-	opened := map[string]sessions.Backend{}
-	defer func() {
-		for name, backend := range opened {
-			if err == nil && name == a.backends.name() {
-				a.keep(backend)
-				continue
-			}
-			if closeErr := backend.Close(); closeErr != nil {
-				a.config.Logger.WarnContext(ctx, "backend failed to close", "backend", name,
-					"error", closeErr)
-			}
-		}
-	}()
-	open := func(ctx context.Context, name string) (sessions.Backend, error) {
-		if backend, found := opened[name]; found {
-			return backend, nil
-		}
-		f, found := a.config.Swap.Backends[name]
-		if !found {
-			return nil, &MissingBackendError{Name: name}
-		}
-		backend, err := openRetrying(ticketstore.WithStoreIDs(ctx, a.pinned.wantedIDs()...), f)
-		if err != nil {
-			return nil, fmt.Errorf("open backend %q: %w", name, err)
-		}
-		opened[name] = backend
-		return backend, nil
+	w := a.newWay(a.config.Swap.BackendName, a.config.Backend)
+	defer func() { w.end(ctx, err == nil) }()
+	if err := w.lead(ctx); err != nil {
+		return err
 	}
-	name, backend := a.config.Swap.BackendName, a.config.Backend
-	if backend == nil {
-		if backend, err = open(ctx, name); err != nil {
-			return err
-		}
-	}
-	for passed := []string{name}; ; passed = append(passed, name) {
-		if a.pinned.serving, err = pinnedAs(ctx, name, backend); err != nil {
-			return err
-		}
-		store := moverOf(backend)
-		if store == nil {
-			break
-		}
-		follow, err := transfer.Recover(ctx, store,
-			func(ctx context.Context, name string) (transfer.Store, error) {
-				other, err := open(ctx, name)
-				if err != nil {
-					return nil, err
-				}
-				if target := moverOf(other); target != nil {
-					return target, nil
-				}
-				return nil, fmt.Errorf("backend %q does not serve transfer", name)
-			})
-		if err != nil {
-			return fmt.Errorf("backend %q: %w", name, err)
-		}
-		if follow == "" {
-			break
-		}
-		if slices.Contains(passed, follow) {
-			return fmt.Errorf("backends %q supersede each other", append(passed, follow))
-		}
-		a.config.Logger.InfoContext(ctx, "backend was superseded", "backend", name, "by", follow)
-		if backend, err = open(ctx, follow); err != nil {
-			return fmt.Errorf("backend %q was superseded: %w", name, err)
-		}
-		a.pinned.left = append(a.pinned.left, a.pinned.serving)
-		name = follow
-	}
+	a.pinned.left, a.pinned.serving = w.left, w.serving
 	if err := a.checkPin(); err != nil {
 		return err
 	}
-	a.backends = newSwitch(name, backend)
+	a.backends = newSwitch(w.serving.Name, w.backend)
 	a.config.Backend = a.backends
 	return nil
+}
+
+// way is the way from a backend to the one that serves: each that was replaced names the next.
+type way struct {
+	adapter *Adapter
+	// opened are those that the way has opened, by name.
+	opened map[string]sessions.Backend
+	// left are those that were replaced, serving is the one that was reached, and backend is that.
+	left    []PinnedStore
+	serving PinnedStore
+	backend sessions.Backend
+}
+
+// newWay begins at a backend. One that is nil is opened by its name.
+func (a *Adapter) newWay(name string, backend sessions.Backend) *way {
+	return &way{
+		adapter: a, opened: map[string]sessions.Backend{}, serving: PinnedStore{Name: name}, backend: backend,
+	}
+}
+
+// end closes what the way has opened, but for the backend that it has reached where that is to serve.
+func (w *way) end(ctx context.Context, serves bool) {
+	for name, backend := range w.opened {
+		if serves && name == w.serving.Name {
+			w.adapter.keep(backend)
+			continue
+		}
+		if err := backend.Close(); err != nil {
+			w.adapter.config.Logger.WarnContext(ctx, "backend failed to close", "backend", name, "error", err)
+		}
+	}
+}
+
+// open opens a backend by its name, once. What says of another one that it has taken its place knows its id;
+// the first one is among those that are pinned.
+func (w *way) open(ctx context.Context, name string) (sessions.Backend, error) {
+	if backend, found := w.opened[name]; found {
+		return backend, nil
+	}
+	f, found := w.adapter.config.Swap.Backends[name]
+	if !found {
+		return nil, &MissingBackendError{Name: name}
+	}
+	if len(ticketstore.StoreIDs(ctx)) == 0 {
+		ctx = ticketstore.WithStoreIDs(ctx, w.adapter.pinned.wantedIDs()...)
+	}
+	backend, err := openRetrying(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("open backend %q: %w", name, err)
+	}
+	w.opened[name] = backend
+	return backend, nil
+}
+
+// mover opens what moves the backend of a name.
+func (w *way) mover(ctx context.Context, name string) (transfer.Store, error) {
+	backend, err := w.open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if target := moverOf(backend); target != nil {
+		return target, nil
+	}
+	return nil, fmt.Errorf("backend %q does not serve transfer", name)
+}
+
+// lead goes to the backend that serves.
+func (w *way) lead(ctx context.Context) (err error) {
+	if w.backend == nil {
+		if w.backend, err = w.open(ctx, w.serving.Name); err != nil {
+			return err
+		}
+	}
+	for passed := []string{w.serving.Name}; ; passed = append(passed, w.serving.Name) {
+		name := w.serving.Name
+		if w.serving, err = pinnedAs(ctx, name, w.backend); err != nil {
+			return err
+		}
+		store := moverOf(w.backend)
+		if store == nil {
+			return nil
+		}
+		follow, err := transfer.Recover(ctx, store, w.mover)
+		switch {
+		case err != nil:
+			return fmt.Errorf("backend %q: %w", name, err)
+		case follow == "":
+			return nil
+		case slices.Contains(passed, follow):
+			return fmt.Errorf("backends %q supersede each other", append(passed, follow))
+		}
+		w.adapter.config.Logger.InfoContext(ctx, "backend was superseded", "backend", name, "by", follow)
+		if w.backend, err = w.open(ctx, follow); err != nil {
+			return fmt.Errorf("backend %q was superseded: %w", name, err)
+		}
+		w.left, w.serving = append(w.left, w.serving), PinnedStore{Name: follow}
+	}
 }
 
 // openRetrying opens a backend that the process of a host which was killed may be about to leave.
@@ -143,8 +177,9 @@ func (a *Adapter) closeOpened() error {
 	return errors.Join(errs...)
 }
 
-// MissingBackendError is the failure of a start: the sessions were moved, or may have been, to a backend in a
-// swap, and Config.Swap.Backends does not name it. What they were moved from must not serve in its place.
+// MissingBackendError is the failure of a start, or of a host that is to follow another one: the sessions
+// were moved, or may have been, to a backend in a swap, and Config.Swap.Backends does not name it. What they
+// were moved from must not serve in its place.
 type MissingBackendError struct {
 	// Name is what the backend was called in that swap.
 	Name string

@@ -45,7 +45,10 @@ func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	status := &BackendStatus{Sessions: -1, PendingNotifications: -1}
-	err := o.adapter.checkBackend(ctx)
+	err := o.adapter.backends.trouble()
+	if err == nil {
+		err = o.adapter.checkBackend(ctx)
+	}
 	if err == nil {
 		err = o.adapter.countForStatus(ctx, status)
 	}
@@ -55,11 +58,11 @@ func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	if last := o.adapter.description.Load(); last != nil {
 		status.Description, status.Limits = *last, limitsOf(last)
 	}
-	if missing := o.adapter.missing.trouble(); missing != "" {
-		if status.Trouble != "" {
-			missing = status.Trouble + "; " + missing
+	for _, trouble := range []string{o.adapter.missing.trouble(), o.adapter.following()} {
+		if status.Trouble != "" && trouble != "" {
+			trouble = "; " + trouble
 		}
-		status.Trouble = missing
+		status.Trouble += trouble
 	}
 	if cached, ok := o.adapter.backends.serving().(cachedBackend); ok {
 		status.Cache = cached.CacheFigures()

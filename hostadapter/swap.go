@@ -7,10 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/fosite-sessions/sessions"
@@ -19,7 +15,8 @@ import (
 )
 
 // ErrSwap means that a swap cannot be: it is to the backend that serves, to one that holds something, to one
-// that cannot be moved, other hosts have one of both open, or another swap is under way. The text says which.
+// that cannot be moved, other hosts could not follow, or another swap is under way, here or at another host.
+// The text says which.
 var ErrSwap = errors.New("hostadapter: the backend cannot be swapped")
 
 const (
@@ -37,54 +34,12 @@ const (
 	keptSwaps = 100
 )
 
-// SwapState is the progress of a swap.
-type SwapState struct {
-	ID       string
-	From, To string
-	// Upgrade: another program was to serve the same data.
-	Upgrade bool
-	Started time.Time
-	// Finished is zero while it runs, Err why it failed or was aborted.
-	Finished time.Time
-	Err      error
-	Progress transfer.Progress
-	// Rate is how many records were copied a second, so far or in all.
-	Rate float64
-}
-
-// Left is how many records and changes are still to be copied.
-func (s *SwapState) Left() int64 {
-	return max(0, s.Progress.Total-s.Progress.Copied) + int64(min(s.Progress.Left, math.MaxInt32))
-}
-
-// swaps keeps what is known of swaps, and lets one run at a time, or one backup.
-type swaps struct {
-	mu      sync.Mutex
-	running context.CancelFunc // nil when none runs
-	backup  context.CancelFunc // nil when none is taken
-	// endCount ends a count of sealed records and waits for that. It is nil before the first.
-	endCount func()
-	// closing is closed when the host ends.
-	closing chan struct{}
-	ended   sync.WaitGroup
-	known   []*SwapState
-	opened  []sessions.Backend // by us, to be closed by us
-}
-
-// closed reports whether the host ends.
-func (s *swaps) closed() bool {
-	select {
-	case <-s.closing:
-		return true
-	default:
-		return false
-	}
-}
-
 // Swap moves everything to another backend, an empty one of Config.Swap.Backends, while the host serves (rule
-// 12). It returns the id of the swap, which runs on: SwapByID reports its progress, AbortSwap ends it before
-// the switch. ctx bounds the start only. An unknown name is ticketstore.ErrNotFound, a swap that is not
-// possible ErrSwap; a backend that does not open is an error of its own.
+// 12). Other hosts of a shared backend follow to one that is shared too (rule 14): they need it in their
+// configuration, under the same name. It returns the id of the swap, which runs on: SwapByID reports its
+// progress, AbortSwap ends it before the switch. ctx bounds the start only. An unknown name is
+// ticketstore.ErrNotFound, a swap that is not possible ErrSwap; a backend that does not open is an error of
+// its own.
 func (o *Operations) Swap(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err
@@ -92,7 +47,8 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	if name == o.adapter.backends.name() {
 		return "", fmt.Errorf("%w: %q serves already", ErrSwap, name)
 	}
-	running, state, err := o.adapter.begin(name, false)
+	state := o.adapter.newSwap(rand.Text(), name)
+	running, err := o.adapter.begin(state)
 	if err != nil {
 		return "", err
 	}
@@ -106,24 +62,29 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	if source == nil {
 		return "", fmt.Errorf("%w: %q does not serve transfer", ErrSwap, state.From)
 	}
-	// Others would not follow. The source looks again when it begins, and in the transaction of its fence.
-	status, err := source.Status(ctx)
+	status, err := free(ctx, source, state.From)
 	if err != nil {
-		return "", fmt.Errorf("hostadapter: asking backend %q: %w", state.From, err)
-	}
-	if err := status.Alone(); err != nil {
-		return "", fmt.Errorf("%w: of %q %w: stop them first", ErrSwap, state.From, err)
+		return "", err
 	}
 	target, err := o.adapter.openTarget(ctx, name)
 	if err != nil {
 		return "", err
 	}
-	next, err := pinnedAs(ctx, name, target)
+	description, err := target.Describe(ctx)
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("hostadapter: %w", err), target.Close())
+		err = fmt.Errorf("hostadapter: asking backend %q what it is: %w", name, err)
+	} else if others := status.Alone(); others != nil && !description.Shared {
+		// The source looks again when it begins, and in the transaction of its fence.
+		err = fmt.Errorf("%w: of %q %w: they cannot follow to %q, which hosts do not share: stop them first",
+			ErrSwap, state.From, others, name)
 	}
+	if err != nil {
+		return "", errors.Join(err, target.Close())
+	}
+	next := PinnedStore{Name: name, StoreID: description.StoreID}
 	move := &transfer.Move{
 		Source: source, Target: moverOf(target), ID: state.ID, SourceName: state.From, TargetName: name,
+		TargetStore: next.StoreID, Followed: description.Shared,
 		Report: func(p transfer.Progress) { o.adapter.report(state, p) },
 	}
 	go func() {
@@ -131,6 +92,25 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 		o.adapter.finishSwap(state, o.adapter.runSwap(running, move, target, next))
 	}()
 	return state.ID, nil
+}
+
+// free asks a source for its status, and refuses one that another host moves or has moved. What a host has
+// left of a move that was lost is ended.
+func free(ctx context.Context, source transfer.Store, name string) (*transfer.Status, error) {
+	status, err := source.Status(ctx)
+	if err == nil && status.State == transfer.Exporting && !status.Moving() {
+		if err = source.Become(ctx, transfer.Transition{To: transfer.Active, ID: status.ID}); err == nil {
+			status, err = source.Status(ctx)
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
+	case status.State != transfer.Active:
+		return nil, fmt.Errorf("%w: another host swaps %q to %q: wait for its end", ErrSwap, name,
+			status.Peer)
+	}
+	return status, nil
 }
 
 // checkName refuses what is no name of Config.Swap.Backends.
@@ -142,34 +122,6 @@ func (a *Adapter) checkName(name string) error {
 		return fmt.Errorf("%w: backend %q is not configured", ticketstore.ErrNotFound, name)
 	}
 	return nil
-}
-
-// begin takes the only place of a swap that runs.
-func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState, error) {
-	s := &a.swaps
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed():
-		return nil, nil, fmt.Errorf("%w: the server ends", ticketstore.ErrUnavailable)
-	case s.running != nil:
-		return nil, nil, fmt.Errorf("%w: another swap is under way", ErrSwap)
-	case s.backup != nil:
-		return nil, nil, fmt.Errorf("%w: a backup is being taken", ErrSwap)
-	}
-	if s.endCount != nil {
-		s.endCount()
-	}
-	running, cancel := context.WithCancel(context.Background())
-	s.running = cancel
-	s.ended.Add(1)
-	state := &SwapState{
-		ID: rand.Text(), From: a.backends.name(), To: name, Upgrade: upgrade, Started: a.now(),
-	}
-	state.Progress.Phase = transfer.Preparing
-	s.known = append(s.known, state)
-	s.known = s.known[max(0, len(s.known)-keptSwaps):]
-	return running, state, nil
 }
 
 // openFit opens the backend of a name, and closes it again if it is not fit for what it was opened for.
@@ -200,13 +152,15 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 		switch {
 		case err != nil:
 			return fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
-		case status.State == transfer.Importing || status.State == transfer.Abandoned:
+		case status.State == transfer.Abandoned:
 			return nil // left from a swap that never came to its end
-		case status.State != transfer.Active:
+		case status.State != transfer.Active && status.State != transfer.Importing:
 			return fmt.Errorf("%w: %q is %s, and what it holds is older: a swap wants an empty one", ErrSwap,
 				name, status.State)
 		case status.Alone() != nil:
 			return fmt.Errorf("%w: of %q %w: stop them first", ErrSwap, name, status.Alone())
+		case status.State == transfer.Importing:
+			return nil // left likewise: nobody fills it
 		case status.Records() > 0:
 			issuer, err := target.Properties().Property(ctx, issuerProperty)
 			if err == nil && issuer != nil && !a.servesIssuer(string(issuer)) {
@@ -252,12 +206,25 @@ func (a *Adapter) runSwap(
 		return errors.Join(err, target.Close())
 	}
 	a.keep(target)
-	old := a.backends.replace(move.TargetName, target)
+	old := a.takeOver(target, next, a.pinned.serving)
 	resume()
+	a.retire(context.WithoutCancel(ctx), old)
+	return nil
+}
+
+// takeOver has a backend serve in the place of the one that does, which is the first of left, and returns
+// that.
+func (a *Adapter) takeOver(backend sessions.Backend, next PinnedStore, left ...PinnedStore) *switchedBackend {
+	old := a.backends.replace(next.Name, backend)
 	a.swaps.mu.Lock() // BackendNames reads it
-	a.pinned.left, a.pinned.serving = append(a.pinned.left, a.pinned.serving), next
-	a.swaps.mu.Unlock()
-	a.pinBestEffort(context.WithoutCancel(ctx))
+	defer a.swaps.mu.Unlock()
+	a.pinned.left, a.pinned.serving = append(a.pinned.left, left...), next
+	return old
+}
+
+// retire pins what serves now, and closes the backend that it has replaced once no call runs on it.
+func (a *Adapter) retire(ctx context.Context, old *switchedBackend) {
+	a.pinBestEffort(ctx)
 	a.noteServing(ctx)
 	select {
 	case <-old.left:
@@ -265,9 +232,8 @@ func (a *Adapter) runSwap(
 	}
 	if err := old.Close(); err != nil {
 		a.config.Logger.WarnContext(ctx, "the backend that was replaced failed to close",
-			"backend", move.SourceName, "error", err)
+			"backend", old.name, "error", err)
 	}
-	return nil
 }
 
 // decide asks until it is known whether the target has taken over. Writes are refused meanwhile.
@@ -288,82 +254,4 @@ func (a *Adapter) decide(ctx context.Context, move *transfer.Move) error {
 			return transfer.ErrUndecided // the next start finds out
 		}
 	}
-}
-
-func (a *Adapter) report(state *SwapState, p transfer.Progress) {
-	a.swaps.mu.Lock()
-	before := state.Progress.Phase
-	state.Progress = p
-	if seconds := a.now().Sub(state.Started).Seconds(); p.Phase == transfer.Copying && seconds > 0 {
-		state.Rate = float64(p.Copied) / seconds
-	}
-	a.swaps.mu.Unlock()
-	if before != p.Phase {
-		a.config.Logger.InfoContext(context.Background(), "swap", "swap", state.ID, "from", state.From,
-			"to", state.To, "phase", p.Phase,
-			"records", p.Total, "copied", p.Copied, "changed", p.Changed, "held", p.Held.String())
-	}
-}
-
-func (a *Adapter) finishSwap(state *SwapState, err error) {
-	a.swaps.mu.Lock()
-	a.swaps.running()
-	a.swaps.running = nil
-	state.Finished, state.Err = a.now(), err
-	level, aborted := slog.LevelError, state.Progress.Phase == transfer.Aborted
-	switch {
-	case aborted:
-		level = slog.LevelWarn
-	case err != nil:
-		state.Progress.Phase = transfer.Failed
-	}
-	a.swaps.mu.Unlock()
-	if err != nil {
-		a.config.Logger.Log(context.Background(), level, "backend was not swapped", "swap", state.ID, "from",
-			state.From, "to", state.To,
-			"aborted", aborted, "error", err)
-	}
-}
-
-// SwapByID returns the progress of a swap. Swaps are remembered until the host ends; an unknown one is
-// ticketstore.ErrNotFound.
-func (o *Operations) SwapByID(id string) (*SwapState, error) {
-	o.adapter.swaps.mu.Lock()
-	defer o.adapter.swaps.mu.Unlock()
-	for _, state := range o.adapter.swaps.known {
-		if state.ID == id {
-			found := *state
-			return &found, nil
-		}
-	}
-	return nil, fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
-}
-
-// AbortSwap ends the swap of that id, if it has not come to its switch: the backend that serves stays as it
-// is. SwapByID reports the outcome. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
-func (o *Operations) AbortSwap(id string) error {
-	o.adapter.swaps.mu.Lock()
-	defer o.adapter.swaps.mu.Unlock()
-	at := slices.IndexFunc(o.adapter.swaps.known, func(s *SwapState) bool { return s.ID == id })
-	switch {
-	case at < 0:
-		return fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
-	case !o.adapter.swaps.known[at].Finished.IsZero():
-		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, o.adapter.backends.name())
-	}
-	o.adapter.swaps.running()
-	return nil
-}
-
-func (a *Adapter) stopSwapping() {
-	a.swaps.mu.Lock()
-	close(a.swaps.closing)
-	if a.swaps.running != nil {
-		a.swaps.running()
-	}
-	if a.swaps.backup != nil {
-		a.swaps.backup()
-	}
-	a.swaps.mu.Unlock()
-	a.swaps.ended.Wait()
 }

@@ -16,19 +16,26 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// switchTimeout is how long a write waits for the switch from one backend to another.
+// switchTimeout is how long a call waits for the switch from one backend to another. It is longer than a
+// fence stands whose host was lost.
 const switchTimeout = 15 * time.Second
 
 // backendSwitch is the Backend that everything in the host uses. Behind it one backend takes the place of
-// another: calls that run end where they began, and a write that the old one refused, because it is fenced,
-// waits and is made on whichever serves then. Nothing was written by a call that is refused so: that is
-// decided in its transaction.
+// another: calls that run end where they began, and one that the old one refused, because it is fenced, waits
+// and is made on whichever serves then. Nothing was written by a call that is refused so: that is decided in
+// its transaction.
 type backendSwitch struct {
 	mu      sync.Mutex
 	current *switchedBackend
 	// held is not nil while calls wait: nothing serves until it is closed.
 	held    chan struct{}
 	metrics *metrics // set before the first call
+	// fenced is told of each call that a fence has refused: a host that has not made it follows.
+	fenced chan struct{}
+	// problem is why this host does not follow to the backend that replaces its own, nil where it does. A
+	// final one is the answer to all calls.
+	problem error
+	final   bool
 }
 
 // switchedBackend is a backend that serves or served.
@@ -50,7 +57,7 @@ func newSwitched(name string, backend sessions.Backend) *switchedBackend {
 }
 
 func newSwitch(name string, backend sessions.Backend) *backendSwitch {
-	return &backendSwitch{current: newSwitched(name, backend)}
+	return &backendSwitch{current: newSwitched(name, backend), fenced: make(chan struct{}, 1)}
 }
 
 var _ sessions.Backend = (*backendSwitch)(nil)
@@ -61,10 +68,15 @@ func (s *backendSwitch) enter(ctx context.Context) (p *switchedBackend, over <-c
 	for {
 		s.mu.Lock()
 		current, held := s.current, s.held
-		if held == nil {
+		if s.final {
+			err = s.problem
+		} else if held == nil {
 			current.inside++
 		}
 		s.mu.Unlock()
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, err)
+		}
 		if held == nil {
 			return current, current.over, nil
 		}
@@ -138,18 +150,41 @@ func (s *backendSwitch) replace(name string, backend sessions.Backend) *switched
 	defer s.mu.Unlock()
 	old := s.current
 	s.current = newSwitched(name, backend)
+	s.problem, s.final = nil, false
 	old.replaced = true
 	close(old.over)
 	old.settle()
 	return old
 }
 
-// lifted has the writes that wait tried again: the backend that serves takes them again.
-func (s *backendSwitch) lifted() {
+// lifted has the calls that wait tried again: the backend that serves takes them again.
+func (s *backendSwitch) lifted() { s.cannotFollow(nil, false) }
+
+// cannotFollow notes why this host does not follow to the backend that replaces its own. With a final problem
+// calls are refused; otherwise those that wait are tried again.
+func (s *backendSwitch) cannotFollow(problem error, final bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.current.over)
-	s.current.over = make(chan struct{})
+	s.problem, s.final = problem, final
+	if final || problem == nil {
+		close(s.current.over)
+		s.current.over = make(chan struct{})
+	}
+}
+
+// trouble is why this host does not follow, nil where it does.
+func (s *backendSwitch) trouble() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem
+}
+
+// wake has the host look whether it has to follow.
+func (s *backendSwitch) wake() {
+	select {
+	case s.fenced <- struct{}{}:
+	default: // it is about to
+	}
 }
 
 // through makes a call on the backend that serves.
@@ -168,6 +203,7 @@ func through[R any](
 		if !errors.Is(err, transfer.ErrFenced) {
 			return result, err
 		}
+		s.wake()
 		if timeout == nil {
 			timer := time.NewTimer(switchTimeout)
 			defer timer.Stop()

@@ -4,6 +4,7 @@ package hostadapter
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -33,8 +34,9 @@ func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err e
 		return "", fmt.Errorf("%w: %q is not among Backends, so that it could not come back",
 			ErrSwap, serving)
 	}
-	_, state, err := o.adapter.begin(name, true)
-	if err != nil {
+	state := o.adapter.newSwap(rand.Text(), name)
+	state.Upgrade = true
+	if _, err := o.adapter.begin(state); err != nil {
 		return "", err
 	}
 	defer func() {

@@ -33,9 +33,6 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	}
 	_, err := alone(ctx, m.Store, func() (changed bool, err error) {
 		before, next := m.status.State, m.status
-		if before == transfer.Importing && turn.To == transfer.Importing && turn.ID != next.ID {
-			next.State = transfer.Abandoned // on the way
-		}
 		if changed, err = rules.Turn(&next, turn); err != nil || !changed {
 			return false, err
 		}

@@ -72,6 +72,10 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config, sections .
 		return client
 	}
 	probe := open(t)
+	about, err := probe.Describe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Run("StoreID", func(t *testing.T) { t.Parallel(); pinned(t, config(t)) })
 	storetest.Run(t, storetest.Config{
 		New: func(t *testing.T) storetest.Fixture {
@@ -81,7 +85,7 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config, sections .
 					Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(),
 					Properties: client.Properties(), Kills: client.Kills(),
 				},
-				Transfer: client.Transfer(),
+				Transfer: client.Transfer(), Shared: about.Shared,
 			}
 		},
 		Immovable: probe.Transfer() == nil, Uncached: probe.Kills() == nil, Sections: sections,
@@ -159,11 +163,12 @@ func connect(t *testing.T, backend sessions.Backend, over transport) storetest.F
 		Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller},
 		Logout: &rpc.Logout{Caller: caller}, Properties: &rpc.Properties{Caller: caller},
 	}
+	shared := false
 	if killer, tells := backend.(rpc.Killer); tells {
-		_, shared := killer.Kills().(grantstore.Leases)
+		_, shared = killer.Kills().(grantstore.Leases)
 		cached(t, caller, &stores, shared)
 	}
-	return storetest.Fixture{Stores: stores, Transfer: &rpc.Transfer{Caller: caller}}
+	return storetest.Fixture{Stores: stores, Transfer: &rpc.Transfer{Caller: caller}, Shared: shared}
 }
 
 // cached puts a cache before the grants, as a host does.

@@ -63,8 +63,8 @@ func (g *group) changes(id string, after uint64, limit int) (*transfer.Changes, 
 			return nil, fmt.Errorf("%w: no answer ended with the change %d", transfer.ErrState, after)
 		}
 		acknowledged, status.Left = after, status.Left-uint64(tag.RowsAffected())
-		g.exec("UPDATE {s}.ledger SET acknowledged = $1", int64(acknowledged))
 	}
+	g.exec("UPDATE {s}.ledger SET acknowledged = $1, moved = "+databaseTime, int64(acknowledged))
 	named := min(status.Left, uint64(limit))
 	c := &transfer.Changes{Through: acknowledged + named, Left: status.Left - named}
 	return c, g.goesOut(c, int(named))

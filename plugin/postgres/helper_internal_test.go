@@ -149,20 +149,22 @@ func TestConformance(t *testing.T) {
 			settings := emptyStore(t)
 			e := openHost(t, settings)
 			t.Cleanup(func() { rightAfterwards(t, e) })
-			return storetest.Fixture{Stores: storesOf(e), Transfer: e.Transfer(), Join: joins(t, settings)}
+			return storetest.Fixture{
+				Stores: storesOf(e), Transfer: e.Transfer(), Shared: true, Join: joins(t, settings),
+			}
 		},
 	})
 }
 
 // joins returns what opens a store as another host.
-func joins(t *testing.T, settings Settings) func() (leave func()) {
-	return func() func() {
+func joins(t *testing.T, settings Settings) func() (other storetest.Fixture, leave func()) {
+	return func() (storetest.Fixture, func()) {
 		other, err := Open(context.WithoutCancel(t.Context()), settings, quiet)
 		if err != nil {
-			t.Error(err)
-			return func() {}
+			t.Fatal(err)
 		}
-		return func() { _ = other.Close() }
+		return storetest.Fixture{Stores: storesOf(other), Transfer: other.Transfer(), Shared: true},
+			func() { _ = other.Close() }
 	}
 }
 

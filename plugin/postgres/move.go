@@ -26,8 +26,8 @@ var _ transfer.Store = mover{}
 func (e *Engine) Transfer() transfer.Store { return mover{e} }
 
 const (
-	askLedger = `SELECT state, move, peer, origin, acknowledged, (SELECT count(*) FROM {s}.journal)
-		FROM {s}.ledger`
+	askLedger = `SELECT state, move, peer, peer_store, origin, acknowledged,
+		(SELECT count(*) FROM {s}.journal), ` + databaseTime + ` - moved FROM {s}.ledger`
 	askSlots = "SELECT counts, sums FROM {s}.slots ORDER BY slot"
 )
 
@@ -58,10 +58,10 @@ const locked = " FOR UPDATE"
 // ledger reads what the store says of itself, but for its contents.
 func (g *group) ledger(lock string) (*transfer.Status, error) {
 	var number int16
-	var acknowledged, left int64
+	var acknowledged, left, silent int64
 	s := &transfer.Status{RecordVersion: transfer.RecordVersion}
 	err := g.conn.QueryRow(g.ctx, g.sql(askLedger+lock)).
-		Scan(&number, &s.ID, &s.Peer, &s.Origin, &acknowledged, &left)
+		Scan(&number, &s.ID, &s.Peer, &s.PeerStore, &s.Origin, &acknowledged, &left, &silent)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,9 @@ func (g *group) ledger(lock string) (*transfer.Status, error) {
 		return nil, err
 	}
 	s.Journaled, s.Left = uint64(acknowledged+left), uint64(left)
+	if rules.Journals(s.State) {
+		s.Silent = max(0, time.Duration(silent))
+	}
 	return s, nil
 }
 
@@ -192,9 +195,6 @@ func (g *group) become(turn transfer.Transition) (before transfer.State, changed
 	}
 	before = status.State
 	next := *status
-	if before == transfer.Importing && turn.To == transfer.Importing && turn.ID != next.ID {
-		next.State = transfer.Abandoned // on the way
-	}
 	if changed, err = rules.Turn(&next, turn); err != nil || !changed {
 		return before, false, err
 	}
@@ -214,10 +214,12 @@ func (g *group) become(turn transfer.Transition) (before transfer.State, changed
 	g.exec(killAll)
 	g.exec("UPDATE {s}.slots SET state = $1, kills = kills + (slot = 0)::int", number)
 	g.exec(
-		"UPDATE {s}.ledger SET state = $1, move = $2, peer = $3, origin = $4, acknowledged = $5",
+		`UPDATE {s}.ledger SET state = $1, move = $2, peer = $3, peer_store = $4, origin = $5,
+			acknowledged = $6, moved = `+databaseTime,
 		number,
 		next.ID,
 		next.Peer,
+		next.PeerStore,
 		next.Origin,
 		int64(next.Journaled-next.Left),
 	)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 const beginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -37,6 +38,16 @@ func (g *group) current() error {
 	return nil
 }
 
+// reads decides whether the store is read in a state. Hosts do not read one that is fenced, in the snapshot
+// of the read: another host may serve what replaces it already, and have ended there what is live here (rules
+// 14 and 15).
+func (e *Engine) reads(state transfer.State) error {
+	if e.host == nil {
+		return rules.Serves(state)
+	}
+	return rules.Writes(state)
+}
+
 // view has f look at the store, unless the request is invalid, on a connection of its own, as long as it
 // takes. What f changes is not written.
 func view[T any](
@@ -45,7 +56,7 @@ func view[T any](
 	if invalid != nil {
 		return none, invalid
 	}
-	return answer(&call{ctx: ctx, now: now, admits: rules.Serves}, e.look, f)
+	return answer(&call{ctx: ctx, now: now, admits: e.reads}, e.look, f)
 }
 
 // find is a view of rows that its plan names, together with other calls.
@@ -57,7 +68,7 @@ func find[T any](
 	}
 	queue := e.readers[e.next.Add(1)%uint64(len(e.readers))].queue
 	carry := func(c *call) error { return e.wait(c, queue) }
-	return answer(&call{ctx: ctx, now: now, plan: *p, admits: rules.Serves}, carry, f)
+	return answer(&call{ctx: ctx, now: now, plan: *p, admits: e.reads}, carry, f)
 }
 
 // look carries out one call in a snapshot.

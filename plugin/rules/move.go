@@ -40,7 +40,7 @@ func Journals(state transfer.State) bool {
 // Turn changes what a store says of itself, and reports whether it did: a turn that was made before, under
 // the same id, succeeds again and changes nothing. Another one that the state does not allow is ErrState.
 // What takes a shared store from its other hosts is transfer.ErrHosts while there are any (rule 14).
-// Importing is not allowed of a store that is Importing: that is abandoned first, and emptied.
+// Importing under another id is for its engine to empty first.
 func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error) {
 	if s.State == turn.To && s.ID == turn.ID {
 		return false, nil
@@ -48,7 +48,7 @@ func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error
 	if !mayTurn(s, turn) {
 		return false, fmt.Errorf("%w: it is %s", transfer.ErrState, s.State)
 	}
-	if needsAlone(s.State, turn.To) {
+	if needsAlone(s.State, &turn) {
 		if err := s.Alone(); err != nil {
 			return false, err
 		}
@@ -58,7 +58,7 @@ func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error
 	}
 	s.State, s.ID = turn.To, turn.ID
 	if turn.Peer != "" {
-		s.Peer = turn.Peer
+		s.Peer, s.PeerStore = turn.Peer, turn.PeerStore
 	}
 	if turn.To == transfer.Exporting || turn.To == transfer.Active {
 		s.Left = 0 // what is in the journal is not needed any more
@@ -66,11 +66,16 @@ func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error
 	return true, nil
 }
 
-// needsAlone reports whether other hosts could not go on after a turn: their writes would fail after a
-// fence, and all of their calls on a store that is being filled.
-func needsAlone(from, to transfer.State) bool {
-	return to == transfer.Exporting || to == transfer.Fenced ||
-		(to == transfer.Importing && from == transfer.Active)
+// needsAlone reports whether other hosts could not go on after a turn: behind a fence they follow to a shared
+// store alone, and all of their calls fail on one that is being filled. One that another host fills is its.
+func needsAlone(from transfer.State, turn *transfer.Transition) bool {
+	switch turn.To {
+	case transfer.Exporting, transfer.Fenced:
+		return !turn.Followed
+	case transfer.Importing:
+		return from != transfer.Abandoned
+	}
+	return false
 }
 
 func mayTurn(s *transfer.Status, turn transfer.Transition) bool {
@@ -85,9 +90,9 @@ func mayTurn(s *transfer.Status, turn transfer.Transition) bool {
 	case transfer.Active:
 		return same && (now == transfer.Exporting || now == transfer.Fenced || now == transfer.Importing)
 	case transfer.Importing:
-		return now == transfer.Active || now == transfer.Abandoned
+		return now == transfer.Active || now == transfer.Abandoned || now == transfer.Importing
 	case transfer.Abandoned:
-		return now == transfer.Importing
+		return now == transfer.Importing && same
 	}
 	return false
 }

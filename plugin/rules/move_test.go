@@ -53,7 +53,8 @@ func TestTurn(t *testing.T) {
 		{transfer.Importing, transfer.Active}:    true,
 		{transfer.Active, transfer.Importing}:    false,
 		{transfer.Abandoned, transfer.Importing}: false,
-		{transfer.Importing, transfer.Abandoned}: false,
+		{transfer.Importing, transfer.Importing}: false,
+		{transfer.Importing, transfer.Abandoned}: true,
 	}
 	states := []transfer.State{
 		transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing,
@@ -68,9 +69,9 @@ func TestTurn(t *testing.T) {
 				want := s
 				sameID, allowed := possible[turn{from, to}]
 				again := from == to && id == "move"
-				allowed = allowed && (id == "move" || !sameID)
+				allowed = allowed && !again && (id == "move" || !sameID)
 				if allowed {
-					want.State, want.ID, want.Peer = to, id, "b"
+					want.State, want.ID, want.Peer, want.PeerStore = to, id, "b", "data of b"
 					if to == transfer.Exporting || to == transfer.Active {
 						want.Left = 0
 					}
@@ -78,25 +79,41 @@ func TestTurn(t *testing.T) {
 						want.Origin = id
 					}
 				}
-				changed, err := rules.Turn(&s, transfer.Transition{To: to, ID: id, Peer: "b"})
+				changed, err := rules.Turn(&s,
+					transfer.Transition{To: to, ID: id, Peer: "b", PeerStore: "data of b"})
 				if changed != allowed || (err == nil) != (allowed || again) || (err != nil &&
 					!errors.Is(err, transfer.ErrState)) {
 					t.Errorf("from %s to %s of %s: changed %t, error %v", from, to, id, changed, err)
 				}
 				if s.State != want.State || s.ID != want.ID || s.Peer != want.Peer ||
-					s.Origin != want.Origin || s.Left != want.Left {
+					s.PeerStore != want.PeerStore || s.Origin != want.Origin || s.Left != want.Left {
 					t.Errorf("from %s to %s of %s: %+v, want %+v", from, to, id, s, want)
 				}
 			}
 		}
 	}
-	// Those that other hosts could not follow.
-	alone := map[turn]bool{
+	// Those that other hosts could not follow, true where they can if the other store is shared.
+	alone := map[turn]bool{}
+	followable := map[turn]bool{
 		{transfer.Active, transfer.Exporting}: true, {transfer.Exporting, transfer.Fenced}: true,
-		{transfer.Active, transfer.Importing}: true,
+		{transfer.Active, transfer.Importing}: false, {transfer.Importing, transfer.Importing}: false,
+	}
+	for turn, follows := range followable {
+		alone[turn] = true
+		s := transfer.Status{State: turn.from, ID: "former", Others: []ticketstore.Host{{Name: "web-2"}}}
+		if turn.to == transfer.Fenced {
+			s.ID = "move"
+		}
+		_, err := rules.Turn(&s, transfer.Transition{To: turn.to, ID: "move", Peer: "b", Followed: true})
+		if (err == nil) != follows {
+			t.Errorf("from %s to %s, followed by another host: %v", turn.from, turn.to, err)
+		}
 	}
 	for turn := range possible {
 		s := transfer.Status{State: turn.from, ID: "move", Others: []ticketstore.Host{{Name: "web-2"}}}
+		if turn.from == turn.to {
+			s.ID = "former"
+		}
 		changed, err := rules.Turn(&s, transfer.Transition{To: turn.to, ID: "move", Peer: "b"})
 		if changed == alone[turn] || errors.Is(err, transfer.ErrHosts) != alone[turn] ||
 			(err != nil && s.State != turn.from) {

@@ -37,6 +37,8 @@ const (
 	nearEnough = 500
 	// rounds bounds the rounds of catching up with a source that changes faster than its changes are applied.
 	rounds = 200
+	// signEvery is how often the source is told that the move goes on: much more often than copyPatience.
+	signEvery = time.Second
 	// retryTimeout is how long a store may be unavailable, such as while its plugin is restarted, and pause
 	// is the time between two attempts.
 	retryTimeout = 30 * time.Second
@@ -67,6 +69,10 @@ type Move struct {
 	ID         string
 	SourceName string
 	TargetName string
+	// TargetStore is the id of the target's data, empty where it has none. Followed: it is shared, so that
+	// the other hosts of a shared source follow.
+	TargetStore string
+	Followed    bool
 	// Report, if set, is called with each progress.
 	Report func(Progress)
 	// BeforeFence, if set, is called when all but the last changes are copied, before writes are held.
@@ -77,6 +83,8 @@ type Move struct {
 
 	progress Progress
 	journal  uint64
+	// signed is when the source was told last that the move goes on.
+	signed time.Time
 }
 
 // Run moves everything. On nil the target is Active and the source Superseded, or Fenced if it was lost after
@@ -153,24 +161,44 @@ func (m *Move) prepare(ctx context.Context) error {
 	if err := m.compareVersions(ctx); err != nil {
 		return err
 	}
-	err := retry(ctx, func() error {
+	// The source first: of two hosts that begin to move it one is refused here, and has not touched a target
+	// that may be the other's too.
+	err := retry(ctx, func() error { return m.Source.Become(ctx, m.turn(Exporting)) })
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	m.signed = time.Now()
+	err = retry(ctx, func() error {
 		return m.Target.Become(ctx, Transition{To: Importing, ID: m.ID, Peer: m.SourceName})
 	})
 	if err != nil {
-		return fmt.Errorf("target: %w", err)
+		return errors.Join(fmt.Errorf("target: %w", err), m.abandon(context.WithoutCancel(ctx)))
 	}
-	err = retry(ctx, func() error {
-		return m.Source.Become(ctx, Transition{To: Exporting, ID: m.ID, Peer: m.TargetName})
-	})
-	if err == nil {
-		var status *Status
-		if status, err = statusOf(ctx, m.Source); err == nil {
-			m.journal = status.Journaled - status.Left
-			m.report(func(p *Progress) { p.Phase, p.Total = Copying, status.Records() })
-			return nil
-		}
+	status, err := statusOf(ctx, m.Source)
+	if err != nil {
+		return errors.Join(fmt.Errorf("source: %w", err), m.abandon(context.WithoutCancel(ctx)))
 	}
-	return errors.Join(fmt.Errorf("source: %w", err), m.abandon(context.WithoutCancel(ctx)))
+	m.journal = status.Journaled - status.Left
+	m.report(func(p *Progress) { p.Phase, p.Total = Copying, status.Records() })
+	return nil
+}
+
+// turn is a step of the source.
+func (m *Move) turn(to State) Transition {
+	return Transition{
+		To: to, ID: m.ID, Peer: m.TargetName, PeerStore: m.TargetStore, Followed: m.Followed,
+	}
+}
+
+// sign tells the source from time to time that the move goes on (Status.Silent): nothing else does while a
+// large store is copied.
+func (m *Move) sign(ctx context.Context) error {
+	if time.Since(m.signed) < signEvery {
+		return nil
+	}
+	m.signed = time.Now()
+	_, err := m.Source.Changes(ctx, m.ID, m.journal, 1)
+	return err
 }
 
 // compareVersions refuses a target that does not know all records of the source, before anything is changed.
@@ -225,6 +253,9 @@ func (m *Move) copyAll(ctx context.Context) error {
 				}
 				position = slices.Clone(at)
 				m.report(func(p *Progress) { p.Copied += n })
+				if err := m.sign(ctx); err != nil {
+					return err
+				}
 			}
 		})
 		if err != nil {
@@ -284,9 +315,7 @@ func (m *Move) switchOver(ctx context.Context) error {
 	m.report(func(p *Progress) { p.Phase = Switching })
 	began := time.Now()
 	defer func() { m.report(func(p *Progress) { p.Held = time.Since(began) }) }()
-	err := retry(bounded, func() error {
-		return m.Source.Become(bounded, Transition{To: Fenced, ID: m.ID, Peer: m.TargetName})
-	})
+	err := retry(bounded, func() error { return m.Source.Become(bounded, m.turn(Fenced)) })
 	if err != nil {
 		return fmt.Errorf("fence: %w", err)
 	}
@@ -303,9 +332,7 @@ func (m *Move) switchOver(ctx context.Context) error {
 		return err
 	}
 	// The target serves from here on, whether or not the source can be reached.
-	_ = retry(bounded, func() error {
-		return m.Source.Become(bounded, Transition{To: Superseded, ID: m.ID, Peer: m.TargetName})
-	})
+	_ = retry(bounded, func() error { return m.Source.Become(bounded, m.turn(Superseded)) })
 	return nil
 }
 

@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // ErrIncomplete means that the store is the target of a move that did not complete, and must not serve.
@@ -15,30 +18,58 @@ var ErrIncomplete = errors.New("the store was being filled from another one and 
 var ErrNotSuccessor = errors.New("it is not the store that has replaced this one")
 
 // Recover ends what an interrupted move left of a store. It returns the name of the store that has replaced
-// it, empty if the store itself serves. open returns the store of a name: a fenced source asks its target. An
-// error changes nothing.
+// it, empty if the store itself serves. open returns the store of a name, under a context that has its id
+// (ticketstore.WithStoreIDs) where that is known: a fenced source asks its target. An error changes nothing.
+//
+// A move that another host carries out (Status.Moving) is left to it: Recover waits behind its fence until it
+// is made, lifted or given up. So a host follows with it, at its start or later, what another one moves.
 func Recover(
 	ctx context.Context, store Store, open func(ctx context.Context, name string) (Store, error),
 ) (follow string, err error) {
-	status, err := statusOf(ctx, store)
-	if err != nil {
-		return "", err
-	}
-	switch status.State {
-	case Superseded:
-		return follows(ctx, status, open)
-	case Importing, Abandoned:
-		return "", fmt.Errorf("%w (from %s)", ErrIncomplete, status.Peer)
-	case Exporting:
-		return "", store.Become(ctx, Transition{To: Active, ID: status.ID})
-	case Fenced:
-		target, err := open(ctx, status.Peer)
+	for {
+		status, err := statusOf(ctx, store)
 		if err != nil {
-			return "", fmt.Errorf("whether %q is active: %w", status.Peer, err)
+			return "", err
 		}
-		return recoverFenced(ctx, store, target, status)
+		switch status.State {
+		case Superseded:
+			return follows(ctx, status, open)
+		case Importing, Abandoned:
+			return "", fmt.Errorf("%w (from %s)", ErrIncomplete, status.Peer)
+		case Exporting:
+			if status.Moving() {
+				return "", nil
+			}
+			return "", store.Become(ctx, Transition{To: Active, ID: status.ID})
+		case Fenced:
+			// It is opened before it is needed: calls wait.
+			target, err := openPeer(ctx, status, open)
+			if err != nil {
+				return "", fmt.Errorf("whether %q is active: %w", status.Peer, err)
+			}
+			follow, decided, err := recoverFenced(ctx, store, target, status)
+			if decided || err != nil {
+				return follow, err
+			}
+		default:
+			return "", nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	}
-	return "", nil
+}
+
+// openPeer opens the other store of a move.
+func openPeer(
+	ctx context.Context, status *Status, open func(ctx context.Context, name string) (Store, error),
+) (Store, error) {
+	if status.PeerStore != "" {
+		ctx = ticketstore.WithStoreIDs(ctx, status.PeerStore)
+	}
+	return open(ctx, status.Peer)
 }
 
 // follows returns the name of the successor after checking that it is that store: another folder under its
@@ -46,7 +77,7 @@ func Recover(
 func follows(
 	ctx context.Context, status *Status, open func(ctx context.Context, name string) (Store, error),
 ) (follow string, err error) {
-	target, err := open(ctx, status.Peer)
+	target, err := openPeer(ctx, status, open)
 	if err != nil {
 		return "", fmt.Errorf("superseded by %q: %w", status.Peer, err)
 	}
@@ -60,24 +91,31 @@ func follows(
 	return status.Peer, nil
 }
 
-func recoverFenced(ctx context.Context, store, target Store, status *Status) (follow string, err error) {
+// recoverFenced asks the target of a fenced source whether it is active. Where it is not, nothing is decided
+// while another host carries the move out.
+func recoverFenced(
+	ctx context.Context, store, target Store, status *Status,
+) (follow string, decided bool, err error) {
 	other, err := statusOf(ctx, target)
 	if err != nil {
-		return "", err
-	}
-	if other.Origin == status.ID {
-		return status.Peer, store.Become(ctx, Transition{To: Superseded, ID: status.ID, Peer: status.Peer})
+		return "", false, err
 	}
 	switch {
+	case other.Origin == status.ID:
+		return status.Peer, true, store.Become(ctx, Transition{
+			To: Superseded, ID: status.ID, Peer: status.Peer, PeerStore: status.PeerStore,
+		})
 	case other.ID != status.ID:
 		// It was never told of the move, so it is not the store that may be active: another host's folder has
 		// its name.
-		return "", fmt.Errorf("whether %q is active: %w", status.Peer, ErrNotSuccessor)
+		return "", false, fmt.Errorf("whether %q is active: %w", status.Peer, ErrNotSuccessor)
+	case status.Moving():
+		return "", false, nil
 	case other.State == Importing:
 		// First the target, then the fence: both must never be active.
 		if err := target.Become(ctx, Transition{To: Abandoned, ID: status.ID}); err != nil {
-			return "", err
+			return "", false, err
 		}
 	}
-	return "", store.Become(ctx, Transition{To: Active, ID: status.ID})
+	return "", true, store.Become(ctx, Transition{To: Active, ID: status.ID})
 }

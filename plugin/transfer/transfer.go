@@ -29,9 +29,9 @@ const (
 
 // Sentinel errors. They keep their identity across the plugin's process boundary.
 var (
-	// ErrFenced: the store takes no writes because another is about to replace it. Nothing was written:
-	// repeat the write on the other store, or on this one when the move was aborted. It is also a
-	// ticketstore.ErrUnavailable.
+	// ErrFenced: the store takes no writes, and a shared one answers no reads, because another is about to
+	// replace it, or has. Nothing was written: repeat the call on the other store, or on this one when the
+	// move was aborted. It is also a ticketstore.ErrUnavailable.
 	ErrFenced = fmt.Errorf("%w: it is being replaced", ticketstore.ErrUnavailable)
 	// ErrState: the store's state does not allow that.
 	ErrState = errors.New("the store's state does not allow it")
@@ -39,8 +39,8 @@ var (
 	ErrNotEmpty = errors.New("the store is not empty")
 	// ErrOlder: the target does not know all records that the source may hold.
 	ErrOlder = errors.New("the target is of an older version")
-	// ErrHosts: other hosts have the store open, which would neither follow a move from it nor be told that
-	// it is filled. Status.Alone names them.
+	// ErrHosts: other hosts have the store open, which cannot follow a move to a store that is not shared,
+	// and are not told that one is filled. Status.Alone names them.
 	ErrHosts = errors.New("other hosts have the store open")
 	// ErrJournal: the journal grew too long and was dropped. The move must start again.
 	ErrJournal = errors.New("the journal of changes grew too long and was dropped")
@@ -53,7 +53,7 @@ type State string
 const (
 	Active     State = "active"
 	Exporting  State = "exporting"  // active, and a source: changes are journaled
-	Fenced     State = "fenced"     // a source that takes no writes
+	Fenced     State = "fenced"     // a source that takes no writes, and answers no reads if it is shared
 	Superseded State = "superseded" // a source that its target has replaced
 	Importing  State = "importing"  // a target that is being filled: it serves nothing
 	Abandoned  State = "abandoned"  // a target that was never completed: the next import empties it
@@ -131,6 +131,11 @@ type Status struct {
 	// ID is the move's, Peer the host's name of the other store. Both are empty before the first move.
 	ID   string
 	Peer string
+	// PeerStore is the ticketstore.Description.StoreID of the other store, empty where it is not known.
+	PeerStore string
+	// Silent is how long ago the host that moves a shared store has made its last step, by the store's clock.
+	// It is 0 where no move is under way.
+	Silent time.Duration
 	// Origin is the id of the move that filled the store, also after later moves. Empty when no move did.
 	Origin string
 	// Content has an entry for each kind with records, from one snapshot.
@@ -145,6 +150,22 @@ type Status struct {
 	// Others are the other hosts that have a shared store open, at most ticketstore.MaxHosts. A host that has
 	// said nothing for long is not among them.
 	Others []ticketstore.Host
+}
+
+// How long the host that carries out a move may say nothing. One that copies says something every signEvery;
+// between fence and switch it does so all the time, and is bounded by DefaultSwitchTimeout.
+const (
+	copyPatience   = 15 * time.Second
+	switchPatience = DefaultSwitchTimeout + time.Second
+)
+
+// Moving reports whether another host carries out the move of a source: one of Others has said something
+// lately. Otherwise that host was lost, and Recover ends the move.
+func (s *Status) Moving() bool {
+	if len(s.Others) == 0 {
+		return false
+	}
+	return s.State == Exporting && s.Silent < copyPatience || s.State == Fenced && s.Silent < switchPatience
 }
 
 // namedHosts is how many hosts an error names.
@@ -179,8 +200,13 @@ type Transition struct {
 	To State
 	// ID is the move's. Steps under another id than that of the move that is under way are ErrState.
 	ID string
-	// Peer is the name of the other store. Exporting, Fenced and Superseded need it.
-	Peer string
+	// Peer is the name of the other store. Exporting, Fenced and Superseded need it. PeerStore is its
+	// ticketstore.Description.StoreID: what follows opens no other store under that name.
+	Peer      string
+	PeerStore string
+	// Followed: the other store is shared, so that the other hosts of a source follow there. Exporting and
+	// Fenced are allowed while there are any.
+	Followed bool
 }
 
 // Batch is a part of an export.
@@ -250,9 +276,10 @@ type Store interface {
 	// Become changes the state, durably. A change that was made before, under the same id, succeeds again.
 	// Possible changes are those of the package comment, and back: Exporting and Fenced to Active under their
 	// id, Importing to Abandoned. Others are ErrState. Importing is ErrNotEmpty for a store with records,
-	// unless it is the target of a move that never completed: it is emptied first. Exporting, Fenced and, of
-	// an Active store, Importing are ErrHosts while other hosts have the store open: a host that opens it is
-	// seen by the transaction that makes the state, or sees the state.
+	// unless it is the target of a move that never completed: it is emptied first. While other hosts have the
+	// store open, Importing is ErrHosts unless it is Abandoned, and so are Exporting and Fenced unless the
+	// turn is Followed: a host that opens it is seen by the transaction that makes the state, or sees the
+	// state.
 	Become(ctx context.Context, turn Transition) error
 
 	// Export returns the rows after a position (nil: all) in batches, kind by kind, from one snapshot. It

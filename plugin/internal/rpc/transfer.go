@@ -55,7 +55,10 @@ func (t *Transfer) Status(ctx context.Context) (*transfer.Status, error) {
 
 // Become implements transfer.Store.
 func (t *Transfer) Become(ctx context.Context, turn transfer.Transition) error {
-	request := &pb.SetTransferStateRequest{State: string(turn.To), Id: turn.ID, Peer: turn.Peer}
+	request := &pb.SetTransferStateRequest{
+		State: string(turn.To), Id: turn.ID, Peer: turn.Peer, PeerStore: turn.PeerStore,
+		Followed: turn.Followed,
+	}
 	_, err := invoke[pb.SetTransferStateResponse](ctx, t.Caller, &setTransferState, request)
 	return err
 }
@@ -200,7 +203,10 @@ func (t *transferServer) SetTransferState(
 			if err != nil {
 				return nil, err
 			}
-			turn := transfer.Transition{To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer()}
+			turn := transfer.Transition{
+				To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer(),
+				PeerStore: r.GetPeerStore(), Followed: r.GetFollowed(),
+			}
 			return &pb.SetTransferStateResponse{}, store.Become(ctx, turn)
 		})
 }

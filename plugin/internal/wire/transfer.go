@@ -3,6 +3,8 @@ package wire
 // Messages of TransferService.
 
 import (
+	"time"
+
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -49,6 +51,7 @@ func FromTransferStatus(s *transfer.Status) *pb.GetTransferStatusResponse {
 		State: string(s.State), Id: s.ID, Peer: s.Peer, Origin: s.Origin, Journaled: s.Journaled,
 		Left:          s.Left,
 		RecordVersion: s.RecordVersion, Others: FromHosts(s.Others),
+		PeerStore: s.PeerStore, Silent: int64(s.Silent),
 	}
 	for _, kind := range transfer.Kinds {
 		if c, found := s.Content[kind]; found {
@@ -64,7 +67,8 @@ func ToTransferStatus(m *pb.GetTransferStatusResponse) (*transfer.Status, error)
 	s := &transfer.Status{
 		State: transfer.State(m.GetState()), ID: m.GetId(), Peer: m.GetPeer(), Origin: m.GetOrigin(),
 		Journaled: m.GetJournaled(), Left: m.GetLeft(), RecordVersion: m.GetRecordVersion(),
-		Content: map[transfer.Kind]transfer.Content{},
+		Content:   map[transfer.Kind]transfer.Content{},
+		PeerStore: m.GetPeerStore(), Silent: time.Duration(m.GetSilent()),
 	}
 	if s.State == "" {
 		return nil, ticketstore.Invalidf("state", "is empty")

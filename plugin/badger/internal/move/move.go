@@ -55,7 +55,7 @@ func (m *mover) Status(ctx context.Context) (status *transfer.Status, err error)
 func statusOf(ledger *recordpb.Ledger) *transfer.Status {
 	return &transfer.Status{
 		State: transfer.State(ledger.GetState()), ID: ledger.GetId(),
-		Peer: ledger.GetPeer(), Origin: ledger.GetOrigin(),
+		Peer: ledger.GetPeer(), PeerStore: ledger.GetPeerStore(), Origin: ledger.GetOrigin(),
 		Journaled: ledger.GetJournaled(), Left: ledger.GetJournaled() - ledger.GetAcknowledged(),
 		RecordVersion: transfer.RecordVersion,
 	}
@@ -111,7 +111,8 @@ func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 		return nil, err
 	}
 	next := proto.CloneOf(now)
-	next.State, next.Id, next.Peer, next.Origin = string(status.State), status.ID, status.Peer, status.Origin
+	next.State, next.Id, next.Origin = string(status.State), status.ID, status.Origin
+	next.Peer, next.PeerStore = status.Peer, status.PeerStore
 	next.Acknowledged, next.Overflowed = status.Journaled-status.Left, now.GetOverflowed() && status.Left > 0
 	return next, nil
 }

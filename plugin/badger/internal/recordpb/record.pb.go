@@ -86,7 +86,9 @@ type Ledger struct {
 	// overflowed: the journal grew too long and was given up.
 	Overflowed bool `protobuf:"varint,6,opt,name=overflowed,proto3" json:"overflowed,omitempty"`
 	// origin is the move that filled the store.
-	Origin        string `protobuf:"bytes,7,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin string `protobuf:"bytes,7,opt,name=origin,proto3" json:"origin,omitempty"`
+	// peer_store is the id of the other store's data, empty where it is not known.
+	PeerStore     string `protobuf:"bytes,8,opt,name=peer_store,json=peerStore,proto3" json:"peer_store,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -170,6 +172,13 @@ func (x *Ledger) GetOrigin() string {
 	return ""
 }
 
+func (x *Ledger) GetPeerStore() string {
+	if x != nil {
+		return x.PeerStore
+	}
+	return ""
+}
+
 // Contents counts and sums up the records of each kind. It is written in each transaction that writes
 // records.
 type Contents struct {
@@ -222,7 +231,7 @@ const file_record_proto_rawDesc = "" +
 	"\n" +
 	"\frecord.proto\x12\x12sessions.badger.v1\x1a!sessions/records/v1/records.proto\"\"\n" +
 	"\x06Family\x12\x18\n" +
-	"\amembers\x18\x01 \x03(\fR\amembers\"\xbc\x01\n" +
+	"\amembers\x18\x01 \x03(\fR\amembers\"\xdb\x01\n" +
 	"\x06Ledger\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -232,7 +241,9 @@ const file_record_proto_rawDesc = "" +
 	"\n" +
 	"overflowed\x18\x06 \x01(\bR\n" +
 	"overflowed\x12\x16\n" +
-	"\x06origin\x18\a \x01(\tR\x06origin\"D\n" +
+	"\x06origin\x18\a \x01(\tR\x06origin\x12\x1d\n" +
+	"\n" +
+	"peer_store\x18\b \x01(\tR\tpeerStore\"D\n" +
 	"\bContents\x128\n" +
 	"\bcontents\x18\x01 \x03(\v2\x1c.sessions.records.v1.ContentR\bcontentsBEZCgithub.com/fosite-sessions/sessions/plugin/badger/internal/recordpbb\x06proto3"
 

@@ -5,7 +5,9 @@ package moves
 import (
 	"context"
 	"strings"
+	"sync"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -13,7 +15,7 @@ import (
 var hostCases = []moveCase{
 	{"a store that another host has open is not moved, until that one has left", func(p *pair) {
 		s := p.SignIn("ann")
-		leave := p.source.Join()
+		_, leave := p.source.Join()
 		others := p.status(p.source).Others
 		if len(others) != 1 || others[0].Name == "" || others[0].Version == "" || others[0].Beat.IsZero() {
 			p.Fatalf("the other hosts are %+v, want one with name, version and beat", others)
@@ -33,7 +35,8 @@ var hostCases = []moveCase{
 		p.SignIn("ann")
 		move := p.move()
 		move.BeforeFence = func(context.Context) error {
-			p.Cleanup(p.source.Join())
+			_, leave := p.source.Join()
+			p.Cleanup(leave)
 			return nil
 		}
 		p.Fails(move.Run(p.Ctx()), "move", transfer.ErrHosts)
@@ -44,23 +47,176 @@ var hostCases = []moveCase{
 	{"what was made before another host joined succeeds again, and is undone", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.source, transfer.Fenced)
-		defer p.source.Join()()
+		_, leave := p.source.Join()
+		defer leave()
 		p.become(p.source, transfer.Fenced)
 		p.fenced(p.Tickets.Create(p.Ctx(), p.Session("ann")), "a write behind the fence")
 		p.become(p.source, transfer.Active)
 		p.SignIn("ann")
 	}},
 	{"an empty store that another host has open is not filled", func(p *pair) {
-		leave := p.source.Join()
+		_, leave := p.source.Join()
 		p.Fails(p.tryBecome(p.source, transfer.Importing), "fill", transfer.ErrHosts)
 		p.is(p.source, transfer.Active)
 		leave()
 		p.become(p.source, transfer.Importing)
-		defer p.source.Join()()
+		other, leave := p.source.Join()
+		defer leave()
+		p.Fails(other.Transfer.Become(p.Ctx(),
+			transfer.Transition{To: transfer.Importing, ID: "another"}), "fill what another host fills",
+			transfer.ErrHosts)
 		p.become(p.source, transfer.Abandoned)
 		p.become(p.source, transfer.Importing)
 		p.become(p.source, transfer.Active)
 		_, err := p.Tickets.Get(p.Ctx(), p.Session("ann").Key)
 		p.Fails(err, "read from the filled store", ticketstore.ErrNotFound)
 	}},
+	{"all hosts follow a move to a shared store", func(p *pair) {
+		s := p.SignIn("ann")
+		token := p.Stored(p.Access(s, "photos"))
+		other, leave := p.source.Join()
+		defer leave()
+		late := p.Session("bob")
+		move := p.followed()
+		move.BeforeFence = func(ctx context.Context) error {
+			p.OK(other.Tickets.Create(ctx, late), "a sign-in at the other host")
+			return nil
+		}
+		p.OK(move.Run(p.Ctx()), "move")
+		p.alike()
+		for _, host := range []Fixture{p.source, other} {
+			p.unread(host, s, token.Ref)
+			p.fenced(host.Tickets.Create(p.Ctx(), p.Session("cid")), "a sign-in on the store that was left")
+			status := p.status(host)
+			if status.Peer != "new" || status.PeerStore != move.TargetStore {
+				p.Errorf("the store that was left names %q of %q, want new of %q", status.Peer,
+					status.PeerStore, move.TargetStore)
+			}
+			p.leads(host, "new")
+		}
+		p.use(p.target)
+		p.SessionLives(s)
+		p.SessionLives(late)
+		p.Live(token)
+	}},
+	{"a host that finds a fence waits until the other one has made the move", func(p *pair) {
+		p.SignIn("ann")
+		other, leave := p.source.Join()
+		defer leave()
+		p.fence()
+		opened := make(chan struct{})
+		led := p.recovering(other, opened)
+		<-opened
+		p.become(p.target, transfer.Active)
+		p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Superseded)), "become superseded")
+		p.Same(<-led, "new", "where the other host is led")
+	}},
+	{"a host that finds a fence goes on where it is lifted", func(p *pair) {
+		s := p.SignIn("ann")
+		other, leave := p.source.Join()
+		defer leave()
+		p.fence()
+		opened := make(chan struct{})
+		led := p.recovering(other, opened)
+		<-opened
+		p.become(p.target, transfer.Abandoned)
+		p.become(p.source, transfer.Active)
+		p.Same(<-led, "", "where the other host is led")
+		_, err := other.Tickets.Get(p.Ctx(), s.Key)
+		p.OK(err, "read at the other host")
+	}},
+	{"a host that starts while another one copies leaves it to it", func(p *pair) {
+		other, leave := p.source.Join()
+		defer leave()
+		p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Exporting)), "export")
+		p.leads(other, "")
+		p.is(p.source, transfer.Exporting)
+	}},
+	{"of two hosts that begin to move a store one is refused, and touches nothing", func(p *pair) {
+		s := p.SignIn("ann")
+		other, leave := p.source.Join()
+		defer leave()
+		first, second := p.followed(), p.followed()
+		second.Source, second.ID = other.Transfer, "move-2"
+		first.BeforeFence = func(ctx context.Context) error {
+			p.Fails(second.Run(ctx), "the second move", transfer.ErrState)
+			return nil
+		}
+		p.OK(first.Run(p.Ctx()), "the first move")
+		p.alike()
+		p.use(p.target)
+		p.SessionLives(s)
+	}},
+}
+
+// followed is a move that other hosts follow.
+func (p *pair) followed() *transfer.Move {
+	move := p.move()
+	move.TargetStore, move.Followed = "the id of the target", true
+	return move
+}
+
+// turn is a step of the source in such a move.
+func (p *pair) turn(to transfer.State) transfer.Transition {
+	return transfer.Transition{To: to, ID: moveID, Peer: "new", Followed: true}
+}
+
+// fence brings such a move as far as its fence.
+func (p *pair) fence() {
+	p.Helper()
+	p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Exporting)), "export")
+	p.become(p.target, transfer.Importing)
+	p.OK(p.importAll(p.export(p.source, nil)), "import")
+	p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Fenced)), "fence")
+}
+
+// recovering has a host find out which store serves. opened is closed when it asks for the target.
+func (p *pair) recovering(host Fixture, opened chan struct{}) (led <-chan string) {
+	answer, once := make(chan string, 1), sync.Once{}
+	go func() {
+		follow, err := transfer.Recover(p.Ctx(), host.Transfer,
+			func(ctx context.Context, name string) (transfer.Store, error) {
+				once.Do(func() { close(opened) })
+				return p.open(ctx, name)
+			})
+		if err != nil {
+			p.Errorf("recover: %v", err)
+		}
+		answer <- follow
+	}()
+	return answer
+}
+
+// leads ends the case unless a host is led to the store of that name.
+func (p *pair) leads(host Fixture, want string) {
+	p.Helper()
+	got, err := transfer.Recover(p.Ctx(), host.Transfer, p.open)
+	p.OK(err, "recover")
+	p.Same(got, want, "where a host is led")
+}
+
+// unread ends the case unless reads of a session and of a token are ErrFenced.
+func (p *pair) unread(b Fixture, s *ticketstore.Session, token grantstore.Ref) {
+	p.Helper()
+	for name, read := range map[string]func(ctx context.Context) error{
+		"Get": func(ctx context.Context) error { _, err := b.Tickets.Get(ctx, s.Key); return err },
+		"Find": func(ctx context.Context) error {
+			_, err := b.Tickets.Find(ctx, s.SessionID)
+			return err
+		},
+		"Query": func(ctx context.Context) error {
+			_, err := b.Tickets.Query(ctx, ticketstore.SessionQuery{})
+			return err
+		},
+		"Get a grant": func(ctx context.Context) error {
+			_, err := b.Grants.Get(ctx, token, p.Now)
+			return err
+		},
+		"Property": func(ctx context.Context) error {
+			_, err := b.Properties.Property(ctx, "issuer")
+			return err
+		},
+	} {
+		p.fenced(read(p.Ctx()), name)
+	}
 }

@@ -17,9 +17,11 @@ import (
 type Fixture struct {
 	world.Stores
 	Transfer transfer.Store
-	// Join opens the store as another host would, until leave is called. It is nil for a backend that is not
-	// shared.
-	Join func() (leave func())
+	// Shared: several hosts may have the store open, so that none reads it once it is fenced.
+	Shared bool
+	// Join opens the store as another host would, until leave is called. Where it is nil, what several hosts
+	// do is left out.
+	Join func() (other Fixture, leave func())
 }
 
 // Config is how to open backends.
@@ -60,7 +62,7 @@ func Run(t *testing.T, config Config) {
 					return config.Target(w.T)
 				}}
 				if g.name == "hosts" && source.Join == nil {
-					w.Skip("the backend is not shared")
+					w.Skip("there is no other host")
 				}
 				m.use(source)
 				c.run(m)

@@ -115,7 +115,7 @@ func (p *pair) changes(after uint64, limit int) *transfer.Changes {
 }
 
 var fenceCases = []moveCase{
-	{"a fenced store refuses every write and answers reads", func(p *pair) {
+	{"a fenced store refuses every write and answers reads, unless hosts share it", func(p *pair) {
 		s := p.SignIn("ann")
 		p.Uses(s, "photos")
 		token := p.Stored(p.Access(s, "photos"))
@@ -166,9 +166,14 @@ var fenceCases = []moveCase{
 		} {
 			p.fenced(write(), name)
 		}
-		p.SessionLives(s)
-		p.Live(token)
+		if p.source.Shared {
+			p.unread(p.source, s, token.Ref)
+		} else {
+			p.SessionLives(s)
+			p.Live(token)
+		}
 		p.become(p.source, transfer.Active)
+		p.SessionLives(s)
 		p.Stored(p.Access(s, "photos"))
 	}},
 	{"every write is before or behind the fence", func(p *pair) {

@@ -1,0 +1,180 @@
+package hostadapter
+
+// Swaps that run and that have run: one at a time, their progress and their end.
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// SwapState is the progress of a swap.
+type SwapState struct {
+	ID       string
+	From, To string
+	// Upgrade: another program was to serve the same data.
+	Upgrade bool
+	// Followed: another host makes the swap, under the same ID, and this one follows. Only its switch is seen
+	// here.
+	Followed bool
+	Started  time.Time
+	// Finished is zero while it runs, Err why it failed or was aborted.
+	Finished time.Time
+	Err      error
+	Progress transfer.Progress
+	// Rate is how many records were copied a second, so far or in all.
+	Rate float64
+}
+
+// Left is how many records and changes are still to be copied.
+func (s *SwapState) Left() int64 {
+	return max(0, s.Progress.Total-s.Progress.Copied) + int64(min(s.Progress.Left, math.MaxInt32))
+}
+
+// swaps keeps what is known of swaps, and lets one run at a time, or one backup.
+type swaps struct {
+	mu      sync.Mutex
+	running context.CancelFunc // nil when none runs
+	backup  context.CancelFunc // nil when none is taken
+	// endCount ends a count of sealed records and waits for that. It is nil before the first.
+	endCount func()
+	// closing is closed when the host ends.
+	closing chan struct{}
+	ended   sync.WaitGroup
+	known   []*SwapState
+	opened  []sessions.Backend // by us, to be closed by us
+}
+
+// closed reports whether the host ends.
+func (s *swaps) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// newSwap is a swap that begins.
+func (a *Adapter) newSwap(id, name string) *SwapState {
+	return &SwapState{
+		ID: id, From: a.backends.name(), To: name, Started: a.now(),
+		Progress: transfer.Progress{Phase: transfer.Preparing},
+	}
+}
+
+// begin takes the only place of a swap that runs. A backup is in the way of one that begins here; one that
+// another host makes waits for nobody.
+func (a *Adapter) begin(state *SwapState) (context.Context, error) {
+	s := &a.swaps
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed():
+		return nil, fmt.Errorf("%w: the server ends", ticketstore.ErrUnavailable)
+	case s.running != nil:
+		return nil, fmt.Errorf("%w: another swap is under way", ErrSwap)
+	case s.backup != nil && !state.Followed:
+		return nil, fmt.Errorf("%w: a backup is being taken", ErrSwap)
+	case s.backup != nil:
+		s.backup()
+	}
+	if s.endCount != nil {
+		s.endCount()
+	}
+	running, cancel := context.WithCancel(context.Background())
+	s.running = cancel
+	s.ended.Add(1)
+	s.known = append(s.known, state)
+	s.known = s.known[max(0, len(s.known)-keptSwaps):]
+	return running, nil
+}
+
+func (a *Adapter) report(state *SwapState, p transfer.Progress) {
+	a.swaps.mu.Lock()
+	before := state.Progress.Phase
+	state.Progress = p
+	if seconds := a.now().Sub(state.Started).Seconds(); p.Phase == transfer.Copying && seconds > 0 {
+		state.Rate = float64(p.Copied) / seconds
+	}
+	a.swaps.mu.Unlock()
+	if before != p.Phase {
+		a.config.Logger.InfoContext(context.Background(), "swap", "swap", state.ID, "from", state.From,
+			"to", state.To, "phase", p.Phase,
+			"records", p.Total, "copied", p.Copied, "changed", p.Changed, "held", p.Held.String())
+	}
+}
+
+func (a *Adapter) finishSwap(state *SwapState, err error) {
+	a.swaps.mu.Lock()
+	a.swaps.running()
+	a.swaps.running = nil
+	state.Finished, state.Err = a.now(), err
+	level, aborted := slog.LevelError, state.Progress.Phase == transfer.Aborted
+	switch {
+	case aborted:
+		level = slog.LevelWarn
+	case err != nil:
+		state.Progress.Phase = transfer.Failed
+	}
+	a.swaps.mu.Unlock()
+	a.backends.wake() // what another host does meanwhile was left until now
+	if err != nil {
+		a.config.Logger.Log(context.Background(), level, "backend was not swapped", "swap", state.ID, "from",
+			state.From, "to", state.To,
+			"aborted", aborted, "error", err)
+	}
+}
+
+// SwapByID returns the progress of a swap. Swaps are remembered until the host ends; an unknown one is
+// ticketstore.ErrNotFound.
+func (o *Operations) SwapByID(id string) (*SwapState, error) {
+	o.adapter.swaps.mu.Lock()
+	defer o.adapter.swaps.mu.Unlock()
+	for _, state := range o.adapter.swaps.known {
+		if state.ID == id {
+			found := *state
+			return &found, nil
+		}
+	}
+	return nil, fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
+}
+
+// AbortSwap ends the swap of that id, if it has not come to its switch: the backend that serves stays as it
+// is. SwapByID reports the outcome. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
+func (o *Operations) AbortSwap(id string) error {
+	o.adapter.swaps.mu.Lock()
+	defer o.adapter.swaps.mu.Unlock()
+	at := slices.IndexFunc(o.adapter.swaps.known, func(s *SwapState) bool { return s.ID == id })
+	switch {
+	case at < 0:
+		return fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
+	case !o.adapter.swaps.known[at].Finished.IsZero():
+		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, o.adapter.backends.name())
+	case o.adapter.swaps.known[at].Followed:
+		return fmt.Errorf("%w: another host makes the swap, and is at its switch", ErrSwap)
+	}
+	o.adapter.swaps.running()
+	return nil
+}
+
+func (a *Adapter) stopSwapping() {
+	a.swaps.mu.Lock()
+	close(a.swaps.closing)
+	if a.swaps.running != nil {
+		a.swaps.running()
+	}
+	if a.swaps.backup != nil {
+		a.swaps.backup()
+	}
+	a.swaps.mu.Unlock()
+	a.swaps.ended.Wait()
+}

@@ -95,6 +95,9 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: removing sessions: %w", err)
 	}
+	if removal.DryRun { // nothing was changed: the admin routes have it in their audit
+		return result, nil
+	}
 	if result.JobID != "" {
 		a.config.Logger.InfoContext(ctx, "removal of all sessions begun", "job", result.JobID,
 			"client_ids", removal.ClientIDs,
@@ -103,8 +106,7 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	}
 	a.config.Logger.InfoContext(ctx, "sessions removed", "all", removal.All, "subject_id", removal.SubjectID,
 		"session_id", removal.SessionID,
-		"client_ids", removal.ClientIDs, "reason", removal.Reason, "dry_run", removal.DryRun,
-		"sessions_removed", result.SessionsRemoved,
+		"client_ids", removal.ClientIDs, "reason", removal.Reason, "sessions_removed", result.SessionsRemoved,
 		"grants_revoked", result.GrantsRevoked, "consents_revoked", result.ConsentsRevoked,
 		"notifications_queued", result.NotificationsQueued)
 	return result, nil

@@ -129,6 +129,10 @@ var walls = []wall{
 		name: "what an engine says of a traced call knows the standard library alone",
 		of:   exactly("plugin/spans"), allowed: []string{},
 	},
+	{
+		name: "a walk over fields knows the standard library alone", of: exactly("internal/protofields"),
+		allowed: []string{},
+	},
 	{name: "what tells kills knows the domain", of: exactly("plugin/kills"), allowed: domain[:2]},
 	{
 		name:      "offline commands know no protocol",

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ory/fosite"
 	"golang.org/x/text/language"
+
+	"github.com/fosite-sessions/sessions/internal/protofields"
 )
 
 var errData = errors.New("grant data is in a format that this build does not know")
@@ -43,9 +45,9 @@ func parse(data []byte) (stored, error) {
 	}
 	s := stored(data)
 	var r reader
-	for f := fieldsOf(s.message()); r.next(&f); {
+	for f := protofields.Of(s.message()); r.Next(&f); {
 	}
-	if r.broken {
+	if r.Broken {
 		return "", errData
 	}
 	return s, nil
@@ -60,28 +62,28 @@ func (s stored) message() string {
 
 func (s stored) text(number int) string {
 	var r reader
-	return r.text(s.message(), number)
+	return r.Text(s.message(), number)
 }
 
 func (s stored) has(number int) bool {
 	var r reader
-	field, found := r.find(s.message(), number)
-	return found && (field.value != 0 || number == authorizeField)
+	field, found := r.Find(s.message(), number)
+	return found && (field.Value != 0 || number == authorizeField)
 }
 
 func (s stored) texts(number int) []string {
 	var r reader
-	return r.texts(s.message(), number)
+	return r.Texts(s.message(), number)
 }
 
 // formValue returns the first value of a field of the form.
 func (s stored) formValue(name string) string {
 	var r reader
-	for f := fieldsOf(s.message()); r.next(&f); {
-		if f.number == formField && r.text(f.text, 1) == name {
-			for value := fieldsOf(f.text); r.next(&value); {
-				if value.number == 2 {
-					return value.text
+	for f := protofields.Of(s.message()); r.Next(&f); {
+		if f.Number == formField && r.Text(f.Text, 1) == name {
+			for value := protofields.Of(f.Text); r.Next(&value); {
+				if value.Number == 2 {
+					return value.Text
 				}
 			}
 		}
@@ -99,7 +101,7 @@ func (s stored) issuer() string {
 		return ""
 	}
 	var r reader
-	return r.text(r.text(session.text, 1), 2)
+	return r.Text(r.Text(session.text, 1), 2)
 }
 
 // decodeRequest returns the stored request with the given client and session, the session as it is.
@@ -109,14 +111,14 @@ func decodeRequest(
 	var r reader
 	var count [issuerField + 1]int
 	forms, texts := 0, 0
-	for f := fieldsOf(s.message()); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(s.message()); r.Next(&f); {
+		switch f.Number {
 		case requestedScopesField, grantedScopesField, requestedAudienceField, grantedAudienceField:
-			count[f.number]++
+			count[f.Number]++
 			texts++
 		case formField:
 			forms++
-			texts += r.count(f.text, 2)
+			texts += r.Count(f.Text, 2)
 		}
 	}
 	list := make(lists, texts)
@@ -127,25 +129,25 @@ func decodeRequest(
 		RequestedAudience: list.cut(count[requestedAudienceField]),
 		GrantedAudience:   list.cut(count[grantedAudienceField]),
 	}
-	for f := fieldsOf(s.message()); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(s.message()); r.Next(&f); {
+		switch f.Number {
 		case idField:
-			request.ID = f.text
+			request.ID = f.Text
 		case requestedAtField:
-			request.RequestedAt = r.moment(f.text)
+			request.RequestedAt = r.moment(f.Text)
 		case requestedScopesField:
-			request.RequestedScope = append(request.RequestedScope, f.text)
+			request.RequestedScope = append(request.RequestedScope, f.Text)
 		case grantedScopesField:
-			request.GrantedScope = append(request.GrantedScope, f.text)
+			request.GrantedScope = append(request.GrantedScope, f.Text)
 		case requestedAudienceField:
-			request.RequestedAudience = append(request.RequestedAudience, f.text)
+			request.RequestedAudience = append(request.RequestedAudience, f.Text)
 		case grantedAudienceField:
-			request.GrantedAudience = append(request.GrantedAudience, f.text)
+			request.GrantedAudience = append(request.GrantedAudience, f.Text)
 		case formField:
-			request.Form[r.text(f.text, 1)] = r.appendTexts(list.cut(r.count(f.text, 2)), f.text, 2)
+			request.Form[r.Text(f.Text, 1)] = r.AppendTexts(list.cut(r.Count(f.Text, 2)), f.Text, 2)
 		}
 	}
-	if r.broken {
+	if r.Broken {
 		return nil, errData
 	}
 	return request, nil
@@ -164,23 +166,23 @@ func decodeAuthorizeRequest(
 	}
 	redirect := ""
 	var r reader
-	for f := fieldsOf(r.text(s.message(), authorizeField)); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(r.Text(s.message(), authorizeField)); r.Next(&f); {
+		switch f.Number {
 		case 1:
-			request.ResponseTypes = append(request.ResponseTypes, f.text)
+			request.ResponseTypes = append(request.ResponseTypes, f.Text)
 		case 2:
-			request.HandledResponseTypes = append(request.HandledResponseTypes, f.text)
+			request.HandledResponseTypes = append(request.HandledResponseTypes, f.Text)
 		case 3:
-			redirect = f.text
+			redirect = f.Text
 		case 4:
-			request.State = f.text
+			request.State = f.Text
 		case 5:
-			request.ResponseMode = fosite.ResponseModeType(f.text)
+			request.ResponseMode = fosite.ResponseModeType(f.Text)
 		case 6:
-			request.DefaultResponseMode = fosite.ResponseModeType(f.text)
+			request.DefaultResponseMode = fosite.ResponseModeType(f.Text)
 		}
 	}
-	if r.broken {
+	if r.Broken {
 		return nil, errData
 	}
 	if redirect != "" { // fosite uses nil for a request without one

@@ -12,7 +12,12 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
+
+	"github.com/fosite-sessions/sessions/internal/protofields"
 )
+
+// reader reads requests and sessions.
+type reader struct{ protofields.Reader }
 
 // storedSession is a requestpb.Session: its kind, and the message of that kind.
 type storedSession struct {
@@ -32,14 +37,14 @@ const (
 
 func (s stored) session() storedSession {
 	var r reader
-	return r.session(r.text(s.message(), sessionField))
+	return r.session(r.Text(s.message(), sessionField))
 }
 
 func (r *reader) session(message string) (session storedSession) {
-	for f := fieldsOf(message); r.next(&f); {
-		session = storedSession{f.number, f.text}
+	for f := protofields.Of(message); r.Next(&f); {
+		session = storedSession{f.Number, f.Text}
 	}
-	if r.broken {
+	if r.Broken {
 		session.kind = brokenKind
 	}
 	return session
@@ -73,7 +78,7 @@ func hydrate(session fosite.Session, stored storedSession) error {
 		return errData
 	}
 	switch {
-	case r.broken:
+	case r.Broken:
 		return errData
 	case own == session:
 		return nil
@@ -131,61 +136,61 @@ func hydrateJSON(session fosite.Session, data []byte) error {
 func (r *reader) openID(s *openid.DefaultSession, message string) {
 	claims, headers := s.Claims, s.Headers
 	s.Claims, s.Headers, s.Username, s.Subject = nil, nil, "", ""
-	for f := fieldsOf(message); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(message); r.Next(&f); {
+		switch f.Number {
 		case 1:
 			if s.Claims = claims; claims == nil {
 				s.Claims = &jwt.IDTokenClaims{}
 			}
-			r.idTokenClaims(s.Claims, f.text)
+			r.idTokenClaims(s.Claims, f.Text)
 		case 2:
-			s.Headers = r.headers(headers, f.text)
+			s.Headers = r.headers(headers, f.Text)
 		case 3:
-			r.expiry(&s.ExpiresAt, f.text)
+			r.expiry(&s.ExpiresAt, f.Text)
 		case 4:
-			s.Username = f.text
+			s.Username = f.Text
 		case 5:
-			s.Subject = f.text
+			s.Subject = f.Text
 		}
 	}
 }
 
 func (r *reader) idTokenClaims(c *jwt.IDTokenClaims, message string) {
 	*c = jwt.IDTokenClaims{}
-	for f := fieldsOf(message); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(message); r.Next(&f); {
+		switch f.Number {
 		case 1:
-			c.JTI = f.text
+			c.JTI = f.Text
 		case 2:
-			c.Issuer = f.text
+			c.Issuer = f.Text
 		case 3:
-			c.Subject = f.text
+			c.Subject = f.Text
 		case 4:
 			if c.Audience == nil {
-				c.Audience = r.texts(message, 4)
+				c.Audience = r.Texts(message, 4)
 			}
 		case 5:
-			c.Nonce = f.text
+			c.Nonce = f.Text
 		case 6:
-			c.ExpiresAt = r.moment(f.text)
+			c.ExpiresAt = r.moment(f.Text)
 		case 7:
-			c.IssuedAt = r.moment(f.text)
+			c.IssuedAt = r.moment(f.Text)
 		case 8:
-			c.RequestedAt = r.moment(f.text)
+			c.RequestedAt = r.moment(f.Text)
 		case 9:
-			c.AuthTime = r.moment(f.text)
+			c.AuthTime = r.moment(f.Text)
 		case 10:
-			c.AccessTokenHash = f.text
+			c.AccessTokenHash = f.Text
 		case 11:
-			c.AuthenticationContextClassReference = f.text
+			c.AuthenticationContextClassReference = f.Text
 		case 12:
 			if c.AuthenticationMethodsReferences == nil {
-				c.AuthenticationMethodsReferences = r.texts(message, 12)
+				c.AuthenticationMethodsReferences = r.Texts(message, 12)
 			}
 		case 13:
-			c.CodeHash = f.text
+			c.CodeHash = f.Text
 		case 14:
-			c.Extra = r.object(f.text)
+			c.Extra = r.object(f.Text)
 		}
 	}
 }
@@ -194,49 +199,49 @@ func (r *reader) idTokenClaims(c *jwt.IDTokenClaims, message string) {
 func (r *reader) jwt(s *oauth2.JWTSession, message string) {
 	claims, headers := s.JWTClaims, s.JWTHeader
 	s.JWTClaims, s.JWTHeader, s.Username, s.Subject = nil, nil, "", ""
-	for f := fieldsOf(message); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(message); r.Next(&f); {
+		switch f.Number {
 		case 1:
 			if s.JWTClaims = claims; claims == nil {
 				s.JWTClaims = &jwt.JWTClaims{}
 			}
-			r.jwtClaims(s.JWTClaims, f.text)
+			r.jwtClaims(s.JWTClaims, f.Text)
 		case 2:
-			s.JWTHeader = r.headers(headers, f.text)
+			s.JWTHeader = r.headers(headers, f.Text)
 		case 3:
-			r.expiry(&s.ExpiresAt, f.text)
+			r.expiry(&s.ExpiresAt, f.Text)
 		case 4:
-			s.Username = f.text
+			s.Username = f.Text
 		case 5:
-			s.Subject = f.text
+			s.Subject = f.Text
 		}
 	}
 }
 
 func (r *reader) jwtClaims(c *jwt.JWTClaims, message string) {
-	*c = jwt.JWTClaims{Audience: r.texts(message, 3), Scope: r.texts(message, 8)}
-	for f := fieldsOf(message); r.next(&f); {
-		switch f.number {
+	*c = jwt.JWTClaims{Audience: r.Texts(message, 3), Scope: r.Texts(message, 8)}
+	for f := protofields.Of(message); r.Next(&f); {
+		switch f.Number {
 		case 1:
-			c.Subject = f.text
+			c.Subject = f.Text
 		case 2:
-			c.Issuer = f.text
+			c.Issuer = f.Text
 		case 4:
-			c.JTI = f.text
+			c.JTI = f.Text
 		case 5:
-			c.IssuedAt = r.moment(f.text)
+			c.IssuedAt = r.moment(f.Text)
 		case 6:
-			c.NotBefore = r.moment(f.text)
+			c.NotBefore = r.moment(f.Text)
 		case 7:
-			c.ExpiresAt = r.moment(f.text)
+			c.ExpiresAt = r.moment(f.Text)
 		case 9:
-			if f.value != 0 && c.Scope == nil {
+			if f.Value != 0 && c.Scope == nil {
 				c.Scope = []string{}
 			}
 		case 10:
-			c.Extra = r.object(f.text)
+			c.Extra = r.object(f.Text)
 		case 11:
-			c.ScopeField = jwt.JWTScopeFieldEnum(f.value)
+			c.ScopeField = jwt.JWTScopeFieldEnum(f.Value)
 		}
 	}
 }
@@ -244,16 +249,16 @@ func (r *reader) jwtClaims(c *jwt.JWTClaims, message string) {
 // plain reads a requestpb.PlainSession.
 func (r *reader) plain(s *fosite.DefaultSession, message string) {
 	s.Username, s.Subject, s.Extra = "", "", nil
-	for f := fieldsOf(message); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(message); r.Next(&f); {
+		switch f.Number {
 		case 1:
-			r.expiry(&s.ExpiresAt, f.text)
+			r.expiry(&s.ExpiresAt, f.Text)
 		case 2:
-			s.Username = f.text
+			s.Username = f.Text
 		case 3:
-			s.Subject = f.text
+			s.Subject = f.Text
 		case 4:
-			s.Extra = r.object(f.text)
+			s.Extra = r.object(f.Text)
 		}
 	}
 }
@@ -263,8 +268,8 @@ func (r *reader) headers(headers *jwt.Headers, message string) *jwt.Headers {
 		headers = &jwt.Headers{}
 	}
 	headers.Extra = nil
-	if extra, found := r.find(message, 1); found {
-		headers.Extra = r.object(extra.text)
+	if extra, found := r.Find(message, 1); found {
+		headers.Extra = r.object(extra.Text)
 	}
 	return headers
 }
@@ -273,12 +278,12 @@ func (r *reader) expiry(expiry *map[fosite.TokenType]time.Time, message string) 
 	if *expiry == nil {
 		*expiry = map[fosite.TokenType]time.Time{}
 	}
-	at, _ := r.find(message, 2)
+	at, _ := r.Find(message, 2)
 	moment := time.Time{}
-	if at.number != 0 {
-		moment = r.moment(at.text)
+	if at.Number != 0 {
+		moment = r.moment(at.Text)
 	}
-	(*expiry)[fosite.TokenType(r.text(message, 1))] = moment
+	(*expiry)[fosite.TokenType(r.Text(message, 1))] = moment
 }
 
 // moment reads a requestpb.Moment without its offset. One that is absent stands for the zero time.
@@ -288,14 +293,14 @@ func (r *reader) moment(message string) time.Time {
 }
 
 func (r *reader) momentParts(message string) (seconds, nanos int64, offset int) {
-	for f := fieldsOf(message); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(message); r.Next(&f); {
+		switch f.Number {
 		case 1:
-			seconds = int64(f.value)
+			seconds = int64(f.Value)
 		case 2:
-			nanos = int64(int32(f.value))
+			nanos = int64(int32(f.Value))
 		case 3:
-			offset = int(int32(f.value))
+			offset = int(int32(f.Value))
 		}
 	}
 	return seconds, nanos, offset

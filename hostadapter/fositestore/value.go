@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
+	"github.com/fosite-sessions/sessions/internal/protofields"
 )
 
 // encodeObject encodes claims and headers that hosts add. JSON would make every number a float64 and every
@@ -96,10 +97,10 @@ func (r *reader) timeValue(message string) time.Time {
 
 // object reads a requestpb.Object.
 func (r *reader) object(message string) map[string]any {
-	object := make(map[string]any, r.count(message, 1))
-	for f := fieldsOf(message); r.next(&f); {
-		if f.number == 1 {
-			object[r.text(f.text, 1)] = r.valueOf(r.text(f.text, 2))
+	object := make(map[string]any, r.Count(message, 1))
+	for f := protofields.Of(message); r.Next(&f); {
+		if f.Number == 1 {
+			object[r.Text(f.Text, 1)] = r.valueOf(r.Text(f.Text, 2))
 		}
 	}
 	return object
@@ -107,38 +108,38 @@ func (r *reader) object(message string) map[string]any {
 
 // valueOf reads a requestpb.Value.
 func (r *reader) valueOf(message string) (value any) {
-	for f := fieldsOf(message); r.next(&f); {
-		switch f.number {
+	for f := protofields.Of(message); r.Next(&f); {
+		switch f.Number {
 		case 1:
-			value = f.value != 0
+			value = f.Value != 0
 		case 2:
-			value = f.text
+			value = f.Text
 		case 3:
-			value = int(int64(f.value))
+			value = int(int64(f.Value))
 		case 4:
-			value = int64(f.value)
+			value = int64(f.Value)
 		case 5:
-			value = math.Float64frombits(f.value)
+			value = math.Float64frombits(f.Value)
 		case 6:
-			value = r.timeValue(f.text)
+			value = r.timeValue(f.Text)
 		case 7:
-			value = r.list(f.text)
+			value = r.list(f.Text)
 		case 8:
-			value = append([]string{}, r.texts(f.text, 1)...)
+			value = append([]string{}, r.Texts(f.Text, 1)...)
 		case 9:
-			value = r.object(f.text)
+			value = r.object(f.Text)
 		case 10:
-			value = valueOfJSON(f.text)
+			value = valueOfJSON(f.Text)
 		}
 	}
 	return value
 }
 
 func (r *reader) list(message string) []any {
-	list := make([]any, 0, r.count(message, 1))
-	for f := fieldsOf(message); r.next(&f); {
-		if f.number == 1 {
-			list = append(list, r.valueOf(f.text))
+	list := make([]any, 0, r.Count(message, 1))
+	for f := protofields.Of(message); r.Next(&f); {
+		if f.Number == 1 {
+			list = append(list, r.valueOf(f.Text))
 		}
 	}
 	return list

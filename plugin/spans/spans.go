@@ -39,6 +39,7 @@ type Attribute struct{ Key, Value string }
 type Recorder struct {
 	mu    sync.Mutex
 	spans []Span
+	first [1]Span // room for the only one of most calls
 }
 
 // Add keeps a span.
@@ -48,6 +49,9 @@ func (r *Recorder) Add(span Span) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.spans == nil {
+		r.spans = r.first[:0]
+	}
 	if len(r.spans) < Max {
 		r.spans = append(r.spans, span)
 	}

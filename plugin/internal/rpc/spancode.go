@@ -10,26 +10,31 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/fosite-sessions/sessions/internal/protofields"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
 // The numbers of the fields, as spans.proto has them.
 const (
-	spansSpan protowire.Number = 1
+	spansSpan = 1
 
-	spanName       protowire.Number = 1
-	spanStart      protowire.Number = 2
-	spanEnd        protowire.Number = 3
-	spanAttributes protowire.Number = 4
+	spanName       = 1
+	spanStart      = 2
+	spanEnd        = 3
+	spanAttributes = 4
 
-	entryKey   protowire.Number = 1
-	entryValue protowire.Number = 2
+	entryKey   = 1
+	entryValue = 2
 )
+
+// roomOfSpans is enough for those of most calls, in bytes.
+const roomOfSpans = 192
 
 // encodeSpans returns the pb.Spans of a call that ends now.
 func encodeSpans(began time.Time, kept *spans.Recorder) []byte {
-	encoded := appendSpan(nil, &spans.Span{Name: servedSpan, Start: began, End: time.Now()})
+	served := spans.Span{Name: servedSpan, Start: began, End: time.Now()}
+	encoded := appendSpan(make([]byte, 0, roomOfSpans), &served)
 	for _, span := range kept.Spans() {
 		encoded = appendSpan(encoded, &span)
 	}
@@ -65,52 +70,43 @@ type toldSpan struct {
 
 // decodeSpans returns the spans of a pb.Spans, none where it is no such message or has too many.
 func decodeSpans(encoded []byte) []toldSpan {
-	n := 0
-	valid := eachField(encoded, func(protowire.Number, uint64, []byte) { n++ }) && n <= 1+spans.Max
-	if !valid || n == 0 {
+	var r protofields.Reader
+	message := string(encoded) // what is told is parts of it
+	n := r.Count(message, spansSpan)
+	if n == 0 || n > 1+spans.Max {
 		return nil
 	}
 	told := make([]toldSpan, 0, n)
-	eachField(encoded, func(number protowire.Number, _ uint64, span []byte) {
-		if number == spansSpan && span != nil {
+	for f := protofields.Of(message); r.Next(&f); {
+		if f.Number == spansSpan && f.IsText {
 			told = append(told, toldSpan{})
-			valid = told[len(told)-1].decode(span) && valid
+			told[len(told)-1].decode(&r, f.Text)
 		}
-	})
-	if !valid {
+	}
+	if r.Broken {
 		return nil
 	}
 	return told
 }
 
 // decode takes the last of a field, as protobuf does.
-func (s *toldSpan) decode(span []byte) bool {
-	valid := true
-	return eachField(span, func(number protowire.Number, value uint64, text []byte) {
+func (s *toldSpan) decode(r *protofields.Reader, span string) {
+	for f := protofields.Of(span); r.Next(&f); {
 		switch {
-		case number == spanName && text != nil:
-			s.name = spanText(text)
-		case number == spanStart && text == nil:
-			s.start = records.Moment(int64(value))
-		case number == spanEnd && text == nil:
-			s.end = records.Moment(int64(value))
-		case number == spanAttributes && text != nil:
-			var key, value []byte
-			valid = eachField(text, func(number protowire.Number, _ uint64, text []byte) {
-				switch number {
-				case entryKey:
-					key = text
-				case entryValue:
-					value = text
-				}
-			}) && valid
-			s.attribute(string(key), value)
+		case f.Number == spanName && f.IsText:
+			s.name = spanText(f.Text)
+		case f.Number == spanStart && !f.IsText:
+			s.start = records.Moment(int64(f.Value))
+		case f.Number == spanEnd && !f.IsText:
+			s.end = records.Moment(int64(f.Value))
+		case f.Number == spanAttributes && f.IsText:
+			s.attribute(r.Text(f.Text, entryKey), r.Text(f.Text, entryValue))
 		}
-	}) && valid
+	}
 }
 
 // attribute takes an attribute that is known, with a value that it may have.
-func (s *toldSpan) attribute(key string, value []byte) {
+func (s *toldSpan) attribute(key, value string) {
 	if s.attributes == nil {
 		s.attributes = make([]attribute.KeyValue, 0, 3)
 	}
@@ -120,49 +116,21 @@ func (s *toldSpan) attribute(key string, value []byte) {
 			s.attributes = append(s.attributes, attribute.String(key, text))
 		}
 	case spans.BatchSize:
-		if size, err := strconv.Atoi(string(value)); err == nil && size > 0 && size <= maxBatchSize {
+		if size, err := strconv.Atoi(value); err == nil && size > 0 && size <= maxBatchSize {
 			s.attributes = append(s.attributes, attribute.Int(key, size))
 		}
 	}
 }
 
 // spanText returns a text that a span may have, "" for any other.
-func spanText(text []byte) string {
+func spanText(text string) string {
 	if len(text) > maxSpanName {
 		return ""
 	}
-	for _, c := range text {
+	for _, c := range []byte(text) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != ' ' && c != '.' && c != '_' && c != '-' {
 			return ""
 		}
 	}
-	return string(text)
-}
-
-// eachField visits the fields of a message that are numbers, which have no bytes, and those with a length,
-// which have. It reports false at what is no field.
-func eachField(message []byte, visit func(number protowire.Number, value uint64, bytes []byte)) bool {
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		if n < 0 {
-			return false
-		}
-		message = message[n:]
-		var value uint64
-		var bytes []byte
-		switch kind {
-		case protowire.VarintType:
-			value, n = protowire.ConsumeVarint(message)
-		case protowire.BytesType:
-			bytes, n = protowire.ConsumeBytes(message)
-		default:
-			number, n = 0, protowire.ConsumeFieldValue(number, kind, message)
-		}
-		if n < 0 {
-			return false
-		}
-		message = message[n:]
-		visit(number, value, bytes)
-	}
-	return true
+	return text
 }

@@ -115,8 +115,7 @@ func (c *Consents) Remember(
 func (c *Consents) start(
 	ctx context.Context, name, subjectID, clientID string,
 ) (context.Context, trace.Span) {
-	ctx, span := c.adapter.tracing.start(ctx, name)
-	c.adapter.tracing.name(span, SpanUser, subjectID)
+	ctx, span := c.adapter.tracing.startAbout(ctx, name, "", subjectID)
 	c.adapter.tracing.name(span, SpanClient, clientID)
 	return ctx, span
 }
@@ -145,10 +144,8 @@ func (c *Consents) add(
 		batch.Seen = []grantstore.Precondition{grantstore.PreconditionOf(stored)}
 		batch.Delete = []grantstore.Ref{stored.Ref}
 	}
-	return persist(ctx, func(ctx context.Context) error {
-		_, err := c.adapter.config.Backend.Grants().Apply(ctx, batch, now)
-		return err
-	})
+	_, err = c.adapter.apply(ctx, batch, now)
+	return err
 }
 
 // Given reports whether the user has granted all of these scopes to the client, and need not be asked again.
@@ -189,12 +186,7 @@ func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) (err 
 	batch := &grantstore.Batch{
 		OperationID: randomID(), Delete: []grantstore.Ref{consentRef(subjectID, clientID)},
 	}
-	now := c.adapter.now()
-	err = persist(ctx, func(ctx context.Context) error {
-		_, err := c.adapter.config.Backend.Grants().Apply(ctx, batch, now)
-		return err
-	})
-	if err == nil {
+	if _, err = c.adapter.apply(ctx, batch, c.adapter.now()); err == nil {
 		_, err = c.adapter.Operations().RemoveGrants(ctx, GrantRemoval{
 			Filter: grantstore.Filter{SubjectID: subjectID, ClientID: clientID}, Reason: "consent revoked",
 		})

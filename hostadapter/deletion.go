@@ -30,8 +30,7 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *U
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err
 	}
-	ctx, span := a.tracing.start(ctx, "delete user")
-	a.tracing.name(span, SpanUser, subjectID)
+	ctx, span := a.tracing.startAbout(ctx, "delete user", "", subjectID)
 	defer func() { end(span, err) }()
 	deletion = &UserDeletion{adapter: a}
 	// One by one, so that each sid is known whose notifications are to be waited for.

@@ -4,6 +4,7 @@ package hostadapter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -212,10 +213,7 @@ func (a *Adapter) askFirst(
 	if err != nil {
 		return err
 	}
-	name := record.DisplayName
-	if name == "" {
-		name = record.SubjectID
-	}
+	name := cmp.Or(record.DisplayName, record.SubjectID)
 	a.showPage(w, r, &LogoutPage{
 		Kind: LogoutConfirm, Status: http.StatusOK, Title: "Sign out?",
 		Text: "You are signed in as " + name + ".", UserName: name,

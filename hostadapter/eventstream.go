@@ -158,9 +158,7 @@ func (a *Adapter) publishRenewed(sessionID, subjectID string) {
 func (a *Adapter) delivering(
 	ctx context.Context, delivery *logout.Delivery,
 ) (context.Context, func(logout.Outcome)) {
-	ctx, span := a.tracing.start(ctx, "deliver logout token")
-	a.tracing.name(span, SpanSession, delivery.SessionID)
-	a.tracing.name(span, SpanUser, delivery.SubjectID)
+	ctx, span := a.tracing.startAbout(ctx, "deliver logout token", delivery.SessionID, delivery.SubjectID)
 	a.tracing.name(span, SpanClient, delivery.ClientID)
 	return ctx, func(outcome logout.Outcome) {
 		if outcome.State != logout.Delivered {

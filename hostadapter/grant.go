@@ -87,23 +87,17 @@ func (o *Operations) removeGrant(ctx context.Context, removal GrantRemoval) (*Gr
 
 // revoke removes a grant, or its family, in one transaction.
 func (o *Operations) revoke(ctx context.Context, g *grantstore.Grant, family bool) (revoked int, err error) {
-	batch, now := &grantstore.Batch{OperationID: randomID()}, o.adapter.now()
+	batch := &grantstore.Batch{OperationID: randomID()}
 	if family {
 		batch.Revoke = []grantstore.Revocation{{RequestID: g.RequestID}}
 	} else {
 		batch.Delete = []grantstore.Ref{g.Ref}
 	}
-	err = persist(ctx, func(ctx context.Context) error {
-		done, err := o.adapter.config.Backend.Grants().Apply(ctx, batch, now)
-		if err == nil {
-			revoked = done.Revoked
-		}
-		return err
-	})
+	done, err := o.adapter.apply(ctx, batch, o.adapter.now())
 	if err != nil {
 		return 0, fmt.Errorf("hostadapter: removing a grant: %w", err)
 	}
-	return revoked, nil
+	return done.Revoked, nil
 }
 
 // countGrants counts the live grants of a filter that match.

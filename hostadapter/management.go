@@ -87,9 +87,7 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	if err := ending.Validate(); err != nil {
 		return nil, err
 	}
-	ctx, span := a.tracing.start(ctx, "remove sessions")
-	a.tracing.name(span, SpanSession, removal.SessionID)
-	a.tracing.name(span, SpanUser, removal.SubjectID)
+	ctx, span := a.tracing.startAbout(ctx, "remove sessions", removal.SessionID, removal.SubjectID)
 	result, err := a.end(ctx, ending)
 	end(span, err)
 	if err != nil {

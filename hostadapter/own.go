@@ -35,9 +35,7 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return err
 	}
-	ctx, span := a.tracing.start(ctx, "end own session")
-	a.tracing.name(span, SpanSession, sessionID)
-	a.tracing.name(span, SpanUser, session.SubjectID)
+	ctx, span := a.tracing.startAbout(ctx, "end own session", sessionID, session.SubjectID)
 	defer func() { end(span, err) }()
 	// The store ends what both select, in one transaction: no user ends another's session.
 	result, err := a.end(ctx, &logout.Ending{
@@ -58,9 +56,7 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 
 // EndOtherSessions ends every session of the session's user but that one, and returns how many.
 func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended int, err error) {
-	ctx, span := a.tracing.start(ctx, "end other sessions")
-	a.tracing.name(span, SpanSession, session.SessionID)
-	a.tracing.name(span, SpanUser, session.SubjectID)
+	ctx, span := a.tracing.startAbout(ctx, "end other sessions", session.SessionID, session.SubjectID)
 	defer func() { end(span, err) }()
 	gone := map[string]bool{}
 	for {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -38,6 +39,17 @@ func persist(ctx context.Context, call func(ctx context.Context) error) error {
 		err = again(ctx, deadline, call)
 	}
 	return err
+}
+
+// apply applies a batch, again while its outcome is unknown.
+func (a *Adapter) apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (result *grantstore.Result, err error) {
+	err = persist(ctx, func(ctx context.Context) (err error) {
+		result, err = a.config.Backend.Grants().Apply(ctx, batch, now)
+		return err
+	})
+	return result, err
 }
 
 // retryable reports whether asking again may help.

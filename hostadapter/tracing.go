@@ -79,6 +79,16 @@ func (t *tracing) start(ctx context.Context, name string) (context.Context, trac
 	return t.tracer.Start(ctx, name)
 }
 
+// startAbout is start for what concerns a session or a user, either of which may be empty.
+func (t *tracing) startAbout(
+	ctx context.Context, name, sessionID, subjectID string,
+) (context.Context, trace.Span) {
+	ctx, span := t.start(ctx, name)
+	t.name(span, SpanSession, sessionID)
+	t.name(span, SpanUser, subjectID)
+	return ctx, span
+}
+
 // startRequest is start for what is given a request.
 func (t *tracing) startRequest(r *http.Request, name string) (*http.Request, trace.Span) {
 	if t.tracer == nil {

@@ -1,6 +1,7 @@
 // Package protofields reads protobuf messages where they lie: it walks over their fields, without the
 // messages that generated code would make of them. The texts that it returns are parts of the message, so
-// that reading takes no memory. It is for what is read at each request: what fosite gets of a token, and spans.
+// that reading takes no memory. It is for what is read at each request: what fosite gets of a token, and
+// spans.
 package protofields
 
 // Reader reads messages. Broken says that any of them was none.

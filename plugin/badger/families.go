@@ -112,8 +112,14 @@ func (f *families) note(ref grantstore.Ref, old, next *records.Grant) {
 		c.next = next
 		return
 	}
+	if f.changes == nil {
+		f.changes = make([]familyChange, 0, usualChanges)
+	}
 	f.changes = append(f.changes, familyChange{ref, old, next})
 }
+
+// usualChanges is how many grants of a family a refresh changes: two go, and two come.
+const usualChanges = 4
 
 // change returns what becomes of a grant, nil where nothing does.
 func (f *families) change(ref grantstore.Ref) *familyChange {

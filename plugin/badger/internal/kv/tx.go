@@ -5,6 +5,7 @@ package kv
 import (
 	"errors"
 	"strings"
+	"unsafe"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
@@ -63,13 +64,18 @@ func (t *Tx) Put(k, value []byte) {
 		value = []byte{}
 	}
 	t.Wrote++
-	t.writes[string(k)] = write{key: k, value: value}
+	t.writes[nameOf(k)] = write{key: k, value: value}
 }
 
 // Delete deletes a row, which need not be there. The key must not be changed afterwards.
 func (t *Tx) Delete(k []byte) {
 	t.Wrote++
-	t.writes[string(k)] = write{key: k, deleted: true}
+	t.writes[nameOf(k)] = write{key: k, deleted: true}
+}
+
+// nameOf is a key as the name of its write, without a copy of it.
+func nameOf(k []byte) string {
+	return unsafe.String(unsafe.SliceData(k), len(k)) //nolint:gosec // a key that was written is not changed
 }
 
 // Reset forgets what the change has written so far.

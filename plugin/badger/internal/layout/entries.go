@@ -33,9 +33,9 @@ func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
 	if g == nil {
 		return nil
 	}
-	entries, at := make([]Entry, 0, 2), records.RefBytes(ref)
+	entries := make([]Entry, 0, 2)
 	if due := rules.GrantDue(g); due != 0 {
-		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), at)})
+		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), records.RefBytes(ref))})
 	}
 	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
 		return entries
@@ -43,6 +43,7 @@ func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
 	switch {
 	case g.GetConsumed() == 0:
 		if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {
+			at := records.RefBytes(ref)
 			entries = append(entries,
 				Entry{Key(IndexGrantLoose, More(g.GetSubjectId()), More(g.GetClientId()), at), at})
 		}
@@ -50,8 +51,10 @@ func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
 	case g.GetUsed() != 0:
 		entries = append(entries, Entry{Key: usedKey(g.GetSessionId(), ref)})
 	default: // of a store of version 2
-		entries = append(entries,
-			Entry{Key(IndexGrantSession, More(g.GetSessionId()), records.GrantPosition(ref, g)), at})
+		entries = append(entries, Entry{
+			Key(IndexGrantSession, More(g.GetSessionId()), records.GrantPosition(ref, g)),
+			records.RefBytes(ref),
+		})
 	}
 	return entries
 }

@@ -50,13 +50,73 @@ func emptyStore(t *testing.T) Settings {
 		emptied.made++
 		settings.Schema = fmt.Sprintf("store_%d", emptied.made)
 	}
+	pool := lasting(t, settings.DSN, func() (*pgxpool.Pool, error) {
+		return pgxpool.New(context.WithoutCancel(t.Context()), settings.DSN)
+	})
 	t.Cleanup(func() {
-		server.Exec(t, strings.ReplaceAll(empty, "{s}", settings.Schema))
+		_, err := pool.Exec(context.WithoutCancel(t.Context()),
+			strings.ReplaceAll(empty, "{s}", settings.Schema), pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
 		emptied.Lock()
 		defer emptied.Unlock()
 		emptied.names = append(emptied.names, settings.Schema)
 	})
 	return settings
+}
+
+// kept are the connections of tests that have ended, by what they are for. New ones have yet to read what the
+// server knows of the tables, and a new host what they look like: both cost more than what most tests ask.
+var kept struct {
+	sync.Mutex
+	pools map[string][]*pgxpool.Pool
+}
+
+// lasting returns connections that an earlier test had, or new ones, for a test that does nothing to them.
+func lasting(t *testing.T, purpose string, open func() (*pgxpool.Pool, error)) (pool *pgxpool.Pool) {
+	t.Helper()
+	kept.Lock()
+	defer kept.Unlock()
+	if pools := kept.pools[purpose]; len(pools) > 0 {
+		pool, kept.pools[purpose] = pools[len(pools)-1], pools[:len(pools)-1]
+	} else {
+		var err error
+		if pool, err = open(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			pool.Close()
+			return
+		}
+		kept.Lock()
+		defer kept.Unlock()
+		if kept.pools == nil {
+			kept.pools = map[string][]*pgxpool.Pool{}
+		}
+		kept.pools[purpose] = append(kept.pools[purpose], pool)
+	})
+	return pool
+}
+
+// lastingStore opens a store, whose tables it makes, on connections as lasting has them.
+func lastingStore(t *testing.T, settings Settings) *pgxpool.Pool {
+	t.Helper()
+	return lasting(t, settings.DSN+" "+settings.Schema, func() (*pgxpool.Pool, error) {
+		o, err := connect(context.WithoutCancel(t.Context()), settings, quiet, true)
+		if err != nil {
+			return nil, err
+		}
+		return o.pool, nil
+	})
+}
+
+// lastingHost is openHost on connections as lasting has them.
+func lastingHost(t *testing.T, settings Settings) *Engine {
+	t.Helper()
+	return start(t, lastingStore(t, settings), settings)
 }
 
 // openEngine opens an engine over an empty store of the test's own.
@@ -147,7 +207,7 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		New: func(t *testing.T) storetest.Fixture {
 			settings := emptyStore(t)
-			e := openHost(t, settings)
+			e := lastingHost(t, settings)
 			t.Cleanup(func() { rightAfterwards(t, e) })
 			return storetest.Fixture{
 				Stores: storesOf(e), Transfer: e.Transfer(), Shared: true, Join: joins(t, settings),

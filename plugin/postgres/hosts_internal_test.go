@@ -176,7 +176,10 @@ func TestConformanceOfHosts(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		Immovable: true, Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
-			h := openHosts(t, 2)
+			settings, h := emptyStore(t), &hosts{}
+			for range 2 {
+				h.engines = append(h.engines, lastingHost(t, settings))
+			}
 			t.Cleanup(func() { rightAfterwards(t, h.engines[0]) })
 			return storetest.Fixture{Stores: h.stores()}
 		},
@@ -192,9 +195,9 @@ func TestConformanceBehindAPooler(t *testing.T) {
 		Immovable: true,
 		New: func(t *testing.T) storetest.Fixture {
 			settings := emptyStore(t)
-			mustOpen(t, settings).pool.Close() // what makes the tables is not a pooler's
+			lastingStore(t, settings) // what makes the tables is not a pooler's
 			settings.DSN, settings.Pooler = pooler, true
-			e := openHost(t, settings)
+			e := lastingHost(t, settings)
 			t.Cleanup(func() { rightAfterwards(t, e) })
 			return storetest.Fixture{Stores: storesOf(e)}
 		},

@@ -21,25 +21,23 @@ import (
 // End does all at once. What takes a database several transactions, and a job that a crash cannot lose, takes
 // this one none: its job is done before it can be read.
 func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
+	carry := change[*logout.Result]
 	if e.DryRun {
-		return view(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
-			if missing := t.missing(e); len(missing) > 0 {
-				return &logout.Result{MissingClients: missing}, nil
-			}
-			return t.endAll(e), nil
-		})
+		carry = view[*logout.Result] // which undoes it
 	}
-	return change(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
+	return carry(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
 		recall := func() *logout.Result {
 			return rules.Recall(e.OperationID, t.operation(e.OperationID), t.job(e.OperationID))
 		}
-		if before := recall(); before != nil {
+		if before := recall(); before != nil && !e.DryRun {
 			return before, nil
 		}
 		if missing := t.missing(e); len(missing) > 0 {
 			return &logout.Result{MissingClients: missing}, nil
 		}
-		t.endAll(e)
+		if done := t.endAll(e); e.DryRun {
+			return done, nil
+		}
 		return recall(), nil
 	})
 }

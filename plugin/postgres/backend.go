@@ -51,22 +51,9 @@ func (o *opened) serve(ctx context.Context, logger *slog.Logger) (*Engine, error
 		o.pool.Close()
 		return nil, fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, err)
 	}
-	logger.InfoContext(
-		ctx,
-		"store opened",
-		"schema",
-		name,
-		"store_id",
-		o.found.StoreID,
-		"tables",
-		o.found.Schema,
-		"connections",
-		o.settings.connections(),
-		"pooler",
-		o.settings.Pooler,
-		"synchronous_standbys",
-		cmp.Or(o.standbys, "none"),
-	)
+	logger.InfoContext(ctx, "store opened", "schema", name, "store_id", o.found.StoreID, "tables",
+		o.found.Schema, "connections", o.settings.connections(), "pooler", o.settings.Pooler,
+		"synchronous_standbys", cmp.Or(o.standbys, "none"))
 	if o.asynchronous != "" {
 		logger.WarnContext(ctx, "COMMITS ARE NOT DURABLE: what was acknowledged may be lost", "because",
 			o.asynchronous)
@@ -91,11 +78,8 @@ func (e *Engine) Close() error {
 	case <-closed:
 		return nil
 	case <-time.After(closePatience):
-		return fmt.Errorf(
-			"%w: its connections did not close within %v",
-			ticketstore.ErrUnavailable,
-			closePatience,
-		)
+		return fmt.Errorf("%w: its connections did not close within %v", ticketstore.ErrUnavailable,
+			closePatience)
 	}
 }
 

@@ -111,8 +111,8 @@ func compare(b *testing.B, do func(e sessions.Backend, l *line) error) {
 		name string
 		open func(b *testing.B) sessions.Backend
 	}{
-		{"gathered", func(b *testing.B) sessions.Backend { return benchEngine(b, usual, false) }},
-		{"pooled", func(b *testing.B) sessions.Backend { return benchEngine(b, usual, true) }},
+		{"gathered", func(b *testing.B) sessions.Backend { return benchEngine(b, defaultGathering, false) }},
+		{"pooled", func(b *testing.B) sessions.Backend { return benchEngine(b, defaultGathering, true) }},
 		{"alone", func(b *testing.B) sessions.Backend { return benchEngine(b, alone, false) }},
 		{"badger", func(b *testing.B) sessions.Backend {
 			e, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, quiet)

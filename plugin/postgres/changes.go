@@ -22,10 +22,7 @@ const maxJournal = 4_000_000
 // of the last entry of the answer in which an entry went out. An answer that is not acknowledged goes out
 // again.
 func (m mover) Changes(
-	ctx context.Context,
-	id string,
-	after uint64,
-	limit int,
+	ctx context.Context, id string, after uint64, limit int,
 ) (c *transfer.Changes, err error) {
 	if err := ticketstore.CheckPositive("limit", limit); err != nil {
 		return nil, err
@@ -50,19 +47,11 @@ func (g *group) changes(id string, after uint64, limit int) (*transfer.Changes, 
 	}
 	acknowledged := status.Journaled - status.Left
 	if after > acknowledged {
-		tag, err := g.conn.Exec(
-			g.ctx,
-			g.sql("DELETE FROM {s}.journal WHERE batch > 0 AND batch <= $1"),
-			int64(after),
-		)
-		if err != nil {
-			g.fail(err)
-			return nil, err
-		}
-		if acknowledged+uint64(tag.RowsAffected()) != after {
+		gone := uint64(g.exec("DELETE FROM {s}.journal WHERE batch > 0 AND batch <= $1", int64(after)))
+		if g.err == nil && acknowledged+gone != after {
 			return nil, fmt.Errorf("%w: no answer ended with the change %d", transfer.ErrState, after)
 		}
-		acknowledged, status.Left = after, status.Left-uint64(tag.RowsAffected())
+		acknowledged, status.Left = after, status.Left-gone
 	}
 	g.exec("UPDATE {s}.ledger SET acknowledged = $1, moved = "+databaseTime, int64(acknowledged))
 	named := min(status.Left, uint64(limit))
@@ -77,25 +66,20 @@ func (g *group) goesOut(c *transfer.Changes, entries int) error {
 	if g.err != nil || entries == 0 {
 		return g.err
 	}
-	rows, err := g.conn.Query(g.ctx, g.sql(`UPDATE {s}.journal SET batch = $1 WHERE id IN (
-		SELECT id FROM {s}.journal ORDER BY batch = 0, id LIMIT $2) RETURNING kind, key`),
-		int64(c.Through), entries)
-	if err != nil {
-		g.fail(err)
-		return err
+	type entry struct {
+		Kind int16
+		Key  []byte
 	}
-	keys := map[transfer.Kind][]string{}
-	seen := map[string]bool{}
-	var kind int16
-	var key []byte
-	_, err = pgx.ForEachRow(rows, []any{&kind, &key}, func() error {
-		if name := nameOf(transfer.Kind(kind), string(key)); !seen[name] {
+	keys, seen := map[transfer.Kind][]string{}, map[string]bool{}
+	const goesOut = `UPDATE {s}.journal SET batch = $1 WHERE id IN (
+		SELECT id FROM {s}.journal ORDER BY batch = 0, id LIMIT $2) RETURNING kind, key`
+	for _, e := range selected(g, pgx.RowToStructByPos[entry], goesOut, int64(c.Through), entries) {
+		kind, key := transfer.Kind(e.Kind), string(e.Key)
+		if name := nameOf(kind, key); !seen[name] {
 			seen[name] = true
-			keys[transfer.Kind(kind)] = append(keys[transfer.Kind(kind)], string(key))
+			keys[kind] = append(keys[kind], key)
 		}
-		return nil
-	})
-	g.fail(err)
+	}
 	for _, kind := range transfer.Kinds {
 		g.need(kind, keys[kind]...)
 		for _, key := range keys[kind] {

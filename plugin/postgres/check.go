@@ -56,12 +56,8 @@ type checker struct {
 
 func (c *checker) run() {
 	c.exec("SET LOCAL idle_in_transaction_session_timeout = 0")
-	status, err := c.ledger("")
-	if err == nil {
-		status.Content, err = c.contents("")
-	}
+	status, err := c.status("")
 	if err != nil {
-		c.fail(err)
 		return
 	}
 	c.report.State, c.report.Peer, c.total = status.State, status.Peer, status.Records()
@@ -166,12 +162,8 @@ func idOf(r *row) string {
 	switch r.kind {
 	case transfer.Grants:
 		ref := r.ref()
-		return fmt.Sprintf(
-			"%s of session %q, number %x",
-			ref.Type,
-			grant(r).GetSessionId(),
-			records.GrantSerial(ref),
-		)
+		return fmt.Sprintf("%s of session %q, number %x", ref.Type, grant(r).GetSessionId(),
+			records.GrantSerial(ref))
 	case transfer.Clients:
 		sid, client := splitClient(r.key)
 		return sid + " " + client
@@ -200,13 +192,8 @@ func (c *checker) totals(status *transfer.Status) {
 		kept, counted := status.Content[kind], c.counted[kind]
 		switch {
 		case kept.Count != counted.Count:
-			c.finding(
-				"slots",
-				kind.String(),
-				"say that there are %d, and there are %d",
-				kept.Count,
-				counted.Count,
-			)
+			c.finding("slots", kind.String(), "say that there are %d, and there are %d", kept.Count,
+				counted.Count)
 		case kept.Sum != counted.Sum:
 			c.finding("slots", kind.String(), "have a sum that the rows do not have")
 		}
@@ -280,20 +267,12 @@ var together = []question{
 
 // ask reports the rows that a question finds.
 func (c *checker) ask(q *question) {
-	if c.err != nil || (c.report.State == transfer.Importing && !q.always) {
+	if c.report.State == transfer.Importing && !q.always {
 		return
 	}
-	rows, err := c.conn.Query(c.ctx, c.sql(q.sql)+fmt.Sprintf(" LIMIT %d", c.config.MaxFindings+1), q.args...)
-	if err != nil {
-		c.fail(err)
-		return
-	}
-	var id string
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+	for _, id := range c.strings(q.sql+fmt.Sprintf(" LIMIT %d", c.config.MaxFindings+1), q.args...) {
 		c.finding(q.table, id, "%s", q.problem)
-		return nil
-	})
-	c.fail(err)
+	}
 }
 
 // indexes has the server compare each index with its table, where it can: that takes the extension amcheck,
@@ -309,21 +288,16 @@ func (c *checker) indexes() {
 		c.fail(err)
 		return
 	}
-	rows, err := c.conn.Query(c.ctx, `SELECT i.indexrelid::bigint, c.relname::text
-		FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = $1 AND c.relkind = 'i' AND i.indisvalid ORDER BY 2`, strings.Trim(c.schema, `"`))
-	if err != nil {
-		c.fail(err)
-		return
-	}
 	type index struct {
 		ID   int64
 		Name string
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[index])
-	c.fail(err)
-	for _, i := range list {
+	const askIndexes = `SELECT i.indexrelid::bigint, c.relname::text
+		FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relkind = 'i' AND i.indisvalid ORDER BY 2`
+	name := strings.Trim(c.schema, `"`)
+	for _, i := range selected(c.group, pgx.RowToStructByPos[index], askIndexes, name) {
 		if c.err != nil {
 			return
 		}

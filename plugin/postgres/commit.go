@@ -78,7 +78,7 @@ func update[T any](
 	c := &call{ctx: ctx, now: now, plan: *p, admits: rules.Writes}
 	result, err := answer(c, e.submit, f)
 	if err == nil && c.ends {
-		err = e.everywhere(ctx)
+		err = e.awaitHosts(ctx)
 	}
 	if err != nil {
 		return none, err
@@ -143,10 +143,6 @@ type committer struct {
 	queue chan *call
 }
 
-func newCommitter(e *Engine, slot int) *committer {
-	return &committer{Engine: e, slot: slot, queue: make(chan *call, queueLength)}
-}
-
 func (c *committer) run() {
 	for {
 		calls := c.gather(c.queue)
@@ -181,7 +177,7 @@ func (e *Engine) gather(queue <-chan *call) (calls []*call) {
 func (c *committer) carryOut(calls []*call) {
 	calls = slices.DeleteFunc(calls, func(call *call) bool {
 		if call.once {
-			call.done <- c.insist(call)
+			call.done <- c.tryAlone(call)
 		}
 		return call.once
 	})
@@ -196,13 +192,13 @@ func (c *committer) carryOut(calls []*call) {
 		return
 	}
 	for _, call := range calls {
-		call.done <- c.insist(call)
+		call.done <- c.tryAlone(call)
 	}
 }
 
-// insist tries one call until it has an answer.
-func (c *committer) insist(alone *call) (answer error) {
-	err := c.patiently(c.background, func() error {
+// tryAlone tries one call until it has an answer.
+func (c *committer) tryAlone(alone *call) (answer error) {
+	err := c.retrying(c.background, func() error {
 		answers, err := c.try([]*call{alone})
 		switch {
 		case err == nil:
@@ -288,7 +284,7 @@ func (g *group) perform(calls []*call) []error {
 		if call.scans {
 			g.write(records.Nanos(call.now))
 		}
-		before, t := g.mark(), &tx{group: g, now: call.now}
+		before, t := g.savepoint(), &tx{group: g, now: call.now}
 		if answers[i] = call.run(t); answers[i] != nil {
 			g.rollback(before)
 		}
@@ -312,7 +308,7 @@ func latest(calls []*call) (now time.Time) {
 func (c *committer) resolve(id [16]byte, position int64, cause error) error {
 	var last [16]byte
 	var now int64
-	err := c.patiently(c.background, func() error {
+	err := c.retrying(c.background, func() error {
 		return c.pool.QueryRow(c.background, c.sql(`SELECT position, coalesce(last, gen_random_uuid())
 			FROM {s}.slots WHERE slot = $1 FOR UPDATE`), c.slot).Scan(&now, &last)
 	})

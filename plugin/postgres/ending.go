@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// inline bounds the rows of dead grants, and of consents, that are removed in the transaction that ends
-	// their session. The rest is purged afterwards.
-	inline = 256
+	// maxInline bounds the rows of dead grants, and of consents, that are removed in the transaction that
+	// ends their session. The rest is purged afterwards.
+	maxInline = 256
 	// unbounded is for a dry run, which counts a session's rows at once.
 	unbounded = 1 << 30
 )
@@ -151,9 +151,9 @@ func (t *tx) purgeDead(sid string, limit int) (revoked int, more bool) {
 	return revoked, found.More && len(rows) > 0
 }
 
-// purgeBehind removes rows of dead grants that endings without an operation have left. What it cannot,
+// purgeLater removes rows of dead grants that endings without an operation have left. What it cannot,
 // another host does: they are marked.
-func (e *Engine) purgeBehind(sids []string, now time.Time) {
+func (e *Engine) purgeLater(sids []string, now time.Time) {
 	for _, sid := range sids {
 		e.work.Go(func() { e.purgeSession(sid, now) })
 	}

@@ -44,8 +44,9 @@ type Engine struct {
 	notices    atomic.Uint32
 	next       atomic.Uint64 // reader
 	incomplete atomic.Uint64 // reads whose plan left something out
-	turns      turns
-	meter      meter
+	// served is the client that had its turn last. Each host goes round by itself, and anew after a restart.
+	served atomic.Pointer[string]
+	meter  meter
 }
 
 // The stores, all over the same rows.
@@ -67,14 +68,14 @@ var (
 // one transaction.
 type gathering struct{ committers, readers, calls int }
 
-var usual = gathering{committers: 2, readers: 2, calls: 64}
+var defaultGathering = gathering{committers: 2, readers: 2, calls: 64}
 
 // newEngine begins to serve a schema (quoted) that has its tables, as a host, which may be nil in tests.
 // Close ends it, and not the pool.
 func newEngine(
 	ctx context.Context, pool *pgxpool.Pool, schema string, host *host, logger *slog.Logger,
 ) (*Engine, error) {
-	return newEngineOf(ctx, pool, schema, host, logger, usual)
+	return newEngineOf(ctx, pool, schema, host, logger, defaultGathering)
 }
 
 func newEngineOf(
@@ -94,7 +95,7 @@ func newEngineOf(
 			e.close()
 			return nil, err
 		}
-		c := newCommitter(e, slot)
+		c := &committer{Engine: e, slot: slot, queue: make(chan *call, queueLength)}
 		e.committers = append(e.committers, c)
 		e.work.Go(c.run)
 	}

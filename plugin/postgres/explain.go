@@ -82,19 +82,11 @@ func explain(err error, config *pgx.ConnConfig) error {
 func explainRefusal(refused *pgconn.PgError, err error, config *pgx.ConnConfig, at string) error {
 	switch refused.Code {
 	case codeWrongPassword:
-		return fmt.Errorf(
-			"%s refuses the password of %q: see dsn, dsn_file, password_file and passfile",
-			at,
-			config.User,
-		)
+		return fmt.Errorf("%s refuses the password of %q: see dsn, dsn_file, password_file and passfile", at,
+			config.User)
 	case codeNotAdmitted:
-		return fmt.Errorf(
-			"%s does not admit %q to %q: see its pg_hba.conf: %s",
-			at,
-			config.User,
-			config.Database,
-			refused.Message,
-		)
+		return fmt.Errorf("%s does not admit %q to %q: see its pg_hba.conf: %s", at, config.User,
+			config.Database, refused.Message)
 	case codeNoDatabase:
 		return fmt.Errorf("%s has no database %q: create it, with the encoding UTF8", at, config.Database)
 	case codeNoRight:
@@ -102,12 +94,8 @@ func explainRefusal(refused *pgconn.PgError, err error, config *pgx.ConnConfig, 
 			"%[2]s` as the owner of the schema, or give the role CREATE on the database",
 			errRights, config.User, at, refused.Message)
 	case codeConnections:
-		return fmt.Errorf(
-			"%w: %s has no connection to spare (max_connections): %s",
-			ticketstore.ErrUnavailable,
-			at,
-			refused.Message,
-		)
+		return fmt.Errorf("%w: %s has no connection to spare (max_connections): %s",
+			ticketstore.ErrUnavailable, at, refused.Message)
 	case codeDiskFull:
 		return fmt.Errorf("%w: that of %s", ticketstore.ErrNoSpace, at)
 	case codeReadOnly:

@@ -51,9 +51,9 @@ var errConflict = errors.New("another transaction was in the way")
 // errIncomplete: a call needs rows that its plan does not name.
 var errIncomplete = errors.New("the plan of a read is not complete")
 
-// patiently repeats f while what it meets passes: conflicts a number of times, a database that cannot be
+// retrying repeats f while what it meets passes: conflicts a number of times, a database that cannot be
 // reached, and a lease that is over, for a while.
-func (e *Engine) patiently(ctx context.Context, f func() error) error {
+func (e *Engine) retrying(ctx context.Context, f func() error) error {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {
 		err := f()

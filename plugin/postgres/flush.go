@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -43,15 +42,10 @@ const journalRows = "INSERT INTO {s}.journal (kind, key) SELECT * FROM unnest($1
 
 // changed returns the rows that are to be written, in an order that all transactions share.
 func (g *group) changed() []*row {
-	list := slices.Collect(maps.Values(g.rows))
-	list = slices.DeleteFunc(list, func(r *row) bool {
-		return r.was == r.now || (r.was != nil && r.now != nil && !r.touched && proto.Equal(r.was, r.now))
+	list := slices.DeleteFunc(slices.Collect(maps.Values(g.rows)), func(r *row) bool {
+		touched := r.touched && r.now != nil
+		return !touched && (r.was == r.now || (r.was != nil && r.now != nil && proto.Equal(r.was, r.now)))
 	})
-	for _, r := range g.rows {
-		if r.touched && r.now != nil && r.was == r.now {
-			list = append(list, r)
-		}
-	}
 	slices.SortFunc(list, func(a, b *row) int {
 		return strings.Compare(nameOf(a.kind, a.key), nameOf(b.kind, b.key))
 	})
@@ -70,7 +64,7 @@ func (g *group) writes(at int64) (list []statement) {
 		return works[t]
 	}
 	for _, r := range changed {
-		from, to := g.place(r, r.was), g.place(r, r.now)
+		from, to := r.tableOf(r.was), r.tableOf(r.now)
 		switch {
 		case from != nil && from == to && !from.moves:
 			of(to).updated = append(of(to).updated, r)
@@ -82,6 +76,8 @@ func (g *group) writes(at int64) (list []statement) {
 			of(to).inserted = append(of(to).inserted, r)
 		}
 	}
+	// What is given up, in all tables, comes before what is taken: a cookie or a grant's key that passes from
+	// one row to another is free by then.
 	add := func(t *table, sql string, rows []*row, columns int, guard bool) {
 		if len(rows) == 0 {
 			return
@@ -126,15 +122,15 @@ func (g *group) names(changed []*row) {
 	}
 }
 
-// place is the table in which a row lies with a message, nil for none.
-func (g *group) place(r *row, m proto.Message) *table {
+// tableOf is the table in which a row lies with a message, nil for none.
+func (r *row) tableOf(m proto.Message) *table {
 	if m == nil {
 		return nil
 	}
 	return tableOf(r.kind, m)
 }
 
-// count keeps the counts and sums of the records.
+// count keeps the counts and sums of the records, by which the two stores of a move are compared (rule 12).
 func (g *group) count(changed []*row) {
 	for _, r := range changed {
 		if r.was != nil {
@@ -148,7 +144,8 @@ func (g *group) count(changed []*row) {
 	}
 }
 
-// countedClients keeps how many sessions each client is in. A store that is being filled counts in the end.
+// countedClients keeps how many sessions each client is in, in a row of the slot's own: committers do not
+// wait for each other. A store that is being filled counts in the end.
 func (g *group) countedClients(changed []*row) []statement {
 	if g.state == transfer.Importing {
 		return nil
@@ -187,11 +184,7 @@ func (g *group) write(at int64) {
 	if len(list) == 0 || !g.locks || g.err != nil {
 		return
 	}
-	batch := &pgx.Batch{}
-	for _, s := range list {
-		batch.Queue(g.sql(s.sql), s.args...)
-	}
-	if err := g.conn.SendBatch(g.ctx, batch).Close(); err != nil {
+	if err := g.conn.SendBatch(g.ctx, g.batch(list)).Close(); err != nil {
 		g.fail(err)
 		return
 	}
@@ -222,14 +215,11 @@ func (g *group) commit(ctx context.Context, id [16]byte, at int64) error {
 	if g.kills() {
 		list = append(list, g.killRow())
 	}
+	// The slot says that all of this was committed, should the answer be lost: see resolve.
 	list = append(list, statement{
 		writeSlot, []any{g.slot.number, id, g.slot.counts, g.slot.sums, g.slot.kills},
 	}, statement{sql: "COMMIT"})
-	batch := &pgx.Batch{}
-	for _, s := range list {
-		batch.Queue(g.sql(s.sql), s.args...)
-	}
-	results := g.conn.SendBatch(ctx, batch)
+	results := g.conn.SendBatch(ctx, g.batch(list))
 	for i := range list {
 		tag, err := results.Exec()
 		if err != nil {

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
@@ -108,26 +106,17 @@ func (s grants) Remove(
 // dropFound drops grants that were found along an index, each if it still matches under its lock.
 func (t *tx) dropFound(rows []*row, match func(r *row) bool) (revoked, consents int) {
 	keys := keysOf(rows)
-	t.needStanding(keys)
+	t.need(transfer.Grants, keys...)
 	var still []*row
+	judging := &plan{}
 	for _, key := range keys {
 		if r := t.row(transfer.Grants, key); r.now != nil && match(r) {
 			still = append(still, r)
+			judging.session(grant(r).GetSessionId())
 		}
 	}
+	t.needSessions(judging.sids)
 	return t.drop(still...)
-}
-
-// needStanding reads grants by their keys, with what judges them.
-func (t *tx) needStanding(keys []string) {
-	t.need(transfer.Grants, keys...)
-	p := &plan{}
-	for _, key := range keys {
-		if r := t.row(transfer.Grants, key); r.now != nil {
-			p.session(grant(r).GetSessionId())
-		}
-	}
-	t.needSessions(p.sids)
 }
 
 // needSessions reads sessions, their clients and their ended records together.
@@ -199,50 +188,4 @@ func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (int, er
 		}
 		return purged, nil
 	})
-}
-
-// refs returns the keys of records of grants that a statement finds.
-func (t *tx) refs(sql string, args ...any) []string {
-	return selected(t.group, func(row pgx.CollectableRow) (string, error) {
-		var key []byte
-		var number int16
-		err := row.Scan(&key, &number)
-		return string([]byte{byte(number)}) + string(key), err
-	}, sql, args...)
-}
-
-// strings returns the texts that a statement finds.
-func (t *tx) strings(sql string, args ...any) []string {
-	return selected(t.group, pgx.RowTo[string], sql, args...)
-}
-
-// number returns the number that a statement finds.
-func (t *tx) number(sql string, args ...any) (n int) {
-	if t.err == nil {
-		t.fail(t.conn.QueryRow(t.ctx, t.sql(sql), args...).Scan(&n))
-	}
-	return n
-}
-
-// selected returns what a statement finds, each row as scan has it, and nothing when that fails.
-func selected[T any](g *group, scan pgx.RowToFunc[T], sql string, args ...any) []T {
-	if g.err != nil {
-		return nil
-	}
-	rows, err := g.conn.Query(g.ctx, g.sql(sql), args...)
-	if err != nil {
-		g.fail(err)
-		return nil
-	}
-	list, err := pgx.CollectRows(rows, scan)
-	g.fail(err)
-	return list
-}
-
-// exec carries out a statement at once.
-func (g *group) exec(sql string, args ...any) {
-	if g.err == nil {
-		_, err := g.conn.Exec(g.ctx, g.sql(sql), args...)
-		g.fail(err)
-	}
 }

@@ -131,17 +131,17 @@ func (s *jobBatch) grants() {
 		s.spent = true
 		return
 	}
-	loose := func(r *row) bool { return rules.RevokesUnbound(s.ending, r.ref().Type, grant(r), s.now) }
+	unbound := func(r *row) bool { return rules.RevokesUnbound(s.ending, r.ref().Type, grant(r), s.now) }
 	l := grantListing(&grantstore.Filter{SubjectID: s.ending.SubjectID})
 	rows := s.chunk(l, behind(s.job.Cursor), false, batchGrants)
 	var dropped []*row
 	for _, r := range rows {
 		s.job.Cursor = positionOf(r)
-		if loose(r) {
+		if unbound(r) {
 			dropped = append(dropped, r)
 		}
 	}
-	revoked, consents := s.dropFound(dropped, loose)
+	revoked, consents := s.dropFound(dropped, unbound)
 	rules.Progress(s.job, &logout.Result{GrantsRevoked: revoked, ConsentsRevoked: consents})
 	s.reached(len(rows) < batchGrants)
 }

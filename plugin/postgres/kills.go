@@ -171,8 +171,8 @@ func (k told) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	return k.killed.log.Follow(ctx)
 }
 
-// everywhere returns when what the call has done, or has found done, is known to all hosts.
-func (e *Engine) everywhere(ctx context.Context) error { return e.host.everywhere(ctx, e.background) }
+// awaitHosts returns when what the call has done, or has found done, is known to all hosts.
+func (e *Engine) awaitHosts(ctx context.Context) error { return e.host.awaitHosts(ctx, e.background) }
 
 // emptyKills empties the partition of kills whose time is over, and waits for a moment only.
 func (h *host) emptyKills(ctx context.Context) error {

@@ -19,6 +19,7 @@ var sessionTable = newTable(&table{
 		bytesField("cookie", func(r *row) *[]byte { return &session(r).Key }),
 		field("subject", "text", func(r *row) *string { return &session(r).SubjectId }),
 		field("created", "bigint", func(r *row) *int64 { return &session(r).Created }),
+		// Early at most: a renewal leaves it, and a sweep that finds it early moves it (rule 8).
 		field("due", "bigint", func(r *row) *int64 { return &session(r).IndexedDue }),
 		field("expires", "bigint", func(r *row) *int64 { return &session(r).Expires }),
 		field("renewed", "bigint", func(r *row) *int64 { return &session(r).Renewed }),
@@ -48,6 +49,8 @@ var clientTable = newTable(&table{
 			func(r *row, v string) { r.key = v }),
 		required("client", "text", func(r *row) string { _, client := splitClient(r.key); return client },
 			func(r *row, v string) { r.key = clientKey(r.key, v) }),
+		// NULL for a client that was detached: the pages of its sessions, and their count, leave it out (rule
+		// 6).
 		optional("listed", "bigint", func(r *row) int64 {
 			if message[*records.ClientUse](r).GetDetached() {
 				return 0
@@ -68,6 +71,7 @@ var endedTable = newTable(&table{
 	kind: transfer.Ended, name: "ended", keys: 1,
 	columns: []column{
 		keyColumn("sid"),
+		// NULL where nothing survives: a removal that revokes tokens looks for the others alone (rule 2).
 		optional("survivor", "text", func(r *row) string {
 			ended := message[*records.Ended](r)
 			if ended.GetSurvivors() == records.Survivors_SURVIVORS_UNSPECIFIED {
@@ -75,11 +79,13 @@ var endedTable = newTable(&table{
 			}
 			return ended.GetSubjectId()
 		}, nil),
+		// A sweep that finds grants left puts it off: see postponeEnded.
 		required("due", "bigint",
 			func(r *row) int64 { return rules.EndedDue(message[*records.Ended](r)) }, nil),
 	},
 })
 
+// Unused grants. What may revoke, use or judge one locks its row here.
 var grantTable = newTable(&table{
 	kind: transfer.Grants, name: "grants", keys: 2,
 	columns: []column{
@@ -88,6 +94,7 @@ var grantTable = newTable(&table{
 		nullable("subject", "text", func(r *row) *string { return &grant(r).SubjectId }),
 		grantSession, grantClient,
 		field("created", "bigint", func(r *row) *int64 { return &grant(r).Created }),
+		// NULL for what no listing shows.
 		required("serial", "bytea", func(r *row) []byte {
 			if !rules.Listed(r.ref().Type, grant(r)) {
 				return nil
@@ -125,6 +132,8 @@ var sumOf = required("sum", "bigint",
 var ringColumn = required("ring", "smallint",
 	func(r *row) int16 { return r.ring }, func(r *row, v int16) { r.ring = v })
 
+// Used grants lie by themselves. Two uses of one conflict, for each deletes the row of the unused one (rule
+// 3); and most are deleted by emptying a partition: see ring.go.
 var usedTable = newTable(&table{
 	kind: transfer.Grants, name: "used", keys: 3, moves: true, guarded: true,
 	columns: []column{
@@ -152,6 +161,7 @@ var noticeTable = newTable(&table{
 		field("client", "text", func(r *row) *string { return &notice(r).ClientId }),
 		field("sid", "text", func(r *row) *string { return &notice(r).SessionId }),
 		field("state", "text", func(r *row) *string { return &notice(r).State }),
+		// NULL unless pending: claims find no other (rule 7).
 		nullable("due", "bigint", func(r *row) *int64 {
 			if notice(r).GetState() != string(logout.Pending) {
 				return nil
@@ -170,6 +180,7 @@ var operationTable = newTable(&table{
 		keyColumn("id"),
 		ringColumn,
 		field("at", "bigint", func(r *row) *int64 { return &message[*records.Operation](r).When }),
+		// A second row of the same operation, in the partition beside it: see placed.
 		required("echo", "boolean", func(r *row) bool { return r.echo }, nil),
 		sumOf,
 	},

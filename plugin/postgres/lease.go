@@ -233,10 +233,10 @@ func (l *lease) sent() int64 {
 	return l.number
 }
 
-// everywhere returns when all hosts have taken note of what was committed before, or answer nothing. A beat
+// awaitHosts returns when all hosts have taken note of what was committed before, or answer nothing. A beat
 // that is sent now sees each of those commits, and each host that may know a token from before them: who
 // registers later has read nothing yet.
-func (h *host) everywhere(ctx, closing context.Context) error {
+func (h *host) awaitHosts(ctx, closing context.Context) error {
 	if h == nil {
 		return nil
 	}

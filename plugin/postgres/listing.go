@@ -87,12 +87,12 @@ func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int)
 	args = append(args, limit)
 	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT $%d", l.table.list, l.from,
 		strings.Join(where, " AND "), sort, len(args))
-	return t.loose(l.table, sql, args...)
+	return t.unlocked(l.table, sql, args...)
 }
 
-// loose reads rows as the database has them. Under locks they are not the group's: they may change until they
-// are locked.
-func (t *tx) loose(table *table, sql string, args ...any) []*row {
+// unlocked reads rows as the database has them. Under locks they are not the group's: they may change until
+// they are locked.
+func (t *tx) unlocked(table *table, sql string, args ...any) []*row {
 	list := selected(t.group, table.row, sql, args...)
 	if !t.locks {
 		for _, r := range list {

@@ -6,6 +6,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -43,13 +44,11 @@ func (g *group) status(lock string) (status *transfer.Status, err error) {
 	// The ledger first: one transition at a time. Then the slots, which waits for their writers.
 	if status, err = g.ledger(lock); err == nil {
 		status.Content, err = g.contents(lock)
-	}
-	if err == nil {
 		// A host that registers locks the ledger too: it is seen here, or sees the state that is made here.
-		status.Others, err = g.others()
+		status.Others = g.others()
 	}
 	g.fail(err)
-	return status, err
+	return status, g.err
 }
 
 // locked is the end of a question that locks the rows that it reads.
@@ -77,29 +76,21 @@ func (g *group) ledger(lock string) (*transfer.Status, error) {
 
 // contents adds up what the slots say of each kind.
 func (g *group) contents(lock string) (map[transfer.Kind]transfer.Content, error) {
-	rows, err := g.conn.Query(g.ctx, g.sql(askSlots+lock))
-	if err != nil {
-		return nil, err
-	}
+	type slot struct{ Counts, Sums []int64 }
 	contents := map[transfer.Kind]transfer.Content{}
-	var counts, sums []int64
-	_, err = pgx.ForEachRow(rows, []any{&counts, &sums}, func() error {
+	for _, s := range selected(g, pgx.RowToStructByPos[slot], askSlots+lock) {
 		for _, kind := range transfer.Kinds {
-			if int(kind) >= len(counts) || int(kind) >= len(sums) {
-				return errors.New("a slot does not count all kinds of records")
+			if int(kind) >= len(s.Counts) || int(kind) >= len(s.Sums) {
+				return nil, errors.New("a slot does not count all kinds of records")
 			}
 			c := contents[kind]
-			c.Count, c.Sum = c.Count+counts[kind], c.Sum+uint64(sums[kind])
+			c.Count, c.Sum = c.Count+s.Counts[kind], c.Sum+uint64(s.Sums[kind])
 			contents[kind] = c
 		}
-		return nil
-	})
-	for _, kind := range transfer.Kinds {
-		if contents[kind] == (transfer.Content{}) {
-			delete(contents, kind)
-		}
 	}
-	return contents, err
+	none := transfer.Content{}
+	maps.DeleteFunc(contents, func(_ transfer.Kind, c transfer.Content) bool { return c == none })
+	return contents, g.err
 }
 
 const askOthers = `SELECT name, version, beat FROM {s}.hosts
@@ -107,17 +98,13 @@ const askOthers = `SELECT name, version, beat FROM {s}.hosts
 	ORDER BY joined, instance LIMIT $3`
 
 // others returns the other hosts that have the store open.
-func (g *group) others() ([]ticketstore.Host, error) {
-	rows, err := g.conn.Query(g.ctx, g.sql(askOthers), schema.HostSilence, g.host.id(), ticketstore.MaxHosts)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h ticketstore.Host, err error) {
+func (g *group) others() []ticketstore.Host {
+	return selected(g, func(row pgx.CollectableRow) (h ticketstore.Host, err error) {
 		var beat int64
 		err = row.Scan(&h.Name, &h.Version, &beat)
 		h.Beat = time.Unix(0, beat).UTC()
 		return h, err
-	})
+	}, askOthers, schema.HostSilence, g.host.id(), ticketstore.MaxHosts)
 }
 
 // anyState admits what is about the store's state, or does not depend on it.
@@ -136,23 +123,13 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 		return err
 	})
 	if err == nil {
-		err = m.everywhere(ctx) // no copy answers at a host that has not noticed yet
+		err = m.awaitHosts(ctx) // no copy answers at a host that has not noticed yet
 	}
 	if err != nil || !changed {
 		return err
 	}
-	m.logger.InfoContext(
-		ctx,
-		"store changed its state",
-		"from",
-		before,
-		"to",
-		turn.To,
-		"move",
-		turn.ID,
-		"peer",
-		turn.Peer,
-	)
+	m.logger.InfoContext(ctx, "store changed its state", "from", before, "to", turn.To, "move", turn.ID,
+		"peer", turn.Peer)
 	if turn.To == transfer.Active && before != transfer.Exporting {
 		// What was under way in the source, or here before the fence, goes on.
 		m.work.Go(func() { m.resume(m.background) })
@@ -166,7 +143,7 @@ func (m mover) alone(ctx context.Context, f func(g *group) error) (answer error)
 	if m.closed.Load() {
 		return errClosed
 	}
-	err := m.patiently(ctx, func() error {
+	err := m.retrying(ctx, func() error {
 		conn, err := m.pool.Acquire(ctx)
 		if err != nil {
 			return err
@@ -213,16 +190,9 @@ func (g *group) become(turn transfer.Transition) (before transfer.State, changed
 	number := numberOf(next.State)
 	g.exec(killAll)
 	g.exec("UPDATE {s}.slots SET state = $1, kills = kills + (slot = 0)::int", number)
-	g.exec(
-		`UPDATE {s}.ledger SET state = $1, move = $2, peer = $3, peer_store = $4, origin = $5,
-			acknowledged = $6, moved = `+databaseTime,
-		number,
-		next.ID,
-		next.Peer,
-		next.PeerStore,
-		next.Origin,
-		int64(next.Journaled-next.Left),
-	)
+	g.exec(`UPDATE {s}.ledger SET state = $1, move = $2, peer = $3, peer_store = $4, origin = $5,
+		acknowledged = $6, moved = `+databaseTime,
+		number, next.ID, next.Peer, next.PeerStore, next.Origin, int64(next.Journaled-next.Left))
 	return before, true, nil
 }
 

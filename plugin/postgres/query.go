@@ -64,6 +64,7 @@ func sessionListing(f *ticketstore.SessionFilter) *listing {
 			l.and(bound.condition, records.Nanos(bound.at))
 		}
 	}
+	// The server's lower() folds by its locale, ours by Unicode: every engine is to find the same (rule 5).
 	if f.DisplayName != "" {
 		matches := f.Matcher()
 		l.match = func(r *row) bool { return matches(records.SummaryOf(session(r))) }
@@ -106,6 +107,7 @@ func (s grants) Query(
 			}
 			t.needSessions(sids)
 		}
+		// Each row is judged in the page's snapshot: a dead grant is never listed (rule 2).
 		l.match = func(r *row) bool {
 			return rules.Selected(&walk.Filter, r.ref().Type, grant(r)) && t.judge(r) == nil
 		}

@@ -5,7 +5,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,25 +15,6 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
-
-// turns is what a host remembers of the round among clients: who was served last. Each host goes round by
-// itself, and finds out again after a restart.
-type turns struct {
-	mutex sync.Mutex
-	last  string
-}
-
-func (r *turns) get() string {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return r.last
-}
-
-func (r *turns) set(client string) {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	r.last = client
-}
 
 // queue writes a new notification.
 func (t *tx) queue(n *records.Notification) {
@@ -68,6 +48,7 @@ type head struct {
 }
 
 func (t *tx) heads(after, through string, perClient int) []head {
+	// One more than a client may have claimed says when there is more.
 	return selected(t.group, func(row pgx.CollectableRow) (h head, err error) {
 		err = row.Scan(&h.client, &h.due, &h.id)
 		return h, err
@@ -114,8 +95,12 @@ const lockNotices = `SELECT id FROM {s}.notices WHERE id = ANY($1::text[])
 func (s endings) Claim(
 	ctx context.Context, claim logout.Claim, now time.Time,
 ) (*logout.ClaimResult, error) {
+	last := ""
+	if served := s.served.Load(); served != nil {
+		last = *served
+	}
 	found, err := view(ctx, s.Engine, now, claim.Validate(), func(t *tx) (*claimable, error) {
-		return t.survey(&claim, s.turns.get()), nil
+		return t.survey(&claim, last), nil
 	})
 	if err != nil {
 		return nil, err
@@ -134,6 +119,7 @@ func (s endings) Claim(
 		t.need(transfer.Notifications, t.strings(lockNotices, ids)...)
 		lease := now.Add(claim.Lease)
 		for _, h := range due {
+			// The snapshot of before is out of date where the row has changed since (rule 14).
 			n := proto.CloneOf(t.noticeRead(h.id))
 			if n == nil || n.GetState() != string(logout.Pending) || n.GetDue() != h.due {
 				claimed.Next = now // another host was faster: look again
@@ -148,7 +134,7 @@ func (s endings) Claim(
 		return claimed, nil
 	})
 	if err == nil {
-		s.turns.set(due[len(due)-1].client)
+		s.served.Store(&due[len(due)-1].client)
 	}
 	return claimed, err
 }

@@ -57,7 +57,7 @@ func (s endings) End(
 	select {
 	case a := <-answered:
 		if a.err == nil {
-			a.err = s.everywhere(ctx)
+			a.err = s.awaitHosts(ctx)
 		}
 		if a.err != nil {
 			return nil, a.err
@@ -92,7 +92,7 @@ func (e *Engine) begin(ending *logout.Ending, now time.Time) (progressed, error)
 			return begun, err
 		}
 		if !ending.All {
-			s := &jobBatch{tx: t, ending: ending, job: job, limit: inline}
+			s := &jobBatch{tx: t, ending: ending, job: job, limit: maxInline}
 			if s.run(); job.Phase == "" {
 				begun, job.Finished = progressed{records.ResultOf(job.Done), true}, records.Nanos(now)
 			}
@@ -110,7 +110,7 @@ type progressed struct {
 
 // beginOne ends one session. A job is written only for what does not belong in its transaction.
 func (t *tx) beginOne(ending *logout.Ending) progressed {
-	c := closing{tx: t, ending: ending, limit: inline}
+	c := closing{tx: t, ending: ending, limit: maxInline}
 	c.run(ending.SessionID)
 	rules.Sum(&c.result, &logout.Result{})
 	if !c.purge && len(c.consents) == 0 {
@@ -192,7 +192,7 @@ func (t *tx) goOn(id string) progressed {
 	}
 	job.Error = ""
 	then := &tx{group: t.group, now: records.Moment(job.GetNow())}
-	s := &jobBatch{tx: then, ending: records.EndingOf(id, job), job: job, limit: inline}
+	s := &jobBatch{tx: then, ending: records.EndingOf(id, job), job: job, limit: maxInline}
 	s.run()
 	t.saveJob(id, job)
 	return progressed{records.ResultOf(job.GetDone()), job.GetPhase() == ""}
@@ -258,7 +258,7 @@ func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
 		return nil, missing("job")
 	})
 	if err == nil && !found.Finished.IsZero() {
-		err = s.everywhere(ctx) // it is shown as done when it is done at all hosts
+		err = s.awaitHosts(ctx) // it is shown as done when it is done at all hosts
 	}
 	if err != nil {
 		return nil, err

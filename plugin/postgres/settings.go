@@ -74,13 +74,8 @@ type Settings struct {
 
 // String keeps the DSN out of logs: it may have a password.
 func (s Settings) String() string {
-	return fmt.Sprintf(
-		"schema=%s connections=%d migrate=%t pooler=%t",
-		s.schema(),
-		s.connections(),
-		s.migrate(),
-		s.Pooler,
-	)
+	return fmt.Sprintf("schema=%s connections=%d migrate=%t pooler=%t", s.schema(), s.connections(),
+		s.migrate(), s.Pooler)
 }
 
 // GoString does what String does.
@@ -130,28 +125,18 @@ func (s *Settings) config() (*pgxpool.Config, error) {
 		bad(field, "has parameters that are not known here: %s", strings.Join(unknown, ", "))
 	}
 	if s.Pooler && !onlyName(config.ConnConfig.RuntimeParams) {
-		bad(
-			field,
-			"has parameters of a session, which a pooler does not keep: leave all but application_name to "+
-				"ALTER ROLE",
-		)
+		bad(field, "has parameters of a session, which a pooler does not keep: leave all but "+
+			"application_name to ALTER ROLE")
 	}
 	if host := unverified(config.ConnConfig); host != "" && !s.UnverifiedTLS {
-		bad(
-			field,
-			"connects to %s without verifying it: use sslmode=verify-full with sslrootcert=FILE, or set "+
-				"unverified_tls",
-			host,
-		)
+		bad(field, "connects to %s without verifying it: use sslmode=verify-full with sslrootcert=FILE, or "+
+			"set unverified_tls", host)
 	}
 	s.complete(config)
-	switch len(problems) {
-	case 0:
-		return config, nil
-	case 1:
+	if len(problems) == 1 {
 		return nil, problems[0]
 	}
-	return nil, errors.Join(problems...)
+	return config, errors.Join(problems...)
 }
 
 // dsn returns the DSN and the setting that it comes from.

@@ -98,12 +98,8 @@ func (e *Engine) Stats(ctx context.Context) (*Stats, error) {
 }
 
 func (t *tx) measure(s *Stats) error {
-	status, err := t.ledger("")
-	if err == nil {
-		status.Content, err = t.contents("")
-	}
+	status, err := t.status("")
 	if err != nil {
-		t.fail(err)
 		return err
 	}
 	s.State, s.Peer, s.Move, s.Origin = status.State, status.Peer, status.ID, status.Origin
@@ -115,28 +111,20 @@ func (t *tx) measure(s *Stats) error {
 		(SELECT count(*) FROM {s}.jobs WHERE running IS NOT NULL)
 		FROM {s}.schema_version v, {s}.ledger l`)).Scan(&s.Format, &s.Needs, &s.JobsRunning)
 	t.fail(err)
-	t.sums(s.Deliveries, t.sql("SELECT state, count(*) FROM {s}.notices GROUP BY state"))
+	t.sums(s.Deliveries, "SELECT state, count(*) FROM {s}.notices GROUP BY state")
 	t.sums(s.Bytes, askBytes, strings.Trim(t.schema, `"`))
 	return t.err
 }
 
 // sums reads numbers by their names.
 func (t *tx) sums(into map[string]int64, sql string, args ...any) {
-	if t.err != nil {
-		return
+	type sum struct {
+		Name string
+		N    int64
 	}
-	rows, err := t.conn.Query(t.ctx, sql, args...)
-	if err != nil {
-		t.fail(err)
-		return
+	for _, s := range selected(t.group, pgx.RowToStructByPos[sum], sql, args...) {
+		into[s.Name] = s.N
 	}
-	var name string
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
-		into[name] = n
-		return nil
-	})
-	t.fail(err)
 }
 
 // String names a host in messages.

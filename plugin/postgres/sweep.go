@@ -92,7 +92,7 @@ func (s endings) endExpired(
 				t.put(transfer.Sessions, sid, session)
 				continue
 			}
-			c := closing{tx: t, ending: rules.Expiration(sid, sweep), limit: inline}
+			c := closing{tx: t, ending: rules.Expiration(sid, sweep), limit: maxInline}
 			c.run(sid)
 			if rules.Sum(&ended.Result, &c.result); c.purge {
 				ended.purges = append(ended.purges, sid)
@@ -106,7 +106,7 @@ func (s endings) endExpired(
 	swept.Ended += ended.SessionsRemoved
 	swept.NotificationsQueued += ended.NotificationsQueued
 	swept.Sessions = append(swept.Sessions, ended.Ended...)
-	s.purgeBehind(ended.purges, now)
+	s.purgeLater(ended.purges, now)
 	return nil
 }
 

@@ -71,10 +71,11 @@ func (s tickets) CreateWithin(
 				return done, err
 			}
 			for _, sid := range live[:min(excess, makeRoom)] {
-				c := closing{tx: t, ending: rules.Displacement(sid, &limit), limit: inline}
+				c := closing{tx: t, ending: rules.Displacement(sid, &limit), limit: maxInline}
 				c.run(sid)
 				done.ended, t.ends = append(done.ended, sid), true
 			}
+			// Created by the last of several transactions: until then nobody sees it, and it does not count.
 			if done.created = excess <= makeRoom; !done.created {
 				t.remove(t.row(transfer.Sessions, session.SessionID))
 			}
@@ -83,7 +84,7 @@ func (s tickets) CreateWithin(
 		if err != nil {
 			return nil, err
 		}
-		s.purgeBehind(done.ended, now)
+		s.purgeLater(done.ended, now)
 		if ended = append(ended, done.ended...); done.created {
 			return ended, nil
 		}
@@ -143,6 +144,7 @@ func (s tickets) Renew(
 	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
 ) (*ticketstore.Session, error) {
 	p := planOf(string(renewal.Key[:])).cookie(renewal.Key)
+	// Of two at once the later one waits for the row, and finds another version (rule 9).
 	return update(ctx, s.Engine, now, nil, p, func(t *tx) (*ticketstore.Session, error) {
 		record := proto.CloneOf(t.byCookie(renewal.Key))
 		if record == nil {
@@ -165,6 +167,7 @@ func (s tickets) Rekey(
 		if record == nil {
 			return nil, missing("session")
 		}
+		// The unique index of cookies refuses a new key that another transaction takes meanwhile.
 		next, err := rules.Rekey(record, &rekey, t.byCookie(rekey.NewKey) != nil, now)
 		if err != nil {
 			return nil, err

@@ -80,7 +80,7 @@ func (e *Engine) look(c *call) (answer error) {
 	if err := e.host.refuses(); err != nil {
 		return err
 	}
-	err := e.patiently(c.ctx, func() error {
+	err := e.retrying(c.ctx, func() error {
 		answers, err := e.snapshot(c.ctx, []*call{c}, false)
 		if err == nil {
 			answer = answers[0]

@@ -1,0 +1,223 @@
+package postgres
+
+// Reads of a transaction: rows by their keys and by indexes, each once, as many as possible in one round
+// trip.
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// query reads rows of a table. Where a transaction changes rows they are locked, in the order of their keys.
+type query struct {
+	table *table
+	where string
+	args  []any
+}
+
+func (g *group) text(q *query) string {
+	sql := fmt.Sprintf("SELECT %s FROM {s}.%s t WHERE %s", q.table.list, q.table.name, q.where)
+	if g.locks && !q.table.guarded {
+		sql += " ORDER BY t." + q.table.columns[0].name + " FOR UPDATE OF t"
+	}
+	return g.sql(sql)
+}
+
+// read runs queries in one pipeline and returns the rows of each that are new to the group.
+func (g *group) read(queries ...query) [][]*row {
+	if g.sealed {
+		g.fail(errIncomplete)
+	}
+	return g.pipeline(nil, nil, queries...)
+}
+
+// pipeline runs statements and then queries in one round trip. head takes the results of the statements.
+func (g *group) pipeline(
+	statements []statement, head func(results pgx.BatchResults) error, queries ...query,
+) [][]*row {
+	found := make([][]*row, len(queries))
+	if g.err != nil || len(statements)+len(queries) == 0 {
+		return found
+	}
+	batch := g.batch(statements)
+	for i := range queries {
+		batch.Queue(g.text(&queries[i]), queries[i].args...)
+	}
+	if g.sealed {
+		batch.Queue("COMMIT")
+	}
+	results := g.conn.SendBatch(g.ctx, batch)
+	defer func() { g.fail(results.Close()) }()
+	if head != nil {
+		g.fail(head(results))
+	}
+	for i := range queries {
+		if g.err == nil {
+			found[i] = g.collect(results, queries[i].table)
+		}
+	}
+	return found
+}
+
+func (e *Engine) batch(statements []statement) *pgx.Batch {
+	batch := &pgx.Batch{}
+	for _, s := range statements {
+		batch.Queue(e.sql(s.sql), s.args...)
+	}
+	return batch
+}
+
+// collect takes the rows of the next result into the group.
+func (g *group) collect(results pgx.BatchResults, t *table) (found []*row) {
+	rows, err := results.Query()
+	if err != nil {
+		g.fail(err)
+		return nil
+	}
+	list, err := pgx.CollectRows(rows, t.row)
+	g.fail(err)
+	for _, r := range list {
+		if kept, new := g.take(r); new {
+			found = append(found, kept)
+		}
+	}
+	return found
+}
+
+// take keeps a row that was read, unless the group has it: then that one is as recent, for it is locked or of
+// the same snapshot, and may have been changed. A row that was missing before may have come since.
+func (g *group) take(r *row) (kept *row, new bool) {
+	name := nameOf(r.kind, r.key)
+	known := g.rows[name]
+	if known == nil || (known.was == nil && known.now == nil) {
+		if known != nil {
+			*known = *r
+			return known, true
+		}
+		g.rows[name] = r
+		return r, true
+	}
+	return known, false
+}
+
+// nameOf identifies a row.
+func nameOf(kind transfer.Kind, key string) string { return string([]byte{byte(kind)}) + key }
+
+// row returns the row of a key, which may be none, and reads it where it is not known yet.
+func (g *group) row(kind transfer.Kind, key string) *row {
+	name := nameOf(kind, key)
+	if r := g.rows[name]; r != nil {
+		return r
+	}
+	g.need(kind, key)
+	if r := g.rows[name]; r != nil {
+		return r
+	}
+	r := &row{kind: kind, key: key}
+	if g.err == nil {
+		g.rows[name] = r
+	}
+	return r
+}
+
+// need reads rows by their keys, and remembers which are missing.
+func (g *group) need(kind transfer.Kind, keys ...string) {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		return g.rows[nameOf(kind, key)] != nil
+	})
+	if len(keys) == 0 {
+		return
+	}
+	g.read(byKeys(kind, keys)...)
+	g.missing(kind, keys)
+}
+
+// missing notes that those of the rows that were not read are not there.
+func (g *group) missing(kind transfer.Kind, keys []string) {
+	for _, key := range keys {
+		if name := nameOf(kind, key); g.err == nil && g.rows[name] == nil {
+			g.rows[name] = &row{kind: kind, key: key}
+		}
+	}
+}
+
+// byKeys are the queries of rows by their keys. A used grant is looked for after an unused one, under whose
+// lock it would have been moved.
+func byKeys(kind transfer.Kind, keys []string) []query {
+	switch kind {
+	case transfer.Grants:
+		raw := make([][]byte, len(keys))
+		for i, key := range keys {
+			raw[i] = []byte(key[1:])
+		}
+		return []query{
+			{table: grantTable, where: "t.key = ANY($1::bytea[])", args: []any{raw}},
+			{table: usedTable, where: "t.key = ANY($1::bytea[])", args: []any{raw}},
+		}
+	case transfer.Clients:
+		var sids, clients []string
+		for _, key := range keys {
+			sid, client := splitClient(key)
+			sids, clients = append(sids, sid), append(clients, client)
+		}
+		return []query{{
+			table: clientTable, args: []any{sids, clients},
+			where: "(t.sid, t.client) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+		}}
+	}
+	t := tableOf(kind, nil)
+	where := fmt.Sprintf("t.%s = ANY($1::text[])", t.columns[0].name)
+	return []query{{table: t, where: where, args: []any{keys}}}
+}
+
+// refs returns the keys of records of grants that a statement finds.
+func (t *tx) refs(sql string, args ...any) []string {
+	return selected(t.group, func(row pgx.CollectableRow) (string, error) {
+		var key []byte
+		var number int16
+		err := row.Scan(&key, &number)
+		return string([]byte{byte(number)}) + string(key), err
+	}, sql, args...)
+}
+
+// strings returns the texts that a statement finds.
+func (t *tx) strings(sql string, args ...any) []string {
+	return selected(t.group, pgx.RowTo[string], sql, args...)
+}
+
+// number returns the number that a statement finds.
+func (t *tx) number(sql string, args ...any) (n int) {
+	if t.err == nil {
+		t.fail(t.conn.QueryRow(t.ctx, t.sql(sql), args...).Scan(&n))
+	}
+	return n
+}
+
+// selected returns what a statement finds, each row as scan has it, and nothing when that fails.
+func selected[T any](g *group, scan pgx.RowToFunc[T], sql string, args ...any) []T {
+	if g.err != nil {
+		return nil
+	}
+	rows, err := g.conn.Query(g.ctx, g.sql(sql), args...)
+	if err != nil {
+		g.fail(err)
+		return nil
+	}
+	list, err := pgx.CollectRows(rows, scan)
+	g.fail(err)
+	return list
+}
+
+// exec carries out a statement at once, and returns how many rows it has changed.
+func (g *group) exec(sql string, args ...any) int64 {
+	if g.err != nil {
+		return 0
+	}
+	tag, err := g.conn.Exec(g.ctx, g.sql(sql), args...)
+	g.fail(err)
+	return tag.RowsAffected()
+}

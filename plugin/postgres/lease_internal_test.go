@@ -466,3 +466,31 @@ func TestMarksOfACacheThatStandsStill(t *testing.T) {
 		}
 	}
 }
+
+// A job is shown as done when no copy at another host answers any more, also before a sweep has noted when it
+// was done.
+func TestJobIsDoneAtAllHosts(t *testing.T) {
+	t.Parallel()
+	settings := emptyStore(t)
+	here, there := newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), here); err != nil {
+		t.Fatal(err)
+	}
+	ending := &logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}
+	there.caches(t, l.access(0).Ref)
+	there.silence(t)
+	if _, err := here.begin(ending, base); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here.workOn("all"); err != nil {
+		t.Fatal(err)
+	}
+	job, err := here.Logout().Job(t.Context(), "all")
+	if err != nil || job.State != logout.JobDone {
+		t.Fatalf("the job is %+v, %v, want it done", job, err)
+	}
+	if there.active(t.Context(), l.access(0).Ref) {
+		t.Error("a job is shown as done while a copy at another host answers")
+	}
+}

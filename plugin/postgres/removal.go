@@ -257,7 +257,7 @@ func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
 		}
 		return nil, missing("job")
 	})
-	if err == nil && !found.Finished.IsZero() {
+	if err == nil && found.State == logout.JobDone {
 		err = s.awaitHosts(ctx) // it is shown as done when it is done at all hosts
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"time"
 
 	"github.com/fosite-sessions/sessions"
@@ -22,6 +23,9 @@ var ErrSwap = errors.New("hostadapter: the backend cannot be swapped")
 const (
 	// openTimeout bounds the start of the backend that is swapped to.
 	openTimeout = 45 * time.Second
+	// openAttempts is how often a backend is opened that another host has open, openPause the longest pause
+	// between two attempts.
+	openAttempts, openPause = 3, time.Second
 	// quietTimeout bounds the wait for deliveries under way before a switch: those that are not settled by
 	// then are made again.
 	quietTimeout = 20 * time.Second
@@ -66,7 +70,7 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	if err != nil {
 		return "", err
 	}
-	target, err := o.adapter.openTarget(ctx, name)
+	target, err := o.adapter.openTargetAlone(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -138,6 +142,22 @@ func (a *Adapter) openFit(
 		return nil, errors.Join(err, backend.Close())
 	}
 	return backend, nil
+}
+
+// openTargetAlone is openTarget, and tries again where another host has the backend open: of two that begin a
+// swap to it at once each may find the other one there.
+func (a *Adapter) openTargetAlone(ctx context.Context, name string) (target sessions.Backend, err error) {
+	for range openAttempts {
+		if target, err = a.openTarget(ctx, name); !errors.Is(err, transfer.ErrHosts) {
+			return target, err
+		}
+		select {
+		case <-time.After(mathrand.N(openPause)):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+	return nil, err
 }
 
 // openTarget opens the backend and looks whether it may become a target, so that the caller hears of it at

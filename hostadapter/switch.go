@@ -68,6 +68,7 @@ func (s *backendSwitch) enter(ctx context.Context) (p *switchedBackend, over <-c
 	for {
 		s.mu.Lock()
 		current, held := s.current, s.held
+		over = current.over
 		if s.final {
 			err = s.problem
 		} else if held == nil {
@@ -78,7 +79,7 @@ func (s *backendSwitch) enter(ctx context.Context) (p *switchedBackend, over <-c
 			return nil, nil, fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, err)
 		}
 		if held == nil {
-			return current, current.over, nil
+			return current, over, nil
 		}
 		if timeout == nil {
 			timer := time.NewTimer(switchTimeout)

@@ -39,10 +39,8 @@ const (
 	rounds = 200
 	// signEvery is how often the source is told that the move goes on: much more often than copyPatience.
 	signEvery = time.Second
-	// retryTimeout is how long a store may be unavailable, such as while its plugin is restarted, and pause
-	// is the time between two attempts.
-	retryTimeout = 30 * time.Second
-	pause        = 50 * time.Millisecond
+	// leaveTimeout is how long another host may take to leave a target that it cannot have.
+	leaveTimeout = 3 * time.Second
 )
 
 // DefaultSwitchTimeout bounds how long writes are held.
@@ -168,10 +166,7 @@ func (m *Move) prepare(ctx context.Context) error {
 		return fmt.Errorf("source: %w", err)
 	}
 	m.signed = time.Now()
-	err = retry(ctx, func() error {
-		return m.Target.Become(ctx, Transition{To: Importing, ID: m.ID, Peer: m.SourceName})
-	})
-	if err != nil {
+	if err = m.fill(ctx); err != nil {
 		return errors.Join(fmt.Errorf("target: %w", err), m.abandon(context.WithoutCancel(ctx)))
 	}
 	status, err := statusOf(ctx, m.Source)
@@ -181,6 +176,22 @@ func (m *Move) prepare(ctx context.Context) error {
 	m.journal = status.Journaled - status.Left
 	m.report(func(p *Progress) { p.Phase, p.Total = Copying, status.Records() })
 	return nil
+}
+
+// fill begins to fill the target. A host that was refused the source may have the target open for a moment.
+func (m *Move) fill(ctx context.Context) error {
+	turn := Transition{To: Importing, ID: m.ID, Peer: m.SourceName}
+	for deadline := time.Now().Add(leaveTimeout); ; {
+		err := retry(ctx, func() error { return m.Target.Become(ctx, turn) })
+		if !m.Followed || !errors.Is(err, ErrHosts) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // turn is a step of the source.
@@ -398,38 +409,4 @@ func (m *Move) abandon(ctx context.Context) error {
 	defer stop()
 	_ = m.Target.Become(brief, Transition{To: Abandoned, ID: m.ID})
 	return err
-}
-
-func statusOf(ctx context.Context, store Store) (status *Status, err error) {
-	err = retry(ctx, func() (err error) {
-		status, err = store.Status(ctx)
-		return err
-	})
-	return status, err
-}
-
-// Retryable reports whether a retry on the same store can have another outcome: the error is
-// ticketstore.ErrUnavailable, but neither ErrFenced nor ticketstore.ErrNoSpace, which a retry does not
-// change.
-func Retryable(err error) bool {
-	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrFenced) &&
-		!errors.Is(err, ticketstore.ErrNoSpace)
-}
-
-// retry repeats f while a store is unavailable, such as while its process is restarted.
-func retry(ctx context.Context, f func() error) error {
-	deadline := time.Now().Add(retryTimeout)
-	for {
-		err := f()
-		if !Retryable(err) || time.Now().After(deadline) {
-			return err
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return errors.Join(ctx.Err(), err)
-		}
-	}
 }

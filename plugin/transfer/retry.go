@@ -1,0 +1,52 @@
+package transfer
+
+// Repeated calls: a store may be unavailable for a while.
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	// retryTimeout is how long a store may be unavailable, such as while its plugin is restarted, and pause
+	// is the time between two attempts.
+	retryTimeout = 30 * time.Second
+	pause        = 50 * time.Millisecond
+)
+
+func statusOf(ctx context.Context, store Store) (status *Status, err error) {
+	err = retry(ctx, func() (err error) {
+		status, err = store.Status(ctx)
+		return err
+	})
+	return status, err
+}
+
+// Retryable reports whether a retry on the same store can have another outcome: the error is
+// ticketstore.ErrUnavailable, but neither ErrFenced nor ticketstore.ErrNoSpace, which a retry does not
+// change.
+func Retryable(err error) bool {
+	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrFenced) &&
+		!errors.Is(err, ticketstore.ErrNoSpace)
+}
+
+// retry repeats f while a store is unavailable, such as while its process is restarted.
+func retry(ctx context.Context, f func() error) error {
+	deadline := time.Now().Add(retryTimeout)
+	for {
+		err := f()
+		if !Retryable(err) || time.Now().After(deadline) {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}

@@ -134,25 +134,40 @@ func hydrateJSON(session fosite.Session, data []byte) error {
 
 // openID reads a requestpb.OpenIDSession. Handlers hold on to the pointers in a session (openid.Session).
 func (r *reader) openID(s *openid.DefaultSession, message string) {
-	claims, headers := s.Claims, s.Headers
-	s.Claims, s.Headers, s.Username, s.Subject = nil, nil, "", ""
+	claims, found := r.tokenSession(message, &s.Headers, &s.ExpiresAt, &s.Username, &s.Subject)
+	switch {
+	case !found:
+		s.Claims = nil
+		return
+	case s.Claims == nil:
+		s.Claims = &jwt.IDTokenClaims{}
+	}
+	r.idTokenClaims(s.Claims, claims)
+}
+
+// tokenSession reads what is the same in a requestpb.OpenIDSession and a requestpb.JWTSession, and returns
+// the claims.
+func (r *reader) tokenSession(
+	message string,
+	headers **jwt.Headers, expiresAt *map[fosite.TokenType]time.Time, username, subject *string,
+) (claims string, found bool) {
+	given := *headers
+	*headers, *username, *subject = nil, "", ""
 	for f := protofields.Of(message); r.Next(&f); {
 		switch f.Number {
 		case 1:
-			if s.Claims = claims; claims == nil {
-				s.Claims = &jwt.IDTokenClaims{}
-			}
-			r.idTokenClaims(s.Claims, f.Text)
+			claims, found = f.Text, true
 		case 2:
-			s.Headers = r.headers(headers, f.Text)
+			*headers = r.headers(given, f.Text)
 		case 3:
-			r.expiry(&s.ExpiresAt, f.Text)
+			r.expiry(expiresAt, f.Text)
 		case 4:
-			s.Username = f.Text
+			*username = f.Text
 		case 5:
-			s.Subject = f.Text
+			*subject = f.Text
 		}
 	}
+	return claims, found
 }
 
 func (r *reader) idTokenClaims(c *jwt.IDTokenClaims, message string) {
@@ -197,25 +212,15 @@ func (r *reader) idTokenClaims(c *jwt.IDTokenClaims, message string) {
 
 // jwt reads a requestpb.JWTSession.
 func (r *reader) jwt(s *oauth2.JWTSession, message string) {
-	claims, headers := s.JWTClaims, s.JWTHeader
-	s.JWTClaims, s.JWTHeader, s.Username, s.Subject = nil, nil, "", ""
-	for f := protofields.Of(message); r.Next(&f); {
-		switch f.Number {
-		case 1:
-			if s.JWTClaims = claims; claims == nil {
-				s.JWTClaims = &jwt.JWTClaims{}
-			}
-			r.jwtClaims(s.JWTClaims, f.Text)
-		case 2:
-			s.JWTHeader = r.headers(headers, f.Text)
-		case 3:
-			r.expiry(&s.ExpiresAt, f.Text)
-		case 4:
-			s.Username = f.Text
-		case 5:
-			s.Subject = f.Text
-		}
+	claims, found := r.tokenSession(message, &s.JWTHeader, &s.ExpiresAt, &s.Username, &s.Subject)
+	switch {
+	case !found:
+		s.JWTClaims = nil
+		return
+	case s.JWTClaims == nil:
+		s.JWTClaims = &jwt.JWTClaims{}
 	}
+	r.jwtClaims(s.JWTClaims, claims)
 }
 
 func (r *reader) jwtClaims(c *jwt.JWTClaims, message string) {

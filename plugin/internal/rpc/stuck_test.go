@@ -162,8 +162,8 @@ func TestMultiplexedCallsThatWaitAreBounded(t *testing.T) {
 // A stream that takes nothing is given up, and the next call opens another.
 func TestMultiplexedStreamThatIsStuck(t *testing.T) {
 	t.Parallel()
-	// On a busy machine a stream may be given up before the plugin has seen it: all are stuck that begin until
-	// it reads.
+	// On a busy machine a stream may be given up before the plugin has seen it: all are stuck that begin
+	// until it reads.
 	var reads atomic.Bool
 	fake := &fakeCalls{serve: func(stream callsStream) error {
 		for {

@@ -181,7 +181,7 @@ func (a *app) sessionsRemove() *cobra.Command {
 	flags.BoolVar(&f.KeepTokens, "keep-tokens", false, "do not revoke tokens")
 	flags.BoolVar(&f.KeepConsents, "keep-consents", false, "do not revoke consents")
 	flags.BoolVar(&f.SkipNotification, "no-notification", false, "do not notify clients")
-	f.careful.add(command)
+	f.add(command)
 	flags.BoolVar(&f.noWait, "no-wait", false, "do not wait for the job of --all")
 	return command
 }

@@ -44,9 +44,13 @@ func (h *host) issue(session *hostadapter.Session, family, used, name string) {
 func (h *host) removeOne(ref grantstore.Ref) *hostadapter.GrantRemovalResult {
 	h.t.Helper()
 	removal := hostadapter.GrantRemoval{ID: h.Operations().GrantID(ref), DryRun: true}
+	logged := strings.Count(h.log.String(), "grants removed")
 	counted, err := h.Operations().RemoveGrants(h.t.Context(), removal)
 	if err != nil {
 		h.t.Fatalf("a dry run: %v", err)
+	}
+	if strings.Count(h.log.String(), "grants removed") != logged {
+		h.t.Errorf("a dry run is in the log as a removal:\n%s", h.log)
 	}
 	removal.DryRun = false
 	removed, err := h.Operations().RemoveGrants(h.t.Context(), removal)

@@ -68,11 +68,14 @@ func (o *Operations) RemoveGrants(
 	if err != nil {
 		return nil, err
 	}
+	if removal.DryRun { // nothing was changed, as in RemoveSessions
+		return result, nil
+	}
 	f := result.Target
 	o.adapter.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID,
 		"session_id", f.SessionID, "client_id", f.ClientID,
-		"type", string(f.Type), "reason", removal.Reason, "dry_run", removal.DryRun,
-		"grants_revoked", result.GrantsRevoked, "consents_revoked", result.ConsentsRevoked)
+		"type", string(f.Type), "reason", removal.Reason, "grants_revoked", result.GrantsRevoked,
+		"consents_revoked", result.ConsentsRevoked)
 	return result, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -23,10 +24,18 @@ const maxCallers = 64
 // alone is a connection a caller, with commits and reads of its own.
 var alone = gathering{committers: maxCallers, readers: maxCallers, calls: 1}
 
-func benchEngine(b *testing.B, g gathering, pooled bool) *Engine {
+// measured is an engine and the server of its own that it has, if any.
+type measured struct {
+	sessions.Backend
+	server *pgserver.Server
+}
+
+func benchEngine(b *testing.B, g gathering, pooled bool) *measured {
 	b.Helper()
 	// Without images of whole pages WAL is what the changes come to.
-	server := pgserver.Start(b, "max_connections=200", "full_page_writes=off")
+	server := pgserver.Start(b, "max_connections=200", "full_page_writes=off",
+		"shared_preload_libraries=pg_stat_statements")
+	server.Exec(b, "CREATE EXTENSION pg_stat_statements")
 	dsn, schema := server.Schema(b)
 	settings := Settings{DSN: dsn, Schema: schema}
 	o, err := connect(b.Context(), settings, quiet, true)
@@ -60,24 +69,47 @@ func benchEngine(b *testing.B, g gathering, pooled bool) *Engine {
 		e.close()
 		host.leave()
 	})
-	return e
+	return &measured{e, server}
 }
 
-// account is what the server has done so far.
-type account struct{ syncs, bytes float64 }
+// account is what the server and this process have done so far: CPU time in ns, statements as the server
+// counts them. Those of a function or of the beats of the host are among them.
+type account struct{ syncs, bytes, statements, server, own float64 }
 
-func measure(b *testing.B, backend sessions.Backend) (a account) {
+func (m *measured) account(b *testing.B) (a account) {
 	b.Helper()
-	e, ok := backend.(*Engine)
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	a.own = float64(usage.Utime.Nano() + usage.Stime.Nano())
+	e, ok := m.Backend.(*Engine)
 	if !ok {
 		return a
 	}
-	err := e.pool.QueryRow(b.Context(), "SELECT wal_sync, wal_bytes::float8 FROM pg_stat_wal").
-		Scan(&a.syncs, &a.bytes)
+	a.server = float64(m.server.CPU())
+	err := e.pool.QueryRow(b.Context(), `SELECT wal_sync, wal_bytes::float8,
+		(SELECT sum(calls)::float8 FROM pg_stat_statements) FROM pg_stat_wal`).
+		Scan(&a.syncs, &a.bytes, &a.statements)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return a
+}
+
+// report tells what an operation came to since before.
+func (a account) report(b *testing.B, before account) {
+	b.Helper()
+	for _, figure := range []struct {
+		unit       string
+		was, is, n float64
+	}{
+		{"syncs/op", before.syncs, a.syncs, 1}, {"WAL-B/op", before.bytes, a.bytes, 1},
+		{"statements/op", before.statements, a.statements, 1},
+		{"server-µs/op", before.server, a.server, 1000}, {"own-µs/op", before.own, a.own, 1000},
+	} {
+		b.ReportMetric((figure.is-figure.was)/figure.n/float64(b.N), figure.unit)
+	}
 }
 
 // concurrently has callers do something b.N times in all.
@@ -109,18 +141,18 @@ func compare(b *testing.B, do func(e sessions.Backend, l *line) error) {
 	b.Helper()
 	for _, engine := range []struct {
 		name string
-		open func(b *testing.B) sessions.Backend
+		open func(b *testing.B) *measured
 	}{
-		{"gathered", func(b *testing.B) sessions.Backend { return benchEngine(b, defaultGathering, false) }},
-		{"pooled", func(b *testing.B) sessions.Backend { return benchEngine(b, defaultGathering, true) }},
-		{"alone", func(b *testing.B) sessions.Backend { return benchEngine(b, alone, false) }},
-		{"badger", func(b *testing.B) sessions.Backend {
+		{"gathered", func(b *testing.B) *measured { return benchEngine(b, defaultGathering, false) }},
+		{"pooled", func(b *testing.B) *measured { return benchEngine(b, defaultGathering, true) }},
+		{"alone", func(b *testing.B) *measured { return benchEngine(b, alone, false) }},
+		{"badger", func(b *testing.B) *measured {
 			e, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, quiet)
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.Cleanup(func() { _ = e.Close() })
-			return e
+			return &measured{e, nil}
 		}},
 	} {
 		for _, callers := range []int{1, 8, maxCallers} {
@@ -133,14 +165,12 @@ func compare(b *testing.B, do func(e sessions.Backend, l *line) error) {
 						b.Fatal(err)
 					}
 				}
-				before := measure(b, e)
+				before := e.account(b)
 				b.ReportAllocs()
 				b.ResetTimer()
 				concurrently(b, callers, func(i int) error { return do(e, lines[i]) })
 				b.StopTimer()
-				after := measure(b, e)
-				b.ReportMetric((after.syncs-before.syncs)/float64(b.N), "syncs/op")
-				b.ReportMetric((after.bytes-before.bytes)/float64(b.N), "WAL-B/op")
+				e.account(b).report(b, before)
 			})
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"runtime"
 	"slices"
 	"time"
 
@@ -154,6 +155,9 @@ func (c *committer) run() {
 }
 
 // gather waits for a call and takes those that wait behind it. Nil means that no more is to be done.
+//
+// Callers that can run go first: those that the group before has answered are about to ask again, and what a
+// transaction costs is shared by those that are in it.
 func (e *Engine) gather(queue <-chan *call) (calls []*call) {
 	select {
 	case first := <-queue:
@@ -161,12 +165,16 @@ func (e *Engine) gather(queue <-chan *call) (calls []*call) {
 	case <-e.background.Done():
 		return nil
 	}
-	for len(calls) < e.together {
+	for yielded := false; len(calls) < e.together; {
 		select {
 		case next := <-queue:
 			calls = append(calls, next)
 		default:
-			return calls
+			if yielded {
+				return calls
+			}
+			runtime.Gosched()
+			yielded = true
 		}
 	}
 	return calls

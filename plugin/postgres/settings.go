@@ -263,11 +263,13 @@ func (s *Settings) complete(config *pgxpool.Config) {
 		c.DefaultQueryExecMode, c.StatementCacheCapacity = pgx.QueryExecModeCacheDescribe, 0
 	} else {
 		// Every race is a write-write conflict, which this level shows to the later one (rule 2). Each
-		// statement finds what it reads by an index: a plan that reads a table is wrong, however small the
-		// table was when the statement was planned.
+		// statement finds what it reads by an index, row by row: a plan that reads a table, or joins a whole
+		// one, is wrong, however small the table was when the statement was planned. Workers take longer to
+		// start than any of them.
 		for name, value := range map[string]string{
-			"default_transaction_isolation": "read committed", "enable_seqscan": "off", "jit": "off",
-			"plan_cache_mode": "force_generic_plan",
+			"default_transaction_isolation": "read committed", "plan_cache_mode": "force_generic_plan",
+			"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+			"max_parallel_workers_per_gather": "0", "jit": "off",
 		} {
 			c.RuntimeParams[name] = value
 		}

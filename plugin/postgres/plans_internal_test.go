@@ -1,0 +1,71 @@
+package postgres
+
+// The plans that the server makes of the engine's statements.
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Rows are found one by one, by an index. Workers take longer to start than a page to read, and a join with a
+// whole table, which is cheap while the table is small, is kept when it has grown. The server of this test
+// takes workers for nothing, as one with a million sessions takes them for cheap.
+func TestPlansFollowIndexes(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t, "parallel_setup_cost=0", "parallel_tuple_cost=0",
+		"min_parallel_table_scan_size=0", "min_parallel_index_scan_size=0",
+		"session_preload_libraries=auto_explain", "auto_explain.log_min_duration=0")
+	dsn, schema := server.Schema(t)
+	e := openHost(t, Settings{DSN: dsn, Schema: schema})
+	ctx, l := t.Context(), &line{}
+	for i := range 50 {
+		l = &line{name: fmt.Sprint(i)}
+		if err := l.signIn(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, table := range []string{"sessions", "client_uses", "grants"} {
+		server.Exec(t, fmt.Sprintf("ANALYZE %s.%s", schema, table))
+	}
+	page := func(filter ticketstore.SessionFilter) func() error {
+		return func() error {
+			page, err := e.Tickets().Query(ctx, ticketstore.SessionQuery{Filter: filter})
+			if err == nil && len(page.Sessions) == 0 {
+				err = ticketstore.ErrNotFound
+			}
+			return err
+		}
+	}
+	begun := len(server.Log())
+	for _, c := range []struct {
+		index string
+		do    func() error
+	}{
+		{"sessions_created", page(ticketstore.SessionFilter{})},
+		{"sessions_subject", page(ticketstore.SessionFilter{SubjectID: "ann"})},
+		{"client_uses_client", page(ticketstore.SessionFilter{ClientID: "app"})},
+		{"grants_family", func() error { return l.exchange(ctx, e) }},
+		{"grants_pkey", func() error {
+			_, err := e.Grants().Get(ctx, l.access(1).Ref, base)
+			return err
+		}},
+	} {
+		before := len(server.Log())
+		if err := c.do(); err != nil {
+			t.Fatalf("what %s is for: %v", c.index, err)
+		}
+		testenv.Eventually(t, "a plan by "+c.index, func() bool {
+			return strings.Contains(server.Log()[before:], c.index)
+		})
+	}
+	wrong := regexp.MustCompile(`.*(Gather|(Hash|Merge)[A-Za-z ]* Join|Seq Scan on (sessions|grants)).*`)
+	if found := wrong.FindAllString(server.Log()[begun:], -1); len(found) > 0 {
+		t.Errorf("plans with %q:\n%s", found, server.Log()[begun:])
+	}
+}

@@ -152,7 +152,7 @@ func (a *Adapter) openTargetAlone(ctx context.Context, name string) (target sess
 			return target, err
 		}
 		select {
-		case <-time.After(mathrand.N(openPause)):
+		case <-time.After(mathrand.N(openPause)): //nolint:gosec // a pause is no secret
 		case <-ctx.Done():
 			return nil, err
 		}

@@ -41,8 +41,8 @@ const (
 
 // hostConfig is what a host needs to know, also one in another process.
 type hostConfig struct {
-	Stores    map[string]string // folders of databases by the names of the stores
-	Database  *database         // instead of folders: the store that hosts share
+	Stores    map[string]string // folders of databases, or schemas, by the names of the stores
+	Database  *database         // where the stores are that hosts share: they have schemas and no folders
 	Serving   string            // the store that is configured to serve
 	Clients   map[string]string // logout URIs by client id
 	Idle      time.Duration

@@ -147,7 +147,8 @@ func (p *programs) openers() openers {
 			Settings: badger.Settings{Path: folder, MinFreeMiB: 64}, Logger: p.logger,
 		}
 		if p.config.Database != nil {
-			config.Env, config.Settings = []string{modeEnv + "=postgres"}, p.config.Database.settings()
+			config.Env = []string{modeEnv + "=postgres"}
+			config.Settings = p.config.Database.in(folder).settings()
 		}
 		all[name] = func(ctx context.Context) (sessions.Backend, error) {
 			client, err := plugin.Open(ctx, config)

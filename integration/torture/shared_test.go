@@ -22,6 +22,9 @@ const hostFaultsEnv = "TORTURE_HOSTS"
 // database is a store that hosts share.
 type database struct{ DSN, Schema string }
 
+// in is a store in another schema.
+func (d *database) in(schema string) *database { return &database{DSN: d.DSN, Schema: schema} }
+
 func (d *database) settings() postgres.Settings {
 	// The network is the test's own.
 	return postgres.Settings{DSN: d.DSN, Schema: d.Schema, UnverifiedTLS: true}
@@ -39,13 +42,14 @@ type pair struct {
 	store   *database
 }
 
-func newPair(t *testing.T, terms terms, store *database, users int) *pair {
+// newPair starts two hosts on a store that know stores in further schemas.
+func newPair(t *testing.T, terms terms, store *database, users int, further ...string) *pair {
 	t.Helper()
 	w := newWorld(terms)
 	p := &pair{tormentor: &tormentor{trial: &trial{terms: terms}, t: t, w: w}, store: store}
 	var bases []string
 	for range 2 {
-		config := w.config("")
+		config := w.config(append([]string{store.Schema}, further...)...)
 		config.Database = store
 		v := newVictim(t, w.history, config)
 		if err := v.start(); err != nil {

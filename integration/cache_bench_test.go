@@ -8,8 +8,11 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,4 +158,53 @@ func BenchmarkCacheMemory(b *testing.B) {
 	b.ReportMetric(float64(after-before)/float64(figures.Entries), "heap-B/token")
 	b.ReportMetric(float64(figures.Bytes)/float64(figures.Entries), "estimate-B/token")
 	b.ReportMetric(float64(after-before)/(1<<20), "heap-MiB")
+}
+
+// BenchmarkRemovalOfCachedTokens removes subjects with many tokens, cached and not, over HTTP: the answer
+// waits for one message to each host.
+func BenchmarkRemovalOfCachedTokens(b *testing.B) {
+	const tokens = 10_000
+	onEngines(b, func(b *testing.B, empty func() plugin.Config) {
+		for name, bytes := range map[string]int64{"on": 1 << 30, "off": -1} {
+			b.Run("cache="+name, func(b *testing.B) {
+				config := empty()
+				config.Cache = bytes
+				c := &cacheTest{t: b, client: openPlugin(b, config)}
+				server := adminServer(b, c.client)
+				for n := 0; b.Loop(); n++ {
+					b.StopTimer()
+					now := time.Now().UTC()
+					session := benchSession(n, fmt.Sprint("subject ", n), now, now.Add(time.Hour))
+					if err := c.client.Tickets().Create(b.Context(), session); err != nil {
+						b.Fatal(err)
+					}
+					refs := c.tokens(session.SessionID, tokens)
+					c.live(refs...)
+					if figures := c.client.CacheFigures(); figures != nil && figures.Entries < tokens {
+						b.Errorf("%d tokens are cached, want %d", figures.Entries, tokens)
+					}
+					b.StartTimer()
+					removeBySubject(b, server, session.SubjectID)
+				}
+				if figures := c.client.CacheFigures(); figures != nil && figures.Entries > 0 {
+					b.Errorf("tokens are cached: %+v", *figures)
+				}
+			})
+		}
+	})
+}
+
+func removeBySubject(b *testing.B, server, subject string) {
+	b.Helper()
+	response, err := http.Post(server+"/sessions/remove", "application/json",
+		strings.NewReader(fmt.Sprintf(`{"subject_id":%q}`, subject)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	answer, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil || response.StatusCode != http.StatusOK ||
+		!strings.Contains(string(answer), `"sessions_removed":1`) {
+		b.Fatalf("a removal answered %d %s, %v, want one session removed", response.StatusCode, answer, err)
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
@@ -154,42 +153,5 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	if off := newCacheTest(t, -1).client.CacheFigures(); off != nil {
 		t.Errorf("without a cache: %+v, want none", *off)
-	}
-}
-
-// BenchmarkRemovalOfCachedTokens removes a subject with many tokens, cached and not: the answer waits for one
-// message.
-func BenchmarkRemovalOfCachedTokens(b *testing.B) {
-	const tokens = 10_000
-	for name, bytes := range map[string]int64{"cached": 1 << 30, "cache off": -1} {
-		b.Run(name, func(b *testing.B) {
-			c := newCacheTest(b, bytes)
-			for n := range b.N {
-				b.StopTimer()
-				sid := fmt.Sprint("s", n)
-				s := &ticketstore.Session{
-					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann",
-					Issuer:   "http://localhost:9000",
-					AuthTime: time.Now(), Created: time.Now(), Renewed: time.Now(),
-					Expires: time.Now().Add(time.Hour), Ticket: []byte("ticket"),
-				}
-				if err := c.client.Tickets().Create(b.Context(), s); err != nil {
-					b.Fatal(err)
-				}
-				refs := c.tokens(sid, tokens)
-				c.live(refs...)
-				b.StartTimer()
-				c.ops++
-				ending := &logout.Ending{
-					OperationID: fmt.Sprint("op", c.ops), SubjectID: "ann", Reason: logout.Terminated,
-				}
-				if _, err := c.client.Logout().End(b.Context(), ending, time.Now().UTC()); err != nil {
-					b.Fatal(err)
-				}
-			}
-			if figures := c.client.CacheFigures(); figures != nil && figures.Entries > 0 {
-				b.Errorf("tokens are cached: %+v", *figures)
-			}
-		})
 	}
 }

@@ -3,31 +3,23 @@ package integration
 // The benchmarks of a session's life and of its expiry.
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
-	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
-
-// large is for figures that take minutes to prepare: make bench-large.
-func large() bool { return os.Getenv("SESSIONS_BENCH_LARGE") != "" }
 
 type lifeSigner struct{}
 
@@ -39,15 +31,12 @@ type lifeHost struct {
 	ahead atomic.Int64
 }
 
-func newLifeHost(b *testing.B, change ...func(*hostadapter.Config)) *lifeHost {
+func newLifeHost(b *testing.B, of plugin.Config, change ...func(*hostadapter.Config)) *lifeHost {
 	b.Helper()
-	logger := slog.New(slog.DiscardHandler)
-	backend := openPlugin(b, plugin.Config{
-		Path: binary(b, "sessions-badger"), Settings: badger.Settings{Path: b.TempDir()}, Logger: logger,
-	})
+	logger, backend := of.Logger, openPlugin(b, of)
 	h := &lifeHost{}
 	config := hostadapter.Config{
-		Backend: backend, Issuer: "http://localhost:9000", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Backend: backend, Issuer: "http://localhost:9000", Keys: benchKeys,
 		Signer:  lifeSigner{},
 		Clients: logout.ClientMap{}, Logger: logger, Now: func() time.Time {
 			return time.Now().Add(time.Duration(h.ahead.Load()))
@@ -79,26 +68,28 @@ func (h *lifeHost) signIn() (*http.Request, error) {
 
 // What it costs to sign in, to slide and to sign out over the plugin.
 func BenchmarkLife(b *testing.B) {
-	for _, callers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("step=sign-in/callers=%d", callers), func(b *testing.B) {
-			h := newLifeHost(b)
-			share(b, callers, func(int, int) error { _, err := h.signIn(); return err })
-		})
-		for step, run := range map[string]func(h *lifeHost, r *http.Request) error{
-			"slide": func(h *lifeHost, r *http.Request) error { _, err := h.Session(r); return err },
-			"sign-out": func(h *lifeHost, r *http.Request) error {
-				return h.SignOut(httptest.NewRecorder(), r)
-			},
-		} {
-			b.Run(fmt.Sprintf("step=%s/callers=%d", step, callers), func(b *testing.B) {
-				h := newLifeHost(b)
-				browsers := make([]*http.Request, b.N)
-				prepare(b, b.N, func(i int) (err error) { browsers[i], err = h.signIn(); return err })
-				h.ahead.Store(int64(5 * time.Minute)) // each slides once
-				share(b, callers, func(_, i int) error { return run(h, browsers[i]) })
+	onEngines(b, func(b *testing.B, empty func() plugin.Config) {
+		for _, callers := range []int{1, 64} {
+			b.Run(fmt.Sprintf("step=sign-in/callers=%d", callers), func(b *testing.B) {
+				h := newLifeHost(b, empty())
+				share(b, callers, func(int, int) error { _, err := h.signIn(); return err })
 			})
+			for step, run := range map[string]func(h *lifeHost, r *http.Request) error{
+				"slide": func(h *lifeHost, r *http.Request) error { _, err := h.Session(r); return err },
+				"sign-out": func(h *lifeHost, r *http.Request) error {
+					return h.SignOut(httptest.NewRecorder(), r)
+				},
+			} {
+				b.Run(fmt.Sprintf("step=%s/callers=%d", step, callers), func(b *testing.B) {
+					h := newLifeHost(b, empty())
+					browsers := make([]*http.Request, b.N)
+					prepare(b, b.N, func(i int) (err error) { browsers[i], err = h.signIn(); return err })
+					h.ahead.Store(int64(5 * time.Minute)) // each slides once
+					share(b, callers, func(_, i int) error { return run(h, browsers[i]) })
+				})
+			}
 		}
-	}
+	})
 }
 
 // prepare runs n steps side by side, outside of what is measured.
@@ -119,29 +110,6 @@ func prepare(b *testing.B, n int, step func(i int) error) {
 	group.Wait()
 }
 
-// fill stores sessions with clients in each, that fall due idle from now and step after one another.
-func (h *lifeHost) fill(b *testing.B, sessions, clients int, idle, step time.Duration) {
-	b.Helper()
-	now := h.Operations().Now()
-	prepare(b, sessions, func(i int) error {
-		sid := rand.Text()
-		err := h.Backend().Tickets().Create(b.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "user " + sid,
-			Issuer: "http://localhost:9000", AuthTime: now, Created: now, Renewed: now,
-			Expires: now.Add(idle + time.Duration(i)*step),
-		})
-		for c := 0; c < clients && err == nil; c++ {
-			_, err = h.Backend().Grants().Apply(b.Context(), &grantstore.Batch{
-				OperationID: rand.Text(),
-				Use: &grantstore.Use{
-					SessionID: sid, ClientID: fmt.Sprint("client ", c), Notify: true,
-				},
-			}, now)
-		}
-		return err
-	})
-}
-
 // Sessions of ten clients each that fall due at once: how many end in a second, and how long a sign-in takes
 // meanwhile. The clients are notified, and answer at once.
 func BenchmarkExpiryAtOnce(b *testing.B) {
@@ -149,41 +117,56 @@ func BenchmarkExpiryAtOnce(b *testing.B) {
 	if large() {
 		sessions = 100_000
 	}
-	for b.Loop() {
-		b.StopTimer()
-		var told atomic.Int64
-		party := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			told.Add(1)
-			w.WriteHeader(http.StatusNoContent)
-		}))
-		h := newLifeHost(b, func(c *hostadapter.Config) {
-			c.Lifetime.IdleTimeout = time.Hour
-			c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-			known := logout.ClientMap{}
-			for i := range clients {
-				known[fmt.Sprint("client ", i)] = logout.Client{BackChannelLogoutURI: party.URL}
-			}
-			c.Clients = known
-		})
-		b.Cleanup(party.Close)
-		h.fill(b, sessions, clients, time.Hour, 0)
-		before := h.signInTimes(b, func(n int) bool { return n >= 500 })
-		due := sessions + len(before)
-		h.ahead.Store(int64(2 * time.Hour))
-		begin := time.Now()
-		b.StartTimer()
-		during := h.signInTimes(b, func(n int) bool {
-			page, err := h.QuerySessions(b.Context(), ticketstore.SessionQuery{Count: 1})
-			return err != nil || page.TotalCount == n
-		})
-		took := time.Since(begin).Seconds()
-		b.ReportMetric(float64(due)/took, "ended/s")
-		b.ReportMetric(float64(told.Load())/took, "told/s")
-		b.ReportMetric(percentile(before, 99), "ms-signin-p99-idle")
-		b.ReportMetric(percentile(during, 99), "ms-signin-p99")
-		b.ReportMetric(percentile(before, 50), "ms-signin-p50-idle")
-		b.ReportMetric(percentile(during, 50), "ms-signin-p50")
-	}
+	onEngines(b, func(b *testing.B, empty func() plugin.Config) {
+		for b.Loop() {
+			b.StopTimer()
+			expireAtOnce(b, empty(), sessions, clients)
+		}
+	})
+}
+
+func expireAtOnce(b *testing.B, config plugin.Config, sessions, clients int) {
+	b.Helper()
+	var told atomic.Int64
+	party := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		told.Add(1)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	b.Cleanup(party.Close)
+	now := time.Now().UTC()
+	fill(b, config, &filling{
+		sessions: sessions, clients: clients, session: func(i int) *ticketstore.Session {
+			return benchSession(i, fmt.Sprint("user ", i), now, now.Add(time.Hour))
+		},
+	})
+	h := newLifeHost(b, config, func(c *hostadapter.Config) {
+		c.Lifetime.IdleTimeout = time.Hour
+		c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		known := logout.ClientMap{}
+		for i := range clients {
+			known[fmt.Sprint("client-", i)] = logout.Client{BackChannelLogoutURI: party.URL}
+		}
+		c.Clients = known
+	})
+	before := h.signInTimes(b, func(n int) bool { return n >= 500 })
+	due := sessions + len(before)
+	h.ahead.Store(int64(2 * time.Hour))
+	begin := time.Now()
+	b.StartTimer()
+	during := h.signInTimes(b, func(n int) bool {
+		page, err := h.QuerySessions(b.Context(), ticketstore.SessionQuery{Count: 1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return page.TotalCount == n
+	})
+	took := time.Since(begin).Seconds()
+	b.ReportMetric(float64(due)/took, "ended/s")
+	b.ReportMetric(float64(told.Load())/took, "told/s")
+	b.ReportMetric(percentile(before, 99), "ms-signin-p99-idle")
+	b.ReportMetric(percentile(during, 99), "ms-signin-p99")
+	b.ReportMetric(percentile(before, 50), "ms-signin-p50-idle")
+	b.ReportMetric(percentile(during, 50), "ms-signin-p50")
 }
 
 // signInTimes signs in again and again until done, and returns how long each took.
@@ -206,23 +189,33 @@ func BenchmarkExpiryLag(b *testing.B) {
 	if large() {
 		others = 1_000_000
 	}
-	for b.Loop() {
-		b.StopTimer()
-		events := &lagRecorder{}
-		h := newLifeHost(b, func(c *hostadapter.Config) {
-			c.Events, c.Lifetime.IdleTimeout = []hostadapter.Subscriber{events}, 2*time.Second
-		})
-		h.fill(b, others, 0, 24*time.Hour, 0)
-		events.first, events.step = h.Operations().Now().Add(2*time.Second), 20*time.Millisecond
-		h.fill(b, due, 0, 2*time.Second, events.step)
-		b.StartTimer()
-		for events.count() < due {
-			time.Sleep(events.step) // the sessions fall due in their own time
+	onEngines(b, func(b *testing.B, empty func() plugin.Config) {
+		for b.Loop() {
+			b.StopTimer()
+			config, events := empty(), &lagRecorder{step: 20 * time.Millisecond}
+			now := time.Now().UTC()
+			fill(b, config, &filling{sessions: others, session: func(i int) *ticketstore.Session {
+				return benchSession(i, fmt.Sprint("user ", i), now, now.Add(24*time.Hour))
+			}})
+			h := newLifeHost(b, config, func(c *hostadapter.Config) {
+				c.Events, c.Lifetime.IdleTimeout = []hostadapter.Subscriber{events}, 2*time.Second
+			})
+			now = h.Operations().Now()
+			events.first = now.Add(2 * time.Second)
+			prepare(b, due, func(i int) error {
+				expires := events.first.Add(time.Duration(i) * events.step)
+				return h.Backend().Tickets().Create(b.Context(),
+					benchSession(others+i, fmt.Sprint("due ", i), now, expires))
+			})
+			b.StartTimer()
+			for events.count() < due {
+				time.Sleep(events.step) // the sessions fall due in their own time
+			}
+			lags := events.lags()
+			b.ReportMetric(percentile(lags, 50), "ms-lag-p50")
+			b.ReportMetric(percentile(lags, 99), "ms-lag-p99")
 		}
-		lags := events.lags()
-		b.ReportMetric(percentile(lags, 50), "ms-lag-p50")
-		b.ReportMetric(percentile(lags, 99), "ms-lag-p99")
-	}
+	})
 }
 
 // lagRecorder notes when ends are published. The n-th session fell due n steps after the first.

@@ -12,38 +12,36 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
-	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What queries, a removal and a start of the plugin cost as the number of sessions grows, over the process
-// boundary and with durable writes. 1,000,000 sessions take minutes to make: only with SESSIONS_BENCH_LARGE
-// set (make bench-large).
+// What queries, removals and a start of the plugin cost as the number of sessions grows, over the process
+// boundary and with durable writes; with 1,000,000 sessions only where SESSIONS_BENCH_LARGE is set
+// (make bench-large).
 func BenchmarkScale(b *testing.B) {
 	sizes := []int{10_000}
-	if os.Getenv("SESSIONS_BENCH_LARGE") != "" {
+	if large() {
 		sizes = append(sizes, 1_000_000)
 	}
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("sessions=%d", n), func(b *testing.B) {
-			s := newScale(b, n)
-			s.pages(b)
-			b.Run("op=admin-page", s.adminPage)
-			b.Run("op=remove-subject", s.removals)
-			b.Run("op=open/end=close", func(b *testing.B) { s.opens(b, s.close) })
-			b.Run("op=open/end=kill", func(b *testing.B) { s.opens(b, s.kill) })
+			onEngines(b, func(b *testing.B, empty func() plugin.Config) {
+				s := newScale(b, n, empty())
+				s.pages(b)
+				b.Run("op=admin-page", s.adminPage)
+				b.Run("op=remove-subject", s.removals)
+				b.Run("op=open/end=close", func(b *testing.B) { s.opens(b, s.close) })
+				b.Run("op=open/end=kill", func(b *testing.B) { s.opens(b, s.kill) })
+			})
 		})
 	}
 }
@@ -56,42 +54,22 @@ type scale struct {
 	backend *plugin.Client
 	start   time.Time
 	removed int
+	added   int // without a client
 }
 
 const (
 	// manySessions are those of scaleSubject.
 	manySessions = 1000
 	scaleSubject = "many"
-	scaleClient  = "app"
+	scaleClient  = "client-0"
 )
 
-func newScale(b *testing.B, n int) *scale {
+func newScale(b *testing.B, n int, config plugin.Config) *scale {
 	b.Helper()
-	s := &scale{n: n, start: time.Now().UTC(), config: plugin.Config{
-		Path: binary(b, "sessions-badger"), Settings: badger.Settings{Path: b.TempDir()},
-		Logger: slog.New(slog.DiscardHandler),
-	}}
+	s := &scale{n: n, start: time.Now().UTC(), config: config}
+	fill(b, config, &filling{sessions: n, clients: 1, session: s.session})
 	s.open(b)
 	b.Cleanup(func() { s.close(b) })
-	var next atomic.Int64
-	var group sync.WaitGroup
-	for range 256 {
-		group.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				if err := s.signIn(b.Context(), i); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	group.Wait()
-	if b.Failed() {
-		b.FailNow()
-	}
-	// What is measured is a store at rest, not one that still sorts what it was just filled with.
-	s.close(b)
-	s.open(b)
 	return s
 }
 
@@ -102,37 +80,28 @@ func (s *scale) subject(i int) string {
 	return fmt.Sprintf("subject-%d", i)
 }
 
-func (s *scale) signIn(ctx context.Context, i int) error {
-	sid := fmt.Sprintf("sid-%d", i)
+func (s *scale) session(i int) *ticketstore.Session {
 	created := s.start.Add(time.Duration(i) * time.Millisecond)
-	err := s.backend.Tickets().Create(ctx, &ticketstore.Session{
-		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: s.subject(i), DisplayName: "Ann Example",
-		Issuer:   "https://op.example",
-		AuthTime: created, Created: created, Renewed: created, Expires: s.start.AddDate(0, 0, 30),
-		RemoteAddr: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", Ticket: make([]byte, 200),
-	})
-	if err != nil {
-		return err
-	}
-	_, err = s.backend.Grants().Apply(ctx, &grantstore.Batch{
-		OperationID: "use-" + sid, Use: &grantstore.Use{SessionID: sid, ClientID: scaleClient, Notify: true},
-	}, created)
-	return err
+	return benchSession(i, s.subject(i), created, s.start.AddDate(0, 0, 30))
 }
 
-// pages reads the first and the last page of 25, without filter, by subject and by client.
+// pages reads the first and the last page of 25, without filter, by subject and by client, with their totals.
 func (s *scale) pages(b *testing.B) {
 	for _, filter := range []struct {
 		name string
 		ticketstore.SessionFilter
+		total int
 	}{
-		{"none", ticketstore.SessionFilter{}},
-		{"subject", ticketstore.SessionFilter{SubjectID: scaleSubject}},
-		{"client", ticketstore.SessionFilter{ClientID: scaleClient}},
+		{"none", ticketstore.SessionFilter{}, s.n},
+		{"subject", ticketstore.SessionFilter{SubjectID: scaleSubject}, manySessions},
+		{"client", ticketstore.SessionFilter{ClientID: scaleClient}, s.n},
 	} {
 		b.Run("op=query/filter="+filter.name+"/page=first", func(b *testing.B) {
 			for b.Loop() {
-				s.query(b, ticketstore.SessionQuery{Filter: filter.SessionFilter})
+				page := s.query(b, ticketstore.SessionQuery{Filter: filter.SessionFilter})
+				if page.TotalCount != filter.total {
+					b.Fatalf("%d sessions in all, want %d", page.TotalCount, filter.total)
+				}
 			}
 		})
 		b.Run("op=query/filter="+filter.name+"/page=last", func(b *testing.B) {
@@ -175,27 +144,9 @@ func (s *scale) beforeLast(b *testing.B, filter ticketstore.SessionFilter) strin
 
 // adminPage renders the admin page's first view over HTTP.
 func (s *scale) adminPage(b *testing.B) {
-	adapter, err := hostadapter.New(b.Context(), hostadapter.Config{
-		Backend: s.backend, Issuer: "https://op.example", Keys: [][]byte{make([]byte, hostadapter.MinKey)},
-		Clients: logout.ClientMap{},
-		Signer: hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
-			return hostadapter.SigningKey{Key: benchKey()}, nil
-		}),
-		Logger: slog.New(slog.DiscardHandler), Expiry: hostadapter.ExpiryConfig{Off: true},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = adapter.Close() }()
-	authorize := func(*http.Request, admin.Permission) (admin.Actor, error) {
-		return admin.Actor{ID: "bench"}, nil
-	}
-	server := httptest.NewServer(admin.Handler(admin.Config{
-		Operations: adapter.Operations(), Authorize: authorize,
-	}))
-	defer server.Close()
+	server := adminServer(b, s.backend)
 	for b.Loop() {
-		response, err := http.Get(server.URL + "/ui/")
+		response, err := http.Get(server + "/ui/")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -206,6 +157,31 @@ func (s *scale) adminPage(b *testing.B) {
 			b.Fatalf("the admin page answered %d, %v, want 200 with sessions", response.StatusCode, err)
 		}
 	}
+}
+
+// adminServer serves the admin routes over a backend, for the benchmark, and returns where.
+func adminServer(b *testing.B, backend *plugin.Client) (address string) {
+	b.Helper()
+	adapter, err := hostadapter.New(b.Context(), hostadapter.Config{
+		Backend: backend, Issuer: "http://localhost:9000", Keys: benchKeys,
+		Clients: logout.ClientMap{},
+		Signer: hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
+			return hostadapter.SigningKey{Key: benchKey()}, nil
+		}),
+		Logger: slog.New(slog.DiscardHandler), Expiry: hostadapter.ExpiryConfig{Off: true},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = adapter.Close() })
+	authorize := func(*http.Request, admin.Permission) (admin.Actor, error) {
+		return admin.Actor{ID: "bench"}, nil
+	}
+	server := httptest.NewServer(admin.Handler(admin.Config{
+		Operations: adapter.Operations(), Authorize: authorize,
+	}))
+	b.Cleanup(server.Close)
+	return server.URL
 }
 
 // removals ends the one session of one subject after the other.
@@ -260,8 +236,9 @@ func (s *scale) close(b *testing.B) {
 func (s *scale) kill(b *testing.B) {
 	b.Helper()
 	for range 1000 {
-		s.n++
-		if err := s.signIn(b.Context(), s.n-1); err != nil {
+		s.added++
+		added := benchSession(s.n+s.added, "added", s.start, s.start.AddDate(0, 0, 30))
+		if err := s.backend.Tickets().Create(b.Context(), added); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/ory/fosite"
 	"golang.org/x/text/language"
 
-	"github.com/fosite-sessions/sessions/internal/protofields"
+	"github.com/fosite-sessions/sessions/plugin/protofields"
 )
 
 var errData = errors.New("grant data is in a format that this build does not know")

@@ -13,7 +13,7 @@ import (
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
 
-	"github.com/fosite-sessions/sessions/internal/protofields"
+	"github.com/fosite-sessions/sessions/plugin/protofields"
 )
 
 // reader reads requests and sessions.

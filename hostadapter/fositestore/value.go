@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
-	"github.com/fosite-sessions/sessions/internal/protofields"
+	"github.com/fosite-sessions/sessions/plugin/protofields"
 )
 
 // encodeObject encodes claims and headers that hosts add. JSON would make every number a float64 and every

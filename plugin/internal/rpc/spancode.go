@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/fosite-sessions/sessions/internal/protofields"
+	"github.com/fosite-sessions/sessions/plugin/protofields"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/fosite-sessions/sessions/internal/protofields"
+	"github.com/fosite-sessions/sessions/plugin/protofields"
 )
 
 // message has each kind of field, one of them twice, and a list.

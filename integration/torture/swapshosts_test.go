@@ -18,9 +18,11 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// swapAt begins a swap at a host, which is asked again while it cannot be. A host that is gone does not
-// answer.
-func (p *pair) swapAt(v *victim, to string) {
+// swapAt begins a swap at a host, which is asked again while it cannot be, and returns once the source knows
+// of it.
+func (p *pair) swapAt(v *victim, from, to string) {
+	p.t.Helper()
+	before := p.status(from).ID
 	p.w.await(p.t, patience, "a swap to begin", func() bool {
 		response, err := v.client.Post(v.base+"/admin/backend/swap", "application/json",
 			strings.NewReader(`{"backend":"`+to+`"}`))
@@ -30,6 +32,7 @@ func (p *pair) swapAt(v *victim, to string) {
 		_ = response.Body.Close()
 		return response.StatusCode == http.StatusAccepted
 	})
+	testenv.Eventually(p.t, "the source knows of a swap", func() bool { return p.status(from).ID != before })
 }
 
 // settled waits until the swap of a store is over and both hosts serve from what serves then, and returns the
@@ -92,7 +95,7 @@ func TestTortureOfSwapsOfTwoHosts(t *testing.T) {
 		source := storeName(0)
 		for i := range swaps {
 			target := storeName(i + 1)
-			p.swapAt(p.victims[i%2], target)
+			p.swapAt(p.victims[i%2], source, target)
 			if i > 0 {
 				time.Sleep(rand.N(time.Second)) // a random point, not a wait
 				p.v = p.victims[rand.IntN(len(p.victims))]

@@ -23,7 +23,7 @@ func newSigner(globalSecret []byte, purpose string) (signer, error) {
 	return signer{key}, err
 }
 
-// sum is the HMAC of texts.
+// sum is the HMAC of texts, which is no signature of a value: those are of two.
 func (s signer) sum(texts ...string) []byte {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write(hashOf(texts...))
@@ -33,7 +33,7 @@ func (s signer) sum(texts ...string) []byte {
 // token encodes a value, which JSON can hold, with its signature.
 func (s signer) token(value any) (string, error) {
 	content, err := json.Marshal(value)
-	return base64.RawURLEncoding.EncodeToString(append(s.sum(string(content)), content...)), err
+	return base64.RawURLEncoding.EncodeToString(append(s.sum("value", string(content)), content...)), err
 }
 
 // open decodes what token made into a value, and reports whether it is that.
@@ -43,7 +43,7 @@ func (s signer) open(token string, value any) bool {
 		return false
 	}
 	sum, content := raw[:sha256.Size], raw[sha256.Size:]
-	return hmac.Equal(sum, s.sum(string(content))) && json.Unmarshal(content, value) == nil
+	return hmac.Equal(sum, s.sum("value", string(content))) && json.Unmarshal(content, value) == nil
 }
 
 // hashOf hashes texts so that no two lists of them have the same.

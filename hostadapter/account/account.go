@@ -17,6 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/agent"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -34,8 +35,8 @@ type Config struct {
 	// more than forms to itself are set. A plain page in English when nil.
 	Page func(w http.ResponseWriter, r *http.Request, page *Page)
 	// Audit is where the audit goes, as that of package admin, whose README documents its fields: a line for
-	// each change, done or not, of which the user is the actor, nobody where no user is signed in. By default
-	// it is in the log.
+	// each change, done or not, of which the user is the actor; of those where no user is signed in at most one
+	// a second. By default it is in the log.
 	Audit slog.Handler
 }
 
@@ -82,6 +83,7 @@ type handler struct {
 	tie        tie.Adapter
 	protection *http.CrossOriginProtection
 	stream     auditlog.Stream
+	strangers  loglimit.Lines // those of requests that nobody signed in makes: anybody can, in any number
 }
 
 // Handler serves a user's sessions on any router. Its addresses are relative, so no prefix needs to be
@@ -142,9 +144,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		status = h.failed(w, r, err)
 	}
-	if changes && r.Method == http.MethodPost {
-		h.log(r, session, requestID, action, change, status, err)
+	if !changes || r.Method != http.MethodPost {
+		return
 	}
+	if session == nil {
+		more, ok := h.strangers.Allow(h.tie.Now())
+		if !ok {
+			return
+		}
+		if more > 0 {
+			change.add(slog.Int64("more_refused", more))
+		}
+	}
+	h.log(r, session, requestID, action, change, status, err)
 }
 
 // read shows what the user has.

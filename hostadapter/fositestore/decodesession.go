@@ -42,7 +42,9 @@ func (s stored) session() storedSession {
 
 func (r *reader) session(message string) (session storedSession) {
 	for f := protofields.Of(message); r.Next(&f); {
-		session = storedSession{f.Number, f.Text}
+		if f.IsText && f.Number >= openIDKind && f.Number <= jsonKind { // later releases may add fields
+			session = storedSession{f.Number, f.Text}
+		}
 	}
 	if r.Broken {
 		session.kind = brokenKind

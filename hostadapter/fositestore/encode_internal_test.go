@@ -17,6 +17,7 @@ import (
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
 	"golang.org/x/text/language"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
@@ -299,6 +300,18 @@ func TestUnknownFormatIsAnError(t *testing.T) {
 		if message, err := parse(data); err == nil {
 			t.Errorf("%v: want an error, got %v", data, message)
 		}
+	}
+}
+
+// A later release may add fields beside the kind of a session.
+func TestSessionWithAFieldOfALaterRelease(t *testing.T) {
+	t.Parallel()
+	var r reader
+	message := protowire.AppendString(protowire.AppendTag(nil, openIDKind, protowire.BytesType), "openid")
+	message = protowire.AppendString(protowire.AppendTag(message, jsonKind+1, protowire.BytesType), "new")
+	message = protowire.AppendVarint(protowire.AppendTag(message, jwtKind, protowire.VarintType), 1)
+	if got := r.session(string(message)); got != (storedSession{openIDKind, "openid"}) {
+		t.Errorf("got %+v, want the session that is there", got)
 	}
 }
 

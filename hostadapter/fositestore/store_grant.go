@@ -124,7 +124,9 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 	}
 	request, err := decodeRequest(r.request, r.lang, client, session)
 	if err != nil {
-		return nil, s.reportData(ctx, r.grant.Ref, err)
+		err = s.reportData(ctx, r.grant.Ref, err)
+		s.carriers.from(ctx).note(err)
+		return nil, err
 	}
 	return request, nil
 }

@@ -65,7 +65,9 @@ func (s *Store) GetPARSession(ctx context.Context, requestURI string) (fosite.Au
 	}
 	request, err := decodeAuthorizeRequest(r.request, r.lang, client)
 	if err != nil {
-		return nil, s.reportData(ctx, r.grant.Ref, err)
+		err = s.reportData(ctx, r.grant.Ref, err)
+		s.carriers.from(ctx).note(err)
+		return nil, err
 	}
 	return request, nil
 }

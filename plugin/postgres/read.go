@@ -98,10 +98,19 @@ func (g *group) take(r *row) (kept *row, new bool) {
 			*known = *r
 			return known, true
 		}
-		g.rows[name] = r
-		return r, true
+		return g.add(name, r), true
 	}
 	return known, false
+}
+
+// add keeps a row under its name.
+func (g *group) add(name string, r *row) *row {
+	g.rows[name] = r
+	if r.kind == transfer.Clients {
+		sid, _ := splitClient(r.key)
+		g.uses[sid] = append(g.uses[sid], r)
+	}
+	return r
 }
 
 // nameOf identifies a row.
@@ -119,7 +128,7 @@ func (g *group) row(kind transfer.Kind, key string) *row {
 	}
 	r := &row{kind: kind, key: key}
 	if g.err == nil {
-		g.rows[name] = r
+		g.add(name, r)
 	}
 	return r
 }
@@ -140,7 +149,7 @@ func (g *group) need(kind transfer.Kind, keys ...string) {
 func (g *group) missing(kind transfer.Kind, keys []string) {
 	for _, key := range keys {
 		if name := nameOf(kind, key); g.err == nil && g.rows[name] == nil {
-			g.rows[name] = &row{kind: kind, key: key}
+			g.add(name, &row{kind: kind, key: key})
 		}
 	}
 }

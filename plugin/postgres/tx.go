@@ -4,6 +4,8 @@ package postgres
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +40,8 @@ type group struct {
 	err   error
 
 	rows map[string]*row
+	// uses are those of clients by session: a page looks at a thousand sessions.
+	uses map[string][]*row
 	// whole names the parts of indexes of which every row was read: see tx.index.
 	whole map[string]bool
 	// extra are statements besides those that the changes of rows come to.
@@ -183,13 +187,18 @@ func clientsOf(sid string) string { return "clients " + sid }
 func (g *group) clients(sid string) []*row {
 	g.index(clientsOf(sid),
 		query{table: clientTable, where: "t.sid = ANY($1::text[])", args: []any{[]string{sid}}})
-	return g.known(transfer.Clients, func(r *row) bool { return strings.HasPrefix(r.key, sid+"\x00") })
+	return present(slices.Values(g.uses[sid]), func(*row) bool { return true })
 }
 
 // known are the rows of a kind that are there, and that match, in the order of their keys.
-func (g *group) known(kind transfer.Kind, match func(r *row) bool) (list []*row) {
-	for _, r := range g.rows {
-		if r.kind == kind && r.now != nil && match(r) {
+func (g *group) known(kind transfer.Kind, match func(r *row) bool) []*row {
+	return present(maps.Values(g.rows), func(r *row) bool { return r.kind == kind && match(r) })
+}
+
+// present are those of rows that are there, and that match, in the order of their keys.
+func present(rows iter.Seq[*row], match func(r *row) bool) (list []*row) {
+	for r := range rows {
+		if r.now != nil && match(r) {
 			list = append(list, r)
 		}
 	}

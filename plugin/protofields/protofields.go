@@ -37,6 +37,9 @@ func (r *Reader) Next(f *Fields) bool {
 	}
 	tag := r.varint(f)
 	f.Number, f.Value, f.Text, f.IsText = int(tag>>3), 0, "", tag&7 == textKind
+	if f.Number == 0 {
+		r.Broken = true
+	}
 	switch tag & 7 {
 	case varintKind:
 		f.Value = r.varint(f)
@@ -57,6 +60,9 @@ func (r *Reader) Next(f *Fields) bool {
 func (r *Reader) varint(f *Fields) (value uint64) {
 	for i := range min(len(f.rest), 10) {
 		c := f.rest[i]
+		if i == 9 && c > 1 { // more than 64 bits
+			break
+		}
 		value |= uint64(c&0x7f) << (7 * i)
 		if c < 0x80 {
 			f.rest = f.rest[i+1:]

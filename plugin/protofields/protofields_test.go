@@ -68,7 +68,10 @@ func TestBrokenMessages(t *testing.T) {
 			rest = rest[size:]
 		}
 	}
-	for _, broken := range []string{"\x0b\x0c", "\x07", "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
+	for _, broken := range []string{
+		"\x0b\x0c", "\x07", "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", "\x02\x00",
+	} {
 		var r protofields.Reader
 		if f := protofields.Of(broken); r.Next(&f) || !r.Broken {
 			t.Errorf("%q: want it broken", broken)

@@ -12,6 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
+// lostEvery is how often a host looks whether another one has left a move that nobody goes on with.
+const lostEvery = 5 * time.Second
+
 // followSwaps looks, each time that a fence has refused a call, whether another host has made it. It returns
 // when the host ends.
 func (a *Adapter) followSwaps() {
@@ -19,10 +22,40 @@ func (a *Adapter) followSwaps() {
 		select {
 		case <-a.backends.fenced:
 			a.followSwap()
+		case <-time.After(lostEvery):
+			a.endLostMove()
 		case <-a.swaps.closing:
 			return
 		}
 	}
+}
+
+// endLostMove has a store journal no more whose move was lost with its host. The step is bound to the id of
+// that move: one that has begun meanwhile goes on.
+func (a *Adapter) endLostMove() {
+	store := a.unmoved()
+	if store == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	status, err := store.Status(ctx)
+	if err != nil || status.State != transfer.Exporting || status.Moving() {
+		return
+	}
+	err = store.Become(ctx, transfer.Transition{To: transfer.Active, ID: status.ID})
+	a.config.Logger.WarnContext(ctx, "the swap of another host was lost, and is ended", "swap", status.ID,
+		"to", status.Peer, "error", err)
+}
+
+// unmoved returns the store that serves, nil where it cannot be moved, or this host moves it.
+func (a *Adapter) unmoved() transfer.Store {
+	a.swaps.mu.Lock()
+	defer a.swaps.mu.Unlock()
+	if a.swaps.running != nil {
+		return nil
+	}
+	return moverOf(a.backends.serving())
 }
 
 // followSwap goes where another host has moved what the backend holds. Calls wait until then.
@@ -52,7 +85,9 @@ func (a *Adapter) followSwap() {
 			a.finishSwap(state, nil)
 			return
 		}
-		a.cannotFollow(state, err)
+		if running.Err() == nil {
+			a.cannotFollow(state, err)
+		}
 		if !a.waits(retryInterval) {
 			a.finishSwap(state, err)
 			return
@@ -63,11 +98,8 @@ func (a *Adapter) followSwap() {
 // fence returns the swap of another host whose fence stands before the backend that serves, nil where there
 // is none.
 func (a *Adapter) fence() *SwapState {
-	a.swaps.mu.Lock()
-	own := a.swaps.running != nil
-	a.swaps.mu.Unlock()
-	store := moverOf(a.backends.serving())
-	if own || store == nil {
+	store := a.unmoved()
+	if store == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)

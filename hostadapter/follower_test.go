@@ -327,6 +327,24 @@ func TestSwapOfAHostThatIsLost(t *testing.T) {
 	}
 }
 
+// A store whose move was lost journals no more, though nobody begins another one.
+func TestLostMoveIsEnded(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t, "old", "new")
+	d.host("new")
+	d.lose(transfer.Exporting, transfer.Importing)
+	opened, err := d.opens("old")(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = opened.Close() }()
+	store := opened.(interface{ Transfer() transfer.Store }).Transfer()
+	testenv.Eventually(t, "the store is not exported any more", func() bool {
+		status, err := store.Status(t.Context())
+		return err == nil && status.State == transfer.Active
+	})
+}
+
 // Of two hosts that begin a swap one makes it, and the other one follows.
 func TestTwoHostsBeginASwap(t *testing.T) {
 	t.Parallel()

@@ -70,7 +70,10 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	if err != nil {
 		return "", err
 	}
-	target, err := o.adapter.openTargetAlone(ctx, name)
+	target, err := o.adapter.openTargetAlone(ctx, name, func() error {
+		_, err := free(ctx, source, state.From)
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
@@ -145,10 +148,14 @@ func (a *Adapter) openFit(
 }
 
 // openTargetAlone is openTarget, and tries again where another host has the backend open: of two that begin a
-// swap to it at once each may find the other one there.
-func (a *Adapter) openTargetAlone(ctx context.Context, name string) (target sessions.Backend, err error) {
-	for range openAttempts {
-		if target, err = a.openTarget(ctx, name); !errors.Is(err, transfer.ErrHosts) {
+// swap to it at once each may find the other one there. It gives up where the other one swaps: this host
+// follows.
+func (a *Adapter) openTargetAlone(
+	ctx context.Context, name string, free func() error,
+) (target sessions.Backend, err error) {
+	for attempt := 1; ; attempt++ {
+		target, err = a.openTarget(ctx, name)
+		if !errors.Is(err, transfer.ErrHosts) || attempt == openAttempts {
 			return target, err
 		}
 		select {
@@ -156,8 +163,10 @@ func (a *Adapter) openTargetAlone(ctx context.Context, name string) (target sess
 		case <-ctx.Done():
 			return nil, err
 		}
+		if err := free(); err != nil {
+			return nil, err
+		}
 	}
-	return nil, err
 }
 
 // openTarget opens the backend and looks whether it may become a target, so that the caller hears of it at

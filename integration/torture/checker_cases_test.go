@@ -273,3 +273,19 @@ func TestCheckerOfTime(t *testing.T) {
 		}
 	}
 }
+
+// Renewals do not wait for the copies at other hosts, which a lease bounds.
+func TestCheckerOfCopies(t *testing.T) {
+	t.Parallel()
+	shared := caseTerms
+	shared.copies = time.Second
+	history := rotated().then(introspects("A1", done)) // half a second later
+	if found := check(history, shared); len(found) > 0 {
+		t.Errorf("a copy within the lease: found %v", found)
+	}
+	last := &history[len(history)-1]
+	last.Start, last.End = last.Start.Add(time.Second), last.End.Add(time.Second)
+	if found := check(history, shared); len(found) == 0 || found[0].rule != ruleRotated {
+		t.Errorf("a copy beyond the lease: want %q, found %v", ruleRotated, found)
+	}
+}

@@ -19,7 +19,7 @@ func (c *checker) family(f *family) {
 		c.token(f, e, chain)
 		for _, rotation := range f.attempts {
 			if e.Outcome == done && rotation.Kind == refresh && rotation.Outcome == done &&
-				e.Start.After(rotation.End) && chain.endsWith(rotation.Token) {
+				e.Start.After(rotation.End.Add(c.terms.copies)) && chain.endsWith(rotation.Token) {
 				c.violatef(ruleRotated, e, "it was replaced at %s", rotation.End.Format("15:04:05.000"))
 			}
 		}

@@ -33,6 +33,7 @@ func (d *database) settings() postgres.Settings {
 // sharedTerms: no session ends but by what was asked.
 var sharedTerms = terms{
 	idle: time.Hour, renewEvery: time.Second, slack: 2 * time.Second, stall: patience, late: 20 * time.Second,
+	copies: 1050 * time.Millisecond, // the lease of a host, and 5 %
 }
 
 // pair are two hosts over one store, with everybody who works on them.

@@ -161,9 +161,10 @@ func (m *Move) prepare(ctx context.Context) error {
 	}
 	// The source first: of two hosts that begin to move it one is refused here, and has not touched a target
 	// that may be the other's too.
+	// What came of a step whose answer was lost is undone too; under the id of another move nothing is.
 	err := retry(ctx, func() error { return m.Source.Become(ctx, m.turn(Exporting)) })
 	if err != nil {
-		return fmt.Errorf("source: %w", err)
+		return errors.Join(fmt.Errorf("source: %w", err), m.abandon(context.WithoutCancel(ctx)))
 	}
 	m.signed = time.Now()
 	if err = m.fill(ctx); err != nil {
@@ -373,17 +374,17 @@ func (m *Move) compare(ctx context.Context) error {
 // activate is the switch itself. An unknown outcome is resolved before anything else: only a target that is
 // not active may be abandoned.
 func (m *Move) activate(ctx, bounded context.Context) error {
-	err := retry(bounded, func() error {
+	failure := retry(bounded, func() error {
 		return m.Target.Become(bounded, Transition{To: Active, ID: m.ID, Peer: m.SourceName})
 	})
-	if err == nil || errors.Is(err, ErrState) {
-		return err
+	if failure == nil {
+		return nil
 	}
-	// Abandoned resolves it: an active target answers ErrState.
-	err = retry(ctx, func() error { return m.Target.Become(ctx, Transition{To: Abandoned, ID: m.ID}) })
+	// Abandoned resolves it: a target that was active answers ErrState, also where another host moves it on.
+	err := retry(ctx, func() error { return m.Target.Become(ctx, Transition{To: Abandoned, ID: m.ID}) })
 	switch {
 	case err == nil:
-		return errors.New("the target did not become active")
+		return fmt.Errorf("the target did not become active: %w", failure)
 	case !errors.Is(err, ErrState):
 		return fmt.Errorf("%w: %w", ErrUndecided, err)
 	}

@@ -152,10 +152,11 @@ type Status struct {
 	Others []ticketstore.Host
 }
 
-// How long the host that carries out a move may say nothing. One that copies says something every signEvery;
-// between fence and switch it does so all the time, and is bounded by DefaultSwitchTimeout.
+// How long the host that carries out a move may say nothing. One that copies says something every signEvery,
+// unless it waits for its target (retryTimeout) or for deliveries under way (Move.BeforeFence). Between fence
+// and switch it does so all the time, and is bounded by DefaultSwitchTimeout.
 const (
-	copyPatience   = 15 * time.Second
+	copyPatience   = 45 * time.Second
 	switchPatience = DefaultSwitchTimeout + time.Second
 )
 

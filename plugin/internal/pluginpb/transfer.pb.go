@@ -27,7 +27,7 @@
 // that is answered FENCED holds its calls and asks for the status: exporting or active means that it goes on
 // there, superseded that it opens the store of the name peer, whose data is peer_store and whose origin is
 // id. A source that is fenced, and whose mover has been silent for more than 6 s, is taken as after a crash;
-// an exporting one after 15 s.
+// an exporting one after 45 s.
 //
 // What a record is, and how records are counted and summed up, is said in sessions/records/v1/records.proto.
 //

@@ -3,6 +3,7 @@ package badger
 // Families (f): the unused codes and tokens of a request id; and the listings (ga gs gu gc) of those.
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -85,9 +86,24 @@ func (f *families) leave(ref grantstore.Ref, g *records.Grant) error {
 	found, err := f.forget(ref, g.GetRequestId())
 	if err != nil || !found {
 		replaceEntries(f.tx, layout.GrantListings(ref, g), nil) // those that it may have
-		return err
+		return errors.Join(err, f.orphan(ref, g))
 	}
 	f.note(ref, g, nil)
+	return nil
+}
+
+// orphan lists the companion that a grant names which goes without its family.
+func (f *families) orphan(ref grantstore.Ref, g *records.Grant) error {
+	candidates, _ := grantrows.Candidates(ref, g, func() ([]grantstore.Ref, error) { return nil, nil })
+	for _, ref := range candidates {
+		left, err := f.stored(ref)
+		if err != nil {
+			return err
+		}
+		if left != nil && layout.Companion(ref, left, g) {
+			replaceEntries(f.tx, nil, layout.GrantListings(ref, left))
+		}
+	}
 	return nil
 }
 

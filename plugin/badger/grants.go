@@ -99,9 +99,14 @@ func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) err
 		}
 	} else {
 		is = layout.GrantListings(ref, next)
+		if old != nil && grantrows.OfFamily(ref, old) && (len(is) > 0 || rules.Former(next)) {
+			if err := f.save(); err != nil { // takes its entries of before away: some may be the same
+				return err
+			}
+		}
 	}
-	replaceEntries(t, was, is)
-	replaceEntries(t, layout.GrantIndexes(ref, old), layout.GrantIndexes(ref, next))
+	replaceEntries(t, append(was, layout.GrantIndexes(ref, old)...),
+		append(is, layout.GrantIndexes(ref, next)...))
 	return t.Save(layout.GrantKey(ref), next)
 }
 

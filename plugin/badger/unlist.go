@@ -64,7 +64,7 @@ func unlistSome(t *kv.Tx, limit int) (n int, done bool, err error) {
 			from = layout.Key(layout.TableGrant, place)
 		}
 		err := t.Scan(table, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
-			if full = n == limit || t.Full(); full {
+			if full = n == limit || n%16 == 15 && t.Full(); full {
 				return false, nil
 			}
 			n++

@@ -91,7 +91,7 @@ func (l *Listing) addCompanions(now *moment, ref []byte) error {
 	}
 	principal, err := l.load(of)
 	if layout.IsDamage(err) || err == nil && principal == nil {
-		return nil
+		return l.addOrphans(now, of)
 	}
 	if err != nil {
 		return err
@@ -117,6 +117,33 @@ func (l *Listing) addCompanions(now *moment, ref []byte) error {
 	return nil
 }
 
+// addOrphans adds what a grant may be the principal of that cannot be read, or was set aside. What it leads to
+// is not known, so all families are searched for it.
+func (l *Listing) addOrphans(now *moment, of grantstore.Ref) error {
+	return l.Reader.Scan(layout.TableFamily, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		members, err := Family(l.Reader, string(k[len(layout.TableFamily):]))
+		if err != nil || !slices.Contains(members, of) {
+			return true, l.StepOver(err)
+		}
+		for _, ref := range members {
+			g, err := l.load(ref)
+			if layout.IsDamage(err) || err == nil && g == nil || !layout.Leads(of.Type, ref.Type) {
+				continue
+			}
+			if err != nil {
+				return false, err
+			}
+			entry := entry{layout.Key(now.at, records.GrantSerial(ref)), records.RefBytes(ref)}
+			if slices.ContainsFunc(layout.GrantListings(ref, g), func(own layout.Entry) bool {
+				return bytes.Equal(own.Key, entry.key)
+			}) {
+				now.entries = append(now.entries, entry)
+			}
+		}
+		return false, nil
+	})
+}
+
 // load reads a grant and remembers its row.
 func (l *Listing) load(ref grantstore.Ref) (*records.Grant, error) {
 	k := layout.GrantKey(ref)
@@ -130,8 +157,8 @@ func (l *Listing) load(ref grantstore.Ref) (*records.Grant, error) {
 
 // show calls f with the entries of a moment from a key on, each once, and reports whether to go on.
 func (m *moment) show(from []byte, reverse bool, f kv.Visit) (goOn bool, err error) {
-	// A stable order: of an entry that is there and one that its principal adds, as in a store of version 3
-	// that is read-only, the former is shown.
+	// An entry may be there that its principal adds too, as in a store of version 3 that is read-only: they are
+	// equal, and one is shown.
 	slices.SortStableFunc(m.entries, func(a, b entry) int {
 		if reverse {
 			a, b = b, a

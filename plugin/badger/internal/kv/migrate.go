@@ -47,7 +47,11 @@ func (d *DB) migrate(ctx context.Context, format int) error {
 			return err
 		}
 	}
-	if err := write.Commit(); err != nil {
+	err = write.Commit()
+	if err == nil {
+		err = d.db.Sync() // before the marker, also where commits are not synced: what is left to do is known
+	}
+	if err != nil {
 		d.failure.note("migrate", err)
 		return d.failure.err()
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,10 +45,15 @@ func swappableIn(folder string, names ...string) func(*hostadapter.Config) {
 // swap starts a swap and waits for its end.
 func (h *host) swap(name string) *hostadapter.SwapState {
 	h.t.Helper()
-	id, err := h.Operations().Swap(h.t.Context(), name)
-	if err != nil {
-		h.t.Fatalf("Swap: %v", err)
-	}
+	var id string
+	testenv.Eventually(h.t, "the swap before has ended", func() (began bool) {
+		var err error
+		if id, err = h.Operations().Swap(h.t.Context(), name); err != nil &&
+			!strings.Contains(err.Error(), "another swap is under way") {
+			h.t.Fatalf("Swap: %v", err)
+		}
+		return err == nil
+	})
 	return h.swapped(id)
 }
 

@@ -27,13 +27,15 @@ const (
 )
 
 // AwaitLock locks a folder that is there. It waits for another process to let go of it: one that was killed
-// or asked to end may still have it. It gives up shortly before the context's deadline; without one it does
-// not wait.
+// or asked to end may still have it. It gives up shortly before the context's deadline, without one as
+// LockReleased does.
 func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock func() error, err error) {
 	limit := time.Now()
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		limit = limit.Add(left - min(LockAnswer, left/5))
+	} else {
+		limit = limit.Add(LockAnswer)
 	}
 	for waited := false; ; waited = true {
 		unlock, err = Lock(path, false)
@@ -50,6 +52,17 @@ func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock fu
 		case <-time.After(LockPoll):
 		case <-ctx.Done():
 			return nil, InUse(path)
+		}
+	}
+}
+
+// LockReleased locks a folder that no process has open. Where a child is being started, what this process has
+// just closed is open until that runs its program: it waits for LockAnswer.
+func LockReleased(path string, shared bool) (unlock func() error, err error) {
+	for limit := time.Now().Add(LockAnswer); ; time.Sleep(LockPoll) {
+		unlock, err = Lock(path, shared)
+		if !errors.Is(err, errInUse) || time.Now().After(limit) {
+			return unlock, err
 		}
 	}
 }

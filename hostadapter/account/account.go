@@ -35,8 +35,8 @@ type Config struct {
 	// more than forms to itself are set. A plain page in English when nil.
 	Page func(w http.ResponseWriter, r *http.Request, page *Page)
 	// Audit is where the audit goes, as that of package admin, whose README documents its fields: a line for
-	// each change, done or not, of which the user is the actor; of those where no user is signed in at most one
-	// a second. By default it is in the log.
+	// each change, done or not, of which the user is the actor. Where no user is signed in there is at most
+	// one a second. By default it is in the log.
 	Audit slog.Handler
 }
 

@@ -41,8 +41,8 @@ type terms struct {
 	idle, renewEvery time.Duration
 	// slack is what clocks and schedulers may be off.
 	slack time.Duration
-	// copies is how long another host may answer from its copy of an access token that a refresh has replaced:
-	// renewals do not wait for all hosts (rule 15).
+	// copies is how long another host may answer from its copy of an access token that a refresh has
+	// replaced: renewals do not wait for all hosts (rule 15).
 	copies time.Duration
 	// stall is how long an answer may take, from when nothing was done to the processes any more.
 	stall time.Duration

@@ -14,7 +14,7 @@
 // After a crash the Status of a store says what to do. A Superseded store names the one that replaced it. For
 // a Fenced one the target decides: if the move is its Origin, the move was done; otherwise the source becomes
 // Active again, as does an Exporting one (Recover). Where hosts share both stores the other hosts do the same
-// on an ErrFenced, and leave a move that goes on to the one that carries it out (Status.Moving). At any moment
+// on an ErrFenced, and leave a move that goes on to the one that carries it out (Status.Moving). At any time
 // every row is in one complete store, and at most one of the two takes writes.
 //
 // Records cross unchanged, versions and operation ids included. The data of a record is the protobuf message

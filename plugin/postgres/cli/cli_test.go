@@ -87,7 +87,8 @@ func TestCommands(t *testing.T) {
 	t.Parallel()
 	store := newTarget(t)
 	store.run(t, cli.Failed, []string{"check"}, "there is no store", "migrate")
-	store.run(t, cli.Done, []string{"migrate"}, fmt.Sprintf("had format 0 and has format %d now", postgres.About().Format))
+	store.run(t, cli.Done, []string{"migrate"},
+		fmt.Sprintf("had format 0 and has format %d now", postgres.About().Format))
 	store.run(t, cli.Done, []string{"migrate"}, "the newest")
 	e := store.open(t)
 	store.fill(t, e, 20)

@@ -117,10 +117,10 @@ func (l *Listing) addCompanions(now *moment, ref []byte) error {
 	return nil
 }
 
-// addOrphans adds what a grant may be the principal of that cannot be read, or was set aside. What it leads to
-// is not known, so all families are searched for it.
+// addOrphans adds what a grant may be the principal of that cannot be read, or was set aside. What it leads
+// to is not known, so all families are searched for it.
 func (l *Listing) addOrphans(now *moment, of grantstore.Ref) error {
-	return l.Reader.Scan(layout.TableFamily, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	visit := func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		members, err := Family(l.Reader, string(k[len(layout.TableFamily):]))
 		if err != nil || !slices.Contains(members, of) {
 			return true, l.StepOver(err)
@@ -141,7 +141,8 @@ func (l *Listing) addOrphans(now *moment, of grantstore.Ref) error {
 			}
 		}
 		return false, nil
-	})
+	}
+	return l.Reader.Scan(layout.TableFamily, nil, false, visit)
 }
 
 // load reads a grant and remembers its row.
@@ -157,8 +158,8 @@ func (l *Listing) load(ref grantstore.Ref) (*records.Grant, error) {
 
 // show calls f with the entries of a moment from a key on, each once, and reports whether to go on.
 func (m *moment) show(from []byte, reverse bool, f kv.Visit) (goOn bool, err error) {
-	// An entry may be there that its principal adds too, as in a store of version 3 that is read-only: they are
-	// equal, and one is shown.
+	// An entry may be there that its principal adds too, as in a store of version 3 that is read-only: they
+	// are equal, and one is shown.
 	slices.SortStableFunc(m.entries, func(a, b entry) int {
 		if reverse {
 			a, b = b, a

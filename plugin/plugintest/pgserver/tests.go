@@ -4,6 +4,7 @@ package pgserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // shared is the server of this test binary, from the first test that asks for it until Main ends.
@@ -98,7 +100,8 @@ func (s *Server) Role(t testing.TB, password string) string {
 	return role
 }
 
-// Exec executes statements as the superuser, in the database "postgres".
+// Exec executes statements as the superuser, in the database "postgres", each in a transaction of its own.
+// One that an engine's last transaction was in the way of is made again.
 func (s *Server) Exec(t testing.TB, statements ...string) {
 	t.Helper()
 	// Not the test's context: it is done when a cleanup runs.
@@ -110,10 +113,19 @@ func (s *Server) Exec(t testing.TB, statements ...string) {
 	}
 	defer func() { _ = connection.Close(ctx) }()
 	for _, statement := range statements {
-		if _, err := connection.Exec(ctx, statement); err != nil {
+		_, err := connection.Exec(ctx, statement)
+		for deadlocked(err) {
+			_, err = connection.Exec(ctx, statement)
+		}
+		if err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
+}
+
+func deadlocked(err error) bool {
+	var failure *pgconn.PgError
+	return errors.As(err, &failure) && failure.Code == "40P01"
 }
 
 // Stop stops the server in order: sessions are ended, nothing is lost.

@@ -113,13 +113,13 @@ func (r *runningCalls) receive(stream grpc.BidiStreamingServer[pb.CallsRequest, 
 			return err
 		}
 		now := time.Now()
+		for _, id := range message.GetCancelled() { // first: their places are those of the calls
+			r.cancel(id)
+		}
 		for _, call := range message.GetCalls() {
 			if !r.begin(newRunningCall(r.stream, call, now)) {
 				r.put(refusal(call.GetId()))
 			}
-		}
-		for _, id := range message.GetCancelled() {
-			r.cancel(id)
 		}
 	}
 }

@@ -182,14 +182,18 @@ func (a *Adapter) noteServing(ctx context.Context) {
 // cannot follow. It suits a readiness probe. A backend that refuses some changes, because its disk is nearly
 // full, is ready for all others: BackendStatus has its Trouble.
 func (a *Adapter) Ready(ctx context.Context) error {
-	err := a.backends.trouble()
-	if err == nil {
-		err = a.checkBackend(ctx)
-	}
-	if err != nil {
+	if err := a.checkServing(ctx); err != nil {
 		return fmt.Errorf("hostadapter: %w", err)
 	}
 	return nil
+}
+
+// checkServing is checkBackend of a host that may have to follow another one's swap.
+func (a *Adapter) checkServing(ctx context.Context) error {
+	if err := a.backends.trouble(); err != nil {
+		return err
+	}
+	return a.checkBackend(ctx)
 }
 
 // Close aborts a swap or a backup, stops the sweeps and waits, bounded, for deliveries under way.

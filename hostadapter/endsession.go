@@ -150,7 +150,7 @@ func (a *Adapter) finish(
 			sids = append(sids, record.SessionID)
 		}
 		waiting, cancel := context.WithTimeout(r.Context(), a.config.Logout.DeliveryWait)
-		_, _ = a.awaitNotifications(waiting, sids) // the sign-out is done, whoever has heard of it
+		_, _ = a.awaitNotifications(waiting, sids) // the sign-out is done in any case
 		cancel()
 	}
 	if _, present := a.readCookies(r); present {

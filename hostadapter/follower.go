@@ -23,15 +23,16 @@ func (a *Adapter) followSwaps() {
 		case <-a.backends.fenced:
 			a.followSwap()
 		case <-time.After(lostEvery):
-			a.endLostMove()
+			if a.description.Load().Shared {
+				a.endLostMove()
+			}
 		case <-a.swaps.closing:
 			return
 		}
 	}
 }
 
-// endLostMove has a store journal no more whose move was lost with its host. The step is bound to the id of
-// that move: one that has begun meanwhile goes on.
+// endLostMove has a store journal no more whose move was lost with its host.
 func (a *Adapter) endLostMove() {
 	store := a.unmoved()
 	if store == nil {
@@ -40,12 +41,13 @@ func (a *Adapter) endLostMove() {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 	defer cancel()
 	status, err := store.Status(ctx)
-	if err != nil || status.State != transfer.Exporting || status.Moving() {
-		return
+	if err != nil {
+		return // it is asked again
 	}
-	err = store.Become(ctx, transfer.Transition{To: transfer.Active, ID: status.ID})
-	a.config.Logger.WarnContext(ctx, "the swap of another host was lost, and is ended", "swap", status.ID,
-		"to", status.Peer, "error", err)
+	if ended, _ := transfer.EndLost(ctx, store, status); ended { // or another host was faster
+		a.config.Logger.WarnContext(ctx, "the swap of another host was lost, and is ended", "swap", status.ID,
+			"to", status.Peer)
+	}
 }
 
 // unmoved returns the store that serves, nil where it cannot be moved, or this host moves it.
@@ -68,7 +70,6 @@ func (a *Adapter) followSwap() {
 	if err != nil {
 		return // the end of the swap that runs here wakes this again
 	}
-	defer a.swaps.ended.Done()
 	began := time.Now()
 	a.report(state, transfer.Progress{Phase: transfer.Switching})
 	for {
@@ -141,7 +142,7 @@ func (a *Adapter) reach(ctx context.Context) (old *switchedBackend, err error) {
 }
 
 // cannotFollow notes why this host does not follow, and logs it when it changes. What nothing but another
-// configuration mends is the answer to all calls: they would wait in vain.
+// configuration mends is the answer to all calls: waiting would not help them.
 func (a *Adapter) cannotFollow(state *SwapState, err error) {
 	var missing *MissingBackendError
 	final := errors.As(err, &missing) || errors.Is(err, transfer.ErrNotSuccessor) ||

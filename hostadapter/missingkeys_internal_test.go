@@ -103,7 +103,7 @@ func TestCountStepsBack(t *testing.T) {
 				if _, err := a.begin(state); err != nil {
 					t.Fatal(err)
 				}
-				return func() { a.finishSwap(state, errors.New("no")); a.swaps.ended.Done() }
+				return func() { a.finishSwap(state, errors.New("no")) }
 			},
 		} {
 			if open != 1 {

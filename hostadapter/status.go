@@ -45,10 +45,7 @@ func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	status := &BackendStatus{Sessions: -1, PendingNotifications: -1}
-	err := o.adapter.backends.trouble()
-	if err == nil {
-		err = o.adapter.checkBackend(ctx)
-	}
+	err := o.adapter.checkServing(ctx)
 	if err == nil {
 		err = o.adapter.countForStatus(ctx, status)
 	}

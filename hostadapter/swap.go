@@ -59,7 +59,6 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	defer func() {
 		if err != nil {
 			o.adapter.finishSwap(state, err)
-			o.adapter.swaps.ended.Done()
 		}
 	}()
 	source := moverOf(o.adapter.backends.serving())
@@ -94,10 +93,7 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 		TargetStore: next.StoreID, Followed: description.Shared,
 		Report: func(p transfer.Progress) { o.adapter.report(state, p) },
 	}
-	go func() {
-		defer o.adapter.swaps.ended.Done()
-		o.adapter.finishSwap(state, o.adapter.runSwap(running, move, target, next))
-	}()
+	go func() { o.adapter.finishSwap(state, o.adapter.runSwap(running, move, target, next)) }()
 	return state.ID, nil
 }
 
@@ -105,8 +101,9 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 // left of a move that was lost is ended.
 func free(ctx context.Context, source transfer.Store, name string) (*transfer.Status, error) {
 	status, err := source.Status(ctx)
-	if err == nil && status.State == transfer.Exporting && !status.Moving() {
-		if err = source.Become(ctx, transfer.Transition{To: transfer.Active, ID: status.ID}); err == nil {
+	if err == nil {
+		var ended bool
+		if ended, err = transfer.EndLost(ctx, source, status); ended {
 			status, err = source.Status(ctx)
 		}
 	}

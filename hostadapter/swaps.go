@@ -71,8 +71,8 @@ func (a *Adapter) newSwap(id, name string) *SwapState {
 	}
 }
 
-// begin takes the only place of a swap that runs. A backup is in the way of one that begins here; one that
-// another host makes waits for nobody.
+// begin takes the only place of a swap that runs, until finishSwap. A backup is in the way of one that begins
+// here; one that another host makes waits for nobody.
 func (a *Adapter) begin(state *SwapState) (context.Context, error) {
 	s := &a.swaps
 	s.mu.Lock()
@@ -114,6 +114,7 @@ func (a *Adapter) report(state *SwapState, p transfer.Progress) {
 }
 
 func (a *Adapter) finishSwap(state *SwapState, err error) {
+	defer a.swaps.ended.Done()
 	a.swaps.mu.Lock()
 	a.swaps.running()
 	a.swaps.running = nil

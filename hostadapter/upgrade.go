@@ -42,7 +42,6 @@ func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err e
 	defer func() {
 		if err != nil {
 			o.adapter.finishSwap(state, err)
-			o.adapter.swaps.ended.Done()
 		}
 	}()
 	before, err := o.adapter.backends.Describe(ctx)
@@ -52,10 +51,7 @@ func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err e
 	case before.StoreID == "":
 		return "", fmt.Errorf("%w: the data of %q does not outlive its process", ErrSwap, serving)
 	}
-	go func() {
-		defer o.adapter.swaps.ended.Done()
-		o.adapter.finishSwap(state, o.adapter.runUpgrade(state, before.StoreID))
-	}()
+	go func() { o.adapter.finishSwap(state, o.adapter.runUpgrade(state, before.StoreID)) }()
 	return state.ID, nil
 }
 

@@ -204,7 +204,8 @@ func (s *Store) open(grant *grantstore.Grant) (r *row, former bool, err error) {
 	return r, former, nil
 }
 
-// reportData logs why a grant cannot be read. One that no key opens any more is refused.
+// reportData logs why a grant cannot be read, and notes it: a question about it has no answer. One that no
+// key opens any more is refused.
 func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) error {
 	if errors.Is(err, hostadapter.ErrChanged) {
 		return s.refuse(ctx, ref, err)
@@ -216,7 +217,9 @@ func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) e
 	}
 	s.tie.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type),
 		"error", err)
-	return fmt.Errorf("read %s: %w", ref.Type, err)
+	err = fmt.Errorf("read %s: %w", ref.Type, err)
+	s.carriers.from(ctx).note(err)
+	return err
 }
 
 // pending returns a grant that is gathered to be written, so that a handler can read what it wrote.

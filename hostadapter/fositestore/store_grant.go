@@ -124,9 +124,7 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 	}
 	request, err := decodeRequest(r.request, r.lang, client, session)
 	if err != nil {
-		err = s.reportData(ctx, r.grant.Ref, err)
-		s.carriers.from(ctx).note(err)
-		return nil, err
+		return nil, s.reportData(ctx, r.grant.Ref, err)
 	}
 	return request, nil
 }
@@ -151,9 +149,7 @@ func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*
 	}
 	for _, session := range into {
 		if err := hydrate(session, stored); err != nil {
-			err = s.reportData(ctx, r.grant.Ref, err)
-			s.carriers.from(ctx).note(err)
-			return nil, err
+			return nil, s.reportData(ctx, r.grant.Ref, err)
 		}
 		r.addExpiry(session)
 	}

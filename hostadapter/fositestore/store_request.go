@@ -65,9 +65,7 @@ func (s *Store) GetPARSession(ctx context.Context, requestURI string) (fosite.Au
 	}
 	request, err := decodeAuthorizeRequest(r.request, r.lang, client)
 	if err != nil {
-		err = s.reportData(ctx, r.grant.Ref, err)
-		s.carriers.from(ctx).note(err)
-		return nil, err
+		return nil, s.reportData(ctx, r.grant.Ref, err)
 	}
 	return request, nil
 }

@@ -240,8 +240,8 @@ func (f *families) after(ref grantstore.Ref) (*records.Grant, error) {
 	return f.stored(ref)
 }
 
-// stored returns the row of a member that does not change, nil for one that cannot be read: it is nobody's
-// principal.
+// stored returns the row of a member that does not change, nil for one that cannot be read: no grant has
+// it as its principal.
 func (f *families) stored(ref grantstore.Ref) (*records.Grant, error) {
 	g, err := grantrows.Load(f.tx, ref)
 	return g, f.tx.StepOver(err)

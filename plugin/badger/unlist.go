@@ -52,51 +52,13 @@ func (e *Engine) unlist(ctx context.Context) error {
 // unlistSome goes on from where the transaction before has stopped. It returns how many grants it has looked
 // at, and whether that was the last.
 func unlistSome(t *kv.Tx, limit int) (n int, done bool, err error) {
-	place, err := t.Get(layout.UnlistKey)
-	if err != nil || place == nil {
-		return 0, true, err
-	}
-	full := false
-	for _, prefix := range companionTypes {
-		table := layout.Key(layout.TableGrant, prefix)
-		from := table
-		if string(place) > string(prefix) {
-			from = layout.Key(layout.TableGrant, place)
-		}
-		err := t.Scan(table, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
-			if full = n == limit || n%16 == 15 && t.Full(); full {
-				return false, nil
+	stop := func(n int) bool { return n == limit || n%16 == 15 && t.Full() } // which it takes long to say
+	return walkGrants(t, layout.UnlistKey, companionTypes, stop,
+		func(ref grantstore.Ref, g *records.Grant) error {
+			companion, err := grantrows.IsCompanion(t, ref, g)
+			if companion {
+				replaceEntries(t, layout.GrantListings(ref, g), nil)
 			}
-			n++
-			at := k[len(layout.TableGrant):]
-			place = append(at, 0) // behind it
-			v, err := value()
-			if err != nil {
-				return false, err
-			}
-			return true, unlistOne(t, k, at, v)
+			return err
 		})
-		if err != nil {
-			return n, false, err
-		}
-	}
-	if full {
-		t.Put(layout.UnlistKey, place)
-		return n, false, nil
-	}
-	t.Delete(layout.UnlistKey)
-	return n, true, nil
-}
-
-func unlistOne(t *kv.Tx, k, at, value []byte) error {
-	g := &records.Grant{}
-	ref, ok := records.RefOf(at)
-	if err := layout.Decode(k, value, g); err != nil || !ok {
-		return t.StepOver(err)
-	}
-	companion, err := grantrows.IsCompanion(t, ref, g)
-	if companion {
-		replaceEntries(t, layout.GrantListings(ref, g), nil)
-	}
-	return err
 }

@@ -58,50 +58,22 @@ var usedTypes = [][]byte{layout.TypePrefix(grantstore.AuthorizationCode),
 // makeSmall goes on making used grants small that a release before kept whole, and returns how many it has
 // looked at, at most limit: 0 when all are.
 func makeSmall(t *kv.Tx, limit int, now time.Time) (n int, err error) {
-	place, err := t.Get(layout.MakeSmallKey)
-	if err != nil || place == nil {
-		return 0, err
-	}
 	var found []grantstore.Ref
-	for _, prefix := range usedTypes {
-		from := layout.Key(layout.TableGrant, prefix)
-		if string(place) > string(prefix) {
-			from = layout.Key(layout.TableGrant, place)
-		}
-		table := layout.Key(layout.TableGrant, prefix)
-		err := t.Scan(table, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
-			if n == limit {
-				return false, nil
-			}
-			n++
-			place = append(k[len(layout.TableGrant):], 0) // behind it
-			v, err := value()
-			if err != nil {
-				return false, err
-			}
-			g := &records.Grant{}
-			if err := layout.Decode(k, v, g); err != nil {
-				return true, t.StepOver(err)
-			}
-			if ref, ok := records.RefOf(k[len(layout.TableGrant):]); ok && rules.Former(g) {
+	n, _, err = walkGrants(t, layout.MakeSmallKey, usedTypes, func(n int) bool { return n == limit },
+		func(ref grantstore.Ref, g *records.Grant) error {
+			if rules.Former(g) {
 				found = append(found, ref)
 			}
-			return true, nil
+			return nil
 		})
-		if err != nil {
-			return n, err
-		}
+	if err != nil {
+		return n, err
 	}
-	for _, ref := range found {
+	for _, ref := range found { // behind the walk, whose rows these are
 		if err := makeOneSmall(t, ref, now); err != nil {
 			return n, err
 		}
 	}
-	if n < limit {
-		t.Delete(layout.MakeSmallKey)
-		return max(n, 1), nil
-	}
-	t.Put(layout.MakeSmallKey, place)
 	return n, nil
 }
 

@@ -60,6 +60,23 @@ func newSeat(t *testing.T, e *Engine, faulty func(leasing) leasing) *seat {
 	return s
 }
 
+// twoSeats are two hosts of one store.
+func twoSeats(t *testing.T) (here, there *seat) {
+	t.Helper()
+	settings := emptyStore(t)
+	return newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
+}
+
+// signIn signs the user of a line in.
+func (s *seat) signIn(t *testing.T, name string) *line {
+	t.Helper()
+	l := &line{name: name}
+	if err := l.signIn(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // answer is what a client does with each answer: it waits for its position.
 func (s *seat) answer(ctx context.Context, err error) error {
 	if late := s.cache.Await(ctx, s.killed.log.Position()); late != nil {
@@ -202,10 +219,7 @@ func TestCopiesOfHosts(t *testing.T) {
 			there := newSeat(t, e, faulty)
 			found := 0
 			for i := range 5 {
-				l := &line{name: fmt.Sprint(i)}
-				if err := l.signIn(t.Context(), here); err != nil {
-					t.Fatal(err)
-				}
+				l := here.signIn(t, fmt.Sprint(i))
 				token := l.access(0).Ref
 				there.caches(t, token)
 				release := func() {}
@@ -265,14 +279,10 @@ func (s *seat) endUnwaited(t *testing.T, l *line) {
 // so. When it comes back it has no copies, and takes part.
 func TestSilentHostIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
-	settings := emptyStore(t)
-	here, there := newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
+	here, there := twoSeats(t)
 	lines := make([]*line, 4)
 	for i := range lines {
-		lines[i] = &line{name: fmt.Sprint(i)}
-		if err := lines[i].signIn(t.Context(), here); err != nil {
-			t.Fatal(err)
-		}
+		lines[i] = here.signIn(t, fmt.Sprint(i))
 		there.caches(t, lines[i].access(0).Ref)
 	}
 	lapsed := func() (lapsed bool) {
@@ -316,10 +326,7 @@ func TestSilentHostIsWaitedForOnce(t *testing.T) {
 func TestNoAnswerWithoutALease(t *testing.T) {
 	t.Parallel()
 	s := newSeat(t, openEngine(t), nil)
-	l := &line{name: "l"}
-	if err := l.signIn(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
+	l := s.signIn(t, "l")
 	unknown := ticketstore.Renewal{Key: ticketstore.KeyOf("x"), Version: 1, Expires: base.Add(time.Hour)}
 	calls := map[string]func(ctx context.Context) error{
 		"a read": func(ctx context.Context) error {
@@ -376,17 +383,10 @@ func TestNoAnswerWithoutALease(t *testing.T) {
 // A read that began before an end at another host, and is answered behind it, fills no copy.
 func TestLateReadAtAnotherHost(t *testing.T) {
 	t.Parallel()
-	settings := emptyStore(t)
-	here, there := newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
-	l := &line{name: "l"}
-	if err := l.signIn(t.Context(), here); err != nil {
-		t.Fatal(err)
-	}
+	here, there := twoSeats(t)
+	l := here.signIn(t, "l")
 	token := l.access(0).Ref
-	other := &line{name: "other"}
-	if err := other.signIn(t.Context(), here); err != nil {
-		t.Fatal(err)
-	}
+	other := here.signIn(t, "other")
 	there.caches(t, other.access(0).Ref) // it follows and has a lease
 	there.grants.Store = interrupted{there.Grants(), func() { here.end(t, l) }}
 	if !there.active(context.WithoutCancel(t.Context()), token) {
@@ -419,10 +419,7 @@ func (b interrupted) Get(
 func TestNoLeaseBehindTheFence(t *testing.T) {
 	t.Parallel()
 	s := newSeat(t, openEngine(t), nil)
-	l := &line{name: "l"}
-	if err := l.signIn(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
+	l := s.signIn(t, "l")
 	s.caches(t, l.access(0).Ref)
 	for _, to := range []transfer.State{transfer.Exporting, transfer.Fenced} {
 		turn := transfer.Transition{To: to, ID: "move", Peer: "next"}
@@ -471,12 +468,8 @@ func TestMarksOfACacheThatStandsStill(t *testing.T) {
 // was done.
 func TestJobIsDoneAtAllHosts(t *testing.T) {
 	t.Parallel()
-	settings := emptyStore(t)
-	here, there := newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
-	l := &line{name: "l"}
-	if err := l.signIn(t.Context(), here); err != nil {
-		t.Fatal(err)
-	}
+	here, there := twoSeats(t)
+	l := here.signIn(t, "l")
 	ending := &logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}
 	there.caches(t, l.access(0).Ref)
 	there.silence(t)

@@ -37,10 +37,8 @@ func Recover(
 		case Importing, Abandoned:
 			return "", fmt.Errorf("%w (from %s)", ErrIncomplete, status.Peer)
 		case Exporting:
-			if status.Moving() {
-				return "", nil
-			}
-			return "", store.Become(ctx, Transition{To: Active, ID: status.ID})
+			_, err := EndLost(ctx, store, status)
+			return "", err
 		case Fenced:
 			// It is opened before it is needed: calls wait.
 			target, err := openPeer(ctx, status, open)
@@ -60,6 +58,16 @@ func Recover(
 			return "", ctx.Err()
 		}
 	}
+}
+
+// EndLost has a source serve alone whose move was lost with its host while it copied, and reports whether
+// there was one. The step is bound to the id of that move: one that has begun meanwhile goes on.
+func EndLost(ctx context.Context, store Store, status *Status) (ended bool, err error) {
+	if status.State != Exporting || status.Moving() {
+		return false, nil
+	}
+	err = store.Become(ctx, Transition{To: Active, ID: status.ID})
+	return err == nil, err
 }
 
 // openPeer opens the other store of a move.

@@ -74,7 +74,7 @@ func Files(ctx context.Context, path string, encryption []byte) (findings []Find
 	if _, err := folder.MarkerAt(path); err != nil {
 		return nil, err
 	}
-	unlock, err := disk.LockReleased(path, true)
+	unlock, err := disk.Share(path)
 	if err != nil {
 		return nil, folder.ExplainLocked(path, err)
 	}

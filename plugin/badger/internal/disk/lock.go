@@ -28,14 +28,11 @@ const (
 
 // AwaitLock locks a folder that is there. It waits for another process to let go of it: one that was killed
 // or asked to end may still have it. It gives up shortly before the context's deadline, without one as
-// LockReleased does.
+// OpenReleased does.
 func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock func() error, err error) {
-	limit := time.Now()
+	limit := time.Now().Add(LockAnswer)
 	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
-		limit = limit.Add(left - min(LockAnswer, left/5))
-	} else {
-		limit = limit.Add(LockAnswer)
+		limit = deadline.Add(-min(LockAnswer, time.Until(deadline)/5))
 	}
 	for waited := false; ; waited = true {
 		unlock, err = Lock(path, false)
@@ -56,15 +53,20 @@ func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock fu
 	}
 }
 
-// LockReleased locks a folder that no process has open. Where a child is being started, what this process has
-// just closed is open until that runs its program: it waits for LockAnswer.
-func LockReleased(path string, shared bool) (unlock func() error, err error) {
+// OpenReleased opens what no process has open, for LockAnswer: where a child is being started, what this
+// process has just closed is open until that runs its program.
+func OpenReleased[T any](open func() (T, error)) (T, error) {
 	for limit := time.Now().Add(LockAnswer); ; time.Sleep(LockPoll) {
-		unlock, err = Lock(path, shared)
-		if !errors.Is(err, errInUse) || time.Now().After(limit) {
-			return unlock, err
+		opened, err := open()
+		if err == nil || !IsLocked(err) || time.Now().After(limit) {
+			return opened, err
 		}
 	}
+}
+
+// Share locks a folder that no process has open against those that would change it.
+func Share(path string) (unlock func() error, err error) {
+	return OpenReleased(func() (func() error, error) { return Lock(path, true) })
 }
 
 // InUse names the process that has the folder, where it can be found.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -68,15 +67,9 @@ func settleFirst(o badger.Options, logs []string, failed func() error) error {
 	return restoreLogs(o.Dir)
 }
 
-// OpenReleased opens a database that this process has just closed, or that no process has open. Where a child
-// is being started, Badger's lock of the folder is held until that runs its program.
+// OpenReleased opens a database that this process has just closed, or that no process has open.
 func OpenReleased(o badger.Options) (*badger.DB, error) {
-	for limit := time.Now().Add(disk.LockAnswer); ; time.Sleep(disk.LockPoll) {
-		db, err := badger.Open(o)
-		if err == nil || !disk.IsLocked(err) || time.Now().After(limit) {
-			return db, err
-		}
-	}
+	return disk.OpenReleased(func() (*badger.DB, error) { return badger.Open(o) })
 }
 
 func putOffLog(folder, name string) error {

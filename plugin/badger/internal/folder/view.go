@@ -27,7 +27,7 @@ type View struct {
 
 // OpenView looks at a store and makes of it what Badger can open for reading only.
 func OpenView(path string, encryption []byte) (v *View, err error) {
-	unlock, err := disk.LockReleased(path, true)
+	unlock, err := disk.Share(path)
 	if err != nil {
 		return nil, ExplainLocked(path, err)
 	}

@@ -104,9 +104,7 @@ var hostCases = []moveCase{
 		other, leave := p.source.Join()
 		defer leave()
 		p.fence()
-		opened := make(chan struct{})
-		led := p.recovering(other, opened)
-		<-opened
+		led := p.recovering(other)
 		p.become(p.target, transfer.Active)
 		p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Superseded)), "become superseded")
 		p.Same(<-led, "new", "where the other host is led")
@@ -116,9 +114,7 @@ var hostCases = []moveCase{
 		other, leave := p.source.Join()
 		defer leave()
 		p.fence()
-		opened := make(chan struct{})
-		led := p.recovering(other, opened)
-		<-opened
+		led := p.recovering(other)
 		p.become(p.target, transfer.Abandoned)
 		p.become(p.source, transfer.Active)
 		p.Same(<-led, "", "where the other host is led")
@@ -170,9 +166,9 @@ func (p *pair) fence() {
 	p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Fenced)), "fence")
 }
 
-// recovering has a host find out which store serves. opened is closed when it asks for the target.
-func (p *pair) recovering(host Fixture, opened chan struct{}) (led <-chan string) {
-	answer, once := make(chan string, 1), sync.Once{}
+// recovering has a host find out which store serves, and returns when it asks for the target.
+func (p *pair) recovering(host Fixture) (led <-chan string) {
+	opened, answer, once := make(chan struct{}), make(chan string, 1), sync.Once{}
 	go func() {
 		follow, err := transfer.Recover(p.Ctx(), host.Transfer,
 			func(ctx context.Context, name string) (transfer.Store, error) {
@@ -184,6 +180,7 @@ func (p *pair) recovering(host Fixture, opened chan struct{}) (led <-chan string
 		}
 		answer <- follow
 	}()
+	<-opened
 	return answer
 }
 

@@ -1,20 +1,25 @@
 package main
 
-// Files of clients and users: JSON arrays, with every problem named by its place.
+// Files of clients and users: JSON arrays, with every problem named by line.
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
 )
 
+// maxFile bounds the size of the files of clients and users in bytes.
+const maxFile = 16 << 20
+
 // record is one object of a JSON array, with where it was found.
 type record struct {
 	index  int
+	line   int
 	fields map[string]json.RawMessage
 }
 
@@ -25,36 +30,112 @@ type problems struct {
 	found []error
 }
 
-// addf notes a problem of one field. Values are left out where they may be secrets.
+// addf notes a problem of one field; field may be empty, for the record as a whole. Values are left out where
+// they may be secrets.
 func (p *problems) addf(r record, field, problem string, args ...any) {
-	p.found = append(p.found, fmt.Errorf("%s: %s[%d].%s: %s", p.file, p.list, r.index, field,
-		fmt.Sprintf(problem, args...)))
+	where := fmt.Sprintf("%s:%d: %s[%d]", p.file, r.line, p.list, r.index)
+	if field != "" {
+		where += "." + field
+	}
+	p.found = append(p.found, fmt.Errorf("%s: %s", where, fmt.Sprintf(problem, args...)))
 }
 
 func (p *problems) err() error { return errors.Join(p.found...) }
 
-// readRecords reads a JSON array of objects. An error means that the file as a whole cannot be read.
+// readRecords reads a JSON array of objects. Objects that cannot be read at all are noted and left out; an
+// error means that the file as a whole cannot be read.
 func readRecords(path, list string) ([]record, *problems, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := readBounded(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	var objects []map[string]json.RawMessage
-	err = json.Unmarshal(raw, &objects)
+	p := &problems{file: path, list: list}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	if token, err := decoder.Token(); err != nil {
+		return nil, nil, syntaxError(path, raw, decoder.InputOffset(), err)
+	} else if token != json.Delim('[') {
+		return nil, nil, fmt.Errorf("%s:1: is not a JSON array of %s", path, list)
+	}
+	var records []record
+	for index := 0; decoder.More(); index++ {
+		var element json.RawMessage
+		if err := decoder.Decode(&element); err != nil {
+			return nil, nil, syntaxError(path, raw, decoder.InputOffset(), err)
+		}
+		r := record{index: index, line: lineOf(raw, decoder.InputOffset()-int64(len(element)))}
+		if r.fields, err = objectFields(element); err != nil {
+			p.addf(r, "", "%v", err)
+			continue
+		}
+		records = append(records, r)
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, nil, syntaxError(path, raw, decoder.InputOffset(), err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		line := lineOf(raw, decoder.InputOffset())
+		return nil, nil, fmt.Errorf("%s:%d: has more after the array", path, line)
+	}
+	return records, p, nil
+}
+
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(raw) > maxFile {
+		return nil, fmt.Errorf("%s: is larger than %d bytes", path, maxFile)
+	}
+	return bytes.TrimPrefix(raw, []byte("\ufeff")), nil
+}
+
+// objectFields takes an object apart and refuses one that names a field twice: JSON leaves open which of them
+// would count.
+func objectFields(element json.RawMessage) (map[string]json.RawMessage, error) {
+	decoder := json.NewDecoder(bytes.NewReader(element))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+		return nil, errors.New("is not an object")
+	}
+	fields := map[string]json.RawMessage{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, _ := token.(string)
+		if _, twice := fields[name]; twice {
+			return nil, fmt.Errorf("names %q twice", name)
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, err
+		}
+		fields[name] = value
+	}
+	return fields, nil
+}
+
+func syntaxError(path string, raw []byte, offset int64, err error) error {
 	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &syntax):
-		line := 1 + bytes.Count(raw[:syntax.Offset], []byte("\n"))
-		return nil, nil, fmt.Errorf("%s:%d: is not valid JSON: %w", path, line, err)
-	case err != nil:
-		return nil, nil, fmt.Errorf("%s: is not a JSON array of %s, each an object", path, list)
+	if errors.As(err, &syntax) {
+		offset = max(offset, syntax.Offset-1)
 	}
-	records := make([]record, len(objects))
-	for i, fields := range objects {
-		records[i] = record{i, fields}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		offset, err = int64(len(raw)), errors.New("ends in the middle of the array")
 	}
-	return records, &problems{file: path, list: list}, nil
+	return fmt.Errorf("%s:%d: is not valid JSON: %w", path, lineOf(raw, offset), err)
+}
+
+// lineOf returns the line from 1 of an offset; white space before a value belongs to the lines before it.
+func lineOf(raw []byte, offset int64) int {
+	offset = min(max(offset, 0), int64(len(raw)))
+	return 1 + bytes.Count(raw[:offset], []byte("\n"))
 }
 
 // field decodes one field of a record into target, noting a value of the wrong type, and takes it out of the

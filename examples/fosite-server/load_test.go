@@ -76,67 +76,66 @@ func TestLoadClients(t *testing.T) {
 		},
 		{
 			name: "not an array", content: `{"clients":[]}`,
-			want: []string{`FILE: is not a JSON array of clients, each an object`},
+			want: []string{`FILE:1: is not a JSON array of clients`},
 		},
 		{
 			name: "nothing", content: ``,
-			want: []string{`FILE:1: is not valid JSON: unexpected end of JSON input`},
+			want: []string{`FILE:1: is not valid JSON: ends in the middle of the array`},
 		},
 		{
 			name: "cut off", content: "[\n{" + goodClient + "}\n",
-			want: []string{`FILE:3: is not valid JSON: unexpected end of JSON input`},
+			want: []string{`FILE:3: is not valid JSON: ends in the middle of the array`},
 		},
-		{name: "more after the array", content: "[]\n[]", want: []string{
-			`FILE:2: is not valid JSON: invalid character '[' after top-level value`,
-		}},
+		{name: "more after the array", content: "[]\n[]", want: []string{`FILE:2: has more after the array`}},
+		{name: "no object", content: `["a"]`, want: []string{`FILE:1: clients[0]: is not an object`}},
 		{
-			name: "no object", content: `["a"]`,
-			want: []string{`FILE: is not a JSON array of clients, each an object`},
+			name: "a field twice", content: `[{"client_id":"a","client_id":"b"}]`,
+			want: []string{`FILE:1: clients[0]: names "client_id" twice`},
 		},
 		{name: "duplicates", content: "[\n{" + goodClient + "},\n{" + goodClient + "}\n]",
-			want: []string{`FILE: clients[1].client_id: is the same as that of clients[0]`}},
+			want: []string{`FILE:3: clients[1].client_id: is the same as that of clients[0]`}},
 		{name: "wrong types", content: `[{"client_id":1,"client_secret":"s",` +
 			`"redirect_uris":"https://a.example/cb","skip_consent":"yes"}]`, want: []string{
-			`FILE: clients[0].client_id: is not a string`,
-			`FILE: clients[0].redirect_uris: is not an array of strings`,
-			`FILE: clients[0].skip_consent: is not true or false`,
-			`FILE: clients[0].client_id: is empty`,
-			`FILE: clients[0].redirect_uris: is missing`,
+			`FILE:1: clients[0].client_id: is not a string`,
+			`FILE:1: clients[0].redirect_uris: is not an array of strings`,
+			`FILE:1: clients[0].skip_consent: is not true or false`,
+			`FILE:1: clients[0].client_id: is empty`,
+			`FILE:1: clients[0].redirect_uris: is missing`,
 		}},
 		{name: "nothing in it", content: `[{}]`, want: []string{
-			`FILE: clients[0].client_id: is empty`,
-			`FILE: clients[0].client_secret: is missing: only a client with token_endpoint_auth_method ` +
+			`FILE:1: clients[0].client_id: is empty`,
+			`FILE:1: clients[0].client_secret: is missing: only a client with token_endpoint_auth_method ` +
 				`"none" has none`,
-			`FILE: clients[0].redirect_uris: is missing`,
+			`FILE:1: clients[0].redirect_uris: is missing`,
 		}},
 		{name: "an id with NUL", content: `[{"client_id":"a\u0000","client_secret":"s",` +
 			`"redirect_uris":["https://a.example/cb"]}]`, want: []string{
-			`FILE: clients[0].client_id: contains a NUL byte`,
+			`FILE:1: clients[0].client_id: contains a NUL byte`,
 		}},
 		{name: "an id too long", content: `[{"client_id":"` + strings.Repeat("a", 10<<10) +
 			`","client_secret":"s","redirect_uris":["https://a.example/cb"]}]`,
-			want: []string{`FILE: clients[0].client_id: is longer than 512 bytes`}},
+			want: []string{`FILE:1: clients[0].client_id: is longer than 512 bytes`}},
 		{name: "redirect URIs", content: `[{"client_id":"a","client_secret":"s","redirect_uris":
 			["https://a.example/cb#f","/cb","http://a.example/cb","javascript:alert(1)",
 			"https:///cb","http://localhost:1/cb"]}]`, want: []string{
-			`FILE: clients[0].redirect_uris[0]: has a fragment`,
-			`FILE: clients[0].redirect_uris[1]: has no scheme`,
-			`FILE: clients[0].redirect_uris[2]: is http on another host than localhost: use https`,
-			`FILE: clients[0].redirect_uris[3]: has the scheme "javascript"`,
-			`FILE: clients[0].redirect_uris[4]: has no host`,
+			`FILE:1: clients[0].redirect_uris[0]: has a fragment`,
+			`FILE:1: clients[0].redirect_uris[1]: has no scheme`,
+			`FILE:1: clients[0].redirect_uris[2]: is http on another host than localhost: use https`,
+			`FILE:1: clients[0].redirect_uris[3]: has the scheme "javascript"`,
+			`FILE:1: clients[0].redirect_uris[4]: has no host`,
 		}},
 		{name: "a logout URI with a fragment", content: `[{` + goodClient +
 			`,"backchannel_logout_uri":"https://a.example/out#here"}]`,
-			want: []string{`FILE: clients[0].backchannel_logout_uri: has a fragment`}},
+			want: []string{`FILE:1: clients[0].backchannel_logout_uri: has a fragment`}},
 		{name: "a logout URI with no scheme", content: `[{` + goodClient +
 			`,"backchannel_logout_uri":"a.example/out"}]`,
-			want: []string{`FILE: clients[0].backchannel_logout_uri: has no scheme: it must be absolute`}},
+			want: []string{`FILE:1: clients[0].backchannel_logout_uri: has no scheme: it must be absolute`}},
 		{name: "logout URIs of other kinds", content: `[{` + goodClient +
 			`,"backchannel_logout_uri":"https://u:p@a.example/",` +
 			`"frontchannel_logout_uri":"ftp://a.example/"}]`,
 			want: []string{
-				`FILE: clients[0].backchannel_logout_uri: has a user name or password`,
-				`FILE: clients[0].frontchannel_logout_uri: has a scheme other than http and https`,
+				`FILE:1: clients[0].backchannel_logout_uri: has a user name or password`,
+				`FILE:1: clients[0].frontchannel_logout_uri: has a scheme other than http and https`,
 			}},
 		{
 			name:    "a front-channel logout URI of the client's own",
@@ -145,38 +144,38 @@ func TestLoadClients(t *testing.T) {
 		{name: "a front-channel logout URI elsewhere", content: `[{` + goodClient +
 			`,"frontchannel_logout_uri":"https://a.example:8443/out"}]`,
 			want: []string{
-				`FILE: clients[0].frontchannel_logout_uri: has not scheme, host and port of one of ` +
+				`FILE:1: clients[0].frontchannel_logout_uri: has not scheme, host and port of one of ` +
 					`redirect_uris`,
 			}},
 		{name: "ends that there are not", content: `[{` + goodClient +
 			`,"muted_session_ends":["expiry","all"],"coordinate_lifetime_with_user_session":"no"}]`,
 			want: []string{
-				`FILE: clients[0].muted_session_ends[1]: is none of sign_out, expiry, removal, replacement`,
-				`FILE: clients[0].coordinate_lifetime_with_user_session: is not true or false`,
+				`FILE:1: clients[0].muted_session_ends[1]: is none of sign_out, expiry, removal, replacement`,
+				`FILE:1: clients[0].coordinate_lifetime_with_user_session: is not true or false`,
 			}},
 		{name: "flows", content: `[{` + goodClient +
 			`,"grant_types":["authorization_code","magic"],"response_types":["token"],` +
 			`"token_endpoint_auth_method":"private_key_jwt"}]`,
 			want: []string{
-				`FILE: clients[0].token_endpoint_auth_method: is none of client_secret_basic, ` +
+				`FILE:1: clients[0].token_endpoint_auth_method: is none of client_secret_basic, ` +
 					`client_secret_post, none`,
-				`FILE: clients[0].grant_types[1]: is none of authorization_code, refresh_token, ` +
+				`FILE:1: clients[0].grant_types[1]: is none of authorization_code, refresh_token, ` +
 					`client_credentials`,
-				`FILE: clients[0].response_types[0]: is none of code`,
-				`FILE: clients[0].response_types: and grant_types do not fit: code goes with ` +
+				`FILE:1: clients[0].response_types[0]: is none of code`,
+				`FILE:1: clients[0].response_types: and grant_types do not fit: code goes with ` +
 					`authorization_code`,
 			}},
 		{name: "a public client with a secret", content: `[{` + goodClient +
 			`,"token_endpoint_auth_method":"none"}]`,
 			want: []string{
-				`FILE: clients[0].client_secret: is set, but token_endpoint_auth_method is "none"`,
+				`FILE:1: clients[0].client_secret: is set, but token_endpoint_auth_method is "none"`,
 			}},
 		{name: "every problem of every client", content: "[\n {" + goodClient + ",\n\"scope\":3},\n\n  " +
 			"{\"client_id\":\"b\"}\n]", want: []string{
-			`FILE: clients[0].scope: is not a string`,
-			`FILE: clients[1].client_secret: is missing: only a client with token_endpoint_auth_method ` +
+			`FILE:2: clients[0].scope: is not a string`,
+			`FILE:5: clients[1].client_secret: is missing: only a client with token_endpoint_auth_method ` +
 				`"none" has none`,
-			`FILE: clients[1].redirect_uris: is missing`,
+			`FILE:5: clients[1].redirect_uris: is missing`,
 		}},
 	}, func(path string) error {
 		_, err := loadClients(path, newSecretHasher())
@@ -237,20 +236,20 @@ func TestLoadUsers(t *testing.T) {
 				`"role":"boss"}]`,
 		},
 		{name: "nothing in it", content: `[{}]`, want: []string{
-			`FILE: users[0].username: is empty`,
-			`FILE: users[0].subject: is empty`,
-			`FILE: users[0].password: is empty`,
+			`FILE:1: users[0].username: is empty`,
+			`FILE:1: users[0].subject: is empty`,
+			`FILE:1: users[0].password: is empty`,
 		}},
 		{name: "duplicates", content: `[{"username":"ann","password":"p","subject":"1"},
 			{"username":"ann","password":"p","subject":"2"},
 			{"username":"ben","password":"p","subject":"1"}]`, want: []string{
-			`FILE: users[1].username: is the same as that of users[0]`,
-			`FILE: users[2].subject: is the same as that of users[0]`,
+			`FILE:2: users[1].username: is the same as that of users[0]`,
+			`FILE:3: users[2].subject: is the same as that of users[0]`,
 		}},
 		{name: "too long", content: `[{"username":"ann","password":"` + strings.Repeat("p", 73) +
 			`","subject":"` + strings.Repeat("s", 513) + `"}]`, want: []string{
-			`FILE: users[0].subject: is longer than 512 bytes`,
-			`FILE: users[0].password: is longer than 72 bytes`,
+			`FILE:1: users[0].subject: is longer than 512 bytes`,
+			`FILE:1: users[0].password: is longer than 72 bytes`,
 		}},
 	}, func(path string) error {
 		_, err := loadUsers(path)

@@ -3,11 +3,11 @@ package plugin
 // Health checks: a process that does not answer, or whose backend has failed, is replaced.
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -18,9 +18,13 @@ const healthEvery = time.Second
 // replaced. It also kills one whose backend has failed, and one that serves another store (rule 11). It
 // returns when the process has ended or the link is closing.
 func (l *link) watch(in *instance) {
-	caller := &rpc.Caller{Conn: in.conn, Timeout: l.config.HealthTimeout, Long: l.config.HealthTimeout}
+	caller := &rpc.Caller{
+		Conn: in.conn, Timeout: l.config.HealthTimeout, Long: l.config.HealthTimeout,
+		Once: in.description.Shared,
+	}
 	pause := time.NewTicker(healthEvery)
 	defer pause.Stop()
+	var away time.Time // since when the plugin answers, and its database does not
 	for {
 		select {
 		case <-in.ended:
@@ -30,26 +34,49 @@ func (l *link) watch(in *instance) {
 		case <-pause.C:
 		}
 		description, err := caller.Describe(l.closing)
-		if err == nil && description.StoreID != l.storeID {
+		switch {
+		case in.dead() || l.closing.Err() != nil:
+			return
+		case err == nil && description.StoreID != l.storeID:
 			// Its database was replaced while it ran. The next start fails with an error that says what is
 			// there.
-			in.logger.ErrorContext(context.Background(), "session plugin serves another store and is killed",
+			in.logger.ErrorContext(l.closing, "session plugin serves another store and is killed",
 				"store_id", description.StoreID, "wanted", l.storeID)
 			in.killAll()
 			return
+		case !errors.Is(err, ticketstore.ErrUnavailable):
+			if !away.IsZero() {
+				in.logger.InfoContext(l.closing, "the session plugin's database answers again",
+					"after", time.Since(away).Round(time.Millisecond).String())
+				away = time.Time{}
+			}
+		case in.description.Shared && answered(err):
+			// Another process would meet the same.
+			if away.IsZero() {
+				away = time.Now()
+				in.logger.WarnContext(l.closing, "the session plugin's database does not answer",
+					"error", err)
+			}
+		default:
+			l.condemn(in, err)
+			return
 		}
-		if !errors.Is(err, ticketstore.ErrUnavailable) || in.dead() || l.closing.Err() != nil {
-			continue
-		}
-		if errors.Is(err, rpc.ErrNoAnswer) {
-			in.logger.ErrorContext(context.Background(), "session plugin hangs and is killed",
-				"error", err, "health_timeout", l.config.HealthTimeout.String())
-		} else {
-			in.logger.ErrorContext(context.Background(), "session plugin has failed and is killed",
-				"error", err)
-			in.answer.Store(&err)
-		}
-		in.killAll()
-		return
 	}
+}
+
+// answered reports whether a plugin itself has said that its backend is unavailable.
+func answered(err error) bool {
+	return !errors.Is(err, rpc.ErrNoAnswer) && !errors.Is(err, wire.ErrUnreached)
+}
+
+// condemn kills a process that hangs, or whose backend has failed.
+func (l *link) condemn(in *instance, err error) {
+	if errors.Is(err, rpc.ErrNoAnswer) {
+		in.logger.ErrorContext(l.closing, "session plugin hangs and is killed",
+			"error", err, "health_timeout", l.config.HealthTimeout.String())
+	} else {
+		in.logger.ErrorContext(l.closing, "session plugin has failed and is killed", "error", err)
+		in.answer.Store(&err)
+	}
+	in.killAll()
 }

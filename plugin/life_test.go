@@ -399,6 +399,46 @@ func TestPluginThatHangsIsReplaced(t *testing.T) {
 	}
 }
 
+// A plugin that answers, but whose database does not, stays where hosts share the database: another process
+// would meet the same. The log says so once, and once when the database is back. A database of the plugin's
+// own is opened anew by another process.
+func TestDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	for name, shared := range map[string]bool{"of several hosts": true, "of its own": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			config := b.config("plugin", settings{Shared: shared})
+			if !shared {
+				config.HealthTimeout = plugin.DefaultHealthTimeout
+			}
+			client := b.start(config)
+			pid := client.PID()
+			mark(b.folder, "away")
+			if !shared {
+				testenv.Eventually(t, "it ends", func() bool { return client.PID() != pid })
+				if err := os.Remove(b.folder + "/away"); err != nil {
+					t.Fatal(err)
+				}
+				b.replaced(client, pid)
+				return
+			}
+			testenv.Eventually(t, "it was asked again", func() bool { return b.marked("asked-3") })
+			if err := os.Remove(b.folder + "/away"); err != nil {
+				t.Fatal(err)
+			}
+			const gone, back = "the session plugin's database does not answer", "database answers again"
+			testenv.Eventually(t, "it is said to be back", func() bool {
+				return strings.Contains(b.log.String(), back)
+			})
+			if n := strings.Count(b.log.String(), gone); n != 1 || client.PID() != pid {
+				t.Errorf("the database was said to be away %d times, want once, and process %d is %d now", n, pid,
+					client.PID())
+			}
+		})
+	}
+}
+
 // A plugin that hangs does not take its host along.
 func TestPluginHangs(t *testing.T) {
 	t.Parallel()

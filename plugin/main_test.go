@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,6 +159,7 @@ type memory struct {
 	sessions map[ticketstore.Key]*ticketstore.Session
 	fail     sync.Once
 	failed   chan struct{}
+	asked    atomic.Int32 // what it is, while its database was away
 }
 
 func (m *memory) Failed() <-chan struct{} { return m.failed }
@@ -171,6 +173,10 @@ func (m *memory) Properties() ticketstore.Properties { return nil }
 
 func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
 	id, _ := os.ReadFile(m.settings.Path)
+	if _, err := os.Stat(filepath.Join(m.folder, "away")); err == nil { // the database, by the test's wish
+		mark(m.folder, fmt.Sprintf("asked-%d", m.asked.Add(1)))
+		return ticketstore.Description{}, ticketstore.ErrUnavailable
+	}
 	return ticketstore.Description{
 		Name: "memory", Version: "test", Format: 1, Services: m.settings.Services, StoreID: string(id),
 		Shared: m.settings.Shared,

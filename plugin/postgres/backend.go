@@ -86,11 +86,17 @@ func (e *Engine) Close() error {
 // closePatience is less than what a host gives its plugin to end.
 const closePatience = 1800 * time.Millisecond
 
-// Describe says what this backend is, and fails when the database cannot be reached.
+// Describe says what this backend is, and fails when the database cannot be reached: in time for the caller
+// to hear of it, who takes a plugin for dead that does not answer.
 func (e *Engine) Describe(ctx context.Context) (ticketstore.Description, error) {
 	d := About()
 	if e.closed.Load() {
 		return ticketstore.Description{}, errClosed
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/4))
+		defer cancel()
 	}
 	err := e.pool.QueryRow(ctx, e.sql("SELECT store_id FROM {s}.ledger")).Scan(&d.StoreID)
 	if err != nil {

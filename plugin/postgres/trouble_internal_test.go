@@ -179,3 +179,22 @@ func TestBehindAPooler(t *testing.T) {
 		}
 	}
 }
+
+// An engine whose server hangs says so before it is taken for a plugin that hangs.
+func TestServerThatHangsIsTold(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, name := server.Schema(t)
+	e := opens(t, Settings{DSN: dsn, Schema: name})
+	server.Pause(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := e.Describe(ctx); !errors.Is(err, ticketstore.ErrUnavailable) || ctx.Err() != nil {
+		t.Errorf("what it says: %v, and the question's time was over: %v", err, ctx.Err())
+	}
+	server.Continue()
+	testenv.Eventually(t, "it is told of again", func() bool {
+		_, err := e.Describe(t.Context())
+		return err == nil
+	})
+}

@@ -46,6 +46,8 @@ type Caller struct {
 	// Timeout bounds a call whose caller has no earlier deadline, Long one that may end many sessions.
 	Timeout time.Duration
 	Long    time.Duration
+	// Once: no call is made again, whatever its outcome.
+	Once bool
 	// Tracer makes a span of each call under a span that is sampled, and records those that the plugin
 	// returns. Nil for none.
 	Tracer trace.Tracer
@@ -103,7 +105,7 @@ func (c *Caller) attempts(
 			// A long call was under way until now: the next attempt joins the operation that it began.
 			lastTry, pause = time.Now().Add(c.Timeout), firstPause
 		}
-		if m.again && retryable(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
+		if m.again && !c.Once && retryable(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
 			proto.Reset(answer)
 			tried = time.Now()
 			continue

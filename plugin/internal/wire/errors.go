@@ -5,6 +5,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -34,6 +35,8 @@ var (
 	ErrNotConfigured = errors.New("plugin is not configured: call Configure first")
 	// ErrConfigured: Configure was called again.
 	ErrConfigured = errors.New("plugin is configured already")
+	// ErrUnreached marks an ErrUnavailable that no backend has answered: the call did not come to it.
+	ErrUnreached = fmt.Errorf("%w: it was not reached", ticketstore.ErrUnavailable)
 	// ErrNotOpened: the backend cannot be opened, for a reason that an operator must read.
 	ErrNotOpened = errors.New("backend cannot be opened")
 )
@@ -156,7 +159,7 @@ func Error(err error) error {
 	st, ok := status.FromError(err)
 	if !ok {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return &statusError{text: "connection lost", is: ticketstore.ErrUnavailable}
+			return &statusError{text: "connection lost", is: ErrUnreached}
 		}
 		return err
 	}
@@ -192,7 +195,7 @@ func domainError(st *status.Status, sentinel error, fields []error) error {
 	}
 	switch st.Code() {
 	case codes.Unavailable:
-		return &statusError{text: cut(st.Message()), is: ticketstore.ErrUnavailable}
+		return &statusError{text: cut(st.Message()), is: ErrUnreached}
 	case codes.Canceled:
 		return &statusError{text: cut(st.Message()), is: context.Canceled}
 	case codes.DeadlineExceeded:

@@ -432,8 +432,8 @@ func TestDatabaseIsAway(t *testing.T) {
 				return strings.Contains(b.log.String(), back)
 			})
 			if n := strings.Count(b.log.String(), gone); n != 1 || client.PID() != pid {
-				t.Errorf("the database was said to be away %d times, want once, and process %d is %d now", n, pid,
-					client.PID())
+				t.Errorf("the database was said to be away %d times, want once; process %d is now %d", n,
+					pid, client.PID())
 			}
 		})
 	}

@@ -48,7 +48,9 @@ func storeName(i int) string { return fmt.Sprintf("store-%d", i) }
 
 // populate makes users who work on the hosts at those addresses.
 func (w *world) populate(prefix string, n int, bases ...string) {
-	w.caller = newCaller(w.history, bases...)
+	if w.caller == nil {
+		w.caller = newCaller(w.history, bases...)
+	}
 	for i := range n {
 		w.users = append(w.users, newUser(w.caller, fmt.Sprintf("%s%d", prefix, i)))
 	}

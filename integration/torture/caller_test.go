@@ -36,6 +36,7 @@ func newCaller(history *history, bases ...string) *caller {
 
 // answer is what came back; status 0 means that nothing did.
 type answer struct {
+	host     string
 	status   int
 	location *url.URL
 	cookie   string
@@ -78,12 +79,12 @@ func (c *caller) send(
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return &answer{}, start, time.Now()
+		return &answer{host: base}, start, time.Now()
 	}
 	defer func() { _ = response.Body.Close() }()
-	a := &answer{status: response.StatusCode, body: map[string]any{}}
+	a := &answer{host: base, status: response.StatusCode, body: map[string]any{}}
 	if a.raw, err = io.ReadAll(response.Body); err != nil {
-		return &answer{}, start, time.Now()
+		return &answer{host: base}, start, time.Now()
 	}
 	_ = json.Unmarshal(a.raw, &a.body)
 	a.location, _ = response.Location()
@@ -95,7 +96,7 @@ func (c *caller) send(
 
 // record judges the answer: good says that it is what was asked for, no that it is an orderly refusal.
 func (c *caller) record(e event, a *answer, start, end time.Time, good, no bool) outcome {
-	e.Start, e.End = start, end
+	e.Start, e.End, e.Host = start, end, a.host
 	switch {
 	case good:
 		e.Outcome = done

@@ -289,3 +289,45 @@ func TestCheckerOfCopies(t *testing.T) {
 		t.Errorf("a copy beyond the lease: want %q, found %v", ruleRotated, found)
 	}
 }
+
+// Ends are told apart by what was disturbed meanwhile, and late ones are found.
+func TestWaitsForHosts(t *testing.T) {
+	t.Parallel()
+	const lease = time.Second
+	at := func(second, took float64, e event) event {
+		e.Start = noon.Add(time.Duration(second * float64(time.Second)))
+		e.End = e.Start.Add(time.Duration(took * float64(time.Second)))
+		return e
+	}
+	end := event{Kind: removeOne, Outcome: done, Host: "a"}
+	write := event{Kind: refresh, Outcome: done, Host: "a"}
+	a, b, all := event{Kind: harm, Host: "a"}, event{Kind: harm, Host: "b"}, event{Kind: harm}
+	lost := event{Kind: signOut, Outcome: unknown, Host: "a"}
+	for name, c := range map[string]struct {
+		history             []event
+		calm, beside, apart int
+		late                bool
+	}{
+		"in calm":                {[]event{at(0, 0.1, end)}, 1, 0, 0, false},
+		"late in calm":           {[]event{at(0, 1.3, end)}, 1, 0, 0, true},
+		"beside another":         {[]event{at(0, 1, b), at(0.5, 1.1, end)}, 0, 1, 0, false},
+		"just after another":     {[]event{at(0, 1, b), at(1.5, 1.1, end)}, 0, 1, 0, false},
+		"late beside another":    {[]event{at(0, 1, b), at(0.5, 1.3, end)}, 0, 1, 0, true},
+		"slow machine":           {[]event{at(0, 1, b), at(0, 0.2, write), at(0, 1.7, end)}, 0, 1, 0, false},
+		"late on a slow machine": {[]event{at(0, 1, b), at(0, 0.2, write), at(0, 2, end)}, 0, 1, 0, true},
+		"without an answer":      {[]event{at(0, 1, b), at(0.5, 5, lost)}, 0, 1, 0, true},
+		"without a database":     {[]event{at(0, 1, all), at(0.5, 3, end)}, 0, 0, 1, false},
+		"before it is back":      {[]event{at(0, 1, all), at(2, 3, end), at(3, 1, write)}, 0, 0, 1, false},
+		"late behind an outage":  {[]event{at(0, 1, all), at(2, 1, write), at(4, 3, end)}, 1, 0, 0, true},
+		"at the host itself":     {[]event{at(0, 1, a), at(0.5, 3, end)}, 0, 0, 1, false},
+	} {
+		calm, beside, apart := awaited(c.history, lease)
+		if len(calm.ends) != c.calm || len(beside.ends) != c.beside || len(apart.ends) != c.apart {
+			t.Errorf("%s: %d in calm, %d beside, %d apart", name, len(calm.ends), len(beside.ends),
+				len(apart.ends))
+		}
+		if late := calm.late(lease) + beside.late(lease); (late != "") != c.late {
+			t.Errorf("%s: late is %q, want it to be found: %t", name, late, c.late)
+		}
+	}
+}

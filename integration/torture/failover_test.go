@@ -54,6 +54,7 @@ func TestFailover(t *testing.T) {
 			pauses[way] = append(pauses[way], p.failOver(cluster, ways[way]))
 		}
 	})
+	p.acknowledged()
 	for i, took := range pauses {
 		if slices.Sort(took); len(took) > 0 {
 			t.Logf("a primary is %s %d times: no write for %s in the middle, %s at most", ways[i].name,
@@ -72,7 +73,7 @@ func (p *pair) failOver(cluster *pgserver.Cluster, way way) (pause time.Duration
 	if old == nil {
 		p.t.Fatal("there is no primary")
 	}
-	p.disturb(func() {
+	p.outage(func() {
 		way.fail(old)
 		failed := time.Now()
 		cluster.AwaitPrimary(p.t, old)

@@ -61,6 +61,8 @@ type event struct {
 	Access, Refresh string
 	// ID is the jti of a notification.
 	ID string
+	// Host is the address of the host that was asked, or that something was done to. Empty: to all of them.
+	Host string
 	// Store is the store that was asked when another had taken its place. Empty: the host was asked.
 	Store string
 	// Last: asked after every session should have been over for long.

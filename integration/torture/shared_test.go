@@ -59,6 +59,10 @@ func newPair(t *testing.T, terms terms, store *database, users int, further ...s
 		p.victims, bases = append(p.victims, v), append(bases, v.base)
 	}
 	w.populate("user", users, bases...)
+	w.populate("brief", users/2, bases...)
+	for _, u := range w.users[users:] {
+		u.brief = true
+	}
 	return p
 }
 
@@ -93,6 +97,22 @@ func (p *pair) run(f func()) {
 	}
 }
 
+// acknowledged holds that ends were acknowledged in time, apart from those at a host, or of a database, that
+// was disturbed.
+func (p *pair) acknowledged() {
+	calm, beside, apart := awaited(p.w.history.all(), p.terms.copies)
+	p.t.Logf("in calm %s\nbeside a host that was disturbed %s\nat one, or while the database was, %s", &calm,
+		&beside, &apart)
+	for _, w := range []waits{calm, beside} {
+		if late := w.late(p.terms.copies); late != "" {
+			p.t.Errorf("acknowledged too late: %s", late)
+		}
+	}
+}
+
+// outage does something to the database of both.
+func (p *pair) outage(f func()) { p.harm("", f) }
+
 // inspect holds the store as a whole against the rules.
 func (p *pair) inspect() {
 	ctx := context.WithoutCancel(p.t.Context())
@@ -120,10 +140,10 @@ func TestTortureOfTwoHosts(t *testing.T) {
 		func() { p.torment(hostKilled) },
 		func() { p.torment(bothKilled) },
 		func() { p.torment(hostHangs) },
-		func() { p.disturb(func() { server.Kill(); server.Begin(t) }) },
-		func() { p.disturb(func() { server.Stop(); server.Begin(t) }) },
+		func() { p.outage(func() { server.Kill(); server.Begin(t) }) },
+		func() { p.outage(func() { server.Stop(); server.Begin(t) }) },
 		func() {
-			p.disturb(func() {
+			p.outage(func() {
 				server.Pause(t)
 				time.Sleep(rand.N(3500 * time.Millisecond))
 				server.Continue()
@@ -141,4 +161,5 @@ func TestTortureOfTwoHosts(t *testing.T) {
 			}
 		}
 	})
+	p.acknowledged()
 }

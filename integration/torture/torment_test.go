@@ -102,11 +102,13 @@ func (m *tormentor) stepClock() {
 	}
 }
 
-// disturb does something that may have calls fail, which the history must know.
-func (m *tormentor) disturb(f func()) {
+// disturb does something to a host that may have calls fail, which the history must know.
+func (m *tormentor) disturb(f func()) { m.harm(m.v.base, f) }
+
+func (m *tormentor) harm(host string, f func()) {
 	start := time.Now()
 	f()
-	m.w.history.add(event{Kind: harm, Start: start, End: time.Now()})
+	m.w.history.add(event{Kind: harm, Host: host, Start: start, End: time.Now()})
 }
 
 // fill takes all of the disk for a while.

@@ -19,6 +19,8 @@ type user struct {
 	name    string
 	subject string
 	renamed int
+	// brief: his sessions end as soon as they have begun.
+	brief bool
 	// sid and cookie are those of the session that the browser has, empty without one.
 	sid, cookie string
 	// grants are the last authorizations, also of sessions that are over.
@@ -63,7 +65,12 @@ func (u *user) moment() {
 		u.signIn()
 		return
 	}
-	switch choose(22, 24, 18, 7, 4, 4, 3, 3, 3, 2, 2, 3, 1) {
+	if u.brief {
+		u.authorize()
+		u.end(choose(2, 1, 1))
+		return
+	}
+	switch kind := choose(22, 24, 18, 7, 4, 4, 3, 3, 3, 2, 2, 3, 1); kind {
 	case 0:
 		u.authorize()
 	case 1:
@@ -76,13 +83,8 @@ func (u *user) moment() {
 		u.twice()
 	case 5:
 		u.reuse()
-	case 6:
-		u.caller.remove(removeOne, u.sid, u.subject)
-		u.over()
-	case 7:
-		u.removeAll()
-	case 8:
-		u.signOut()
+	case 6, 7, 8:
+		u.end(kind - 6)
 	case 9:
 		u.replace()
 	case 10:
@@ -94,6 +96,19 @@ func (u *user) moment() {
 	}
 	if len(u.ended) > 0 && rand.IntN(20) == 0 {
 		u.caller.find(u.ended[rand.IntN(len(u.ended))], "", false, false)
+	}
+}
+
+// end ends the session in one of three ways.
+func (u *user) end(way int) {
+	switch way {
+	case 0:
+		u.caller.remove(removeOne, u.sid, u.subject)
+		u.over()
+	case 1:
+		u.removeAll()
+	case 2:
+		u.signOut()
 	}
 }
 

@@ -82,9 +82,8 @@ func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 }
 
 func (a *Adapter) otherIssuer(issuer string) error {
-	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a "+
-		"store of its "+
-		"own. Where the issuer was renamed, name the former one in Config.FormerIssuers",
+	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a store "+
+		"of its own. Where the issuer was renamed, name the former one in Config.FormerIssuers",
 		ErrOtherIssuer, issuer, a.config.Issuer)
 }
 
@@ -145,15 +144,12 @@ func (a *Adapter) tryKeys(
 func (a *Adapter) continueWithoutKeys(ctx context.Context, ids []keyID) error {
 	if !a.config.KeysLost {
 		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host "+
-			"the keys "+
-			"that it had. To go on without the old sessions and tokens, whose users have to sign in "+
-			"again, set "+
-			"Config.KeysLost", ErrKeysLost)
+			"the keys that it had. To go on without the old sessions and tokens, whose users have to sign "+
+			"in again, set Config.KeysLost", ErrKeysLost)
 	}
 	if description := a.description.Load(); description != nil && description.Shared {
 		return fmt.Errorf("%w: other hosts may use it with their keys, so that Config.KeysLost is refused. "+
-			"Give the "+
-			"host the keys that they have, or a store of its own", ErrKeysLost)
+			"Give the host the keys that they have, or a store of its own", ErrKeysLost)
 	}
 	a.config.Logger.WarnContext(ctx, "the keys were lost: earlier sessions and tokens are invalid. Take "+
 		"Config.KeysLost out again", "keys", formatKeyIDs(ids))

@@ -57,9 +57,8 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *U
 		return nil, err
 	}
 	a.config.Logger.InfoContext(ctx, "user deleted", "subject_id", subjectID,
-		"sessions_removed", deletion.Sessions,
-		"grants_revoked", deletion.Tokens, "consents_revoked", deletion.Consents, "notifications_queued",
-		deletion.Notifications)
+		"sessions_removed", deletion.Sessions, "grants_revoked", deletion.Tokens,
+		"consents_revoked", deletion.Consents, "notifications_queued", deletion.Notifications)
 	return deletion, nil
 }
 

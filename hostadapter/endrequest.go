@@ -151,8 +151,7 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 	default:
 		if suppressed, ok := a.redirects.Allow(a.now()); ok {
 			a.config.Logger.WarnContext(ctx, "a post_logout_redirect_uri is not used", "client_id",
-				cutText(request.ClientID), "problem", problem,
-				"lines_suppressed", suppressed)
+				cutText(request.ClientID), "problem", problem, "lines_suppressed", suppressed)
 		}
 	}
 	return request, nil

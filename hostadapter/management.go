@@ -79,9 +79,8 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	}
 	ending := &logout.Ending{
 		OperationID: randomID(), SubjectID: removal.SubjectID, SessionID: removal.SessionID, All: removal.All,
-		ClientIDs: removal.ClientIDs,
-		Reason:    logout.Terminated, KeepSession: removal.KeepSession, KeepTokens: removal.KeepTokens,
-		KeepConsents:     removal.KeepConsents,
+		ClientIDs: removal.ClientIDs, Reason: logout.Terminated, KeepSession: removal.KeepSession,
+		KeepTokens: removal.KeepTokens, KeepConsents: removal.KeepConsents,
 		SkipNotification: removal.SkipNotification, DryRun: removal.DryRun,
 	}
 	if err := ending.Validate(); err != nil {
@@ -98,8 +97,7 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	}
 	if result.JobID != "" {
 		a.config.Logger.InfoContext(ctx, "removal of all sessions begun", "job", result.JobID,
-			"client_ids", removal.ClientIDs,
-			"reason", removal.Reason)
+			"client_ids", removal.ClientIDs, "reason", removal.Reason)
 		return result, nil
 	}
 	a.config.Logger.InfoContext(ctx, "sessions removed", "all", removal.All, "subject_id", removal.SubjectID,

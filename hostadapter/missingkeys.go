@@ -85,12 +85,10 @@ func (m *missingKeys) trouble() string {
 		return ""
 	case m.sealed == nil:
 		return fmt.Sprintf("sessions and tokens that were sealed with keys %s, which are not among "+
-			"Config.Keys, "+
-			"cannot be opened; how many there are is unknown: %v", ids, m.uncounted)
+			"Config.Keys, cannot be opened; how many there are is unknown: %v", ids, m.uncounted)
 	default:
 		return fmt.Sprintf("%d sessions and %d tokens or consents cannot be opened: they were sealed with "+
-			"keys %s, "+
-			"which are not among Config.Keys: they were taken out too early", m.sealed.sessions,
+			"keys %s, which are not among Config.Keys: they were taken out too early", m.sealed.sessions,
 			m.sealed.grants, ids)
 	}
 }

@@ -49,8 +49,7 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 		return fmt.Errorf("hostadapter: session of the user: %w", ticketstore.ErrNotFound)
 	}
 	a.config.Logger.InfoContext(ctx, "signed out on another device", "session_id", sessionID,
-		"subject_id", session.SubjectID,
-		"by_session_id", session.SessionID)
+		"subject_id", session.SubjectID, "by_session_id", session.SessionID)
 	return nil
 }
 

@@ -164,10 +164,9 @@ func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 	ctx, cancel := context.WithTimeout(ctx, expireTimeout)
 	defer cancel()
 	_, err := a.end(ctx, &logout.Ending{
-		SessionID: sessionID, Reason: logout.SessionExpiration,
-		KeepOffline: !a.config.Expiry.RevokeOffline, KeepConsents: true,
-		SkipNotification: a.config.Expiry.Notify == NoClients,
-		CoordinatedOnly:  a.config.Expiry.Notify == CoordinatingClients,
+		SessionID: sessionID, Reason: logout.SessionExpiration, KeepOffline: !a.config.Expiry.RevokeOffline,
+		KeepConsents: true, SkipNotification: a.config.Expiry.Notify == NoClients,
+		CoordinatedOnly: a.config.Expiry.Notify == CoordinatingClients,
 	})
 	if err != nil {
 		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it",

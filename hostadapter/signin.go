@@ -219,10 +219,9 @@ func (a *Adapter) newRecord(
 ) *ticketstore.Session {
 	record := &ticketstore.Session{
 		Key: key, SessionID: randomID(), SubjectID: identity.Subject, DisplayName: identity.DisplayName,
-		Issuer:   a.config.Issuer,
-		AuthTime: identity.AuthTime, ACR: identity.ACR, AMR: identity.AMR,
-		RemoteAddr: trimText(a.config.RemoteAddr(r)), UserAgent: trimText(r.UserAgent()),
-		Created: now, Renewed: now,
+		Issuer: a.config.Issuer, AuthTime: identity.AuthTime, ACR: identity.ACR, AMR: identity.AMR,
+		RemoteAddr: trimText(a.config.RemoteAddr(r)), UserAgent: trimText(r.UserAgent()), Created: now,
+		Renewed: now,
 	}
 	record.Expires, record.EndsAt = a.lifetime(now)
 	return record

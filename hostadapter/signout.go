@@ -40,8 +40,7 @@ func (a *Adapter) signOut(ctx context.Context, record *ticketstore.Session) (*lo
 		return nil, fmt.Errorf("hostadapter: signing out: %w", err)
 	}
 	a.config.Logger.InfoContext(ctx, "signed out", "session_id", record.SessionID,
-		"subject_id", record.SubjectID,
-		"notifications_queued", result.NotificationsQueued)
+		"subject_id", record.SubjectID, "notifications_queued", result.NotificationsQueued)
 	return result, nil
 }
 

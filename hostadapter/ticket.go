@@ -39,8 +39,7 @@ type ticket struct {
 func ticketOf(record *ticketstore.Session, properties map[string]string) *ticket {
 	return &ticket{
 		Subject: record.SubjectID, Issuer: record.Issuer, AuthTime: record.AuthTime, ACR: record.ACR,
-		AMR:     record.AMR,
-		Created: record.Created, EndsAt: record.EndsAt, Properties: properties,
+		AMR: record.AMR, Created: record.Created, EndsAt: record.EndsAt, Properties: properties,
 	}
 }
 
@@ -135,10 +134,9 @@ func (a *Adapter) reseal(
 	now := a.now()
 	rekey := ticketstore.Rekey{
 		Key: record.Key, Version: record.Version, NewKey: record.Key, DisplayName: record.DisplayName,
-		AuthTime: record.AuthTime,
-		ACR:      record.ACR, AMR: record.AMR, RemoteAddr: record.RemoteAddr, UserAgent: record.UserAgent,
-		Expires: capped(now.Add(a.config.Lifetime.IdleTimeout), record.EndsAt), EndsAt: record.EndsAt,
-		Visible: record.Visible,
+		AuthTime: record.AuthTime, ACR: record.ACR, AMR: record.AMR, RemoteAddr: record.RemoteAddr,
+		UserAgent: record.UserAgent, Expires: capped(now.Add(a.config.Lifetime.IdleTimeout), record.EndsAt),
+		EndsAt: record.EndsAt, Visible: record.Visible,
 	}
 	if rekey.Expires.Before(record.Expires) {
 		rekey.Expires = record.Expires

@@ -42,9 +42,8 @@ func TokenClaims(
 	rand.Read(id[:]) // never fails: it would end the program
 	claims := tokenClaims{
 		Issuer: notification.Issuer, Subject: notification.SubjectID, Audience: notification.ClientID,
-		Session:  notification.SessionID,
-		IssuedAt: now.Unix(), Expires: now.Add(TokenLifetime).Unix(), ID: hex.EncodeToString(id[:]),
-		Events: map[string]struct{}{EventBackChannelLogout: {}},
+		Session: notification.SessionID, IssuedAt: now.Unix(), Expires: now.Add(TokenLifetime).Unix(),
+		ID: hex.EncodeToString(id[:]), Events: map[string]struct{}{EventBackChannelLogout: {}},
 	}
 	if client.SessionRequired {
 		claims.Subject = ""

@@ -125,9 +125,8 @@ func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
 		return nil, err
 	}
 	d := &Dispatcher{
-		config: config, http: newHTTPClient(&config, guard),
-		wake: make(chan struct{}, 1), pauses: make(chan pausing), closing: make(chan struct{}),
-		done:     make(chan struct{}),
+		config: config, http: newHTTPClient(&config, guard), wake: make(chan struct{}, 1),
+		pauses: make(chan pausing), closing: make(chan struct{}), done: make(chan struct{}),
 		finished: make(chan string, config.Concurrency), busy: map[string]int{},
 	}
 	d.base, d.cut = context.WithCancel(context.Background())
@@ -373,8 +372,7 @@ func (d *Dispatcher) claim() (*ClaimResult, error) {
 	claimed, err := d.config.Store.Claim(ctx, claim, d.now())
 	switch {
 	case err != nil && !d.failing:
-		d.config.Logger.ErrorContext(ctx, "cannot claim notifications, retrying",
-			"error", err)
+		d.config.Logger.ErrorContext(ctx, "cannot claim notifications, retrying", "error", err)
 	case err == nil && d.failing:
 		d.config.Logger.InfoContext(ctx, "claiming notifications again")
 	}

@@ -88,8 +88,7 @@ func (c *connector) dialProxy(ctx context.Context, proxy *url.URL) (net.Conn, er
 	dialer := &net.Dialer{Timeout: c.config.Timeout}
 	switch proxy.Scheme {
 	case "http":
-		return dialer.DialContext(ctx, "tcp",
-			net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), "80")))
+		return dialer.DialContext(ctx, "tcp", net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), "80")))
 	case "https":
 		settings := &tls.Config{MinVersion: tls.VersionTLS12}
 		if c.config.TLS != nil {
@@ -98,8 +97,7 @@ func (c *connector) dialProxy(ctx context.Context, proxy *url.URL) (net.Conn, er
 		// The certificates are for clients, and the tunnel is HTTP/1.1.
 		settings.NextProtos, settings.Certificates, settings.GetClientCertificate = nil, nil, nil
 		secure := &tls.Dialer{NetDialer: dialer, Config: settings}
-		return secure.DialContext(ctx, "tcp",
-			net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), "443")))
+		return secure.DialContext(ctx, "tcp", net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), "443")))
 	}
 	return nil, errors.New("the proxy is neither http nor https")
 }

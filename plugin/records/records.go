@@ -88,11 +88,10 @@ func RefOf[B ~[]byte | ~string](b B) (grantstore.Ref, bool) {
 func FromSession(s *ticketstore.Session) *Session {
 	return &Session{
 		Key: s.Key[:], SessionId: s.SessionID, SubjectId: s.SubjectID, DisplayName: s.DisplayName,
-		Issuer:   s.Issuer,
-		AuthTime: Nanos(s.AuthTime), Acr: s.ACR, Amr: s.AMR, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
-		Created: Nanos(s.Created), Renewed: Nanos(s.Renewed), Expires: Nanos(s.Expires),
-		EndsAt:  Nanos(s.EndsAt),
-		Version: s.Version, Ticket: s.Ticket, Visible: s.Visible,
+		Issuer: s.Issuer, AuthTime: Nanos(s.AuthTime), Acr: s.ACR, Amr: s.AMR, RemoteAddr: s.RemoteAddr,
+		UserAgent: s.UserAgent, Created: Nanos(s.Created), Renewed: Nanos(s.Renewed),
+		Expires: Nanos(s.Expires), EndsAt: Nanos(s.EndsAt), Version: s.Version, Ticket: s.Ticket,
+		Visible: s.Visible,
 	}
 }
 
@@ -108,11 +107,9 @@ func SessionOf(r *Session) *ticketstore.Session {
 func SummaryOf(r *Session) *ticketstore.Session {
 	return &ticketstore.Session{
 		SessionID: r.GetSessionId(), SubjectID: r.GetSubjectId(), DisplayName: r.GetDisplayName(),
-		Issuer:   r.GetIssuer(),
-		AuthTime: Moment(r.GetAuthTime()), ACR: r.GetAcr(), AMR: r.GetAmr(), RemoteAddr: r.GetRemoteAddr(),
-		UserAgent: r.GetUserAgent(),
-		Created:   Moment(r.GetCreated()), Renewed: Moment(r.GetRenewed()), Expires: Moment(r.GetExpires()),
-		EndsAt:  Moment(r.GetEndsAt()),
+		Issuer: r.GetIssuer(), AuthTime: Moment(r.GetAuthTime()), ACR: r.GetAcr(), AMR: r.GetAmr(),
+		RemoteAddr: r.GetRemoteAddr(), UserAgent: r.GetUserAgent(), Created: Moment(r.GetCreated()),
+		Renewed: Moment(r.GetRenewed()), Expires: Moment(r.GetExpires()), EndsAt: Moment(r.GetEndsAt()),
 		Version: r.GetVersion(), Visible: r.GetVisible(),
 	}
 }
@@ -130,8 +127,7 @@ func ClientUseOf(client string, r *ClientUse) ticketstore.ClientUse {
 func FromClientUse(u *ticketstore.ClientUse) *ClientUse {
 	return &ClientUse{
 		FirstUsed: Nanos(u.FirstUsed), LastUsed: Nanos(u.LastUsed), Notify: u.Notify,
-		Coordinated: u.Coordinated,
-		TokenNumber: u.TokenNumber, Muted: uint32(u.Muted),
+		Coordinated: u.Coordinated, TokenNumber: u.TokenNumber, Muted: uint32(u.Muted),
 	}
 }
 
@@ -168,11 +164,9 @@ func SessionTimesOf(r *Session) *grantstore.SessionTimes {
 func NotificationOf(id string, r *Notification) *logout.Notification {
 	return &logout.Notification{
 		ID: id, Issuer: r.GetIssuer(), ClientID: r.GetClientId(), SubjectID: r.GetSubjectId(),
-		SessionID: r.GetSessionId(),
-		Reason:    logout.Reason(r.GetReason()), State: logout.State(r.GetState()),
-		Queued:   Moment(r.GetQueued()),
-		Attempts: int(r.GetAttempts()), NextAttempt: Moment(r.GetNextAttempt()),
-		GiveUpAt:    Moment(r.GetGiveUpAt()),
+		SessionID: r.GetSessionId(), Reason: logout.Reason(r.GetReason()),
+		State: logout.State(r.GetState()), Queued: Moment(r.GetQueued()), Attempts: int(r.GetAttempts()),
+		NextAttempt: Moment(r.GetNextAttempt()), GiveUpAt: Moment(r.GetGiveUpAt()),
 		LastAttempt: Moment(r.GetLastAttempt()), LastError: r.GetLastError(), Again: Moment(r.GetAgain()),
 	}
 }
@@ -182,9 +176,8 @@ func FromNotification(n *logout.Notification) *Notification {
 	return &Notification{
 		Issuer: n.Issuer, ClientId: n.ClientID, SubjectId: n.SubjectID, SessionId: n.SessionID,
 		Reason: string(n.Reason), State: string(n.State), Queued: Nanos(n.Queued),
-		Attempts:    int64(n.Attempts),
-		NextAttempt: Nanos(n.NextAttempt), GiveUpAt: Nanos(n.GiveUpAt), LastAttempt: Nanos(n.LastAttempt),
-		LastError: n.LastError, Again: Nanos(n.Again),
+		Attempts: int64(n.Attempts), NextAttempt: Nanos(n.NextAttempt), GiveUpAt: Nanos(n.GiveUpAt),
+		LastAttempt: Nanos(n.LastAttempt), LastError: n.LastError, Again: Nanos(n.Again),
 	}
 }
 
@@ -192,9 +185,8 @@ func FromNotification(n *logout.Notification) *Notification {
 func FromResult(r *logout.Result) *EndingResult {
 	return &EndingResult{
 		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked),
-		ConsentsRevoked:     int64(r.ConsentsRevoked),
-		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone,
-		Ended: FromEnded(r.Ended),
+		ConsentsRevoked: int64(r.ConsentsRevoked), NotificationsQueued: int64(r.NotificationsQueued),
+		ClientsLeftAlone: r.ClientsLeftAlone, Ended: FromEnded(r.Ended),
 	}
 }
 
@@ -290,8 +282,7 @@ func RegistrationsOf(list []*Registration) ticketstore.Registrations {
 func FromJob(j *logout.Job) *Job {
 	return &Job{
 		Now: Nanos(j.Started), Finished: Nanos(j.Finished), Phase: j.Phase, Total: int64(j.Total),
-		LookedAt: int64(j.Done),
-		Done:     FromResult(&j.Result), Error: j.Error,
+		LookedAt: int64(j.Done), Done: FromResult(&j.Result), Error: j.Error,
 	}
 }
 
@@ -306,9 +297,8 @@ func JobOf(operationID string, job *Job) *logout.Job {
 	}
 	return &logout.Job{
 		ID: operationID, State: state, Phase: job.GetPhase(), Started: Moment(job.GetNow()),
-		Finished: Moment(job.GetFinished()),
-		Total:    int(job.GetTotal()), Done: int(job.GetLookedAt()), Result: *ResultOf(job.GetDone()),
-		Error: job.GetError(),
+		Finished: Moment(job.GetFinished()), Total: int(job.GetTotal()), Done: int(job.GetLookedAt()),
+		Result: *ResultOf(job.GetDone()), Error: job.GetError(),
 	}
 }
 

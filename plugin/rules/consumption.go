@@ -30,9 +30,8 @@ func Grace(c *grantstore.Consumption) time.Duration {
 func Used(g *records.Grant, grace time.Duration, at int64) *records.Grant {
 	used := &records.Grant{
 		RequestId: g.GetRequestId(), SessionId: g.GetSessionId(), ClientId: g.GetClientId(),
-		Created: g.GetCreated(), Expires: g.GetExpires(),
-		Consumed: at, Offline: g.GetOffline(), TokenNumber: g.GetTokenNumber(), Outlives: g.GetOutlives(),
-		Used: 1,
+		Created: g.GetCreated(), Expires: g.GetExpires(), Consumed: at, Offline: g.GetOffline(),
+		TokenNumber: g.GetTokenNumber(), Outlives: g.GetOutlives(), Used: 1,
 	}
 	if grace > 0 {
 		used.Used += uint64(grace)

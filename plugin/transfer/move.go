@@ -197,9 +197,7 @@ func (m *Move) fill(ctx context.Context) error {
 
 // turn is a step of the source.
 func (m *Move) turn(to State) Transition {
-	return Transition{
-		To: to, ID: m.ID, Peer: m.TargetName, PeerStore: m.TargetStore, Followed: m.Followed,
-	}
+	return Transition{To: to, ID: m.ID, Peer: m.TargetName, PeerStore: m.TargetStore, Followed: m.Followed}
 }
 
 // sign tells the source from time to time that the move goes on (Status.Silent): nothing else does while a

@@ -65,8 +65,7 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	fmt.Fprintf(c.Stdout, "%s: %s records and %s index entries in %s: %s\n",
 		c.place, Grouped(report.Records), Grouped(report.Entries), p.took(), verdict)
 	if report.State == transfer.Superseded || report.State == transfer.Fenced {
-		fmt.Fprintf(c.Stdout, "It does not serve. %s: %s\n", c.place,
-			StateText(report.State, report.Peer))
+		fmt.Fprintf(c.Stdout, "It does not serve. %s: %s\n", c.place, StateText(report.State, report.Peer))
 	}
 	return code, nil
 }

@@ -35,9 +35,7 @@ type Node struct {
 
 func (c *Cluster) newNode(t *testing.T, number int) *Node {
 	t.Helper()
-	n := &Node{
-		Name: fmt.Sprint("node", number), cluster: c, address: fmt.Sprintf("10.77.0.%d", 10+number),
-	}
+	n := &Node{Name: fmt.Sprint("node", number), cluster: c, address: fmt.Sprintf("10.77.0.%d", 10+number)}
 	folder := filepath.Join(c.folder, n.Name)
 	n.config = filepath.Join(folder, "patroni.yml")
 	if err := os.Mkdir(folder, 0o700); err != nil {

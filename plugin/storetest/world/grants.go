@@ -42,9 +42,8 @@ func (w *World) Grant(
 	handle := w.Name("handle")
 	g := grantstore.Grant{
 		Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(handle)}, RequestID: w.Name("request"),
-		ClientID:    clientID,
-		Description: "what " + handle + " is for", Created: w.Now, Expires: w.Now.Add(24 * time.Hour),
-		Data: []byte("sealed\x00\xff" + handle),
+		ClientID: clientID, Description: "what " + handle + " is for", Created: w.Now,
+		Expires: w.Now.Add(24 * time.Hour), Data: []byte("sealed\x00\xff" + handle),
 	}
 	if s != nil {
 		g.SubjectID, g.SessionID = s.SubjectID, s.SessionID

@@ -39,8 +39,7 @@ func Write(
 	f := &frames{w: w}
 	err = f.writeJSON(frameHeader, &Header{
 		Format: Format, Backend: source.Name, Version: source.Version, StoreFormat: source.Format,
-		State: before.State, Taken: taken.UTC(),
-		Records: before.Records(),
+		State: before.State, Taken: taken.UTC(), Records: before.Records(),
 	})
 	if err != nil {
 		return nil, err

@@ -69,9 +69,7 @@ var allCases = []world.Case{
 			"sessions kept": {
 				logout.Ending{KeepSession: true}, func(r *logout.Result) { r.SessionsRemoved = 0 },
 			},
-			"tokens kept": {
-				logout.Ending{KeepTokens: true}, func(r *logout.Result) { r.GrantsRevoked = 0 },
-			},
+			"tokens kept": {logout.Ending{KeepTokens: true}, func(r *logout.Result) { r.GrantsRevoked = 0 }},
 			"consents kept": {
 				logout.Ending{KeepConsents: true}, func(r *logout.Result) { r.ConsentsRevoked = 0 },
 			},

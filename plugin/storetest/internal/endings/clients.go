@@ -64,9 +64,7 @@ var clientCases = []world.Case{
 	{Name: "a named client that never used the session is not notified", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"chat"}}),
-			logout.Result{
-				SessionsRemoved: 1, ClientsLeftAlone: []string{"mail", "tv", "wiki"},
-			}, "the answer")
+			logout.Result{SessionsRemoved: 1, ClientsLeftAlone: []string{"mail", "tv", "wiki"}}, "the answer")
 		l.only(w)
 		w.Same(w.Notified(l.session), []string{}, "clients notified")
 	}},

@@ -50,8 +50,7 @@ var dueCases = []world.Case{
 		got := w.Notification(s, "mail")
 		w.Same(got, logout.Notification{
 			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID,
-			Reason: logout.SessionExpiration,
-			State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
+			Reason: logout.SessionExpiration, State: logout.Pending, Queued: w.Now, NextAttempt: w.Now,
 			GiveUpAt: w.Now.Add(logout.RetryWindow),
 		}, "the notification")
 	}},

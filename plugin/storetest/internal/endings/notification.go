@@ -25,8 +25,7 @@ var notificationCases = []world.Case{
 			}
 			w.Same(got, logout.Notification{
 				ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID,
-				Reason: reason,
-				State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
+				Reason: reason, State: logout.Pending, Queued: w.Now, NextAttempt: w.Now,
 				GiveUpAt: w.Now.Add(logout.RetryWindow),
 			}, "the notification")
 			w.At(got.Queued, w.Now, "Queued")
@@ -42,8 +41,7 @@ var notificationCases = []world.Case{
 		got := w.Notification(s, "mail")
 		w.Same(got, logout.Notification{
 			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID,
-			Reason: logout.Terminated,
-			State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
+			Reason: logout.Terminated, State: logout.Pending, Queued: w.Now, NextAttempt: w.Now,
 			GiveUpAt: w.Now.Add(logout.RetryWindow),
 		}, "the notification")
 	}},

@@ -48,8 +48,7 @@ func Run(t *testing.T, config Config) {
 		cases []moveCase
 	}{
 		{"move", moveCases}, {"backup", backupCases}, {"journal", journalCases}, {"fence", fenceCases},
-		{"states", stateCases}, {"recover", recoverCases},
-		{"hosts", hostCases},
+		{"states", stateCases}, {"recover", recoverCases}, {"hosts", hostCases},
 	} {
 		if config.MovesAlone && g.name != "move" && g.name != "backup" {
 			continue

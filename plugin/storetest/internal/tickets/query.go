@@ -120,8 +120,7 @@ var filterRows = []struct {
 	},
 	{"all", ticketstore.SessionFilter{
 		SubjectID: "ann", SessionID: ann1, ClientID: "mail", DisplayName: "ann", CreatedFrom: minute(1),
-		CreatedBefore: minute(2),
-		ExpiresFrom:   minute(61), ExpiresBefore: minute(62),
+		CreatedBefore: minute(2), ExpiresFrom: minute(61), ExpiresBefore: minute(62),
 	}, []string{ann1}, false},
 	{"all but one", ticketstore.SessionFilter{
 		SubjectID: "ann", SessionID: ann1, ClientID: "mail", DisplayName: "ann", CreatedFrom: minute(1),

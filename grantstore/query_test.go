@@ -70,7 +70,7 @@ func FuzzToken(f *testing.F) {
 		{}, {SubjectID: "ann", Type: grantstore.JTI}, {ClientID: "a\x00b"}, {Type: "token"},
 	} {
 		w := ticketstore.Walk[grantstore.Filter]{
-			Listing: grantstore.ListingGrants, Filter: filter, Order: ticketstore.Descending,
+			Listing: "grants", Filter: filter, Order: ticketstore.Descending,
 		}
 		token, err := w.Token(ticketstore.Bound{}, ticketstore.Bound{Position: []byte{0xff}}, 0)
 		if err != nil {

@@ -5,8 +5,6 @@ package grantstore
 import (
 	"context"
 	"time"
-
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Store keeps grants. Implementations are safe for concurrent use and read no clock: every moment is passed
@@ -69,23 +67,6 @@ type SessionTimes struct {
 	Renewed time.Time
 	Expires time.Time
 	EndsAt  time.Time
-}
-
-// Filter selects grants. Its conditions AND together; a zero field is no condition.
-type Filter struct {
-	SubjectID string
-	SessionID string
-	ClientID  string
-	Type      Type
-}
-
-// Query asks for a page of grants. Its fields work as those of ticketstore.SessionQuery.
-type Query struct {
-	Filter       Filter
-	Order        ticketstore.Order
-	Count        int
-	ResultsToken string
-	Prior        bool
 }
 
 // Page is the answer to a Query. Totals are not counted: liveness depends on the moment.

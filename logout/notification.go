@@ -171,15 +171,8 @@ type NotificationFilter struct {
 	SessionID string
 }
 
-// NotificationQuery asks for a page of notifications in the order of their queueing. Its fields work as those
-// of ticketstore.SessionQuery.
-type NotificationQuery struct {
-	Filter       NotificationFilter
-	Order        ticketstore.Order
-	Count        int
-	ResultsToken string
-	Prior        bool
-}
+// NotificationQuery asks for a page of notifications in the order of their queueing.
+type NotificationQuery = ticketstore.Query[NotificationFilter]
 
 // NotificationPage is the answer to a NotificationQuery.
 type NotificationPage struct {
@@ -189,22 +182,11 @@ type NotificationPage struct {
 	HasNext       bool
 }
 
-// ListingNotifications names the listing of notifications in results tokens.
-const ListingNotifications = "deliveries"
+// Listing implements ticketstore.Filter.
+func (NotificationFilter) Listing() string { return "deliveries" }
 
-// Walk checks the query and decodes its results token. Its errors are *ticketstore.FieldError.
-func (q NotificationQuery) Walk() (*ticketstore.Walk[NotificationFilter], error) {
-	if err := q.Filter.Validate(); err != nil {
-		return nil, err
-	}
-	request := ticketstore.PageRequest{
-		Order: q.Order, Count: q.Count, ResultsToken: q.ResultsToken, Prior: q.Prior,
-	}
-	return ticketstore.ResumeWalk(ListingNotifications, request, q.Filter, keepFilter)
-}
-
-// Validate refuses conditions whose form no notification can have.
-func (f *NotificationFilter) Validate() error {
+// Validate implements ticketstore.Filter.
+func (f NotificationFilter) Validate() error {
 	switch f.State {
 	case "", Pending, Delivered, Refused, GivenUp:
 	default:
@@ -213,16 +195,5 @@ func (f *NotificationFilter) Validate() error {
 	return cmp.Or(
 		ticketstore.CheckText("client_id", f.ClientID, ticketstore.MaxID),
 		ticketstore.CheckText("session_id", f.SessionID, ticketstore.MaxID),
-	)
-}
-
-func keepFilter(f *NotificationFilter, kept NotificationFilter) error {
-	if kept.Validate() != nil {
-		return ticketstore.Invalidf(ticketstore.FieldResultsToken, "is malformed")
-	}
-	return cmp.Or(
-		ticketstore.KeepSame(&f.State, kept.State),
-		ticketstore.KeepSame(&f.ClientID, kept.ClientID),
-		ticketstore.KeepSame(&f.SessionID, kept.SessionID),
 	)
 }

@@ -116,7 +116,7 @@ func FuzzToken(f *testing.F) {
 		{}, {State: logout.Pending, ClientID: "mail"}, {SessionID: "a\x00b"}, {State: "lost"},
 	} {
 		w := ticketstore.Walk[logout.NotificationFilter]{
-			Listing: logout.ListingNotifications, Filter: filter, Order: ticketstore.Descending,
+			Listing: "deliveries", Filter: filter, Order: ticketstore.Descending,
 		}
 		token, err := w.Token(ticketstore.Bound{}, ticketstore.Bound{Position: []byte{0xff}}, 0)
 		if err != nil {

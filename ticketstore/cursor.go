@@ -3,10 +3,12 @@ package ticketstore
 // Results tokens, and the walks that they continue (rule 5).
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
 	"time"
 )
 
@@ -114,59 +116,42 @@ func (w *Walk[F]) Token(before, after Bound, page int) (string, error) {
 	}.Encode()
 }
 
-// PageRequest is what the queries of all listings have in common.
-type PageRequest struct {
-	Order        Order
-	Count        int
-	ResultsToken string
-	Prior        bool
-}
-
-// ResumeWalk checks a request and, where it has a token, fills filter and order from it. merge takes the
-// fields that filter leaves out from kept, the token's filter, and returns a *FieldError for one that
-// differs.
-func ResumeWalk[F any](
-	listing string, request PageRequest, filter F, merge func(filter *F, kept F) error,
-) (*Walk[F], error) {
-	if request.Count < 0 || request.Count > MaxCount {
-		return nil, Invalidf("count_requested", "is outside 1 to %d", MaxCount)
+// Walk checks the query, and takes what it leaves out from its results token. Its errors are *FieldError.
+func (q Query[F]) Walk() (*Walk[F], error) {
+	if err := q.Filter.Validate(); err != nil {
+		return nil, err
 	}
 	w := &Walk[F]{
-		Listing: listing, Filter: filter, Order: request.Order, Count: request.Count, Prior: request.Prior,
-		Page: 1,
+		Listing: q.Filter.Listing(), Filter: q.Filter, Order: q.Order, Count: cmp.Or(q.Count, DefaultCount),
+		Prior: q.Prior, Page: 1,
 	}
-	if w.Count == 0 {
-		w.Count = DefaultCount
-	}
-	if w.Order != "" && w.Order != Ascending && w.Order != Descending {
+	switch {
+	case q.Count < 0 || q.Count > MaxCount:
+		return nil, Invalidf("count_requested", "is outside 1 to %d", MaxCount)
+	case q.Order != "" && q.Order != Ascending && q.Order != Descending:
 		return nil, Invalidf("order", "is neither %q nor %q", Ascending, Descending)
+	case q.ResultsToken != "":
+		return w, resume(w, q.ResultsToken)
+	case q.Prior:
+		return nil, Invalidf("request_prior_results", "needs a results token")
 	}
-	if request.ResultsToken == "" {
-		if request.Prior {
-			return nil, Invalidf("request_prior_results", "needs a results token")
-		}
-		if w.Order == "" {
-			w.Order = Descending
-		}
-		return w, nil
-	}
-	return w, w.resume(request.ResultsToken, merge)
+	w.Order = cmp.Or(w.Order, Descending)
+	return w, nil
 }
 
-func (w *Walk[F]) resume(token string, merge func(filter *F, kept F) error) error {
+// resume has a walk go on from the page of a results token.
+func resume[F Filter](w *Walk[F], token string) error {
 	cursor, err := DecodeCursor(w.Listing, token)
 	if err != nil {
 		return err
 	}
 	var kept F
-	if err := json.Unmarshal(cursor.Filter, &kept); err != nil {
+	if json.Unmarshal(cursor.Filter, &kept) != nil || kept.Validate() != nil {
 		return malformedToken()
 	}
-	if err := merge(&w.Filter, kept); err != nil {
-		return err
-	}
-	if err := KeepSame(&w.Order, cursor.Order); err != nil {
-		return err
+	w.Order = cmp.Or(w.Order, cursor.Order)
+	if !takeKept(&w.Filter, kept) || w.Order != cursor.Order {
+		return Invalidf(FieldResultsToken, "belongs to a query with another filter or order")
 	}
 	switch {
 	case w.Prior:
@@ -179,25 +164,26 @@ func (w *Walk[F]) resume(token string, merge func(filter *F, kept F) error) erro
 	return nil
 }
 
-// KeepSame takes kept where given is the zero value, and refuses a given value that differs from it.
-func KeepSame[T comparable](given *T, kept T) error {
-	var zero T
-	if *given == zero {
-		*given = kept
+// takeKept takes the conditions that a filter leaves out from kept, the filter of a results token, and
+// reports whether it has no other than kept has.
+func takeKept[F any](filter *F, kept F) bool {
+	fields, from := reflect.ValueOf(filter).Elem(), reflect.ValueOf(kept)
+	for i := range fields.NumField() {
+		field, was := fields.Field(i), from.Field(i)
+		if equal(field, reflect.Zero(field.Type())) {
+			field.Set(was)
+		}
+		if !equal(field, was) {
+			return false
+		}
 	}
-	if *given != kept {
-		return Invalidf(FieldResultsToken, "belongs to a query with another filter or order")
-	}
-	return nil
+	return true
 }
 
-// keepSameTime is KeepSame for moments, whose locations may differ.
-func keepSameTime(given *time.Time, kept time.Time) error {
-	if given.IsZero() {
-		*given = kept
+// equal compares conditions. The locations of moments may differ.
+func equal(a, b reflect.Value) bool {
+	if moment, ok := a.Interface().(time.Time); ok {
+		return moment.Equal(b.Interface().(time.Time))
 	}
-	if !given.Equal(kept) {
-		return Invalidf(FieldResultsToken, "belongs to a query with another filter or order")
-	}
-	return nil
+	return a.Equal(b)
 }

@@ -177,7 +177,7 @@ func FuzzCursor(f *testing.F) {
 			t.Skip("no store takes this filter")
 		}
 		w := ticketstore.Walk[ticketstore.SessionFilter]{
-			Listing: ticketstore.ListingSessions, Filter: filter, Order: ticketstore.Descending,
+			Listing: "sessions", Filter: filter, Order: ticketstore.Descending,
 		}
 		end := ticketstore.Bound{Position: after, Inclusive: inclusive}
 		token, err := w.Token(ticketstore.Bound{Position: before}, end, page)

@@ -2,11 +2,9 @@ package ticketstore
 
 // Queries of sessions and their pages (rule 5).
 
-import (
-	"time"
-)
+import "time"
 
-// Bounds of SessionQuery.Count.
+// Bounds of Query.Count.
 const (
 	DefaultCount = 25
 	MaxCount     = 1000
@@ -34,9 +32,17 @@ type SessionFilter struct {
 	ExpiresBefore time.Time // exclusive
 }
 
-// SessionQuery asks for a page of sessions ordered by Created, then SessionID.
-type SessionQuery struct {
-	Filter SessionFilter
+// Filter selects the rows of a listing. Its fields are conditions that AND together; a zero field is none.
+type Filter interface {
+	// Listing names the kind of rows. A results token is one of its own listing.
+	Listing() string
+	// Validate refuses conditions whose form no row can have. Its errors are *FieldError.
+	Validate() error
+}
+
+// Query asks for a page of a listing, in the order of creation.
+type Query[F Filter] struct {
+	Filter F
 	// Order is Descending when empty.
 	Order Order
 	// Count is the number of rows wanted: 1 to MaxCount, 0 means DefaultCount.
@@ -48,6 +54,9 @@ type SessionQuery struct {
 	// Prior asks for the page before the token's page instead of the one after it.
 	Prior bool
 }
+
+// SessionQuery asks for a page of sessions ordered by Created, then SessionID.
+type SessionQuery = Query[SessionFilter]
 
 // Page is the answer to a SessionQuery.
 type Page struct {

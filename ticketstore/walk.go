@@ -1,6 +1,6 @@
 package ticketstore
 
-// Checks and filters of session queries (rule 5).
+// The filter of session queries (rule 5).
 
 import (
 	"cmp"
@@ -9,28 +9,15 @@ import (
 	"unicode"
 )
 
-// ListingSessions names the listing of sessions in results tokens.
-const ListingSessions = "sessions"
+// Listing implements Filter.
+func (SessionFilter) Listing() string { return "sessions" }
 
-// Walk checks the query and decodes its results token. Its errors are *FieldError.
-func (q SessionQuery) Walk() (*Walk[SessionFilter], error) {
-	if err := q.Filter.Validate(); err != nil {
-		return nil, err
-	}
-	request := PageRequest{Order: q.Order, Count: q.Count, ResultsToken: q.ResultsToken, Prior: q.Prior}
-	return ResumeWalk(ListingSessions, request, q.Filter, keepSessionFilter)
-}
-
-// Validate refuses conditions whose form no session can have.
-func (f *SessionFilter) Validate() error {
-	for _, id := range []struct {
-		field, value string
-	}{{"subject_id", f.SubjectID}, {"session_id", f.SessionID}, {"client_id", f.ClientID}} {
-		if err := CheckText(id.field, id.value, MaxID); err != nil {
-			return err
-		}
-	}
-	return CheckText("display_name", f.DisplayName, MaxText)
+// Validate implements Filter.
+func (f SessionFilter) Validate() error {
+	return cmp.Or(
+		CheckText("subject_id", f.SubjectID, MaxID), CheckText("session_id", f.SessionID, MaxID),
+		CheckText("client_id", f.ClientID, MaxID), CheckText("display_name", f.DisplayName, MaxText),
+	)
 }
 
 // Matcher returns a predicate for the conditions on a session's own fields: all but ClientID.
@@ -69,20 +56,4 @@ func fold(text string) string {
 		last = least
 		return least
 	}, text)
-}
-
-func keepSessionFilter(f *SessionFilter, kept SessionFilter) error {
-	if kept.Validate() != nil {
-		return malformedToken()
-	}
-	return cmp.Or(
-		KeepSame(&f.SubjectID, kept.SubjectID),
-		KeepSame(&f.SessionID, kept.SessionID),
-		KeepSame(&f.ClientID, kept.ClientID),
-		KeepSame(&f.DisplayName, kept.DisplayName),
-		keepSameTime(&f.CreatedFrom, kept.CreatedFrom),
-		keepSameTime(&f.CreatedBefore, kept.CreatedBefore),
-		keepSameTime(&f.ExpiresFrom, kept.ExpiresFrom),
-		keepSameTime(&f.ExpiresBefore, kept.ExpiresBefore),
-	)
 }

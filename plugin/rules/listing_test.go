@@ -65,7 +65,7 @@ func TestPlaceOf(t *testing.T) {
 	} {
 		for _, prior := range []bool{false, true} {
 			w := &ticketstore.Walk[ticketstore.SessionFilter]{
-				Listing: ticketstore.ListingSessions, Order: ticketstore.Ascending, Count: 2, From: c.from,
+				Listing: "sessions", Order: ticketstore.Ascending, Count: 2, From: c.from,
 				Prior: prior,
 			}
 			if near := rules.NearBound(w, &c.scanned); cmp.Diff(c.near, near) != "" {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -76,9 +74,7 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 func (w *World) checkForged(listing Listing, token string, ids []string) {
 	w.Helper()
 	var cursor *ticketstore.Cursor
-	for _, name := range []string{
-		ticketstore.ListingSessions, grantstore.ListingGrants, logout.ListingNotifications,
-	} {
+	for _, name := range []string{"sessions", "grants", "deliveries"} {
 		if decoded, err := ticketstore.DecodeCursor(name, token); err == nil {
 			cursor = decoded
 		}

@@ -115,7 +115,8 @@ func (s *Settings) config(logger *slog.Logger) (kv.Config, error) {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	return kv.Config{
-		Options: databaseOptions(*s, encryption), MinFree: s.minFree(), Logger: logger,
+		Options: databaseOptions(*s, encryption), MinFree: s.minFree(),
+		Recent: s.budget().recent, Logger: logger,
 		Opened: func(db *badger.DB) { releaseBuffers(db) },
 	}, nil
 }

@@ -38,6 +38,8 @@ type budget struct {
 	table int64
 	// cache holds decoded blocks, index the decoded indexes of tables, which only an encrypted database has.
 	cache, index int64
+	// recent is for rows that were used lately (kv.Config.Recent).
+	recent int64
 }
 
 // budget shares out the memory of the settings.
@@ -50,9 +52,10 @@ func (s *Settings) budget() budget {
 		total: total,
 		// A transaction takes 15 % of a memory table: the largest change, of grantstore.MaxBatchData, has to
 		// fit.
-		table: min(max(total/16, 12<<20), formerTable),
-		cache: total / 8,
-		index: total / 16,
+		table:  min(max(total/16, 12<<20), formerTable),
+		cache:  total / 8,
+		index:  total / 16,
+		recent: total / 16,
 	}
 	if rest := total - DefaultMemoryMiB<<20; rest > 0 {
 		b.cache += rest / 2

@@ -37,6 +37,7 @@ const (
 type committer struct {
 	db         *badger.DB
 	metadata   metadata
+	recent     *recent
 	changes    chan *Change
 	background chan *Change
 	stopped    chan struct{}
@@ -89,7 +90,10 @@ type Change struct {
 	held bool
 }
 
-func newCommitter(db *badger.DB, damages *damages, space *disk.Space, failure *failure) (*committer, error) {
+// newCommitter starts the committer of a database. recent is what its cache of rows takes, in bytes.
+func newCommitter(
+	db *badger.DB, damages *damages, space *disk.Space, failure *failure, recent int64,
+) (*committer, error) {
 	c := &committer{
 		db: db, most: maxGroup, stopped: make(chan struct{}),
 		changes: make(chan *Change, maxGroup), background: make(chan *Change, maxGroup),
@@ -102,6 +106,7 @@ func newCommitter(db *badger.DB, damages *damages, space *disk.Space, failure *f
 	}
 	now := db.NewTransaction(false)
 	c.settled.Store(now.ReadTs())
+	c.recent = newRecent(recent, now.ReadTs())
 	now.Discard()
 	go c.run()
 	return c, nil
@@ -172,7 +177,7 @@ func (c *committer) commit(first *Change) {
 	defer observer.close()
 	base := c.db.NewTransaction(false)
 	defer base.Discard()
-	g := c.last.next(Snapshot{txn: base, damages: c.damages, tombstones: observer})
+	g := c.last.next(Snapshot{txn: base, damages: c.damages, tombstones: observer, recent: c.recent})
 	c.last = g
 	g.ledger, g.most = c.metadata.ledger.Load(), c.takes
 	room := c.space.Look()
@@ -278,6 +283,7 @@ func (c *committer) write(g *group, room disk.Room) error {
 		return err
 	}
 	c.tombstones.committed(deleted)
+	c.recent.committed(g.writes, txn.ReadTs(), txn.ReadTs()+1)
 	c.commits.Add(1)
 	if g.queued {
 		c.queued.Add(1)

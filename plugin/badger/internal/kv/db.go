@@ -284,7 +284,8 @@ func (d *DB) snapshot(ctx context.Context, observer *observer, f func(r *Snapsho
 		}
 		return ctx.Err()
 	}
-	err := f(&Snapshot{txn: txn, damages: d.damages, queued: queued, tombstones: observer, ended: ended})
+	err := f(&Snapshot{txn: txn, damages: d.damages, queued: queued, tombstones: observer, ended: ended,
+		recent: d.committer.recent})
 	// What was read, or not found, may be the work of a commit that has failed.
 	d.committer.awaitOutcome(txn.ReadTs())
 	if failed := d.failure.err(); failed != nil {

@@ -24,7 +24,9 @@ type Config struct {
 	Options badger.Options
 	// MinFree is how much of the disk stays free, in bytes.
 	MinFree uint64
-	Logger  *slog.Logger
+	// Recent is how much memory rows take that were used lately, in bytes: 0 for none.
+	Recent int64
+	Logger *slog.Logger
 	// Opened, if set, is called with Badger's database as soon as it is open for changes.
 	Opened func(db *badger.DB)
 }
@@ -76,7 +78,7 @@ func openFolder(ctx context.Context, c Config, space *disk.Space, log badgerLogg
 	}
 	d := newDB(ctx, db, space, log.failure)
 	d.compactions = log.compactions
-	if err := d.start(ctx, m, c.Options); err != nil {
+	if err := d.start(ctx, m, c.Options, c.Recent); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, disk.Explain(path, err)), d.Close())
 	}
 	for _, tend := range []func(ctx context.Context){
@@ -90,7 +92,9 @@ func openFolder(ctx context.Context, c Config, space *disk.Space, log badgerLogg
 }
 
 // start brings an older database up to date, marks the store as open and starts the committer.
-func (d *DB) start(ctx context.Context, m *folder.Marker, options badger.Options) (err error) {
+func (d *DB) start(
+	ctx context.Context, m *folder.Marker, options badger.Options, recent int64,
+) (err error) {
 	d.marker = m // Close marks the store as closed, also where the start fails: the logs may be gone then.
 	if err := d.migrate(ctx, m.Format); err != nil {
 		return err
@@ -103,7 +107,7 @@ func (d *DB) start(ctx context.Context, m *folder.Marker, options badger.Options
 	if err := errors.Join(m.Note(options.Dir), m.Write(options.Dir)); err != nil {
 		return err
 	}
-	if d.committer, err = newCommitter(d.db, d.damages, d.space, d.failure); err != nil {
+	if d.committer, err = newCommitter(d.db, d.damages, d.space, d.failure, recent); err != nil {
 		return err
 	}
 	// before the first change is sent
@@ -134,7 +138,7 @@ func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
 	}
 	d := newDB(ctx, db, space, failure)
 	d.seen, d.readOnly, d.format = v, true, v.Marker.Format
-	if d.committer, err = newCommitter(db, d.damages, space, failure); err != nil {
+	if d.committer, err = newCommitter(db, d.damages, space, failure, c.Recent); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), d.Close())
 	}
 	return d, nil

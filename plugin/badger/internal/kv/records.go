@@ -15,7 +15,7 @@ import (
 func Load(r Reader, k []byte, message proto.Message) (found bool, err error) {
 	if s, ok := r.(*Snapshot); ok {
 		var damage error
-		found, err = s.look(k, func(value []byte) { damage = layout.Decode(k, value, message) })
+		found, err = s.look(k, func(value []byte, _ bool) { damage = layout.Decode(k, value, message) })
 		return found, cmp.Or(err, damage)
 	}
 	value, err := r.Get(k)

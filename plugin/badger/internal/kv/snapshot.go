@@ -20,6 +20,8 @@ type Snapshot struct {
 	queued uint64
 	// tombstones is what it knows and finds of the drained indexes.
 	tombstones *observer
+	// recent are rows that were used lately, nil where none are kept.
+	recent *recent
 }
 
 // Ended is why a scan is to stop, nil while it is not.
@@ -37,21 +39,35 @@ func (s *Snapshot) Queued() uint64 { return s.queued }
 // askEvery is how many rows a scan reads before it asks whether it is still wanted.
 const askEvery = 256
 
-// Get implements Reader.
+// Get implements Reader. The value must not be changed.
 func (s *Snapshot) Get(k []byte) (value []byte, err error) {
-	_, err = s.look(k, func(v []byte) { value = append([]byte{}, v...) })
+	_, err = s.look(k, func(v []byte, ours bool) {
+		if value = v; !ours {
+			value = append([]byte{}, v...)
+		}
+	})
 	return value, err
 }
 
-// look shows a value while it is Badger's, which spares a copy. It reports whether there is one.
-func (s *Snapshot) look(k []byte, show func(value []byte)) (found bool, err error) {
+// look shows a value, which spares a copy while it is Badger's: ours says that it is not. It reports whether
+// there is one.
+func (s *Snapshot) look(k []byte, show func(value []byte, ours bool)) (found bool, err error) {
+	if value, known := s.recent.get(k, s.txn.ReadTs()); known {
+		show(value, true)
+		return true, nil
+	}
 	item, err := s.txn.Get(k)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return false, nil
 	}
 	if err == nil {
 		err = item.Value(func(value []byte) error {
-			show(value)
+			ours := s.recent.wants(k)
+			if ours {
+				value = append([]byte{}, value...)
+				s.recent.add(k, value, s.txn.ReadTs())
+			}
+			show(value, ours)
 			return nil
 		})
 	}

@@ -16,9 +16,12 @@ import (
 // OpenOver makes a database of what Badger has open, without a folder.
 func OpenOver(ctx context.Context, db *badger.DB, logger *slog.Logger) (_ *DB, err error) {
 	d := newDB(ctx, db, disk.NewSpace("", 0, logger), newFailure("", logger))
-	d.committer, err = newCommitter(db, d.damages, d.space, d.failure)
+	d.committer, err = newCommitter(db, d.damages, d.space, d.failure, testRecent)
 	return d, err
 }
+
+// testRecent has the rows of few sessions in it.
+const testRecent = 64 << 10
 
 // Commits is how many transactions were committed.
 func (d *DB) Commits() uint64 { return d.committer.commits.Load() }

@@ -1,0 +1,130 @@
+package kv
+
+// The cache of recent rows: it never shows what is not in a reader's snapshot.
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+)
+
+// row is one that is kept, and that no contents count.
+var row = layout.FamilyKey("request")
+
+func put(t *testing.T, d *DB, value string) {
+	t.Helper()
+	err := commit(t.Context(), d, func(tx *Tx) error {
+		tx.Put(row, []byte(value))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reads fails the test unless the row is this, "" for none.
+func reads(t *testing.T, r Reader, want string) {
+	t.Helper()
+	if value, err := r.Get(row); err != nil || string(value) != want {
+		t.Errorf("the row is %q (%v), want %q", value, err, want)
+	}
+}
+
+func TestRecentRowsAreOfTheReadersSnapshot(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	d.committer.recent = newRecent(1<<20, d.committer.settled.Load())
+	read := func(f func(r *Snapshot)) {
+		t.Helper()
+		if err := d.View(t.Context(), func(r *Snapshot) error { f(r); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, d, "one")
+	read(func(before *Snapshot) {
+		put(t, d, "two")
+		reads(t, before, "one") // from its snapshot, which does not go into the cache
+		read(func(r *Snapshot) { reads(t, r, "two") })
+		reads(t, before, "one")
+	})
+	read(func(r *Snapshot) {
+		value, known := d.committer.recent.get(row, r.txn.ReadTs())
+		if !known || string(value) != "two" {
+			t.Errorf("the newest row is not kept: %q", value)
+		}
+	})
+	read(func(before *Snapshot) {
+		err := commit(t.Context(), d, func(tx *Tx) error {
+			reads(t, tx, "two")
+			tx.Delete(row)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read(func(r *Snapshot) { reads(t, r, "") })
+		reads(t, before, "two")
+	})
+	read(func(r *Snapshot) { reads(t, r, "") })
+}
+
+func TestRecentRowsGoWhenSomethingElseHasWritten(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	d.committer.recent = newRecent(1<<20, d.committer.settled.Load())
+	put(t, d, "one")
+	err := d.Badger().Update(func(txn *badger.Txn) error { return txn.Set(row, []byte("two")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		err := d.View(t.Context(), func(r *Snapshot) error {
+			reads(t, r, "two")
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = commit(t.Context(), d, func(tx *Tx) error { // the position goes on, and what was kept does not
+			tx.Put(testKey([]byte("k")), nil)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRecentRowsAreBounded(t *testing.T) {
+	t.Parallel()
+	const most = 64 << 10
+	r := newRecent(most, 1)
+	key := func(i int) []byte { return layout.SessionKey(fmt.Sprint("sid", i)) }
+	for i := range 1000 {
+		r.add(key(i), bytes.Repeat([]byte{byte(i)}, 500), 1)
+		if _, known := r.get(key(0), 1); !known {
+			t.Fatalf("a row that is used again and again has gone after %d others", i)
+		}
+	}
+	size := 0
+	for _, rows := range []map[string][]byte{r.young, r.old} {
+		for name, value := range rows {
+			size += len(name) + len(value) + recentOverhead
+		}
+	}
+	if size > most+maxRecent || size < most/2 {
+		t.Errorf("the rows take %d bytes, want at most about %d", size, most)
+	}
+	large := key(999)
+	r.committed(map[string]write{string(large): {key: large, value: make([]byte, maxRecent+1)}}, 1, 2)
+	if _, known := r.get(large, 2); known {
+		t.Error("a row is kept as it was before it grew")
+	}
+	if _, known := r.get(key(998), 2); !known {
+		t.Error("a row that the commit left as it was has gone")
+	}
+}

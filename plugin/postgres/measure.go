@@ -58,11 +58,11 @@ func (m *meter) committed(calls []*call, at moments, wrote bool) {
 	}
 }
 
-// hasRead notes a snapshot for the calls that it has answered.
+// hasRead notes a snapshot for the calls that it has answered, if it was slow.
 func hasRead(calls []*call, began time.Time) {
 	for _, c := range calls {
 		if c.spans != nil {
-			c.spans.Add(spans.Span{
+			c.spans.AddRead(spans.Span{
 				Name: "read", Start: began, End: time.Now(), Attributes: about("read", len(calls)),
 			})
 		}

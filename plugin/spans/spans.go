@@ -10,8 +10,15 @@ import (
 	"time"
 )
 
-// Max is how many spans of one call are kept. Further ones are left out.
-const Max = 64
+const (
+	// Max is how many spans of one call are kept. Further ones are left out.
+	Max = 64
+	// Slow is how long a read takes that is worth a span. One of a shorter read would cost as much as that,
+	// to say that it was short.
+	Slow = time.Millisecond
+	// room is for the spans of most writes.
+	room = 4
+)
 
 // The attributes that a host takes from a plugin, by OpenTelemetry's semantic conventions for databases. It
 // leaves out any other, so that nothing about a person gets into a trace by a plugin.
@@ -39,7 +46,13 @@ type Attribute struct{ Key, Value string }
 type Recorder struct {
 	mu    sync.Mutex
 	spans []Span
-	first [1]Span // room for the only one of most calls
+}
+
+// AddRead keeps the span of a read that was Slow. Writes have theirs by Add, whatever they took.
+func (r *Recorder) AddRead(span Span) {
+	if span.End.Sub(span.Start) >= Slow {
+		r.Add(span)
+	}
 }
 
 // Add keeps a span.
@@ -50,7 +63,7 @@ func (r *Recorder) Add(span Span) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.spans == nil {
-		r.spans = r.first[:0]
+		r.spans = make([]Span, 0, room)
 	}
 	if len(r.spans) < Max {
 		r.spans = append(r.spans, span)

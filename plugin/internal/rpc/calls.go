@@ -268,7 +268,7 @@ func (t callTable) answer(call *runningCall) *pb.Answer {
 	}
 	answer.Position = call.position
 	if call.spans != nil {
-		answer.Spans = encodeSpans(began, call.spans)
+		answer.Spans = encodeSpans(began, time.Now(), call.spans)
 	}
 	return answer
 }

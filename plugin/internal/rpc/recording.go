@@ -42,7 +42,9 @@ func recorder(handle grpc.MethodHandler) grpc.MethodHandler {
 		}
 		began, kept := time.Now(), &spans.Recorder{}
 		answer, err := handle(service, spans.NewContext(ctx, kept), decode, interceptor)
-		_ = grpc.SetTrailer(ctx, metadata.Pairs(spansKey, string(encodeSpans(began, kept))))
+		if told := encodeSpans(began, time.Now(), kept); told != nil {
+			_ = grpc.SetTrailer(ctx, metadata.Pairs(spansKey, string(told)))
+		}
 		return answer, err
 	}
 }

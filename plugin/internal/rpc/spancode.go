@@ -28,14 +28,19 @@ const (
 	entryValue = 2
 )
 
-// roomOfSpans is enough for those of most calls, in bytes.
-const roomOfSpans = 192
+// roomOfSpans is enough for those of most writes, in bytes.
+const roomOfSpans = 384
 
-// encodeSpans returns the pb.Spans of a call that ends now.
-func encodeSpans(began time.Time, kept *spans.Recorder) []byte {
-	served := spans.Span{Name: servedSpan, Start: began, End: time.Now()}
+// encodeSpans returns the pb.Spans of a call, nil where there is nothing to tell: the engine had no span, and
+// the call was not spans.Slow.
+func encodeSpans(began, ended time.Time, kept *spans.Recorder) []byte {
+	within := kept.Spans()
+	if len(within) == 0 && ended.Sub(began) < spans.Slow {
+		return nil
+	}
+	served := spans.Span{Name: servedSpan, Start: began, End: ended}
 	encoded := appendSpan(make([]byte, 0, roomOfSpans), &served)
-	for _, span := range kept.Spans() {
+	for _, span := range within {
 		encoded = appendSpan(encoded, &span)
 	}
 	return encoded

@@ -28,12 +28,12 @@ func TestSpansAreEncodedAsTheirSchemaSays(t *testing.T) {
 		kept.Add(s)
 	}
 	got := &pb.Spans{}
-	if err := proto.Unmarshal(encodeSpans(moment, kept), got); err != nil {
+	if err := proto.Unmarshal(encodeSpans(moment, moment.Add(time.Minute), kept), got); err != nil {
 		t.Fatal(err)
 	}
 	nanos := records.Nanos(moment)
 	want := &pb.Spans{Spans: []*pb.Span{
-		{Name: servedSpan, Start: nanos, End: got.GetSpans()[0].GetEnd()},
+		{Name: servedSpan, Start: nanos, End: nanos + int64(time.Minute)},
 		{Name: "read", Start: nanos, End: nanos + int64(time.Second)},
 		{Name: long, Start: nanos, End: nanos, Attributes: map[string]string{
 			spans.System: "badger", long: long, "": "",
@@ -41,6 +41,26 @@ func TestSpansAreEncodedAsTheirSchemaSays(t *testing.T) {
 	}}
 	if !proto.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A short call in which the engine did nothing that is worth a span has none to return.
+func TestShortCallsReturnNoSpans(t *testing.T) {
+	t.Parallel()
+	began, none, one := time.Now(), &spans.Recorder{}, &spans.Recorder{}
+	one.Add(spans.Span{Name: "commit sync", Start: began, End: began})
+	for name, c := range map[string]struct {
+		took time.Duration
+		kept *spans.Recorder
+		want int
+	}{
+		"short":            {spans.Slow - 1, none, 0},
+		"slow":             {spans.Slow, none, 1}, // the plugin itself, such as the wait for a worker
+		"short with spans": {0, one, 2},
+	} {
+		if got := len(decodeSpans(encodeSpans(began, began.Add(c.took), c.kept))); got != c.want {
+			t.Errorf("%s: %d spans are returned, want %d", name, got, c.want)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
@@ -35,11 +34,21 @@ const (
 // plain are the options of a call that is not traced. Its capacity is its length: who adds to it copies it.
 var plain = []grpc.CallOption{grpc.StaticMethod()}
 
+// clientKind is of the span of each call.
+var clientKind = trace.WithSpanKind(trace.SpanKindClient)
+
 // traceOption has a Multiplexer or a Unary ask for the spans of a call, and keep them. gRPC ignores it.
 type traceOption struct {
 	grpc.EmptyCallOption
-	parent string // the traceparent
-	spans  []byte // of the answer
+	parent string             // the traceparent
+	spans  []byte             // of the answer
+	all    [2]grpc.CallOption // those of its call
+}
+
+func newTraceOption(parent trace.SpanContext) *traceOption {
+	o := &traceOption{parent: traceparent(parent)}
+	o.all = [...]grpc.CallOption{plain[0], o}
+	return o
 }
 
 // tracedBy returns the option of a traced call, nil for any other.
@@ -61,8 +70,8 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 	}
 	began, options, traced := time.Now(), plain, (*traceOption)(nil)
 	if sampled {
-		traced = &traceOption{parent: traceparent(parent)}
-		options = []grpc.CallOption{grpc.StaticMethod(), traced}
+		traced = newTraceOption(parent)
+		options = traced.all[:]
 	}
 	err := c.attempts(ctx, m, request, answer, options)
 	ended := time.Now()
@@ -109,13 +118,16 @@ func failed(err error) bool {
 func (c *Caller) record(
 	ctx context.Context, m *method, encoded []byte, began, ended time.Time, err error,
 ) {
-	ctx, span := c.Tracer.Start(ctx, strings.TrimPrefix(m.path, "/"), trace.WithTimestamp(began),
-		trace.WithSpanKind(trace.SpanKindClient), m.known(err).span)
+	ctx, span := c.Tracer.Start(ctx, m.path[len("/"):], trace.WithTimestamp(began),
+		clientKind, m.known(err).span)
 	if failed(err) {
 		span.SetStatus(codes.Error, "")
 		span.SetAttributes(semconv.ErrorTypeKey.String(codeOf(err)))
 	}
 	span.End()
+	if len(encoded) == 0 {
+		return
+	}
 	told := decodeSpans(encoded)
 	for i := range told {
 		s := &told[i]

@@ -217,15 +217,29 @@ type answering struct{ grpc.ClientConnInterface }
 
 func (answering) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
 
-// A call that is not sampled allocates nothing for it. Not parallel: allocations are those of the process.
-func TestUnsampledCallsAllocateNothingMore(t *testing.T) {
-	count := func(tracer trace.Tracer) float64 {
+// free is a tracer that allocates nothing.
+type free struct{ noop.Tracer }
+
+func (free) Start(ctx context.Context, _ string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
+	return ctx, noop.Span{}
+}
+
+// A call that is not sampled allocates nothing for it, one that is a few small things: the traceparent, what
+// goes along with the call, and the options of its span. Not parallel: allocations are those of the process.
+func TestWhatSampledCallsAllocate(t *testing.T) {
+	count := func(tracer trace.Tracer, flags trace.TraceFlags) float64 {
 		caller := &rpc.Caller{Conn: answering{}, Timeout: time.Hour, Long: time.Hour, Tracer: tracer}
-		ctx, cancel := context.WithTimeout(under(t.Context(), 0), time.Minute)
+		ctx, cancel := context.WithTimeout(under(t.Context(), flags), time.Minute)
 		defer cancel()
 		return testing.AllocsPerRun(1000, func() { _, _ = caller.Describe(ctx) })
 	}
-	if off, on := count(nil), count(&tracer{}); on != off {
+	off := count(nil, 0)
+	if on := count(free{}, 0); on != off {
 		t.Errorf("an unsampled call makes %g allocations with a tracer, want %g as without", on, off)
+	}
+	const most = 4
+	if on := count(free{}, trace.FlagsSampled); on == off || on > off+most {
+		t.Errorf("a sampled call makes %g allocations, %g without a tracer: want at most %d more", on, off,
+			most)
 	}
 }

@@ -267,7 +267,7 @@ func (d *DB) snapshot(ctx context.Context, observer *observer, f func(r *Snapsho
 	if r := spans.FromContext(ctx); r != nil {
 		began := time.Now()
 		defer func() {
-			r.Add(spans.Span{Name: "read", Start: began, End: time.Now(), Attributes: ofReads})
+			r.AddRead(spans.Span{Name: "read", Start: began, End: time.Now(), Attributes: ofReads})
 		}()
 	}
 	d.gate.RLock()

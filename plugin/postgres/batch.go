@@ -50,7 +50,7 @@ func planBatch(b *grantstore.Batch) *plan {
 		p.grant(b.Seen[i].Ref)
 	}
 	for i := range b.Store {
-		p.grant(b.Store[i].Ref).session(b.Store[i].SessionID)
+		p.place(b.Store[i].Ref).session(b.Store[i].SessionID)
 		p.affinity = cmp.Or(b.Store[i].SessionID, p.affinity)
 	}
 	for _, ref := range b.Delete {
@@ -65,7 +65,11 @@ func planBatch(b *grantstore.Batch) *plan {
 		p.affinity = cmp.Or(b.Use.SessionID, p.affinity)
 	}
 	if b.Consume != nil {
-		p.exchange(b.Consume.Ref)
+		sid := ""
+		if len(p.sids) > 0 { // what is stored has the session of what is used
+			sid = p.sids[0]
+		}
+		p.exchange(b.Consume.Ref, sid)
 	}
 	for _, r := range b.Revoke {
 		p.families = append(p.families, r.RequestID)

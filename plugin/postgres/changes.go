@@ -70,7 +70,7 @@ func (g *group) goesOut(c *transfer.Changes, entries int) error {
 		Kind int16
 		Key  []byte
 	}
-	keys, seen := map[transfer.Kind][]string{}, map[string]bool{}
+	keys, seen := map[transfer.Kind][]string{}, map[name]bool{}
 	const goesOut = `UPDATE {s}.journal SET batch = $1 WHERE id IN (
 		SELECT id FROM {s}.journal ORDER BY batch = 0, id LIMIT $2) RETURNING kind, key`
 	for _, e := range selected(g, pgx.RowToStructByPos[entry], goesOut, int64(c.Through), entries) {

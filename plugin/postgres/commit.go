@@ -168,7 +168,7 @@ func (e *Engine) gather(queue <-chan *call) (calls []*call) {
 	for yielded := false; len(calls) < e.together; {
 		select {
 		case next := <-queue:
-			calls = append(calls, next)
+			calls, yielded = append(calls, next), false
 		default:
 			if yielded {
 				return calls

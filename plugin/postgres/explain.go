@@ -103,7 +103,11 @@ func explainRefusal(refused *pgconn.PgError, err error, config *pgx.ConnConfig, 
 	case codeUnknownSetting:
 		// A parameter of the DSN, or the role that a migration is to give something: the message says which.
 		return fmt.Errorf("%s does not know what dsn or runtime_role names: %s", at, refused.Message)
-	case codeStarting, codeShuttingDown, codeCrashed, codeCancelled:
+	case codeCancelled:
+		return fmt.Errorf("%w: %s: %s: a statement_timeout of the role, the database or dsn is too short: "+
+			"ALTER ROLE %q SET statement_timeout = '1min', or 0 for none", ticketstore.ErrUnavailable, at,
+			refused.Message, config.User)
+	case codeStarting, codeShuttingDown, codeCrashed:
 		return fmt.Errorf("%w: %s: %s", ticketstore.ErrUnavailable, at, refused.Message)
 	}
 	return err

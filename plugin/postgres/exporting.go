@@ -135,7 +135,7 @@ func (w *walk) page() {
 		text += " WHERE " + strings.Join(conditions, " AND ")
 	}
 	text = fmt.Sprintf("%s ORDER BY %s LIMIT %d", text, keys, exportPage)
-	w.rows = selected(w.group, w.table.row, text, args...)
+	w.rows = selected(w.group, w.table.scan(), text, args...)
 	if w.ended = len(w.rows) < exportPage; !w.ended {
 		w.after = w.rows[len(w.rows)-1].key
 	}

@@ -3,6 +3,7 @@ package postgres
 // What a transaction changes, written in one pipeline with its commit.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (g *group) changed() []*row {
 		return !touched && (r.was == r.now || (r.was != nil && r.now != nil && proto.Equal(r.was, r.now)))
 	})
 	slices.SortFunc(list, func(a, b *row) int {
-		return strings.Compare(nameOf(a.kind, a.key), nameOf(b.kind, b.key))
+		return cmp.Or(cmp.Compare(a.kind, b.kind), strings.Compare(a.key, b.key))
 	})
 	return list
 }

@@ -28,7 +28,7 @@ func (s grants) Get(
 	}
 	p := &plan{}
 	if p.grant(ref); ref.Type == grantstore.AuthorizationCode {
-		p.exchange(ref)
+		p.exchange(ref, "")
 	}
 	a, err := find(ctx, s.Engine, now, ref.Validate(), p, func(t *tx) (answer, error) {
 		r := t.grant(ref)

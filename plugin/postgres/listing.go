@@ -93,7 +93,7 @@ func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int)
 // unlocked reads rows as the database has them. Under locks they are not the group's: they may change until
 // they are locked.
 func (t *tx) unlocked(table *table, sql string, args ...any) []*row {
-	list := selected(t.group, table.row, sql, args...)
+	list := selected(t.group, table.scan(), sql, args...)
 	if !t.locks {
 		for _, r := range list {
 			copied := *r // a row that a dry run has removed keeps its place

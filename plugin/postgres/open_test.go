@@ -300,6 +300,7 @@ func TestStatementTimeout(t *testing.T) {
 		Settings{DSN: dsn + " statement_timeout=1", Schema: name},
 		ticketstore.ErrUnavailable,
 		"canceling statement", // "due to statement timeout", or to a user's request where the two meet
+		"SET statement_timeout",
 	)
 }
 

@@ -15,7 +15,9 @@ import (
 type plan struct {
 	sids, operations, notices, families []string
 	cookies, grants, exchanged          [][]byte
-	refs                                []string // the keys of records of grants
+	// sought are those of grants whose sessions are to be found: nothing else in the plan names these.
+	sought [][]byte
+	refs   []string // the keys of records of grants
 	// affinity is what the call is about: calls of one session go to one committer, so that they do not wait
 	// for each other's locks.
 	affinity string
@@ -29,6 +31,7 @@ func (p *plan) add(other *plan) {
 	p.cookies = append(p.cookies, other.cookies...)
 	p.grants = append(p.grants, other.grants...)
 	p.exchanged = append(p.exchanged, other.exchanged...)
+	p.sought = append(p.sought, other.sought...)
 	p.refs = append(p.refs, other.refs...)
 }
 
@@ -50,16 +53,27 @@ func (p *plan) cookie(key ticketstore.Key) *plan {
 }
 
 // grant plans for a grant and what judges it.
-func (p *plan) grant(ref grantstore.Ref) *plan {
+func (p *plan) grant(ref grantstore.Ref) {
+	p.sought = append(p.sought, slices.Clone(ref.Key[:]))
+	p.place(ref)
+}
+
+// place plans for what lies in the place of a grant, not for what judges it.
+func (p *plan) place(ref grantstore.Ref) *plan {
 	p.grants = append(p.grants, slices.Clone(ref.Key[:]))
 	p.refs = append(p.refs, string(records.RefBytes(ref)))
 	return p
 }
 
-// exchange plans for a code or refresh token and for its family.
-func (p *plan) exchange(ref grantstore.Ref) {
+// exchange plans for a code or refresh token and for its family. sid is what the caller has read of its
+// session, if anything: should it have another one, that is read when it is judged.
+func (p *plan) exchange(ref grantstore.Ref, sid string) {
 	p.exchanged = append(p.exchanged, slices.Clone(ref.Key[:]))
-	p.grant(ref)
+	if sid == "" {
+		p.grant(ref)
+		return
+	}
+	p.place(ref).session(sid)
 }
 
 // The sessions of grants that are only known by their keys.
@@ -71,12 +85,14 @@ func (p *plan) queries() (list []query) {
 	if len(p.cookies) > 0 {
 		list = append(list, cookies(p.cookies...))
 	}
-	if len(p.sids)+len(p.grants) > 0 {
-		args := []any{p.sids, p.grants}
-		list = append(list,
-			query{table: sessionTable, where: "t.sid IN (" + sidsOf + ")", args: args},
-			query{table: clientTable, where: "t.sid IN (" + sidsOf + ")", args: args},
-			query{table: endedTable, where: "t.sid IN (" + sidsOf + ")", args: args})
+	if len(p.sids)+len(p.sought) > 0 {
+		where, args := "t.sid = ANY($1::text[])", []any{p.sids}
+		if len(p.sought) > 0 {
+			where, args = "t.sid IN ("+sidsOf+")", append(args, p.sought)
+		}
+		for _, t := range []*table{sessionTable, clientTable, endedTable} {
+			list = append(list, query{table: t, where: where, args: args})
+		}
 	}
 	if len(p.grants) > 0 {
 		list = append(list,
@@ -108,10 +124,10 @@ func (g *group) planned(p *plan) {
 	g.missing(transfer.Sessions, p.sids)
 	g.missing(transfer.Ended, p.sids)
 	sids := slices.Clone(p.sids)
-	for _, r := range g.known(transfer.Grants, func(*row) bool { return true }) {
-		sid := grant(r).GetSessionId()
+	for _, r := range g.grants {
+		sid := grant(r).GetSessionId() // none where there is no row
 		switch {
-		case sid == "" || !named(p.grants, r):
+		case sid == "" || !named(p.sought, r):
 		case !g.locks:
 			g.missing(transfer.Sessions, []string{sid})
 			g.missing(transfer.Ended, []string{sid})
@@ -128,8 +144,8 @@ func (g *group) planned(p *plan) {
 	for _, sid := range sids {
 		g.whole[clientsOf(sid)] = true
 	}
-	for _, r := range g.known(transfer.Grants, func(*row) bool { return true }) {
-		if named(p.exchanged, r) {
+	for _, r := range g.grants {
+		if r.now != nil && named(p.exchanged, r) {
 			g.whole[familyOf(grant(r).GetRequestId())] = true
 		}
 	}

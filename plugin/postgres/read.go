@@ -78,7 +78,7 @@ func (g *group) collect(results pgx.BatchResults, t *table) (found []*row) {
 		g.fail(err)
 		return nil
 	}
-	list, err := pgx.CollectRows(rows, t.row)
+	list, err := pgx.CollectRows(rows, t.scan())
 	g.fail(err)
 	for _, r := range list {
 		if kept, new := g.take(r); new {
@@ -104,17 +104,25 @@ func (g *group) take(r *row) (kept *row, new bool) {
 }
 
 // add keeps a row under its name.
-func (g *group) add(name string, r *row) *row {
+func (g *group) add(name name, r *row) *row {
 	g.rows[name] = r
-	if r.kind == transfer.Clients {
+	switch r.kind {
+	case transfer.Clients:
 		sid, _ := splitClient(r.key)
 		g.uses[sid] = append(g.uses[sid], r)
+	case transfer.Grants:
+		g.grants = append(g.grants, r)
 	}
 	return r
 }
 
-// nameOf identifies a row.
-func nameOf(kind transfer.Kind, key string) string { return string([]byte{byte(kind)}) + key }
+// name identifies a row.
+type name struct {
+	kind transfer.Kind
+	key  string
+}
+
+func nameOf(kind transfer.Kind, key string) name { return name{kind, key} }
 
 // row returns the row of a key, which may be none, and reads it where it is not known yet.
 func (g *group) row(kind transfer.Kind, key string) *row {

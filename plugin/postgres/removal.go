@@ -245,8 +245,9 @@ func (e *Engine) dryRun(
 // forget drops what was read and changed.
 func (g *group) forget() {
 	clear(g.rows)
+	clear(g.uses)
 	clear(g.whole)
-	g.undo, g.extra = nil, nil
+	g.grants, g.undo, g.extra = nil, nil, nil
 }
 
 func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {

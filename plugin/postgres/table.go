@@ -199,13 +199,15 @@ func (t *table) destinations() (dest []any) {
 	return dest
 }
 
-// row reads a row.
-func (t *table) row(from pgx.CollectableRow) (*row, error) {
-	dest := t.destinations()
-	if err := from.Scan(dest...); err != nil {
-		return nil, err
+// scan returns what reads one row after the other.
+func (t *table) scan() pgx.RowToFunc[*row] {
+	dest := t.destinations() // of all rows: what a row keeps of them is a copy
+	return func(from pgx.CollectableRow) (*row, error) {
+		if err := from.Scan(dest...); err != nil {
+			return nil, err
+		}
+		return t.scanned(dest)
 	}
-	return t.scanned(dest)
 }
 
 // scanned returns the row that was scanned to destinations.
@@ -234,7 +236,11 @@ func cross(kind transfer.Kind, key string, m proto.Message) *transfer.Record {
 		record.Data = p.GetValue()
 		return record
 	}
-	data, err := records.Cross(proto.Clone(m))
+	switch m.(type) {
+	case *records.Session, *records.Notification: // Cross changes these
+		m = proto.Clone(m)
+	}
+	data, err := records.Cross(m)
 	if err != nil {
 		panic(fmt.Sprintf("a row that was checked cannot be written: %v", err))
 	}

@@ -39,9 +39,10 @@ type group struct {
 	slot  slot
 	err   error
 
-	rows map[string]*row
-	// uses are those of clients by session: a page looks at a thousand sessions.
-	uses map[string][]*row
+	rows map[name]*row
+	// uses are those of clients by session: a page looks at a thousand sessions. grants are all of grants.
+	uses   map[string][]*row
+	grants []*row
 	// whole names the parts of indexes of which every row was read: see tx.index.
 	whole map[string]bool
 	// extra are statements besides those that the changes of rows come to.
@@ -231,7 +232,7 @@ func (g *group) wholeFamily(requestID string) []*row {
 
 // unused are the unused tokens of a request id that were read.
 func (g *group) unused(requestID string) []*row {
-	return g.known(transfer.Grants, func(r *row) bool {
+	return present(slices.Values(g.grants), func(r *row) bool {
 		of := family(r)
 		return grant(r).GetConsumed() == 0 && of != nil && *of == requestID && requestID != ""
 	})

@@ -20,7 +20,7 @@ const askState = `SELECT state, coalesce((SELECT number FROM {s}.hosts WHERE ins
 
 func newGroup(ctx context.Context, e *Engine, conn *pgx.Conn) *group {
 	g := &group{
-		Engine: e, ctx: ctx, conn: conn, rows: map[string]*row{}, uses: map[string][]*row{},
+		Engine: e, ctx: ctx, conn: conn, rows: map[name]*row{}, uses: map[string][]*row{},
 		whole: map[string]bool{},
 	}
 	g.least, g.leased = e.host.standing()

@@ -37,7 +37,7 @@ func postgresSettings(t *testing.T) postgres.Settings {
 	return postgres.Settings{DSNFile: file, Schema: schema}
 }
 
-// Where the plugin of a database that stopped has ended, the host says which database it is.
+// While a database does not answer the host says which one it is.
 func TestStoppedDatabaseIsNamed(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -54,7 +54,7 @@ func TestStoppedDatabaseIsNamed(t *testing.T) {
 	defer server.Begin(t)
 	testenv.Eventually(t, "the host names the database", func() bool {
 		_, err := client.Describe(t.Context())
-		return err != nil && strings.Contains(err.Error(), "its backend has failed") &&
+		return err != nil && strings.Contains(err.Error(), "its database does not answer") &&
 			strings.Contains(err.Error(), "no PostgreSQL answers at "+server.Folder())
 	})
 }

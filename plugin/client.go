@@ -134,9 +134,10 @@ func (c *Client) Transfer() transfer.Store {
 	return c.transfer
 }
 
-// Describe asks the backend what it is. Where the plugin does not start again, or its backend has failed, it
-// does not wait as other calls do: its error, ticketstore.ErrUnavailable, says why, for an operator. For some
-// seconds after such a failure the Trouble of the next plugin says it.
+// Describe asks the backend what it is. Where the plugin does not start again, its backend has failed, or the
+// database that hosts share does not answer, it does not wait as other calls do: its error,
+// ticketstore.ErrUnavailable, says why, for an operator. For some seconds after a plugin has failed the
+// Trouble of the next one says it.
 func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) {
 	if err := c.link.failure(); err != nil {
 		return ticketstore.Description{}, fmt.Errorf("describe: %w", err)

@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
@@ -49,9 +50,13 @@ func (l *link) watch(in *instance) {
 				in.logger.InfoContext(l.closing, "the session plugin's database answers again",
 					"after", time.Since(away).Round(time.Millisecond).String())
 				away = time.Time{}
+				in.away.Store(nil)
 			}
 		case in.description.Shared && answered(err):
-			// Another process would meet the same.
+			// Another process would meet the same. The answer has no cause, the log does.
+			cause := in.withLastOutput(fmt.Errorf("%w: its database does not answer",
+				ticketstore.ErrUnavailable))
+			in.away.Store(&cause)
 			if away.IsZero() {
 				away = time.Now()
 				in.logger.WarnContext(l.closing, "the session plugin's database does not answer",

@@ -58,6 +58,8 @@ type process struct {
 	killed  atomic.Bool // by us
 	// answer is the error of a backend that has failed.
 	answer atomic.Pointer[error]
+	// away is why a backend is unavailable whose database does not answer, nil while that does.
+	away atomic.Pointer[error]
 
 	tailMu sync.Mutex
 	tail   string

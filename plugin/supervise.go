@@ -156,11 +156,17 @@ func (l *link) trouble() string {
 		state.former.Error()
 }
 
-// failure returns why there is no process: the failed start or the failed backend. It is nil while there is
-// one, or a first restart is under way.
+// failure returns why there is no process, or none whose database answers: the failed start, the failed
+// backend, or the database that hosts share. It is nil otherwise, or while a first restart is under way.
 func (l *link) failure() error {
-	if state := l.state.Load(); state.failure != nil {
+	state := l.state.Load()
+	if state.failure != nil {
 		return state.gone()
+	}
+	if in := state.instance; in != nil {
+		if away := in.away.Load(); away != nil {
+			return *away
+		}
 	}
 	return nil
 }

@@ -132,3 +132,28 @@ func TestPartitionsAreEmptied(t *testing.T) {
 		t.Errorf("%d used grants are left after their time", n)
 	}
 }
+
+// Where a partition was emptied the echoes of its operations stand alone in the next one, and that is right.
+func TestEchoesOutliveTheirOperations(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t)
+	span := time.Duration(operationSpan)
+	edge := base.Truncate(span).Add(span - time.Second)
+	batch := &grantstore.Batch{
+		OperationID: "late in its span",
+		Delete:      []grantstore.Ref{{Type: grantstore.JTI, Key: ticketstore.KeyOf("nowhere")}},
+	}
+	if _, err := e.Grants().Apply(t.Context(), batch, edge); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Grants().Purge(t.Context(), 1000, edge.Add(span+2*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var operations, echoes int
+	err := e.pool.QueryRow(t.Context(), e.sql(`SELECT count(*) FILTER (WHERE NOT echo),
+		count(*) FILTER (WHERE echo) FROM {s}.operations`)).Scan(&operations, &echoes)
+	if err != nil || operations != 0 || echoes != 1 {
+		t.Fatalf("%d operations and %d echoes are left, error %v, want an echo", operations, echoes, err)
+	}
+	rightAfterwards(t, e)
+}

@@ -70,11 +70,7 @@ type Cache struct {
 
 // Backend returns what serves. One that is unavailable is no error.
 func (c *Client) Backend(ctx context.Context) (*Backend, error) {
-	backend := &Backend{}
-	if err := c.do(ctx, call{method: http.MethodGet, path: "/backend", safe: true}, backend); err != nil {
-		return nil, err
-	}
-	return backend, nil
+	return get[Backend](ctx, c, "/backend", nil)
 }
 
 // SwapBackend begins a swap to a backend of the server's configuration, and returns the id of the job. With

@@ -128,6 +128,20 @@ func (c *Client) do(ctx context.Context, what call, into any) error {
 	return nil
 }
 
+// ask is do with an answer of its own.
+func ask[Answer any](ctx context.Context, c *Client, what call) (*Answer, error) {
+	answer := new(Answer)
+	if err := c.do(ctx, what, answer); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// get asks for what is at a path.
+func get[Answer any](ctx context.Context, c *Client, path string, query url.Values) (*Answer, error) {
+	return ask[Answer](ctx, c, call{method: http.MethodGet, path: path, query: query, safe: true})
+}
+
 // send sends a request, again where that is safe, and returns a successful answer.
 func (c *Client) send(ctx context.Context, what call) (*http.Response, error) {
 	var body []byte

@@ -57,25 +57,15 @@ func (c *Client) Deliveries(ctx context.Context, query DeliveryQuery) iter.Seq2[
 
 // DeliveryPage returns one page of them.
 func (c *Client) DeliveryPage(ctx context.Context, query DeliveryQuery) (*Page[Delivery], error) {
-	page := &Page[Delivery]{}
-	what := call{method: http.MethodGet, path: "/logout/deliveries", query: query.values(), safe: true}
-	if err := c.do(ctx, what, page); err != nil {
-		return nil, err
-	}
-	return page, nil
+	return get[Page[Delivery]](ctx, c, "/logout/deliveries", query.values())
 }
 
 // RetryDelivery has a notification delivered again now. An unknown one is ErrNotFound. Asked twice it is
 // delivered at least once, as any.
 func (c *Client) RetryDelivery(ctx context.Context, id string) (*Delivery, error) {
-	delivery := &Delivery{}
-	what := call{
+	return ask[Delivery](ctx, c, call{
 		method: http.MethodPost, path: "/logout/deliveries/" + url.PathEscape(id) + "/retry", safe: true,
-	}
-	if err := c.do(ctx, what, delivery); err != nil {
-		return nil, err
-	}
-	return delivery, nil
+	})
 }
 
 // RetryDeliveries has those that a filter selects delivered again now, and counts them. A filter without a

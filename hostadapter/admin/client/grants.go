@@ -58,12 +58,7 @@ func (c *Client) Grants(ctx context.Context, query GrantQuery) iter.Seq2[Grant, 
 
 // GrantPage returns one page of them.
 func (c *Client) GrantPage(ctx context.Context, query GrantQuery) (*Page[Grant], error) {
-	page := &Page[Grant]{}
-	err := c.do(ctx, call{method: http.MethodGet, path: "/grants", query: query.values(), safe: true}, page)
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
+	return get[Page[Grant]](ctx, c, "/grants", query.values())
 }
 
 // GrantsRemoved counts what a removal of grants did.
@@ -86,10 +81,7 @@ type GrantRemoval struct {
 
 // RemoveGrants removes grants and counts them. Nothing matched is no error.
 func (c *Client) RemoveGrants(ctx context.Context, removal GrantRemoval) (*GrantsRemoved, error) {
-	removed := &GrantsRemoved{}
-	what := call{method: http.MethodPost, path: "/grants/remove", body: removal, safe: removal.DryRun}
-	if err := c.do(ctx, what, removed); err != nil {
-		return nil, err
-	}
-	return removed, nil
+	return ask[GrantsRemoved](ctx, c, call{
+		method: http.MethodPost, path: "/grants/remove", body: removal, safe: removal.DryRun,
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"net/http"
 	"net/url"
 	"time"
 )
@@ -46,12 +45,7 @@ func (j *Job) Running() bool { return j.State == "running" }
 
 // Job returns how far a job is. An unknown one is ErrNotFound.
 func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
-	job := &Job{}
-	what := call{method: http.MethodGet, path: "/jobs/" + url.PathEscape(id), safe: true}
-	if err := c.do(ctx, what, job); err != nil {
-		return nil, err
-	}
-	return job, nil
+	return get[Job](ctx, c, "/jobs/"+url.PathEscape(id), nil)
 }
 
 // Watch asks about a job again and again, until it is done or failed. It ends with the first error, but goes

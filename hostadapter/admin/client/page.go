@@ -5,7 +5,6 @@ package client
 import (
 	"context"
 	"iter"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -73,8 +72,7 @@ func walk[Row any](
 ) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		for {
-			var page Page[Row]
-			err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, safe: true}, &page)
+			page, err := get[Page[Row]](ctx, c, path, query)
 			if err != nil {
 				var none Row
 				yield(none, err)

@@ -89,22 +89,12 @@ func (c *Client) Sessions(ctx context.Context, query SessionQuery) iter.Seq2[Ses
 
 // SessionPage returns one page of them.
 func (c *Client) SessionPage(ctx context.Context, query SessionQuery) (*SessionPage, error) {
-	page := &SessionPage{}
-	err := c.do(ctx, call{method: http.MethodGet, path: "/sessions", query: query.values(), safe: true}, page)
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
+	return get[SessionPage](ctx, c, "/sessions", query.values())
 }
 
 // Session returns one session. An unknown or ended one is ErrNotFound.
 func (c *Client) Session(ctx context.Context, sessionID string) (*SessionReport, error) {
-	report := &SessionReport{}
-	what := call{method: http.MethodGet, path: "/sessions/" + url.PathEscape(sessionID), safe: true}
-	if err := c.do(ctx, what, report); err != nil {
-		return nil, err
-	}
-	return report, nil
+	return get[SessionReport](ctx, c, "/sessions/"+url.PathEscape(sessionID), nil)
 }
 
 // Removal says what to end. Its zero flags remove everything: the session, its tokens, its consents, and its
@@ -176,10 +166,7 @@ func (c *Client) RemoveSessions(
 
 // DeleteSession ends one session with all that belongs to it. One of which there is nothing is ErrNotFound.
 func (c *Client) DeleteSession(ctx context.Context, sessionID string) (*Removed, error) {
-	removed := &Removed{}
-	err := c.do(ctx, call{method: http.MethodDelete, path: "/sessions/" + url.PathEscape(sessionID)}, removed)
-	if err != nil {
-		return nil, err
-	}
-	return removed, nil
+	return ask[Removed](ctx, c, call{
+		method: http.MethodDelete, path: "/sessions/" + url.PathEscape(sessionID),
+	})
 }

@@ -151,7 +151,7 @@ func Grant(ctx context.Context, conn *pgx.Conn, name, role string) error {
 		for _, statement := range []string{
 			`REVOKE INSERT, UPDATE, DELETE ON {s}.` + versionTable + from,
 			`REVOKE INSERT, UPDATE, DELETE ON {s}.ledger` + from,
-			`GRANT UPDATE (state, move, peer, origin, acknowledged) ON {s}.ledger` + to,
+			`GRANT UPDATE (state, move, peer, peer_store, origin, acknowledged, moved) ON {s}.ledger` + to,
 		} {
 			if _, err := tx.Exec(ctx, Qualify(name, statement)); err != nil {
 				return fmt.Errorf("%s: %w", statement, err)

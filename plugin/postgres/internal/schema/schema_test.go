@@ -250,7 +250,9 @@ func TestRuntimeRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	runtime := connect(t, server.Loopback(role, "secret"))
-	exec(t, runtime, name, `UPDATE {s}.ledger SET state = state`,
+	// What a move writes: see become.
+	exec(t, runtime, name, `UPDATE {s}.ledger SET state = 0, move = '', peer = '', peer_store = '',
+			origin = '', acknowledged = 0, moved = 0`,
 		`INSERT INTO {s}.hosts (instance, name, version, knows, joined, beat)
 			VALUES ('i', 'n', 'v', 1, 1, 1)`)
 	for _, forbidden := range []string{

@@ -35,9 +35,14 @@ const (
 
 // Note is the file of that name. It is made before any table is written, and kept open: later there may
 // be no room for another file, or no descriptor.
+//
+// It is locked while it is open. Badger lets go of the folder's lock before the last reader of a closed
+// database has let go of its memory tables, whose files are removed only then: who opens the folder waits for
+// that too.
 type Note struct {
 	mutex      sync.Mutex
 	file       *os.File // nil before open and after close
+	unlock     func() error
 	unfinished bool
 	// kept: it stays so until the next start.
 	kept bool
@@ -61,7 +66,15 @@ func (n *Note) Open(folder string) error {
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
-	n.file = file
+	unlock, err := disk.OpenReleased(func() (func() error, error) { return disk.Lock(file.Name(), false) })
+	switch {
+	case err == nil:
+	case disk.IsLocked(err): // by a database that has failed: it removes nothing, nor does it close the note
+		unlock = func() error { return nil }
+	default:
+		return errors.Join(err, file.Close())
+	}
+	n.file, n.unlock = file, unlock
 	return nil
 }
 
@@ -112,7 +125,7 @@ func (n *Note) Close() error {
 		return nil
 	}
 	defer func() { n.file = nil }()
-	return n.file.Close()
+	return errors.Join(n.unlock(), n.file.Close())
 }
 
 func writeNote(file *os.File, state byte) error {

@@ -11,15 +11,15 @@ import (
 	"sync"
 )
 
-// user is somebody with a browser, who does at random what users, clients and operators do. What he does in a
-// moment may go side by side; his moments follow each other.
+// user is somebody with a browser, and does at random what users, clients and operators do. The calls of one
+// moment may go side by side; moments follow each other.
 type user struct {
 	caller  *caller
 	clients []string
 	name    string
 	subject string
 	renamed int
-	// brief: his sessions end as soon as they have begun.
+	// brief: the sessions end as soon as they have begun.
 	brief bool
 	// sid and cookie are those of the session that the browser has, empty without one.
 	sid, cookie string
@@ -185,7 +185,7 @@ func (u *user) removeAll() {
 	}
 }
 
-// subjects are all that he was.
+// subjects are all that the user was.
 func (u *user) subjects() []string {
 	all := []string{u.name}
 	for i := range u.renamed {

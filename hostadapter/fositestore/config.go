@@ -42,7 +42,7 @@ type Config struct {
 	// response_mode=form_post whose content security policy the Provider sends along.
 	Fosite *fosite.Config
 	// Store is the host's own store. It serves clients; with Authenticator also the password grant, with
-	// PublicKeys also JWT bearer.
+	// PublicKeys also JWT bearer, with verifiable.NonceManager also verifiable credentials.
 	//
 	// A client's logout settings come from optional methods of the type that GetClient returns:
 	// GetBackChannelLogoutURI() string, GetBackChannelLogoutSessionRequired() bool,

@@ -15,9 +15,10 @@ import (
 )
 
 // NewAuthorizeRequest is fosite's, with the store's errors as they are. An OpenID request with prompt=none
-// from a user who would have to sign in is fosite.ErrLoginRequired, for WriteAuthorizeError, unless
-// Config.AllowUnbound is set. A pushed request can be read again until it is answered. One that comes back
-// with the mark of Sessions.ReturnURL is of the moment of that mark.
+// from a user who would have to sign in is fosite.ErrLoginRequired, for WriteAuthorizeError, and one with
+// none and another value fosite.ErrInvalidRequest, unless Config.AllowUnbound is set. A pushed request can be
+// read again until it is answered. One that comes back with the mark of Sessions.ReturnURL is of the moment
+// of that mark.
 func (p *Provider) NewAuthorizeRequest(
 	ctx context.Context, r *http.Request,
 ) (fosite.AuthorizeRequester, error) {
@@ -38,6 +39,11 @@ func (p *Provider) NewAuthorizeRequest(
 		return request, p.answer(ctx, c, authorizeEndpoint, err)
 	}
 	if mustNotAsk(request) && !p.allowUnbound {
+		// OpenID Connect Core 1.0, section 3.1.2.1: none goes with no other value, whoever is signed in.
+		if len(prompts(request)) > 1 {
+			return request,
+				fosite.ErrInvalidRequest.WithHint("The prompt is none together with another value.")
+		}
 		live, err := p.live(ctx, c)
 		switch {
 		case err != nil:

@@ -110,22 +110,23 @@ func TestOpenIDCore_3_1_2_1_PromptNone(t *testing.T) {
 	clock.advance(time.Hour)
 	for name, test := range map[string]struct {
 		changes []string
-		refused bool
+		refused string
 	}{
-		"alone": {nil, false}, "with login": {[]string{"prompt", "none login"}, true},
-		"with consent":     {[]string{"prompt", "none consent"}, true},
-		"max_age over":     {[]string{"max_age", "60"}, true},
-		"max_age not over": {[]string{"max_age", "7200"}, false},
-		"max_age=0":        {[]string{"max_age", "0"}, true},
-		"another acr":      {[]string{"acr_values", "2"}, true},
-		"hint of the user": {[]string{"id_token_hint", r.str("id_token")}, false},
-		"hint of another":  {[]string{"id_token_hint", other.str("id_token")}, true},
+		"alone": {nil, ""}, "with login": {[]string{"prompt", "none login"}, "invalid_request"},
+		"with consent":        {[]string{"prompt", "none consent"}, "invalid_request"},
+		"with select_account": {[]string{"prompt", "select_account none"}, "invalid_request"},
+		"max_age over":        {[]string{"max_age", "60"}, "login_required"},
+		"max_age not over":    {[]string{"max_age", "7200"}, ""},
+		"max_age=0":           {[]string{"max_age", "0"}, "login_required"},
+		"another acr":         {[]string{"acr_values", "2"}, "login_required"},
+		"hint of the user":    {[]string{"id_token_hint", r.str("id_token")}, ""},
+		"hint of another":     {[]string{"id_token_hint", other.str("id_token")}, "login_required"},
 	} {
 		answer := b.get("/authorize", authorization(append([]string{"prompt", "none"}, test.changes...)...))
 		code, problem := answer.redirect.Get("code"), answer.redirect.Get("error")
-		if answer.status != http.StatusSeeOther || (code == "") != test.refused ||
-			(problem == "login_required" || problem == "invalid_request") != test.refused {
-			t.Errorf("%s: %d %v, want it refused %v", name, answer.status, answer.redirect, test.refused)
+		if answer.status != http.StatusSeeOther || (code == "") != (test.refused != "") ||
+			problem != test.refused {
+			t.Errorf("%s: %d %v, want the error %q", name, answer.status, answer.redirect, test.refused)
 		}
 	}
 	if answer := h.browser().get("/authorize",

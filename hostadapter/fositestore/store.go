@@ -15,6 +15,7 @@ import (
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/handler/pkce"
 	"github.com/ory/fosite/handler/rfc7523"
+	"github.com/ory/fosite/handler/verifiable"
 	"github.com/ory/fosite/storage"
 	"golang.org/x/text/language"
 
@@ -25,7 +26,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Everything that compose.ComposeAllEnabled asserts of a storage.
+// Everything that the factories of package compose assert of a storage.
 var (
 	_ fosite.Storage                                      = (*Store)(nil)
 	_ fosite.ClientManager                                = (*Store)(nil)
@@ -36,6 +37,7 @@ var (
 	_ openid.OpenIDConnectRequestStorage                  = (*Store)(nil)
 	_ pkce.PKCERequestStorage                             = (*Store)(nil)
 	_ rfc7523.RFC7523KeyStorage                           = (*Store)(nil)
+	_ verifiable.NonceManager                             = (*Store)(nil)
 	_ storage.Transactional                               = (*Store)(nil)
 )
 

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-jose/go-jose/v3"
 	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/verifiable"
 )
 
 // Authenticator is what the host's store implements to serve the password grant.
@@ -78,6 +80,31 @@ func (s *Store) GetPublicKeyScopes(
 		return nil, s.lacks("GetPublicKeyScopes", "JWT bearer")
 	}
 	return host.GetPublicKeyScopes(ctx, issuer, subject, keyID)
+}
+
+// NewNonce asks the host's store, which implements verifiable.NonceManager where the server has composed
+// compose.OIDCUserinfoVerifiableCredentialFactory.
+func (s *Store) NewNonce(ctx context.Context, accessToken string, expiresAt time.Time) (string, error) {
+	host, ok := s.host.(verifiable.NonceManager)
+	if !ok {
+		return "", s.lacksNonces()
+	}
+	return host.NewNonce(ctx, accessToken, expiresAt)
+}
+
+// IsNonceValid asks the host's store.
+func (s *Store) IsNonceValid(ctx context.Context, accessToken string, nonce string) error {
+	host, ok := s.host.(verifiable.NonceManager)
+	if !ok {
+		return s.lacksNonces()
+	}
+	return host.IsNonceValid(ctx, accessToken, nonce)
+}
+
+// lacksNonces is the server's error: its composition has a handler that its store does not serve.
+func (s *Store) lacksNonces() error {
+	return fosite.ErrServerError.WithWrap(
+		fmt.Errorf("fositestore: %T does not implement verifiable.NonceManager", s.host))
 }
 
 // lacks is what a grant gets that the host's store does not support. fosite would call it a server error; it

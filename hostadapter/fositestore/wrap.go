@@ -15,6 +15,7 @@ import (
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/handler/pkce"
 	"github.com/ory/fosite/handler/rfc7523"
+	"github.com/ory/fosite/handler/verifiable"
 	"github.com/ory/fosite/storage"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -23,14 +24,14 @@ import (
 
 // OwnStore is a fosite storage that a host keeps its grants in. Where it also implements
 // openid.OpenIDConnectRequestStorage, pkce.PKCERequestStorage, fosite.PARStorage, Authenticator,
-// rfc7523.RFC7523KeyStorage or storage.Transactional, Wrapped passes those on.
+// rfc7523.RFC7523KeyStorage, verifiable.NonceManager or storage.Transactional, Wrapped passes those on.
 type OwnStore interface {
 	fosite.ClientManager
 	oauth2.CoreStorage
 	oauth2.TokenRevocationStorage
 }
 
-// Everything that compose.ComposeAllEnabled asserts of a storage.
+// Everything that the factories of package compose assert of a storage.
 var (
 	_ OwnStore                                            = (*Wrapped)(nil)
 	_ fosite.PARStorage                                   = (*Wrapped)(nil)
@@ -38,6 +39,7 @@ var (
 	_ openid.OpenIDConnectRequestStorage                  = (*Wrapped)(nil)
 	_ pkce.PKCERequestStorage                             = (*Wrapped)(nil)
 	_ rfc7523.RFC7523KeyStorage                           = (*Wrapped)(nil)
+	_ verifiable.NonceManager                             = (*Wrapped)(nil)
 	_ storage.Transactional                               = (*Wrapped)(nil)
 )
 
@@ -49,6 +51,7 @@ type (
 	ownPushed       = fosite.PARStorage
 	ownPasswords    = Authenticator
 	ownAssertions   = rfc7523.RFC7523KeyStorage
+	ownNonces       = verifiable.NonceManager
 	ownTransactions = storage.Transactional
 )
 
@@ -61,6 +64,7 @@ type Wrapped struct {
 	ownPushed
 	ownPasswords
 	ownAssertions
+	ownNonces
 	ownTransactions
 
 	sessions *Sessions
@@ -74,7 +78,8 @@ func (s *Sessions) Wrap(store OwnStore) *Wrapped {
 	return &Wrapped{
 		OwnStore: store, ownOpenID: own[ownOpenID](store), ownPKCE: own[ownPKCE](store),
 		ownPushed: own[ownPushed](store), ownPasswords: own[ownPasswords](store),
-		ownAssertions: own[ownAssertions](store), ownTransactions: own[ownTransactions](store), sessions: s,
+		ownAssertions: own[ownAssertions](store), ownNonces: own[ownNonces](store),
+		ownTransactions: own[ownTransactions](store), sessions: s,
 	}
 }
 
@@ -203,6 +208,10 @@ func (a absent) GetPublicKeyScopes(context.Context, string, string, string) ([]s
 func (a absent) IsJWTUsed(context.Context, string) (bool, error) { return false, a.err }
 
 func (a absent) MarkJWTUsedForTime(context.Context, string, time.Time) error { return a.err }
+
+func (a absent) NewNonce(context.Context, string, time.Time) (string, error) { return "", a.err }
+
+func (a absent) IsNonceValid(context.Context, string, string) error { return a.err }
 
 func (a absent) BeginTX(ctx context.Context) (context.Context, error) { return ctx, nil }
 

@@ -121,7 +121,7 @@ func checked(t *testing.T, e *Engine, config check.Config) *check.Report {
 // put changes the database behind the engine's back; a nil value deletes.
 func put(t *testing.T, e *Engine, k, v []byte) {
 	t.Helper()
-	err := e.db.Badger().Update(func(txn *badger.Txn) error {
+	err := e.db.Damage(t.Context(), func(txn *badger.Txn) error {
 		if v == nil {
 			return txn.Delete(k)
 		}

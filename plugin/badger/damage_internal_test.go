@@ -92,7 +92,7 @@ func TestDamagedNotificationsStopNoDelivery(t *testing.T) {
 	ids := tellClients(t, e, "a", "b", "c", "d", "e", "f")
 	spoil(t, e, layout.NotificationKey(ids["a"]), layout.Key(layout.IndexNotificationDue, []byte("no end")),
 		layout.Key(layout.IndexNotificationDue, layout.More("e"), []byte{1}))
-	err := e.db.Badger().Update(func(txn *badger.Txn) error {
+	err := e.db.Damage(t.Context(), func(txn *badger.Txn) error {
 		// a second one, where it does not stand
 		entry := layout.Key(layout.IndexNotificationDue, layout.More("f"),
 			layout.TimeKey(records.Nanos(base)),

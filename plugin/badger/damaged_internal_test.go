@@ -36,7 +36,7 @@ var spoiled = []byte("\xff\xffa secret\xff")
 // spoil damages rows past the committer, which keeps the books of what it writes.
 func spoil(t *testing.T, e *Engine, keys ...[]byte) {
 	t.Helper()
-	err := e.db.Badger().Update(func(txn *badger.Txn) error {
+	err := e.db.Damage(t.Context(), func(txn *badger.Txn) error {
 		for _, k := range keys {
 			if err := txn.Set(k, spoiled); err != nil {
 				return err

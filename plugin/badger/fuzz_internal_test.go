@@ -48,7 +48,7 @@ func FuzzStoredRecords(f *testing.F) {
 			damaged = firstOf(t, e, where, damaged)
 		}
 		// Past the committer, which keeps the books of what it writes.
-		if err := e.db.Badger().Update(func(txn *badger.Txn) error {
+		if err := e.db.Damage(ctx, func(txn *badger.Txn) error {
 			return txn.Set(damaged, value)
 		}); err != nil {
 			t.Skip("the database takes no such key")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -60,10 +59,9 @@ type committer struct {
 	doubts  chan struct{}
 	failure *failure
 	meter   meter
-	// settled is the newest read timestamp whose commits have all succeeded; committing is held while there
-	// is one that may yet fail.
-	settled    atomic.Uint64
-	committing sync.RWMutex
+	views   views
+	// sync commits a transaction, for tests to hold or fail.
+	sync func(txn *badger.Txn) error
 	// witness is asked whether the file system can still be written, "" where opening a file shows it.
 	witness string
 }
@@ -99,15 +97,14 @@ func newCommitter(
 		changes: make(chan *Change, maxGroup), background: make(chan *Change, maxGroup),
 		takes: extentOf(db), last: newGroup(Snapshot{}, 0),
 		damages: damages, tombstones: newTombstones(), space: space, failure: failure,
-		doubts: make(chan struct{}, 1),
+		doubts: make(chan struct{}, 1), sync: (*badger.Txn).Commit,
 	}
 	if err := c.metadata.open(db); err != nil {
 		return nil, err
 	}
 	now := db.NewTransaction(false)
-	c.settled.Store(now.ReadTs())
+	c.views = newViews(now)
 	c.recent = newRecent(recent, now.ReadTs())
-	now.Discard()
 	go c.run()
 	return c, nil
 }
@@ -118,6 +115,7 @@ func (c *committer) close() {
 	close(c.background)
 	<-c.stopped
 	c.kills.Close()
+	c.views.close()
 }
 
 // do has the change applied and waits until it is durable. A caller that gives up before the change is begun
@@ -175,9 +173,9 @@ func (c *committer) commit(first *Change) {
 	at := times{began: time.Now()}
 	observer := c.tombstones.observe()
 	defer observer.close()
-	base := c.db.NewTransaction(false)
-	defer base.Discard()
-	g := c.last.next(Snapshot{txn: base, damages: c.damages, tombstones: observer, recent: c.recent})
+	base := c.views.take()
+	defer c.views.give(base)
+	g := c.last.next(Snapshot{txn: base.txn, damages: c.damages, tombstones: observer, recent: c.recent})
 	c.last = g
 	g.ledger, g.most = c.metadata.ledger.Load(), c.takes
 	room := c.space.Look()
@@ -294,12 +292,10 @@ func (c *committer) write(g *group, room disk.Room) error {
 	return nil
 }
 
-// settle commits a transaction, and notes the outcome and what it kills before any reader may answer with it
-// (awaitOutcome). Badger shows the rows to readers when the sync has ended, however it did.
+// settle commits a transaction, and shows it to readers once it is known to have succeeded, along with what
+// it kills.
 func (c *committer) settle(txn *badger.Txn, next *update) error {
-	c.committing.Lock()
-	defer c.committing.Unlock()
-	err := txn.Commit()
+	err := c.sync(txn)
 	if err != nil && !errors.Is(err, badger.ErrTxnTooBig) { // which is refused before anything was written
 		c.failure.note("commit", err)
 	}
@@ -311,10 +307,11 @@ func (c *committer) settle(txn *badger.Txn, next *update) error {
 		return failed
 	}
 	if err == nil {
-		c.metadata.publish(next) // before its kill: who is told of that asks under the new state
-		c.kills.Add(next.kill)
+		c.views.publish(c.db.NewTransaction(false), func() {
+			c.metadata.publish(next)
+			c.kills.Add(next.kill)
+		})
 	}
-	c.settled.Store(txn.ReadTs() + 1)
 	return err
 }
 
@@ -337,15 +334,6 @@ func (c *committer) checkWritable() {
 	if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO) {
 		c.failure.note("commit", err)
 	}
-}
-
-// awaitOutcome returns when it is known what became of all commits that a snapshot has in it.
-func (c *committer) awaitOutcome(readTs uint64) {
-	if c.settled.Load() >= readTs {
-		return
-	}
-	c.committing.RLock()
-	defer c.committing.RUnlock()
 }
 
 // finish answers a group. A change that has failed by itself keeps its own error, unless the group was not

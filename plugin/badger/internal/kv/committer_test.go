@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
@@ -236,18 +238,12 @@ func TestKillBehindTheLedger(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	c := d.committer
-	c.committing.RLock() // the commit waits before it settles, and then behind
+	held := holdSyncs(d)
 	ch := stand(d, false, func(tx *Tx) error {
 		tx.SetLedger(&recordpb.Ledger{State: string(transfer.Fenced)})
 		return nil
 	})
-	testenv.Eventually(t, "the commit settles", func() bool {
-		waits := !c.committing.TryRLock()
-		if !waits {
-			c.committing.RUnlock()
-		}
-		return waits
-	})
+	<-held.begun
 	for kill, err := range d.Kills().Follow(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
@@ -258,12 +254,96 @@ func TestKillBehindTheLedger(t *testing.T) {
 				c.tombstones.mutex.Unlock()
 				<-ch.done
 			}()
-			c.committing.RUnlock()
+			held.end <- nil
 			continue
 		}
 		if state := d.Ledger().GetState(); state != string(transfer.Fenced) {
 			t.Errorf("behind the kill of its change the store is %q, want %q", state, transfer.Fenced)
 		}
 		break
+	}
+}
+
+// heldSyncs are the syncs of a database that a test holds: each says that it has begun, and ends with what it
+// is told.
+type heldSyncs struct {
+	begun chan struct{}
+	end   chan error
+}
+
+// holdSyncs has the database's syncs held from now on. Nothing is committed meanwhile.
+func holdSyncs(d *DB) heldSyncs {
+	held := heldSyncs{make(chan struct{}), make(chan error)}
+	d.committer.sync = func(txn *badger.Txn) error {
+		held.begun <- struct{}{}
+		if err := <-held.end; err != nil {
+			return err
+		}
+		return txn.Commit()
+	}
+	return held
+}
+
+// A read does not wait for a sync, and sees none of what is being synced.
+func TestReadsPassASync(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	look := func() (value string) {
+		t.Helper()
+		err := d.View(t.Context(), func(r *Snapshot) error {
+			v, err := r.Get(testKey([]byte("k")))
+			value = string(v)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	change := func(value string) func(tx *Tx) error {
+		return func(tx *Tx) error {
+			tx.Put(testKey([]byte("k")), []byte(value))
+			return nil
+		}
+	}
+	if err := commit(t.Context(), d, change("one")); err != nil {
+		t.Fatal(err)
+	}
+	held := holdSyncs(d)
+	ch := stand(d, false, change("two"))
+	<-held.begun
+	if got := look(); got != "one" {
+		t.Errorf("while the change is synced: got %q, want %q", got, "one")
+	}
+	held.end <- nil
+	if <-ch.done; ch.err != nil {
+		t.Fatal(ch.err)
+	}
+	if got := look(); got != "two" {
+		t.Errorf("behind the change: got %q, want %q", got, "two")
+	}
+}
+
+// A read that is under way when a sync fails answers nothing, and none after it does.
+func TestReadsEndWithAFailedSync(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	held := holdSyncs(d)
+	ch := stand(d, false, func(tx *Tx) error {
+		tx.Put(testKey([]byte("k")), nil)
+		return nil
+	})
+	<-held.begun
+	failed := errors.New("the disk has failed")
+	err := d.View(t.Context(), func(*Snapshot) error {
+		held.end <- failed
+		<-ch.done
+		return nil
+	})
+	if !errors.Is(err, failed) || !errors.Is(ch.err, failed) {
+		t.Errorf("the read: %v, the change: %v; want both to say that %v", err, ch.err, failed)
+	}
+	if err := d.Look(t.Context(), func(*Snapshot) error { return nil }); !errors.Is(err, failed) {
+		t.Errorf("a read after it: %v, want %v", err, failed)
 	}
 }

@@ -276,18 +276,16 @@ func (d *DB) snapshot(ctx context.Context, observer *observer, f func(r *Snapsho
 		return err
 	}
 	queued := d.committer.queued.Load()
-	txn := d.db.NewTransaction(false)
-	defer txn.Discard()
+	v := d.committer.views.take()
+	defer d.committer.views.give(v)
 	ended := func() error {
 		if d.base.Err() != nil {
 			return d.Gone()
 		}
 		return ctx.Err()
 	}
-	err := f(&Snapshot{txn: txn, damages: d.damages, queued: queued, tombstones: observer, ended: ended,
+	err := f(&Snapshot{txn: v.txn, damages: d.damages, queued: queued, tombstones: observer, ended: ended,
 		recent: d.committer.recent})
-	// What was read, or not found, may be the work of a commit that has failed.
-	d.committer.awaitOutcome(txn.ReadTs())
 	if failed := d.failure.err(); failed != nil {
 		return failed
 	}

@@ -37,7 +37,7 @@ func reads(t *testing.T, r Reader, want string) {
 func TestRecentRowsAreOfTheReadersSnapshot(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
-	d.committer.recent = newRecent(1<<20, d.committer.settled.Load())
+	d.committer.recent = newRecent(1<<20, d.committer.views.newest.txn.ReadTs())
 	read := func(f func(r *Snapshot)) {
 		t.Helper()
 		if err := d.View(t.Context(), func(r *Snapshot) error { f(r); return nil }); err != nil {
@@ -75,9 +75,9 @@ func TestRecentRowsAreOfTheReadersSnapshot(t *testing.T) {
 func TestRecentRowsGoWhenSomethingElseHasWritten(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
-	d.committer.recent = newRecent(1<<20, d.committer.settled.Load())
+	d.committer.recent = newRecent(1<<20, d.committer.views.newest.txn.ReadTs())
 	put(t, d, "one")
-	err := d.Badger().Update(func(txn *badger.Txn) error { return txn.Set(row, []byte("two")) })
+	err := d.Damage(t.Context(), func(txn *badger.Txn) error { return txn.Set(row, []byte("two")) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,22 +52,24 @@ func (d *DB) tendContents(ctx context.Context) {
 func (d *DB) recount(ctx context.Context) error {
 	var counted map[transfer.Kind]transfer.Content
 	var doubts uint64
-	txn := d.db.NewTransaction(false)
-	txn.Discard()
+	var v *view
 	// In the committer no commit comes between the snapshot and the contents that belong to it.
 	err := d.Move(ctx, func(tx *Tx) (err error) {
 		if doubts, err = Recounts(&tx.base); doubts == 0 {
 			return err
 		}
-		txn = d.db.NewTransaction(false)
+		v = d.committer.views.take()
 		counted = maps.Clone(d.committer.metadata.contents)
 		return err
 	})
-	defer func() { txn.Discard() }()
-	if err != nil || doubts == 0 {
+	if v == nil {
 		return err
 	}
-	actual, err := CountContents(ctx, &Snapshot{txn: txn, damages: d.damages})
+	defer d.committer.views.give(v)
+	if err != nil {
+		return err
+	}
+	actual, err := CountContents(ctx, &Snapshot{txn: v.txn, damages: d.damages})
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,17 @@ func OpenOver(ctx context.Context, db *badger.DB, logger *slog.Logger) (_ *DB, e
 // testRecent has the rows of few sessions in it.
 const testRecent = 64 << 10
 
+// Damage has f write past the committer, which keeps the books of what it writes, and shows it to readers.
+func (d *DB) Damage(ctx context.Context, f func(txn *badger.Txn) error) error {
+	return d.Move(ctx, func(*Tx) error { // no commit is under way
+		if err := d.db.Update(f); err != nil {
+			return err
+		}
+		d.committer.views.publish(d.db.NewTransaction(false), func() {})
+		return nil
+	})
+}
+
 // Commits is how many transactions were committed.
 func (d *DB) Commits() uint64 { return d.committer.commits.Load() }
 

@@ -237,8 +237,15 @@ func (c *committer) try(calls []*call) ([]error, error) {
 	for _, call := range calls {
 		wanted.add(&call.plan)
 	}
-	begin := []statement{{sql: "BEGIN"}, {lockSlot, []any{c.slot, c.host.id()}}}
-	g.pipeline(begin, g.begun, wanted.queries()...)
+	g.start("BEGIN", statement{lockSlot, []any{c.slot, c.host.id()}}, func(slot pgx.Row) error {
+		var state int16
+		s := &g.slot
+		err := slot.Scan(&state, &s.position, &s.counts, &s.sums, &s.kills, &g.seen)
+		if err == nil {
+			g.state, err = stateOf(state)
+		}
+		return err
+	}, wanted.queries()...)
 	g.planned(wanted)
 	answers := g.perform(calls)
 	if g.err != nil {
@@ -260,20 +267,6 @@ func (c *committer) try(calls []*call) ([]error, error) {
 	at.durable = time.Now()
 	c.meter.committed(calls, at, g.wrote)
 	return answers, nil
-}
-
-// begun reads the answers to the beginning of a group.
-func (g *group) begun(results pgx.BatchResults) error {
-	if _, err := results.Exec(); err != nil {
-		return err
-	}
-	var state int16
-	s := &g.slot
-	err := results.QueryRow().Scan(&state, &s.position, &s.counts, &s.sums, &s.kills, &g.seen)
-	if err == nil {
-		g.state, err = stateOf(state)
-	}
-	return err
 }
 
 // perform has the calls work one after the other. What one that fails has changed is undone.

@@ -34,6 +34,7 @@ type Engine struct {
 	committers []*committer
 	readers    []*reader
 	together   int // calls in one transaction, at most
+	pooled     bool
 	// background is what goes on without a caller. It ends with the engine.
 	background context.Context
 	stop       context.CancelFunc
@@ -83,6 +84,7 @@ func newEngineOf(
 ) (*Engine, error) {
 	e := &Engine{
 		pool: pool, schema: schema, host: host, killed: &progress{}, logger: logger, together: g.calls,
+		pooled: pool.Config().ConnConfig.DefaultQueryExecMode == pooledMode,
 	}
 	if host != nil {
 		e.killed = host.killed

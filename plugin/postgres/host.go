@@ -31,6 +31,7 @@ const (
 type host struct {
 	pool     *pgxpool.Pool
 	schema   string
+	pooled   bool
 	instance string
 	logger   *slog.Logger
 	now      func() time.Time
@@ -59,8 +60,8 @@ func (h *host) id() string {
 // the store from it (rule 14), either see it or are seen: all lock the ledger's row.
 func join(ctx context.Context, o *opened, logger *slog.Logger) (*host, error) {
 	h := &host{
-		pool: o.pool, schema: o.settings.schema(), instance: rand.Text(), logger: logger, now: o.settings.now,
-		killed: &progress{},
+		pool: o.pool, schema: o.settings.schema(), pooled: o.settings.Pooler, instance: rand.Text(),
+		logger: logger, now: o.settings.now, killed: &progress{},
 	}
 	if h.now == nil {
 		h.now = time.Now
@@ -218,7 +219,10 @@ const (
 // began, which is behind the moment from which the lease runs.
 func (h *host) ask(ctx context.Context, number int64, applied []int64) (b *beat, found []killed, err error) {
 	batch := &pgx.Batch{}
-	batch.Queue("BEGIN")
+	begins := beginning(h.pooled, "BEGIN")
+	for _, s := range begins {
+		batch.Queue(s.sql)
+	}
 	batch.Queue(h.sql(sendBeat), h.instance, number, applied)
 	batch.Queue(h.sql("SELECT state FROM {s}.ledger"))
 	batch.Queue(h.sql(askKilled))
@@ -228,9 +232,12 @@ func (h *host) ask(ctx context.Context, number int64, applied []int64) (b *beat,
 	results := h.conn.SendBatch(ctx, batch)
 	defer func() { err = errors.Join(err, results.Close()) }()
 	b = &beat{number: number}
-	if _, err = results.Exec(); err == nil {
-		err = results.QueryRow().Scan(&b.database)
+	for range begins {
+		if _, err = results.Exec(); err != nil {
+			return nil, nil, err
+		}
 	}
+	err = results.QueryRow().Scan(&b.database)
 	if err == nil {
 		var number int16
 		if err = results.QueryRow().Scan(&number); err == nil {

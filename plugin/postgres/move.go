@@ -150,7 +150,9 @@ func (m mover) alone(ctx context.Context, f func(g *group) error) (answer error)
 		}
 		defer release(conn)
 		g := newGroup(ctx, m.Engine, conn.Conn())
-		g.exec("BEGIN")
+		for _, s := range beginning(m.pooled, "BEGIN") {
+			g.exec(s.sql)
+		}
 		answer = f(g)
 		if g.err != nil || answer != nil {
 			return g.err // release rolls back

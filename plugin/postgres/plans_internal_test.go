@@ -18,11 +18,22 @@ import (
 // takes workers for nothing, as one with a million sessions takes them for cheap.
 func TestPlansFollowIndexes(t *testing.T) {
 	t.Parallel()
+	t.Run("directly", func(t *testing.T) { t.Parallel(); plansFollowIndexes(t, false) })
+	t.Run("behind a pooler", func(t *testing.T) { t.Parallel(); plansFollowIndexes(t, true) })
+}
+
+func plansFollowIndexes(t *testing.T, pooled bool) {
+	t.Helper()
 	server := pgserver.Start(t, "parallel_setup_cost=0", "parallel_tuple_cost=0",
 		"min_parallel_table_scan_size=0", "min_parallel_index_scan_size=0",
 		"session_preload_libraries=auto_explain", "auto_explain.log_min_duration=0")
 	dsn, schema := server.Schema(t)
-	e := openHost(t, Settings{DSN: dsn, Schema: schema})
+	settings := Settings{DSN: dsn, Schema: schema}
+	if pooled {
+		mustOpen(t, settings) // makes the tables
+		settings.DSN, settings.Pooler = server.Pooler(t), true
+	}
+	e := openHost(t, settings)
 	ctx, l := t.Context(), &line{}
 	for i := range 50 {
 		l = &line{name: fmt.Sprint(i)}
@@ -30,7 +41,7 @@ func TestPlansFollowIndexes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, table := range []string{"sessions", "client_uses", "grants"} {
+	for _, table := range []string{"sessions", "client_uses", "grants", "used", "operations"} {
 		server.Exec(t, fmt.Sprintf("ANALYZE %s.%s", schema, table))
 	}
 	page := func(filter ticketstore.SessionFilter) func() error {
@@ -64,7 +75,8 @@ func TestPlansFollowIndexes(t *testing.T) {
 			return strings.Contains(server.Log()[before:], c.index)
 		})
 	}
-	wrong := regexp.MustCompile(`.*(Gather|(Hash|Merge)[A-Za-z ]* Join|Seq Scan on (sessions|grants)).*`)
+	wrong := regexp.MustCompile(`.*(Gather|(Hash|Merge)[A-Za-z ]* Join|` +
+		`Seq Scan on (sessions|client_uses|grants|used|operations)).*`)
 	if found := wrong.FindAllString(server.Log()[begun:], -1); len(found) > 0 {
 		t.Errorf("plans with %q:\n%s", found, server.Log()[begun:])
 	}

@@ -32,18 +32,31 @@ func (g *group) read(queries ...query) [][]*row {
 	if g.sealed {
 		g.fail(errIncomplete)
 	}
-	return g.pipeline(nil, nil, queries...)
+	return g.pipeline(&pgx.Batch{}, func(pgx.BatchResults) error { return nil }, queries)
 }
 
-// pipeline runs statements and then queries in one round trip. head takes the results of the statements.
+// start begins a transaction as begin says, runs a first statement, whose row head takes, and then queries,
+// in one pipeline.
+func (g *group) start(begin string, first statement, head func(row pgx.Row) error, queries ...query) {
+	statements := append(beginning(g.pooled, begin), first)
+	g.pipeline(g.batch(statements), func(results pgx.BatchResults) error {
+		for range len(statements) - 1 {
+			if _, err := results.Exec(); err != nil {
+				return err
+			}
+		}
+		return head(results.QueryRow())
+	}, queries)
+}
+
+// pipeline runs queries behind what a batch has, whose results head takes, in one round trip.
 func (g *group) pipeline(
-	statements []statement, head func(results pgx.BatchResults) error, queries ...query,
+	batch *pgx.Batch, head func(results pgx.BatchResults) error, queries []query,
 ) [][]*row {
 	found := make([][]*row, len(queries))
-	if g.err != nil || len(statements)+len(queries) == 0 {
+	if g.err != nil || batch.Len()+len(queries) == 0 {
 		return found
 	}
-	batch := g.batch(statements)
 	for i := range queries {
 		batch.Queue(g.text(&queries[i]), queries[i].args...)
 	}
@@ -52,9 +65,7 @@ func (g *group) pipeline(
 	}
 	results := g.conn.SendBatch(g.ctx, batch)
 	defer func() { g.fail(results.Close()) }()
-	if head != nil {
-		g.fail(head(results))
-	}
+	g.fail(head(results))
 	for i := range queries {
 		if g.err == nil {
 			found[i] = g.collect(results, queries[i].table)

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -61,7 +62,7 @@ type Settings struct {
 	// of the tables.
 	RuntimeRole string `json:"runtime_role,omitempty"`
 	// Pooler: between here and the database is a pooler in transaction mode, such as PgBouncer. No
-	// statement is prepared then, and no parameter of the session set.
+	// statement is prepared then, and parameters are set for each transaction, none for the session.
 	Pooler bool `json:"pooler,omitempty"`
 	// UnverifiedTLS accepts a connection to another machine that is not encrypted, or whose server is not
 	// verified (sslmode other than verify-full and verify-ca): an attacker between them reads and
@@ -249,6 +250,32 @@ func trusted(host string, config *tls.Config) bool {
 		config.VerifyConnection != nil)
 }
 
+// planning are the parameters under which the server plans. Each statement finds what it reads by an index,
+// row by row: a plan that reads a table, or joins a whole one, is wrong, however small the table was when the
+// statement was planned. Workers take longer to start than any of them.
+var planning = map[string]string{
+	"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off",
+	"enable_mergejoin": "off", "max_parallel_workers_per_gather": "0", "jit": "off",
+}
+
+// idleTimeout is for how long a host that hangs or is cut off holds locks.
+const idleTimeout = "10s"
+
+// pooledMode is how statements are carried out behind a pooler: as the unnamed one, whose types are asked for
+// once, so that nothing is left behind in a session.
+const pooledMode = pgx.QueryExecModeCacheDescribe
+
+// ofTransaction sets for one transaction what a session cannot keep behind a pooler.
+var ofTransaction = func() string {
+	parameters := maps.Clone(planning)
+	parameters["idle_in_transaction_session_timeout"] = idleTimeout
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		set = append(set, fmt.Sprintf("set_config('%s', '%s', true)", name, parameters[name]))
+	}
+	return "SELECT " + strings.Join(set, ", ")
+}()
+
 // complete adds what the engine needs to what the DSN says.
 func (s *Settings) complete(config *pgxpool.Config) {
 	c := config.ConnConfig
@@ -259,23 +286,13 @@ func (s *Settings) complete(config *pgxpool.Config) {
 	c.DialFunc, c.Tracer = withoutCancel(c.DialFunc), &roundTrips{}
 	c.RuntimeParams["application_name"] = cmp.Or(c.RuntimeParams["application_name"], "fosite-sessions")
 	if s.Pooler {
-		// The unnamed statement, whose types are asked for once: nothing is left behind in a session.
-		c.DefaultQueryExecMode, c.StatementCacheCapacity = pgx.QueryExecModeCacheDescribe, 0
+		c.DefaultQueryExecMode, c.StatementCacheCapacity = pooledMode, 0
 	} else {
-		// Every race is a write-write conflict, which this level shows to the later one (rule 2). Each
-		// statement finds what it reads by an index, row by row: a plan that reads a table, or joins a whole
-		// one, is wrong, however small the table was when the statement was planned. Workers take longer to
-		// start than any of them.
+		// Every race is a write-write conflict, which this level shows to the later one (rule 2).
+		c.RuntimeParams["default_transaction_isolation"] = "read committed"
+		maps.Copy(c.RuntimeParams, planning)
 		for name, value := range map[string]string{
-			"default_transaction_isolation": "read committed", "plan_cache_mode": "force_generic_plan",
-			"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
-			"max_parallel_workers_per_gather": "0", "jit": "off",
-		} {
-			c.RuntimeParams[name] = value
-		}
-		// A host that hangs or is cut off holds no lock for longer.
-		for name, value := range map[string]string{
-			"idle_in_transaction_session_timeout": "10s", "tcp_keepalives_idle": "10",
+			"idle_in_transaction_session_timeout": idleTimeout, "tcp_keepalives_idle": "10",
 			"tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
 		} {
 			c.RuntimeParams[name] = cmp.Or(c.RuntimeParams[name], value)

@@ -65,6 +65,14 @@ type statement struct {
 	args []any
 }
 
+// beginning are the statements that begin a transaction as sql says.
+func beginning(pooled bool, sql string) []statement {
+	if pooled {
+		return []statement{{sql: sql}, {sql: ofTransaction}}
+	}
+	return []statement{{sql: sql}}
+}
+
 // change is a row as it was before a step of a transaction.
 type change struct {
 	row     *row

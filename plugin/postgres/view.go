@@ -110,21 +110,17 @@ func (e *Engine) snapshot(ctx context.Context, calls []*call, sealed bool) ([]er
 		wanted.add(&c.plan)
 	}
 	g.sealed = sealed
-	g.pipeline([]statement{{sql: beginSnapshot}, {askState, []any{e.host.id()}}},
-		func(results pgx.BatchResults) error {
-			if _, err := results.Exec(); err != nil {
-				return err
-			}
-			var state int16
-			err := results.QueryRow().Scan(&state, &g.seen)
-			if err == nil {
-				g.state, err = stateOf(state)
-			}
-			if err == nil {
-				err = g.current()
-			}
-			return err
-		}, wanted.queries()...)
+	g.start(beginSnapshot, statement{askState, []any{e.host.id()}}, func(state pgx.Row) error {
+		var number int16
+		err := state.Scan(&number, &g.seen)
+		if err == nil {
+			g.state, err = stateOf(number)
+		}
+		if err == nil {
+			err = g.current()
+		}
+		return err
+	}, wanted.queries()...)
 	g.planned(wanted)
 	answers := g.perform(calls)
 	if g.err == nil {

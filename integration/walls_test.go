@@ -139,7 +139,7 @@ var walls = []wall{
 		name:      "offline commands know no protocol",
 		of:        exactly("plugin/internal/offline", "plugin/badger/cli", "plugin/postgres/cli"),
 		forbidden: []string{goPluginPath, grpcPath, ourPlugin + "/internal", ourPlugin + "/memory"},
-		except:    []string{ourOffline, ourPlugin + "/internal/program"},
+		except:    []string{ourOffline, ourPlugin + "/internal/program", ourPlugin + "/internal/machine"},
 	},
 	{
 		name: "a plugin's program has one engine: memory", of: exactly("plugin/cmd/sessions-memory"),

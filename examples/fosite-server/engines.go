@@ -36,5 +36,6 @@ func openPostgres(ctx context.Context, raw []byte, logger *slog.Logger) (session
 	if err != nil {
 		return nil, err
 	}
+	postgres.LimitProcess()
 	return postgres.Open(ctx, settings, logger)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
@@ -91,6 +92,32 @@ func TestMemoryOfThePlugin(t *testing.T) {
 			// The smallest settings need more than they say for a moment: see README.
 			if bound = max(bound, 128) + 44; most > bound {
 				t.Errorf("the plugin had %d MiB, want at most %d", most, bound)
+			}
+		})
+	}
+}
+
+// The plugin of PostgreSQL keeps nothing, and its process stays near the limit that it sets for itself.
+func TestMemoryOfThePostgresPlugin(t *testing.T) {
+	testenv.SkipRace(t, "it takes several times the memory")
+	sessions := number(t, sessionsEnv, 10_000)
+	for _, c := range []struct {
+		name                    string
+		sessions, ticket, bound int
+	}{
+		{"tickets of 1 kB", sessions, 1 << 10, 128},
+		{"tickets of 64 KiB", sessions / 25, 64 << 10, 256 + 44},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dsn, schema := pgserver.Start(t).Schema(t)
+			h := start(t, task{
+				Plugin: postgresPlugin, Sessions: c.sessions, Ticket: c.ticket, Callers: 64,
+				Settings: map[string]any{"dsn": dsn, "schema": schema},
+			}, nil)
+			most, last := h.done()
+			t.Logf("%d sessions: at most %d MiB, then %d", c.sessions, most, last)
+			if most > c.bound {
+				t.Errorf("the plugin had %d MiB, want at most %d", most, c.bound)
 			}
 		})
 	}

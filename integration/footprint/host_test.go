@@ -5,6 +5,7 @@ package footprint
 // The host that is measured, in a cgroup of its own.
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,7 +33,10 @@ type host struct {
 // start starts a host in a cgroup, nil for none, up to where its plugin has opened the store.
 func start(t *testing.T, todo task, group *cgroup) *host {
 	t.Helper()
-	todo.Plugin = builtPlugin
+	todo.Plugin = filepath.Join(built, cmp.Or(todo.Plugin, badgerPlugin))
+	if other := os.Getenv(pluginEnv); other != "" {
+		todo.Plugin = other
+	}
 	raw, err := json.Marshal(todo)
 	if err != nil {
 		t.Fatal(err)

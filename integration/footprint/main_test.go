@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +27,8 @@ const (
 	taskEnv = "FOOTPRINT_TASK"
 	// pluginEnv is another build of the plugin, to compare with.
 	pluginEnv = "FOOTPRINT_PLUGIN"
+
+	badgerPlugin, postgresPlugin = "sessions-badger", "sessions-postgres"
 )
 
 // task is what a host does with its plugin.
@@ -40,7 +41,8 @@ type task struct {
 	Filled                    bool
 }
 
-var builtPlugin string
+// built is the folder of the plugins.
+var built string
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(taskEnv); text != "" {
@@ -54,19 +56,17 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
-	if builtPlugin = os.Getenv(pluginEnv); builtPlugin != "" {
-		return m.Run()
-	}
 	folder, err := os.MkdirTemp("", "fosite-sessions-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	builtPlugin = filepath.Join(folder, "sessions-badger")
-	build := exec.Command("go", "build", "-C", "../../plugin/cmd/sessions-badger", "-o", builtPlugin, ".")
+	built = folder
+	build := exec.Command("go", "build", "-C", "../../plugin/cmd", "-o", folder, "./"+badgerPlugin,
+		"./"+postgresPlugin)
 	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the plugin: %v\n%s", err, output)
+		fmt.Fprintf(os.Stderr, "build the plugins: %v\n%s", err, output)
 		return 1
 	}
 	return m.Run()

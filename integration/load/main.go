@@ -50,6 +50,7 @@ func openBackend(ctx context.Context, raw []byte, logger *slog.Logger) (sessions
 		if err != nil {
 			return nil, err
 		}
+		postgres.LimitProcess()
 		return postgres.Open(ctx, settings, logger)
 	}
 	settings, err := badger.ParseSettings(raw)

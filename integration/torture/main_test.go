@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 				if err != nil {
 					return nil, err
 				}
+				postgres.LimitProcess()
 				return postgres.Open(ctx, settings, logger)
 			},
 		})

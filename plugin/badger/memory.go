@@ -4,15 +4,13 @@ package badger
 
 import (
 	"io/fs"
-	"math"
 	"os"
 	"reflect"
-	"runtime/debug"
 	"unsafe"
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/machine"
+	"github.com/fosite-sessions/sessions/plugin/internal/machine"
 )
 
 // Bounds of Settings.MemoryMiB.
@@ -72,11 +70,7 @@ func defaultMemory(root fs.FS) int64 {
 	if root == nil {
 		root = os.DirFS("/")
 	}
-	half := int64(math.MaxInt64)
-	if all := machine.Memory(root); all > 0 {
-		half = all / 2
-	}
-	return min(max(half, MinMemoryMiB<<20), DefaultMemoryMiB<<20)
+	return machine.Half(root, MinMemoryMiB<<20, DefaultMemoryMiB<<20)
 }
 
 // apply sets Badger's options.
@@ -123,9 +117,7 @@ func releaseBuffers(db *badger.DB) bool {
 // otherwise. It is for the main function of a plugin, whose only work is the database; a program that opens
 // one beside its own work knows better what it needs.
 func (s *Settings) LimitProcess() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		// Much of what the smallest ones have allocated is never touched: with less the collector would run
-		// all the time.
-		debug.SetMemoryLimit(max(s.budget().total, 2*MinMemoryMiB<<20))
-	}
+	// Much of what the smallest ones have allocated is never touched: with less the collector would run all
+	// the time.
+	machine.Limit(max(s.budget().total, 2*MinMemoryMiB<<20))
 }

@@ -26,5 +26,6 @@ func open(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backen
 	if err != nil {
 		return nil, err
 	}
+	postgres.LimitProcess()
 	return postgres.Open(ctx, settings, logger)
 }

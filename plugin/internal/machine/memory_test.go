@@ -106,6 +106,21 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+func TestHalf(t *testing.T) {
+	t.Parallel()
+	for meminfo, want := range map[string]int64{
+		"":                          256,
+		"MemTotal: 65536 kB\n":      64,
+		"MemTotal: 262144 kB\n":     128,
+		"MemTotal: 1073741824 kB\n": 256,
+	} {
+		root := fstest.MapFS{"proc/meminfo": {Data: []byte(meminfo)}}
+		if got := Half(root, 64*mib, 256*mib); got != want*mib {
+			t.Errorf("with %q: %d MiB, want %d", meminfo, got/mib, want)
+		}
+	}
+}
+
 // This machine says something, where it is one that does.
 func TestMemoryHere(t *testing.T) {
 	t.Parallel()

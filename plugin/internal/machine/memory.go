@@ -1,4 +1,4 @@
-// Package machine says how much memory this process may take.
+// Package machine says how much memory this process may take, and holds it to that.
 package machine
 
 import (
@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"os"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +41,22 @@ func Memory(root fs.FS) int64 {
 		return 0
 	}
 	return least
+}
+
+// Half is half of Memory, within bounds; the upper one where the system says nothing.
+func Half(root fs.FS, least, most int64) int64 {
+	half := most
+	if all := Memory(root); all > 0 {
+		half = all / 2
+	}
+	return min(max(half, least), most)
+}
+
+// Limit has Go's runtime keep this process to so many bytes, unless GOMEMLIMIT says otherwise.
+func Limit(memory int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memory)
+	}
 }
 
 // total is the machine's memory.

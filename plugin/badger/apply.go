@@ -120,7 +120,7 @@ func (r *rows) Answer(id string, answer *records.Operation) error {
 
 // saveAnswer keeps the answer to an operation in the transaction that earned it.
 func saveAnswer(t *kv.Tx, id string, answer *records.Operation) error {
-	t.Put(layout.OperationAgeKey(answer.GetWhen(), id), nil)
+	t.Gather(layout.OperationAge(answer.GetWhen()), id)
 	return t.Save(layout.OperationKey(id), answer)
 }
 

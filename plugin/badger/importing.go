@@ -195,10 +195,10 @@ func importOperation(t *kv.Tx, r *transfer.Record, next *records.Operation) erro
 		return err
 	}
 	if found {
-		t.Delete(layout.Key(layout.IndexOperationAge, layout.TimeKey(old.GetWhen()), r.Key))
+		t.Delete(layout.OperationAgeKey(old.GetWhen(), string(r.Key)))
 	}
 	if !r.Deleted {
-		t.Put(layout.Key(layout.IndexOperationAge, layout.TimeKey(next.GetWhen()), r.Key), nil)
+		t.Put(layout.OperationAgeKey(next.GetWhen(), string(r.Key)), nil)
 	}
 	putRecord(t, r)
 	return nil

@@ -3,12 +3,14 @@
 package badger
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
@@ -18,6 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // A migration that meets a failed sync, whichever it is, leaves a store that the next start migrates.
@@ -63,7 +66,7 @@ func olderStore(t *testing.T, format int) string {
 		signIn(t, e, fmt.Sprint("older-", i), "ann")
 	}
 	former := [][]byte{layout.MakeSmallKey, layout.UnlistKey}
-	listEach(t, e)
+	storeEach(t, e, format)
 	txn := e.db.Badger().NewTransaction(true)
 	if format == 1 {
 		former = append(former, layout.ContentsKey)
@@ -86,8 +89,9 @@ func olderStore(t *testing.T, format int) string {
 	return path
 }
 
-// listEach gives each session three grants that are stored together, and each of them listings of its own.
-func listEach(t *testing.T, e *Engine) {
+// storeEach gives each session four grants that are stored together. Up to format 3 each of them has listings
+// of its own, and up to format 4 each operation an entry by its age.
+func storeEach(t *testing.T, e *Engine, format int) {
 	t.Helper()
 	for i := range olderSessions {
 		batch := &grantstore.Batch{OperationID: fmt.Sprint("older-", i)}
@@ -97,9 +101,23 @@ func listEach(t *testing.T, e *Engine) {
 			g.RequestID, g.SessionID = batch.OperationID, batch.OperationID
 			batch.Store = append(batch.Store, g)
 		}
-		rowsOf(t, e, batch)
+		now := base.Add(time.Millisecond)
 		err := e.update(t.Context(), func(tx *kv.Tx) error {
+			_, refused, err := carryOut(tx, batch, now)
+			return errors.Join(refused, err)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = e.update(t.Context(), func(tx *kv.Tx) error {
+			when := records.Nanos(now)
+			tx.Delete(layout.OperationAgeKey(when, batch.OperationID))
+			tx.Put(layout.Key(layout.IndexOperationAge, layout.TimeKey(when),
+				layout.Last(batch.OperationID)), nil)
 			for i := range batch.Store {
+				if format > 3 {
+					break
+				}
 				ref := batch.Store[i].Ref
 				g, err := grantrows.Load(tx, ref)
 				if err != nil {

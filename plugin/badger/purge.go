@@ -238,11 +238,29 @@ func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
 
 func purgeOperations(t *kv.Tx, limit int, now time.Time) (int, error) {
 	due, err := dueEntries(t, layout.IndexOperationAge, limit, now.Add(-grantstore.OperationRetention))
-	for _, d := range due {
-		t.Delete(d.key)
-		t.Delete(layout.OperationKey(string(d.id)))
+	if err != nil {
+		return 0, err
 	}
-	return len(due), err
+	n := 0
+	for _, d := range due {
+		if n >= limit {
+			break
+		}
+		others, err := t.Get(d.key)
+		if err != nil {
+			return 0, err
+		}
+		t.Delete(d.key)
+		_, ids, err := layout.OperationsOfAge(d.key, others)
+		if err != nil { // it has been logged
+			n++
+		}
+		for _, id := range ids {
+			t.Delete(layout.OperationKey(string(id)))
+			n++
+		}
+	}
+	return n, nil
 }
 
 // dueEntry is an entry of an index ordered by time.

@@ -403,10 +403,10 @@ func TestAnOlderFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	command(t, "check", path).want(t, cli.Done, "80 records", "nothing wrong")
-	command(t, "stats", path).want(t, cli.Done, "1, the newest is 4", "sessions      20")
-	command(t, "export", path, file).want(t, cli.Failed, "migrate it to 4 first")
-	command(t, "migrate", path).want(t, cli.Done, "had format 1 and has format 4 now")
-	command(t, "migrate", path).want(t, cli.Done, "has format 4, the newest")
-	command(t, "migrate", path, "-json").want(t, cli.Done, `"from": 4`)
+	command(t, "stats", path).want(t, cli.Done, "1, the newest is 5", "sessions      20")
+	command(t, "export", path, file).want(t, cli.Failed, "migrate it to 5 first")
+	command(t, "migrate", path).want(t, cli.Done, "had format 1 and has format 5 now")
+	command(t, "migrate", path).want(t, cli.Done, "has format 5, the newest")
+	command(t, "migrate", path, "-json").want(t, cli.Done, `"from": 5`)
 	command(t, "export", path, file).want(t, cli.Done, "80 records")
 }

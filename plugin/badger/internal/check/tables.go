@@ -102,11 +102,25 @@ func (c *checker) operations() error {
 		o := &records.Operation{}
 		if c.record(k, v, o) {
 			c.at(o.When)
-			c.balance.wants(layout.Key(layout.IndexOperationAge, layout.TimeKey(o.When),
-				k[len(layout.TableOperation):]), nil)
+			c.balance.wants(layout.OperationAgeKey(o.When, string(k[len(layout.TableOperation):])), nil)
 		}
 		return nil
 	})
+}
+
+// operationAge notes each operation of an entry as if it had one of its own.
+func (c *checker) operationAge(k, v []byte) {
+	when, ids, err := layout.OperationsOfAge(k, v)
+	if err != nil {
+		c.entry(k, v)
+		return
+	}
+	if !c.again {
+		c.report.Entries++
+	}
+	for _, id := range ids {
+		c.balance.has(layout.OperationAgeKey(when, string(id)), nil)
+	}
 }
 
 func (c *checker) jobs() error {
@@ -196,6 +210,8 @@ func (c *checker) indexes() error {
 			take = c.grantDue
 		case bytes.Equal(t.Prefix, layout.IndexEndedDue):
 			take = c.look
+		case bytes.Equal(t.Prefix, layout.IndexOperationAge):
+			take = c.operationAge
 		default:
 			take = c.entry
 		}

@@ -41,6 +41,9 @@ func (t *Tx) measure() (e extent) {
 			e = e.and(extent{1, len(name) + len(layout.TableJournal) + 8 + entryOverhead})
 		}
 	}
+	for _, s := range t.gathered {
+		e = e.and(extent{1, len(s.prefix) + len(s.id) + entryOverhead}) // as if none shared its row
+	}
 	return e
 }
 

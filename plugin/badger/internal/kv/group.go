@@ -3,7 +3,9 @@ package kv
 // Groups: the changes that are committed as one transaction.
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/google/btree"
@@ -18,9 +20,11 @@ type group struct {
 	base   Snapshot
 	writes map[string]write
 	// keys are those of writes in order, nil until a scan needs them: most changes only read rows.
-	keys  *btree.BTreeG[string]
-	size  int
-	takes extent
+	keys *btree.BTreeG[string]
+	// gathered are the ids for rows that the changes share.
+	gathered []gathered
+	size     int
+	takes    extent
 	// most is what the transaction may take.
 	most extent
 	// ledger is the store's as the changes so far leave it.
@@ -84,6 +88,28 @@ func (g *group) Get(k []byte) ([]byte, error) {
 
 // put writes a row of the store's own.
 func (g *group) put(k, value []byte) { g.writes[string(k)] = write{key: k, value: value} }
+
+// maxGathered bounds the ids of a row, and so what a change does that goes through some rows.
+const maxGathered = 64
+
+// putGathered writes the rows that the changes share.
+func (g *group) putGathered() {
+	slices.SortFunc(g.gathered, func(a, b gathered) int {
+		return cmp.Or(strings.Compare(a.prefix, b.prefix), strings.Compare(a.id, b.id))
+	})
+	for rest := g.gathered; len(rest) > 0; {
+		first, n := rest[0], 1
+		var others []byte
+		for ; n < len(rest) && n < maxGathered && rest[n].prefix == first.prefix; n++ {
+			if n > 1 {
+				others = append(others, 0)
+			}
+			others = append(others, rest[n].id...)
+		}
+		g.put([]byte(first.prefix+first.id), others)
+		rest = rest[n:]
+	}
+}
 
 // was returns a row as it was before the group.
 func (g *group) was(name string) ([]byte, error) {

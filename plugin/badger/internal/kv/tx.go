@@ -31,6 +31,8 @@ type Visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
 type Tx struct {
 	*group
 	writes map[string]write
+	// gathered are the ids for rows that the changes of a transaction share.
+	gathered []gathered
 	// Wrote counts the writes.
 	Wrote int
 	// ledger replaces the group's when the change joins it.
@@ -78,8 +80,22 @@ func nameOf(k []byte) string {
 	return unsafe.String(unsafe.SliceData(k), len(k)) //nolint:gosec // a key that was written is not changed
 }
 
+// gathered is an id, and the prefix that its row begins with.
+type gathered struct{ prefix, id string }
+
+// Gather has an id, which has no NUL in it, put into a row that the changes of a transaction share: its key
+// is the prefix and one of the ids, its value the others, with a NUL between them. No change sees it before
+// the transaction is committed.
+func (t *Tx) Gather(prefix []byte, id string) {
+	t.Wrote++
+	t.gathered = append(t.gathered, gathered{nameOf(prefix), id})
+}
+
 // Reset forgets what the change has written so far.
-func (t *Tx) Reset() { clear(t.writes) }
+func (t *Tx) Reset() {
+	clear(t.writes)
+	t.gathered = t.gathered[:0]
+}
 
 // join adds the change to its group. takes is what measure returned of it.
 func (t *Tx) join(takes extent) {
@@ -91,6 +107,7 @@ func (t *Tx) join(takes extent) {
 		t.group.writes[name] = w
 		t.size += len(name) + len(w.value)
 	}
+	t.group.gathered = append(t.group.gathered, t.gathered...)
 	if t.ledger != nil {
 		t.group.ledger = t.ledger
 	}

@@ -16,8 +16,9 @@ import (
 // opened (kv/migrate.go). Version 1 had no contents in its ledger, version 2 no properties: a program that
 // does not know them would lose count of them. Up to version 2 used grants stayed whole, among the grants of
 // their session; the purge makes them small (used.go). Up to version 3 each grant had entries of its own; the
-// start takes those of companions away (unlist.go).
-const Version = 4
+// start takes those of companions away (unlist.go). Up to version 4 an entry by the age of operations had one
+// of them, which is read as it was.
+const Version = 5
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID),
 // so an id that is followed by something ends in one. Moments are 8 bytes that sort as the moments do
@@ -49,7 +50,7 @@ const Version = 4
 //	gl subject 0 client 0 type key    ->                         grants of a subject that no session judges
 //
 //	o  operation id                   -> Operation
-//	ox time operation id              ->                         age
+//	ox time operation id              -> others                  age, see age.go
 //	j  operation id                   -> Job                     ending of several steps
 //	dr operation id                   ->                         those under way
 //	dx time operation id              ->                         age of those that are done
@@ -172,10 +173,7 @@ func EndedSubjectKey(subject, sid string) []byte {
 	return Key(IndexEndedSubject, More(subject), Last(sid))
 }
 func EndedDueKey(due int64, sid string) []byte { return Key(IndexEndedDue, TimeKey(due), Last(sid)) }
-func OperationAgeKey(when int64, id string) []byte {
-	return Key(IndexOperationAge, TimeKey(when), Last(id))
-}
-func JobRunningKey(id string) []byte { return Key(IndexJobRunning, Last(id)) }
+func JobRunningKey(id string) []byte           { return Key(IndexJobRunning, Last(id)) }
 func NotificationStateKey(state, id string) []byte {
 	return Key(IndexNotificationState, More(state), Last(id))
 }

@@ -49,8 +49,9 @@ type followedJobs struct {
 type followedJob struct {
 	Job  string `json:"job"`
 	Note []byte `json:"note"`
-	// Here: only the host that has begun it knows of it, as of a swap.
-	Here bool `json:"here,omitempty"`
+	// Here: the host that has begun it knows its end, as of a swap, which has Began then.
+	Here  bool      `json:"here,omitempty"`
+	Began time.Time `json:"began,omitzero"`
 }
 
 const jobNotePurpose = "job note"
@@ -62,11 +63,14 @@ func (o *Operations) FollowJob(ctx context.Context, id string, note []byte, ende
 	a := o.adapter
 	note = note[:min(len(note), MaxJobNote)]
 	sealed := a.ring.seal(jobNotePurpose, []byte(id), note)
-	_, unknown := o.SwapByID(id)
+	noted := followedJob{Job: id, Note: sealed}
+	if swap := a.swapOf(id); swap != nil {
+		noted.Here, noted.Began = true, swap.Started
+	}
 	kept := false
 	err := a.changeFollowed(ctx, func(jobs []followedJob) (after []followedJob, changed bool) {
 		if kept = len(jobs) < maxFollowed; kept {
-			jobs = append(jobs, followedJob{Job: id, Note: sealed, Here: unknown == nil})
+			jobs = append(jobs, noted)
 		}
 		return jobs, kept
 	})
@@ -164,12 +168,11 @@ func (a *Adapter) follow(job followed, ended func(*JobEnd)) {
 
 // lookAt reads a job, and reports whether it has ended.
 func (a *Adapter) lookAt(ctx context.Context, end *JobEnd, elsewhere bool) bool {
-	o := a.Operations()
-	if swap, err := o.SwapByID(end.ID); err == nil {
+	if swap := a.swapOf(end.ID); swap != nil {
 		end.Swap = swap
 		return !swap.Finished.IsZero()
 	}
-	job, err := o.Job(ctx, end.ID)
+	job, err := a.Operations().Job(ctx, end.ID)
 	if err == nil {
 		end.Removal = job
 		return job.State != logout.JobRunning

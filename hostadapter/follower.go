@@ -160,6 +160,39 @@ func (a *Adapter) cannotFollow(state *SwapState, err error) {
 	a.backends.cannotFollow(problem, final)
 }
 
+// swapElsewhere is a swap that another host makes, as far as the store tells of it, and where it was noted
+// when it began. Nil where there is none.
+func (a *Adapter) swapElsewhere(id string) *SwapState {
+	store := a.unmoved()
+	if store == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	status, err := store.Status(ctx)
+	if err != nil || status.ID != id {
+		return nil
+	}
+	state := a.newSwap(id, status.Peer)
+	state.Followed, state.Progress.Total = true, -1
+	switch status.State {
+	case transfer.Exporting:
+		state.Progress.Phase = transfer.Copying
+	case transfer.Fenced, transfer.Superseded: // this host is about to follow
+		state.Progress.Phase = transfer.Switching
+		return state
+	default:
+		return nil
+	}
+	_, jobs, _ := a.followed(ctx)
+	for _, job := range jobs {
+		if job.Job == id && !job.Began.IsZero() {
+			state.Started = job.Began
+		}
+	}
+	return state
+}
+
 // following says that this host follows another one's swap, empty where it does not.
 func (a *Adapter) following() string {
 	a.swaps.mu.Lock()

@@ -49,7 +49,12 @@ func (d *database) opens(name string) func(context.Context) (sessions.Backend, e
 // host starts a host on the store "old" that knows these others.
 func (d *database) host(others ...string) *host {
 	d.t.Helper()
-	h := newHost(d.t, func(c *hostadapter.Config) {
+	return d.hostWith(func(*hostadapter.Config) {}, others...)
+}
+
+func (d *database) hostWith(configure func(*hostadapter.Config), others ...string) *host {
+	d.t.Helper()
+	return newHost(d.t, configure, func(c *hostadapter.Config) {
 		c.Backend, c.Swap.BackendName = nil, "old"
 		c.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){"old": d.opens("old")}
 		for _, name := range others {
@@ -57,7 +62,6 @@ func (d *database) host(others ...string) *host {
 		}
 		c.Pins = &pins{}
 	})
-	return h
 }
 
 // exec carries out a statement in the schema of a store.

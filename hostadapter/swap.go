@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/fosite-sessions/sessions"
@@ -23,6 +24,8 @@ var ErrSwap = errors.New("hostadapter: the backend cannot be swapped")
 const (
 	// openTimeout bounds the start of the backend that is swapped to.
 	openTimeout = 45 * time.Second
+	// beginTimeout bounds the wait for the begin of a swap: writes of a host that was cut off hold it up.
+	beginTimeout = 5 * time.Second
 	// openAttempts is how often a backend is opened that another host has open, openPause the longest pause
 	// between two attempts.
 	openAttempts, openPause = 3, time.Second
@@ -88,12 +91,24 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 		return "", errors.Join(err, target.Close())
 	}
 	next := PinnedStore{Name: name, StoreID: description.StoreID}
+	begun := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(begun) })
 	move := &transfer.Move{
 		Source: source, Target: moverOf(target), ID: state.ID, SourceName: state.From, TargetName: name,
 		TargetStore: next.StoreID, Followed: description.Shared,
-		Report: func(p transfer.Progress) { o.adapter.report(state, p) },
+		Report: func(p transfer.Progress) {
+			o.adapter.report(state, p)
+			if p.Phase != transfer.Preparing {
+				tell()
+			}
+		},
 	}
 	go func() { o.adapter.finishSwap(state, o.adapter.runSwap(running, move, target, next)) }()
+	select { // from its begin on the other hosts know of it, by the store
+	case <-begun:
+	case <-time.After(beginTimeout):
+	case <-ctx.Done():
+	}
 	return state.ID, nil
 }
 

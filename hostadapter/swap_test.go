@@ -233,28 +233,38 @@ func TestHostStartsOnTheBackendThatServes(t *testing.T) {
 	}
 }
 
+// delivery is one that is under way until answer is closed: it holds a swap up, before its switch.
+type delivery struct{ posted, answer chan struct{} }
+
+func newDelivery() *delivery { return &delivery{make(chan struct{}), make(chan struct{})} }
+
+func (d *delivery) configure(c *hostadapter.Config) {
+	c.Signer = signerFunc(func(ctx context.Context) {
+		close(d.posted)
+		select {
+		case <-d.answer:
+		case <-ctx.Done():
+		}
+	})
+	c.Clients = logout.ClientMap{"photos": {BackChannelLogoutURI: "https://photos.example/logout"}}
+}
+
+// begin has a host deliver.
+func (d *delivery) begin(h *host) {
+	h.t.Helper()
+	b := h.browser()
+	h.use(b.signIn(hostadapter.Identity{Subject: "ann"}).SessionID, "photos")
+	if err := b.signOut(); err != nil {
+		h.t.Fatal(err)
+	}
+	<-d.posted
+}
+
 func TestSwapIsAborted(t *testing.T) {
 	t.Parallel()
-	posted := make(chan struct{})
-	answer := make(chan struct{})
-	h := newHost(t, swappable(t, "old", "new"), func(c *hostadapter.Config) {
-		// A delivery under way holds the switch up.
-		c.Signer = signerFunc(func(ctx context.Context) {
-			close(posted)
-			select {
-			case <-answer:
-			case <-ctx.Done():
-			}
-		})
-		c.Clients = logout.ClientMap{"photos": {BackChannelLogoutURI: "https://photos.example/logout"}}
-	})
-	b := h.browser()
-	s := b.signIn(hostadapter.Identity{Subject: "ann"})
-	h.use(s.SessionID, "photos")
-	if err := b.signOut(); err != nil {
-		t.Fatal(err)
-	}
-	<-posted
+	delivery := newDelivery()
+	h := newHost(t, swappable(t, "old", "new"), delivery.configure)
+	delivery.begin(h)
 	id, err := h.Operations().Swap(t.Context(), "new")
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +283,7 @@ func TestSwapIsAborted(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := h.swapped(id)
-	close(answer)
+	close(delivery.answer)
 	if state.Progress.Phase != transfer.Aborted || state.Err == nil || h.Operations().BackendName() != "old" {
 		t.Fatalf("swap %+v, backend %q", state, h.Operations().BackendName())
 	}
@@ -282,11 +292,53 @@ func TestSwapIsAborted(t *testing.T) {
 			t.Errorf("aborting %q: %v, want %v", id, err, want)
 		}
 	}
+	b := h.browser()
 	b.signIn(hostadapter.Identity{Subject: "bob"})
 	if state := h.swap("new"); state.Err != nil {
 		t.Fatalf("swap after an aborted one: %v", state.Err)
 	}
 	b.mustBe("bob")
+}
+
+// A swap is known at each host from its begin: a poll that a load balancer leads to any of them is answered.
+// It is aborted at the host that makes it.
+func TestSwapOfAnotherHostIsTold(t *testing.T) {
+	t.Parallel()
+	d, delivery := newDatabase(t, "old", "new"), newDelivery()
+	first := d.hostWith(delivery.configure, "new")
+	delivery.begin(first)
+	other := d.host("new")
+	other.clock.advance(time.Second)
+	id, err := first.Operations().Swap(t.Context(), "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Operations().FollowJob(t.Context(), id, nil, func(*hostadapter.JobEnd) {})
+	told, err := other.Operations().SwapByID(id)
+	if err != nil || told.From != "old" || told.To != "new" || !told.Followed || !told.Finished.IsZero() ||
+		told.Progress.Phase != transfer.Copying || told.Progress.Total >= 0 ||
+		!told.Started.Equal(first.clock.Now()) {
+		t.Errorf("the swap of another host is told as %+v, error %v", told, err)
+	}
+	if err := other.Operations().AbortSwap(id); !errors.Is(err, hostadapter.ErrSwap) {
+		t.Errorf("an abort at a host that does not make the swap: %v, want ErrSwap", err)
+	}
+	for what, err := range map[string]error{
+		"reading": second(other.Operations().SwapByID("nothing")),
+		"abort":   other.Operations().AbortSwap("nothing"),
+	} {
+		if !errors.Is(err, ticketstore.ErrNotFound) {
+			t.Errorf("%s an unknown swap: %v, want ErrNotFound", what, err)
+		}
+	}
+	close(delivery.answer)
+	testenv.Eventually(t, "the swap is done at the other host", func() bool {
+		told, err := other.Operations().SwapByID(id)
+		if err != nil {
+			t.Fatalf("the swap is known no more: %v", err)
+		}
+		return told.Progress.Phase == transfer.Done && !told.Finished.IsZero()
+	})
 }
 
 type signerFunc func(ctx context.Context)

@@ -23,7 +23,7 @@ type SwapState struct {
 	// Upgrade: another program was to serve the same data.
 	Upgrade bool
 	// Followed: another host makes the swap, under the same ID, and this one follows. Only its switch is seen
-	// here.
+	// here; before it Progress.Total is -1.
 	Followed bool
 	Started  time.Time
 	// Finished is zero while it runs, Err why it failed or was aborted.
@@ -135,37 +135,59 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 	}
 }
 
-// SwapByID returns the progress of a swap. Swaps are remembered until the host ends; an unknown one is
+// SwapByID returns the progress of a swap. Swaps are remembered until the host ends; of one that another host
+// makes the store says that it is under way, and no more until its switch. An unknown one is
 // ticketstore.ErrNotFound.
 func (o *Operations) SwapByID(id string) (*SwapState, error) {
-	o.adapter.swaps.mu.Lock()
-	defer o.adapter.swaps.mu.Unlock()
-	for _, state := range o.adapter.swaps.known {
-		if state.ID == id {
-			found := *state
-			return &found, nil
-		}
+	if state := o.adapter.swapOf(id); state != nil {
+		return state, nil
+	}
+	if state := o.adapter.swapElsewhere(id); state != nil {
+		return state, nil
 	}
 	return nil, fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
 }
 
+// swapOf returns a swap that this host makes, made or follows, nil for any other.
+func (a *Adapter) swapOf(id string) *SwapState {
+	a.swaps.mu.Lock()
+	defer a.swaps.mu.Unlock()
+	if at := a.swaps.find(id); at >= 0 {
+		found := *a.swaps.known[at]
+		return &found
+	}
+	return nil
+}
+
+// find must be called with the lock held.
+func (s *swaps) find(id string) int {
+	return slices.IndexFunc(s.known, func(state *SwapState) bool { return state.ID == id })
+}
+
 // AbortSwap ends the swap of that id, if it has not come to its switch: the backend that serves stays as it
-// is. SwapByID reports the outcome. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
+// is. SwapByID reports the outcome. One that is over, or that another host makes, is ErrSwap, an unknown one
+// ticketstore.ErrNotFound.
 func (o *Operations) AbortSwap(id string) error {
+	if o.adapter.swapOf(id) == nil && o.adapter.swapElsewhere(id) != nil {
+		return errElsewhere
+	}
 	o.adapter.swaps.mu.Lock()
 	defer o.adapter.swaps.mu.Unlock()
-	at := slices.IndexFunc(o.adapter.swaps.known, func(s *SwapState) bool { return s.ID == id })
+	at := o.adapter.swaps.find(id)
 	switch {
 	case at < 0:
 		return fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
 	case !o.adapter.swaps.known[at].Finished.IsZero():
 		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, o.adapter.backends.name())
 	case o.adapter.swaps.known[at].Followed:
-		return fmt.Errorf("%w: another host makes the swap, and is at its switch", ErrSwap)
+		return errElsewhere
 	}
 	o.adapter.swaps.running()
 	return nil
 }
+
+var errElsewhere = fmt.Errorf("%w: another host makes the swap, which is aborted there, before its switch",
+	ErrSwap)
 
 func (a *Adapter) stopSwapping() {
 	a.swaps.mu.Lock()

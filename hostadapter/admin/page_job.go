@@ -30,9 +30,10 @@ func (v *jobView) Title() string {
 	return "Swapping the backend"
 }
 
-// Abortable: the swap has not come to its switch, from which there is no way back.
+// Abortable: this host makes the swap, and has not come to its switch, from which there is no way back.
 func (v *jobView) Abortable() bool {
-	return v.Running && v.Swap != nil && !v.Swap.Upgrade && v.Swap.Progress.Phase != transfer.Switching
+	return v.Running && v.Swap != nil && !v.Swap.Upgrade && !v.Swap.Followed &&
+		v.Swap.Progress.Phase != transfer.Switching
 }
 
 func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) error {

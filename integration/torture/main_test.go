@@ -150,6 +150,7 @@ func (p *programs) openers() openers {
 		if p.config.Database != nil {
 			config.Env = []string{modeEnv + "=postgres"}
 			config.Settings = p.config.Database.in(folder).settings()
+			config.CallTimeout = 20 * time.Second // the checker decides what takes too long
 		}
 		all[name] = func(ctx context.Context) (sessions.Backend, error) {
 			client, err := plugin.Open(ctx, config)

@@ -46,12 +46,18 @@ type pair struct {
 // newPair starts two hosts on a store that know stores in further schemas.
 func newPair(t *testing.T, terms terms, store *database, users int, further ...string) *pair {
 	t.Helper()
+	return newPairOver(t, terms, []*database{store, store}, users, further...)
+}
+
+// newPairOver is newPair for hosts that reach the store in different ways.
+func newPairOver(t *testing.T, terms terms, ways []*database, users int, further ...string) *pair {
+	t.Helper()
 	w := newWorld(terms)
-	p := &pair{tormentor: &tormentor{trial: &trial{terms: terms}, t: t, w: w}, store: store}
+	p := &pair{tormentor: &tormentor{trial: &trial{terms: terms}, t: t, w: w}, store: ways[0]}
 	var bases []string
-	for range 2 {
-		config := w.config(append([]string{store.Schema}, further...)...)
-		config.Database = store
+	for _, way := range ways {
+		config := w.config(append([]string{way.Schema}, further...)...)
+		config.Database = way
 		v := newVictim(t, w.history, config)
 		if err := v.start(); err != nil {
 			t.Fatalf("%v\n%s", err, v.log.last(4<<10))

@@ -18,63 +18,105 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
+// swapTo asks a host for a swap, and reports whether it has begun.
+func (v *victim) swapTo(store string) (begun bool) {
+	response, err := v.client.Post(v.base+"/admin/backend/swap", "application/json",
+		strings.NewReader(`{"backend":"`+store+`"}`))
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusAccepted
+}
+
 // swapAt begins a swap at a host, which is asked again while it cannot be, and returns once the source knows
 // of it.
 func (p *pair) swapAt(v *victim, from, to string) {
 	p.t.Helper()
-	before := p.status(from).ID
-	p.w.await(p.t, patience, "a swap to begin", func() bool {
-		response, err := v.client.Post(v.base+"/admin/backend/swap", "application/json",
-			strings.NewReader(`{"backend":"`+to+`"}`))
-		if err != nil {
-			return false
-		}
-		_ = response.Body.Close()
-		return response.StatusCode == http.StatusAccepted
+	before := ""
+	p.until(from, "may be swapped", func(s *transfer.Status) bool {
+		before = s.ID
+		return v.swapTo(to)
 	})
-	testenv.Eventually(p.t, "the source knows of a swap", func() bool { return p.status(from).ID != before })
+	p.until(from, "knows of a swap", func(s *transfer.Status) bool { return s.ID != before })
+}
+
+// swapped has a host swap a store, again where that fails, until it is done.
+func (p *pair) swapped(v *victim, from, to string) {
+	p.t.Helper()
+	p.until(from, "is superseded", func(s *transfer.Status) bool {
+		if s.State == transfer.Active {
+			v.swapTo(to)
+		}
+		return superseded(s)
+	})
 }
 
 // settled waits until the swap of a store is over and both hosts serve from what serves then, and returns the
 // name of that.
 func (p *pair) settled(source, target string) (serving string) {
 	p.t.Helper()
-	var status *transfer.Status
-	testenv.Eventually(p.t, "the swap is over", func() bool {
-		status = p.status(source)
-		// A host that copies says so each second: one that does not was killed.
-		return status.State == transfer.Active || status.State == transfer.Superseded ||
-			status.State == transfer.Exporting && status.Silent > 5*time.Second
-	})
+	serving = p.left(source, target)
+	p.serve(serving)
+	return serving
+}
+
+// left waits until the swap of a store is over, and returns which of the two it leaves to serve.
+func (p *pair) left(source, target string) (serving string) {
+	p.t.Helper()
 	serving = source
-	if status.State == transfer.Superseded {
-		serving = target
-	}
-	testenv.Eventually(p.t, "both hosts serve from "+serving, func() bool {
+	p.until(source, "is in no swap", func(s *transfer.Status) bool {
+		if superseded(s) {
+			serving = target
+		}
+		// A host that copies says so each second: one that does not was killed.
+		return s.State == transfer.Active || superseded(s) ||
+			s.State == transfer.Exporting && s.Silent > 5*time.Second
+	})
+	return serving
+}
+
+// serve waits until both hosts serve from a store.
+func (p *pair) serve(store string) {
+	p.t.Helper()
+	testenv.Eventually(p.t, "both hosts serve from "+store, func() bool {
 		for _, v := range p.victims {
-			if said, _ := v.awaitPlugin(); said.Serving != serving {
+			if said, _ := v.awaitPlugin(); said.Serving != store {
 				return false
 			}
 		}
 		return true
 	})
-	return serving
 }
 
-func (p *pair) status(store string) *transfer.Status {
+// until waits until a condition holds for what a store says of itself.
+func (p *pair) until(store, what string, holds func(s *transfer.Status) bool) {
 	p.t.Helper()
-	schema := p.victims[0].config.Stores[store]
-	look, err := postgres.OpenReadOnly(p.t.Context(), p.store.in(schema).settings(),
-		slog.New(slog.DiscardHandler))
+	look, err := postgres.OpenReadOnly(p.t.Context(),
+		p.store.in(p.victims[0].config.Stores[store]).settings(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = look.Close() }()
-	status, err := look.Transfer().Status(p.t.Context())
-	if err != nil {
-		p.t.Fatal(err)
+	testenv.Eventually(p.t, store+" "+what, func() bool {
+		status, err := look.Transfer().Status(p.t.Context())
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return holds(status)
+	})
+}
+
+func superseded(s *transfer.Status) bool { return s.State == transfer.Superseded }
+
+// furtherSchemas are those of stores to swap to.
+func furtherSchemas(t *testing.T, server *pgserver.Server, n int) (schemas []string) {
+	t.Helper()
+	for range n {
+		_, schema := server.Schema(t)
+		schemas = append(schemas, schema)
 	}
-	return status
+	return schemas
 }
 
 // Users work at two hosts while one of them swaps their store: at first undisturbed, so that no call fails,
@@ -84,12 +126,8 @@ func TestTortureOfSwapsOfTwoHosts(t *testing.T) {
 	swaps := number(t, swapsEnv, 4)
 	server := pgserver.Start(t)
 	dsn, schema := server.Schema(t)
-	var further []string
-	for range swaps {
-		_, another := server.Schema(t)
-		further = append(further, another)
-	}
-	p := newPair(t, sharedTerms, &database{DSN: dsn, Schema: schema}, number(t, usersEnv, 12), further...)
+	p := newPair(t, sharedTerms, &database{DSN: dsn, Schema: schema}, number(t, usersEnv, 12),
+		furtherSchemas(t, server, swaps)...)
 	kinds := []int{hostHangs, bothKilled, pluginKilled, hostKilled}
 	p.run(func() {
 		source := storeName(0)
@@ -101,12 +139,45 @@ func TestTortureOfSwapsOfTwoHosts(t *testing.T) {
 				p.v = p.victims[rand.IntN(len(p.victims))]
 				p.torment(kinds[i%len(kinds)])
 			}
-			before := source
-			if source = p.settled(source, target); i == 0 && source == before {
-				t.Error("a swap that nothing disturbed was not made")
+			if i == 0 {
+				p.until(source, "is superseded, for nothing disturbs its swap", superseded)
 			}
+			source = p.settled(source, target)
 			p.w.progress(t, 20)
 		}
 		p.store = p.store.in(p.victims[0].config.Stores[source])
+	})
+}
+
+// The way of a host to the database is cut while the other one swaps their store, from before the swap or in
+// the midst of it. Nothing is refused there, so that the host learns nothing. It follows when the way is
+// whole again.
+func TestTortureOfAHostThatIsCutOffInASwap(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, schema := server.Schema(t)
+	link := server.Link(t)
+	swaps := number(t, swapsEnv, 1)
+	p := newPairOver(t, sharedTerms,
+		[]*database{{DSN: dsn, Schema: schema}, {DSN: link.DSN(), Schema: schema}},
+		number(t, usersEnv, 12), furtherSchemas(t, server, swaps)...)
+	swapping, cut := p.victims[0], p.victims[1]
+	p.run(func() {
+		for i := range swaps {
+			source, target := storeName(i), storeName(i+1)
+			if oneIn(2) {
+				p.swapAt(swapping, source, target)
+				time.Sleep(rand.N(200 * time.Millisecond)) // a random point, not a wait
+			}
+			p.harm(cut.base, func() {
+				link.Cut()
+				// What the cut host has begun holds locks for 10 s, and may have the swap fail.
+				p.swapped(swapping, source, target)
+				link.Join()
+				p.serve(target)
+			})
+			p.w.progress(t, 20)
+		}
+		p.store = p.store.in(p.victims[0].config.Stores[storeName(swaps)])
 	})
 }

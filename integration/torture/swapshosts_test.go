@@ -89,6 +89,18 @@ func (p *pair) serve(store string) {
 	})
 }
 
+// make makes the tables of a store.
+func (p *pair) make(schema string) {
+	p.t.Helper()
+	made, err := postgres.Open(p.t.Context(), p.store.in(schema).settings(), slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = made.Close()
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // until waits until a condition holds for what a store says of itself.
 func (p *pair) until(store, what string, holds func(s *transfer.Status) bool) {
 	p.t.Helper()
@@ -179,5 +191,45 @@ func TestTortureOfAHostThatIsCutOffInASwap(t *testing.T) {
 			p.w.progress(t, 20)
 		}
 		p.store = p.store.in(p.victims[0].config.Stores[storeName(swaps)])
+	})
+}
+
+// The host that swaps is killed with its plugins behind the fence, while the target's step waits for a lock.
+// The other one ends the swap, alone or beside one that is started in the place of the first, whichever store
+// it leaves; and the swap that follows is made.
+func TestTortureOfAHostThatIsKilledAtItsSwitch(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, schema := server.Schema(t)
+	swaps := number(t, swapsEnv, 2)
+	p := newPair(t, sharedTerms, &database{DSN: dsn, Schema: schema}, number(t, usersEnv, 12),
+		furtherSchemas(t, server, swaps+1)...)
+	p.run(func() {
+		source := storeName(0)
+		for i := range swaps {
+			target, v := storeName(i+1), p.victims[i%2]
+			schema := v.config.Stores[target]
+			p.make(schema)
+			// The step that has a target serve counts the clients anew.
+			letGo := server.Hold(t, "INSERT INTO "+schema+
+				".client_counts (client, slot, sessions) VALUES ('shop', 0, 1)")
+			p.swapAt(v, source, target)
+			p.until(source, "is fenced", func(s *transfer.Status) bool { return s.State == transfer.Fenced })
+			p.harm(v.base, func() {
+				v.killAll()
+				letGo()
+				if i%2 == 0 { // the other one ends the swap alone
+					p.left(source, target)
+				}
+				v.restart()
+				source = p.settled(source, target)
+			})
+			p.w.progress(t, 20)
+		}
+		last := storeName(swaps + 1)
+		p.swapAt(p.victims[0], source, last)
+		p.until(source, "is superseded, for nothing disturbs its swap", superseded)
+		p.serve(last)
+		p.store = p.store.in(p.victims[0].config.Stores[last])
 	})
 }

@@ -148,9 +148,7 @@ func (m *tormentor) turnReadOnly() {
 	err := m.bad.Mend()
 	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); err = m.bad.Mend() {
 		// A plugin that has nothing to write does not notice.
-		for _, pid := range m.v.ask().all() {
-			kill(pid, syscall.SIGKILL)
-		}
+		m.v.ask().kill()
 		time.Sleep(20 * time.Millisecond)
 	}
 	if err != nil {

@@ -103,6 +103,13 @@ func (said *processes) all() (pids []int) {
 	return pids
 }
 
+// kill kills the plugins.
+func (said *processes) kill() {
+	for _, pid := range said.all() {
+		kill(pid, syscall.SIGKILL)
+	}
+}
+
 // serving is the process id of the plugin that serves, 0 without one.
 func (v *victim) serving() int {
 	if said := v.ask(); said != nil {
@@ -126,9 +133,7 @@ func (v *victim) awaitPlugin() (said *processes, pid int) {
 func (v *victim) killHost(sent syscall.Signal, pluginsToo bool) {
 	said, _ := v.awaitPlugin()
 	if pluginsToo {
-		for _, pid := range said.Plugins {
-			kill(pid, syscall.SIGKILL)
-		}
+		said.kill()
 	}
 	_ = v.process.Process.Signal(sent)
 	<-v.process.Ended()
@@ -137,6 +142,14 @@ func (v *victim) killHost(sent syscall.Signal, pluginsToo bool) {
 	}
 	v.awaitOrphans(said)
 	v.restart()
+}
+
+// killAll kills the host with its plugins, and no other is started.
+func (v *victim) killAll() {
+	said, _ := v.awaitPlugin()
+	said.kill()
+	v.process.Kill()
+	v.awaitOrphans(said)
 }
 
 func (v *victim) restart() {

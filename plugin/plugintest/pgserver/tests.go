@@ -123,6 +123,24 @@ func (s *Server) Exec(t testing.TB, statements ...string) {
 	}
 }
 
+// Hold executes a statement as the superuser, in a transaction that holds its locks until letGo rolls it
+// back, which the end of the test does too.
+func (s *Server) Hold(t testing.TB, statement string) (letGo func()) {
+	t.Helper()
+	connection, err := pgx.Connect(t.Context(), s.DSN(superuser))
+	if err != nil {
+		t.Fatal(err)
+	}
+	letGo = sync.OnceFunc(func() { _ = connection.Close(context.Background()) })
+	t.Cleanup(letGo)
+	for _, statement := range []string{"BEGIN", statement} {
+		if _, err := connection.Exec(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	return letGo
+}
+
 func deadlocked(err error) bool {
 	var failure *pgconn.PgError
 	return errors.As(err, &failure) && failure.Code == "40P01"

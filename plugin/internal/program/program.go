@@ -8,38 +8,70 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"runtime/debug"
+	"slices"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 var (
-	unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
+	unknownField = regexp.MustCompile(`unknown field "`)
 	errTrailing  = errors.New("settings: more than one JSON value")
 )
 
-// ParseSettings reads an engine's settings from JSON, unchecked. A field that the engine does not have, and a
-// value of the wrong kind, are *ticketstore.FieldError naming the field.
+// ParseSettings reads an engine's settings from JSON, unchecked. Each field that the engine does not have,
+// and each value of the wrong kind, is a *ticketstore.FieldError naming the field.
 func ParseSettings[S any](engine string, raw []byte) (settings S, err error) {
+	var fields map[string]json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&settings); err != nil {
-		var mismatch *json.UnmarshalTypeError
-		if errors.As(err, &mismatch) && mismatch.Field != "" {
-			return settings, ticketstore.Invalidf(mismatch.Field, "is a %s where a %s is wanted",
-				mismatch.Value, mismatch.Type)
-		}
-		if field := unknownField.FindStringSubmatch(err.Error()); field != nil {
-			return settings, ticketstore.Invalidf(field[1], "is not a setting of the %s backend", engine)
-		}
+	if err := decoder.Decode(&fields); err != nil {
 		return settings, fmt.Errorf("settings are not a JSON object: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return settings, errTrailing
 	}
-	return settings, nil
+	// One by one, as encoding/json returns the first error alone.
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		errs = append(errs, parseField(engine, name, fields[name], &settings))
+	}
+	return settings, errors.Join(errs...)
+}
+
+func parseField(engine, name string, value json.RawMessage, settings any) error {
+	field, err := json.Marshal(map[string]json.RawMessage{name: value})
+	if err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(field))
+	decoder.DisallowUnknownFields()
+	err = decoder.Decode(settings)
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &mismatch):
+		return ticketstore.Invalidf(name, "is the wrong kind of value: %s, where %s is wanted",
+			mismatch.Value, kindOf(mismatch.Type))
+	case unknownField.MatchString(err.Error()):
+		return ticketstore.Invalidf(name, "is not a setting of the %s backend", engine)
+	}
+	return ticketstore.Invalidf(name, "cannot be read: %v", err)
+}
+
+// kindOf names the kind of a setting's values.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	}
+	return "a " + t.Kind().String()
 }
 
 // Terminal reports whether a file is a terminal.

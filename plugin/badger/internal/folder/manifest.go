@@ -117,6 +117,33 @@ func (n *Note) End() {
 	}
 }
 
+// ErrMoved says that a folder is no longer where its database was opened.
+var ErrMoved = errors.New("the folder was moved, removed or replaced while the database is open")
+
+// InPlace returns ErrMoved where the folder no longer has the file that is open. What is committed then goes
+// to files that nobody finds again, and what Badger begins anew, by its name, to another folder.
+func (n *Note) InPlace() error {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.file == nil {
+		return errNoNote
+	}
+	opened, err := n.file.Stat()
+	if err != nil {
+		return err
+	}
+	found, err := os.Stat(n.file.Name())
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return ErrMoved
+	case err != nil:
+		return err
+	case !os.SameFile(opened, found):
+		return ErrMoved
+	}
+	return nil
+}
+
 // Close closes the file. It stays as it is.
 func (n *Note) Close() error {
 	n.mutex.Lock()

@@ -1,6 +1,6 @@
 package kv
 
-// The upkeep of the marker while a database is open.
+// The upkeep of the marker while a database is open, and the watch over its folder.
 
 import (
 	"context"
@@ -17,6 +17,9 @@ func (d *DB) markClosed() error {
 	if d.marker == nil {
 		return nil
 	}
+	if err := d.compactions.note.InPlace(); err != nil { // another folder gets no marker of this store
+		return err
+	}
 	path := d.db.Opts().Dir
 	d.marker.State = folder.StateClosed
 	return errors.Join(d.marker.Note(path), d.marker.Write(path))
@@ -25,10 +28,19 @@ func (d *DB) markClosed() error {
 // markerEvery is how often the marker is compared with the folder. A new log is begun after tens of MiB.
 const markerEvery = 2 * time.Second
 
-// tendMarker keeps the marker up with the logs and the value log until the database is closed.
+// tendMarker keeps the marker up with the logs and the value log until the database is closed. A folder that
+// is no longer in its place is the database's failure: what it acknowledged from then on would be lost.
 func (d *DB) tendMarker(ctx context.Context) {
 	every(ctx, markerEvery, func() {
-		if err := d.Mark(); err != nil {
+		err := d.compactions.note.InPlace()
+		if errors.Is(err, folder.ErrMoved) {
+			d.failure.note("look after the folder", err)
+			return
+		}
+		if err == nil {
+			err = d.Mark()
+		}
+		if err != nil {
 			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again",
 				"error", err)
 		}

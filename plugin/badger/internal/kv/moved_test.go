@@ -1,0 +1,73 @@
+package kv
+
+// A folder that is moved, removed or replaced below an open database.
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// A database whose folder is gone has failed: nobody would find what it acknowledges. Another folder in its
+// place gets nothing of it.
+func TestFolderIsGone(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(path string) error
+		left   bool // another one is in its place
+	}{
+		"moved":   {change: func(path string) error { return os.Rename(path, path+" away") }},
+		"removed": {change: os.RemoveAll},
+		"emptied": {change: empty, left: true},
+		"replaced": {change: func(path string) error {
+			return errors.Join(os.Rename(path, path+" away"), os.Mkdir(path, 0o700))
+		}, left: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "db")
+			config := Config{
+				Options: dbOptions(path), MinFree: 1 << 20, Logger: slog.New(slog.DiscardHandler),
+			}
+			d, err := Open(t.Context(), config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, d, "kept")
+			if err := test.change(path); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-d.Failed():
+			case <-time.After(time.Minute):
+				t.Fatal("the database goes on without its folder")
+			}
+			err = commit(t.Context(), d, func(tx *Tx) error { tx.Put(testKey(nil), nil); return nil })
+			if !errors.Is(err, ticketstore.ErrUnavailable) || !errors.Is(err, folder.ErrMoved) {
+				t.Errorf("want the commit refused as the folder is gone, got %v", err)
+			}
+			if err := d.Close(); !errors.Is(err, folder.ErrMoved) {
+				t.Errorf("want Close to say that the folder is gone, got %v", err)
+			}
+			entries, err := os.ReadDir(path)
+			if len(entries) > 0 || (err == nil) != test.left {
+				t.Errorf("where the folder was there are %v, error %v", entries, err)
+			}
+		})
+	}
+}
+
+// empty removes what is in a folder.
+func empty(path string) error {
+	entries, err := os.ReadDir(path)
+	for _, entry := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(path, entry.Name())))
+	}
+	return err
+}

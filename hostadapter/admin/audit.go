@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -19,7 +20,6 @@ type audit struct {
 	requestID string
 	action    string
 	actor     Actor
-	status    int    // of an answer that is not 200
 	job       string // what the request began, if anything
 	attrs     []slog.Attr
 }
@@ -60,6 +60,17 @@ func counted(result *logout.Result) []slog.Attr {
 		slog.Int("grants_revoked", result.GrantsRevoked),
 		slog.Int("consents_revoked", result.ConsentsRevoked),
 		slog.Int("notifications_queued", result.NotificationsQueued),
+	}
+}
+
+// removalOf is what a removal is asked for, as the audit says it.
+func removalOf(r *hostadapter.SessionRemoval) []slog.Attr {
+	return []slog.Attr{
+		slog.Bool("all", r.All), slog.String("subject_id", r.SubjectID), slog.String("session_id", r.SessionID),
+		slog.Any("client_ids", r.ClientIDs), slog.String("reason", r.Reason), slog.Bool("dry_run", r.DryRun),
+		slog.Bool("remove_server_side_session", !r.KeepSession),
+		slog.Bool("send_backchannel_logout_notification", !r.SkipNotification),
+		slog.Bool("revoke_tokens", !r.KeepTokens), slog.Bool("revoke_consents", !r.KeepConsents),
 	}
 }
 

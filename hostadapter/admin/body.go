@@ -22,12 +22,9 @@ const maxBody = 64 << 10
 
 func badBody(detail string) error { return &problem{status: http.StatusBadRequest, detail: detail} }
 
-// id is a text that is left out or says something: a script whose variable is empty must not end more than it
-// meant to.
-type id string
-
 // readBody reads a JSON object into fields, by name. A field that is not among them, occurs twice, is null,
-// or is of another type is refused by its name.
+// or is of another type is refused by its name; so is an empty text, unless it is the reason: a script whose
+// variable is empty must not end more than it meant to.
 func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) error {
 	raw, err := readJSON(w, r)
 	if err != nil {
@@ -62,7 +59,7 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 			return ticketstore.Invalidf(name,
 				"has text that is no Unicode: invalid UTF-8, or half of a surrogate pair")
 		}
-		if _, isID := target.(*id); isID && string(value) == `""` {
+		if string(value) == `""` && name != "reason" {
 			return ticketstore.Invalidf(name, "is empty: leave it out instead")
 		}
 		if err := json.Unmarshal(value, target); err != nil || bytes.Contains(value, []byte("null")) &&

@@ -17,13 +17,10 @@ func deliveryOf(n *logout.Notification) client.Delivery {
 	body := client.Delivery{
 		ID: n.ID, State: string(n.State), ClientID: n.ClientID, SubjectID: n.SubjectID,
 		SessionID: n.SessionID, Issuer: n.Issuer, Reason: string(n.Reason),
-		Attempts: n.Attempts, Queued: n.Queued.UTC(), LastError: n.LastError,
+		Attempts: n.Attempts, Queued: n.Queued.UTC(), LastAttempt: n.LastAttempt.UTC(), LastError: n.LastError,
 	}
 	if n.State == logout.Pending {
 		body.NextAttempt, body.GiveUpAt = n.NextAttempt.UTC(), n.GiveUpAt.UTC()
-	}
-	if !n.LastAttempt.IsZero() {
-		body.LastAttempt = n.LastAttempt.UTC()
 	}
 	return body
 }
@@ -76,14 +73,14 @@ type retriedBody struct {
 }
 
 func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	var state, clientID, sessionID id
-	err := readBody(w, r, map[string]any{"state": &state, "client_id": &clientID, "session_id": &sessionID})
+	var filter logout.NotificationFilter
+	err := readBody(w, r, map[string]any{
+		"state": &filter.State, "client_id": &filter.ClientID, "session_id": &filter.SessionID,
+	})
 	if err != nil {
 		return err
 	}
-	count, err := m.retryAll(r.Context(), audit, logout.NotificationFilter{
-		State: logout.State(state), ClientID: string(clientID), SessionID: string(sessionID),
-	})
+	count, err := m.retryAll(r.Context(), audit, filter)
 	if err != nil {
 		return err
 	}

@@ -15,28 +15,20 @@ import (
 
 // grantOf is a grant in JSON. It has neither key nor data.
 func (m *mount) grantOf(g *grantstore.Grant) client.Grant {
-	body := client.Grant{
+	return client.Grant{
 		ID: m.sessions.GrantID(g.Ref), Type: string(g.Type), SubjectID: g.SubjectID, SessionID: g.SessionID,
-		ClientID:  g.ClientID,
-		RequestID: g.RequestID, Description: g.Description, Created: g.Created.UTC(), Offline: g.Offline,
+		ClientID: g.ClientID, RequestID: g.RequestID, Description: g.Description, Created: g.Created.UTC(),
+		Expires: g.Expires.UTC(), Offline: g.Offline,
 	}
-	if !g.Expires.IsZero() {
-		body.Expires = g.Expires.UTC()
-	}
-	return body
 }
 
 func (m *mount) queryGrants(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	p := readParameters(r,
 		append([]string{"subject_id", "session_id", "client_id", "type"}, pageParameters...)...)
-	query := grantstore.Query{
-		Filter: grantstore.Filter{
-			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
-			Type: grantstore.Type(p.text("type")),
-		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
-		Prior: p.boolean("request_prior_results"),
-	}
+	query := queryOf(p, grantstore.Filter{
+		SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
+		Type: grantstore.Type(p.text("type")),
+	})
 	if p.err != nil {
 		return p.err
 	}
@@ -49,18 +41,14 @@ func (m *mount) queryGrants(w http.ResponseWriter, r *http.Request, _ *audit) er
 }
 
 func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	var one, subjectID, sessionID, clientID, kind id
 	var removal hostadapter.GrantRemoval
+	of := &removal.Filter
 	err := readBody(w, r, map[string]any{
-		"id": &one, "subject_id": &subjectID, "session_id": &sessionID, "client_id": &clientID, "type": &kind,
-		"reason": &removal.Reason, "dry_run": &removal.DryRun,
+		"id": &removal.ID, "subject_id": &of.SubjectID, "session_id": &of.SessionID, "client_id": &of.ClientID,
+		"type": &of.Type, "reason": &removal.Reason, "dry_run": &removal.DryRun,
 	})
 	if err != nil {
 		return err
-	}
-	removal.ID, removal.Filter = string(one), grantstore.Filter{
-		SubjectID: string(subjectID), SessionID: string(sessionID), ClientID: string(clientID),
-		Type: grantstore.Type(kind),
 	}
 	removed, err := m.remove(r.Context(), audit, removal)
 	if err != nil {

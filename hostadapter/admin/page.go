@@ -76,19 +76,19 @@ func (m *mount) mountPages(router *mux.Router) {
 		{"session", get(m.sessionPage)},
 		{"search", get(m.searchPage)},
 		{"removed", get(m.removedPage)},
-		{"revoke", post("remove_grants", m.revokeFromPage)},
+		{"revoke", post("remove_grants", posted(m.revokeFromPage))},
 		{"remove", routes{
 			http.MethodGet:  change("preview_removal", m.removalPage),
 			http.MethodPost: change("remove_sessions", m.removalPage),
 		}},
 		{"deliveries", get(m.deliveriesPage)},
-		{"retry", post("retry_delivery", m.retryFromPage)},
-		{"retry-all", post("retry_deliveries", m.retryAllFromPage)},
+		{"retry", post("retry_delivery", posted(m.retryFromPage))},
+		{"retry-all", post("retry_deliveries", posted(m.retryAllFromPage))},
 		{"activity", get(bare(m.activityPage))},
 		{"backend", get(bare(m.backendPage))},
 		{"job", get(m.jobPage)},
-		{"swap", post("swap_backend", m.swapFromPage)},
-		{"abort-swap", post("abort_swap", m.abortFromPage)},
+		{"swap", post("swap_backend", posted(m.swapFromPage))},
+		{"abort-swap", post("abort_swap", posted(m.abortFromPage))},
 		{"{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
 			return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}
 		})},
@@ -198,12 +198,12 @@ func writePage(w http.ResponseWriter, r *http.Request, status int, name string, 
 }
 
 // failPage answers an error with a page, or leads to where the operator signs in.
-func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) int {
+func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) {
 	var signIn *SignInError
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if errors.As(err, &signIn) && reading {
 		seeOther(w, signIn.URL)
-		return http.StatusSeeOther
+		return
 	}
 	p := m.explain(w, r, err)
 	data := errorPage{Status: p.status, Text: p.detail}
@@ -219,7 +219,6 @@ func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) int 
 		m.sessions.Logger().ErrorContext(r.Context(), "error page cannot be rendered", "error", err)
 		writeProblem(w, p.status, p.detail, p.field)
 	}
-	return p.status
 }
 
 // errorPage is the data of the page that says what went wrong.

@@ -71,10 +71,7 @@ func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audi
 
 // swapFromPage begins a swap or an upgrade and leads to its job.
 func (m *mount) swapFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	form, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
+	form := r.PostForm
 	if form.Get("backend") == "" {
 		return ticketstore.Invalidf("backend", "is missing: choose one")
 	}
@@ -82,23 +79,18 @@ func (m *mount) swapFromPage(w http.ResponseWriter, r *http.Request, record *aud
 	if err != nil {
 		return err
 	}
-	record.status = http.StatusSeeOther
 	seeOther(w, "job?"+url.Values{"id": {job}}.Encode())
 	return nil
 }
 
 // abortFromPage aborts a swap and leads back to its job.
 func (m *mount) abortFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	form, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
+	form := r.PostForm
 	job := form.Get("id")
 	record.add(slog.String("job", job))
 	if err := m.endSwap(job); err != nil {
 		return err
 	}
-	record.status = http.StatusSeeOther
 	seeOther(w, "job?"+url.Values{"id": {job}}.Encode())
 	return nil
 }

@@ -55,13 +55,10 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 	p := readParameters(r, slices.Concat([]string{"again"}, deliveryFilters, pageParameters)...)
 	query := p.deliveryQuery()
 	data := deliveriesPage{
-		list: listOf(p, deliveryFilters), Again: -1,
+		list: listOf(p, deliveryFilters), Again: p.number("again"),
 		States: choices(p.text("state"), "", "All", string(logout.Pending), label(logout.Pending),
 			string(logout.Delivered), label(logout.Delivered),
 			string(logout.Refused), label(logout.Refused), string(logout.GivenUp), label(logout.GivenUp)),
-	}
-	if n, err := strconv.Atoi(p.text("again")); err == nil && n >= 0 {
-		data.Again = n
 	}
 	p.values.Del("again")
 	status, err := http.StatusOK, p.err
@@ -84,10 +81,7 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 
 // retryFromPage has one notification sent again and leads back to its list.
 func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	form, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
+	form := r.PostForm
 	id := form.Get("id")
 	record.add(slog.String("notification_id", id))
 	if _, err := m.retry(r.Context(), record, id); err != nil {
@@ -108,10 +102,7 @@ func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *au
 
 // retryAllFromPage has the notifications that a filter selects sent again and leads back to their list.
 func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	form, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
+	form := r.PostForm
 	filter := logout.NotificationFilter{
 		State: logout.State(form.Get("state")), ClientID: form.Get("client_id"),
 		SessionID: form.Get("session_id"),

@@ -56,10 +56,7 @@ func (m *mount) grantsOf(r *http.Request, filter grantstore.Filter) ([]grantRow,
 
 // revokeFromPage revokes one grant and leads back to the page of the session.
 func (m *mount) revokeFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	form, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
+	form := r.PostForm
 	sid, id := form.Get("session_id"), form.Get("id")
 	switch {
 	case sid == "":
@@ -71,7 +68,6 @@ func (m *mount) revokeFromPage(w http.ResponseWriter, r *http.Request, record *a
 	if err != nil {
 		return err
 	}
-	record.status = http.StatusSeeOther
 	seeOther(w, "session?"+url.Values{
 		"session_id": {sid}, "revoked": {strconv.Itoa(removed.GrantsRevoked + removed.ConsentsRevoked)},
 	}.Encode())

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -90,6 +91,14 @@ func (p *parameters) moment(name string) time.Time {
 	return time.Time{}
 }
 
+// number reads what a change that led here says of itself: how many, or -1 where nothing is said.
+func (p *parameters) number(name string) int {
+	if n, err := strconv.Atoi(p.text(name)); err == nil && n >= 0 {
+		return n
+	}
+	return -1
+}
+
 // counts are the page sizes to choose from.
 var counts = []string{"10", "25", "50", "100"}
 
@@ -126,6 +135,16 @@ func countChoices(chosen string) []choice {
 func orderChoices(chosen string) []choice {
 	return choices(cmp.Or(chosen, string(ticketstore.Descending)), string(ticketstore.Descending),
 		"Newest first", string(ticketstore.Ascending), "Oldest first")
+}
+
+// posted reads the form of a request into r.PostForm, for handlers that take one.
+func posted(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, record *audit) (err error) {
+		if r.PostForm, err = readForm(w, r); err != nil {
+			return err
+		}
+		return h(w, r, record)
+	}
 }
 
 // readForm reads the body of a form. Its fields are what the page made them; others are refused by the

@@ -110,10 +110,9 @@ func (f *removalForm) removals() []hostadapter.SessionRemoval {
 	if len(f.SessionIDs) == 0 {
 		return []hostadapter.SessionRemoval{one}
 	}
-	all := make([]hostadapter.SessionRemoval, len(f.SessionIDs))
-	for i, sid := range f.SessionIDs {
-		all[i] = one
-		all[i].SessionID = sid
+	var all []hostadapter.SessionRemoval
+	for _, one.SessionID = range f.SessionIDs {
+		all = append(all, one)
 	}
 	return all
 }
@@ -122,21 +121,12 @@ func (f *removalForm) audit(record *audit) {
 	if f.Preview {
 		record.action = "preview_removal"
 	}
-	record.add(slog.Bool("all", f.All), slog.String("subject_id", f.SubjectID))
-	if len(f.SessionIDs) == 1 {
-		record.add(slog.String("session_id", f.SessionIDs[0]))
-	} else {
+	one := f.removals()[0]
+	if len(f.SessionIDs) > 1 {
+		one.SessionID = ""
 		record.add(slog.Any("session_ids", f.SessionIDs))
 	}
-	if len(f.ClientIDs) > 0 {
-		record.add(slog.Any("client_ids", f.ClientIDs))
-	}
-	record.add(
-		slog.String("reason", f.Reason), slog.Bool("dry_run", f.Preview),
-		slog.Bool("remove_server_side_session", f.Session),
-		slog.Bool("send_backchannel_logout_notification", f.Notify),
-		slog.Bool("revoke_tokens", f.Tokens), slog.Bool("revoke_consents", f.Consents),
-	)
+	record.add(removalOf(&one)...)
 }
 
 // removalPage is the data of the page that asks before anything ends, and of the one that says what has.
@@ -191,12 +181,10 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 		if err != nil {
 			p := m.explain(w, r, err)
 			status, data.Problem, data.Left = p.status, p.detail, len(form.SessionIDs)-i
-			record.status = status
 			break
 		}
 		if result.JobID != "" {
 			record.begun(result.JobID)
-			record.status = http.StatusSeeOther
 			seeOther(w, "job?"+url.Values{"id": {result.JobID}}.Encode())
 			return nil
 		}
@@ -209,7 +197,6 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 			view{Title: data.Title(), Section: "sessions", Data: data})
 	}
 	if data.Problem == "" { // a page that is loaded again must not remove again
-		record.status = http.StatusSeeOther
 		seeOther(w, "removed?"+data.outcome().Encode())
 		return nil
 	}
@@ -218,13 +205,9 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 }
 
 // filters select the sessions that the form is about: all of them where it names none.
-func (f *removalForm) filters() []ticketstore.SessionFilter {
-	if len(f.SessionIDs) == 0 {
-		return []ticketstore.SessionFilter{{SubjectID: f.SubjectID}}
-	}
-	filters := make([]ticketstore.SessionFilter, len(f.SessionIDs))
-	for i, sid := range f.SessionIDs {
-		filters[i] = ticketstore.SessionFilter{SubjectID: f.SubjectID, SessionID: sid}
+func (f *removalForm) filters() (filters []ticketstore.SessionFilter) {
+	for _, r := range f.removals() {
+		filters = append(filters, ticketstore.SessionFilter{SubjectID: r.SubjectID, SessionID: r.SessionID})
 	}
 	return filters
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
@@ -161,10 +160,7 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 		})
 	}
 	data.Counts = countGrants(report)
-	data.Revoked = -1
-	if n, err := strconv.Atoi(p.text("revoked")); err == nil && n >= 0 {
-		data.Revoked = n
-	}
+	data.Revoked = p.number("revoked")
 	if data.Grants, data.MoreGrants, err = m.grantsOf(r, grantstore.Filter{SessionID: sid}); err != nil {
 		return err
 	}

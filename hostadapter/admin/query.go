@@ -124,26 +124,25 @@ var (
 
 // sessionQuery is what a list of sessions asks for. moment reads a time.
 func (p *parameters) sessionQuery(moment func(name string) time.Time) ticketstore.SessionQuery {
-	return ticketstore.SessionQuery{
-		Filter: ticketstore.SessionFilter{
-			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
-			DisplayName: p.text("display_name"),
-			CreatedFrom: moment("created_after"), CreatedBefore: moment("created_before"),
-			ExpiresFrom: moment("expires_after"), ExpiresBefore: moment("expires_before"),
-		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
-		Prior: p.boolean("request_prior_results"),
-	}
+	return queryOf(p, ticketstore.SessionFilter{
+		SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
+		DisplayName: p.text("display_name"),
+		CreatedFrom: moment("created_after"), CreatedBefore: moment("created_before"),
+		ExpiresFrom: moment("expires_after"), ExpiresBefore: moment("expires_before"),
+	})
 }
 
 // deliveryQuery is what a list of notifications asks for.
 func (p *parameters) deliveryQuery() logout.NotificationQuery {
-	return logout.NotificationQuery{
-		Filter: logout.NotificationFilter{
-			State: logout.State(p.text("state")), ClientID: p.text("client_id"),
-			SessionID: p.text("session_id"),
-		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
+	return queryOf(p, logout.NotificationFilter{
+		State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id"),
+	})
+}
+
+// queryOf reads what every listing takes besides its filter.
+func queryOf[F ticketstore.Filter](p *parameters, filter F) ticketstore.Query[F] {
+	return ticketstore.Query[F]{
+		Filter: filter, Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
 		Prior: p.boolean("request_prior_results"),
 	}
 }

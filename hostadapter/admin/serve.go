@@ -61,8 +61,22 @@ func bare(h handler) handler {
 	}
 }
 
-// answerFailure answers a request that failed and returns the status of the answer.
-type answerFailure func(w http.ResponseWriter, r *http.Request, err error) int
+// answerFailure answers a request that failed.
+type answerFailure func(w http.ResponseWriter, r *http.Request, err error)
+
+// answered knows the status of an answer, for the audit.
+type answered struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answered) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // dispatch serves the methods of an address, and answers 405 to all others.
 func (m *mount) dispatch(of routes, fail answerFailure) http.Handler {
@@ -104,7 +118,8 @@ func protect(w http.ResponseWriter) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 }
 
-func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail answerFailure) {
+func (m *mount) serve(rw http.ResponseWriter, r *http.Request, route route, fail answerFailure) {
+	w := &answered{ResponseWriter: rw}
 	m.logMissed(r.Context())
 	record := &audit{action: cmp.Or(route.action, "read"), requestID: auditlog.RequestID(r)}
 	w.Header().Set(auditlog.RequestIDHeader, record.requestID)
@@ -117,13 +132,12 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail 
 		r = r.WithContext(hostadapter.WithActor(r.Context(), cmp.Or(record.actor.ID, record.actor.Name)))
 		err = route.handle(w, r, record)
 	}
-	status := cmp.Or(record.status, http.StatusOK)
 	var broken *brokenOff
 	if err != nil && !errors.As(err, &broken) {
-		status = fail(w, r, err)
+		fail(w, r, err)
 	}
 	if logged && (refused || route.permission == ChangeSessions) {
-		m.log(r, record, route.permission, status, err)
+		m.log(r, record, route.permission, w.status, err)
 	}
 	if record.job != "" {
 		m.followJob(r.Context(), record)
@@ -150,11 +164,10 @@ func (m *mount) admit(r *http.Request, route route, record *audit) error {
 	return nil
 }
 
-// fail answers an error with a problem and returns the status.
-func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) int {
+// fail answers an error with a problem.
+func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := m.explain(w, r, err)
 	writeProblem(w, p.status, p.detail, p.field)
-	return p.status
 }
 
 // explain says what an error is to the sender of the request, sets the headers that go with it, and logs what

@@ -18,14 +18,11 @@ func (m *mount) sessionOf(detail *ticketstore.SessionDetail) client.Session {
 	body := client.Session{
 		SubjectID: detail.SubjectID, SessionID: detail.SessionID, DisplayName: detail.DisplayName,
 		Created: detail.Created.UTC(), Renewed: detail.Renewed.UTC(), Expires: detail.Expires.UTC(),
-		Issuer:   detail.Issuer,
+		EndsAt: detail.EndsAt.UTC(), Issuer: detail.Issuer,
 		AuthTime: detail.AuthTime.UTC(), ACR: detail.ACR, AMR: detail.AMR, RemoteAddr: detail.RemoteAddr,
 		UserAgent:  detail.UserAgent,
 		ClientIDs:  make([]string, 0, len(detail.Clients)),
 		Properties: m.sessions.SessionProperties(&detail.Session),
-	}
-	if !detail.EndsAt.IsZero() {
-		body.EndsAt = detail.EndsAt.UTC()
 	}
 	for _, use := range detail.Clients {
 		body.ClientIDs = append(body.ClientIDs, use.ClientID)
@@ -88,10 +85,9 @@ func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) err
 
 func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *audit) error {
 	var removal hostadapter.SessionRemoval
-	var subjectID, sessionID id
 	session, notify, tokens, consents := true, true, true, true
 	err := readBody(w, r, map[string]any{
-		"subject_id": &subjectID, "session_id": &sessionID, "client_ids": &removal.ClientIDs,
+		"subject_id": &removal.SubjectID, "session_id": &removal.SessionID, "client_ids": &removal.ClientIDs,
 		"reason":                     &removal.Reason,
 		"remove_server_side_session": &session, "send_backchannel_logout_notification": &notify,
 		"revoke_tokens": &tokens, "revoke_consents": &consents, "dry_run": &removal.DryRun,
@@ -100,20 +96,9 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 	if err != nil {
 		return err
 	}
-	removal.SubjectID, removal.SessionID = string(subjectID), string(sessionID)
-	removal.KeepSession = !session
-	removal.SkipNotification = !notify
-	removal.KeepTokens = !tokens
-	removal.KeepConsents = !consents
-	audit.add(
-		slog.Bool("all", removal.All), slog.String("subject_id", removal.SubjectID),
-		slog.String("session_id", removal.SessionID),
-		slog.Any("client_ids", removal.ClientIDs), slog.String("reason", removal.Reason),
-		slog.Bool("dry_run", removal.DryRun),
-		slog.Bool("remove_server_side_session", session),
-		slog.Bool("send_backchannel_logout_notification", notify),
-		slog.Bool("revoke_tokens", tokens), slog.Bool("revoke_consents", consents),
-	)
+	removal.KeepSession, removal.SkipNotification = !session, !notify
+	removal.KeepTokens, removal.KeepConsents = !tokens, !consents
+	audit.add(removalOf(&removal)...)
 	after := func() {}
 	if !removal.DryRun {
 		after = m.countSessions(r.Context(), audit, ticketstore.SessionFilter{
@@ -126,7 +111,6 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 	}
 	if result.JobID != "" {
 		audit.begun(result.JobID)
-		audit.status = http.StatusAccepted
 		writeStarted(w, "../", result.JobID)
 		return nil
 	}

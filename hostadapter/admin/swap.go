@@ -25,7 +25,7 @@ func swapOf(s *hostadapter.SwapState) *client.Swap {
 func heldMS(s *hostadapter.SwapState) float64 { return float64(s.Progress.Held.Microseconds()) / 1000 }
 
 func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit) error {
-	var name id
+	var name string
 	var sameData bool
 	if err := readBody(w, r, map[string]any{"backend": &name, "same_data": &sameData}); err != nil {
 		return err
@@ -33,11 +33,10 @@ func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit
 	if name == "" {
 		return ticketstore.Invalidf("backend", "is missing: name a backend of the server's configuration")
 	}
-	job, err := m.beginSwap(r.Context(), audit, string(name), sameData)
+	job, err := m.beginSwap(r.Context(), audit, name, sameData)
 	if err != nil {
 		return err
 	}
-	audit.status = http.StatusAccepted
 	writeStarted(w, "../", job)
 	return nil
 }
@@ -80,7 +79,6 @@ func (m *mount) abortSwap(w http.ResponseWriter, r *http.Request, audit *audit) 
 	if err := m.endSwap(job); err != nil {
 		return err
 	}
-	audit.status = http.StatusNoContent
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

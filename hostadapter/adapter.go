@@ -70,39 +70,45 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 		config: config, ring: ring, swaps: swaps{closing: make(chan struct{})},
 		tracing: newTracing(&config.Telemetry),
 	}
+	if err := a.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.metrics.close(), a.closeOpened())
+	}
+	return a, nil
+}
+
+// start opens the backend, claims it and begins what runs in the background.
+func (a *Adapter) start(ctx context.Context) (err error) {
 	if err := a.loadPins(ctx); err != nil {
-		return nil, fmt.Errorf("hostadapter: %w", err)
+		return err
 	}
 	if err := a.openBackend(ctx); err != nil {
-		return nil, fmt.Errorf("hostadapter: %w", err)
+		return err
 	}
 	describing, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
 	if err := a.checkBackend(describing); err != nil {
-		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
+		return err
 	}
 	if err := a.claim(describing); err != nil {
-		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
+		return err
 	}
 	if err := a.pin(ctx); err != nil {
-		return nil, errors.Join(err, a.closeOpened())
+		return err
 	}
 	a.warnOfLimits(ctx)
-	if a.metrics, err = a.newMetrics(config.Telemetry.MeterProvider); err != nil {
-		return nil, errors.Join(fmt.Errorf("hostadapter: Config.Telemetry.MeterProvider: %w", err),
-			a.closeOpened())
+	if a.metrics, err = a.newMetrics(a.config.Telemetry.MeterProvider); err != nil {
+		return fmt.Errorf("Config.Telemetry.MeterProvider: %w", err)
 	}
 	a.backends.metrics = a.metrics
-	a.events = newEventStream(config.Events, config.Logger)
+	a.events = newEventStream(a.config.Events, a.config.Logger)
 	a.events.metrics = a.metrics
 	if a.dispatcher, err = logout.NewDispatcher(a.dispatcherConfig()); err != nil {
 		a.events.close()
-		return nil, errors.Join(fmt.Errorf("hostadapter: Config.Logout: %w", err), a.metrics.close(),
-			a.closeOpened())
+		return fmt.Errorf("Config.Logout: %w", err)
 	}
 	a.startSweeping()
 	a.inBackground(a.followSwaps)
-	return a, nil
+	return nil
 }
 
 func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {

@@ -31,19 +31,15 @@ func (t tieAdapter) Mark(
 		cookie.SameSite = http.SameSiteLaxMode
 	}
 	setCookie(w, cookie)
-	return encodeSealed(t.a.ring.seal(markPurpose, markID(browser, about), data))
+	return t.a.ring.sealText(markPurpose, markID(browser, about), data)
 }
 
 // ReadMark implements tie.Marks.
 func (t tieAdapter) ReadMark(r *http.Request, about []byte, mark string) (data []byte, ok bool) {
-	sealed, err := decodeSealed(mark)
-	if err != nil {
-		return nil, false
-	}
 	browsers, _ := readSecrets(r, t.a.config.Cookie.Name+browserCookie)
 	for _, browser := range browsers {
 		// Any sender may put anything here: that it does not open is no event for the log.
-		if data, err := t.a.ring.unseal(markPurpose, markID(browser, about), sealed); err == nil {
+		if data, err := t.a.ring.unsealText(markPurpose, markID(browser, about), mark); err == nil {
 			return data, true
 		}
 	}

@@ -212,17 +212,9 @@ func (a *Adapter) readHint(ctx context.Context, token string, request *endReques
 // usedBy returns the one client in the audience of a hint that uses the session in which the hint was issued,
 // empty where there is none, or more.
 func (a *Adapter) usedBy(ctx context.Context, hint *IDTokenHint) (client string, err error) {
-	if hint.SessionID == "" || ticketstore.CheckID("sid", hint.SessionID) != nil {
-		return "", nil
-	}
-	detail, err := a.config.Backend.Tickets().Find(ctx, hint.SessionID)
-	switch {
-	case errors.Is(err, ticketstore.ErrNotFound):
-		return "", nil
-	case err != nil:
-		return "", fmt.Errorf("hostadapter: reading a session: %w", err)
-	case detail.SubjectID != hint.Subject:
-		return "", nil
+	detail, err := a.find(ctx, hint.SessionID)
+	if err != nil || detail == nil || detail.SubjectID != hint.Subject {
+		return "", err
 	}
 	for i := range detail.Clients {
 		if id := detail.Clients[i].ClientID; slices.Contains(hint.Audience, id) {
@@ -233,6 +225,21 @@ func (a *Adapter) usedBy(ctx context.Context, hint *IDTokenHint) (client string,
 		}
 	}
 	return client, nil
+}
+
+// find returns a session by the sid that somebody has sent, nil where there is none.
+func (a *Adapter) find(ctx context.Context, sid string) (*ticketstore.SessionDetail, error) {
+	if ticketstore.CheckID("sid", sid) != nil {
+		return nil, nil
+	}
+	detail, err := a.config.Backend.Tickets().Find(ctx, sid)
+	switch {
+	case errors.Is(err, ticketstore.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
+	}
+	return detail, nil
 }
 
 // withState adds the state to the URI's query as it is.
@@ -266,23 +273,16 @@ func (a *Adapter) matchesLogoutHint(session *Session, request *endRequest) bool 
 		a.config.Logout.MatchHint(request.LogoutHint, session)
 }
 
-func (a *Adapter) sealRequest(purpose string, request *endRequest) (string, error) {
+func (a *Adapter) sealRequest(purpose string, request *endRequest) string {
 	request.Until = a.now().Add(confirmWithin).Unix()
-	plain, err := json.Marshal(request)
-	if err != nil {
-		return "", fmt.Errorf("hostadapter: %w", err)
-	}
-	return encodeSealed(a.ring.seal(purpose, nil, plain)), nil
+	plain, _ := json.Marshal(request) // texts and a number, which do not fail
+	return a.ring.sealText(purpose, nil, plain)
 }
 
 // openRequest returns what sealRequest sealed, also after its time. Any sender may put anything here: that it
 // does not open is no event for the log.
 func (a *Adapter) openRequest(purpose, value string) (*endRequest, error) {
-	sealed, err := decodeSealed(value)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := a.ring.unseal(purpose, nil, sealed)
+	plain, err := a.ring.unsealText(purpose, nil, value)
 	if err != nil {
 		return nil, err
 	}

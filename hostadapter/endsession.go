@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -77,7 +76,8 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 	if _, present := a.readCookies(r); !present && r.Method == http.MethodPost {
 		// A SameSite cookie does not come with a POST from another site, but it does with the GET that
 		// follows.
-		return a.sendOn(w, r, request)
+		a.sendOn(w, r, request)
+		return nil
 	}
 	return a.judge(w, r, request)
 }
@@ -101,7 +101,8 @@ func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequ
 	case current == nil:
 		// None of the sessions can be opened: no question is needed before they end.
 	case !request.matches(current.record) || !a.matchesLogoutHint(current.opened, request):
-		return a.askFirst(w, r, current.record, request)
+		a.askFirst(w, r, current.record, request)
+		return nil
 	}
 	return a.finish(w, r, records, request)
 }
@@ -109,15 +110,10 @@ func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequ
 // hinted returns the live session that the hint was issued in, for a browser that brings no cookie of a live
 // session. Nil: there is none. Only a session's clients have its ID tokens, and those to whom they gave one.
 func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore.Session, error) {
-	if request.SessionID == "" || ticketstore.CheckID("sid", request.SessionID) != nil {
-		return nil, nil
-	}
-	detail, err := a.config.Backend.Tickets().Find(ctx, request.SessionID)
+	detail, err := a.find(ctx, request.SessionID)
 	switch {
-	case errors.Is(err, ticketstore.ErrNotFound):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
+	case err != nil || detail == nil:
+		return nil, err
 	case detail.SubjectID != request.Subject || !a.servesIssuer(detail.Issuer):
 		return nil, nil
 	case !detail.LiveAt(a.now()):
@@ -182,44 +178,34 @@ const maxLocation = 2 << 10
 
 // sendOn repeats a POST without cookie as a GET. Its parameters go sealed: an ID token has no place in an
 // address. Where they are too long for one, the browser gets a form, which it sends from this site.
-func (a *Adapter) sendOn(w http.ResponseWriter, r *http.Request, request *endRequest) error {
-	sealed, err := a.sealRequest(resumePurpose, request)
-	if err != nil {
-		return err
-	}
+func (a *Adapter) sendOn(w http.ResponseWriter, r *http.Request, request *endRequest) {
+	sealed := a.sealRequest(resumePurpose, request)
 	if len(sealed) > maxLocation {
-		if sealed, err = a.sealRequest(confirmPurpose, request); err != nil {
-			return err
-		}
-		a.showPage(w, r, &LogoutPage{
-			Kind: LogoutConfirm, Status: http.StatusOK, Title: "Sign out?",
-			Text:     "Please confirm that you want to sign out.",
-			ClientID: request.ClientID, UILocales: request.Locales, Confirm: sealed,
-		})
-		return nil
+		a.showConfirmation(w, r, request, "Please confirm that you want to sign out.", "")
+		return
 	}
 	// Relative, so that it also holds behind a proxy that strips a prefix.
 	w.Header().Set("Location", "?"+url.Values{paramResume: {sealed}}.Encode())
 	w.WriteHeader(http.StatusSeeOther)
-	return nil
 }
 
 // askFirst shows a form that only this browser's session can send.
 func (a *Adapter) askFirst(
 	w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest,
-) error {
+) {
 	request.For = record.Key[:]
-	sealed, err := a.sealRequest(confirmPurpose, request)
-	if err != nil {
-		return err
-	}
 	name := cmp.Or(record.DisplayName, record.SubjectID)
+	a.showConfirmation(w, r, request, "You are signed in as "+name+".", name)
+}
+
+func (a *Adapter) showConfirmation(
+	w http.ResponseWriter, r *http.Request, request *endRequest, text, userName string,
+) {
 	a.showPage(w, r, &LogoutPage{
-		Kind: LogoutConfirm, Status: http.StatusOK, Title: "Sign out?",
-		Text: "You are signed in as " + name + ".", UserName: name,
-		ClientID: request.ClientID, UILocales: request.Locales, Confirm: sealed,
+		Kind: LogoutConfirm, Status: http.StatusOK, Title: "Sign out?", Text: text, UserName: userName,
+		ClientID: request.ClientID, UILocales: request.Locales,
+		Confirm: a.sealRequest(confirmPurpose, request),
 	})
-	return nil
 }
 
 // confirmed takes the form of the confirmation page. One that is too old, or that was made for another
@@ -246,7 +232,8 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 		return bytes.Equal(request.For, p.record.Key[:])
 	}
 	if current != nil && (!slices.ContainsFunc(all, madeFor) || a.now().Unix() >= request.Until) {
-		return a.askFirst(w, r, current.record, request)
+		a.askFirst(w, r, current.record, request)
+		return nil
 	}
 	return a.finish(w, r, recordsOf(all), request)
 }
@@ -260,8 +247,7 @@ func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err e
 		// Whatever is wrong, a user who wants to sign out can (section 4).
 		if all, err := a.present(r); err == nil {
 			if current := askedAbout(all); current != nil {
-				request := &endRequest{For: current.record.Key[:]}
-				page.Confirm, _ = a.sealRequest(confirmPurpose, request)
+				page.Confirm = a.sealRequest(confirmPurpose, &endRequest{For: current.record.Key[:]})
 			}
 		}
 		a.showPage(w, r, page)

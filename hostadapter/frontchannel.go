@@ -5,7 +5,6 @@ package hostadapter
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -14,12 +13,9 @@ import (
 // (Front-Channel Logout 1.0, section 3), for a host that signs out by SignOut and shows a page of its own.
 // Ask before the session ends: an unknown or ended one has none.
 func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]string, error) {
-	detail, err := a.config.Backend.Tickets().Find(ctx, sessionID)
-	switch {
-	case errors.Is(err, ticketstore.ErrNotFound):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("hostadapter: reading the clients of a session: %w", err)
+	detail, err := a.find(ctx, sessionID)
+	if err != nil || detail == nil {
+		return nil, err
 	}
 	var urls []string
 	for i := range detail.Clients {

@@ -16,13 +16,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// gauge is a metric that is read. Exactly one of the instruments is set.
+// gauge is a metric that is read.
 type gauge struct {
 	name, unit, about string
 	// counts: it only rises, as long as the backend's process lives.
-	counts  bool
-	counter metric.Float64ObservableCounter
-	level   metric.Float64ObservableGauge
+	counts bool
 }
 
 // The gauges. Commits are counted in the plugin, which has no SDK, and OpenTelemetry has no histogram that is
@@ -56,36 +54,29 @@ var gaugesOf = []gauge{
 
 // reading is one read of all gauges.
 type reading struct {
-	gauges   map[string]*gauge
+	gauges   map[string]metric.Float64Observable
 	observer metric.Observer
 }
 
 func (r *reading) set(name string, value float64, labels ...attribute.KeyValue) {
-	g := r.gauges[name]
-	if g.counts {
-		r.observer.ObserveFloat64(g.counter, value, metric.WithAttributes(labels...))
-	} else {
-		r.observer.ObserveFloat64(g.level, value, metric.WithAttributes(labels...))
-	}
+	r.observer.ObserveFloat64(r.gauges[name], value, metric.WithAttributes(labels...))
 }
 
 func (a *Adapter) newGauges(meter metric.Meter) (metric.Registration, error) {
-	byName := map[string]*gauge{}
+	byName := map[string]metric.Float64Observable{}
 	var all []metric.Observable
 	var errs []error
 	for _, g := range gaugesOf {
+		var instrument metric.Float64Observable
 		var err error
-		name := "fosite_sessions." + g.name
+		name, unit, about := "fosite_sessions."+g.name, metric.WithUnit(g.unit), metric.WithDescription(g.about)
 		if g.counts {
-			g.counter, err = meter.Float64ObservableCounter(name, metric.WithUnit(g.unit),
-				metric.WithDescription(g.about))
-			all = append(all, g.counter)
+			instrument, err = meter.Float64ObservableCounter(name, unit, about)
 		} else {
-			g.level, err = meter.Float64ObservableGauge(name, metric.WithUnit(g.unit),
-				metric.WithDescription(g.about))
-			all = append(all, g.level)
+			instrument, err = meter.Float64ObservableGauge(name, unit, about)
 		}
-		byName[g.name], errs = &g, append(errs, err)
+		byName[g.name] = instrument
+		all, errs = append(all, instrument), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -184,9 +184,3 @@ func origins(addresses []string) (list []string) {
 	}
 	return list
 }
-
-func encodeSealed(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }
-
-func decodeSealed(value string) ([]byte, error) {
-	return strictBase64.DecodeString(value)
-}

@@ -107,7 +107,7 @@ func (a *Adapter) pin(ctx context.Context, next ...PinnedStore) error {
 		return nil
 	}
 	if err := a.config.Pins.Pin(ctx, stores); err != nil {
-		return fmt.Errorf("hostadapter: pinning the stores: %w", err)
+		return fmt.Errorf("pinning the stores: %w", err)
 	}
 	a.pinned.kept = stores
 	return nil

@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -121,6 +122,19 @@ func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: its key is not in the key ring", purpose, ErrSealed)
 	}
 	return nil, fmt.Errorf("%s: %w", purpose, ErrChanged)
+}
+
+// sealText is seal for what is sent as text.
+func (k *keyRing) sealText(purpose string, id, plaintext []byte) string {
+	return base64.RawURLEncoding.EncodeToString(k.seal(purpose, id, plaintext))
+}
+
+func (k *keyRing) unsealText(purpose string, id []byte, text string) ([]byte, error) {
+	sealed, err := strictBase64.DecodeString(text)
+	if err != nil {
+		return nil, err
+	}
+	return k.unseal(purpose, id, sealed)
 }
 
 // sealedKeyID returns the id of the key that has sealed a record, whatever the format of what follows it.

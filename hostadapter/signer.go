@@ -3,6 +3,7 @@ package hostadapter
 // Signatures of logout tokens, with the key of the ID tokens.
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -11,10 +12,12 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/cryptosigner"
 
+	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/logout"
 )
 
@@ -34,71 +37,50 @@ type SigningKey struct {
 }
 
 // keySigner is a logout.Signer.
-type keySigner struct {
-	key func(ctx context.Context) (SigningKey, error)
-}
+type keySigner func(ctx context.Context) (SigningKey, error)
 
 // NewSigner returns a signer that asks for the key at each signature, so that a key may be changed while the
 // server runs. It must be the key that signs ID tokens (Back-Channel Logout 1.0, section 2.4). Signing fails
 // for a key or algorithm that is not asymmetric.
 func NewSigner(key func(ctx context.Context) (SigningKey, error)) logout.Signer {
-	return &keySigner{key: key}
+	return keySigner(key)
 }
 
-var _ logout.Signer = (*keySigner)(nil)
+var _ logout.Signer = keySigner(nil)
 
 // Sign returns the claims as a compact JWS of typ "logout+jwt".
-func (s *keySigner) Sign(ctx context.Context, claims []byte) (string, error) {
-	key, err := s.key(ctx)
+func (s keySigner) Sign(ctx context.Context, claims []byte) (string, error) {
+	key, err := s(ctx)
 	if err != nil {
 		return "", fmt.Errorf("hostadapter: getting the signing key: %w", err)
 	}
-	signing, err := key.prepare()
+	token, err := key.sign(claims)
 	if err != nil {
 		return "", fmt.Errorf("hostadapter: signing key %q: %w", key.KeyID, err)
 	}
-	options := (&jose.SignerOptions{}).WithType("logout+jwt")
-	if key.KeyID != "" {
-		options = options.WithHeader("kid", key.KeyID)
-	}
-	signer, err := jose.NewSigner(signing, options)
-	if err != nil {
-		return "", fmt.Errorf("hostadapter: signing key %q: %w", key.KeyID, err)
-	}
-	signed, err := signer.Sign(claims)
-	if err != nil {
-		return "", fmt.Errorf("hostadapter: signing: %w", err)
-	}
-	return signed.CompactSerialize()
+	return token, nil
 }
 
-// prepare checks that key and algorithm fit.
-func (k *SigningKey) prepare() (jose.SigningKey, error) {
+// sign checks that key and algorithm fit before it signs.
+func (k *SigningKey) sign(claims []byte) (string, error) {
 	if k.Key == nil {
-		return jose.SigningKey{}, errors.New("is not set")
+		return "", errors.New("is not set")
 	}
 	algorithms, err := algorithmsOf(k.Key.Public())
 	if err != nil {
-		return jose.SigningKey{}, err
+		return "", err
 	}
-	algorithm := algorithms[0]
-	if k.Algorithm != "" {
-		algorithm = ""
-		for _, a := range algorithms {
-			if string(a) == k.Algorithm {
-				algorithm = a
-			}
-		}
-		if algorithm == "" {
-			return jose.SigningKey{},
-				fmt.Errorf("does not go with algorithm %q: want one of %v", k.Algorithm, algorithms)
-		}
+	algorithm := cmp.Or(jose.SignatureAlgorithm(k.Algorithm), algorithms[0])
+	if !slices.Contains(algorithms, algorithm) {
+		return "", fmt.Errorf("does not go with algorithm %q: want one of %v", algorithm, algorithms)
 	}
-	switch key := k.Key.(type) {
+	signing := jose.SigningKey{Algorithm: algorithm, Key: k.Key}
+	switch k.Key.(type) {
 	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
-		return jose.SigningKey{Algorithm: algorithm, Key: key}, nil
+	default:
+		signing.Key = cryptosigner.Opaque(k.Key)
 	}
-	return jose.SigningKey{Algorithm: algorithm, Key: cryptosigner.Opaque(k.Key)}, nil
+	return tie.Sign(signing, k.KeyID, claims)
 }
 
 // algorithmsOf returns the algorithms that fit a key, the usual one first.

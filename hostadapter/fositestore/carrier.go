@@ -175,41 +175,71 @@ func isAnswer(err error) bool {
 // isUnavailable reports whether trying again later may help.
 func isUnavailable(err error) bool { return hostadapter.IsUnavailable(err) }
 
-// carriers finds the carrier of a request that fosite returned, for as long as that request is in use.
+// carriers finds the carrier of a request that fosite returned, for as long as that request is in use, which
+// it does not prolong.
 type carriers struct {
-	access    weakMap[fosite.AccessRequest]
-	authorize weakMap[fosite.AuthorizeRequest]
+	mu      sync.Mutex
+	entries map[weak.Pointer[fosite.Request]]*carrier
+}
+
+// handleOf identifies a request of fosite's own types, and is zero for any other.
+func handleOf(request fosite.Requester) (common *fosite.Request, handle weak.Pointer[fosite.Request]) {
+	switch r := request.(type) {
+	case *fosite.AccessRequest:
+		if r != nil {
+			common = &r.Request
+		}
+	case *fosite.AuthorizeRequest:
+		if r != nil {
+			common = &r.Request
+		}
+	}
+	return common, weak.Make(common)
 }
 
 // bind ties the carrier to a request. One that is not fosite's own type is left alone.
 func (m *carriers) bind(request fosite.Requester, c *carrier) {
-	switch r := request.(type) {
-	case *fosite.AccessRequest:
-		m.access.put(r, c)
-	case *fosite.AuthorizeRequest:
-		m.authorize.put(r, c)
-	}
+	m.ofOr(request, func() *carrier { return c })
 }
 
 // of returns the carrier of a request, or nil.
 func (m *carriers) of(request fosite.Requester) *carrier {
-	switch r := request.(type) {
-	case *fosite.AccessRequest:
-		return m.access.get(r)
-	case *fosite.AuthorizeRequest:
-		return m.authorize.get(r)
+	_, handle := handleOf(request)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.entries[handle]
+}
+
+// ofOr is of, with a carrier for a request that has none.
+func (m *carriers) ofOr(request fosite.Requester, create func() *carrier) *carrier {
+	common, handle := handleOf(request)
+	if common == nil {
+		return nil
 	}
-	return nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.entries[handle]; ok {
+		return c
+	}
+	if m.entries == nil {
+		m.entries = map[weak.Pointer[fosite.Request]]*carrier{}
+	}
+	c := create()
+	m.entries[handle] = c
+	runtime.AddCleanup(common, m.forget, handle)
+	return c
 }
 
 // release forgets the carrier of a request that was answered.
 func (m *carriers) release(request fosite.Requester) {
-	switch r := request.(type) {
-	case *fosite.AccessRequest:
-		m.access.drop(r)
-	case *fosite.AuthorizeRequest:
-		m.authorize.drop(r)
-	}
+	_, handle := handleOf(request)
+	m.forget(handle)
+}
+
+func (m *carriers) forget(handle weak.Pointer[fosite.Request]) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.entries, handle)
 }
 
 // from returns the carrier of a call to the Store: the provider's, or, for a host that uses the Store without
@@ -219,59 +249,9 @@ func (m *carriers) from(ctx context.Context) *carrier {
 		return c
 	}
 	request, ok := ctx.Value(fosite.AccessRequestContextKey).(*fosite.AccessRequest)
-	if !ok || request == nil {
+	if !ok {
 		return nil
 	}
 	// Not with ctx: it holds the request, which would then never be forgotten.
-	return m.access.getOr(request, func() *carrier { return newCarrier(context.Background()) })
-}
-
-// weakMap holds a carrier for each *T without keeping the T alive.
-type weakMap[T any] struct {
-	mu      sync.Mutex
-	entries map[weak.Pointer[T]]*carrier
-}
-
-func (m *weakMap[T]) get(key *T) *carrier {
-	if key == nil {
-		return nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.entries[weak.Make(key)]
-}
-
-func (m *weakMap[T]) put(key *T, c *carrier) {
-	m.getOr(key, func() *carrier { return c })
-}
-
-func (m *weakMap[T]) getOr(key *T, create func() *carrier) *carrier {
-	if key == nil {
-		return nil
-	}
-	handle := weak.Make(key)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if c, ok := m.entries[handle]; ok {
-		return c
-	}
-	if m.entries == nil {
-		m.entries = map[weak.Pointer[T]]*carrier{}
-	}
-	c := create()
-	m.entries[handle] = c
-	runtime.AddCleanup(key, m.forget, handle)
-	return c
-}
-
-func (m *weakMap[T]) drop(key *T) {
-	if key != nil {
-		m.forget(weak.Make(key))
-	}
-}
-
-func (m *weakMap[T]) forget(handle weak.Pointer[T]) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.entries, handle)
+	return m.ofOr(request, func() *carrier { return newCarrier(context.Background()) })
 }

@@ -91,25 +91,17 @@ func encodeForm(form url.Values, drop []string) []*requestpb.Field {
 // encodeSession encodes fosite's own session types field by field, which costs a tenth of JSON, and any other
 // in its own JSON.
 func encodeSession(session fosite.Session) (*requestpb.Session, error) {
-	switch s := session.(type) {
-	case nil:
+	if isNil(session) {
 		return nil, nil
+	}
+	switch s := session.(type) {
 	case *openid.DefaultSession:
-		if s == nil {
-			return nil, nil
-		}
 		message, err := encodeOpenID(s)
 		return &requestpb.Session{Kind: &requestpb.Session_OpenId{OpenId: message}}, err
 	case *oauth2.JWTSession:
-		if s == nil {
-			return nil, nil
-		}
 		message, err := encodeJWT(s)
 		return &requestpb.Session{Kind: &requestpb.Session_Jwt{Jwt: message}}, err
 	case *fosite.DefaultSession:
-		if s == nil {
-			return nil, nil
-		}
 		extra, err := encodeObject(s.Extra)
 		return &requestpb.Session{Kind: &requestpb.Session_Plain{Plain: &requestpb.PlainSession{
 			ExpiresAt: encodeExpiry(s.ExpiresAt), Username: s.Username, Subject: s.Subject, Extra: extra,

@@ -78,6 +78,9 @@ func (h *idTokenHints) publics(ctx context.Context) ([]crypto.PublicKey, error) 
 
 // publicsOf returns the public keys in what a host calls a key: one, the private half of one, or a set.
 func publicsOf(raw any) (publics []crypto.PublicKey) {
+	if jwk, ok := jwkOf(raw); ok {
+		return publicsOf(jwk.Key)
+	}
 	switch key := raw.(type) {
 	case nil:
 		return nil
@@ -91,14 +94,6 @@ func publicsOf(raw any) (publics []crypto.PublicKey) {
 			publics = append(publics, publicsOf(member.Key)...)
 		}
 		return publics
-	case *josev3.JSONWebKey:
-		return publicsOf(key.Key)
-	case josev3.JSONWebKey:
-		return publicsOf(key.Key)
-	case *jose.JSONWebKey:
-		return publicsOf(key.Key)
-	case jose.JSONWebKey:
-		return publicsOf(key.Key)
 	case crypto.Signer:
 		return publicsOf(key.Public())
 	case []byte, string:

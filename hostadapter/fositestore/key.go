@@ -3,17 +3,20 @@ package fositestore
 // Signing keys of any kind that fosite takes.
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync/atomic"
 
 	josev3 "github.com/go-jose/go-jose/v3"
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/logout"
 )
 
@@ -92,15 +95,11 @@ func (k *signingKey) take(raw any) error {
 	if v := reflect.ValueOf(raw); raw == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return fmt.Errorf("%w: it is nil", errNoKey)
 	}
+	if jwk, ok := jwkOf(raw); ok {
+		k.KeyID, k.Algorithm = cmp.Or(jwk.KeyID, k.KeyID), jwk.Algorithm
+		return k.take(jwk.Key)
+	}
 	switch key := raw.(type) {
-	case *josev3.JSONWebKey:
-		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
-	case josev3.JSONWebKey:
-		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
-	case *jose.JSONWebKey:
-		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
-	case jose.JSONWebKey:
-		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
 	case crypto.Signer:
 		k.Key = key
 		return nil
@@ -115,40 +114,32 @@ func (k *signingKey) take(raw any) error {
 		"OpaqueSigner", raw)
 }
 
-func (k *signingKey) takeJWK(key any, keyID, algorithm string) error {
-	if keyID != "" {
-		k.KeyID = keyID
+// jwkOf returns a JSON Web Key of either version of go-jose as one of v4.
+func jwkOf(raw any) (*jose.JSONWebKey, bool) {
+	switch key := raw.(type) {
+	case *jose.JSONWebKey:
+		return key, true
+	case jose.JSONWebKey:
+		return &key, true
+	case *josev3.JSONWebKey:
+		return jwkOf(*key)
+	case josev3.JSONWebKey:
+		return &jose.JSONWebKey{Key: key.Key, KeyID: key.KeyID, Algorithm: key.Algorithm, Use: key.Use}, true
 	}
-	k.Algorithm = algorithm
-	return k.take(key)
+	return nil, false
 }
 
 // signOpaque signs with a key that is held elsewhere.
 func (k *signingKey) signOpaque(claims []byte) (string, error) {
-	algorithm := k.Algorithm
-	if algorithm == "" {
-		if algorithms := k.opaque.Algs(); len(algorithms) > 0 {
-			algorithm = string(algorithms[0])
-		}
+	signer := opaqueSigner{k.opaque}
+	algorithm := jose.SignatureAlgorithm(k.Algorithm)
+	if algorithms := signer.Algs(); algorithm == "" && len(algorithms) > 0 {
+		algorithm = algorithms[0]
 	}
-	if !isAsymmetric(algorithm) {
+	if !slices.Contains(asymmetric, algorithm) {
 		return "", fmt.Errorf("signing key's algorithm %q is not one for ID tokens", algorithm)
 	}
-	options := (&jose.SignerOptions{}).WithType("logout+jwt")
-	if k.KeyID != "" {
-		options = options.WithHeader("kid", k.KeyID)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{
-		Algorithm: jose.SignatureAlgorithm(algorithm), Key: opaqueSigner{k.opaque},
-	}, options)
-	if err != nil {
-		return "", err
-	}
-	signed, err := signer.Sign(claims)
-	if err != nil {
-		return "", err
-	}
-	return signed.CompactSerialize()
+	return tie.Sign(jose.SigningKey{Algorithm: algorithm, Key: signer}, k.KeyID, claims)
 }
 
 // public returns the public half of the key.
@@ -175,9 +166,8 @@ func (s opaqueSigner) Public() *jose.JSONWebKey {
 	if public == nil {
 		return nil
 	}
-	return &jose.JSONWebKey{
-		Key: public.Key, KeyID: public.KeyID, Algorithm: public.Algorithm, Use: public.Use,
-	}
+	converted, _ := jwkOf(public)
+	return converted
 }
 
 func (s opaqueSigner) Algs() []jose.SignatureAlgorithm {
@@ -197,13 +187,4 @@ func (s opaqueSigner) SignPayload(payload []byte, algorithm jose.SignatureAlgori
 var asymmetric = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384,
 	jose.ES512, jose.EdDSA,
-}
-
-func isAsymmetric(algorithm string) bool {
-	for _, a := range asymmetric {
-		if string(a) == algorithm {
-			return true
-		}
-	}
-	return false
 }

@@ -10,30 +10,17 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/fosite-sessions/sessions/plugin/internal/offline"
 	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // Stats say what is in a store.
 type Stats struct {
-	// Format is the number of the store's last migration, Newest the newest that this program knows, Needs
-	// the oldest program that may use the store.
-	Format int `json:"format"`
-	Newest int `json:"newest_format"`
-	Needs  int `json:"needs"`
-	// State is what the store is in a move; Peer and Move are those of the latest one, Origin the one that
-	// filled it.
-	State  transfer.State `json:"state"`
-	Peer   string         `json:"peer,omitempty"`
-	Move   string         `json:"move,omitempty"`
-	Origin string         `json:"origin,omitempty"`
-	// Journaled is how many entries of the journal are not acknowledged.
-	Journaled uint64 `json:"journaled"`
-	// Records counts rows by their kind, Deliveries notifications by their state.
-	Records    map[string]int64 `json:"records"`
-	Deliveries map[string]int64 `json:"deliveries"`
-	// JobsRunning are endings under way.
-	JobsRunning int `json:"jobs_running"`
+	// Figures: the format is the number of a migration.
+	offline.Figures
+	// Needs is the oldest program that may use the store.
+	Needs int `json:"needs"`
 	// Hosts have the store open, or had until less than a minute ago.
 	Hosts []Host `json:"hosts"`
 	// Bytes is what each table takes, with its indexes and partitions.
@@ -84,10 +71,9 @@ const askBytes = `SELECT coalesce(p.relname, c.relname)::text, sum(pg_total_rela
 // tables.
 func (e *Engine) Stats(ctx context.Context) (*Stats, error) {
 	s, err := answer(&call{ctx: ctx, admits: anyState}, e.look, func(t *tx) (*Stats, error) {
-		s := &Stats{
+		s := &Stats{Figures: offline.Figures{
 			Newest: schema.Embedded().Newest(), Records: map[string]int64{}, Deliveries: map[string]int64{},
-			Bytes: map[string]int64{},
-		}
+		}, Bytes: map[string]int64{}}
 		return s, t.measure(s)
 	})
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/internal/offline"
-	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // figures are what stats shows.
@@ -31,19 +30,7 @@ func (s figures) Lines() [][2]string {
 	lines := [][2]string{
 		{"format", format}, {"encrypted", encrypted}, {"state", offline.StateText(s.State, s.Peer)},
 	}
-	for _, kind := range transfer.Kinds {
-		text := offline.Grouped(s.Records[kind.String()])
-		if kind == transfer.Notifications && len(s.Deliveries) > 0 {
-			text += " (" + states(s.Deliveries) + ")"
-		}
-		if kind == transfer.Jobs && s.JobsRunning > 0 {
-			text += fmt.Sprintf(" (%d under way, of which %d have stopped)", s.JobsRunning, s.JobsStopped)
-		}
-		lines = append(lines, [2]string{kind.String(), text})
-	}
-	if s.Journaled > 0 {
-		lines = append(lines, [2]string{"journal", offline.Grouped(int64(s.Journaled))})
-	}
+	lines = append(lines, s.RowLines(fmt.Sprintf(", of which %d have stopped", s.JobsStopped))...)
 	disk := fmt.Sprintf("tables %s, logs up to %s, other %s",
 		offline.Size(s.Bytes.Tables), offline.Size(s.Bytes.Logs), offline.Size(s.Bytes.Other))
 	return append(lines, [2]string{"rows", rowsText(s.RowBytes)}, [2]string{"size", disk})
@@ -65,12 +52,4 @@ func rowsText(bytes map[string]int64) string {
 	}
 	return fmt.Sprintf("%s before compression, most of it: %s", offline.Size(total),
 		strings.Join(parts, ", "))
-}
-
-func states(deliveries map[string]int64) string {
-	parts := make([]string, 0, len(deliveries))
-	for _, state := range slices.Sorted(maps.Keys(deliveries)) {
-		parts = append(parts, offline.Grouped(deliveries[state])+" "+state)
-	}
-	return strings.Join(parts, ", ")
 }

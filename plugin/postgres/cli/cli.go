@@ -9,14 +9,11 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/fosite-sessions/sessions/plugin/internal/offline"
 	"github.com/fosite-sessions/sessions/plugin/postgres"
-	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // Exit codes.
@@ -138,35 +135,11 @@ func (s figures) Lines() [][2]string {
 		{"format", fmt.Sprintf("%d, for programs that know %d or later", s.Format, s.Needs)},
 		{"state", offline.StateText(s.State, s.Peer)},
 	}
-	for _, kind := range transfer.Kinds {
-		text := offline.Grouped(s.Records[kind.String()])
-		if kind == transfer.Notifications && len(s.Deliveries) > 0 {
-			text += " (" + named(s.Deliveries, offline.Grouped) + ")"
-		}
-		if kind == transfer.Jobs && s.JobsRunning > 0 {
-			text += fmt.Sprintf(" (%d under way)", s.JobsRunning)
-		}
-		lines = append(lines, [2]string{kind.String(), text})
-	}
-	if s.Journaled > 0 {
-		lines = append(lines, [2]string{"journal", offline.Grouped(int64(s.Journaled))})
-	}
+	lines = append(lines, s.RowLines("")...)
 	hosts := make([]string, len(s.Hosts))
 	for i, h := range s.Hosts {
 		hosts[i] = h.String()
 	}
 	return append(lines, [2]string{"hosts", cmp.Or(strings.Join(hosts, ", "), "none")},
-		[2]string{"size", named(s.Bytes, offline.Size)})
-}
-
-// named lists numbers, the largest first.
-func named(numbers map[string]int64, text func(int64) string) string {
-	most := slices.SortedFunc(maps.Keys(numbers), func(a, b string) int {
-		return cmp.Or(cmp.Compare(numbers[b], numbers[a]), strings.Compare(a, b))
-	})
-	parts := make([]string, len(most))
-	for i, name := range most {
-		parts[i] = text(numbers[name]) + " " + name
-	}
-	return strings.Join(parts, ", ")
+		[2]string{"size", offline.Named(s.Bytes, offline.Size)})
 }

@@ -12,30 +12,17 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/internal/offline"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // Stats say what is in a database.
 type Stats struct {
-	// Format is that of the database, Newest the newest that this engine knows, Encrypted whether it was
-	// opened with a key.
-	Format    int  `json:"format"`
-	Newest    int  `json:"newest_format"`
+	offline.Figures
+	// Encrypted says whether the database was opened with a key.
 	Encrypted bool `json:"encrypted"`
-	// State is what the store is in a move; Peer and Move are those of the latest one, Origin the one that
-	// filled it.
-	State  transfer.State `json:"state"`
-	Peer   string         `json:"peer,omitempty"`
-	Move   string         `json:"move,omitempty"`
-	Origin string         `json:"origin,omitempty"`
-	// Journaled is how many entries of the journal are not acknowledged.
-	Journaled uint64 `json:"journaled"`
-	// Records counts rows by their kind, Deliveries notifications by their state.
-	Records    map[string]int64 `json:"records"`
-	Deliveries map[string]int64 `json:"deliveries"`
-	// JobsRunning are endings under way, JobsStopped those of them that an error has stopped.
-	JobsRunning int `json:"jobs_running"`
+	// JobsStopped are those of the endings under way that an error has stopped.
 	JobsStopped int `json:"jobs_stopped"`
 	// RowBytes is what the rows of each table take, keys and values, before they are compressed. A database
 	// is read for them.
@@ -55,8 +42,11 @@ type Sizes struct {
 // Measure reads a database (Engine.Stats).
 func Measure(ctx context.Context, db *kv.DB) (*Stats, error) {
 	s := &Stats{
-		Format: db.Format(), Newest: layout.Version, Encrypted: len(db.Badger().Opts().EncryptionKey) > 0,
-		Records: map[string]int64{}, Deliveries: map[string]int64{}, RowBytes: map[string]int64{},
+		Figures: offline.Figures{
+			Format: db.Format(), Newest: layout.Version, Records: map[string]int64{},
+			Deliveries: map[string]int64{},
+		},
+		Encrypted: len(db.Badger().Opts().EncryptionKey) > 0, RowBytes: map[string]int64{},
 	}
 	err := db.Look(ctx, func(r *kv.Snapshot) error {
 		ledger, err := kv.LoadLedger(r)

@@ -178,8 +178,7 @@ func (w *World) GrantErr(g grantstore.Grant) (*grantstore.GetResult, error) {
 func (w *World) Live(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {
-		_, err := w.GrantErr(g)
-		w.OK(err, "Get the live "+string(g.Type)+" of "+g.ClientID)
+		w.OK(Err(w.GrantErr(g)), "Get the live "+string(g.Type)+" of "+g.ClientID)
 	}
 }
 
@@ -206,8 +205,7 @@ func (w *World) Missing(grants ...grantstore.Grant) {
 func (w *World) Used(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {
-		_, err := w.GrantErr(g)
-		w.Fails(err, "Get the used "+string(g.Type)+" of "+g.ClientID, grantstore.ErrConsumed)
+		w.Fails(Err(w.GrantErr(g)), "Get the used "+string(g.Type)+" of "+g.ClientID, grantstore.ErrConsumed)
 	}
 }
 

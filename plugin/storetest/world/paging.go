@@ -50,8 +50,7 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 		"a token with a byte flipped":    {Token: flipped(first.Token)},
 		"a token of the other order":     {Token: first.Token, Order: ticketstore.Ascending},
 	} {
-		_, err := listing(question)
-		w.RefusesToken(err, name)
+		w.RefusesToken(Err(listing(question)), name)
 	}
 	for name, bad := range map[string]struct {
 		question Question
@@ -65,8 +64,7 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 			Question{Token: string(make([]byte, ticketstore.MaxResultsToken+1))}, "results_token",
 		},
 	} {
-		_, err := listing(bad.question)
-		w.Refuses(err, bad.field, name)
+		w.Refuses(Err(listing(bad.question)), bad.field, name)
 	}
 }
 

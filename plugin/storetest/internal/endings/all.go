@@ -235,8 +235,7 @@ var allCases = []world.Case{
 			{SubjectID: "ann"}, {SessionID: l.session.SessionID}, {SubjectID: "ann", SessionID: "s"},
 		} {
 			ending.All = true
-			_, err := w.TryEnd(ending)
-			w.Refuses(err, "all", "End of all and one")
+			w.Refuses(world.Err(w.TryEnd(ending)), "all", "End of all and one")
 		}
 		_, err := w.TryEnd(logout.Ending{All: true, ClientIDs: []string{}})
 		w.Refuses(err, "client_ids", "End of all with an empty list of clients")
@@ -282,12 +281,10 @@ var jobCases = []world.Case{
 		op := w.Op()
 		w.End(logout.Ending{OperationID: op, SessionID: l.session.SessionID, DryRun: true})
 		for _, id := range []string{op, "nothing", l.session.SessionID} {
-			_, err := w.Logout.Job(w.Ctx(), id)
-			w.Fails(err, "Job", ticketstore.ErrNotFound)
+			w.Fails(world.Err(w.Logout.Job(w.Ctx(), id)), "Job", ticketstore.ErrNotFound)
 		}
 		for _, bad := range append(badIDs, struct{ name, id string }{"empty", ""}) {
-			_, err := w.Logout.Job(w.Ctx(), bad.id)
-			w.Refuses(err, "id", "Job with an id "+bad.name)
+			w.Refuses(world.Err(w.Logout.Job(w.Ctx(), bad.id)), "id", "Job with an id "+bad.name)
 		}
 	}},
 	{Name: "a session larger than one transaction is counted completely", Run: func(w *world.World) {

@@ -30,8 +30,7 @@ var inputCases = []world.Case{
 		}
 		refuse := func(name, field string, ending logout.Ending) {
 			w.Helper()
-			_, err := w.TryEnd(ending)
-			w.Refuses(err, field, "End with "+name)
+			w.Refuses(world.Err(w.TryEnd(ending)), field, "End with "+name)
 		}
 		sid := l.session.SessionID
 		refuse("neither subject nor sid", "subject_id", logout.Ending{})
@@ -79,12 +78,10 @@ var inputCases = []world.Case{
 		} {
 			bad := good
 			spoil(&bad)
-			_, err := w.Logout.Claim(w.Ctx(), bad, w.Now)
-			w.Refuses(err, field, "Claim without "+field)
+			w.Refuses(world.Err(w.Logout.Claim(w.Ctx(), bad, w.Now)), field, "Claim without "+field)
 		}
 		good.Limit = ticketstore.MaxCount + 1
-		_, err := w.Logout.Claim(w.Ctx(), good, w.Now)
-		w.Refuses(err, "limit", "Claim of more than allowed")
+		w.Refuses(world.Err(w.Logout.Claim(w.Ctx(), good, w.Now)), "limit", "Claim of more than allowed")
 		w.ClaimOne()
 	}},
 	{Name: "a bad outcome is refused by its field and changes nothing", Run: func(w *world.World) {

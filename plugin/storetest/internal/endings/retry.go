@@ -185,8 +185,7 @@ var retryCases = []world.Case{
 			"id":         {ID: "n", Filter: logout.NotificationFilter{ClientID: "mail"}},
 			"after":      {Filter: logout.NotificationFilter{ClientID: "mail"}, Limit: 1, After: "\xff"},
 		} {
-			_, err := w.Logout.Retry(w.Ctx(), retry, w.Now)
-			w.Refuses(err, field, "Retry with a bad "+field)
+			w.Refuses(world.Err(w.Logout.Retry(w.Ctx(), retry, w.Now)), field, "Retry with a bad "+field)
 		}
 		_, err := w.Logout.Retry(w.Ctx(),
 			logout.Retry{Filter: logout.NotificationFilter{State: "lost"}, Limit: 1}, w.Now)

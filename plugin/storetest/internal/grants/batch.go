@@ -177,8 +177,7 @@ var batchCases = []world.Case{
 		s := w.SignIn("ann")
 		taken := w.Stored(w.Access(s, "mail"))
 		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{taken}}
-		_, err := w.TryApply(batch)
-		w.Fails(err, "Apply with a taken key", ticketstore.ErrExists)
+		w.Fails(world.Err(w.TryApply(batch)), "Apply with a taken key", ticketstore.ErrExists)
 		w.Apply(grantstore.Batch{Delete: []grantstore.Ref{taken.Ref}})
 		w.Apply(batch)
 		w.Live(taken)
@@ -201,8 +200,7 @@ func failsWhole(w *world.World, target error, spoil func(batch *grantstore.Batch
 	}
 	clients := w.Find(s).Clients
 	spoil(&batch)
-	_, err := w.TryApply(batch)
-	w.Fails(err, "Apply", target)
+	w.Fails(world.Err(w.TryApply(batch)), "Apply", target)
 	w.Live(consumed, deleted, revoked, sibling)
 	w.Missing(stored[:2]...)
 	w.Same(w.Find(s).Clients, clients, "clients of the session after the batch failed")

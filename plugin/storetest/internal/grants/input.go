@@ -103,8 +103,7 @@ var inputCases = []world.Case{
 			{"the zero key to delete", "key", grantstore.Batch{Delete: []grantstore.Ref{noRef}}},
 			{"no family to revoke", "request_id", grantstore.Batch{Revoke: []grantstore.Revocation{{}}}},
 		} {
-			_, err := w.TryApply(bad.batch)
-			w.Refuses(err, bad.field, "Apply with "+bad.name)
+			w.Refuses(world.Err(w.TryApply(bad.batch)), bad.field, "Apply with "+bad.name)
 		}
 		_, err := w.Grants.Apply(w.Ctx(), &grantstore.Batch{Store: store(1)}, w.Now)
 		w.Refuses(err, "operation_id", "Apply without an operation id")

@@ -95,8 +95,7 @@ var refreshCases = []world.Case{
 		w.Consume(kept)
 		w.End(logout.Ending{SessionID: s.SessionID})
 		for _, g := range all {
-			_, err := w.GrantErr(g)
-			w.Fails(err, "Get a used token of the session", ticketstore.ErrNotFound,
+			w.Fails(world.Err(w.GrantErr(g)), "Get a used token of the session", ticketstore.ErrNotFound,
 				grantstore.ErrSessionEnded)
 		}
 		w.Used(kept)
@@ -133,8 +132,7 @@ var refreshCases = []world.Case{
 			Store: []grantstore.Grant{access, refresh},
 		}
 		for range 3 {
-			_, err := w.TryApply(batch)
-			w.OK(err, "the same operation")
+			w.OK(world.Err(w.TryApply(batch)), "the same operation")
 		}
 		w.Live(access, refresh)
 	}},

@@ -263,8 +263,7 @@ var removeCases = []world.Case{
 		} {
 			removal := good()
 			change(&removal)
-			_, err := w.Grants.Remove(w.Ctx(), removal, w.Now)
-			w.Refuses(err, field, "Remove with a bad "+field)
+			w.Refuses(world.Err(w.Grants.Remove(w.Ctx(), removal, w.Now)), field, "Remove with a bad "+field)
 		}
 		for _, place := range [][]byte{{0}, {0xff}, []byte("somewhere else")} {
 			removal := good()

@@ -101,8 +101,7 @@ var useCases = []world.Case{
 			},
 			{Store: []grantstore.Grant{late}},
 		} {
-			_, err := w.TryApply(batch)
-			w.Fails(err, "one client too many", ticketstore.ErrTooManyClients)
+			w.Fails(world.Err(w.TryApply(batch)), "one client too many", ticketstore.ErrTooManyClients)
 		}
 		w.Missing(late)
 		w.Live(w.Stored(w.Access(s, name(7))))

@@ -144,8 +144,7 @@ var sessionCases = []world.Case{
 		p.during(func() {
 			rekey := w.Rekey(p.ann)
 			rekey.EndsAt = w.Now.Add(time.Minute) // earlier than before
-			_, err := w.Tickets.Rekey(w.Ctx(), rekey, w.Now)
-			w.OK(err, "Rekey")
+			w.OK(world.Err(w.Tickets.Rekey(w.Ctx(), rekey, w.Now)), "Rekey")
 		}).names(p.token)
 		k := p.during(func() {
 			slid := w.Apply(grantstore.Batch{Slide: &grantstore.Slide{

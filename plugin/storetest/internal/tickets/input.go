@@ -148,8 +148,7 @@ func refusesBadRekeys(w *world.World) {
 	} {
 		rekey := w.Rekey(s)
 		bad.spoil(&rekey)
-		_, err := w.Tickets.Rekey(w.Ctx(), rekey, w.Now)
-		w.Refuses(err, bad.field, "Rekey with "+bad.name)
+		w.Refuses(world.Err(w.Tickets.Rekey(w.Ctx(), rekey, w.Now)), bad.field, "Rekey with "+bad.name)
 	}
 	rekey := w.Rekey(s)
 	rekey.NewKey = ticketstore.Key{}
@@ -176,8 +175,7 @@ func refusesBadFilters(w *world.World) {
 			}
 			var query ticketstore.SessionQuery
 			*of(&query.Filter) = bad.id
-			_, err := w.Tickets.Query(w.Ctx(), query)
-			w.Refuses(err, field, "Query with "+field+" "+bad.name)
+			w.Refuses(world.Err(w.Tickets.Query(w.Ctx(), query)), field, "Query with "+field+" "+bad.name)
 		}
 	}
 }

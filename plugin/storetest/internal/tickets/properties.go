@@ -60,8 +60,7 @@ var propertyCases = []world.Case{
 		longest := strings.Repeat("n", ticketstore.MaxPropertyName)
 		for _, name := range []string{"", longest + "n", "Issuer", "a-b", "a b", "a\x00b", "1", "\xff"} {
 			w.Refuses(setProperty(w, name, "", "x"), "name", fmt.Sprintf("set %q", name))
-			_, err := w.Properties.Property(w.Ctx(), name)
-			w.Refuses(err, "name", fmt.Sprintf("read %q", name))
+			w.Refuses(world.Err(w.Properties.Property(w.Ctx(), name)), "name", fmt.Sprintf("read %q", name))
 		}
 		largest := bytes.Repeat([]byte{0xff}, ticketstore.MaxProperty)
 		w.Refuses(w.Properties.SetProperty(w.Ctx(), "a", nil, append(largest, 0)), "value",

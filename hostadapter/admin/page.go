@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 )
@@ -165,6 +166,7 @@ type view struct {
 	Actor Actor
 	// MayChange: the actor may change sessions, so there are buttons.
 	MayChange bool
+	Now       time.Time
 	Data      any
 }
 
@@ -172,7 +174,7 @@ type view struct {
 func (m *mount) show(
 	w http.ResponseWriter, r *http.Request, record *audit, status int, name string, v view,
 ) error {
-	v.Actor, v.Version = record.actor, staticVersion
+	v.Actor, v.Version, v.Now = record.actor, staticVersion, m.sessions.Now()
 	if _, err := m.authorize(r, ChangeSessions); err == nil {
 		v.MayChange = true
 	}

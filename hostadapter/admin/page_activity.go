@@ -15,13 +15,7 @@ type activityView struct {
 	*hostadapter.BackendStatus
 	Plots []plot
 	// Spans are the last hour in the same figures, for those who read a table.
-	Spans []activitySpan
-}
-
-// activitySpan counts five minutes.
-type activitySpan struct {
-	From                      stamp
-	Started, Ended, Delivered int
+	Spans []hostadapter.Minute
 }
 
 // plot shows one count of each minute as a bar.
@@ -72,7 +66,7 @@ func plotOf(id, title string, minutes []hostadapter.Minute, count func(*hostadap
 }
 
 func (m *mount) activityPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	minutes, now := m.sessions.Activity(), m.sessions.Now()
+	minutes := m.sessions.Activity()
 	data := &activityView{
 		BackendStatus: m.sessions.BackendStatus(r.Context()),
 		Plots: []plot{
@@ -84,7 +78,7 @@ func (m *mount) activityPage(w http.ResponseWriter, r *http.Request, record *aud
 	}
 	for i := range minutes {
 		if i%minuteSpan == 0 {
-			data.Spans = append(data.Spans, activitySpan{From: stampOf(minutes[i].Begin, now)})
+			data.Spans = append(data.Spans, hostadapter.Minute{Begin: minutes[i].Begin})
 		}
 		span := &data.Spans[len(data.Spans)-1]
 		span.Started += minutes[i].Started

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/logout"
 )
 
@@ -18,37 +19,7 @@ type deliveriesPage struct {
 	States []choice
 	// Again says how many notifications have just been made due, -1 for none.
 	Again int
-	Rows  []deliveryRow
-}
-
-// deliveryRow is one notification of a list.
-type deliveryRow struct {
-	ID, State, ClientID, SubjectID, SessionID, Reason string
-	Attempts                                          int
-	Queued, Last, Next, GiveUp                        stamp
-	LastError                                         string
-	// Once: delivered, and to be delivered a second time.
-	Once bool
-}
-
-func (m *mount) deliveryRows(notifications []logout.Notification) []deliveryRow {
-	now := m.sessions.Now()
-	rows := make([]deliveryRow, 0, len(notifications))
-	for i := range notifications {
-		n := &notifications[i]
-		row := deliveryRow{
-			ID: n.ID, State: string(n.State), ClientID: n.ClientID, SubjectID: n.SubjectID,
-			SessionID: n.SessionID, Reason: string(n.Reason),
-			Attempts: n.Attempts, Queued: stampOf(n.Queued, now), Last: stampOf(n.LastAttempt, now),
-			LastError: n.LastError,
-		}
-		if n.State == logout.Pending {
-			row.Once = n.LastError == "" && !n.LastAttempt.IsZero()
-			row.Next, row.GiveUp = stampOf(n.NextAttempt, now), stampOf(n.GiveUpAt, now)
-		}
-		rows = append(rows, row)
-	}
-	return rows
+	Rows  []client.Delivery
 }
 
 func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *audit) error {
@@ -72,7 +43,7 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 	case err != nil:
 		return err
 	default:
-		data.Rows = m.deliveryRows(page.Notifications)
+		data.Rows = rowsOf(page.Notifications, deliveryOf)
 		data.Paging = pagingOf(p, page.ResultsToken, page.HasPrev, page.HasNext)
 	}
 	return m.show(w, r, record, status, "deliveries",

@@ -9,15 +9,9 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
-
-// grantRow is one grant of a list.
-type grantRow struct {
-	ID, Type, ClientID, Description string
-	Offline                         bool
-	Created, Expires                stamp
-}
 
 type grantCount struct {
 	Type  string
@@ -36,22 +30,12 @@ func countGrants(report *hostadapter.SessionReport) []grantCount {
 }
 
 // grantsOf returns the newest grants that a filter selects, and whether there are more.
-func (m *mount) grantsOf(r *http.Request, filter grantstore.Filter) ([]grantRow, bool, error) {
+func (m *mount) grantsOf(r *http.Request, filter grantstore.Filter) ([]client.Grant, bool, error) {
 	page, err := m.sessions.QueryGrants(r.Context(), grantstore.Query{Filter: filter})
 	if err != nil {
 		return nil, false, err
 	}
-	now := m.sessions.Now()
-	rows := make([]grantRow, 0, len(page.Grants))
-	for i := range page.Grants {
-		g := &page.Grants[i]
-		rows = append(rows, grantRow{
-			ID: m.sessions.GrantID(g.Ref), Type: string(g.Type), ClientID: g.ClientID,
-			Description: g.Description, Offline: g.Offline,
-			Created: stampOf(g.Created, now), Expires: stampOf(g.Expires, now),
-		})
-	}
-	return rows, page.HasNext, nil
+	return rowsOf(page.Grants, m.grantOf), page.HasNext, nil
 }
 
 // revokeFromPage revokes one grant and leads back to the page of the session.

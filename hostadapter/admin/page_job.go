@@ -12,7 +12,6 @@ import (
 // jobView is the data of a job's page.
 type jobView struct {
 	*job
-	Began, Ended stamp
 	// Running: the page loads itself again.
 	Running bool
 	// Move is what is shown of a swap, nil for other jobs.
@@ -45,11 +44,7 @@ func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) e
 	if err != nil {
 		return err
 	}
-	now := m.sessions.Now()
-	data := &jobView{
-		job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now),
-		Running: job.State == logout.JobRunning,
-	}
+	data := &jobView{job: job, Running: job.State == logout.JobRunning}
 	if job.Swap != nil {
 		data.Move = &moveView{job.Swap}
 	}

@@ -133,7 +133,7 @@ func (f *removalForm) audit(record *audit) {
 type removalPage struct {
 	Form removalForm
 	// Targets are sessions that the form selects; MoreTargets says how many are not shown.
-	Targets     []sessionRow
+	Targets     []ticketstore.SessionDetail
 	MoreTargets int
 	// Clients are those to narrow the removal to: what the targets used, and what the form names.
 	Clients []choice
@@ -226,9 +226,9 @@ func (m *mount) findTargets(ctx context.Context, form *removalForm, data *remova
 			data.Gone++
 		}
 		for i := range page.Sessions {
-			data.Targets = append(data.Targets, m.sessionRow(&page.Sessions[i]))
 			data.offer(page.Sessions[i].Clients)
 		}
+		data.Targets = append(data.Targets, page.Sessions...)
 		data.MoreTargets = max(page.TotalCount-len(page.Sessions), 0)
 	}
 	return nil

@@ -56,11 +56,11 @@ func (m *mount) removedPage(w http.ResponseWriter, r *http.Request, record *audi
 	}
 	subjects := values["subject_id"]
 	for i, sid := range values["session_id"][:min(len(values["session_id"]), shownRemoved)] {
-		row := sessionRow{SessionID: sid}
+		target := ticketstore.Session{SessionID: sid}
 		if i < len(subjects) {
-			row.SubjectID = subjects[i]
+			target.SubjectID = subjects[i]
 		}
-		data.Targets = append(data.Targets, row)
+		data.Targets = append(data.Targets, ticketstore.SessionDetail{Session: target})
 	}
 	return m.show(w, r, record, http.StatusOK, "removed",
 		view{Title: "Done", Section: "sessions", Data: data})

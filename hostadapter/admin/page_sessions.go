@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -16,39 +18,9 @@ import (
 // sessionsPage is the data of the list of sessions.
 type sessionsPage struct {
 	list
-	Rows []sessionRow
+	Rows []ticketstore.SessionDetail
 	// Searching: the store has searched a part of its sessions only, and continues from there.
 	Searching bool
-}
-
-// sessionRow is one session of a list.
-type sessionRow struct {
-	SessionID, SubjectID, Name string
-	Device, UserAgent, Address string
-	Clients                    []string
-	MoreClients                int
-	Created, Renewed, Ends     stamp
-}
-
-// shownClients is how many clients of a session a list names.
-const shownClients = 3
-
-func (m *mount) sessionRow(detail *ticketstore.SessionDetail) sessionRow {
-	now := m.sessions.Now()
-	row := sessionRow{
-		SessionID: detail.SessionID, SubjectID: detail.SubjectID, Name: detail.DisplayName,
-		Device: device(detail.UserAgent), UserAgent: detail.UserAgent, Address: detail.RemoteAddr,
-		Created: stampOf(detail.Created, now), Renewed: stampOf(detail.Renewed, now),
-		Ends: stampOf(detail.DueAt(), now),
-	}
-	for _, client := range detail.Clients {
-		row.Clients = append(row.Clients, client.ClientID)
-	}
-	if len(row.Clients) > shownClients {
-		row.MoreClients = len(row.Clients) - shownClients
-		row.Clients = row.Clients[:shownClients]
-	}
-	return row
 }
 
 func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *audit) error {
@@ -66,9 +38,7 @@ func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *aud
 	case err != nil:
 		return err
 	default:
-		for i := range page.Sessions {
-			data.Rows = append(data.Rows, m.sessionRow(&page.Sessions[i]))
-		}
+		data.Rows = page.Sessions
 		data.Paging = pagingOf(p, page.ResultsToken, page.HasPrev, page.HasNext)
 		data.Paging.Total = page.TotalCount
 		data.Paging.Pages = max(page.TotalPages, 0)
@@ -101,33 +71,21 @@ var fieldLabels = map[string]string{
 	"order":           "Order", "state": "State", "reason": "Reason",
 }
 
-// sessionView is the data of one session's page.
+// sessionView is the data of one session's page. Of one that has ended it has the id and the notifications.
 type sessionView struct {
-	sessionRow
-	Issuer, ACR    string
-	AMR            []string
-	AuthTime       stamp
-	Idle, Absolute stamp
-	Properties     map[string]string
-	Uses           []clientRow
-	Counts         []grantCount
-	GrantsComplete bool
-	Grants         []grantRow
-	MoreGrants     bool
+	hostadapter.SessionReport
+	Properties map[string]string
+	Counts     []grantCount
+	Grants     []client.Grant
+	MoreGrants bool
 	// Consents are the subject's, whatever the session.
-	Consents     []grantRow
+	Consents     []client.Grant
 	MoreConsents bool
 	// Revoked is how many grants were just revoked, -1 where none were asked for.
 	Revoked        int
 	Timeline       []moment
-	Deliveries     []deliveryRow
+	Deliveries     []client.Delivery
 	MoreDeliveries bool
-}
-
-type clientRow struct {
-	ClientID              string
-	FirstUsed, LastUsed   stamp
-	Notified, Coordinated bool
 }
 
 func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audit) error {
@@ -143,24 +101,10 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 	if err != nil {
 		return err
 	}
-	now := m.sessions.Now()
 	data := sessionView{
-		sessionRow: m.sessionRow(&report.SessionDetail), Issuer: report.Issuer, ACR: report.ACR,
-		AMR:      report.AMR,
-		AuthTime: stampOf(report.AuthTime, now), Idle: stampOf(report.Expires, now),
-		Absolute:       stampOf(report.EndsAt, now),
-		Properties:     m.sessions.SessionProperties(&report.Session),
-		GrantsComplete: report.GrantsCounted,
+		SessionReport: *report, Properties: m.sessions.SessionProperties(&report.Session),
+		Counts: countGrants(report), Revoked: p.number("revoked"), Timeline: timelineOf(report),
 	}
-	for _, client := range report.Clients {
-		data.Uses = append(data.Uses, clientRow{
-			ClientID: client.ClientID, FirstUsed: stampOf(client.FirstUsed, now),
-			LastUsed: stampOf(client.LastUsed, now),
-			Notified: client.Notify, Coordinated: client.Coordinated,
-		})
-	}
-	data.Counts = countGrants(report)
-	data.Revoked = p.number("revoked")
 	if data.Grants, data.MoreGrants, err = m.grantsOf(r, grantstore.Filter{SessionID: sid}); err != nil {
 		return err
 	}
@@ -169,12 +113,11 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 	if err != nil {
 		return err
 	}
-	data.Timeline = timelineOf(report, now)
 	if data.Deliveries, data.MoreDeliveries, err = m.deliveriesOf(r, sid); err != nil {
 		return err
 	}
 	return m.show(w, r, record, http.StatusOK, "session",
-		view{Title: titleOf(&data.sessionRow), Section: "sessions", Data: data})
+		view{Title: titleOf(&report.Session), Section: "sessions", Data: data})
 }
 
 // endedSession answers for a session that is not there: there may be notifications of it.
@@ -188,25 +131,24 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 			status: http.StatusNotFound, detail: "There is no such active session. It may have ended.",
 		}
 	}
-	data := sessionView{
-		sessionRow: sessionRow{SessionID: sid}, Deliveries: deliveries, MoreDeliveries: more, Revoked: -1,
-	}
+	data := sessionView{Deliveries: deliveries, MoreDeliveries: more, Revoked: -1}
+	data.SessionID = sid
 	return m.show(w, r, record, http.StatusNotFound, "session",
 		view{Title: "Ended session", Section: "sessions", Data: data})
 }
 
 // deliveriesOf returns the newest notifications of a session's end, and whether there are more.
-func (m *mount) deliveriesOf(r *http.Request, sid string) ([]deliveryRow, bool, error) {
+func (m *mount) deliveriesOf(r *http.Request, sid string) ([]client.Delivery, bool, error) {
 	page, err := m.sessions.QueryNotifications(r.Context(),
 		logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}})
 	if err != nil {
 		return nil, false, err
 	}
-	return m.deliveryRows(page.Notifications), page.HasNext, nil
+	return rowsOf(page.Notifications, deliveryOf), page.HasNext, nil
 }
 
 // titleOf names a session's user in the title of its page, where no markup can isolate the direction of the
 // name: characters that isolate it do.
-func titleOf(row *sessionRow) string {
-	return "\u2068" + clip(80, cmp.Or(row.Name, row.SubjectID)) + "\u2069"
+func titleOf(session *ticketstore.Session) string {
+	return "\u2068" + clip(80, cmp.Or(session.DisplayName, session.SubjectID)) + "\u2069"
 }

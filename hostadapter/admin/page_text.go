@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter/internal/agent"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // pageFuncs are what templates can do to a value.
@@ -20,6 +21,9 @@ var pageFuncs = template.FuncMap{
 	"number": number,
 	"label":  label,
 	"lower":  strings.ToLower,
+	"stamp":  stampOf,
+	"device": device,
+	"beyond": func(most int, clients []ticketstore.ClientUse) int { return max(len(clients)-most, 0) },
 }
 
 // clip cuts a text for a place where it must not get long.

@@ -3,7 +3,6 @@ package admin
 // A session's timeline.
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -13,21 +12,15 @@ import (
 // moment is an entry of a timeline.
 type moment struct {
 	What, ClientID string
-	At             stamp
-	// Due: it has not come yet.
-	Due bool
-	at  time.Time
+	At             time.Time
 }
 
 // timelineOf is what is known of a session's life, in order: what was, and what is to come unless something
 // comes in between. Of each client there are the first and the last use.
-func timelineOf(report *hostadapter.SessionReport, now time.Time) []moment {
-	var all []moment
+func timelineOf(report *hostadapter.SessionReport) (all []moment) {
 	add := func(what, client string, at time.Time) {
 		if !at.IsZero() {
-			all = append(all, moment{
-				What: what, ClientID: client, At: stampOf(at, now), Due: at.After(now), at: at,
-			})
+			all = append(all, moment{What: what, ClientID: client, At: at})
 		}
 	}
 	add("Authenticated", "", report.AuthTime)
@@ -44,6 +37,6 @@ func timelineOf(report *hostadapter.SessionReport, now time.Time) []moment {
 	}
 	add("Ends unless it is used", "", report.Expires)
 	add("Ends in any case", "", report.EndsAt)
-	slices.SortStableFunc(all, func(a, b moment) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
+	slices.SortStableFunc(all, func(a, b moment) int { return a.At.Compare(b.At) })
 	return all
 }

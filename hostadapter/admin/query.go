@@ -154,13 +154,17 @@ const maxLinkToken = 1 << 10
 func pageOf[Record, Row any](
 	records []Record, rowOf func(*Record) Row, token string, prev, next bool,
 ) client.Page[Row] {
-	page := client.Page[Row]{
-		Results: make([]Row, 0, len(records)), ResultsToken: token, HasPrev: prev, HasNext: next,
+	return client.Page[Row]{
+		Results: rowsOf(records, rowOf), ResultsToken: token, HasPrev: prev, HasNext: next,
 	}
+}
+
+func rowsOf[Record, Row any](records []Record, rowOf func(*Record) Row) []Row {
+	rows := make([]Row, 0, len(records))
 	for i := range records {
-		page.Results = append(page.Results, rowOf(&records[i]))
+		rows = append(rows, rowOf(&records[i]))
 	}
-	return page
+	return rows
 }
 
 // writeList answers a request with a page of a list.

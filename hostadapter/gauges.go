@@ -69,7 +69,8 @@ func (a *Adapter) newGauges(meter metric.Meter) (metric.Registration, error) {
 	for _, g := range gaugesOf {
 		var instrument metric.Float64Observable
 		var err error
-		name, unit, about := "fosite_sessions."+g.name, metric.WithUnit(g.unit), metric.WithDescription(g.about)
+		name := "fosite_sessions." + g.name
+		unit, about := metric.WithUnit(g.unit), metric.WithDescription(g.about)
 		if g.counts {
 			instrument, err = meter.Float64ObservableCounter(name, unit, about)
 		} else {

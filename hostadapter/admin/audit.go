@@ -66,7 +66,8 @@ func counted(result *logout.Result) []slog.Attr {
 // removalOf is what a removal is asked for, as the audit says it.
 func removalOf(r *hostadapter.SessionRemoval) []slog.Attr {
 	return []slog.Attr{
-		slog.Bool("all", r.All), slog.String("subject_id", r.SubjectID), slog.String("session_id", r.SessionID),
+		slog.Bool("all", r.All), slog.String("subject_id", r.SubjectID),
+		slog.String("session_id", r.SessionID),
 		slog.Any("client_ids", r.ClientIDs), slog.String("reason", r.Reason), slog.Bool("dry_run", r.DryRun),
 		slog.Bool("remove_server_side_session", !r.KeepSession),
 		slog.Bool("send_backchannel_logout_notification", !r.SkipNotification),

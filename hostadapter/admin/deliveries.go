@@ -17,7 +17,8 @@ func deliveryOf(n *logout.Notification) client.Delivery {
 	body := client.Delivery{
 		ID: n.ID, State: string(n.State), ClientID: n.ClientID, SubjectID: n.SubjectID,
 		SessionID: n.SessionID, Issuer: n.Issuer, Reason: string(n.Reason),
-		Attempts: n.Attempts, Queued: n.Queued.UTC(), LastAttempt: n.LastAttempt.UTC(), LastError: n.LastError,
+		Attempts: n.Attempts, Queued: n.Queued.UTC(), LastAttempt: n.LastAttempt.UTC(),
+		LastError: n.LastError,
 	}
 	if n.State == logout.Pending {
 		body.NextAttempt, body.GiveUpAt = n.NextAttempt.UTC(), n.GiveUpAt.UTC()

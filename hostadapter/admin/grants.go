@@ -44,8 +44,8 @@ func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audi
 	var removal hostadapter.GrantRemoval
 	of := &removal.Filter
 	err := readBody(w, r, map[string]any{
-		"id": &removal.ID, "subject_id": &of.SubjectID, "session_id": &of.SessionID, "client_id": &of.ClientID,
-		"type": &of.Type, "reason": &removal.Reason, "dry_run": &removal.DryRun,
+		"id": &removal.ID, "subject_id": &of.SubjectID, "session_id": &of.SessionID,
+		"client_id": &of.ClientID, "type": &of.Type, "reason": &removal.Reason, "dry_run": &removal.DryRun,
 	})
 	if err != nil {
 		return err

@@ -85,7 +85,8 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	}
 	body := client.Job{
 		ID: job.ID, Kind: string(job.Kind), State: string(job.State), Phase: job.Phase,
-		Started: job.Started.UTC(), Finished: job.Finished.UTC(), Total: known(job.Total), Done: job.Done, Error: plain(job.Error),
+		Started: job.Started.UTC(), Finished: job.Finished.UTC(), Total: known(job.Total), Done: job.Done,
+		Error: plain(job.Error),
 	}
 	if job.Swap != nil {
 		body.Swap = swapOf(job.Swap)

@@ -29,13 +29,7 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 // to the client.
 func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pending, answer reply) {
 	ctx := r.Context()
-	original, err := request.request(r)
-	if err != nil {
-		p.problem(w, r, http.StatusBadRequest, "The request cannot be read",
-			"Its parameters are not form-encoded.", "invalid_request")
-		return
-	}
-	ar, err := p.oauth2.NewAuthorizeRequest(ctx, original)
+	ar, err := p.oauth2.NewAuthorizeRequest(ctx, request.request(r))
 	if err != nil {
 		p.deny(w, r, ar, err)
 		return

@@ -14,8 +14,6 @@ const (
 	// be known for.
 	browserLifetime = 90 * 24 * time.Hour
 	maxBrowserUsers = 4
-	// maxBrowserCookies bounds how many cookies of the name are tried.
-	maxBrowserCookies = 4
 )
 
 // knownBrowsers are those in which users have signed in before, by a signed cookie: what others fail at does
@@ -31,9 +29,10 @@ type browserPass struct {
 	Users [][]byte `json:"u"`
 }
 
-func newKnownBrowsers(globalSecret []byte, issuer, name, path string) (knownBrowsers, error) {
-	s, err := newSigner(globalSecret, name+" browsers")
-	return knownBrowsers{s, newCookie(issuer, "fosite_server_"+name, path)}, err
+func newKnownBrowsers(globalSecret []byte, issuer, name, path string) knownBrowsers {
+	return knownBrowsers{
+		newSigner(globalSecret, name+" browsers"), newCookie(issuer, "fosite_server_"+name, path),
+	}
 }
 
 // known returns the id of the browser if the user has signed in there before, else nothing.
@@ -63,18 +62,10 @@ func (k *knownBrowsers) remember(w http.ResponseWriter, r *http.Request, account
 	if pass.ID == "" {
 		pass.ID = randomID()
 	}
-	value, _ := k.signer.token(pass) // texts and bytes do not fail
-	k.cookie.set(w, "", value, browserLifetime)
+	k.cookie.set(w, "", k.signer.token(pass), browserLifetime)
 }
 
 // passes are what the browser's cookies say.
-func (k *knownBrowsers) passes(r *http.Request) (passes []browserPass) {
-	cookies := r.CookiesNamed(k.cookie.name)
-	for _, cookie := range cookies[:min(len(cookies), maxBrowserCookies)] {
-		var pass browserPass
-		if k.signer.open(cookie.Value, &pass) {
-			passes = append(passes, pass)
-		}
-	}
-	return passes
+func (k *knownBrowsers) passes(r *http.Request) []browserPass {
+	return signedCookies[browserPass](r, k.cookie.name, k.signer)
 }

@@ -78,13 +78,9 @@ func (p *provider) askConsent(
 		p.deny(w, r, ar, fosite.ErrConsentRequired)
 		return true
 	}
-	token, err := p.forms.token(w, r, form{
+	token := p.forms.token(w, r, form{
 		pending: request, Purpose: forConsent, SessionID: session.SessionID, Shown: shownFor(ar, session),
 	})
-	if err != nil {
-		p.failed(w, r, err)
-		return true
-	}
 	data := struct {
 		Form, Client, User, Target string
 		Again                      bool

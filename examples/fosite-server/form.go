@@ -26,16 +26,13 @@ type pending struct {
 }
 
 // request returns r as if it were the authorization request itself, whatever form it really came from.
-func (p *pending) request(r *http.Request) (*http.Request, error) {
-	form, err := url.ParseQuery(p.Query)
-	if err != nil {
-		return nil, err
-	}
+func (p *pending) request(r *http.Request) *http.Request {
+	form, _ := url.ParseQuery(p.Query) // this server has encoded it
 	clone := r.Clone(r.Context())
 	clone.Method, clone.Body, clone.Form, clone.PostForm = http.MethodGet, http.NoBody, form, url.Values{}
 	clone.URL = &url.URL{Path: pathAuthorize, RawQuery: p.Query}
 	clone.Header.Del("Content-Type")
-	return clone, nil
+	return clone
 }
 
 // purpose is what a form is for. A form for one purpose is of no use for another.
@@ -81,16 +78,15 @@ var (
 // several pages at once.
 const maxFormCookies = 32
 
-func newForms(globalSecret []byte, issuer string, m *marks) (*forms, error) {
-	s, err := newSigner(globalSecret, "forms")
+func newForms(globalSecret []byte, issuer string, m *marks) *forms {
 	cookie := newCookie(issuer, "fosite_server_form", "/")
-	return &forms{signer: s, cookie: cookie, now: time.Now, marks: m}, err
+	return &forms{signer: newSigner(globalSecret, "forms"), cookie: cookie, now: time.Now, marks: m}
 }
 
 // token returns the hidden value of a form for the browser of r, and sets the cookie that goes with it where
 // there is none. Each such cookie has a name of its own: of two pages that are opened at once, the second
 // must not take away the first one's.
-func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) (string, error) {
+func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) string {
 	browsers := f.browsers(r)
 	if len(browsers) == 0 {
 		browsers = []string{randomText()}

@@ -21,19 +21,13 @@ func formPost(token string, cookies []*http.Cookie) *http.Request {
 
 func TestForms(t *testing.T) {
 	t.Parallel()
-	f, err := newForms([]byte(strings.Repeat("s", 32)), "http://localhost", newTestMarks(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := newForms([]byte(strings.Repeat("s", 32)), "http://localhost", newTestMarks(t))
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	f.now = func() time.Time { return now }
 	newForm := func() (string, []*http.Cookie) {
 		recorder := httptest.NewRecorder()
 		made := form{pending: pending{Query: "a=b", Started: now}, Purpose: forConsent}
-		token, err := f.token(recorder, httptest.NewRequest(http.MethodGet, "/login", nil), made)
-		if err != nil {
-			t.Fatal(err)
-		}
+		token := f.token(recorder, httptest.NewRequest(http.MethodGet, "/login", nil), made)
 		return token, recorder.Result().Cookies()
 	}
 	token, cookies := newForm()
@@ -71,10 +65,7 @@ func TestForms(t *testing.T) {
 	if cookies[0].Name == others[0].Name {
 		t.Error("the second page's cookie takes the place of the first one's")
 	}
-	other, err := newForms([]byte(strings.Repeat("s", 32)), "http://localhost", f.marks)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := newForms([]byte(strings.Repeat("s", 32)), "http://localhost", f.marks)
 	other.now = f.now
 	for i, server := range []*forms{f, other, f} {
 		if first, err := server.spend(t.Context(), got); err != nil || first != (i == 0) {
@@ -91,10 +82,7 @@ func TestPendingRequestIsTheOriginal(t *testing.T) {
 	if err := form.ParseForm(); err != nil {
 		t.Fatal(err)
 	}
-	original, err := (&pending{Query: "client_id=a&scope=openid+email"}).request(form)
-	if err != nil {
-		t.Fatal(err)
-	}
+	original := (&pending{Query: "client_id=a&scope=openid+email"}).request(form)
 	if original.Method != http.MethodGet || original.Form.Get("form") != "" ||
 		original.Form.Get("scope") != "openid email" {
 		t.Errorf("request is %s %v, want a GET with the parameters of the authorization request alone",

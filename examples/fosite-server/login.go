@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ory/fosite"
-
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -36,12 +34,7 @@ func (p *provider) loginPage(w http.ResponseWriter, r *http.Request) {
 func (p *provider) showLogin(
 	w http.ResponseWriter, r *http.Request, status int, request pending, page loginForm,
 ) {
-	var err error
-	if page.Form, err = p.forms.token(w, r, form{pending: request, Purpose: forSignIn}); err != nil {
-		p.failed(w, r, err)
-		return
-	}
-	page.Demo = p.hints
+	page.Form, page.Demo = p.forms.token(w, r, form{pending: request, Purpose: forSignIn}), p.hints
 	p.render(w, r, status, "login", "Sign in", page, page.target)
 }
 
@@ -124,18 +117,9 @@ func (p *provider) tryAgain(
 	w http.ResponseWriter, r *http.Request, request pending, status int, page loginForm,
 ) {
 	if request.Query != "" {
-		if ar, err := p.authorizeRequest(r, request); err == nil {
+		if ar, err := p.oauth2.NewAuthorizeRequest(r.Context(), request.request(r)); err == nil {
 			page.Client, page.target = nameOf(ar), originOf(ar.GetRedirectURI())
 		}
 	}
 	p.showLogin(w, r, status, request, page)
-}
-
-// authorizeRequest parses the authorization request that a form carries.
-func (p *provider) authorizeRequest(r *http.Request, request pending) (fosite.AuthorizeRequester, error) {
-	original, err := request.request(r)
-	if err != nil {
-		return nil, err
-	}
-	return p.oauth2.NewAuthorizeRequest(r.Context(), original)
 }

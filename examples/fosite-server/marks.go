@@ -21,9 +21,8 @@ type marks struct {
 	grants grantstore.Store
 }
 
-func newMarks(globalSecret []byte, grants grantstore.Store) (*marks, error) {
-	s, err := newSigner(globalSecret, "marks")
-	return &marks{signer: s, grants: grants}, err
+func newMarks(globalSecret []byte, grants grantstore.Store) *marks {
+	return &marks{signer: newSigner(globalSecret, "marks"), grants: grants}
 }
 
 // mark is one of them, and when it goes.

@@ -18,10 +18,7 @@ func newTestMarks(t *testing.T) *marks {
 	t.Helper()
 	store := memory.New()
 	t.Cleanup(func() { _ = store.Close() })
-	m, err := newMarks([]byte(strings.Repeat("s", 32)), store.Grants())
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := newMarks([]byte(strings.Repeat("s", 32)), store.Grants())
 	return m
 }
 
@@ -57,10 +54,7 @@ func (c *countingGrants) Apply(
 
 // shared returns a throttle of another server of the same store.
 func (t *throttled) shared() *throttled {
-	other, err := newSignInThrottle([]byte(strings.Repeat("s", 32)), "https://op.example", t.marks)
-	if err != nil {
-		t.t.Fatal(err)
-	}
+	other := newSignInThrottle([]byte(strings.Repeat("s", 32)), "https://op.example", t.marks)
 	return &throttled{other, t.t, t.now}
 }
 
@@ -155,10 +149,7 @@ func TestThrottleFindsOutInFewQuestions(t *testing.T) {
 func TestMarksAreKeyed(t *testing.T) {
 	t.Parallel()
 	m := newTestMarks(t)
-	other, err := newMarks([]byte(strings.Repeat("t", 32)), m.grants)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := newMarks([]byte(strings.Repeat("t", 32)), m.grants)
 	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if m.of(until, "form", "a") == other.of(until, "form", "a") {
 		t.Error("the name of a mark can be told without the key")

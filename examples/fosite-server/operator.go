@@ -42,17 +42,16 @@ type operators struct {
 	marks    *marks
 }
 
-func newOperators(s *secrets, issuer string, m *marks) (*operators, error) {
+func newOperators(s *secrets, issuer string, m *marks) *operators {
 	o := &operators{
 		token: sha256.Sum256([]byte(s.adminToken)), now: time.Now, marks: m,
-		cookie: newCookie(issuer, "fosite_server_operator", pathAdmin),
+		cookie:   newCookie(issuer, "fosite_server_operator", pathAdmin),
+		browsers: newKnownBrowsers(s.global, issuer, "known_operator", pathAdmin),
 	}
 	o.cookie.sameSite = http.SameSiteStrictMode
-	var err, err2 error
-	o.browsers, err = newKnownBrowsers(s.global, issuer, "known_operator", pathAdmin)
 	// With another admin token the cookies of the old one are worthless.
-	o.signer, err2 = newSigner(s.global, "operator "+string(o.token[:]))
-	return o, errors.Join(err, err2)
+	o.signer = newSigner(s.global, "operator "+string(o.token[:]))
+	return o
 }
 
 // authorize is the admin routes' Authorizer: an actor that it knows may do everything.
@@ -102,13 +101,8 @@ type operatorPass struct {
 
 // issue returns a new cookie value.
 func (o *operators) issue() string {
-	value, _ := o.signer.token(operatorPass{randomID(), o.now().Add(operatorLifetime)}) // it does not fail
-	return value
+	return o.signer.token(operatorPass{randomID(), o.now().Add(operatorLifetime)})
 }
-
-// maxOperatorCookies bounds how many cookies of the name are tried. Another server on a port of this host
-// may have set its own.
-const maxOperatorCookies = 8
 
 // open reports whether a request has a cookie that is good: ours, not too old, and not signed out, at any
 // server. An error means that it has one of ours, and that the store does not say the rest.
@@ -128,15 +122,9 @@ func (o *operators) ended(pass operatorPass) mark {
 }
 
 // presented returns what the cookies of a request say that are ours and not too old.
-func (o *operators) presented(r *http.Request) (passes []operatorPass) {
-	cookies := r.CookiesNamed(o.cookie.name)
-	for _, cookie := range cookies[:min(len(cookies), maxOperatorCookies)] {
-		var pass operatorPass
-		if o.signer.open(cookie.Value, &pass) && o.now().Before(pass.Expires) {
-			passes = append(passes, pass)
-		}
-	}
-	return passes
+func (o *operators) presented(r *http.Request) []operatorPass {
+	return slices.DeleteFunc(signedCookies[operatorPass](r, o.cookie.name, o.signer),
+		func(pass operatorPass) bool { return !o.now().Before(pass.Expires) })
 }
 
 // end makes cookies worthless before their time. After an error it is to be called again.

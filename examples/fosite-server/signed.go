@@ -18,9 +18,12 @@ import (
 type signer struct{ key []byte }
 
 // newSigner derives the key of a purpose, the same at all servers that share the secret.
-func newSigner(globalSecret []byte, purpose string) (signer, error) {
+func newSigner(globalSecret []byte, purpose string) signer {
 	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server "+purpose, sha256.Size)
-	return signer{key}, err
+	if err != nil {
+		panic(err) // a longer key would fail
+	}
+	return signer{key}
 }
 
 // sum is the HMAC of texts, which is no signature of a value: those are of two.
@@ -30,11 +33,26 @@ func (s signer) sum(texts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// token encodes a value, which JSON can hold, with its signature.
-func (s signer) token(value any) (string, error) {
-	content, err := json.Marshal(value)
-	return base64.RawURLEncoding.EncodeToString(append(s.sum("value", string(content)), content...)), err
+// token encodes a value of texts, bytes and moments, which JSON can hold, with its signature.
+func (s signer) token(value any) string {
+	content, _ := json.Marshal(value)
+	return base64.RawURLEncoding.EncodeToString(append(s.sum("value", string(content)), content...))
 }
+
+// signedCookies are the values of the cookies of a name that the server has signed, of the first few: another
+// server on a port of this host may have set its own.
+func signedCookies[V any](r *http.Request, name string, s signer) (values []V) {
+	cookies := r.CookiesNamed(name)
+	for _, cookie := range cookies[:min(len(cookies), maxSignedCookies)] {
+		var value V
+		if s.open(cookie.Value, &value) {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+const maxSignedCookies = 8
 
 // open decodes what token made into a value, and reports whether it is that.
 func (s signer) open(token string, value any) bool {

@@ -216,29 +216,15 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	case err != nil:
 		return fmt.Errorf("session management: %w", s.options.pins().explain(err))
 	}
-	if err := p.shareMarks(); err != nil {
-		return err
-	}
+	// What the servers of a store count together.
+	m := newMarks(p.secrets.global, p.sessions.Backend().Grants())
+	p.forms = newForms(p.secrets.global, p.issuer, m)
+	p.throttle = newSignInThrottle(p.secrets.global, p.issuer, m)
+	p.operators = newOperators(p.secrets, p.issuer, m)
 	if p.sessions.Operations().BackendName() == mainStore {
 		return nil
 	}
 	return s.backend.Close() // another one took its place in a swap, before this start
-}
-
-// shareMarks makes what the servers of a store count together.
-func (p *provider) shareMarks() error {
-	m, err := newMarks(p.secrets.global, p.sessions.Backend().Grants())
-	if err != nil {
-		return err
-	}
-	if p.forms, err = newForms(p.secrets.global, p.issuer, m); err != nil {
-		return err
-	}
-	if p.throttle, err = newSignInThrottle(p.secrets.global, p.issuer, m); err != nil {
-		return err
-	}
-	p.operators, err = newOperators(p.secrets, p.issuer, m)
-	return err
 }
 
 // stop lets requests finish, cuts off those that take longer than stopTimeout, which the log says, and closes

@@ -38,9 +38,8 @@ type signInThrottle struct {
 	firsts limiter
 }
 
-func newSignInThrottle(globalSecret []byte, issuer string, m *marks) (*signInThrottle, error) {
-	browsers, err := newKnownBrowsers(globalSecret, issuer, "known", "/")
-	return &signInThrottle{knownBrowsers: browsers, marks: m}, err
+func newSignInThrottle(globalSecret []byte, issuer string, m *marks) *signInThrottle {
+	return &signInThrottle{knownBrowsers: newKnownBrowsers(globalSecret, issuer, "known", "/"), marks: m}
 }
 
 // try counts an attempt to sign in as failed, and returns how long it has to wait instead: then the password

@@ -22,11 +22,8 @@ type throttled struct {
 
 func newThrottled(t *testing.T) *throttled {
 	t.Helper()
-	throttle, err := newSignInThrottle([]byte(strings.Repeat("s", 32)), "https://op.example",
+	throttle := newSignInThrottle([]byte(strings.Repeat("s", 32)), "https://op.example",
 		newTestMarks(t))
-	if err != nil {
-		t.Fatal(err)
-	}
 	return &throttled{throttle, t, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 }
 

@@ -119,6 +119,12 @@ type Result struct {
 	Revoked int
 	// Slid: the session slid. The answer to a repeated batch leaves it out.
 	Slid bool
+	// Session says how long the session lives that all grants of Batch.Store are of, as the batch was
+	// applied. With it, Get would have returned each of them as the batch has it. It is nil where one is of
+	// no session, of another or of one that it outlives, where the session slid, and where the consumed
+	// grant has other owners than the batch says. The answer to a repeated batch leaves it out: that says
+	// nothing of now. A store need not say it.
+	Session *SessionTimes
 }
 
 // Access returns the access token that is removed when a refresh token of this batch is used: the only one

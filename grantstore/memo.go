@@ -50,8 +50,8 @@ type CacheFigures struct {
 	Misses uint64
 	// Unleased are those of the Misses of which there was a copy, and no lease to use it (Leases).
 	Unleased uint64
-	// Fills are answers that it has taken. Refusals are answers that it has not, because a kill of them came
-	// while they were on their way.
+	// Fills are tokens that it has taken from answers and from what was stored, Refusals those that it has
+	// not, because a kill of them came while the answer was on its way.
 	Fills    uint64
 	Refusals uint64
 	// Kills are commits that it was told of, Evictions tokens that went for want of room.

@@ -110,7 +110,8 @@ func tokenAnswer(at endpoint, err error) error {
 	switch {
 	case errors.Is(err, grantstore.ErrSessionEnded):
 		return fosite.ErrInvalidGrant.WithWrap(err).WithHint("The session in which it was granted has ended.")
-	case errors.Is(err, grantstore.ErrConsumed), errors.Is(err, ticketstore.ErrNotFound):
+	case errors.Is(err, grantstore.ErrConsumed), errors.Is(err, ticketstore.ErrNotFound),
+		errors.Is(err, ticketstore.ErrConflict):
 		if errors.Is(err, fosite.ErrInvalidGrant) {
 			return err // with fosite's own hint
 		}

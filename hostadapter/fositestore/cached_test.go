@@ -3,7 +3,9 @@ package fositestore_test
 // Access tokens from the host's cache.
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,17 +13,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ory/fosite"
+	"github.com/ory/fosite/compose"
 	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // cached has the host ask its backend through the protocol, with a cache before it.
@@ -182,10 +188,24 @@ func TestCachedGrantThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// killingLiar is a liar that tells kills.
+// killingLiar is a liar that tells kills. What is stored in it is to be read: it tells no times with it.
 type killingLiar struct {
 	*liar
 	killer
+}
+
+func (l killingLiar) Grants() grantstore.Store { return untold{l.liar.Grants()} }
+
+type untold struct{ grantstore.Store }
+
+func (u untold) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
+	result, err := u.Store.Apply(ctx, batch, now)
+	if err == nil {
+		result.Session = nil
+	}
+	return result, err
 }
 
 type killer interface{ Kills() grantstore.Kills }
@@ -246,5 +266,163 @@ func TestRule15_AcknowledgedIsEndedInTheCache(t *testing.T) {
 				h.mustActive(token, false)
 			}
 		})
+	}
+}
+
+// counted counts what its grants are asked for, behind a host's cache.
+type counted struct {
+	sessions.Backend
+	killer
+	grants *countedGrants
+}
+
+func (c counted) Grants() grantstore.Store { return c.grants }
+
+type countedGrants struct {
+	grantstore.Store
+	reads atomic.Int64
+}
+
+func (g *countedGrants) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (*grantstore.GetResult, error) {
+	g.reads.Add(1)
+	return g.Store.Get(ctx, ref, now)
+}
+
+func count(grants **countedGrants) func(*host, *fositestore.Config) {
+	return func(h *host, c *fositestore.Config) {
+		below := h.backend.Backend
+		*grants = &countedGrants{Store: below.Grants()}
+		h.backend.Backend = counted{below, below.(killer), *grants}
+		cached(h, c)
+	}
+}
+
+// What an exchange or a refresh has stored is not read again: neither by the first introspection nor by the
+// next refresh.
+func TestWhatWasStoredIsNotRead(t *testing.T) {
+	t.Parallel()
+	var grants *countedGrants
+	h := newHost(t, count(&grants))
+	_, tokens := h.tokens("ann", "scope", "openid offline_access")
+	for range 3 {
+		grants.reads.Store(0)
+		h.mustActive(tokens.str("access_token"), true)
+		next := h.refresh(tokens.str("refresh_token"))
+		next.must(t, http.StatusOK, "")
+		if n := grants.reads.Load(); n != 0 {
+			t.Errorf("an introspection and a refresh read %d grants, want none", n)
+		}
+		h.mustActive(tokens.str("access_token"), false)
+		h.mustActive(tokens.str("refresh_token"), false)
+		tokens = next
+	}
+}
+
+// A copy of a refresh token is not told of what happens to it: who asks whether it is active is answered by
+// the store, and so is who uses it.
+func TestRule3_CopiedRefreshTokens(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		batch   func(ref grantstore.Ref, family string) grantstore.Batch
+		revoked bool // what was issued for it
+	}{
+		"used at another host": {func(ref grantstore.Ref, _ string) grantstore.Batch {
+			return grantstore.Batch{Consume: &grantstore.Consumption{Ref: ref}}
+		}, true},
+		"revoked at another host": {func(_ grantstore.Ref, family string) grantstore.Batch {
+			return grantstore.Batch{Revoke: []grantstore.Revocation{
+				{RequestID: family, Types: []grantstore.Type{grantstore.RefreshToken}},
+			}}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var grants *countedGrants
+			h := newHost(t, count(&grants))
+			_, tokens := h.tokens("ann", "scope", "openid offline_access")
+			refresh := tokens.str("refresh_token")
+			_, signature, _ := strings.Cut(refresh, ".")
+			ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(signature)}
+			found, err := grants.Get(t.Context(), ref, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch := c.batch(ref, found.Grant.RequestID)
+			batch.OperationID = "elsewhere"
+			issued := found.Grant
+			issued.Type, issued.Key = grantstore.ReferenceToken, ticketstore.KeyOf("issued elsewhere")
+			batch.Store = []grantstore.Grant{issued}
+			if _, err := grants.Apply(t.Context(), &batch, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			h.mustActive(refresh, false)
+			grants.reads.Store(0)
+			h.refresh(refresh).must(t, http.StatusBadRequest, "invalid_grant")
+			if n := grants.reads.Load(); n != 0 {
+				t.Errorf("the refresh reads %d grants, want it to find a copy", n)
+			}
+			_, err = grants.Get(t.Context(), issued.Ref, time.Now())
+			if revoked := errors.Is(err, ticketstore.ErrNotFound); revoked != c.revoked {
+				t.Errorf("what was issued: got %v, want it revoked: %t", err, c.revoked)
+			}
+		})
+	}
+}
+
+// lasting does not use refresh tokens up.
+type lasting struct{ *fositestore.Store }
+
+func (lasting) RotateRefreshToken(context.Context, string, string) error { return nil }
+
+// stateless keeps no access tokens either.
+type stateless struct{ lasting }
+
+func (stateless) CreateAccessTokenSession(context.Context, string, fosite.Requester) error {
+	return nil
+}
+
+func (stateless) CreateRefreshTokenSession(context.Context, string, string, fosite.Requester) error {
+	return nil
+}
+
+// Where the host's own storage does not use refresh tokens up, the store says whether they are live.
+func TestRule15_CopiedRefreshTokensThatAreNotUsedUp(t *testing.T) {
+	t.Parallel()
+	for name, storage := range map[string]func(store *fositestore.Store) any{
+		"lasting":   func(store *fositestore.Store) any { return lasting{store} },
+		"stateless": func(store *fositestore.Store) any { return stateless{lasting{store}} },
+	} {
+		for _, bare := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", without the Provider: ", bare), func(t *testing.T) {
+				t.Parallel()
+				var grants *countedGrants
+				h := newHost(t, count(&grants), func(h *host, _ *fositestore.Config) {
+					h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
+						refreshing := func(c fosite.Configurator, _, strategy any) any {
+							return compose.OAuth2RefreshTokenGrantFactory(c, storage(store), strategy)
+						}
+						return compose.Compose(config, store, compose.NewOAuth2HMACStrategy(config),
+							compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2TokenRevocationFactory,
+							refreshing)
+					}
+					h.bare = bare
+				})
+				_, tokens := h.tokens("ann", "scope", "openid offline_access")
+				refresh := tokens.str("refresh_token")
+				for range 2 {
+					grants.reads.Store(0)
+					h.refresh(refresh).must(t, http.StatusOK, "")
+					if n := grants.reads.Load(); n != 0 {
+						t.Errorf("the refresh reads %d grants, want it to find a copy", n)
+					}
+				}
+				h.post("/revoke", map[string][]string{"token": {refresh}}).must(t, http.StatusOK, "")
+				if answer := h.refresh(refresh); answer.status == http.StatusOK {
+					t.Error("a revoked refresh token gets tokens")
+				}
+			})
+		}
 	}
 }

@@ -97,7 +97,7 @@ func (p *Provider) NewAccessResponse(
 	err := p.gathering(ctx, c, func(ctx context.Context) (err error) {
 		response, err = p.OAuth2Provider.NewAccessResponse(ctx, request)
 		return err
-	}, nil)
+	}, c.prove)
 	if err != nil {
 		return nil, p.answer(ctx, c, grantAt(request), err)
 	}

@@ -270,14 +270,18 @@ func (s *Store) apply(
 	if batch.OperationID == "" {
 		batch.OperationID = operationID()
 	}
+	c.prove(batch)
 	now := s.now()
 	err = s.tie.Persist(ctx, func(ctx context.Context) (err error) {
 		result, err = s.adapter.Backend().Grants().Apply(ctx, batch, now)
 		return err
 	})
 	c.note(err)
-	if err == nil && result == nil {
-		result = &grantstore.Result{}
+	if err == nil {
+		c.proved(batch)
+		if result == nil {
+			result = &grantstore.Result{}
+		}
 	}
 	return result, err
 }

@@ -74,7 +74,12 @@ func refreshExpiry(request fosite.Requester) time.Time {
 func (s *Store) GetRefreshTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
-	r, err := s.get(ctx, grantstore.RefreshToken, signature)
+	c, reading := s.carriers.from(ctx), ctx
+	toConsume := c != nil && isRefresh(ctx)
+	if toConsume {
+		reading = grantstore.ToConsume(ctx)
+	}
+	r, err := s.get(reading, grantstore.RefreshToken, signature)
 	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.RefreshToken, session) {
 		return nil, fosite.ErrNotFound
 	}
@@ -102,9 +107,12 @@ func (s *Store) GetRefreshTokenSession(
 	case openErr != nil:
 		return nil, openErr
 	case !used:
+		if toConsume {
+			c.toProve(r)
+		}
 		return request, nil
 	case s.grace > 0 && r.request != "" && s.now().Before(r.grant.Consumed.Add(s.grace)):
-		if c := s.carriers.from(ctx); c != nil {
+		if c != nil {
 			c.keep(r)
 		}
 		return request, nil

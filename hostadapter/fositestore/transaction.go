@@ -39,10 +39,11 @@ func (s *Store) Commit(ctx context.Context) error {
 	if tx == nil {
 		return errors.New("fositestore: Commit without BeginTX")
 	}
+	c := s.carriers.from(ctx)
+	c.prove(&tx.batch)
 	if isEmpty(&tx.batch) {
 		return nil
 	}
-	c := s.carriers.from(ctx)
 	s.addUse(ctx, c, &tx.batch)
 	s.addSlide(ctx, c, &tx.batch)
 	result, err := s.apply(ctx, c, &tx.batch)
@@ -61,12 +62,15 @@ func (s *Store) Rollback(ctx context.Context) error {
 }
 
 func isEmpty(b *grantstore.Batch) bool {
-	return b.Use == nil && b.Consume == nil && len(b.Delete) == 0 && len(b.Revoke) == 0 && len(b.Store) == 0
+	return b.Use == nil && b.Consume == nil && len(b.Delete) == 0 && len(b.Revoke) == 0 &&
+		len(b.Store) == 0 && len(b.Seen) == 0
 }
 
-// lostRace makes the loser of a race for a code or refresh token known to fosite.
+// lostRace makes the loser of a race for a code or refresh token known to fosite, and one whose token was
+// read from a copy and is not live (prove).
 func lostRace(err error) error {
-	if errors.Is(err, grantstore.ErrConsumed) || errors.Is(err, ticketstore.ErrNotFound) {
+	if errors.Is(err, grantstore.ErrConsumed) || errors.Is(err, ticketstore.ErrNotFound) ||
+		errors.Is(err, ticketstore.ErrConflict) {
 		return fosite.ErrInactiveToken.WithWrap(err)
 	}
 	return err

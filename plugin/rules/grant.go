@@ -117,6 +117,15 @@ func Issue(given *grantstore.Grant, access grantstore.Ref, consumed *records.Gra
 	return g
 }
 
+// IssuedAsGiven reports whether Issue takes nothing from the grant that a batch consumes (nil: it consumes
+// none) that the given one does not say itself.
+func IssuedAsGiven(given *grantstore.Grant, consumed *records.Grant) bool {
+	c := consumed
+	return c == nil || given.RequestID == c.GetRequestId() && given.SubjectID == c.GetSubjectId() &&
+		given.SessionID == c.GetSessionId() && given.ClientID == c.GetClientId() &&
+		given.Offline == c.GetOffline()
+}
+
 // Outlives reports whether what is exchanged for a grant that a batch consumes (nil: it consumes none)
 // outlives its session (nil: it has ended). The consumed one was judged before: what lets it live without its
 // session is an ended record.

@@ -17,6 +17,7 @@ type batch struct {
 	now      time.Time
 	consumed *records.Grant // what the batch consumes
 	attached client         // that has used the session last
+	session  *records.Session
 	result   *grantstore.Result
 	refused  error
 }
@@ -57,7 +58,21 @@ func Apply(
 	if err := rows.Answer(of.OperationID, answer); err != nil {
 		return nil, nil, err
 	}
+	b.result.Session = b.times()
 	return b.result, nil, nil
+}
+
+// times says of what was stored how long its session lives, where it was stored as the batch has it.
+func (b *batch) times() *grantstore.SessionTimes {
+	if len(b.Store) == 0 || b.attached.sid == "" || b.result.Slid {
+		return nil
+	}
+	for i := range b.Store {
+		if g := &b.Store[i]; g.SessionID != b.attached.sid || !rules.IssuedAsGiven(g, b.consumed) {
+			return nil
+		}
+	}
+	return records.SessionTimesOf(b.session)
 }
 
 // seen checks that what the batch builds on is as its caller read it. The transaction keeps it so.
@@ -105,7 +120,7 @@ func (b *batch) attach(session *records.Session, c client, said *grantstore.Use)
 		rules.Registered(use, said)
 	}
 	c.tokenNumber = use.GetTokenNumber()
-	b.attached = c
+	b.attached, b.session = c, session
 	return b.rows.SaveClient(session, c.id, use, joins)
 }
 

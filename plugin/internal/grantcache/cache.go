@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -21,7 +23,7 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// Cache keeps copies of the live access tokens of one process.
+// Cache keeps copies of the live tokens of one process.
 type Cache struct {
 	config  Config
 	current atomic.Pointer[copies] // nil while no stream is followed
@@ -154,14 +156,14 @@ func (c *Cache) behind(position uint64) *copies {
 	return nil
 }
 
-// get returns the copy of a live access token, nil where it has to be asked for.
-func (c *Cache) get(key ticketstore.Key, now time.Time) *grantstore.GetResult {
+// get returns the copy of a live token, nil where it has to be asked for.
+func (c *Cache) get(ref grantstore.Ref, now time.Time) *grantstore.GetResult {
 	held := c.current.Load()
 	if held == nil {
 		c.config.Meter.misses.Add(1)
 		return nil
 	}
-	found := held.get(key)
+	found := held.get(ref)
 	if found != nil && !c.leased() {
 		c.config.Meter.unleased.Add(1)
 		found = nil
@@ -174,29 +176,68 @@ func (c *Cache) get(key ticketstore.Key, now time.Time) *grantstore.GetResult {
 	return found
 }
 
-// reading is a read on its way to the plugin.
-type reading struct {
+// call is a read or a write on its way to the plugin.
+type call struct {
 	held  *copies
 	since uint64
 }
 
-// begin begins a read. All kills up to the position of the copies were durable when they were told, so that
-// the read sees them.
-func (c *Cache) begin() reading {
+// begin begins a call. All kills up to the position of the copies were durable when they were told, so that
+// the call sees them.
+func (c *Cache) begin() call {
 	held := c.current.Load()
 	if held == nil {
-		return reading{}
+		return call{}
 	}
-	return reading{held, held.applied.Load()}
+	return call{held, held.applied.Load()}
 }
 
-// fill keeps what was read, live, unless a kill since the reading began names it. It returns what is kept, or
-// what was read.
-func (r reading) fill(found *grantstore.GetResult) *grantstore.GetResult {
-	if r.held == nil {
+// fill keeps what was read, or stored, live, unless a kill since the call began names it. It returns what is
+// kept, or what it was given.
+func (c call) fill(found *grantstore.GetResult) *grantstore.GetResult {
+	if c.held == nil {
 		return found
 	}
-	return r.held.fill(found, r.since)
+	return c.held.fill(found, c.since)
+}
+
+// stored keeps the tokens that a batch has stored in a session.
+func (c call) stored(batch *grantstore.Batch, session *grantstore.SessionTimes) {
+	if c.held == nil || session == nil {
+		return
+	}
+	for i := range batch.Store {
+		if g := &batch.Store[i]; isCopied(g.Type) && g.Consumed.IsZero() {
+			c.held.fill(&grantstore.GetResult{Grant: asRead(g), Session: session}, c.since)
+		}
+	}
+}
+
+// asRead returns a grant as a store gives back what it was given: in UTC and without a monotonic clock. Its
+// texts are its own: those that were given may be parts of longer ones, which nobody counts.
+func asRead(g *grantstore.Grant) grantstore.Grant {
+	read := *g
+	read.Created = records.Moment(records.Nanos(g.Created))
+	read.Expires = records.Moment(records.Nanos(g.Expires))
+	texts := [...]*string{
+		&read.RequestID, &read.SubjectID, &read.SessionID, &read.ClientID, &read.Description,
+	}
+	var joined strings.Builder
+	for _, text := range texts {
+		joined.WriteString(*text)
+	}
+	rest := joined.String()
+	for _, text := range texts {
+		*text, rest = rest[:len(*text)], rest[len(*text):]
+	}
+	return read
+}
+
+// forget takes the copy of a token out that is used up.
+func (c *Cache) forget(ref grantstore.Ref) {
+	if held := c.current.Load(); held != nil {
+		held.forget(ref)
+	}
 }
 
 // Meter counts what caches do. It is safe for concurrent use.

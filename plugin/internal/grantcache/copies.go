@@ -16,7 +16,8 @@ import (
 // (TestCopiesTakeWhatIsCounted).
 const overhead = 900
 
-// copies are live access tokens, all of one stream. One lock guards them: hits read, the rest writes.
+// copies are live access and refresh tokens, all of one stream. One lock guards them: hits read, the rest
+// writes.
 type copies struct {
 	meter *Meter
 	bound int64
@@ -27,9 +28,9 @@ type copies struct {
 
 	mu    sync.RWMutex
 	ended bool
-	why   error // they were ended
-	byKey map[ticketstore.Key]*entry
-	bySID map[string]*entry // the first of each session's
+	why   error                      // they were ended
+	byKey map[ticketstore.Key]*entry // of either type: no two tokens have a key
+	bySID map[string]*entry          // the first of each session's
 	queue queue
 	bytes int64
 	// recent are kept for reads on their way: one that took longer fills nothing.
@@ -59,10 +60,10 @@ func newCopies(position uint64, bound int64, meter *Meter, stop func()) *copies 
 }
 
 // get returns a copy, nil where there is none.
-func (c *copies) get(key ticketstore.Key) *grantstore.GetResult {
+func (c *copies) get(ref grantstore.Ref) *grantstore.GetResult {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	e := c.byKey[key]
+	e := c.of(ref)
 	if e == nil {
 		return nil
 	}
@@ -72,15 +73,33 @@ func (c *copies) get(key ticketstore.Key) *grantstore.GetResult {
 	return &e.found
 }
 
-// fill takes what a read has found that began at a position. It returns what is shared from then on, or what
-// was found where that is not kept.
+// of returns the entry of a token, nil where there is none. A refresh token that is asked for as an access
+// token is none.
+func (c *copies) of(ref grantstore.Ref) *entry {
+	if e := c.byKey[ref.Key]; e != nil && e.found.Grant.Type == ref.Type {
+		return e
+	}
+	return nil
+}
+
+// forget takes a copy out.
+func (c *copies) forget(ref grantstore.Ref) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.of(ref); e != nil {
+		c.remove(e)
+	}
+}
+
+// fill takes what a call has found, or stored, that began at a position. It returns what is shared from then
+// on, or what was found where that is not kept.
 func (c *copies) fill(found *grantstore.GetResult, since uint64) *grantstore.GetResult {
 	e := &entry{found: *found, bytes: sizeOf(&found.Grant)}
 	e.found.Memo = &e.memo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.ended, e.bytes > c.bound, len(found.Related) > 0: // which no access token has, nor sizeOf counts
+	case c.ended, e.bytes > c.bound, len(found.Related) > 0: // which no copied token has, nor sizeOf counts
 		return found
 	case c.killedSince(since, &found.Grant):
 		c.meter.refusals.Add(1)
@@ -133,7 +152,7 @@ func (c *copies) apply(kill *grantstore.Kill) bool {
 		}
 	}
 	for _, ref := range kill.Grants {
-		if e := c.byKey[ref.Key]; e != nil && ref.Type == grantstore.ReferenceToken {
+		if e := c.of(ref); e != nil {
 			c.remove(e)
 		}
 	}

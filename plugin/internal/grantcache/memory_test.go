@@ -58,6 +58,54 @@ func TestCopiesTakeWhatIsCounted(t *testing.T) {
 	}
 }
 
+// What a batch has stored is kept without what its texts were cut from.
+func TestStoredCopiesHoldNothingElse(t *testing.T) {
+	meter := &Meter{}
+	before := heap()
+	c := newCopies(0, 1<<30, meter, func() {})
+	for i := range 2_000 {
+		request := strings.Repeat(fmt.Sprint(i), 10_000)
+		call{held: c}.stored(&grantstore.Batch{Store: []grantstore.Grant{{
+			Ref: tokenOf(i), RequestID: request[:36], SubjectID: request[:8], SessionID: request[:20],
+			ClientID: request[:3], Data: []byte("data"),
+		}}}, &grantstore.SessionTimes{})
+	}
+	taken, counted := heap()-before, meter.Figures().Bytes
+	if n := meter.Figures().Entries; n != 2_000 || taken > counted {
+		t.Errorf("%d copies take %d bytes, want 2000 and no more than the %d counted", n, taken, counted)
+	}
+	runtime.KeepAlive(c)
+}
+
+// Most of what is stored is never asked for, or once: it makes room for itself, not for what is read.
+func TestStoredCopiesSpareThoseThatAreRead(t *testing.T) {
+	t.Parallel()
+	const read, stored = 50, 5_000
+	meter := &Meter{}
+	size := sizeOf(&grantstore.Grant{SessionID: "s"})
+	c := newCopies(0, 100*size, meter, func() {})
+	store := func(i int) {
+		call{held: c}.stored(&grantstore.Batch{Store: []grantstore.Grant{{Ref: tokenOf(i), SessionID: "s"}}},
+			&grantstore.SessionTimes{})
+	}
+	for i := range read {
+		store(i)
+	}
+	for i := range stored {
+		if i%10 == 0 {
+			for hit := range read {
+				if c.get(tokenOf(hit)) == nil {
+					t.Fatalf("a token that is read is gone after %d that were stored", i)
+				}
+			}
+		}
+		store(read + i)
+	}
+	if f := meter.Figures(); f.Evictions < stored-100 || f.Bytes > 100*size {
+		t.Errorf("got %+v, want room for 100 tokens", f)
+	}
+}
+
 func TestGrantsWithRelatedAreNotCopied(t *testing.T) {
 	t.Parallel()
 	meter := &Meter{}

@@ -7,6 +7,7 @@ package grantcache_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -36,6 +37,8 @@ const (
 	survives
 	unnoticed
 	unjudged
+	lateWrite
+	repeated
 )
 
 // seeded are the faults that the model must find.
@@ -46,6 +49,8 @@ var seeded = map[fault]string{
 	survives:  "a cache that survives its stream",
 	unnoticed: "a token number that rises unnoticed",
 	unjudged:  "hits that are not judged by the clock",
+	lateWrite: "a write that was committed before a kill and fills the cache behind it",
+	repeated:  "a repeated batch whose answer fills the cache",
 }
 
 const (
@@ -58,6 +63,9 @@ const (
 	enders  = 3
 	ends    = 4
 	crashes = 2
+	// Who exchanges and refreshes.
+	issuers = 2
+	issues  = 8
 )
 
 func TestModel(t *testing.T) {
@@ -107,6 +115,9 @@ func play(t *testing.T, seed uint64, fault fault, meter *grantcache.Meter) (bad 
 		for range enders {
 			acting.Go(func() { m.end(ctx) })
 		}
+		for i := range issuers {
+			acting.Go(func() { m.issue(ctx, i) })
+		}
 		acting.Go(func() { m.crash(ctx) })
 		acting.Wait()
 		cancel()
@@ -140,6 +151,8 @@ type model struct {
 type token struct {
 	grant grantstore.Grant
 	acked int64
+	// stored: what ends it by itself would not end one that is stored later.
+	stored bool
 }
 
 // chance returns a number below n.
@@ -178,7 +191,7 @@ func (m *model) populate(ctx context.Context) {
 				ClientID: fmt.Sprint("c", j), Created: m.now, Expires: m.now.Add(time.Minute),
 				Data: []byte("data"),
 			}
-			m.tokens = append(m.tokens, &token{grant: g})
+			m.tokens = append(m.tokens, &token{grant: g, stored: true})
 			batch.Store = append(batch.Store, g)
 		}
 		if _, err := m.store.Grants().Apply(ctx, batch, m.now); err != nil {
@@ -187,17 +200,85 @@ func (m *model) populate(ctx context.Context) {
 	}
 }
 
-// ask asks about random tokens, at moments about their expiry too: the clock steps.
-func (m *model) ask(ctx context.Context) {
-	cached := &grantcache.Store{Store: remote{m.store.Grants(), m}, Cache: func() *grantcache.Cache {
+// cached is the grants of the process that serves, before which its cache stands.
+func (m *model) cached() *grantcache.Store {
+	return &grantcache.Store{Store: remote{m.store.Grants(), m}, Cache: func() *grantcache.Cache {
 		if p := m.serving.Load(); p != nil {
 			return p.cache
 		}
 		return nil
 	}}
+}
+
+// issue has new tokens stored in random sessions, and asked about like others. As tie.Host.Persist does, a
+// batch is repeated until there is an answer.
+func (m *model) issue(ctx context.Context, issuer int) {
+	cached := m.cached()
+	for n := range issues {
+		m.pause()
+		like, _ := m.any()
+		g := like.grant
+		name := fmt.Sprint("issued", issuer, n)
+		g.Key, g.RequestID = ticketstore.KeyOf(name), name
+		batch := &grantstore.Batch{OperationID: name, Store: []grantstore.Grant{g}}
+		m.mu.Lock()
+		m.tokens = append(m.tokens, &token{grant: g})
+		m.mu.Unlock()
+		for range 20 {
+			if m.fault == lateWrite { // it is carried out before the cache takes note that it is written
+				result, err := m.write(ctx, batch)
+				m.pause()
+				cached.Store = earlyWrite{remote{m.store.Grants(), m}, result, err}
+			}
+			if _, err := cached.Apply(ctx, batch, m.now); !errors.Is(err, ticketstore.ErrUnavailable) {
+				break
+			}
+			m.pause()
+		}
+	}
+}
+
+// earlyWrite has written before it is asked.
+type earlyWrite struct {
+	remote
+	result *grantstore.Result
+	err    error
+}
+
+func (e earlyWrite) Apply(
+	ctx context.Context, _ *grantstore.Batch, _ time.Time,
+) (*grantstore.Result, error) {
+	if err := e.m.answered(ctx, func() error { return e.err }); err != nil {
+		return nil, err
+	}
+	return e.result, nil
+}
+
+// write carries out a batch of issue.
+func (m *model) write(ctx context.Context, batch *grantstore.Batch) (*grantstore.Result, error) {
+	result, err := m.store.Grants().Apply(ctx, batch, m.now)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.tokens {
+		t.stored = t.stored || err == nil && t.grant.Key == batch.Store[0].Key
+	}
+	return result, err
+}
+
+// any returns a token that there is, or will be in a moment, and whether it is stored.
+func (m *model) any() (t *token, stored bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t = m.tokens[m.random.IntN(len(m.tokens))]
+	return t, t.stored
+}
+
+// ask asks about random tokens, at moments about their expiry too: the clock steps.
+func (m *model) ask(ctx context.Context) {
+	cached := m.cached()
 	for range asks {
 		m.pause()
-		token := m.tokens[m.chance(len(m.tokens))]
+		token, _ := m.any()
 		now := m.now.Add(time.Duration(m.chance(2)) * 2 * time.Minute)
 		asked, started := now, m.step.Add(1)
 		if m.fault == unjudged {
@@ -229,12 +310,16 @@ func (m *model) end(ctx context.Context) {
 	for n := range ends {
 		m.pause()
 		m.pause()
-		target := m.tokens[m.chance(len(m.tokens))]
+		target, stored := m.any()
+		way := m.chance(5)
+		if !stored {
+			way = 0
+		}
 		g, id := target.grant, fmt.Sprint("end", m.step.Add(1), n)
 		var call func() error
 		ended := func(other *token) bool { return other == target }
 		terminate := &logout.Ending{OperationID: id, SessionID: g.SessionID, Reason: logout.Terminated}
-		switch m.chance(5) {
+		switch way {
 		case 0: // a session ends
 			ended = func(other *token) bool { return other.grant.SessionID == g.SessionID }
 			call = func() error { return m.terminate(ctx, terminate) }
@@ -343,6 +428,22 @@ func (r remote) Get(
 		return nil, answer
 	}
 	return found, nil
+}
+
+func (r remote) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (result *grantstore.Result, err error) {
+	answer := r.m.answered(ctx, func() error {
+		result, err = r.m.write(ctx, batch)
+		return err
+	})
+	if answer != nil {
+		return nil, answer
+	}
+	if r.m.fault == repeated && result.Session == nil {
+		result.Session = &grantstore.SessionTimes{Renewed: now, Expires: now.Add(time.Hour)}
+	}
+	return result, nil
 }
 
 // early has read before it is asked.

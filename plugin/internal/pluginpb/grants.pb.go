@@ -720,7 +720,13 @@ type ApplyBatchResponse struct {
 	// revoked counts the live grants that delete and revoke removed.
 	Revoked int64 `protobuf:"varint,1,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	// slid: the session slid, as the batch asked. The answer to a repeated batch does not say so.
-	Slid          bool `protobuf:"varint,2,opt,name=slid,proto3" json:"slid,omitempty"`
+	Slid bool `protobuf:"varint,2,opt,name=slid,proto3" json:"slid,omitempty"`
+	// session says how long the session lives that all grants of store are of, as the batch was applied. With
+	// it, GetGrant would have answered each of them as the batch has it: the host may keep copies. It is left
+	// out where one is of no session, of another or of one that it outlives, where the session slid, where the
+	// consumed grant has another family or other owners than the batch says, and in the answer to a repeated
+	// batch, which says nothing of now. A plugin need not say it.
+	Session       *SessionTimes `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -767,6 +773,13 @@ func (x *ApplyBatchResponse) GetSlid() bool {
 		return x.Slid
 	}
 	return false
+}
+
+func (x *ApplyBatchResponse) GetSession() *SessionTimes {
+	if x != nil {
+		return x.Session
+	}
+	return nil
 }
 
 // GrantFilter selects grants. Its conditions AND together; an empty one is no condition.
@@ -1298,10 +1311,11 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"\x05store\x18\x06 \x03(\v2\x1f.sessions.plugin.v1.GrantRecordR\x05store\x12\x10\n" +
 	"\x03now\x18\a \x01(\x03R\x03now\x12,\n" +
 	"\x04seen\x18\b \x03(\v2\x18.sessions.plugin.v1.SeenR\x04seen\x12/\n" +
-	"\x05slide\x18\t \x01(\v2\x19.sessions.plugin.v1.SlideR\x05slide\"B\n" +
+	"\x05slide\x18\t \x01(\v2\x19.sessions.plugin.v1.SlideR\x05slide\"~\n" +
 	"\x12ApplyBatchResponse\x12\x18\n" +
 	"\arevoked\x18\x01 \x01(\x03R\arevoked\x12\x12\n" +
-	"\x04slid\x18\x02 \x01(\bR\x04slid\"|\n" +
+	"\x04slid\x18\x02 \x01(\bR\x04slid\x12:\n" +
+	"\asession\x18\x03 \x01(\v2 .sessions.plugin.v1.SessionTimesR\asession\"|\n" +
 	"\vGrantFilter\x12\x1d\n" +
 	"\n" +
 	"subject_id\x18\x01 \x01(\tR\tsubjectId\x12\x1d\n" +
@@ -1389,25 +1403,26 @@ var file_sessions_plugin_v1_grants_proto_depIdxs = []int32{
 	0,  // 7: sessions.plugin.v1.ApplyBatchRequest.store:type_name -> sessions.plugin.v1.GrantRecord
 	8,  // 8: sessions.plugin.v1.ApplyBatchRequest.seen:type_name -> sessions.plugin.v1.Seen
 	4,  // 9: sessions.plugin.v1.ApplyBatchRequest.slide:type_name -> sessions.plugin.v1.Slide
-	11, // 10: sessions.plugin.v1.QueryGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
-	0,  // 11: sessions.plugin.v1.QueryGrantsResponse.grants:type_name -> sessions.plugin.v1.GrantRecord
-	11, // 12: sessions.plugin.v1.RemoveGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
-	19, // 13: sessions.plugin.v1.RemoveGrantsResponse.removed:type_name -> sessions.records.v1.Removed
-	1,  // 14: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
-	9,  // 15: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
-	12, // 16: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
-	14, // 17: sessions.plugin.v1.GrantsService.RemoveGrants:input_type -> sessions.plugin.v1.RemoveGrantsRequest
-	16, // 18: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
-	2,  // 19: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
-	10, // 20: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
-	13, // 21: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
-	15, // 22: sessions.plugin.v1.GrantsService.RemoveGrants:output_type -> sessions.plugin.v1.RemoveGrantsResponse
-	17, // 23: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	5,  // 10: sessions.plugin.v1.ApplyBatchResponse.session:type_name -> sessions.plugin.v1.SessionTimes
+	11, // 11: sessions.plugin.v1.QueryGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
+	0,  // 12: sessions.plugin.v1.QueryGrantsResponse.grants:type_name -> sessions.plugin.v1.GrantRecord
+	11, // 13: sessions.plugin.v1.RemoveGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
+	19, // 14: sessions.plugin.v1.RemoveGrantsResponse.removed:type_name -> sessions.records.v1.Removed
+	1,  // 15: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
+	9,  // 16: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
+	12, // 17: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
+	14, // 18: sessions.plugin.v1.GrantsService.RemoveGrants:input_type -> sessions.plugin.v1.RemoveGrantsRequest
+	16, // 19: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
+	2,  // 20: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
+	10, // 21: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
+	13, // 22: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
+	15, // 23: sessions.plugin.v1.GrantsService.RemoveGrants:output_type -> sessions.plugin.v1.RemoveGrantsResponse
+	17, // 24: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
+	20, // [20:25] is the sub-list for method output_type
+	15, // [15:20] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_grants_proto_init() }

@@ -15,6 +15,9 @@
 // revoked; an access token that is deleted, by whatever deletes it: a batch, a family's revocation, also one
 // in a batch that fails, a removal, a purge, a job, a sweep; a change of the store's state in a move.
 //
+// Refresh tokens need no mention. The host may keep copies of those whose session ApplyBatchResponse tells:
+// they answer a refresh alone, and its batch has the plugin judge the token. They go with their session.
+//
 // # Leases
 //
 // Where several hosts share a store, the commits of others kill too, and are acknowledged to others. Then

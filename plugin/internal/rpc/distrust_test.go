@@ -210,7 +210,13 @@ func TestDistrust(t *testing.T) {
 			&pb.QueryGrantsResponse{ResultsToken: tokenOf("grants"), HasNext: true},
 			grantsAfter(tokenOf("grants")),
 		},
-		"apply: slid unasked":   {&pb.ApplyBatchResponse{Slid: true}, applyEmpty},
+		"apply: slid unasked": {&pb.ApplyBatchResponse{Slid: true}, applyEmpty},
+		"apply: times of no session": {
+			&pb.ApplyBatchResponse{Session: &pb.SessionTimes{Renewed: 1, Expires: 2}}, applyEmpty,
+		},
+		"apply: a session without times": {
+			&pb.ApplyBatchResponse{Session: &pb.SessionTimes{Renewed: 1}}, applyEmpty,
+		},
 		"changes: in circles":   {&pb.ListChangesResponse{Through: 7, Left: 1}, changesAfter(7)},
 		"changes: back":         {&pb.ListChangesResponse{Through: 6}, changesAfter(7)},
 		"claim: twice the same": {work(notification(sound), notification(sound)), claim},

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions"
@@ -69,7 +70,7 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 	if (dead == nil && used) || (errors.Is(dead, grantstore.ErrConsumed) && !used) {
 		return broken(&getGrant, "a grant that is used and unused at once")
 	}
-	if s := found.Session; s != nil && (s.Renewed.IsZero() || s.Expires.IsZero()) {
+	if s := found.Session; s != nil && !times(s) {
 		return broken(&getGrant, "a session without its times")
 	}
 	if n := len(found.Related); n > maxRelated || (n > 0 && ref.Type != grantstore.AuthorizationCode) {
@@ -91,6 +92,9 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 	return nil
 }
 
+// times reports whether a session has the times that each has.
+func times(s *grantstore.SessionTimes) bool { return !s.Renewed.IsZero() && !s.Expires.IsZero() }
+
 // Apply implements grantstore.Store. An unknown outcome is resolved by a retry under the same operation id
 // (rule 3).
 func (g *Grants) Apply(
@@ -110,7 +114,18 @@ func (g *Grants) Apply(
 	if answer.GetSlid() && batch.Slide == nil {
 		return nil, broken(&applyBatch, "a session that slid unasked")
 	}
-	return &grantstore.Result{Revoked: int(answer.GetRevoked()), Slid: answer.GetSlid()}, nil
+	result := wire.ToApplied(answer)
+	if s := result.Session; s != nil && !times(s) {
+		return nil, broken(&applyBatch, "a session without its times")
+	}
+	// The host may keep copies of what was stored: they are found by that session when it ends.
+	if result.Session != nil && (len(batch.Store) == 0 || result.Slid || slices.ContainsFunc(batch.Store,
+		func(g grantstore.Grant) bool {
+			return g.SessionID == "" || g.SessionID != batch.Store[0].SessionID
+		})) {
+		return nil, broken(&applyBatch, "the times of a session that not all of the batch is of")
+	}
+	return result, nil
 }
 
 // Query implements grantstore.Store.
@@ -234,10 +249,7 @@ func (g *grantsServer) ApplyBatch(
 				return nil, err
 			}
 			result, err := b.Grants().Apply(ctx, batch, now)
-			if result == nil {
-				return nil, err
-			}
-			return &pb.ApplyBatchResponse{Revoked: int64(result.Revoked), Slid: result.Slid}, err
+			return wire.FromApplied(result), err
 		})
 }
 

@@ -45,12 +45,9 @@ func FromGetResult(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	if f == nil {
 		return nil
 	}
-	m := &pb.GetGrantResponse{Grant: fromGrant(&f.Grant), Related: convertPointers(f.Related, fromGrant)}
-	if s := f.Session; s != nil {
-		m.Session = &pb.SessionTimes{
-			Renewed: records.Nanos(s.Renewed), Expires: records.Nanos(s.Expires),
-			EndsAt: records.Nanos(s.EndsAt),
-		}
+	m := &pb.GetGrantResponse{
+		Grant: fromGrant(&f.Grant), Related: convertPointers(f.Related, fromGrant),
+		Session: fromTimes(f.Session),
 	}
 	if err == nil {
 		return m
@@ -64,15 +61,46 @@ func FromGetResult(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	return nil
 }
 
+func fromTimes(s *grantstore.SessionTimes) *pb.SessionTimes {
+	if s == nil {
+		return nil
+	}
+	return &pb.SessionTimes{
+		Renewed: records.Nanos(s.Renewed), Expires: records.Nanos(s.Expires), EndsAt: records.Nanos(s.EndsAt),
+	}
+}
+
+func toTimes(m *pb.SessionTimes) *grantstore.SessionTimes {
+	if m == nil {
+		return nil
+	}
+	return &grantstore.SessionTimes{
+		Renewed: records.Moment(m.GetRenewed()), Expires: records.Moment(m.GetExpires()),
+		EndsAt: records.Moment(m.GetEndsAt()),
+	}
+}
+
+// FromApplied returns the answer of Apply, nil for none.
+func FromApplied(r *grantstore.Result) *pb.ApplyBatchResponse {
+	if r == nil {
+		return nil
+	}
+	return &pb.ApplyBatchResponse{Revoked: int64(r.Revoked), Slid: r.Slid, Session: fromTimes(r.Session)}
+}
+
+// ToApplied is the reverse of FromApplied.
+func ToApplied(m *pb.ApplyBatchResponse) *grantstore.Result {
+	return &grantstore.Result{
+		Revoked: int(m.GetRevoked()), Slid: m.GetSlid(), Session: toTimes(m.GetSession()),
+	}
+}
+
 // ToGetResult returns the grant, and why it is dead if it is.
 func ToGetResult(m *pb.GetGrantResponse) (found *grantstore.GetResult, dead, err error) {
 	var r reader
-	found = &grantstore.GetResult{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
-	if s := m.GetSession(); s != nil {
-		found.Session = &grantstore.SessionTimes{
-			Renewed: records.Moment(s.GetRenewed()), Expires: records.Moment(s.GetExpires()),
-			EndsAt: records.Moment(s.GetEndsAt()),
-		}
+	found = &grantstore.GetResult{
+		Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant),
+		Session: toTimes(m.GetSession()),
 	}
 	for _, verdict := range verdicts {
 		if m.GetDead() == verdict.dead {

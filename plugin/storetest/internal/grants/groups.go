@@ -13,6 +13,7 @@ var Groups = []world.Group{
 	{Rule: 3, Name: "batch", Cases: batchCases},
 	{Rule: 3, Name: "repeated operations", Cases: repeatCases},
 	{Rule: 2, Name: "grants of a session", Cases: sessionCases},
+	{Rule: 15, Name: "times told of a session", Cases: toldCases},
 	{Name: "use by clients", Cases: useCases},
 	{Rule: 9, Name: "slide", Cases: slideCases},
 	{Rule: 1, Name: "revoked in a kept session", Cases: revokedCases},

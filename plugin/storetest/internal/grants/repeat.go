@@ -49,6 +49,7 @@ var repeatCases = []world.Case{
 		}
 		first := w.Apply(batch)
 		w.End(logout.Ending{SessionID: s.SessionID})
+		first.Session = nil // which was of then
 		w.Same(w.Apply(batch), first, "the answer to the repeated batch")
 		w.Dead(g)
 		w.SessionGone(s)

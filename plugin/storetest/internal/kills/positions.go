@@ -18,10 +18,10 @@ import (
 // goneSession is one that is nowhere.
 var goneSession = ticketstore.Session{SessionID: "gone", SubjectID: "ann"}
 
-// life is a session with a token.
+// life is a session with a token, and another one of which no host keeps a copy that it answers from.
 type life struct {
-	session *ticketstore.Session
-	token   grantstore.Grant
+	session      *ticketstore.Session
+	token, asked grantstore.Grant
 }
 
 // racers is how many calls race.
@@ -33,6 +33,7 @@ func lives(w *world.World) []life {
 	for i := range all {
 		all[i].session = w.SignIn(w.Name("subject"))
 		all[i].token = token(w, all[i].session, "mail")
+		all[i].asked = w.Stored(w.Refresh(all[i].session, "mail"))
 	}
 	return all
 }
@@ -114,7 +115,7 @@ var positionCases = []world.Case{
 	}},
 }
 
-// askBehind reads, behind each kill of a session, the token of that session, until all are killed.
+// askBehind reads, behind each kill of a session, a token of that session in the store, until all are killed.
 func askBehind(ctx context.Context, w *world.World, all []life, begun chan<- struct{}) error {
 	left := len(all)
 	for kill, err := range w.Kills.Follow(ctx) {
@@ -130,7 +131,7 @@ func askBehind(ctx context.Context, w *world.World, all []life, begun chan<- str
 				continue
 			}
 			left--
-			_, err := w.Grants.Get(ctx, l.token.Ref, w.Now)
+			_, err := w.Grants.Get(ctx, l.asked.Ref, w.Now)
 			if !errors.Is(err, grantstore.ErrSessionEnded) && !errors.Is(err, ticketstore.ErrNotFound) {
 				return fmt.Errorf("kill %d of %s: its token gives %w, want it dead", kill.Position,
 					l.session.SessionID, err)

@@ -69,6 +69,8 @@ func (n *Node) settings(folder string) map[string]any {
 				"postgresql": m{"use_pg_rewind": true, "parameters": m{
 					"fsync": "on", "synchronous_commit": "on", "wal_log_hints": "on",
 					"max_connections": 100, "shared_buffers": "64MB",
+					// What a node missed while it was away, also before the next primary knows its slot.
+					"wal_keep_size": "512MB",
 				}},
 			},
 			"initdb": []any{m{"encoding": "UTF8"}, m{"locale": "C.UTF-8"}, "no-sync"},

@@ -69,9 +69,8 @@ func (p *pair) left(source, target string) (serving string) {
 		if superseded(s) {
 			serving = target
 		}
-		// A host that copies says so each second: one that does not was killed.
-		return s.State == transfer.Active || superseded(s) ||
-			s.State == transfer.Exporting && s.Silent > 5*time.Second
+		// One that was killed while it copied is ended by the other after 45 s.
+		return s.State == transfer.Active || superseded(s)
 	})
 	return serving
 }
@@ -110,13 +109,17 @@ func (p *pair) until(store, what string, holds func(s *transfer.Status) bool) {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = look.Close() }()
-	testenv.Eventually(p.t, store+" "+what, func() bool {
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(5 * time.Millisecond) {
 		status, err := look.Transfer().Status(p.t.Context())
-		if err != nil {
+		switch {
+		case err != nil:
 			p.t.Fatal(err)
+		case holds(status):
+			return
+		case time.Now().After(deadline):
+			p.t.Fatalf("gave up waiting until %s %s: it is %+v", store, what, status)
 		}
-		return holds(status)
-	})
+	}
 }
 
 func superseded(s *transfer.Status) bool { return s.State == transfer.Superseded }

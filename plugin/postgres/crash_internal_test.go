@@ -44,7 +44,10 @@ func (l *line) token(n int) grantstore.Grant {
 
 func (l *line) access(n int) grantstore.Grant {
 	g := l.token(n)
-	g.Type, g.Expires = grantstore.ReferenceToken, base.Add(time.Hour)
+	g.Ref = grantstore.Ref{
+		Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fmt.Sprintf("%s access %d", l.name, n)),
+	}
+	g.Expires = base.Add(time.Hour)
 	return g
 }
 

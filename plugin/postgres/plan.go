@@ -102,7 +102,8 @@ func (p *plan) queries() (list []query) {
 	if len(p.exchanged)+len(p.families) > 0 {
 		list = append(list, query{table: grantTable, args: []any{p.families, p.exchanged},
 			where: `t.family IN (SELECT unnest($1::text[])
-				UNION SELECT g.family FROM {s}.grants g WHERE g.key = ANY($2::bytea[]))`})
+				UNION SELECT g.family FROM {s}.grants g WHERE g.key = ANY($2::bytea[]))
+				AND t.key <> ALL($2::bytea[])`}) // which the query before has read
 	}
 	if len(p.notices) > 0 {
 		list = append(list, byKeys(transfer.Notifications, p.notices)...)

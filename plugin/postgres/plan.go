@@ -17,7 +17,10 @@ type plan struct {
 	cookies, grants, exchanged          [][]byte
 	// sought are those of grants whose sessions are to be found: nothing else in the plan names these.
 	sought [][]byte
-	refs   []string // the keys of records of grants
+	// spendable and soughtSpendable are those of grants and of sought that may have been used. Most reads are
+	// of access tokens, which do not lie among the used.
+	spendable, soughtSpendable [][]byte
+	refs                       []string // the keys of records of grants
 	// affinity is what the call is about: calls of one session go to one committer, so that they do not wait
 	// for each other's locks.
 	affinity string
@@ -32,6 +35,8 @@ func (p *plan) add(other *plan) {
 	p.grants = append(p.grants, other.grants...)
 	p.exchanged = append(p.exchanged, other.exchanged...)
 	p.sought = append(p.sought, other.sought...)
+	p.spendable = append(p.spendable, other.spendable...)
+	p.soughtSpendable = append(p.soughtSpendable, other.soughtSpendable...)
 	p.refs = append(p.refs, other.refs...)
 }
 
@@ -55,12 +60,18 @@ func (p *plan) cookie(key ticketstore.Key) *plan {
 // grant plans for a grant and what judges it.
 func (p *plan) grant(ref grantstore.Ref) {
 	p.sought = append(p.sought, slices.Clone(ref.Key[:]))
+	if ref.Type.Consumable() {
+		p.soughtSpendable = append(p.soughtSpendable, slices.Clone(ref.Key[:]))
+	}
 	p.place(ref)
 }
 
 // place plans for what lies in the place of a grant, not for what judges it.
 func (p *plan) place(ref grantstore.Ref) *plan {
 	p.grants = append(p.grants, slices.Clone(ref.Key[:]))
+	if ref.Type.Consumable() {
+		p.spendable = append(p.spendable, slices.Clone(ref.Key[:]))
+	}
 	p.refs = append(p.refs, string(records.RefBytes(ref)))
 	return p
 }
@@ -77,8 +88,11 @@ func (p *plan) exchange(ref grantstore.Ref, sid string) {
 }
 
 // The sessions of grants that are only known by their keys.
-const sidsOf = `SELECT unnest($1::text[]) UNION SELECT g.sid FROM {s}.grants g WHERE g.key = ANY($2::bytea[])
-	UNION SELECT u.sid FROM {s}.used u WHERE u.key = ANY($2::bytea[])`
+const (
+	sidsOf = `SELECT unnest($1::text[])
+		UNION SELECT g.sid FROM {s}.grants g WHERE g.key = ANY($2::bytea[])`
+	sidsOfUsed = ` UNION SELECT u.sid FROM {s}.used u WHERE u.key = ANY($3::bytea[])`
+)
 
 // queries are those of the plan, in the order in which rows are locked.
 func (p *plan) queries() (list []query) {
@@ -87,7 +101,10 @@ func (p *plan) queries() (list []query) {
 	}
 	if len(p.sids)+len(p.sought) > 0 {
 		where, args := "t.sid = ANY($1::text[])", []any{p.sids}
-		if len(p.sought) > 0 {
+		switch {
+		case len(p.soughtSpendable) > 0:
+			where, args = "t.sid IN ("+sidsOf+sidsOfUsed+")", append(args, p.sought, p.soughtSpendable)
+		case len(p.sought) > 0:
 			where, args = "t.sid IN ("+sidsOf+")", append(args, p.sought)
 		}
 		for _, t := range []*table{sessionTable, clientTable, endedTable} {
@@ -95,15 +112,16 @@ func (p *plan) queries() (list []query) {
 		}
 	}
 	if len(p.grants) > 0 {
-		list = append(list,
-			query{table: grantTable, where: "t.key = ANY($1::bytea[])", args: []any{p.grants}},
-			query{table: usedTable, where: "t.key = ANY($1::bytea[])", args: []any{p.grants}})
+		list = append(list, grantsOf(p.grants, p.spendable)...)
 	}
 	if len(p.exchanged)+len(p.families) > 0 {
-		list = append(list, query{table: grantTable, args: []any{p.families, p.exchanged},
+		q := query{table: grantTable, args: []any{p.families, p.exchanged},
 			where: `t.family IN (SELECT unnest($1::text[])
-				UNION SELECT g.family FROM {s}.grants g WHERE g.key = ANY($2::bytea[]))
-				AND t.key <> ALL($2::bytea[])`}) // which the query before has read
+				UNION SELECT g.family FROM {s}.grants g WHERE g.key = ANY($2::bytea[]))`}
+		if len(p.exchanged) > 0 { // those the query before has read
+			q.where += " AND t.key <> ALL($2::bytea[])"
+		}
+		list = append(list, q)
 	}
 	if len(p.notices) > 0 {
 		list = append(list, byKeys(transfer.Notifications, p.notices)...)

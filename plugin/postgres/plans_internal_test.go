@@ -5,11 +5,15 @@ package postgres
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -79,5 +83,50 @@ func plansFollowIndexes(t *testing.T, pooled bool) {
 		`Seq Scan on (sessions|client_uses|grants|used|operations)).*`)
 	if found := wrong.FindAllString(server.Log()[begun:], -1); len(found) > 0 {
 		t.Errorf("plans with %q:\n%s", found, server.Log()[begun:])
+	}
+}
+
+// Codes and refresh tokens alone are looked for among used grants, of which there are five partitions.
+func TestWhatIsLookedForAmongUsed(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[grantstore.Type]bool{
+		grantstore.ReferenceToken: false, grantstore.RefreshToken: true, grantstore.AuthorizationCode: true,
+		grantstore.UserConsent: false,
+	} {
+		ref := grantstore.Ref{Type: kind, Key: ticketstore.KeyOf("a key")}
+		p := &plan{}
+		p.grant(ref)
+		for reads, queries := range map[string][]query{
+			"a plan": p.queries(), "a key": byKeys(transfer.Grants, []string{string(records.RefBytes(ref))}),
+		} {
+			got := slices.ContainsFunc(queries, func(q query) bool {
+				return q.table == usedTable || strings.Contains(q.where, "{s}.used")
+			})
+			if got != want {
+				t.Errorf("%s of %s looks among used grants: %t, want %t", reads, kind, got, want)
+			}
+		}
+	}
+}
+
+// What is planned for an exchange, and for the revocation of a family, reads all tokens of the family.
+func TestPlansReadFamilies(t *testing.T) {
+	t.Parallel()
+	e, l := openEngine(t), &line{name: "l"}
+	if err := l.signIn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	exchange := &plan{}
+	exchange.exchange(l.token(0).Ref, l.token(0).SessionID)
+	for name, p := range map[string]*plan{
+		"an exchange": exchange, "a revocation": {families: []string{l.token(0).RequestID}},
+	} {
+		read, err := view(t.Context(), e, base, nil, func(t *tx) (int, error) {
+			t.read(p.queries()...)
+			return len(t.grants), nil
+		})
+		if err != nil || read != 2 {
+			t.Errorf("%s reads %d tokens, %v, want the refresh token and the access token", name, read, err)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
@@ -173,19 +174,18 @@ func (g *group) missing(kind transfer.Kind, keys []string) {
 	}
 }
 
-// byKeys are the queries of rows by their keys. A used grant is looked for after an unused one, under whose
-// lock it would have been moved.
+// byKeys are the queries of rows by their keys.
 func byKeys(kind transfer.Kind, keys []string) []query {
 	switch kind {
 	case transfer.Grants:
-		raw := make([][]byte, len(keys))
+		raw, spendable := make([][]byte, len(keys)), [][]byte(nil)
 		for i, key := range keys {
 			raw[i] = []byte(key[1:])
+			if ref, _ := records.RefOf(key); ref.Type.Consumable() {
+				spendable = append(spendable, raw[i])
+			}
 		}
-		return []query{
-			{table: grantTable, where: "t.key = ANY($1::bytea[])", args: []any{raw}},
-			{table: usedTable, where: "t.key = ANY($1::bytea[])", args: []any{raw}},
-		}
+		return grantsOf(raw, spendable)
 	case transfer.Clients:
 		var sids, clients []string
 		for _, key := range keys {
@@ -200,6 +200,17 @@ func byKeys(kind transfer.Kind, keys []string) []query {
 	t := tableOf(kind, nil)
 	where := fmt.Sprintf("t.%s = ANY($1::text[])", t.columns[0].name)
 	return []query{{table: t, where: where, args: []any{keys}}}
+}
+
+// grantsOf are the queries of grants by their keys; spendable are those that may have been used. A used grant
+// is looked for after an unused one, under whose lock it would have been moved.
+func grantsOf(keys, spendable [][]byte) []query {
+	list := []query{{table: grantTable, where: "t.key = ANY($1::bytea[])", args: []any{keys}}}
+	if len(spendable) > 0 {
+		list = append(list,
+			query{table: usedTable, where: "t.key = ANY($1::bytea[])", args: []any{spendable}})
+	}
+	return list
 }
 
 // refs returns the keys of records of grants that a statement finds.

@@ -144,8 +144,7 @@ func TestRemovalOfManyGrantsIsCountedToTheLast(t *testing.T) {
 	}
 	_ = e.db.View(t.Context(), func(r *kv.Snapshot) error {
 		for _, table := range [][]byte{layout.TableGrant, layout.TableFamily, layout.IndexGrantAll,
-			layout.IndexGrantSession, layout.IndexGrantSubject, layout.IndexGrantClient,
-			layout.IndexGrantDue} {
+			layout.IndexGrantSession, layout.IndexGrantSubject, layout.IndexGrantClient} {
 			if left, err := kv.FirstKey(r, table, table); left != nil || err != nil {
 				t.Errorf("table %q still has rows (error %v)", table, err)
 			}

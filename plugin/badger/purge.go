@@ -184,9 +184,9 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 		return 0, nil
 	}
 	for purged < limit && err == nil {
-		n := 0
+		n, looked := 0, 0
 		err = s.e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
-			if n, err = purgeExpired(tx, min(limit-purged, maxPurge), now); err != nil || n > 0 {
+			if n, looked, err = purgeExpired(tx, min(limit-purged, maxPurge), now); err != nil || looked > 0 {
 				return err
 			}
 			if n, err = purgeOperations(tx, min(limit-purged, maxPurge), now); err != nil || n > 0 {
@@ -196,44 +196,77 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 			return err
 		})
 		purged += n
-		if n == 0 {
+		if n+looked == 0 {
 			break
 		}
 	}
 	return purged, err
 }
 
-func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, layout.IndexGrantDue, limit, now)
+// purgeExpired looks at the grants of entries that are due. It returns how many it has changed, at most
+// limit, and how many entries and grants it has done with.
+func purgeExpired(t *kv.Tx, limit int, now time.Time) (changed, looked int, err error) {
+	// An entry is due at the end of its second, and its grants in the course of it.
+	due, err := dueEntries(t, layout.IndexGrantDue, limit, now.Add(time.Second))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	f := families{tx: t}
 	for _, d := range due {
-		t.Delete(d.key)
-		ref, ok := records.RefOf(d.id)
-		if !ok {
-			continue
+		if looked >= limit {
+			break
 		}
-		g, err := grantrows.Load(t, ref)
-		if err := t.Abandon(err); err != nil {
-			return 0, err
-		}
-		if g == nil {
-			continue
-		}
-		switch rules.RetentionOf(g, now) {
-		case rules.Deleted:
-			err = replaceGrant(&f, ref, g, nil)
-		case rules.Reduced:
-			err = replaceGrant(&f, ref, g, rules.Reduce(g, now))
-		case rules.Kept:
-		}
+		others, err := t.Get(d.key)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
+		}
+		at, refs, err := layout.GrantsDue(d.key, others)
+		if err := t.StepOver(err); err != nil {
+			return 0, 0, err
+		}
+		var left []grantstore.Ref
+		for _, ref := range refs {
+			if changed == limit {
+				left = append(left, ref)
+				continue
+			}
+			done, later, err := f.expire(ref, at, now)
+			switch {
+			case err != nil:
+				return 0, 0, err
+			case done:
+				changed++
+			case later:
+				left = append(left, ref)
+			}
+		}
+		if len(refs) > 0 && len(left) == len(refs) {
+			continue
+		}
+		looked += max(1, len(refs)-len(left))
+		t.Delete(d.key)
+		if len(left) > 0 {
+			t.Put(layout.GrantsDueEntry(at, left))
 		}
 	}
-	return len(due), f.save()
+	return changed, looked, f.save()
+}
+
+// expire does with a grant, of an entry at a moment, what its time asks for. It reports whether that was
+// anything, and whether the grant needs the entry later.
+func (f *families) expire(ref grantstore.Ref, at int64, now time.Time) (done, later bool, err error) {
+	g, err := grantrows.Load(f.tx, ref)
+	if err := f.tx.Abandon(err); err != nil || g == nil {
+		return false, false, err
+	}
+	switch rules.RetentionOf(g, now) {
+	case rules.Deleted:
+		return true, false, replaceGrant(f, ref, g, nil)
+	case rules.Reduced:
+		return true, false, replaceGrant(f, ref, g, rules.Reduce(g, now))
+	case rules.Kept:
+	}
+	return false, layout.GrantDue(g) == at, nil
 }
 
 func purgeOperations(t *kv.Tx, limit int, now time.Time) (int, error) {

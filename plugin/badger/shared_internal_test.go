@@ -1,6 +1,6 @@
 package badger
 
-// The rows that operations leave: shared by those of a transaction, and gone when they are old.
+// The entries that the calls of a transaction share: by the age of operations, and by the expiry of grants.
 
 import (
 	"errors"
@@ -34,20 +34,7 @@ func TestOperationsOfATransactionShareAnEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := func(table []byte) (n int) {
-		t.Helper()
-		err := e.db.Look(t.Context(), func(r *kv.Snapshot) error {
-			return r.Scan(table, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
-				n++
-				return true, nil
-			})
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	if n := count(layout.IndexOperationAge); n != 2 {
+	if n := rowsUnder(t, e, layout.IndexOperationAge); n != 2 {
 		t.Errorf("%d operations have %d entries by their age, want 2: one takes 64", calls, n)
 	}
 	report, err := e.Check(t.Context(), check.Config{})
@@ -67,12 +54,77 @@ func TestOperationsOfATransactionShareAnEntry(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := count(layout.TableOperation); n != due.left {
+		if n := rowsUnder(t, e, layout.TableOperation); n != due.left {
 			t.Errorf("%s after them %d operations are left, want %d", due.after, n, due.left)
 		}
 	}
-	if n := count(layout.IndexOperationAge); n != 0 {
+	if n := rowsUnder(t, e, layout.IndexOperationAge); n != 0 {
 		t.Errorf("%d entries are left of operations that have gone", n)
+	}
+}
+
+// rowsUnder counts the rows of a table.
+func rowsUnder(t *testing.T, e *Engine, table []byte) (n int) {
+	t.Helper()
+	err := e.db.Look(t.Context(), func(r *kv.Snapshot) error {
+		return r.Scan(table, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
+			n++
+			return true, nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Entries by expiry stay when their grants go before. The purge passes them, counts none of them, and finds
+// the grants that are due, each at its time.
+func TestEntriesByExpiryOutliveTheirGrants(t *testing.T) {
+	t.Parallel()
+	e, whole := openAt(t, t.TempDir()), base.Truncate(time.Second)
+	store := func(handle string, lifetime time.Duration) grantstore.Grant {
+		g := familyGrant(grantstore.RefreshToken, handle)
+		g.RequestID, g.Expires = handle, whole.Add(lifetime)
+		return g
+	}
+	var all []grantstore.Grant
+	for i := range 20 { // of one second, and then of another
+		all = append(all, store(fmt.Sprint("early", i), time.Hour+time.Duration(i)*time.Millisecond),
+			store(fmt.Sprint("late", i), 2*time.Hour))
+	}
+	rowsOf(t, e, &grantstore.Batch{OperationID: "issue", Store: all})
+	if n := rowsUnder(t, e, layout.IndexGrantDue); n != 3 {
+		t.Errorf("%d grants have %d entries by expiry, want 3: as they are due in three seconds", len(all), n)
+	}
+	for i := range 10 {
+		rowsOf(t, e, &grantstore.Batch{OperationID: fmt.Sprint("revoke", i), Revoke: []grantstore.Revocation{{
+			RequestID: fmt.Sprint("early", i), Types: []grantstore.Type{grantstore.RefreshToken},
+		}}})
+	}
+	if report := checked(t, e, check.Config{}); len(report.Findings) != 0 {
+		t.Errorf("after some have gone: %+v", report.Findings)
+	}
+	for _, step := range []struct {
+		at           time.Duration
+		purged, left int
+	}{{time.Hour - time.Second, 0, 30}, {time.Hour + time.Second, 10, 20}, {2 * time.Hour, 20, 0}} {
+		purged := 0
+		for n := 1; n > 0; purged += n {
+			var err error
+			if n, err = e.Grants().Purge(t.Context(), 7, whole.Add(step.at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if left := rowsUnder(t, e, layout.TableGrant); left != step.left {
+			t.Errorf("at %s %d grants are left, want %d", step.at, left, step.left)
+		}
+		if purged < step.purged {
+			t.Errorf("at %s %d grants were purged, want %d", step.at, purged, step.purged)
+		}
+	}
+	if n := rowsUnder(t, e, layout.IndexGrantDue); n != 0 {
+		t.Errorf("%d entries by expiry are left", n)
 	}
 }
 

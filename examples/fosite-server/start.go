@@ -311,15 +311,27 @@ func (s *running) announce(w io.Writer) {
 // adminTokenLine is the admin token or, where it is kept in a file of the operator's, that file: the output
 // may go to a log.
 func (s *running) adminTokenLine() [2]string {
-	if s.options.tokenFile != "" {
-		return [2]string{"admin_token_from", "-admin-token-file " + s.options.tokenFile}
+	if flag, file := s.options.tokenSource(); file != "" {
+		return [2]string{"admin_token_from", flag + " " + file}
 	}
 	return [2]string{"admin_token", s.provider.secrets.adminToken}
 }
 
 func (s *running) adminTokenForShell() string {
-	if s.options.tokenFile != "" {
-		return fmt.Sprintf("$(cat '%s')", s.options.tokenFile)
+	if _, file := s.options.tokenSource(); file != "" {
+		return fmt.Sprintf("$(cat '%s')", file)
 	}
 	return s.provider.secrets.adminToken
+}
+
+// tokenSource is the operator's file with the admin token and the flag that has named it, empty where there
+// is none.
+func (o *options) tokenSource() (flag, file string) {
+	switch {
+	case o.tokenFile != "":
+		return "-admin-token-file", o.tokenFile
+	case o.keys != "" && o.adminToken == "":
+		return "-keys", filepath.Join(o.keys, "admin-token")
+	}
+	return "", ""
 }

@@ -57,6 +57,13 @@ func TestAnnouncement(t *testing.T) {
 		!strings.Contains(text, "$(cat '"+file+"')") {
 		t.Errorf("with -admin-token-file the server says\n%s", text)
 	}
+	other = *o
+	other.data, other.keys = filepath.Join(t.TempDir(), "data"), o.data // the keys that were made there
+	text, _, got = announced(startServerWith(t, t.Output(), &other))
+	kept := filepath.Join(o.data, "admin-token")
+	if strings.Contains(text, token) || got["admin_token_from"] != "-keys "+kept {
+		t.Errorf("with -keys the server says\n%s", text)
+	}
 }
 
 func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions"
-	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
+	"github.com/fosite-sessions/sessions/internal/loglimit"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"

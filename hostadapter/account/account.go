@@ -17,8 +17,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/agent"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
-	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
+	"github.com/fosite-sessions/sessions/internal/loglimit"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -84,6 +84,7 @@ type handler struct {
 	protection *http.CrossOriginProtection
 	stream     auditlog.Stream
 	strangers  loglimit.Lines // those of requests that nobody signed in makes: anybody can, in any number
+	outage     loglimit.Lines
 }
 
 // Handler serves a user's sessions on any router. Its addresses are relative, so no prefix needs to be
@@ -370,7 +371,10 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) (sta
 	case errors.Is(err, ticketstore.ErrNotFound):
 		known = &problem{http.StatusNotFound, "There is no such session of yours."}
 	default:
-		h.tie.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err)
+		if suppressed, ok := h.outage.Allow(h.tie.Now()); ok {
+			h.tie.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err,
+				"lines_suppressed", suppressed)
+		}
 		w.Header().Set("Retry-After", "5")
 		known = &problem{
 			http.StatusServiceUnavailable, "Your sessions are unavailable at the moment. Please try again.",

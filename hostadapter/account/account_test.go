@@ -22,6 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/account"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -33,13 +34,16 @@ func (signer) Sign(_ context.Context, claims []byte) (string, error) { return st
 type server struct {
 	t        *testing.T
 	sessions *hostadapter.Adapter
+	engine   *badger.Engine
+	log      *testenv.Log
 	url      string
 	client   *http.Client
 }
 
 func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	t.Helper()
-	logger := slog.New(slog.DiscardHandler)
+	log := &testenv.Log{}
+	logger := slog.New(slog.NewTextHandler(log, nil))
 	noSync := false
 	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync, MemoryMiB: 64},
 		logger)
@@ -72,7 +76,7 @@ func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
-	return &server{t: t, sessions: sessions, url: s.URL, client: s.Client()}
+	return &server{t: t, sessions: sessions, engine: engine, log: log, url: s.URL, client: s.Client()}
 }
 
 // browser is a user's browser with a user agent of its own.
@@ -400,6 +404,24 @@ func TestAuditOfChangesWithoutASession(t *testing.T) {
 				t.Errorf("the audit has %d more lines of 100 requests, want one a second", more)
 			}
 		})
+	}
+}
+
+// While the store is away the log has a line a second, however many requests there are.
+func TestOutageDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	b := s.browser(firefox, "ann")
+	if err := s.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if a := b.do(http.MethodGet, "/me/", nil); a.status != http.StatusServiceUnavailable {
+			t.Fatalf("want 503 without a store, got %d %s", a.status, a.body)
+		}
+	}
+	if lines := strings.Count(s.log.String(), "a user's sessions were not served"); lines < 1 || lines > 50 {
+		t.Errorf("the log has %d lines of 100 requests, want one a second", lines)
 	}
 }
 

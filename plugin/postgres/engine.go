@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/internal/loglimit"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -48,6 +49,8 @@ type Engine struct {
 	// served is the client that had its turn last. Each host goes round by itself, and anew after a restart.
 	served atomic.Pointer[string]
 	meter  meter
+	// failures bounds what the log says of a database that fails.
+	failures loglimit.Lines
 }
 
 // The stores, all over the same rows.

@@ -86,7 +86,10 @@ func (e *Engine) unavailable(ctx context.Context, err error) error {
 		return err // the log says why beats fail
 	}
 	config := e.pool.Config().ConnConfig
-	e.logger.ErrorContext(ctx, "the database failed", "at", place(config), "error", explain(err, config))
+	if suppressed, ok := e.failures.Allow(time.Now()); ok { // callers can fail in any number
+		e.logger.ErrorContext(ctx, "the database failed", "at", place(config), "error", explain(err, config),
+			"lines_suppressed", suppressed)
+	}
 	var failure *pgconn.PgError
 	switch {
 	case errors.As(err, &failure) && failure.Code == codeDiskFull:

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
+	"github.com/fosite-sessions/sessions/internal/loglimit"
 )
 
 func TestLines(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -46,7 +47,7 @@ func required[T any](name, typ string, get func(r *row) T, set func(r *row, v T)
 	return column{
 		name: name, typ: typ, dest: func() any { return new(T) },
 		array: func(rows []*row) any {
-			values := make([]T, len(rows))
+			values := make(pgtype.FlatArray[T], len(rows)) // a slice of some types is encoded by reflection
 			for i, r := range rows {
 				values[i] = get(r)
 			}

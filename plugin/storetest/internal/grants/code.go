@@ -105,6 +105,23 @@ var codeCases = []world.Case{
 		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: ann.SessionID})), 2,
 			"number of grants in ann's session")
 	}},
+	{Name: "what names the session and the family of its code is stored alike", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		a := authorize(w, s)
+		next := func(used grantstore.Grant) (access, refresh grantstore.Grant) {
+			family := world.Family(a.code.RequestID)
+			access, refresh = w.Access(s, "mail", family), w.Refresh(s, "mail", family)
+			w.Consume(used, access, refresh)
+			return access, refresh
+		}
+		access1, refresh1 := next(a.code)
+		w.Missing(a.openID, a.pkce)
+		access2, refresh2 := next(refresh1)
+		w.Missing(access1)
+		w.Live(access2, refresh2)
+		w.CannotConsume(refresh1, grantstore.ErrConsumed)
+		w.Missing(access2, refresh2)
+	}},
 	{Name: "offline is taken from the code even to be taken away", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
 		refresh := w.Refresh(nil, "", world.Offline)

@@ -38,6 +38,7 @@ func newVictim(t testing.TB, history *history, config hostConfig) *victim {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(temp) })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +194,6 @@ func (v *victim) end() {
 		v.awaitOrphans(said)
 	}
 	_ = v.listener.Close()
-	_ = os.RemoveAll(v.temp)
 	v.client.CloseIdleConnections()
 }
 

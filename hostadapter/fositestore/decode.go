@@ -37,7 +37,7 @@ const (
 	issuerField            = 14
 )
 
-// parse takes what encodeRequest made. It checks the fields of the request; what is in them is checked where
+// parse takes what writer.stored wrote. It checks the fields of the request; what is in them is checked where
 // it is read.
 func parse(data []byte) (stored, error) {
 	if len(data) == 0 || data[0] != dataVersion {

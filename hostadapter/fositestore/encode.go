@@ -1,6 +1,6 @@
 package fositestore
 
-// Requests as they are stored in a grant's data.
+// Requests as they are stored in a grant's data: messages of requestpb, written as they lie.
 
 import (
 	"encoding/json"
@@ -14,9 +14,6 @@ import (
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
 	"golang.org/x/text/language"
-	"google.golang.org/protobuf/proto"
-
-	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 )
 
 // dataVersion is the first byte of a grant's data. A reader refuses a version that it does not know.
@@ -31,154 +28,155 @@ type encoding struct {
 	dropFormFields []string
 }
 
-// encodeRequest returns what is sealed into a grant's data.
-func encodeRequest(request fosite.Requester, what encoding) ([]byte, error) {
-	message := &requestpb.Request{
-		Id:                request.GetID(),
-		RequestedAt:       encodeMoment(request.GetRequestedAt()),
-		RequestedScopes:   request.GetRequestedScopes(),
-		GrantedScopes:     request.GetGrantedScopes(),
-		RequestedAudience: request.GetRequestedAudience(),
-		GrantedAudience:   request.GetGrantedAudience(),
-		Form:              encodeForm(request.GetRequestForm(), what.dropFormFields),
-	}
+// stored writes what is sealed into a grant's data.
+func (w *writer) stored(request fosite.Requester, what encoding) {
+	w.data = append(w.data, dataVersion)
+	w.text(idField, request.GetID())
+	w.moment(requestedAtField, request.GetRequestedAt())
 	if client := request.GetClient(); client != nil {
-		message.ClientId = client.GetID()
+		w.text(clientIDField, client.GetID())
 	}
+	w.texts(requestedScopesField, request.GetRequestedScopes())
+	w.texts(grantedScopesField, request.GetGrantedScopes())
+	w.texts(requestedAudienceField, request.GetRequestedAudience())
+	w.texts(grantedAudienceField, request.GetGrantedAudience())
+	w.form(request.GetRequestForm(), what.dropFormFields)
 	if g11n, ok := request.(fosite.G11NContext); ok && g11n.GetLang() != language.Und {
-		message.Lang = g11n.GetLang().String()
+		w.text(langField, g11n.GetLang().String())
 	}
 	if !what.withoutSession {
-		session, err := encodeSession(request.GetSession())
-		if err != nil {
-			return nil, err
-		}
-		message.Session = session
+		w.session(request.GetSession())
 	}
 	if authorize, ok := request.(fosite.AuthorizeRequester); ok {
-		message.Authorize = encodeAuthorize(authorize)
+		w.message(authorizeField, func() { w.authorize(authorize) })
 	}
-	return proto.MarshalOptions{}.MarshalAppend([]byte{dataVersion}, message)
 }
 
-func encodeAuthorize(request fosite.AuthorizeRequester) *requestpb.Authorize {
-	message := &requestpb.Authorize{
-		ResponseTypes:       request.GetResponseTypes(),
-		State:               request.GetState(),
-		ResponseMode:        string(request.GetResponseMode()),
-		DefaultResponseMode: string(request.GetDefaultResponseMode()),
+func (w *writer) authorize(request fosite.AuthorizeRequester) {
+	w.texts(1, request.GetResponseTypes())
+	if own, ok := request.(*fosite.AuthorizeRequest); ok {
+		w.texts(2, own.HandledResponseTypes)
 	}
 	if uri := request.GetRedirectURI(); uri != nil {
-		message.RedirectUri = uri.String()
+		w.text(3, uri.String())
 	}
-	if own, ok := request.(*fosite.AuthorizeRequest); ok {
-		message.HandledResponseTypes = own.HandledResponseTypes
-	}
-	return message
+	w.text(4, request.GetState())
+	w.text(5, string(request.GetResponseMode()))
+	w.text(6, string(request.GetDefaultResponseMode()))
 }
 
-func encodeForm(form url.Values, drop []string) []*requestpb.Field {
-	fields := make([]*requestpb.Field, 0, len(form))
+func (w *writer) form(form url.Values, drop []string) {
 	for name, values := range form {
 		if slices.Contains(drop, name) {
 			continue
 		}
-		fields = append(fields, &requestpb.Field{Name: name, Values: values})
+		w.message(formField, func() {
+			w.text(1, name)
+			w.texts(2, values)
+		})
 	}
-	return fields
 }
 
-// encodeSession encodes fosite's own session types field by field, which costs a tenth of JSON, and any other
-// in its own JSON.
-func encodeSession(session fosite.Session) (*requestpb.Session, error) {
+// session writes fosite's own session types field by field, which costs a tenth of JSON, and any other in its
+// own JSON.
+func (w *writer) session(session fosite.Session) {
 	if isNil(session) {
-		return nil, nil
+		return
 	}
-	switch s := session.(type) {
-	case *openid.DefaultSession:
-		message, err := encodeOpenID(s)
-		return &requestpb.Session{Kind: &requestpb.Session_OpenId{OpenId: message}}, err
-	case *oauth2.JWTSession:
-		message, err := encodeJWT(s)
-		return &requestpb.Session{Kind: &requestpb.Session_Jwt{Jwt: message}}, err
-	case *fosite.DefaultSession:
-		extra, err := encodeObject(s.Extra)
-		return &requestpb.Session{Kind: &requestpb.Session_Plain{Plain: &requestpb.PlainSession{
-			ExpiresAt: encodeExpiry(s.ExpiresAt), Username: s.Username, Subject: s.Subject, Extra: extra,
-		}}}, err
-	}
+	w.message(sessionField, func() {
+		switch s := session.(type) {
+		case *openid.DefaultSession:
+			w.message(openIDKind, func() { w.openID(s) })
+		case *oauth2.JWTSession:
+			w.message(jwtKind, func() { w.jwt(s) })
+		case *fosite.DefaultSession:
+			w.message(plainKind, func() {
+				w.expiry(1, s.ExpiresAt)
+				w.text(2, s.Username)
+				w.text(3, s.Subject)
+				w.object(4, s.Extra)
+			})
+		default:
+			w.ownSession(s)
+		}
+	})
+}
+
+// ownSession writes a session of a host's own type. One that is nothing in JSON leaves the kind out.
+func (w *writer) ownSession(session fosite.Session) {
 	data, err := json.Marshal(session)
-	if err != nil {
-		return nil, fmt.Errorf("encode session of type %T: %w", session, err)
+	switch {
+	case err != nil:
+		w.fail(fmt.Errorf("encode session of type %T: %w", session, err))
+	case string(data) != "null":
+		w.member(jsonKind, string(data))
 	}
-	if string(data) == "null" {
-		return nil, nil
-	}
-	return &requestpb.Session{Kind: &requestpb.Session_Json{Json: data}}, nil
 }
 
-func encodeOpenID(s *openid.DefaultSession) (*requestpb.OpenIDSession, error) {
-	message := &requestpb.OpenIDSession{
-		ExpiresAt: encodeExpiry(s.ExpiresAt), Username: s.Username, Subject: s.Subject,
-	}
+func (w *writer) openID(s *openid.DefaultSession) {
 	if c := s.Claims; c != nil {
-		extra, err := encodeObject(c.Extra)
-		if err != nil {
-			return nil, err
-		}
-		message.Claims = &requestpb.IDTokenClaims{
-			Jti: c.JTI, Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Nonce: c.Nonce,
-			ExpiresAt: encodeMoment(c.ExpiresAt), IssuedAt: encodeMoment(c.IssuedAt),
-			RequestedAt: encodeMoment(c.RequestedAt), AuthTime: encodeMoment(c.AuthTime),
-			AccessTokenHash: c.AccessTokenHash, Acr: c.AuthenticationContextClassReference,
-			Amr: c.AuthenticationMethodsReferences, CodeHash: c.CodeHash, Extra: extra,
-		}
+		w.message(1, func() { w.idTokenClaims(c) })
 	}
-	headers, err := encodeHeaders(s.Headers)
-	message.Headers = headers
-	return message, err
+	w.headers(2, s.Headers)
+	w.expiry(3, s.ExpiresAt)
+	w.text(4, s.Username)
+	w.text(5, s.Subject)
 }
 
-func encodeJWT(s *oauth2.JWTSession) (*requestpb.JWTSession, error) {
-	message := &requestpb.JWTSession{
-		ExpiresAt: encodeExpiry(s.ExpiresAt), Username: s.Username, Subject: s.Subject,
-	}
+func (w *writer) idTokenClaims(c *jwt.IDTokenClaims) {
+	w.text(1, c.JTI)
+	w.text(2, c.Issuer)
+	w.text(3, c.Subject)
+	w.texts(4, c.Audience)
+	w.text(5, c.Nonce)
+	w.moment(6, c.ExpiresAt)
+	w.moment(7, c.IssuedAt)
+	w.moment(8, c.RequestedAt)
+	w.moment(9, c.AuthTime)
+	w.text(10, c.AccessTokenHash)
+	w.text(11, c.AuthenticationContextClassReference)
+	w.texts(12, c.AuthenticationMethodsReferences)
+	w.text(13, c.CodeHash)
+	w.object(14, c.Extra)
+}
+
+func (w *writer) jwt(s *oauth2.JWTSession) {
 	if c := s.JWTClaims; c != nil {
-		extra, err := encodeObject(c.Extra)
-		if err != nil {
-			return nil, err
-		}
-		message.Claims = &requestpb.JWTClaims{
-			Subject: c.Subject, Issuer: c.Issuer, Audience: c.Audience, Jti: c.JTI,
-			IssuedAt: encodeMoment(c.IssuedAt), NotBefore: encodeMoment(c.NotBefore),
-			ExpiresAt: encodeMoment(c.ExpiresAt),
-			Scope:     c.Scope, HasScope: c.Scope != nil, Extra: extra, ScopeField: int32(c.ScopeField),
-		}
+		w.message(1, func() { w.jwtClaims(c) })
 	}
-	headers, err := encodeHeaders(s.JWTHeader)
-	message.Headers = headers
-	return message, err
+	w.headers(2, s.JWTHeader)
+	w.expiry(3, s.ExpiresAt)
+	w.text(4, s.Username)
+	w.text(5, s.Subject)
 }
 
-func encodeHeaders(headers *jwt.Headers) (*requestpb.Headers, error) {
-	if headers == nil {
-		return nil, nil
+func (w *writer) jwtClaims(c *jwt.JWTClaims) {
+	w.text(1, c.Subject)
+	w.text(2, c.Issuer)
+	w.texts(3, c.Audience)
+	w.text(4, c.JTI)
+	w.moment(5, c.IssuedAt)
+	w.moment(6, c.NotBefore)
+	w.moment(7, c.ExpiresAt)
+	w.texts(8, c.Scope)
+	if c.Scope != nil {
+		w.number(9, 1)
 	}
-	extra, err := encodeObject(headers.Extra)
-	return &requestpb.Headers{Extra: extra}, err
+	w.object(10, c.Extra)
+	w.number(11, uint64(c.ScopeField))
 }
 
-func encodeExpiry(expiry map[fosite.TokenType]time.Time) []*requestpb.Expiry {
-	list := make([]*requestpb.Expiry, 0, len(expiry))
+func (w *writer) headers(number int, headers *jwt.Headers) {
+	if headers != nil {
+		w.message(number, func() { w.object(1, headers.Extra) })
+	}
+}
+
+func (w *writer) expiry(number int, expiry map[fosite.TokenType]time.Time) {
 	for tokenType, at := range expiry {
-		list = append(list, &requestpb.Expiry{TokenType: string(tokenType), At: encodeMoment(at)})
+		w.message(number, func() {
+			w.text(1, string(tokenType))
+			w.moment(2, at)
+		})
 	}
-	return list
-}
-
-func encodeMoment(t time.Time) *requestpb.Moment {
-	if t.IsZero() {
-		return nil
-	}
-	return &requestpb.Moment{Seconds: t.Unix(), Nanos: int32(t.Nanosecond())}
 }

@@ -173,6 +173,13 @@ func randomValue(r *rand.Rand, depth int) any {
 	return map[string]any{"in": randomValue(r, depth-1)}
 }
 
+// encodeRequest returns what is sealed into a grant's data.
+func encodeRequest(request fosite.Requester, what encoding) ([]byte, error) {
+	w := &writer{}
+	w.stored(request, what)
+	return w.data, w.err
+}
+
 func TestRequestsRoundTrip(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(500) {
@@ -182,6 +189,7 @@ func TestRequestsRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: encoding: %v", seed, err)
 		}
+		isRequest(t, data)
 		message, err := parse(data)
 		if err != nil {
 			t.Fatalf("seed %d: decoding: %v", seed, err)
@@ -199,6 +207,22 @@ func TestRequestsRoundTrip(t *testing.T) {
 		})); diff != "" {
 			t.Fatalf("seed %d: want the request as it was (-want +got):\n%s", seed, diff)
 		}
+	}
+}
+
+// isRequest checks that the data is a requestpb.Request, which other releases read.
+func isRequest(t *testing.T, data []byte) {
+	t.Helper()
+	message := &requestpb.Request{}
+	if err := proto.Unmarshal(data[1:], message); err != nil {
+		t.Fatal(err)
+	}
+	known := proto.CloneOf(message)
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data[1:], known); err != nil {
+		t.Fatal(err)
+	}
+	if !proto.Equal(message, known) || proto.Size(message) != len(data)-1 {
+		t.Errorf("want all of it to be fields of the schema, each written once: %v", message)
 	}
 }
 
@@ -220,6 +244,7 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	isRequest(t, data)
 	message, err := parse(data)
 	if err != nil {
 		t.Fatal(err)
@@ -237,13 +262,13 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 }
 
 // sealed is a session as it lies in the data of a grant.
-func sealed(t *testing.T, session *requestpb.Session) storedSession {
+func sealed(t *testing.T, session fosite.Session) storedSession {
 	t.Helper()
-	data, err := proto.Marshal(&requestpb.Request{Session: session})
+	data, err := encodeRequest(&fosite.Request{Session: session}, encoding{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := parse(append([]byte{dataVersion}, data...))
+	request, err := parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,12 +282,9 @@ func TestSessionsOfAnotherType(t *testing.T) {
 	stored.Subject, stored.Claims.Subject = "ann", "ann"
 	stored.Claims.Add("sid", "s1")
 	for _, from := range []fosite.Session{stored, &tenantSession{DefaultSession: stored, Tenant: "t"}} {
-		message, err := encodeSession(from)
-		if err != nil {
-			t.Fatal(err)
-		}
+		message := sealed(t, from)
 		for _, to := range []fosite.Session{&openid.DefaultSession{}, &tenantSession{}} {
-			if err := hydrate(to, sealed(t, message)); err != nil {
+			if err := hydrate(to, message); err != nil {
 				t.Fatalf("%T to %T: %v", from, to, err)
 			}
 			if to.GetSubject() != "ann" || SessionIDOf(to) != "s1" {
@@ -278,14 +300,10 @@ func TestHydrateKeepsExpiriesThatWereNotStored(t *testing.T) {
 	t.Parallel()
 	stored, at := openid.NewDefaultSession(), time.Unix(1000, 0).UTC()
 	stored.SetExpiresAt(fosite.AuthorizeCode, at)
-	message, err := encodeSession(stored)
-	if err != nil {
-		t.Fatal(err)
-	}
 	given := openid.NewDefaultSession()
 	claims := given.Claims
 	given.SetExpiresAt(fosite.AccessToken, at)
-	if err := hydrate(given, sealed(t, message)); err != nil {
+	if err := hydrate(given, sealed(t, stored)); err != nil {
 		t.Fatal(err)
 	}
 	want := map[fosite.TokenType]time.Time{fosite.AuthorizeCode: at, fosite.AccessToken: at}
@@ -315,7 +333,16 @@ func TestSessionWithAFieldOfALaterRelease(t *testing.T) {
 	}
 }
 
-func BenchmarkDecode(b *testing.B) {
+func BenchmarkEncode(b *testing.B) {
+	request := benchmarked()
+	for b.Loop() {
+		w := newWriter()
+		w.stored(request, encoding{})
+		w.release()
+	}
+}
+
+func benchmarked() *fosite.Request {
 	session := openid.NewDefaultSession()
 	session.Subject, session.Claims.Subject, session.Claims.AuthTime = "ann", "ann", time.Now()
 	session.Claims.Add("sid", "s1")
@@ -324,7 +351,11 @@ func BenchmarkDecode(b *testing.B) {
 	request.ID = "id"
 	request.GrantedScope = fosite.Arguments{"openid", "offline_access"}
 	request.Session = session
-	data, err := encodeRequest(request, encoding{})
+	return request
+}
+
+func BenchmarkDecode(b *testing.B) {
+	data, err := encodeRequest(benchmarked(), encoding{})
 	if err != nil {
 		b.Fatal(err)
 	}

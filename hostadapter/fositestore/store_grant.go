@@ -12,7 +12,6 @@ import (
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -48,16 +47,16 @@ func (s *Store) newGrant(
 func (s *Store) sealRequest(
 	grant *grantstore.Grant, request fosite.Requester, what encoding, issuer string,
 ) error {
-	data, err := encodeRequest(request, what)
-	if err != nil {
-		return err
-	}
+	w := newWriter()
+	defer w.release()
+	w.stored(request, what)
 	if grant.SessionID != "" {
-		data = protowire.AppendTag(data, issuerField, protowire.BytesType)
-		data = protowire.AppendString(data, cmp.Or(issuer, s.tie.Issuer()))
+		w.text(issuerField, cmp.Or(issuer, s.tie.Issuer()))
 	}
-	s.seal(grant, data)
-	return nil
+	if w.err == nil {
+		s.seal(grant, w.data)
+	}
+	return w.err
 }
 
 func (s *Store) create(

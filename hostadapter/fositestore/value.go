@@ -3,87 +3,83 @@ package fositestore
 // Values of any type in a grant's data.
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
 	"time"
 
-	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/fosite-sessions/sessions/plugin/protofields"
 )
 
-// encodeObject encodes claims and headers that hosts add. JSON would make every number a float64 and every
-// list a []any; these come back as they were.
-func encodeObject(object map[string]any) (*requestpb.Object, error) {
+// object writes claims and headers that hosts add, and nothing for none. JSON would make every number a
+// float64 and every list a []any; these come back as they were.
+func (w *writer) object(number int, object map[string]any) {
 	if object == nil {
-		return nil, nil
+		return
 	}
-	message := &requestpb.Object{Members: make([]*requestpb.Member, 0, len(object))}
-	for name, value := range object {
-		encoded, err := encodeValue(value)
-		if err != nil {
-			return nil, fmt.Errorf("claim %q: %w", name, err)
+	w.message(number, func() {
+		for name, value := range object {
+			w.message(1, func() {
+				w.text(1, name)
+				w.message(2, func() {
+					if err := w.value(value); err != nil {
+						w.fail(fmt.Errorf("claim %q: %w", name, err))
+					}
+				})
+			})
 		}
-		message.Members = append(message.Members, &requestpb.Member{Name: name, Value: encoded})
-	}
-	return message, nil
+	})
 }
 
-func encodeValue(value any) (*requestpb.Value, error) {
+// value writes the fields of a requestpb.Value. A list or an object that is nil is nil, null in a token.
+func (w *writer) value(value any) error {
 	switch v := value.(type) {
 	case nil:
-		return &requestpb.Value{}, nil
 	case bool:
-		return &requestpb.Value{Kind: &requestpb.Value_BoolValue{BoolValue: v}}, nil
+		w.choice(1, protowire.EncodeBool(v))
 	case string:
-		return &requestpb.Value{Kind: &requestpb.Value_StringValue{StringValue: v}}, nil
+		w.member(2, v)
 	case int:
-		return &requestpb.Value{Kind: &requestpb.Value_IntValue{IntValue: int64(v)}}, nil
+		w.choice(3, uint64(v))
 	case int64:
-		return &requestpb.Value{Kind: &requestpb.Value_Int64Value{Int64Value: v}}, nil
+		w.choice(4, uint64(v))
 	case float64:
-		return &requestpb.Value{Kind: &requestpb.Value_Float64Value{Float64Value: v}}, nil
-	case time.Time:
-		return &requestpb.Value{Kind: &requestpb.Value_TimeValue{TimeValue: timeValue(v)}}, nil
+		w.data = protowire.AppendTag(w.data, 5, protowire.Fixed64Type)
+		w.data = protowire.AppendFixed64(w.data, math.Float64bits(v))
+	case time.Time: // a zero one too, and the offset, which a token shows
+		_, offset := v.Zone()
+		w.momentAt(6, v, offset)
 	case []string:
-		if v == nil {
-			return &requestpb.Value{}, nil // null in a token, as before
+		if v != nil {
+			w.message(8, func() { w.texts(1, v) })
 		}
-		return &requestpb.Value{
-			Kind: &requestpb.Value_StringsValue{StringsValue: &requestpb.Strings{Values: v}},
-		}, nil
 	case []any:
-		if v == nil {
-			return &requestpb.Value{}, nil
+		if v != nil {
+			return w.list(v)
 		}
-		list := &requestpb.List{Values: make([]*requestpb.Value, len(v))}
-		for i := range v {
-			encoded, err := encodeValue(v[i])
-			if err != nil {
-				return nil, err
-			}
-			list.Values[i] = encoded
-		}
-		return &requestpb.Value{Kind: &requestpb.Value_ListValue{ListValue: list}}, nil
 	case map[string]any:
-		if v == nil {
-			return &requestpb.Value{}, nil
+		w.object(9, v)
+	default:
+		data, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("encode value of type %T: %w", value, err)
 		}
-		object, err := encodeObject(v)
-		return &requestpb.Value{Kind: &requestpb.Value_ObjectValue{ObjectValue: object}}, err
+		w.member(10, string(data))
 	}
-	data, err := json.Marshal(value)
-	if err != nil {
-		return nil, fmt.Errorf("encode value of type %T: %w", value, err)
-	}
-	return &requestpb.Value{Kind: &requestpb.Value_JsonValue{JsonValue: data}}, nil
+	return nil
 }
 
-// timeValue keeps a zero time apart from nil, and the offset, which a token shows.
-func timeValue(t time.Time) *requestpb.Moment {
-	_, offset := t.Zone()
-	return &requestpb.Moment{Seconds: t.Unix(), Nanos: int32(t.Nanosecond()), Offset: int32(offset)}
+func (w *writer) list(list []any) (err error) {
+	w.message(7, func() {
+		for i := range list {
+			w.message(1, func() { err = cmp.Or(err, w.value(list[i])) })
+		}
+	})
+	return err
 }
 
 func (r *reader) timeValue(message string) time.Time {

@@ -20,7 +20,7 @@ import (
 // maxBody bounds the body of a request.
 const maxBody = 64 << 10
 
-func badBody(detail string) error { return &problem{status: http.StatusBadRequest, detail: detail} }
+func badRequest(detail string) error { return &problem{status: http.StatusBadRequest, detail: detail} }
 
 // readBody reads a JSON object into fields, by name. A field that is not among them, occurs twice, is null,
 // or is of another type is refused by its name; so is an empty text, unless it is the reason: a script whose
@@ -32,18 +32,18 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	if first, err := decoder.Token(); err != nil || first != json.Delim('{') {
-		return badBody("The body is not a JSON object.")
+		return badRequest("The body is not a JSON object.")
 	}
 	seen := map[string]bool{}
 	for decoder.More() {
 		token, err := decoder.Token()
 		name, ok := token.(string)
 		if err != nil || !ok {
-			return badBody("The body is not valid JSON.")
+			return badRequest("The body is not valid JSON.")
 		}
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
-			return badBody("The body is not valid JSON.")
+			return badRequest("The body is not valid JSON.")
 		}
 		target, known := fields[name]
 		switch {
@@ -68,10 +68,10 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 		}
 	}
 	if _, err := decoder.Token(); err != nil { // the closing brace
-		return badBody("The body is not valid JSON.")
+		return badRequest("The body is not valid JSON.")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return badBody("The body has something after its JSON object.")
+		return badRequest("The body has something after its JSON object.")
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func readLimited(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 			status: http.StatusRequestEntityTooLarge, detail: "The body is larger than 64 KiB.",
 		}
 	case err != nil:
-		return nil, badBody("The body cannot be read.")
+		return nil, badRequest("The body cannot be read.")
 	}
 	return raw, nil
 }
@@ -156,7 +156,7 @@ func readNoBody(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if raw = bytes.TrimSpace(raw); len(raw) > 0 && string(raw) != "{}" {
-		return badBody("This request takes no body.")
+		return badRequest("This request takes no body.")
 	}
 	return nil
 }

@@ -68,11 +68,6 @@ func (m *mount) retry(ctx context.Context, audit *audit, id string) (*logout.Not
 	return notification, nil
 }
 
-// retriedBody counts the notifications that will be sent again.
-type retriedBody struct {
-	NotificationsQueued int `json:"notifications_queued"`
-}
-
 func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *audit) error {
 	var filter logout.NotificationFilter
 	err := readBody(w, r, map[string]any{
@@ -85,7 +80,7 @@ func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *a
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, retriedBody{NotificationsQueued: count})
+	writeJSON(w, http.StatusOK, map[string]int{"notifications_queued": count})
 	return nil
 }
 

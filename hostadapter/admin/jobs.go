@@ -62,16 +62,11 @@ func jobOf(swap *hostadapter.SwapState) *job {
 	return j
 }
 
-// startedBody is the answer to what continues as a job.
-type startedBody struct {
-	Job string `json:"job"`
-}
-
-// writeStarted answers that a job was begun, whose progress is where Location says. up leads from the
-// request's address to where the routes are mounted: a proxy may have changed what is above it.
-func writeStarted(w http.ResponseWriter, up, id string) {
-	w.Header().Set("Location", up+"jobs/"+url.PathEscape(id))
-	writeJSON(w, http.StatusAccepted, startedBody{Job: id})
+// writeStarted answers that a job was begun, whose progress is where Location says. That leads from the
+// addresses that begin jobs to where the routes are mounted: a proxy may have changed what is above it.
+func writeStarted(w http.ResponseWriter, id string) {
+	w.Header().Set("Location", "../jobs/"+url.PathEscape(id))
+	writeJSON(w, http.StatusAccepted, map[string]string{"job": id})
 }
 
 func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {

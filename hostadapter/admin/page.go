@@ -4,6 +4,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -216,7 +217,7 @@ func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) {
 		data.Again = "?" + r.URL.RawQuery
 	}
 	err = writePage(w, r, p.status, "error",
-		view{Title: errorTitle(p.status), Version: staticVersion, Data: data})
+		view{Title: cmp.Or(errorTitles[p.status], "Request failed"), Version: staticVersion, Data: data})
 	if err != nil {
 		m.sessions.Logger().ErrorContext(r.Context(), "error page cannot be rendered", "error", err)
 		writeProblem(w, p.status, p.detail, p.field)
@@ -232,18 +233,9 @@ type errorPage struct {
 	Again  string
 }
 
-func errorTitle(status int) string {
-	switch status {
-	case http.StatusUnauthorized:
-		return "Please sign in"
-	case http.StatusForbidden:
-		return "Not allowed"
-	case http.StatusNotFound:
-		return "Not found"
-	case http.StatusServiceUnavailable:
-		return "Temporarily unavailable"
-	case http.StatusInternalServerError:
-		return "Something went wrong"
-	}
-	return "Request failed"
+// errorTitles are those of the error pages, by status.
+var errorTitles = map[int]string{
+	http.StatusUnauthorized: "Please sign in", http.StatusForbidden: "Not allowed",
+	http.StatusNotFound: "Not found", http.StatusServiceUnavailable: "Temporarily unavailable",
+	http.StatusInternalServerError: "Something went wrong",
 }

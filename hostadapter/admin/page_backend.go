@@ -55,15 +55,9 @@ func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audi
 	data := backendView{BackendStatus: m.sessions.BackendStatus(r.Context())}
 	data.Serving, data.Names = m.sessions.BackendName(), m.sessions.BackendNames()
 	// The one that serves comes last: it can only be upgraded.
-	slices.SortStableFunc(data.Names, func(a, b string) int {
-		switch data.Serving {
-		case a:
-			return 1
-		case b:
-			return -1
-		}
-		return 0
-	})
+	if at := slices.Index(data.Names, data.Serving); at >= 0 {
+		data.Names = append(slices.Delete(data.Names, at, at+1), data.Serving)
+	}
 	data.Movable = slices.Contains(data.Services, transfer.Service)
 	return m.show(w, r, record, http.StatusOK, "backend",
 		view{Title: "Backend", Section: "backend", Data: data})

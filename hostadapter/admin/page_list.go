@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -117,17 +118,14 @@ func choices(chosen string, pairs ...string) []choice {
 }
 
 func countChoices(chosen string) []choice {
-	if chosen == "" {
-		chosen = "25"
+	chosen = cmp.Or(chosen, "25")
+	offered := counts
+	if !slices.Contains(counts, chosen) {
+		offered = append(slices.Clone(counts), chosen)
 	}
 	var result []choice
-	known := false
-	for _, count := range counts {
+	for _, count := range offered {
 		result = append(result, choice{Value: count, Text: count, Chosen: count == chosen})
-		known = known || count == chosen
-	}
-	if !known {
-		result = append(result, choice{Value: chosen, Text: chosen, Chosen: true})
 	}
 	return result
 }
@@ -151,7 +149,7 @@ func posted(h handler) handler {
 // caller.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery != "" {
-		return nil, badBody("The form has a query.")
+		return nil, badRequest("The form has a query.")
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
 		kind != "application/x-www-form-urlencoded" {
@@ -166,7 +164,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	}
 	form, err := url.ParseQuery(string(raw))
 	if err != nil {
-		return nil, badBody("The form cannot be read.")
+		return nil, badRequest("The form cannot be read.")
 	}
 	return form, nil
 }

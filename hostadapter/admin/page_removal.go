@@ -74,13 +74,9 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	case form.All && (len(form.SessionIDs) > 0 || form.SubjectID != ""):
 		return nil, ticketstore.Invalidf("all", "goes with neither session_id nor subject_id")
 	case form.All && !form.Preview && !form.Sure:
-		return nil, &problem{
-			status: http.StatusBadRequest, detail: "Go back and select to end every session.",
-		}
+		return nil, badRequest("Go back and select to end every session.")
 	case !form.All && len(form.SessionIDs) == 0 && form.SubjectID == "":
-		return nil, &problem{
-			status: http.StatusBadRequest, detail: "No session is selected. Go back and select those to end.",
-		}
+		return nil, badRequest("No session is selected. Go back and select those to end.")
 	}
 	slices.Sort(form.SessionIDs)
 	form.SessionIDs = slices.Compact(form.SessionIDs)
@@ -151,7 +147,7 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 	// What cannot be read is refused: without it the form would select more sessions than were named.
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return badBody("The query cannot be read.")
+		return badRequest("The query cannot be read.")
 	}
 	if !first {
 		values, err = readForm(w, r)

@@ -46,7 +46,7 @@ func (p *removalPage) outcome() url.Values {
 func (m *mount) removedPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return badBody("The query cannot be read.")
+		return badRequest("The query cannot be read.")
 	}
 	data := &removalPage{}
 	for i, count := range data.counts() {

@@ -26,7 +26,7 @@ type parameters struct {
 func readParameters(r *http.Request, known ...string) *parameters {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return &parameters{err: &problem{status: http.StatusBadRequest, detail: "The query cannot be read."}}
+		return &parameters{err: badRequest("The query cannot be read.")}
 	}
 	p := &parameters{values: values}
 	for name, given := range values {

@@ -111,7 +111,7 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 	}
 	if result.JobID != "" {
 		audit.begun(result.JobID)
-		writeStarted(w, "../", result.JobID)
+		writeStarted(w, result.JobID)
 		return nil
 	}
 	after()

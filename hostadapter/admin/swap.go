@@ -37,7 +37,7 @@ func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit
 	if err != nil {
 		return err
 	}
-	writeStarted(w, "../", job)
+	writeStarted(w, job)
 	return nil
 }
 

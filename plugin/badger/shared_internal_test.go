@@ -128,6 +128,37 @@ func TestEntriesByExpiryOutliveTheirGrants(t *testing.T) {
 	}
 }
 
+// A grant that gets the time again that it had before, as one does whose grace is over, takes nothing from the
+// grants that it shares an entry with.
+func TestEntriesByExpiryOfGrantsThatComeBack(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	var all []grantstore.Grant
+	for i := range 5 {
+		g := familyGrant(grantstore.RefreshToken, fmt.Sprint("refresh", i))
+		g.RequestID, g.Expires = fmt.Sprint(i), base.Add(time.Hour)
+		all = append(all, g)
+	}
+	rowsOf(t, e, &grantstore.Batch{OperationID: "issue", Store: all})
+	for i, g := range all {
+		rowsOf(t, e, &grantstore.Batch{OperationID: fmt.Sprint("use", i), Consume: &grantstore.Consumption{
+			Ref: g.Ref, Grace: time.Minute,
+		}})
+		if _, err := e.Grants().Purge(t.Context(), 100, base.Add(2*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if report := checked(t, e, check.Config{}); len(report.Findings) != 0 {
+			t.Errorf("after the grace of %d: %+v", i, report.Findings)
+		}
+	}
+	if _, err := e.Grants().Purge(t.Context(), 100, base.Add(time.Hour+time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if left := rowsUnder(t, e, layout.TableGrant); left != 0 {
+		t.Errorf("%d grants are left that have expired", left)
+	}
+}
+
 // An entry that has lost an operation, or leads to one that is not there, is found.
 func TestCheckHoldsSharedEntries(t *testing.T) {
 	t.Parallel()

@@ -92,23 +92,30 @@ func (g *group) put(k, value []byte) { g.writes[string(k)] = write{key: k, value
 // maxGathered bounds the ids of a row, and so what a change does that goes through some rows.
 const maxGathered = 64
 
-// putGathered writes the rows that the changes share.
-func (g *group) putGathered() {
+// putGathered writes the rows that the changes share. One that is there keeps its ids: the id in its key may
+// have come back, and the others lead to it alone.
+func (g *group) putGathered() error {
 	slices.SortFunc(g.gathered, func(a, b gathered) int {
 		return cmp.Or(strings.Compare(a.prefix, b.prefix), strings.Compare(a.id, b.id))
 	})
 	for rest := g.gathered; len(rest) > 0; {
 		first, n := rest[0], 1
-		var others []byte
+		k := []byte(first.prefix + first.id)
+		before, err := g.Get(k)
+		if err != nil {
+			return err
+		}
+		others := slices.Clone(before)
 		for ; n < len(rest) && n < maxGathered && rest[n].prefix == first.prefix; n++ {
-			if n > 1 {
+			if len(others) > 0 {
 				others = append(others, 0)
 			}
 			others = append(others, rest[n].id...)
 		}
-		g.put([]byte(first.prefix+first.id), others)
+		g.put(k, others)
 		rest = rest[n:]
 	}
+	return nil
 }
 
 // was returns a row as it was before the group.

@@ -89,7 +89,9 @@ func (m *metadata) add(g *group) (*update, error) {
 		ledger: g.ledger, contents: m.contents,
 		kill: &grantstore.Kill{All: g.ledger.GetState() != published.GetState()},
 	}
-	g.putGathered()
+	if err := g.putGathered(); err != nil {
+		return nil, err
+	}
 	var rows []string
 	for name, w := range g.writes {
 		t := layout.TableOf(w.key)

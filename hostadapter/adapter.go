@@ -16,8 +16,8 @@ import (
 
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
-	"github.com/fosite-sessions/sessions/internal/loglimit"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/loglimit"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )

@@ -82,7 +82,7 @@ var walls = []wall{
 		of:   exactly("hostadapter", "hostadapter/admin", "hostadapter/account"),
 		forbidden: []string{
 			fositePath, goPluginPath, grpcPath, badgerPath, pgxPath, ourPlugin, ourAdapter + "/fositestore",
-		}, except: []string{ourTransfer},
+		}, except: []string{ourTransfer, ourPlugin + "/loglimit"},
 	},
 	{
 		name: "the client of the admin routes knows the standard library alone",
@@ -96,7 +96,7 @@ var walls = []wall{
 		name: "nothing of the host's side knows the plugin's", of: below("hostadapter"),
 		// fosite brings gRPC along, for its tracing
 		forbidden: []string{ourPlugin, goPluginPath, badgerPath, pgxPath},
-		except:    []string{ourTransfer, ourPlugin + "/protofields"},
+		except:    []string{ourTransfer, ourPlugin + "/protofields", ourPlugin + "/loglimit"},
 	},
 	{
 		name: "only fositestore knows fosite", forbidden: []string{fositePath},
@@ -154,8 +154,8 @@ var walls = []wall{
 		forbidden: []string{ourPlugin + "/memory", badgerPath, ourPlugin + "/badger"},
 	},
 	{
-		name: "small files know the standard library alone", of: exactly("plugin/smallfile"),
-		allowed: []string{},
+		name: "small files and bounds of logs know the standard library alone",
+		of:   exactly("plugin/smallfile", "plugin/loglimit"), allowed: []string{},
 	},
 	{
 		name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory", "plugin/postgres"),

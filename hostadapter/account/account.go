@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/internal/agent"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
-	"github.com/fosite-sessions/sessions/internal/loglimit"
+	"github.com/fosite-sessions/sessions/plugin/loglimit"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
-	"github.com/fosite-sessions/sessions/internal/loglimit"
+	"github.com/fosite-sessions/sessions/plugin/loglimit"
 )
 
 // Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the

@@ -22,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
-	"github.com/fosite-sessions/sessions/internal/loglimit"
+	"github.com/fosite-sessions/sessions/plugin/loglimit"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/internal/loglimit"
+	"github.com/fosite-sessions/sessions/plugin/loglimit"
 )
 
 func TestLines(t *testing.T) {

@@ -241,7 +241,7 @@ func TestOpenWaitsForTheFolder(t *testing.T) {
 		}
 	}
 	refused(t.Context()) // at once: nothing says how long to wait
-	const patience = time.Second
+	const patience = 5 * time.Second
 	brief, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	began := time.Now()

@@ -32,7 +32,7 @@ func TestBadSettings(t *testing.T) {
 	}{
 		"nothing":        {`{}`, []string{"dsn", "is missing", DSNEnv}},
 		"unknown field":  {`{"dns": "x"}`, []string{"dns", "is not a setting"}},
-		"wrong type":     {`{"connections": "8"}`, []string{"connections", "is a string"}},
+		"wrong type":     {`{"connections": "8"}`, []string{"connections", "is a JSON string"}},
 		"not JSON":       {`dsn=x`, []string{"not a JSON object"}},
 		"more than one":  {`{"dsn": "host=/tmp"} {}`, []string{"more than one"}},
 		"two DSNs":       {`{"dsn": "host=/tmp", "dsn_file": "x"}`, []string{"dsn_file", "once"}},

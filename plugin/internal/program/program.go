@@ -55,7 +55,7 @@ func parseField(engine, name string, value json.RawMessage, settings any) error 
 	case err == nil:
 		return nil
 	case errors.As(err, &mismatch):
-		return ticketstore.Invalidf(name, "is the wrong kind of value: %s, where %s is wanted",
+		return ticketstore.Invalidf(name, "is a JSON %s, where %s is wanted",
 			mismatch.Value, kindOf(mismatch.Type))
 	case unknownField.MatchString(err.Error()):
 		return ticketstore.Invalidf(name, "is not a setting of the %s backend", engine)

@@ -254,9 +254,6 @@ func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)
 	for _, r := range everyRow(t, e) {
-		if !leads(t, e, r) {
-			continue
-		}
 		table, id := layout.PlaceOf(r.k)
 		place := fmt.Sprintf("%s, %s", table, id)
 		put(t, e, r.k, nil)
@@ -281,32 +278,6 @@ func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
 	if report := checked(t, e, check.Config{}); len(report.Findings) > 0 {
 		t.Errorf("findings after everything was put back: %v", report.Findings)
 	}
-}
-
-// leads reports whether a row is any but an entry by expiry whose grants have gone.
-func leads(t *testing.T, e *Engine, r rawRow) (leads bool) {
-	t.Helper()
-	if !bytes.HasPrefix(r.k, layout.IndexGrantDue) {
-		return true
-	}
-	due, refs, err := layout.GrantsDue(r.k, r.v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = e.db.Look(t.Context(), func(s *kv.Snapshot) error {
-		for _, ref := range refs {
-			g, err := grantrows.Load(s, ref)
-			if err != nil {
-				return err
-			}
-			leads = leads || layout.GrantDue(g) == due
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return leads
 }
 
 func foundAt(t *testing.T, e *Engine, what string) {

@@ -144,7 +144,8 @@ func TestRemovalOfManyGrantsIsCountedToTheLast(t *testing.T) {
 	}
 	_ = e.db.View(t.Context(), func(r *kv.Snapshot) error {
 		for _, table := range [][]byte{layout.TableGrant, layout.TableFamily, layout.IndexGrantAll,
-			layout.IndexGrantSession, layout.IndexGrantSubject, layout.IndexGrantClient} {
+			layout.IndexGrantSession, layout.IndexGrantSubject, layout.IndexGrantClient,
+			layout.IndexGrantDue} {
 			if left, err := kv.FirstKey(r, table, table); left != nil || err != nil {
 				t.Errorf("table %q still has rows (error %v)", table, err)
 			}

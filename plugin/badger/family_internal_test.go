@@ -69,7 +69,7 @@ func familyGrant(t grantstore.Type, handle string) grantstore.Grant {
 }
 
 // Each row that is written is written to the log, to the memory table and to tables: so many keys are what a
-// flow costs, beside the rows that the calls of a transaction share (shared_internal_test.go). A
+// flow costs, beside the row that the operations of a transaction share (operations_internal_test.go). A
 // change that raises them says why.
 func TestKeysThatFlowsWrite(t *testing.T) {
 	t.Parallel()
@@ -90,18 +90,18 @@ func TestKeysThatFlowsWrite(t *testing.T) {
 	}{
 		{"authorize", &grantstore.Batch{Use: use, Store: []grantstore.Grant{
 			code, grant(grantstore.OpenIDRequest, "code", time.Minute),
-		}}, 11},
+		}}, 13},
 		{"exchange", &grantstore.Batch{
 			Use: use, Consume: &grantstore.Consumption{Ref: code.Ref}, Store: []grantstore.Grant{
 				grant(grantstore.ReferenceToken, "access", time.Hour), first,
 			},
-		}, 16},
+		}, 19},
 		{"refresh", &grantstore.Batch{
 			Consume: &grantstore.Consumption{Ref: first.Ref}, Store: []grantstore.Grant{
 				grant(grantstore.ReferenceToken, "next access", time.Hour),
 				grant(grantstore.RefreshToken, "next refresh", 24*time.Hour),
 			},
-		}, 16},
+		}, 19},
 	} {
 		flow.batch.OperationID = flow.name
 		if keys := rowsOf(t, e, flow.batch); keys != flow.keys {

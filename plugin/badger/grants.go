@@ -107,9 +107,6 @@ func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) err
 	}
 	replaceEntries(t, append(was, layout.GrantIndexes(ref, old)...),
 		append(is, layout.GrantIndexes(ref, next)...))
-	if due := layout.GrantDue(next); due != 0 && due != layout.GrantDue(old) {
-		t.Gather(layout.GrantsDuePrefix(due), string(records.RefBytes(ref)))
-	}
 	return t.Save(layout.GrantKey(ref), next)
 }
 

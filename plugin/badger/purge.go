@@ -184,9 +184,9 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 		return 0, nil
 	}
 	for purged < limit && err == nil {
-		n, looked := 0, 0
+		n := 0
 		err = s.e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
-			if n, looked, err = purgeExpired(tx, min(limit-purged, maxPurge), now); err != nil || looked > 0 {
+			if n, err = purgeExpired(tx, min(limit-purged, maxPurge), now); err != nil || n > 0 {
 				return err
 			}
 			if n, err = purgeOperations(tx, min(limit-purged, maxPurge), now); err != nil || n > 0 {
@@ -196,87 +196,53 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 			return err
 		})
 		purged += n
-		if n+looked == 0 {
+		if n == 0 {
 			break
 		}
 	}
 	return purged, err
 }
 
-// purgeExpired looks at the grants of entries that are due. It returns how many it has changed, at most
-// limit, and how many entries and grants it has done with.
-func purgeExpired(t *kv.Tx, limit int, now time.Time) (changed, looked int, err error) {
-	// An entry is due at the end of its second, and its grants in the course of it.
-	due, err := dueEntries(t, layout.IndexGrantDue, limit, now.Add(time.Second))
+func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, layout.IndexGrantDue, limit, now)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	f := families{tx: t}
 	for _, d := range due {
-		if looked >= limit {
-			break
-		}
-		others, err := t.Get(d.key)
-		if err != nil {
-			return 0, 0, err
-		}
-		at, refs, err := layout.GrantsDue(d.key, others)
-		if err := t.StepOver(err); err != nil {
-			return 0, 0, err
-		}
-		var left []grantstore.Ref
-		for _, ref := range refs {
-			if changed == limit {
-				left = append(left, ref)
-				continue
-			}
-			done, later, err := f.expire(ref, at, now)
-			switch {
-			case err != nil:
-				return 0, 0, err
-			case done:
-				changed++
-			case later:
-				left = append(left, ref)
-			}
-		}
-		if len(refs) > 0 && len(left) == len(refs) {
+		t.Delete(d.key)
+		ref, ok := records.RefOf(d.id)
+		if !ok {
 			continue
 		}
-		looked += max(1, len(refs)-len(left))
-		t.Delete(d.key)
-		if len(left) > 0 {
-			t.Put(layout.GrantsDueEntry(at, left))
+		g, err := grantrows.Load(t, ref)
+		if err := t.Abandon(err); err != nil {
+			return 0, err
+		}
+		if g == nil {
+			continue
+		}
+		switch rules.RetentionOf(g, now) {
+		case rules.Deleted:
+			err = replaceGrant(&f, ref, g, nil)
+		case rules.Reduced:
+			err = replaceGrant(&f, ref, g, rules.Reduce(g, now))
+		case rules.Kept:
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
-	return changed, looked, f.save()
+	return len(due), f.save()
 }
 
-// expire does with a grant, of an entry at a moment, what its time asks for. It reports whether that was
-// anything, and whether the grant needs the entry later.
-func (f *families) expire(ref grantstore.Ref, at int64, now time.Time) (done, later bool, err error) {
-	g, err := grantrows.Load(f.tx, ref)
-	if err := f.tx.Abandon(err); err != nil || g == nil {
-		return false, false, err
-	}
-	switch rules.RetentionOf(g, now) {
-	case rules.Deleted:
-		return true, false, replaceGrant(f, ref, g, nil)
-	case rules.Reduced:
-		return true, false, replaceGrant(f, ref, g, rules.Reduce(g, now))
-	case rules.Kept:
-	}
-	return false, layout.GrantDue(g) == at, nil
-}
-
-func purgeOperations(t *kv.Tx, limit int, now time.Time) (int, error) {
+func purgeOperations(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 	due, err := dueEntries(t, layout.IndexOperationAge, limit, now.Add(-grantstore.OperationRetention))
 	if err != nil {
 		return 0, err
 	}
-	n := 0
 	for _, d := range due {
-		if n >= limit {
+		if n == limit {
 			break
 		}
 		others, err := t.Get(d.key)
@@ -284,11 +250,16 @@ func purgeOperations(t *kv.Tx, limit int, now time.Time) (int, error) {
 			return 0, err
 		}
 		t.Delete(d.key)
-		_, ids, err := layout.OperationsOfAge(d.key, others)
+		when, ids, err := layout.OperationsOfAge(d.key, others)
 		if err != nil { // it has been logged
 			n++
+			continue
 		}
 		for _, id := range ids {
+			if n == limit {
+				t.Gather(layout.OperationAge(when), string(id))
+				continue
+			}
 			t.Delete(layout.OperationKey(string(id)))
 			n++
 		}

@@ -231,9 +231,7 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 			g.Consumed, g.Data = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte,
 				sealedBytes)
 			g.Expires = records.Nanos(base.Add(24 * time.Hour))
-			former := append(layout.GrantIndexes(ref, g), layout.Entry{Key: layout.Key(layout.IndexGrantDue,
-				layout.TimeKey(records.Nanos(base.Add(24*time.Hour))), records.RefBytes(ref))})
-			for _, entry := range former {
+			for _, entry := range layout.GrantIndexes(ref, g) {
 				tx.Put(entry.Key, records.RefBytes(ref)) // also where it tells nothing new
 			}
 			if err := tx.Save(layout.GrantKey(ref), g); err != nil {

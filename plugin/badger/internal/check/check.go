@@ -169,7 +169,7 @@ func (c *checker) run() error {
 func (c *checker) walk() error {
 	for _, step := range []func() error{
 		c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notifications, c.properties, c.families,
-		c.counts, c.grantsDue, c.indexes,
+		c.counts, c.indexes,
 	} {
 		if err := step(); err != nil {
 			return err

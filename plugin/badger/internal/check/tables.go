@@ -39,9 +39,6 @@ func (c *checker) grants() error {
 		for _, entry := range entries {
 			c.balance.wants(entry.Key, entry.Value)
 		}
-		if due := layout.GrantDue(g); due != 0 {
-			c.balance.wants(layout.GrantDueKey(due, ref), nil)
-		}
 		if grantrows.OfFamily(ref, g) {
 			c.balance.wants(memberKey(g.RequestId, records.RefBytes(ref)), nil)
 		}
@@ -171,36 +168,12 @@ func (c *checker) notifications() error {
 	})
 }
 
-// grantsDue notes each grant of an entry as if it had one of its own, once, unless it has gone or is due at
-// another time: then the purge looks for it in vain.
-func (c *checker) grantsDue() error {
-	var second int64
-	noted := map[grantstore.Ref]bool{} // of that second
-	return c.scan(layout.IndexGrantDue, true, func(k, v []byte) error {
-		due, refs, err := layout.GrantsDue(k, v)
-		if err != nil {
-			c.entry(k, v)
-			return nil
-		}
-		if !c.again {
-			c.report.Entries++
-		}
-		if due != second {
-			second = due
-			clear(noted)
-		}
-		for _, ref := range refs {
-			g, err := grantrows.Load(c.r, ref)
-			if err != nil && !layout.IsDamage(err) {
-				return err
-			}
-			if err == nil && g != nil && layout.GrantDue(g) == due && !noted[ref] {
-				noted[ref] = true
-				c.balance.has(layout.GrantDueKey(due, ref), nil)
-			}
-		}
-		return nil
-	})
+// grantDue takes an entry as version 2 of the format has it too: it led to the grant once more.
+func (c *checker) grantDue(k, v []byte) {
+	if bytes.HasSuffix(k, v) && len(v) == records.RefLength {
+		v = nil
+	}
+	c.entry(k, v)
 }
 
 // counts holds the counts against the sessions, which were counted by now. What is left is without a count.
@@ -227,12 +200,14 @@ func (c *checker) indexes() error {
 		var take func(k, v []byte)
 		switch {
 		case t.Kind != 0 || isOneOf(t.Prefix, layout.TableFamily, layout.TableCount, layout.TableJournal,
-			layout.TableLedger, layout.IndexGrantSession, layout.IndexGrantDue):
+			layout.TableLedger, layout.IndexGrantSession):
 			continue
 		case bytes.Equal(t.Prefix, layout.TableDamaged):
 			take = c.setAside
 		case bytes.Equal(t.Prefix, layout.IndexListing):
 			take = c.listing
+		case bytes.Equal(t.Prefix, layout.IndexGrantDue):
+			take = c.grantDue
 		case bytes.Equal(t.Prefix, layout.IndexEndedDue):
 			take = c.look
 		case bytes.Equal(t.Prefix, layout.IndexOperationAge):

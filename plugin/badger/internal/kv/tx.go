@@ -83,9 +83,9 @@ func nameOf(k []byte) string {
 // gathered is an id, and the prefix that its row begins with.
 type gathered struct{ prefix, id string }
 
-// Gather has an id, which has no NUL in it or a length that is known, put into a row that the changes of a
-// transaction share: its key is the prefix and one of the ids, its value the others, with a NUL between them.
-// No change sees it before the transaction is committed.
+// Gather has an id, which has no NUL in it, put into a row that the changes of a transaction share: its key
+// is the prefix and one of the ids, its value the others, with a NUL between them. No change sees it before
+// the transaction is committed.
 func (t *Tx) Gather(prefix []byte, id string) {
 	t.Wrote++
 	t.gathered = append(t.gathered, gathered{nameOf(prefix), id})

@@ -27,16 +27,19 @@ func (e Entry) Equal(other Entry) bool {
 	return bytes.Equal(e.Key, other.Key) && bytes.Equal(e.Value, other.Value)
 }
 
-// GrantIndexes are the index entries that a grant has in any case, none of nil: by its subject where no
-// session judges it, and once used by its session. Those by its expiry it shares with others (due.go).
+// GrantIndexes are the index entries that a grant has in any case, none of nil: by its expiry, by its subject
+// where no session judges it, and once used by its session.
 func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
 	if g == nil {
 		return nil
 	}
-	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
-		return nil
+	entries := make([]Entry, 0, 2)
+	if due := rules.GrantDue(g); due != 0 {
+		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), records.RefBytes(ref))})
 	}
-	var entries []Entry
+	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
+		return entries
+	}
 	switch {
 	case g.GetConsumed() == 0:
 		if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {

@@ -16,8 +16,8 @@ import (
 // opened (kv/migrate.go). Version 1 had no contents in its ledger, version 2 no properties: a program that
 // does not know them would lose count of them. Up to version 2 used grants stayed whole, among the grants of
 // their session; the purge makes them small (used.go). Up to version 3 each grant had entries of its own; the
-// start takes those of companions away (unlist.go). Up to version 4 an entry by the age of an operation,
-// or by the expiry of a grant, had one of them; such entries are read as they are.
+// start takes those of companions away (unlist.go). Up to version 4 an entry by the age of operations had one
+// of them, which is read as it was.
 const Version = 5
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID),
@@ -46,8 +46,7 @@ const Version = 5
 //	gc client 0 created serial        -> type key                ... of a client; none of these four for a
 //	                                                             companion, see companion.go
 //	gd hash of sid, start of type key ->                         used ones of a session, see usedKey
-//	gx due type key                   -> others                  expiry, or the end of a used one's grace,
-//	                                                             see due.go
+//	gx due type key                   ->                         expiry, or the end of a used one's grace
 //	gl subject 0 client 0 type key    ->                         grants of a subject that no session judges
 //
 //	o  operation id                   -> Operation

@@ -426,3 +426,50 @@ func TestRule15_CopiedRefreshTokensThatAreNotUsedUp(t *testing.T) {
 		}
 	}
 }
+
+// reader is a handler of the host's own behind fosite's: it reads the refresh token that was given, to log it
+// for one, after fosite's has used it up.
+type reader struct{ storage oauth2.RefreshTokenStorage }
+
+func (reader) HandleTokenEndpointRequest(context.Context, fosite.AccessRequester) error {
+	return fosite.ErrUnknownRequest
+}
+
+func (r reader) PopulateTokenEndpointResponse(
+	ctx context.Context, request fosite.AccessRequester, _ fosite.AccessResponder,
+) error {
+	if !r.CanHandleTokenEndpointRequest(ctx, request) {
+		return fosite.ErrUnknownRequest
+	}
+	_, signature, _ := strings.Cut(request.GetRequestForm().Get("refresh_token"), ".")
+	_, err := r.storage.GetRefreshTokenSession(ctx, signature, openIDSession(""))
+	return err
+}
+
+func (reader) CanSkipClientAuth(context.Context, fosite.AccessRequester) bool { return false }
+
+func (reader) CanHandleTokenEndpointRequest(_ context.Context, request fosite.AccessRequester) bool {
+	return request.GetGrantTypes().ExactOne("refresh_token")
+}
+
+// A refresh token may be read again once it was used, also one that is used again within the grace period.
+func TestRefreshTokenIsReadAgain(t *testing.T) {
+	t.Parallel()
+	for _, bare := range []bool{false, true} {
+		t.Run(fmt.Sprint("without the Provider: ", bare), func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, cached, func(h *host, config *fositestore.Config) {
+				h.bare, config.RefreshGrace = bare, time.Hour
+				h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
+					provider := compose.ComposeAllEnabled(config, store, signingKey())
+					config.TokenEndpointHandlers.Append(reader{store})
+					return provider
+				}
+			})
+			_, tokens := h.tokens("ann", "scope", "openid offline_access")
+			for range 2 {
+				h.refresh(tokens.str("refresh_token")).must(t, http.StatusOK, "")
+			}
+		})
+	}
+}

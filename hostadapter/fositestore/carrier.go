@@ -40,8 +40,8 @@ type carrier struct {
 	legacy map[grantstore.Ref]fosite.Requester
 	// batch gathers writes while the provider is inside a call of fosite's; nil lets them through one by one.
 	batch *grantstore.Batch
-	// unproved is a refresh token that was read to be consumed, nil once the store has judged it: see prove.
-	unproved *row
+	// unproved are refresh tokens that may have been read from copies, until the store has judged them (prove).
+	unproved []*row
 	// failure is the first error that means that the answer of a store is not known.
 	failure error
 	// first is the context of the first of fosite's calls: most requests make one.

@@ -18,15 +18,15 @@ func isRefresh(ctx context.Context) bool {
 }
 
 // toProve remembers a refresh token that was read to be consumed (grantstore.ToConsume): a copy of it is not
-// told of its use and its revocation.
+// told of its use and its revocation. It is called once for each: after that the carrier answers (Store.get).
 func (c *carrier) toProve(r *row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unproved = r
+	c.unproved = append(c.unproved, r)
 }
 
-// prove has the store judge that token along with what is granted for it. Where the batch consumes it, as
-// that of fosite's handler does, the store does so anyway. A handler of the host's own need not use its
+// prove has the store judge those tokens along with what is granted for them. Where the batch consumes one,
+// as that of fosite's handler does, the store does so anyway. A handler of the host's own need not use its
 // tokens up: then the batch needs the token to be as it was read. A batch that only revokes needs nothing.
 func (c *carrier) prove(batch *grantstore.Batch) {
 	if c == nil {
@@ -34,11 +34,14 @@ func (c *carrier) prove(batch *grantstore.Batch) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	revokes := len(batch.Store) == 0 && len(batch.Delete)+len(batch.Revoke) > 0
-	if c.unproved == nil || revokes || c.proves(batch) {
+	if len(batch.Store) == 0 && len(batch.Delete)+len(batch.Revoke) > 0 {
 		return
 	}
-	batch.Seen = append(batch.Seen, grantstore.PreconditionOf(c.unproved.grant))
+	for _, r := range c.unproved {
+		if !proves(batch, r) {
+			batch.Seen = append(batch.Seen, grantstore.PreconditionOf(r.grant))
+		}
+	}
 }
 
 // proved notes that a batch was applied.
@@ -48,14 +51,12 @@ func (c *carrier) proved(batch *grantstore.Batch) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.unproved != nil && c.proves(batch) {
-		c.unproved = nil
-	}
+	c.unproved = slices.DeleteFunc(c.unproved, func(r *row) bool { return proves(batch, r) })
 }
 
-// proves must be called with the lock held.
-func (c *carrier) proves(batch *grantstore.Batch) bool {
-	ref := c.unproved.grant.Ref
-	return batch.Consume != nil && batch.Consume.Ref == ref ||
-		slices.ContainsFunc(batch.Seen, func(seen grantstore.Precondition) bool { return seen.Ref == ref })
+func proves(batch *grantstore.Batch, r *row) bool {
+	return batch.Consume != nil && batch.Consume.Ref == r.grant.Ref ||
+		slices.ContainsFunc(batch.Seen, func(seen grantstore.Precondition) bool {
+			return seen.Ref == r.grant.Ref
+		})
 }

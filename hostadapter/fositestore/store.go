@@ -167,6 +167,9 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	if at := r.grant.Expires; !at.IsZero() && !now.Before(at) {
 		return nil, fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
 	}
+	if err == nil && grantstore.IsToConsume(ctx) {
+		s.carriers.from(ctx).toProve(r)
+	}
 	return r, err
 }
 

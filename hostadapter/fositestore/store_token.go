@@ -75,8 +75,7 @@ func (s *Store) GetRefreshTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
 	c, reading := s.carriers.from(ctx), ctx
-	toConsume := c != nil && isRefresh(ctx)
-	if toConsume {
+	if c != nil && isRefresh(ctx) {
 		reading = grantstore.ToConsume(ctx)
 	}
 	r, err := s.get(reading, grantstore.RefreshToken, signature)
@@ -107,9 +106,6 @@ func (s *Store) GetRefreshTokenSession(
 	case openErr != nil:
 		return nil, openErr
 	case !used:
-		if toConsume {
-			c.toProve(r)
-		}
 		return request, nil
 	case s.grace > 0 && r.request != "" && s.now().Before(r.grant.Consumed.Add(s.grace)):
 		if c != nil {

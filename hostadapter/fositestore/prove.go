@@ -11,10 +11,16 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// isRefresh reports whether the call is within a token request that a handler refreshes.
-func isRefresh(ctx context.Context) bool {
+// toConsume returns a context in which a refresh token may be read from a copy: that of a refresh with the
+// Provider, whose NewAccessResponse has the store judge it. Without the Provider nothing need be written for
+// the tokens of a handler of the host's own.
+func toConsume(ctx context.Context) context.Context {
 	request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester)
-	return ok && request != nil && request.GetGrantTypes().ExactOne("refresh_token")
+	if ctx.Value(carrierKey{}) == nil || !ok || request == nil ||
+		!request.GetGrantTypes().ExactOne("refresh_token") {
+		return ctx
+	}
+	return grantstore.ToConsume(ctx)
 }
 
 // toProve remembers a refresh token that was read to be consumed (grantstore.ToConsume): a copy of it is not

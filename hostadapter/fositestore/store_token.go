@@ -74,11 +74,7 @@ func refreshExpiry(request fosite.Requester) time.Time {
 func (s *Store) GetRefreshTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
-	c, reading := s.carriers.from(ctx), ctx
-	if c != nil && isRefresh(ctx) {
-		reading = grantstore.ToConsume(ctx)
-	}
-	r, err := s.get(reading, grantstore.RefreshToken, signature)
+	r, err := s.get(toConsume(ctx), grantstore.RefreshToken, signature)
 	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.RefreshToken, session) {
 		return nil, fosite.ErrNotFound
 	}
@@ -108,7 +104,7 @@ func (s *Store) GetRefreshTokenSession(
 	case !used:
 		return request, nil
 	case s.grace > 0 && r.request != "" && s.now().Before(r.grant.Consumed.Add(s.grace)):
-		if c != nil {
+		if c := s.carriers.from(ctx); c != nil {
 			c.keep(r)
 		}
 		return request, nil

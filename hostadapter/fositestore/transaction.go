@@ -39,11 +39,10 @@ func (s *Store) Commit(ctx context.Context) error {
 	if tx == nil {
 		return errors.New("fositestore: Commit without BeginTX")
 	}
-	c := s.carriers.from(ctx)
-	c.prove(&tx.batch)
 	if isEmpty(&tx.batch) {
 		return nil
 	}
+	c := s.carriers.from(ctx)
 	s.addUse(ctx, c, &tx.batch)
 	s.addSlide(ctx, c, &tx.batch)
 	result, err := s.apply(ctx, c, &tx.batch)

@@ -22,7 +22,7 @@ const dataVersion = 1
 // encoding says what of a request is stored.
 type encoding struct {
 	// withoutSession leaves the session out: of pushed requests, which have none, and of PKCE records, whose
-	// session that is not read.
+	// session is not read.
 	withoutSession bool
 	// dropFormFields are fields of the form that must not be stored.
 	dropFormFields []string

@@ -8,12 +8,13 @@
 //     what a removal has killed is gone from the cache before the removal is acknowledged.
 //   - A read fills the cache unless a kill that was told since it began names it (call.fill): the read may
 //     be of a moment before that kill.
-//   - So does a write that has stored a token, by the same rule. Its commit saw each kill that was told
-//     before it began, or the token would not have been stored. A kill of the token that was committed behind
-//     it is told since: before the fill, which is refused, or after it, which takes the copy out. The answer
-//     to a repeated batch fills nothing: a kill behind its commit may have been told before it was repeated.
+//   - A write that has stored a token fills it by the same rule (call.stored). Its commit saw each kill that
+//     was told before it began, or the token would not have been stored. A kill of the token that was
+//     committed behind it is told since: before the fill, which is refused, or after it, which takes the copy
+//     out. The answer to a repeated batch fills nothing: a kill behind its commit may have been told before
+//     it was repeated.
 //   - The cache belongs to one stream. Where that ends, is too slow or leaves a kill out, all copies go, by
-//     the host's own decision. A new stream begins with none, and reads that began before fill nothing.
+//     the host's own decision. A new stream begins with none, and calls that began before fill nothing.
 //   - A copy says what was live, never what is dead. It is judged by the clock at each hit; one that comes
 //     out dead is asked for again, for its session may have slid.
 //

@@ -161,17 +161,21 @@ func (a *Adapter) cannotFollow(state *SwapState, err error) {
 }
 
 // swapElsewhere is a swap that another host makes, as far as the store tells of it, and where it was noted
-// when it began. Nil where there is none.
-func (a *Adapter) swapElsewhere(id string) *SwapState {
-	store := a.unmoved()
-	if store == nil {
-		return nil
+// when it began. Where there is none, or no other host, that is ticketstore.ErrNotFound.
+func (a *Adapter) swapElsewhere(ctx context.Context, id string) (*SwapState, error) {
+	unknown := fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
+	store := moverOf(a.backends.serving())
+	if store == nil || !a.description.Load().Shared {
+		return nil, unknown
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	status, err := store.Status(ctx)
-	if err != nil || status.ID != id {
-		return nil
+	if err != nil {
+		return nil, fmt.Errorf("swap: asking backend %q: %w", a.backends.name(), late(err))
+	}
+	if status.ID != id {
+		return nil, unknown
 	}
 	state := a.newSwap(id, status.Peer)
 	state.Followed, state.Progress.Total = true, -1
@@ -180,9 +184,9 @@ func (a *Adapter) swapElsewhere(id string) *SwapState {
 		state.Progress.Phase = transfer.Copying
 	case transfer.Fenced, transfer.Superseded: // this host is about to follow
 		state.Progress.Phase = transfer.Switching
-		return state
+		return state, nil
 	default:
-		return nil
+		return nil, unknown
 	}
 	_, jobs, _ := a.followed(ctx)
 	for _, job := range jobs {
@@ -190,7 +194,7 @@ func (a *Adapter) swapElsewhere(id string) *SwapState {
 			state.Started = job.Began
 		}
 	}
-	return state
+	return state, nil
 }
 
 // following says that this host follows another one's swap, empty where it does not.

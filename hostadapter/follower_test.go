@@ -54,14 +54,14 @@ func (d *database) host(others ...string) *host {
 
 func (d *database) hostWith(configure func(*hostadapter.Config), others ...string) *host {
 	d.t.Helper()
-	return newHost(d.t, configure, func(c *hostadapter.Config) {
+	return newHost(d.t, func(c *hostadapter.Config) {
 		c.Backend, c.Swap.BackendName = nil, "old"
 		c.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){"old": d.opens("old")}
 		for _, name := range others {
 			c.Swap.Backends[name] = d.opens(name)
 		}
 		c.Pins = &pins{}
-	})
+	}, configure)
 }
 
 // exec carries out a statement in the schema of a store.
@@ -155,7 +155,7 @@ func TestHostsFollowASwap(t *testing.T) {
 		for _, h := range hosts {
 			h.serves(name)
 			testenv.Eventually(t, "a host has followed", func() bool {
-				seen, err := h.Operations().SwapByID(state.ID)
+				seen, err := h.Operations().SwapByID(t.Context(), state.ID)
 				return err == nil && !seen.Finished.IsZero() && seen.Err == nil &&
 					seen.Followed == (h != hosts[i])
 			})
@@ -178,7 +178,8 @@ func TestHostsFollowASwap(t *testing.T) {
 			t.Errorf("pinned are %v, error %v", kept, err)
 		}
 	}
-	if err := hosts[2].Operations().AbortSwap("nothing"); !errors.Is(err, ticketstore.ErrNotFound) {
+	err := hosts[2].Operations().AbortSwap(t.Context(), "nothing")
+	if !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("abort an unknown swap: %v", err)
 	}
 }

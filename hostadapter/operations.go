@@ -39,6 +39,9 @@ func (o *Operations) RemoveSessions(ctx context.Context, removal SessionRemoval)
 // Job returns the progress of a removal of many sessions: it is kept for logout.JobRetention after its end. A
 // swap is none, see SwapByID. An unknown id is ticketstore.ErrNotFound.
 func (o *Operations) Job(ctx context.Context, id string) (*logout.Job, error) {
+	if o.adapter.swapOf(id) != nil { // the store need not be asked, which may wait for the swap
+		return nil, fmt.Errorf("hostadapter: job %w: it is a swap", ticketstore.ErrNotFound)
+	}
 	job, err := o.adapter.config.Backend.Logout().Job(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: reading a job: %w", err)

@@ -39,6 +39,15 @@ type cachedBackend interface {
 	CacheFigures() *grantstore.CacheFigures
 }
 
+// late is the error of a backend that was given statusTimeout to answer: one that did not cannot be reached
+// (rule 4).
+func late(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: no answer within %s", ticketstore.ErrUnavailable, statusTimeout)
+	}
+	return err
+}
+
 // BackendStatus asks the backend how it is. One that cannot be reached, or does not answer within seconds, is
 // a status and no error.
 func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
@@ -49,9 +58,7 @@ func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	if err == nil {
 		err = o.adapter.countForStatus(ctx, status)
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: no answer within %s", ticketstore.ErrUnavailable, statusTimeout)
-	}
+	err = late(err)
 	if last := o.adapter.description.Load(); last != nil {
 		status.Description, status.Limits = *last, limitsOf(last)
 	}

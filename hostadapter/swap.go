@@ -21,6 +21,9 @@ import (
 // The text says which.
 var ErrSwap = errors.New("hostadapter: the backend cannot be swapped")
 
+var errElsewhere = fmt.Errorf("%w: another host makes the swap, which is aborted there, before its switch",
+	ErrSwap)
+
 const (
 	// openTimeout bounds the start of the backend that is swapped to.
 	openTimeout = 45 * time.Second

@@ -3,6 +3,7 @@ package hostadapter_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -61,7 +62,7 @@ func (h *host) swapped(id string) (state *hostadapter.SwapState) {
 	h.t.Helper()
 	testenv.Eventually(h.t, "the swap ended", func() bool {
 		var err error
-		if state, err = h.Operations().SwapByID(id); err != nil {
+		if state, err = h.Operations().SwapByID(h.t.Context(), id); err != nil {
 			h.t.Fatal(err)
 		}
 		return !state.Finished.IsZero()
@@ -276,10 +277,10 @@ func TestSwapIsAborted(t *testing.T) {
 		t.Errorf("a backup meanwhile: %v, want ErrBackup", err)
 	}
 	testenv.Eventually(t, "everything is copied", func() bool {
-		state, err := h.Operations().SwapByID(id)
+		state, err := h.Operations().SwapByID(t.Context(), id)
 		return err == nil && state.Progress.Phase == transfer.CatchingUp
 	})
-	if err := h.Operations().AbortSwap(id); err != nil {
+	if err := h.Operations().AbortSwap(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	state := h.swapped(id)
@@ -288,7 +289,7 @@ func TestSwapIsAborted(t *testing.T) {
 		t.Fatalf("swap %+v, backend %q", state, h.Operations().BackendName())
 	}
 	for id, want := range map[string]error{id: hostadapter.ErrSwap, "unknown": ticketstore.ErrNotFound} {
-		if err := h.Operations().AbortSwap(id); !errors.Is(err, want) {
+		if err := h.Operations().AbortSwap(t.Context(), id); !errors.Is(err, want) {
 			t.Errorf("aborting %q: %v, want %v", id, err, want)
 		}
 	}
@@ -314,18 +315,22 @@ func TestSwapOfAnotherHostIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Operations().FollowJob(t.Context(), id, nil, func(*hostadapter.JobEnd) {})
-	told, err := other.Operations().SwapByID(id)
+	var told *hostadapter.SwapState
+	testenv.Eventually(t, "the swap begins at the store", func() bool { // Swap waits for that, for a while
+		told, err = other.Operations().SwapByID(t.Context(), id)
+		return !errors.Is(err, ticketstore.ErrNotFound)
+	})
 	if err != nil || told.From != "old" || told.To != "new" || !told.Followed || !told.Finished.IsZero() ||
 		told.Progress.Phase != transfer.Copying || told.Progress.Total >= 0 ||
 		!told.Started.Equal(first.clock.Now()) {
 		t.Errorf("the swap of another host is told as %+v, error %v", told, err)
 	}
-	if err := other.Operations().AbortSwap(id); !errors.Is(err, hostadapter.ErrSwap) {
+	if err := other.Operations().AbortSwap(t.Context(), id); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("an abort at a host that does not make the swap: %v, want ErrSwap", err)
 	}
 	for what, err := range map[string]error{
-		"reading": second(other.Operations().SwapByID("nothing")),
-		"abort":   other.Operations().AbortSwap("nothing"),
+		"reading": second(other.Operations().SwapByID(t.Context(), "nothing")),
+		"abort":   other.Operations().AbortSwap(t.Context(), "nothing"),
 	} {
 		if !errors.Is(err, ticketstore.ErrNotFound) {
 			t.Errorf("%s an unknown swap: %v, want ErrNotFound", what, err)
@@ -333,12 +338,85 @@ func TestSwapOfAnotherHostIsTold(t *testing.T) {
 	}
 	close(delivery.answer)
 	testenv.Eventually(t, "the swap is done at the other host", func() bool {
-		told, err := other.Operations().SwapByID(id)
-		if err != nil {
-			t.Fatalf("the swap is known no more: %v", err)
+		told, err := other.Operations().SwapByID(t.Context(), id)
+		if errors.Is(err, ticketstore.ErrNotFound) {
+			t.Fatal("the swap is known no more")
 		}
-		return told.Progress.Phase == transfer.Done && !told.Finished.IsZero()
+		return err == nil && told.Progress.Phase == transfer.Done && !told.Finished.IsZero()
 	})
+}
+
+// A swap is known while the host that is asked begins to follow it, and where the store does not answer that
+// is not said to be unknown (rule 4).
+func TestSwapIsFollowedWhileItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(ctx context.Context, o *hostadapter.Operations, id string) error{
+		"reading": func(ctx context.Context, o *hostadapter.Operations, id string) error {
+			told, err := o.SwapByID(ctx, id)
+			if err == nil && told.Progress.Phase != transfer.Done {
+				return fmt.Errorf("it is told as %+v", told)
+			}
+			return err
+		},
+		"abort": func(ctx context.Context, o *hostadapter.Operations, id string) error {
+			if err := o.AbortSwap(ctx, id); !errors.Is(err, hostadapter.ErrSwap) {
+				return err
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, delivery := newDatabase(t, "old", "new"), newDelivery()
+			first := d.hostWith(delivery.configure, "new")
+			delivery.begin(first)
+			other := d.hostWith(func(c *hostadapter.Config) {
+				opens := c.Swap.Backends["old"]
+				c.Swap.Backends["old"] = func(ctx context.Context) (sessions.Backend, error) {
+					opened, err := opens(ctx)
+					return statusless{opened}, err
+				}
+			}, "new")
+			id, err := first.Operations().Swap(t.Context(), "new")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := context.WithValue(t.Context(), meanwhileKey{}, func() {})
+			if err := ask(ctx, other.Operations(), id); !errors.Is(err, ticketstore.ErrUnavailable) {
+				t.Errorf("the store does not answer: %v, want ErrUnavailable", err)
+			}
+			ctx = context.WithValue(t.Context(), meanwhileKey{}, func() {
+				close(delivery.answer)
+				testenv.Eventually(t, "the other host has followed", func() bool {
+					told, err := other.Operations().SwapByID(t.Context(), id)
+					return err == nil && !told.Finished.IsZero()
+				})
+			})
+			if err := ask(ctx, other.Operations(), id); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// statusless does not answer questions for its status that carry what is to happen meanwhile.
+type statusless struct{ sessions.Backend }
+
+type (
+	statuslessStore struct{ transfer.Store }
+	meanwhileKey    struct{}
+)
+
+func (b statusless) Transfer() transfer.Store {
+	return statuslessStore{b.Backend.(interface{ Transfer() transfer.Store }).Transfer()}
+}
+
+func (s statuslessStore) Status(ctx context.Context) (*transfer.Status, error) {
+	if meanwhile, ok := ctx.Value(meanwhileKey{}).(func()); ok {
+		meanwhile()
+		return nil, ticketstore.ErrUnavailable
+	}
+	return s.Store.Status(ctx)
 }
 
 type signerFunc func(ctx context.Context)

@@ -138,14 +138,17 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 // SwapByID returns the progress of a swap. Swaps are remembered until the host ends; of one that another host
 // makes the store says that it is under way, and no more until its switch. An unknown one is
 // ticketstore.ErrNotFound.
-func (o *Operations) SwapByID(id string) (*SwapState, error) {
+func (o *Operations) SwapByID(ctx context.Context, id string) (*SwapState, error) {
 	if state := o.adapter.swapOf(id); state != nil {
 		return state, nil
 	}
-	if state := o.adapter.swapElsewhere(id); state != nil {
+	elsewhere, err := o.adapter.swapElsewhere(ctx, id)
+	// This host may have begun to follow it meanwhile: the store that was asked may be closed by now, and the
+	// one that has replaced it knows nothing of the swap.
+	if state := o.adapter.swapOf(id); state != nil {
 		return state, nil
 	}
-	return nil, fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
+	return elsewhere, err
 }
 
 // swapOf returns a swap that this host makes, made or follows, nil for any other.
@@ -167,16 +170,16 @@ func (s *swaps) find(id string) int {
 // AbortSwap ends the swap of that id, if it has not come to its switch: the backend that serves stays as it
 // is. SwapByID reports the outcome. One that is over, or that another host makes, is ErrSwap, an unknown one
 // ticketstore.ErrNotFound.
-func (o *Operations) AbortSwap(id string) error {
-	if o.adapter.swapOf(id) == nil && o.adapter.swapElsewhere(id) != nil {
-		return errElsewhere
+func (o *Operations) AbortSwap(ctx context.Context, id string) error {
+	if _, err := o.SwapByID(ctx, id); err != nil {
+		return err
 	}
 	o.adapter.swaps.mu.Lock()
 	defer o.adapter.swaps.mu.Unlock()
 	at := o.adapter.swaps.find(id)
 	switch {
 	case at < 0:
-		return fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
+		return errElsewhere // the store alone tells of it
 	case !o.adapter.swaps.known[at].Finished.IsZero():
 		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, o.adapter.backends.name())
 	case o.adapter.swaps.known[at].Followed:
@@ -185,9 +188,6 @@ func (o *Operations) AbortSwap(id string) error {
 	o.adapter.swaps.running()
 	return nil
 }
-
-var errElsewhere = fmt.Errorf("%w: another host makes the swap, which is aborted there, before its switch",
-	ErrSwap)
 
 func (a *Adapter) stopSwapping() {
 	a.swaps.mu.Lock()

@@ -52,7 +52,7 @@ func TestSwapToAFullDisk(t *testing.T) {
 	operations := adapter.Operations()
 	var state *hostadapter.SwapState
 	testenv.Eventually(t, "the swap has ended", func() bool {
-		state, err = operations.SwapByID(id)
+		state, err = operations.SwapByID(t.Context(), id)
 		return err != nil || !state.Finished.IsZero()
 	})
 	serves := operations.BackendName()

@@ -395,7 +395,7 @@ func (c *crowd) swap(
 		return &hostadapter.SwapState{}, time.Now()
 	}
 	testenv.Eventually(c.t, "the swap is finished", func() bool {
-		if state, err = adapter.Operations().SwapByID(id); err != nil {
+		if state, err = adapter.Operations().SwapByID(c.t.Context(), id); err != nil {
 			c.t.Fatal(err)
 		}
 		if switched.IsZero() && state.Progress.Phase == transfer.Switching {

@@ -68,7 +68,7 @@ func swapEnd(t *testing.T, adapter *hostadapter.Adapter, id string) (state *host
 	t.Helper()
 	testenv.Eventually(t, "the swap to end", func() bool {
 		var err error
-		if state, err = adapter.Operations().SwapByID(id); err != nil {
+		if state, err = adapter.Operations().SwapByID(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 		return !state.Finished.IsZero()

@@ -87,7 +87,7 @@ type Operations interface {
 
 // JobManagement is what the routes do with jobs.
 type JobManagement interface {
-	// Job returns the progress of a removal; an unknown one is ticketstore.ErrNotFound.
+	// Job returns the progress of a removal; an unknown one, and a swap, is ticketstore.ErrNotFound.
 	Job(ctx context.Context, id string) (*logout.Job, error)
 	// FollowJob calls ended with the note once a job has ended, for the audit. ResumeJobs does so for the
 	// jobs of hosts that ended before them.
@@ -153,9 +153,9 @@ type Swapper interface {
 	Upgrade(ctx context.Context, name string) (job string, err error)
 	// AbortSwap aborts a swap before its switch; one that is over is hostadapter.ErrSwap, an unknown one
 	// ticketstore.ErrNotFound.
-	AbortSwap(job string) error
+	AbortSwap(ctx context.Context, job string) error
 	// SwapByID returns the progress of a swap; an unknown one is ticketstore.ErrNotFound.
-	SwapByID(job string) (*hostadapter.SwapState, error)
+	SwapByID(ctx context.Context, job string) (*hostadapter.SwapState, error)
 }
 
 var _ Operations = (*hostadapter.Operations)(nil)

@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // jobKind says what a job does.
@@ -33,14 +35,18 @@ type job struct {
 // job returns the progress of a job by its id. A removal is kept for a day after its end, a swap until the
 // host ends.
 func (m *mount) job(ctx context.Context, id string) (*job, error) {
-	if swap, err := m.sessions.SwapByID(id); err == nil {
-		return jobOf(swap), nil
+	removal, err := m.sessions.Job(ctx, id)
+	if err == nil {
+		return &job{Job: *removal, Kind: removalJob}, nil
 	}
-	found, err := m.sessions.Job(ctx, id)
+	if !errors.Is(err, ticketstore.ErrNotFound) {
+		return nil, err
+	}
+	swap, err := m.sessions.SwapByID(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return &job{Job: *found, Kind: removalJob}, nil
+	return jobOf(swap), nil
 }
 
 // jobOf is a swap as a job: what it counts are records.

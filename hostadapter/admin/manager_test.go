@@ -48,6 +48,9 @@ type manager struct {
 
 func (m *manager) Job(_ context.Context, id string) (*logout.Job, error) {
 	m.id = id
+	if m.swap != nil {
+		return nil, ticketstore.ErrNotFound
+	}
 	return &m.job, m.err
 }
 
@@ -143,7 +146,7 @@ func (m *manager) RetryNotification(_ context.Context, id string) (*logout.Notif
 	return &notification, m.err
 }
 
-func (m *manager) SwapByID(string) (*hostadapter.SwapState, error) {
+func (m *manager) SwapByID(context.Context, string) (*hostadapter.SwapState, error) {
 	if m.swap == nil {
 		return nil, ticketstore.ErrNotFound
 	}
@@ -160,7 +163,7 @@ func (m *manager) Upgrade(_ context.Context, name string) (string, error) {
 	return "j1", m.err
 }
 
-func (m *manager) AbortSwap(job string) error {
+func (m *manager) AbortSwap(_ context.Context, job string) error {
 	m.did = "abort " + job
 	return m.err
 }

@@ -82,7 +82,7 @@ func (m *mount) abortFromPage(w http.ResponseWriter, r *http.Request, record *au
 	form := r.PostForm
 	job := form.Get("id")
 	record.add(slog.String("job", job))
-	if err := m.endSwap(job); err != nil {
+	if err := m.endSwap(r.Context(), job); err != nil {
 		return err
 	}
 	seeOther(w, "job?"+url.Values{"id": {job}}.Encode())

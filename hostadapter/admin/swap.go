@@ -76,7 +76,7 @@ func (m *mount) abortSwap(w http.ResponseWriter, r *http.Request, audit *audit) 
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}
-	if err := m.endSwap(job); err != nil {
+	if err := m.endSwap(r.Context(), job); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -84,8 +84,8 @@ func (m *mount) abortSwap(w http.ResponseWriter, r *http.Request, audit *audit) 
 }
 
 // endSwap aborts a swap.
-func (m *mount) endSwap(job string) error {
-	err := m.sessions.AbortSwap(job)
+func (m *mount) endSwap(ctx context.Context, job string) error {
+	err := m.sessions.AbortSwap(ctx, job)
 	if errors.Is(err, hostadapter.ErrSwap) {
 		return swapProblem(err, "id")
 	}

@@ -5,7 +5,8 @@
 // source: request.proto
 
 // Requests of fosite as they lie, sealed, in grantstore.Grant.Data. An absent Moment is Go's zero time.
-// Fields are only ever added.
+// Fields are only ever added. The Store reads and writes them without generated code; its tests use that to
+// hold it to this schema.
 
 package requestpb
 

@@ -40,7 +40,7 @@ type carrier struct {
 	legacy map[grantstore.Ref]fosite.Requester
 	// batch gathers writes while the provider is inside a call of fosite's; nil lets them through one by one.
 	batch *grantstore.Batch
-	// unproved are refresh tokens that may have been read from copies, until the store has judged them (prove).
+	// unproved are refresh tokens that may have been read from copies, until the store judges them (prove).
 	unproved []*row
 	// failure is the first error that means that the answer of a store is not known.
 	failure error

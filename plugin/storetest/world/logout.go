@@ -227,7 +227,12 @@ func (w *World) SweepOnce(sweep logout.Sweep) *logout.SweepResult {
 // PurgeGrants purges until nothing is left to purge, and returns how many records it deleted or reduced.
 func (w *World) PurgeGrants() int {
 	w.Helper()
-	const limit = 100
+	return w.PurgeGrantsBy(100)
+}
+
+// PurgeGrantsBy is PurgeGrants with calls of the given limit.
+func (w *World) PurgeGrantsBy(limit int) int {
+	w.Helper()
 	total := 0
 	for range 1000 {
 		n, err := w.Grants.Purge(w.Ctx(), limit, w.Now)

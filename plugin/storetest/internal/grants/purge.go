@@ -27,23 +27,31 @@ var purgeCases = []world.Case{
 		w.Apply(batch)
 		live := w.Stored(w.Access(s, "mail", world.Lasting(100*time.Hour)))
 		w.Pass(time.Hour)
-		const limit = 7
-		total, calls := 0, 0
-		for n := limit; n == limit; calls++ {
-			var err error
-			n, err = w.Grants.Purge(w.Ctx(), limit, w.Now)
-			w.OK(err, "Purge")
-			if n > limit || calls > 10*rows {
-				w.Fatalf("Purge deleted %d records in call %d, want at most %d and an end", n, calls, limit)
-			}
-			total += n
-		}
-		if total < rows {
+		if total := w.PurgeGrantsBy(7); total < rows {
 			w.Fatalf("%d records were purged, want the %d expired grants and more", total, rows)
 		}
 		w.Same(w.PurgeGrants(), 0, "records purged when nothing was left")
 		w.Missing(batch.Store...)
 		w.Live(live)
+	}},
+	{Name: "purging what calls of one moment have left is bounded", Run: func(w *world.World) {
+		batches := make([]grantstore.Batch, racers)
+		for i := range batches {
+			batches[i].Store = []grantstore.Grant{w.Access(nil, "mail", world.Lasting(time.Minute))}
+		}
+		for _, err := range world.Race(racers, func(i int) error {
+			_, err := w.TryApply(batches[i])
+			return err
+		}) {
+			w.OK(err, "Apply")
+		}
+		w.Pass(2 * grantstore.OperationRetention)
+		if total := w.PurgeGrantsBy(7); total < racers {
+			w.Fatalf("%d records were purged, want the %d expired grants and more", total, racers)
+		}
+		for _, batch := range batches {
+			w.Missing(batch.Store...)
+		}
 	}},
 	{Name: "a used grant is kept until its expiry", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(nil, "mail", world.Lasting(100*24*time.Hour)))

@@ -11,6 +11,23 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
+// The answer to a batch tells the times of its session, so that hosts keep copies of what they stored. The
+// suite leaves that to each store.
+func TestStoredTellsItsSession(t *testing.T) {
+	t.Parallel()
+	e, l := openEngine(t), &line{name: "told"}
+	if err := l.signIn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	result, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
+		OperationID: "exchange", Consume: &grantstore.Consumption{Ref: l.token(0).Ref},
+		Store: []grantstore.Grant{l.token(1), l.access(1)},
+	}, base)
+	if err != nil || result.Session == nil {
+		t.Errorf("got %+v, %v, want the times of the session", result, err)
+	}
+}
+
 // What requests ask of a store is one round trip each: their plans name all rows that are needed, whatever
 // has become of them.
 func TestReadsAreOneRoundTrip(t *testing.T) {

@@ -5,6 +5,7 @@ package folder
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -42,6 +43,7 @@ const (
 type Note struct {
 	mutex      sync.Mutex
 	file       *os.File // nil before open and after close
+	opened     os.FileInfo
 	unlock     func() error
 	unfinished bool
 	// kept: it stays so until the next start.
@@ -74,7 +76,7 @@ func (n *Note) Open(folder string) error {
 	default:
 		return errors.Join(err, file.Close())
 	}
-	n.file, n.unlock = file, unlock
+	n.file, n.opened, n.unlock = file, info, unlock
 	return nil
 }
 
@@ -117,7 +119,8 @@ func (n *Note) End() {
 	}
 }
 
-// ErrMoved says that a folder is no longer where its database was opened.
+// ErrMoved says that a folder is no longer where its database was opened. ESTALE is how a mounted file system
+// says it.
 var ErrMoved = errors.New("the folder was moved, removed or replaced while the database is open")
 
 // InPlace returns ErrMoved where the folder no longer has the file that is open. What is committed then goes
@@ -128,16 +131,17 @@ func (n *Note) InPlace() error {
 	if n.file == nil {
 		return errNoNote
 	}
-	opened, err := n.file.Stat()
-	if err != nil {
-		return err
-	}
 	found, err := os.Stat(n.file.Name())
+	return inPlace(n.opened, found, err)
+}
+
+// inPlace judges what was found of an open file by its name, or why nothing was.
+func inPlace(opened, found os.FileInfo, err error) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ESTALE):
 		return ErrMoved
 	case err != nil:
-		return err
+		return fmt.Errorf("look after the folder: %w", err)
 	case !os.SameFile(opened, found):
 		return ErrMoved
 	}

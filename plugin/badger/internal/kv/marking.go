@@ -22,7 +22,7 @@ func (d *DB) markClosed() error {
 	}
 	path := d.db.Opts().Dir
 	d.marker.State = folder.StateClosed
-	return errors.Join(d.marker.Note(path), d.marker.Write(path))
+	return errors.Join(d.marker.Note(path), d.writeMarker(path))
 }
 
 // markerEvery is how often the marker is compared with the folder. A new log is begun after tens of MiB.
@@ -31,17 +31,17 @@ const markerEvery = 2 * time.Second
 // tendMarker keeps the marker up with the logs and the value log until the database is closed. A folder that
 // is no longer in its place is the database's failure: what it acknowledged from then on would be lost.
 func (d *DB) tendMarker(ctx context.Context) {
+	told := ""
 	every(ctx, markerEvery, func() {
-		err := d.compactions.note.InPlace()
-		if errors.Is(err, folder.ErrMoved) {
+		err := d.Mark()
+		switch {
+		case err == nil:
+			told = ""
+		case errors.Is(err, folder.ErrMoved):
 			d.failure.note("look after the folder", err)
-			return
-		}
-		if err == nil {
-			err = d.Mark()
-		}
-		if err != nil {
-			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again",
+		case err.Error() != told:
+			told = err.Error()
+			d.logger.ErrorContext(ctx, "the folder of the store is not looked after, trying again",
 				"error", err)
 		}
 	})
@@ -56,12 +56,26 @@ func (d *DB) Mark() error {
 
 // remark writes the marker where it is behind.
 func (d *DB) remark() error {
-	path := d.db.Opts().Dir
-	err := d.marker.Note(path)
-	if errors.Is(err, folder.ErrSync) {
-		d.failure.note("sync", err)
+	path, note := d.db.Opts().Dir, &d.compactions.note
+	if err := note.InPlace(); err != nil {
+		return err
 	}
-	if err != nil || d.marker.String() == d.marker.Written {
+	noted := d.marker.Note(path)
+	if err := note.InPlace(); err != nil { // what was noted, or failed, may be another folder's
+		return err
+	}
+	if errors.Is(noted, folder.ErrSync) {
+		d.failure.note("sync", noted)
+	}
+	if noted != nil || d.marker.String() == d.marker.Written {
+		return noted
+	}
+	return d.marker.Write(path)
+}
+
+// writeMarker writes the marker, unless another folder is in the place of its own.
+func (d *DB) writeMarker(path string) error {
+	if err := d.compactions.note.InPlace(); err != nil {
 		return err
 	}
 	return d.marker.Write(path)
@@ -76,7 +90,7 @@ func (d *DB) withoutValues(f func() error) error {
 	}
 	values := d.marker.Values
 	d.marker.Values = map[uint64]int64{}
-	if err := d.marker.Write(d.db.Opts().Dir); err != nil {
+	if err := d.writeMarker(d.db.Opts().Dir); err != nil {
 		d.marker.Values = values // the marker on the disk goes on asking for them
 		return err
 	}

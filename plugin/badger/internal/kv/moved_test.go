@@ -63,8 +63,12 @@ func TestFolderIsGone(t *testing.T) {
 	}
 }
 
-// empty removes what is in a folder.
+// empty removes what is in a folder, at first what shows that it is in its place: a marker may be written as
+// long as that is there.
 func empty(path string) error {
+	if err := os.Remove(filepath.Join(path, folder.UnfinishedFile)); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(path)
 	for _, entry := range entries {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(path, entry.Name())))

@@ -11,17 +11,14 @@ import (
 	"maps"
 	"os"
 	"reflect"
-	"regexp"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-var (
-	unknownField = regexp.MustCompile(`unknown field "`)
-	errTrailing  = errors.New("settings: more than one JSON value")
-)
+var errTrailing = errors.New("settings: more than one JSON value")
 
 // ParseSettings reads an engine's settings from JSON, unchecked. Each field that the engine does not have,
 // and each value of the wrong kind, is a *ticketstore.FieldError naming the field.
@@ -57,7 +54,7 @@ func parseField(engine, name string, value json.RawMessage, settings any) error 
 	case errors.As(err, &mismatch):
 		return ticketstore.Invalidf(name, "is a JSON %s, where %s is wanted",
 			mismatch.Value, kindOf(mismatch.Type))
-	case unknownField.MatchString(err.Error()):
+	case strings.Contains(err.Error(), `unknown field "`):
 		return ticketstore.Invalidf(name, "is not a setting of the %s backend", engine)
 	}
 	return ticketstore.Invalidf(name, "cannot be read: %v", err)

@@ -164,7 +164,7 @@ func TestLogsThatPiledUp(t *testing.T) {
 // nothing compacts them.
 func pileUp(t *testing.T, path string) {
 	settings := Settings{Path: path, MemoryMiB: 64}
-	db, err := badger.Open(databaseOptions(settings, nil).WithLogger(nil).WithSyncWrites(false).
+	db, err := folder.OpenReleased(databaseOptions(settings, nil).WithLogger(nil).WithSyncWrites(false).
 		WithNumMemtables(8).WithNumCompactors(0).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(2))
 	if err != nil {
 		t.Fatal(err)

@@ -333,7 +333,7 @@ func compacted(t *testing.T, e *Engine, path string) int64 {
 	}
 	// Badger compacts level 0 when it has more tables than it should, and each end makes one.
 	for range 2 {
-		db, err := badger.Open(badger.DefaultOptions(path).WithLogger(nil).WithNumLevelZeroTables(1))
+		db, err := folder.OpenReleased(badger.DefaultOptions(path).WithLogger(nil).WithNumLevelZeroTables(1))
 		if err != nil {
 			t.Fatal(err)
 		}

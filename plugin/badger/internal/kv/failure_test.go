@@ -116,7 +116,7 @@ func rowsAreThere(t *testing.T, path string, options badger.Options, rows int) {
 	if err := log.compactions.note.Open(path); err != nil {
 		t.Fatal(err)
 	}
-	db, err := badger.Open(options.WithLogger(log))
+	db, err := folder.OpenReleased(options.WithLogger(log))
 	if err != nil {
 		t.Fatal(err)
 	}

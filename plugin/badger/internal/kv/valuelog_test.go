@@ -14,6 +14,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 )
 
 // Values that were replaced give their room in the value log back, and those that were not stay.
@@ -24,7 +25,7 @@ func TestValueLogIsCollected(t *testing.T) {
 		WithValueThreshold(1 << 10).WithValueLogFileSize(1 << 20).WithMemTableSize(1 << 20).
 		WithNumLevelZeroTables(1)
 	open := func() *badger.DB {
-		db, err := badger.Open(options)
+		db, err := folder.OpenReleased(options)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,6 +36,10 @@ func TestOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = syscall.Kill(p.plugin, syscall.SIGKILL)
+	// Until the host knows it, its copy of the token that it has stored answers (rule 15).
+	testenv.Eventually(t, "the server's log saying why", func() bool {
+		return p.log.Contains("no such file")
+	})
 	post := func(endpoint string, form url.Values) (*http.Response, error) {
 		request, err := http.NewRequest(http.MethodPost, p.endpoint(t, endpoint),
 			strings.NewReader(form.Encode()))
@@ -85,10 +89,6 @@ func TestOutage(t *testing.T) {
 	if !testenv.Runs(p.host) {
 		t.Fatal("the host has died with its plugin")
 	}
-	testenv.Eventually(t, "the server's log saying why", func() bool {
-		return p.log.Contains("no such file")
-	})
-
 	if err := os.Rename(path+"-away", path); err != nil {
 		t.Fatal(err)
 	}

@@ -51,15 +51,28 @@ func awaited(events []event, lease time.Duration) (calm, beside, apart waits) {
 			harms = append(harms, e)
 		}
 	}
+	type recovery struct {
+		harm int
+		host string
+	}
+	known := map[recovery]time.Time{} // each goes through all events
+	back := func(i int, host string) time.Time {
+		at, found := known[recovery{i, host}]
+		if !found {
+			at = recovered(events, &harms[i], host)
+			known[recovery{i, host}] = at
+		}
+		return at
+	}
 	for _, e := range events {
 		if e.Store != "" {
 			continue
 		}
 		of := &calm
-		for _, h := range harms {
+		for i, h := range harms {
 			switch own := h.Host == "" || h.Host == e.Host; {
 			case h.Start.After(e.End):
-			case own && e.Start.Before(recovered(events, &h, e.Host)):
+			case own && e.Start.Before(back(i, e.Host)):
 				of = &apart
 			case !own && of == &calm && e.Start.Before(h.End.Add(lease)):
 				of = &beside

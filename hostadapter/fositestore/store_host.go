@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-jose/go-jose/v3"
 	"github.com/ory/fosite"
-	"github.com/ory/fosite/handler/verifiable"
 )
 
 // Authenticator is what the host's store implements to serve the password grant.
@@ -85,26 +84,12 @@ func (s *Store) GetPublicKeyScopes(
 // NewNonce asks the host's store, which implements verifiable.NonceManager where the server has composed
 // compose.OIDCUserinfoVerifiableCredentialFactory.
 func (s *Store) NewNonce(ctx context.Context, accessToken string, expiresAt time.Time) (string, error) {
-	host, ok := s.host.(verifiable.NonceManager)
-	if !ok {
-		return "", s.lacksNonces()
-	}
-	return host.NewNonce(ctx, accessToken, expiresAt)
+	return own[ownNonces](s.host).NewNonce(ctx, accessToken, expiresAt)
 }
 
 // IsNonceValid asks the host's store.
 func (s *Store) IsNonceValid(ctx context.Context, accessToken string, nonce string) error {
-	host, ok := s.host.(verifiable.NonceManager)
-	if !ok {
-		return s.lacksNonces()
-	}
-	return host.IsNonceValid(ctx, accessToken, nonce)
-}
-
-// lacksNonces is the server's error: its composition has a handler that its store does not serve.
-func (s *Store) lacksNonces() error {
-	return fosite.ErrServerError.WithWrap(
-		fmt.Errorf("fositestore: %T does not implement verifiable.NonceManager", s.host))
+	return own[ownNonces](s.host).IsNonceValid(ctx, accessToken, nonce)
 }
 
 // lacks is what a grant gets that the host's store does not support. fosite would call it a server error; it

@@ -145,7 +145,7 @@ func (w *Wrapped) GetRefreshTokenSession(
 }
 
 // own returns the host's store as an interface that it need not implement.
-func own[T any](store OwnStore) T {
+func own[T any](store fosite.ClientManager) T {
 	if own, ok := store.(T); ok {
 		return own
 	}

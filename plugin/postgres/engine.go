@@ -87,7 +87,7 @@ func newEngineOf(
 ) (*Engine, error) {
 	e := &Engine{
 		pool: pool, schema: schema, host: host, killed: &progress{}, logger: logger, together: g.calls,
-		pooled: pool.Config().ConnConfig.DefaultQueryExecMode == pooledMode,
+		pooled: isPooled(pool),
 	}
 	if host != nil {
 		e.killed = host.killed

@@ -36,9 +36,7 @@ func (m mover) export(ctx context.Context, after []byte, batches *transfer.Batch
 	}
 	defer release(conn)
 	g := newGroup(ctx, m.Engine, conn.Conn())
-	for _, s := range beginning(m.pooled, beginSnapshot) {
-		g.exec(s.sql)
-	}
+	g.begin(beginSnapshot)
 	// The one who takes the rows may need longer for a batch than a forgotten transaction is left.
 	g.exec("SET LOCAL idle_in_transaction_session_timeout = 0")
 	for _, kind := range transfer.Kinds {

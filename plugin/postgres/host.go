@@ -60,7 +60,7 @@ func (h *host) id() string {
 // the store from it (rule 14), either see it or are seen: all lock the ledger's row.
 func join(ctx context.Context, o *opened, logger *slog.Logger) (*host, error) {
 	h := &host{
-		pool: o.pool, schema: o.settings.schema(), pooled: o.settings.Pooler, instance: rand.Text(),
+		pool: o.pool, schema: o.settings.schema(), pooled: isPooled(o.pool), instance: rand.Text(),
 		logger: logger, now: o.settings.now, killed: &progress{},
 	}
 	if h.now == nil {

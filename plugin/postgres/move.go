@@ -150,9 +150,7 @@ func (m mover) alone(ctx context.Context, f func(g *group) error) (answer error)
 		}
 		defer release(conn)
 		g := newGroup(ctx, m.Engine, conn.Conn())
-		for _, s := range beginning(m.pooled, "BEGIN") {
-			g.exec(s.sql)
-		}
+		g.begin("BEGIN")
 		answer = f(g)
 		if g.err != nil || answer != nil {
 			return g.err // release rolls back

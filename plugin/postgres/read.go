@@ -36,6 +36,13 @@ func (g *group) read(queries ...query) [][]*row {
 	return g.pipeline(&pgx.Batch{}, func(pgx.BatchResults) error { return nil }, queries)
 }
 
+// begin begins a transaction as sql says.
+func (g *group) begin(sql string) {
+	for _, s := range beginning(g.pooled, sql) {
+		g.exec(s.sql)
+	}
+}
+
 // start begins a transaction as begin says, runs a first statement, whose row head takes, and then queries,
 // in one pipeline.
 func (g *group) start(begin string, first statement, head func(row pgx.Row) error, queries ...query) {

@@ -265,6 +265,11 @@ const idleTimeout = "10s"
 // once, so that nothing is left behind in a session.
 const pooledMode = pgx.QueryExecModeCacheDescribe
 
+// isPooled reports whether a pooler is between here and the database.
+func isPooled(pool *pgxpool.Pool) bool {
+	return pool.Config().ConnConfig.DefaultQueryExecMode == pooledMode
+}
+
 // ofTransaction sets for one transaction what a session cannot keep behind a pooler.
 var ofTransaction = func() string {
 	parameters := maps.Clone(planning)

@@ -3,10 +3,7 @@ package cli
 // The figures of a store, for people.
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
@@ -43,9 +40,7 @@ func rowsText(bytes map[string]int64) string {
 	for _, n := range bytes {
 		total += n
 	}
-	most := slices.SortedFunc(maps.Keys(bytes), func(a, b string) int {
-		return cmp.Or(cmp.Compare(bytes[b], bytes[a]), strings.Compare(a, b))
-	})
+	most := offline.Largest(bytes)
 	var parts []string
 	for _, name := range most[:min(len(most), named)] {
 		parts = append(parts, name+" "+offline.Size(bytes[name]))

@@ -53,14 +53,18 @@ func (f *Figures) RowLines(jobs string) (lines [][2]string) {
 
 // Named lists numbers, the largest first.
 func Named(numbers map[string]int64, text func(int64) string) string {
-	most := slices.SortedFunc(maps.Keys(numbers), func(a, b string) int {
-		return cmp.Or(cmp.Compare(numbers[b], numbers[a]), strings.Compare(a, b))
-	})
-	parts := make([]string, len(most))
-	for i, name := range most {
-		parts[i] = text(numbers[name]) + " " + name
+	var parts []string
+	for _, name := range Largest(numbers) {
+		parts = append(parts, text(numbers[name])+" "+name)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Largest are the names of numbers, that of the largest first.
+func Largest(numbers map[string]int64) []string {
+	return slices.SortedFunc(maps.Keys(numbers), func(a, b string) int {
+		return cmp.Or(cmp.Compare(numbers[b], numbers[a]), strings.Compare(a, b))
+	})
 }
 
 func stats(ctx context.Context, c *call) (code int, err error) {

@@ -1,6 +1,6 @@
 package sessions
 
-// Backend: the three stores that a host needs, as one, and what a backend measures of itself.
+// Backend: the three stores that a host needs, and the metrics of a backend.
 
 import (
 	"context"
@@ -12,52 +12,50 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Backend keeps sessions, grants and notifications. Implementations are safe for concurrent use. A
-// plugin.Client is one, and so is every engine; whether an implementation is right is decided by
-// plugin/storetest.
+// Backend stores sessions, grants and notifications. Implementations are safe for concurrent use.
+// plugin.Client and every engine implement it; the conformance suite is plugin/storetest.
 type Backend interface {
-	// Tickets, Grants and Logout return the three stores over the same data. They are good until Close.
+	// Tickets, Grants and Logout return the three stores over the same data. They are valid until Close.
 	Tickets() ticketstore.Store
 	Grants() grantstore.Store
 	Logout() logout.Store
-	// Properties returns what the host keeps in the store about the store. It is good until Close.
+	// Properties returns the host's properties of the store as a whole. It is valid until Close.
 	Properties() ticketstore.Properties
-	// Describe says what the backend is, and fails when it cannot be reached.
+	// Describe describes the backend. It returns an error if the backend cannot be reached.
 	Describe(ctx context.Context) (ticketstore.Description, error)
-	// Close ends the backend. Calls that come later are ticketstore.ErrUnavailable. It may be called again.
+	// Close closes the backend. Later calls return ticketstore.ErrUnavailable. Close is idempotent.
 	Close() error
 }
 
-// FiguresService names, among those of a backend's description, that it is Measured.
+// FiguresService is the entry in ticketstore.Description.Services of a backend that implements Measured.
 const FiguresService = "figures"
 
-// Measured is a backend that measures itself.
+// Measured is implemented by backends that report metrics.
 type Measured interface {
-	// Figures returns the figures of this moment. It costs little: hosts ask every few seconds.
+	// Figures returns the current figures. It must be cheap: hosts call it every few seconds.
 	Figures(ctx context.Context) (Figures, error)
 }
 
-// Figures are counts since the backend was opened, and sizes.
+// Figures are counters since the backend was opened, and sizes.
 type Figures struct {
-	// Commits counts the durable transactions, Changes what was in them: a store may commit the changes of
-	// many callers at once.
+	// Commits counts durable transactions, Changes the changes in them: a store may commit the changes of
+	// many callers in one transaction (group commit).
 	Commits, Changes uint64
-	// CommitTime is how long they took in all, each from its first write until it was durable.
+	// CommitTime is the sum of their durations, each from its first write until it was durable.
 	CommitTime time.Duration
-	// CommitBuckets counts the commits that took at most CommitBounds[i] and longer than the bound before.
+	// CommitBuckets counts the commits that took at most CommitBounds[i] and longer than the previous bound.
 	CommitBuckets [len(CommitBounds)]uint64
-	// GroupBuckets counts the commits of at most GroupBounds[i] changes and more than the bound before.
+	// GroupBuckets counts the commits of at most GroupBounds[i] changes and more than the previous bound.
 	GroupBuckets [len(GroupBounds)]uint64
-	// RoundTrips counts how often a database was asked over a connection, ConnectionWaits how often a
-	// transaction waited for a connection, ConnectionWaitTime how long these did in all. All are zero where
-	// the engine has no connections.
+	// RoundTrips counts database round trips, ConnectionWaits the transactions that waited for a pooled
+	// connection, ConnectionWaitTime the sum of these waits. All are zero for an engine without connections.
 	RoundTrips, ConnectionWaits uint64
 	ConnectionWaitTime          time.Duration
-	// DiskUsed and DiskFree are bytes: those of the data, and those left on its disk. They are -1 where that
-	// is not known.
+	// DiskUsed is the size of the data in bytes, DiskFree the free space on its disk. Either is -1 if
+	// unknown.
 	DiskUsed, DiskFree int64
-	// Restarts counts how often the process of the backend was replaced, Waits the calls that waited for
-	// that. Both are zero for a backend without a process.
+	// Restarts counts the restarts of the backend's process, Waits the calls that waited for a restart. Both
+	// are zero for a backend that runs in process.
 	Restarts, Waits uint64
 }
 
@@ -71,7 +69,7 @@ var CommitBounds = [...]time.Duration{
 // GroupBounds are the bounds of Figures.GroupBuckets.
 var GroupBounds = [...]int{1, 2, 4, 8, 16, 32, 64, 128, 256}
 
-// NoteCommit counts a durable transaction of so many changes.
+// NoteCommit counts a durable transaction with the given number of changes.
 func (f *Figures) NoteCommit(changes int, took time.Duration) {
 	f.Commits++
 	f.Changes += uint64(changes)

@@ -1,15 +1,15 @@
 // Package sessions is the root of a module that manages the sessions of OAuth 2.0 and OpenID Connect servers
-// built on github.com/ory/fosite: it records who is signed in where, answers queries over that, and ends
-// sessions with their tokens, consents and clients.
+// built on github.com/ory/fosite: it records which users are signed in, answers queries over their sessions,
+// and ends sessions together with their tokens and consents, notifying their clients.
 //
-// The package has Backend, what keeps the data, and Measured, what a backend may measure of itself. Start at
-// these packages:
+// The package defines Backend, the interface of a storage backend, and Measured, the optional interface of a
+// backend that reports metrics. Start with these packages:
 //
-//   - hostadapter/fositestore joins sessions to a server (Attach).
-//   - hostadapter signs users in and out and ends sessions; hostadapter/admin and hostadapter/account have
+//   - hostadapter/fositestore attaches sessions to a server (Attach).
+//   - hostadapter signs users in and out and ends sessions; hostadapter/admin and hostadapter/account serve
 //     pages and routes for operators and for users.
-//   - plugin runs a backend as a process of its own (Open, Serve); plugin/memory is one in memory.
-//   - ticketstore, grantstore and logout are the domain: what a backend implements.
+//   - plugin runs a backend in a separate process (Open, Serve); plugin/memory is an in-memory backend.
+//   - ticketstore, grantstore and logout are the domain: the interfaces that a backend implements.
 //
-// ARCHITECTURE.md has the rules that all of them keep.
+// ARCHITECTURE.md lists the rules that all of them follow.
 package sessions

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// MaxResultsToken bounds the length of a results token in bytes. The longest filter fits, even if JSON
-// escapes each of its bytes.
+// MaxResultsToken bounds the length of a results token in bytes. The longest filter fits even if JSON escapes
+// each of its bytes.
 const MaxResultsToken = 64 << 10
 
 // Bound is a position between two rows of a listing: just after the row at Position, or just before it when
@@ -23,18 +23,18 @@ type Bound struct {
 	Inclusive bool   `json:"i,omitempty"`
 }
 
-// Cursor is the content of a results token: where a page lies, and the filter and order that it was made
-// with. All listings of all backends use it, so that a token is valid after a swap (rule 5).
+// Cursor is the content of a results token: the position of a page, and the filter and order of its query.
+// All listings of all backends use this format, so a token stays valid across a swap (rule 5).
 type Cursor struct {
 	// Listing names the kind of rows: "sessions", "grants", "deliveries".
 	Listing string `json:"l"`
 	Order   Order  `json:"o"`
 	// Filter is the listing's filter in JSON.
 	Filter json.RawMessage `json:"f"`
-	// Before is where the page begins: the rows of the prior page are before it. After is where it ends.
+	// Before is where the page begins: the rows of the previous page precede it. After is where it ends.
 	Before Bound `json:"b"`
 	After  Bound `json:"a"`
-	// Page is the page's number from 1, 0 where it is not known.
+	// Page is the page number, from 1, or 0 if unknown.
 	Page int `json:"n,omitempty"`
 }
 
@@ -43,9 +43,10 @@ const (
 	cursorChecksum = 8
 )
 
-// Encode returns the results token of the cursor: version, checksum, JSON, in base64url. The checksum is not
-// keyed, so it authenticates nothing: it turns a truncated or mistyped token into ErrResultsToken instead of
-// another page. A forged token gains nothing, because it holds only what a query may ask for anyway.
+// Encode returns the results token of the cursor: version, checksum and JSON, in base64url. The checksum is
+// not keyed, so it does not authenticate the token: it turns a truncated or mistyped token into
+// ErrResultsToken instead of a wrong page. A forged token gains nothing, because it holds only what a query
+// may ask for anyway.
 func (c Cursor) Encode() (string, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -56,8 +57,8 @@ func (c Cursor) Encode() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(append(raw, body...)), nil
 }
 
-// DecodeCursor returns the cursor of a results token of that listing, or a *FieldError that is also
-// ErrResultsToken.
+// DecodeCursor decodes a results token of the given listing. It returns a *FieldError, which is also
+// ErrResultsToken, if the token is malformed or belongs to a different listing.
 func DecodeCursor(listing, token string) (*Cursor, error) {
 	if len(token) > MaxResultsToken {
 		return nil, Invalidf(FieldResultsToken, "is longer than %d bytes", MaxResultsToken)
@@ -86,26 +87,26 @@ func DecodeCursor(listing, token string) (*Cursor, error) {
 
 func malformedToken() error { return Invalidf(FieldResultsToken, "is malformed") }
 
-// Walk is the page that a query asks for, with its results token decoded: what an engine needs to answer a
-// query of rows filtered by F.
+// Walk is a validated query with its results token decoded: what an engine needs to read one page of rows
+// filtered by F.
 type Walk[F any] struct {
 	Listing string
 	Filter  F
 	Order   Order
 	Count   int
-	// Prior: the page lies before From, else after it.
+	// Prior reads the page before From instead of the one after it.
 	Prior bool
 	// From is nil for the first page.
 	From *Bound
-	// Page is the number of the wanted page from 1, 0 where it is not known.
+	// Page is the number of the requested page, from 1, or 0 if unknown.
 	Page int
 }
 
-// Reverse reports whether the rows must be read in descending order to fill the page.
+// Reverse reports whether rows must be read in descending order to fill the page.
 func (w *Walk[F]) Reverse() bool { return (w.Order == Descending) != w.Prior }
 
-// Token returns the results token of the answered page, which begins at before and ends at after in the order
-// of the listing.
+// Token returns the results token of the page that was read, which begins at before and ends at after in the
+// order of the listing.
 func (w *Walk[F]) Token(before, after Bound, page int) (string, error) {
 	filter, err := json.Marshal(w.Filter)
 	if err != nil {
@@ -116,7 +117,7 @@ func (w *Walk[F]) Token(before, after Bound, page int) (string, error) {
 	}.Encode()
 }
 
-// Walk checks the query, and takes what it leaves out from its results token. Its errors are *FieldError.
+// Walk validates the query and takes conditions it leaves out from its results token. Errors are *FieldError.
 func (q Query[F]) Walk() (*Walk[F], error) {
 	if err := q.Filter.Validate(); err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func (q Query[F]) Walk() (*Walk[F], error) {
 	return w, nil
 }
 
-// resume has a walk go on from the page of a results token.
+// resume makes the walk continue from the page of a results token.
 func resume[F Filter](w *Walk[F], token string) error {
 	cursor, err := DecodeCursor(w.Listing, token)
 	if err != nil {
@@ -150,7 +151,7 @@ func resume[F Filter](w *Walk[F], token string) error {
 		return malformedToken()
 	}
 	w.Order = cmp.Or(w.Order, cursor.Order)
-	if !takeKept(&w.Filter, kept) || w.Order != cursor.Order {
+	if !inherit(&w.Filter, kept) || w.Order != cursor.Order {
 		return Invalidf(FieldResultsToken, "belongs to a query with another filter or order")
 	}
 	switch {
@@ -164,9 +165,9 @@ func resume[F Filter](w *Walk[F], token string) error {
 	return nil
 }
 
-// takeKept takes the conditions that a filter leaves out from kept, the filter of a results token, and
-// reports whether it has no other than kept has.
-func takeKept[F any](filter *F, kept F) bool {
+// inherit copies into filter the conditions that it leaves out from kept, the filter of a results token. It
+// reports whether the two are then equal.
+func inherit[F any](filter *F, kept F) bool {
 	fields, from := reflect.ValueOf(filter).Elem(), reflect.ValueOf(kept)
 	for i := range fields.NumField() {
 		field, was := fields.Field(i), from.Field(i)
@@ -180,7 +181,7 @@ func takeKept[F any](filter *F, kept F) bool {
 	return true
 }
 
-// equal compares conditions. The locations of moments may differ.
+// equal compares two conditions. Times are compared as instants, whatever their location.
 func equal(a, b reflect.Value) bool {
 	if moment, ok := a.Interface().(time.Time); ok {
 		return moment.Equal(b.Interface().(time.Time))

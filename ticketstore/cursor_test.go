@@ -103,8 +103,8 @@ func refusedAsToken(t *testing.T, err error) {
 	}
 }
 
-// FuzzDecodeCursor: any text sent as a token is refused by the error that says so, or it is one that Encode
-// makes.
+// FuzzDecodeCursor: DecodeCursor either refuses a text with ErrResultsToken, or the text is one that Encode
+// produces.
 func FuzzDecodeCursor(f *testing.F) {
 	good := encode(f, cursor())
 	first := cursor()
@@ -130,15 +130,14 @@ func FuzzDecodeCursor(f *testing.F) {
 	})
 }
 
-// forged returns a token with that body, which need not be one that Encode makes: tokens are no secrets, and
-// anybody can make one.
+// forged returns a token with the given body, which Encode need not produce: tokens are not authenticated, so
+// any client can forge one.
 func forged(body []byte) string {
 	sum := sha256.Sum256(body)
 	return base64.RawURLEncoding.EncodeToString(append(append([]byte{1}, sum[:8]...), body...))
 }
 
-// FuzzForgedToken: for any content of a token, the filter that it leads to is one that could have been asked
-// for.
+// FuzzForgedToken: whatever a token contains, the filter it yields is one that a query may ask for.
 func FuzzForgedToken(f *testing.F) {
 	for _, seed := range []string{
 		`{"l":"sessions","o":"asc","f":{"SubjectID":"ann"},"b":{"p":"AAE"},"a":{"p":"/w==","i":true},"n":3}`,
@@ -166,7 +165,7 @@ func FuzzForgedToken(f *testing.F) {
 	})
 }
 
-// FuzzCursor: a token made for any place and filter leads back to it, and to no other listing.
+// FuzzCursor: a token made for any position and filter decodes to it, and for no other listing.
 func FuzzCursor(f *testing.F) {
 	f.Add("ann", "", []byte("position"), []byte(nil), true, 1)
 	f.Add("", "Größe <&>", []byte{0}, []byte{0xff, 0}, false, 0)

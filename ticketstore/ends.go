@@ -1,6 +1,6 @@
 package ticketstore
 
-// The ways in which a session ends, as a set.
+// Ends: a set of the ways in which a session ends.
 
 import "errors"
 
@@ -15,27 +15,27 @@ const (
 	EndByReplacement                  // another user signed in over it
 )
 
-// EndByAny is every way.
+// EndByAny is the set of all ways.
 const EndByAny = EndBySignOut | EndByExpiry | EndByRemoval | EndByReplacement
 
-// Has reports whether the set has one of the others.
+// Has reports whether the two sets intersect.
 func (e Ends) Has(others Ends) bool { return e&others != 0 }
 
 // Limit bounds the live sessions of a subject.
 type Limit struct {
-	// Max is how many, the new one among them. At least 1.
+	// Max is the maximum, counting the new session. At least 1.
 	Max int
-	// EndOldest ends as many of the subject's oldest sessions as necessary, with reason terminated; their
-	// clients are notified, their consents stay. Otherwise the new one is refused.
+	// EndOldest ends as many of the subject's oldest sessions as necessary, with reason terminated: their
+	// clients are notified, their consents stay. If false, the new session is refused.
 	EndOldest bool
-	// KeepOffline lets Offline refresh tokens of the ended sessions outlive them, but for those of clients
+	// KeepOffline lets Offline refresh tokens of the ended sessions outlive them, except those of clients
 	// that coordinate their lifetime with the session.
 	KeepOffline bool
-	// Registered is what the clients of the subject's sessions have registered by now.
+	// Registered holds the current registrations of the clients of the subject's sessions.
 	Registered Registrations
 }
 
-// Validate refuses a limit below one.
+// Validate returns an error if Max is below one or Registered is invalid.
 func (l *Limit) Validate() error {
 	return errors.Join(CheckPositive("max", l.Max), l.Registered.Validate())
 }

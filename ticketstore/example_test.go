@@ -26,7 +26,7 @@ func listSessions(ctx context.Context, store ticketstore.Store, subject string) 
 	}
 }
 
-// A walk over all sessions of one subject, and what an error says of the request.
+// A walk over all sessions of one subject, and an error that names the field.
 func Example() {
 	var store ticketstore.Store // plugin.Open(...).Tickets()
 	if store != nil {

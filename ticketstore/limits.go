@@ -1,13 +1,13 @@
 package ticketstore
 
-// Limits on the sizes of what stores keep.
+// Limits on the sizes of stored values.
 
 import (
 	"strings"
 	"unicode/utf8"
 )
 
-// Limits on sizes, in bytes. A value over its limit is refused with a *FieldError before anything is touched.
+// Limits on sizes, in bytes. A larger value is refused with a *FieldError before anything is changed.
 const (
 	// MaxID bounds subject, session, client, request and operation ids.
 	MaxID = 512
@@ -19,12 +19,13 @@ const (
 	MaxVisible = 4 << 10
 	// MaxAMR bounds the number of entries in Session.AMR.
 	MaxAMR = 32
-	// MaxClients bounds the clients that use a session, detached ones included: it ends in one transaction,
-	// with a notification for each (rule 1). One more is ErrTooManyClients.
+	// MaxClients bounds the clients of a session, including detached ones, because a session ends in one
+	// transaction with a notification for each (rule 1). Exceeding it is ErrTooManyClients.
 	MaxClients = 256
 )
 
-// CheckID refuses an id that is empty, longer than MaxID, not UTF-8, or has a NUL in it. Indexes rely on it.
+// CheckID returns an error if an id is empty, longer than MaxID, not UTF-8, or contains NUL. Indexes rely on
+// it.
 func CheckID(field, id string) error {
 	if id == "" {
 		return Invalidf(field, "is empty")
@@ -32,7 +33,7 @@ func CheckID(field, id string) error {
 	return CheckText(field, id, MaxID)
 }
 
-// CheckPositive refuses a number below one.
+// CheckPositive returns an error if n is below one.
 func CheckPositive(field string, n int) error {
 	if n < 1 {
 		return Invalidf(field, "is not positive")
@@ -40,7 +41,8 @@ func CheckPositive(field string, n int) error {
 	return nil
 }
 
-// CheckText refuses a text that is longer than limit bytes, not UTF-8, or has a NUL in it. It may be empty.
+// CheckText returns an error if a text is longer than limit bytes, not UTF-8, or contains NUL. It may be
+// empty.
 func CheckText(field, text string, limit int) error {
 	switch {
 	case len(text) > limit:

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// ErrOtherStore means that what was opened is not the wanted store, or no store at all (rule 11). A
+// ErrOtherStore means that the opened store is not the expected one, or that there is no store (rule 11). A
 // *OtherStoreError has both ids.
 var ErrOtherStore = errors.New("it is another store")
 
-// OtherStoreError is an ErrOtherStore with the ids that were wanted and found.
+// OtherStoreError is an ErrOtherStore with the ids that were expected and found.
 type OtherStoreError struct {
-	// Place is where the store was looked for, such as its folder. Empty where that is not known.
+	// Place is where the store was expected, such as its folder. Empty if unknown.
 	Place string
-	// Wanted are the ids (Description.StoreID) of which the store must have one, Found is its own: empty
-	// where there is no store.
+	// Wanted are the acceptable ids (Description.StoreID). Found is the id of the store that was opened,
+	// empty if there is no store.
 	Wanted []string
 	Found  string
 }
 
-// Error names the place and both ids, and says what may have happened.
+// Error names the place and both ids, and suggests likely causes.
 func (e *OtherStoreError) Error() string {
 	place, found := e.Place, "the store "+e.Found
 	if place == "" {
@@ -45,15 +45,15 @@ func (e *OtherStoreError) Is(target error) bool { return target == ErrOtherStore
 
 type storeIDsKey struct{}
 
-// WithStoreIDs returns a context for opening a store: it must be there already and have one of the ids,
-// otherwise it is refused as ErrOtherStore, and nothing is created or changed. Without ids any store is
-// accepted, and a new one is made where there is none. A host that knows which store it served before passes
-// its ids this way, through all layers, to what opens it.
+// WithStoreIDs returns a context for opening an existing store with one of the ids: any other store is
+// refused with ErrOtherStore, and nothing is created or changed. Without ids any store is accepted, and a new
+// one is created if none exists. A host passes the ids of the store it served before through all layers this
+// way.
 func WithStoreIDs(ctx context.Context, ids ...string) context.Context {
 	return context.WithValue(ctx, storeIDsKey{}, ids)
 }
 
-// StoreIDs returns what WithStoreIDs was given, none if any store is accepted.
+// StoreIDs returns the ids given to WithStoreIDs, or none if any store is accepted.
 func StoreIDs(ctx context.Context) []string {
 	ids, _ := ctx.Value(storeIDsKey{}).([]string)
 	return ids

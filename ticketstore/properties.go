@@ -1,44 +1,44 @@
 package ticketstore
 
-// Properties: values that a host keeps with the store as a whole (rule 13).
+// Properties: values that a host keeps for the store as a whole (rule 13).
 
 import (
 	"context"
 	"strings"
 )
 
-// PropertiesService is the name under which a backend's description says that it keeps Properties.
+// PropertiesService is the entry in Description.Services of a backend that keeps Properties.
 const PropertiesService = "properties"
 
 // Limits of Properties.
 const (
 	// MaxPropertyName bounds the name of a property, in bytes.
 	MaxPropertyName = 64
-	// MaxProperty bounds its value, in bytes.
+	// MaxProperty bounds the value of a property, in bytes.
 	MaxProperty = 4 << 10
-	// MaxProperties bounds how many of them a store has.
+	// MaxProperties bounds the number of properties in a store.
 	MaxProperties = 64
 )
 
 // Properties are small named values that a host keeps in a store, such as its issuer (rule 13). They belong
-// to the store as a whole, and move with it. Every method may return ErrUnavailable, and ErrInvalid for a
-// request that is wrong in itself.
+// to the store as a whole and move with it. Every method may return ErrUnavailable, and ErrInvalid for a
+// request that is itself invalid.
 type Properties interface {
-	// Property returns the value of a property, nil where there is none of that name.
+	// Property returns the value of a property, or nil if there is none with that name.
 	Property(ctx context.Context, name string) ([]byte, error)
 
-	// SetProperty replaces the value old, nil for none, by another, durably before it returns; an empty one
-	// removes the property. Where the present value is neither old nor value it is ErrConflict, so that of
-	// two hosts that write different values one fails. A repeated call succeeds, and so do two hosts that
-	// write the same value: where one of them alone may win, each attempt writes a value of its own. One
-	// property more than MaxProperties is ErrInvalid.
+	// SetProperty replaces the value old (nil for none) by value, durably before it returns; an empty value
+	// removes the property. It returns ErrConflict if the current value is neither old nor value, so if two
+	// hosts write different values one of them fails. A repeated call succeeds, and so do two hosts that
+	// write the same value: to elect one winner, each attempt must write a unique value. Exceeding
+	// MaxProperties is ErrInvalid.
 	SetProperty(ctx context.Context, name string, old, value []byte) error
 }
 
 const propertyLetters = "abcdefghijklmnopqrstuvwxyz_"
 
-// CheckPropertyName refuses a name that is empty, longer than MaxPropertyName or has characters other than
-// lower case letters and underscores.
+// CheckPropertyName returns an error if a name is empty, longer than MaxPropertyName, or contains characters
+// other than lower case letters and underscores.
 func CheckPropertyName(name string) error {
 	switch {
 	case name == "":
@@ -51,7 +51,7 @@ func CheckPropertyName(name string) error {
 	return nil
 }
 
-// CheckProperty refuses a property that a store must not keep, naming the field at fault.
+// CheckProperty returns an error that names the field at fault if a store must not keep the property.
 func CheckProperty(name string, value []byte) error {
 	if err := CheckPropertyName(name); err != nil {
 		return err
@@ -62,7 +62,7 @@ func CheckProperty(name string, value []byte) error {
 	return nil
 }
 
-// TooManyProperties returns what a store answers that has MaxProperties of them already.
+// TooManyProperties returns the error of a store that already has MaxProperties properties.
 func TooManyProperties() error {
 	return Invalidf("name", "is that of one property more than the %d that a store has at most",
 		MaxProperties)

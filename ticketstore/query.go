@@ -1,6 +1,6 @@
 package ticketstore
 
-// Queries of sessions and their pages (rule 5).
+// Queries of sessions, and their pages (rule 5).
 
 import "time"
 
@@ -32,26 +32,26 @@ type SessionFilter struct {
 	ExpiresBefore time.Time // exclusive
 }
 
-// Filter selects the rows of a listing. Its fields are conditions that AND together; a zero field is none.
+// Filter selects the rows of a listing. Its fields are ANDed conditions; a zero field is no condition.
 type Filter interface {
-	// Listing names the kind of rows. A results token is one of its own listing.
+	// Listing names the kind of rows. A results token is valid for its own listing only.
 	Listing() string
-	// Validate refuses conditions whose form no row can have. Its errors are *FieldError.
+	// Validate returns a *FieldError for a condition that no row can meet by its form.
 	Validate() error
 }
 
-// Query asks for a page of a listing, in the order of creation.
+// Query asks for a page of a listing, ordered by creation.
 type Query[F Filter] struct {
 	Filter F
 	// Order is Descending when empty.
 	Order Order
-	// Count is the number of rows wanted: 1 to MaxCount, 0 means DefaultCount.
+	// Count is the page size: 1 to MaxCount; 0 means DefaultCount.
 	Count int
-	// ResultsToken is that of an earlier page; empty asks for the first page. It carries filter and order:
-	// what is left out here is taken from it. A different filter or order is ErrResultsToken, and so is a
-	// malformed token.
+	// ResultsToken is the token of an earlier page; empty asks for the first page. The token carries filter
+	// and order: those left out here are taken from it. A different filter or order is ErrResultsToken, and
+	// so is a malformed token.
 	ResultsToken string
-	// Prior asks for the page before the token's page instead of the one after it.
+	// Prior asks for the page before the token's page instead of the page after it.
 	Prior bool
 }
 
@@ -61,13 +61,13 @@ type SessionQuery = Query[SessionFilter]
 // Page is the answer to a SessionQuery.
 type Page struct {
 	Sessions []SessionDetail
-	// ResultsToken leads on from this page in either direction, also when the page is empty. It is empty only
-	// when the query had none and nothing matched.
+	// ResultsToken continues the listing from this page in either direction, even if the page is empty. It is
+	// empty only if the query had none and nothing matched.
 	ResultsToken string
 	HasPrev      bool
 	HasNext      bool
-	// TotalCount, TotalPages and CurrentPage (from 1) are -1 where a bounded walk does not know them. They
-	// are exact without filter and with exact filters.
+	// TotalCount, TotalPages and CurrentPage (from 1) are exact without a filter and with exact filters; they
+	// are -1 if a bounded walk did not determine them.
 	TotalCount  int
 	TotalPages  int
 	CurrentPage int

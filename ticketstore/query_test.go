@@ -17,7 +17,7 @@ var base = time.Date(2031, time.May, 6, 7, 8, 9, 123456000, time.UTC)
 
 type walk = ticketstore.Walk[ticketstore.SessionFilter]
 
-// names checks that err is a FieldError that names the field, or nil where the field is empty.
+// names checks that err is a FieldError that names the field, or nil if field is empty.
 func names(t *testing.T, err error, field string) {
 	t.Helper()
 	var fieldError *ticketstore.FieldError

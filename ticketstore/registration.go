@@ -1,26 +1,26 @@
 package ticketstore
 
-// What clients have registered, as far as the end of a session asks for it.
+// Registration: the parts of a client's registration that matter when a session ends.
 
-// MaxRegistrations bounds Registrations: three sessions with as many clients as they may have, and more.
+// MaxRegistrations bounds Registrations: enough for three sessions with MaxClients clients each.
 const MaxRegistrations = 1000
 
-// Registration is what a client has registered by now about the ends of sessions.
+// Registration is what a client has currently registered about the end of sessions.
 type Registration struct {
 	// Notify: the client has a back-channel logout URI.
 	Notify bool
-	// Coordinated: the client's lifetime is that of the session.
+	// Coordinated: the client's lifetime is coordinated with that of the session.
 	Coordinated bool
-	// Muted are the ends of a session of which the client is not notified.
+	// Muted are the ways of ending of which the client is not notified.
 	Muted Ends
 }
 
-// Registrations are those of clients, by client id, at the moment of an ending. They count instead of what
-// the session has of a client, which is of its last use. Nil stands for a client that is not registered any
-// more, or could not be looked up: it is treated as at its last use, and so is one without an entry.
+// Registrations maps client ids to their registrations at the moment of an ending. They take precedence over
+// the values that the session recorded when the client last used it. For a client with a nil entry (no longer
+// registered, or the lookup failed) or without an entry the recorded values apply.
 type Registrations map[string]*Registration
 
-// Validate refuses registrations that a store must not keep, naming the field at fault.
+// Validate returns an error that names the field at fault if a store must not accept the registrations.
 func (r Registrations) Validate() error {
 	if len(r) > MaxRegistrations {
 		return Invalidf("registered", "has more than %d entries", MaxRegistrations)
@@ -30,7 +30,7 @@ func (r Registrations) Validate() error {
 			return err
 		}
 		if registration != nil && registration.Muted&^EndByAny != 0 {
-			return Invalidf("registered", "has an end that there is not")
+			return Invalidf("registered", "has an unknown way of ending")
 		}
 	}
 	return nil

@@ -20,7 +20,7 @@ func (f SessionFilter) Validate() error {
 	)
 }
 
-// Matcher returns a predicate for the conditions on a session's own fields: all but ClientID.
+// Matcher returns a predicate for the conditions on a session's own fields, which are all but ClientID.
 func (f SessionFilter) Matcher() func(s *Session) bool {
 	name := fold(f.DisplayName)
 	return func(s *Session) bool {
@@ -36,9 +36,9 @@ func within(t, from, before time.Time) bool {
 	return (from.IsZero() || !t.Before(from)) && (before.IsZero() || t.Before(before))
 }
 
-// fold maps letters that differ in case alone to the same one (Unicode simple folding). All i are one letter,
-// with a dot or without: which of them belong together depends on the language. The lower case of İ may have
-// its dot apart.
+// fold maps letters that differ only in case to the same letter (Unicode simple folding). All forms of i,
+// dotted or dotless, map to one letter, because which of them match depends on the language. The lower case
+// of İ may carry its dot as a separate combining character.
 func fold(text string) string {
 	const dotlessSmall, dottedCapital, dotAbove = '\u0131', '\u0130', '\u0307'
 	var last rune

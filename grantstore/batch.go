@@ -1,6 +1,6 @@
 package grantstore
 
-// Batches: what an authorization server changes in one transaction.
+// Batches: the changes that an authorization server makes in one transaction.
 
 import (
 	"time"
@@ -10,10 +10,10 @@ import (
 
 // Bounds of a Batch.
 const (
-	// MaxBatch bounds the grants stored, the references deleted and the families revoked by one batch,
-	// together, and the entries of Batch.Seen.
+	// MaxBatch bounds the sum of the grants stored, the references deleted and the families revoked by one
+	// batch, and the entries of Batch.Seen.
 	MaxBatch = 64
-	// MaxBatchData bounds the Data of all grants stored by one batch, together, in bytes.
+	// MaxBatchData bounds the total Data of the grants stored by one batch, in bytes.
 	MaxBatchData = 1 << 20
 	// MaxLines bounds the live refresh tokens of a family (see Consumption.Grace).
 	MaxLines = 64
@@ -23,21 +23,21 @@ const (
 	ConsumedRetention = 30 * 24 * time.Hour
 )
 
-// Batch is a set of changes that applies as a whole or not at all. All conditions are checked before anything
-// is written. The order of application is:
+// Batch is a set of changes that is applied atomically. All conditions are checked before anything is
+// written. The order of application is:
 //
 //  1. Seen names grants that must not have changed since they were read.
 //  2. Consume marks a code or refresh token as used. It must be live and unused (rule 2).
 //  3. Use records that a client used a session, which must be live. A client beyond ticketstore.MaxClients,
 //     here or in Store, is ticketstore.ErrTooManyClients.
-//  4. Slide renews a session, where it may (rule 9).
-//  5. Delete removes grants; a missing one is no error.
+//  4. Slide renews a session if it may be renewed (rule 9).
+//  5. Delete removes grants; a missing grant is not an error.
 //  6. Revoke removes the live tokens of token families (see Revocation).
 //  7. Store adds grants. A key that is taken by a live grant is ticketstore.ErrExists. A grant bound to a
 //     session needs that session alive, unless the batch consumes a grant that outlives it.
 type Batch struct {
-	// OperationID makes repeating the batch safe: within OperationRetention a batch with the id of one that
-	// was applied changes nothing and gets the same answer. Required; choose 128 random bits or more.
+	// OperationID makes the batch idempotent: within OperationRetention a batch with the id of an applied one
+	// changes nothing and gets the same answer. Required; use at least 128 random bits.
 	OperationID string
 	Seen        []Precondition
 	Use         *Use
@@ -48,22 +48,22 @@ type Batch struct {
 	Store       []Grant
 }
 
-// Precondition is a grant that a batch builds on: compare-and-set, for a change that reads a grant, deletes
-// it and stores it again. It must be live at now and hold the same Data; else the batch is
-// ticketstore.ErrConflict.
+// Precondition is a grant that must be unchanged for the batch to apply: compare-and-set, for a change that
+// reads a grant, deletes it and stores it again. The grant must be live at now and have the same Data;
+// otherwise the batch is ticketstore.ErrConflict.
 type Precondition struct {
 	Ref
 	// Data is the ticketstore.KeyOf of the Data that was read.
 	Data ticketstore.Key
 }
 
-// PreconditionOf returns the precondition that a grant is still as Get returned it.
+// PreconditionOf returns the precondition that a grant is unchanged since Get returned it.
 func PreconditionOf(g *Grant) Precondition {
 	return Precondition{Ref: g.Ref, Data: ticketstore.KeyOf(g.Data)}
 }
 
-// Use says that a client used a session. The client is a client of the session from then on, whether or not
-// the batch stores a grant.
+// Use records that a client used a session. From then on the client is a client of the session, even if the
+// batch stores no grant.
 type Use struct {
 	SessionID string
 	ClientID  string
@@ -71,39 +71,39 @@ type Use struct {
 	Notify bool
 	// Coordinated: the client's activity keeps the session alive.
 	Coordinated bool
-	// Muted are the ends of the session of which the client is not notified.
+	// Muted are the ways of ending of which the client is not notified.
 	Muted ticketstore.Ends
 }
 
-// Slide renews a session that a client uses (rule 9). It never fails a batch: a session that is over, or was
-// renewed after RenewedBefore, is left as it is, and so is one that would not expire later. It never passes
-// EndsAt. The session's Version rises.
+// Slide renews a session that a client uses (rule 9). It never fails a batch: it leaves a session unchanged
+// that is over, was renewed after RenewedBefore, or would not expire later. It never moves Expires past
+// EndsAt. It raises the session's Version.
 type Slide struct {
 	SessionID string
 	Expires   time.Time
-	// RenewedBefore is the throttle: a session renewed later than that is left as it is.
+	// RenewedBefore is the throttle: a session renewed after it is left unchanged.
 	RenewedBefore time.Time
 }
 
 // Consumption marks a grant as used.
 //
 // Consuming a code removes the openid_request and pkce_request of its family. Consuming a refresh token for
-// the first time removes the access token that the same batch stored with it (rotation). Where a batch stored
-// a refresh token with no access token, or with several, it removes the access tokens of the family. Grants
-// stored by the consuming batch take RequestID, SubjectID, SessionID, ClientID and Offline from the consumed
-// grant; their own values are ignored.
+// the first time removes the access token stored in the same batch as it (rotation). If that batch stored
+// no access token, or several, it removes the access tokens of the family. Grants stored by the consuming
+// batch take RequestID, SubjectID, SessionID, ClientID and Offline from the consumed grant; their own values
+// are ignored.
 //
 // A grant that was used before is ErrConsumed, and the store revokes its family in the same transaction,
 // however soon after the first use (RFC 6749, section 4.1.2; RFC 9700, section 4.14.2; rule 3). That is the
-// only change that a failing batch makes. A missing or expired grant is ticketstore.ErrNotFound, one whose
-// session has ended ErrSessionEnded.
+// only change that a failing batch makes. A missing or expired grant is ticketstore.ErrNotFound, and a grant
+// whose session has ended is ErrSessionEnded.
 type Consumption struct {
 	Ref
-	// Grace lets a refresh token be used again this long after its first use, for a client that lost the
-	// answer. It does not apply to codes. The grace of the first use bounds it too: what a repeat needs is
-	// kept no longer. The tokens of both answers stay live, each refresh token with an access token of its
-	// own. A use that would give the family more than MaxLines live refresh tokens is ErrConsumed, and
-	// revokes nothing.
+	// Grace is how long after its first use a refresh token may be used again, for a client that lost the
+	// answer. It does not apply to codes. The Grace of the first use is an upper bound too, because the store
+	// keeps what a repeated use needs only that long. The tokens of both answers stay live, each refresh
+	// token with its own access token. A use that would give the family more than MaxLines live refresh
+	// tokens is ErrConsumed, but revokes nothing.
 	Grace time.Duration
 }
 
@@ -113,22 +113,22 @@ type Revocation struct {
 	Types     []Type
 }
 
-// Result is what a Batch did.
+// Result is the outcome of a Batch.
 type Result struct {
 	// Revoked counts the live grants that Delete and Revoke removed.
 	Revoked int
-	// Slid: the session slid. The answer to a repeated batch leaves it out.
+	// Slid reports whether the session was renewed. It is false in the answer to a repeated batch.
 	Slid bool
-	// Session says how long the session lives that all grants of Batch.Store are of, as the batch was
-	// applied. With it, Get would have returned each of them as the batch has it. It is nil where one is of
-	// no session, of another or of one that it outlives, where the session slid, and where the consumed
-	// grant has other owners than the batch says. The answer to a repeated batch leaves it out: that says
-	// nothing of now. A store need not say it.
+	// Session holds the times of the session to which all grants of Batch.Store belong, as of this
+	// transaction: a Get at the same moment would have returned each of them as it is in the batch. It is nil
+	// if a grant has no session, a different session, or outlives its session; if the session was renewed;
+	// and if the consumed grant has other owners than the batch states. The answer to a repeated batch leaves
+	// it out, because it would be outdated. Stores may always leave it out.
 	Session *SessionTimes
 }
 
 // Access returns the access token that is removed when a refresh token of this batch is used: the only one
-// that the batch stores. It is zero where there is none, or more than one.
+// that the batch stores. It is zero if there is none, or more than one.
 func (b *Batch) Access() (access Ref) {
 	for i := range b.Store {
 		if b.Store[i].Type != ReferenceToken {
@@ -142,7 +142,7 @@ func (b *Batch) Access() (access Ref) {
 	return access
 }
 
-// Validate refuses a batch that a store must not apply, naming the field at fault.
+// Validate returns an error that names the field at fault if a store must not apply the batch.
 func (b *Batch) Validate() error {
 	if err := ticketstore.CheckID("operation_id", b.OperationID); err != nil {
 		return err
@@ -212,7 +212,7 @@ func (b *Batch) validateUse() error {
 		return err
 	}
 	if b.Use.Muted&^ticketstore.EndByAny != 0 {
-		return ticketstore.Invalidf("muted", "has an end that there is not")
+		return ticketstore.Invalidf("muted", "has an unknown way of ending")
 	}
 	return ticketstore.CheckID("client_id", b.Use.ClientID)
 }

@@ -1,19 +1,19 @@
 package grantstore
 
-// What a reader says of its question, for who keeps copies.
+// ToConsume: a hint to caches that a read precedes a consumption.
 
 import "context"
 
 type toConsumeKey struct{}
 
-// ToConsume returns a context in which a refresh token is read to be consumed. Its reader grants nothing
-// before Apply has judged it, by Batch.Consume or Batch.Seen. So Get may answer from a copy that is not told
-// of its use and its revocation.
+// ToConsume returns a context for reading a refresh token that is about to be consumed. The reader grants
+// nothing before Apply has validated the token by Batch.Consume or Batch.Seen, so Get may answer from a
+// cached copy that is not invalidated when the token is used or revoked.
 func ToConsume(ctx context.Context) context.Context {
 	return context.WithValue(ctx, toConsumeKey{}, true)
 }
 
-// IsToConsume reports whether the context is one of ToConsume.
+// IsToConsume reports whether the context was made by ToConsume.
 func IsToConsume(ctx context.Context) bool {
 	to, _ := ctx.Value(toConsumeKey{}).(bool)
 	return to

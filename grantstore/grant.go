@@ -11,7 +11,7 @@ import (
 // MaxData bounds Grant.Data in bytes.
 const MaxData = 128 << 10
 
-// Type says what a grant is.
+// Type is the type of a grant.
 type Type string
 
 // The types of grants. The first five are what "tokens" means in a removal.
@@ -32,7 +32,7 @@ var Types = []Type{
 	PushedAuthorization, JTI,
 }
 
-// IsToken reports whether a removal that revokes tokens revokes grants of this type.
+// IsToken reports whether a removal with revoke_tokens revokes grants of this type.
 func (t Type) IsToken() bool {
 	switch t {
 	case AuthorizationCode, OpenIDRequest, PKCERequest, RefreshToken, ReferenceToken:
@@ -41,8 +41,8 @@ func (t Type) IsToken() bool {
 	return false
 }
 
-// IsCode reports whether the grant belongs to a code exchange that has not happened yet; such a grant never
-// survives its session.
+// IsCode reports whether grants of this type belong to a pending code exchange; they never survive their
+// session.
 func (t Type) IsCode() bool {
 	return t == AuthorizationCode || t == OpenIDRequest || t == PKCERequest
 }
@@ -50,18 +50,18 @@ func (t Type) IsCode() bool {
 // Consumable reports whether a Batch may consume grants of this type.
 func (t Type) Consumable() bool { return t == AuthorizationCode || t == RefreshToken }
 
-// Ref names a grant.
+// Ref identifies a grant.
 type Ref struct {
 	Type Type
-	// Key is the ticketstore.KeyOf of the token's signature, or of another name of the grant.
+	// Key is the ticketstore.KeyOf of the token's signature, or of another identifier of the grant.
 	Key ticketstore.Key
 }
 
-// Grant is one persisted grant.
+// Grant is a persisted grant.
 type Grant struct {
 	Ref
-	// RequestID is the token family: the id of the authorization request that all tokens descend from. It is
-	// empty for grants that have no family.
+	// RequestID is the token family: the id of the authorization request from which all its tokens descend.
+	// Empty for a grant without a family.
 	RequestID string
 	// SubjectID, SessionID and ClientID are its owners. SessionID is empty for a grant without a session
 	// (client credentials, password).
@@ -72,23 +72,23 @@ type Grant struct {
 	Created     time.Time
 	// Expires is when the grant stops being live. Zero means never.
 	Expires time.Time
-	// Consumed is when a code or refresh token was used. Zero means not yet. The store sets it. Once the
-	// grace of its use is over, a used grant has no SubjectID, Description and Data any more: the rest is
+	// Consumed is when a code or refresh token was used. Zero means not yet. The store sets it. After the
+	// grace period of its use, the store drops SubjectID, Description and Data of a used grant: the rest is
 	// kept to detect its reuse.
 	Consumed time.Time
 	// Offline: the scope offline_access or offline was granted.
 	Offline bool
-	// Data is the request, sealed by the host; at most MaxData bytes. It is left out of query results.
+	// Data is the request, sealed by the host; at most MaxData bytes. Query results omit it.
 	Data []byte
 }
 
-// LiveAt reports whether the grant by itself is live at now: not consumed and not past its Expires. Its
-// session must be live too (rule 2).
+// LiveAt reports whether the grant itself is live at now: neither consumed nor past its Expires. Its session
+// must be live too (rule 2).
 func (g *Grant) LiveAt(now time.Time) bool {
 	return g.Consumed.IsZero() && (g.Expires.IsZero() || now.Before(g.Expires))
 }
 
-// Validate refuses a grant that a store must not keep, naming the field at fault.
+// Validate returns an error that names the field at fault if a store must not keep the grant.
 func (g *Grant) Validate() error {
 	if err := g.Ref.Validate(); err != nil {
 		return err
@@ -105,7 +105,8 @@ func (g *Grant) Validate() error {
 		return err
 	}
 	switch {
-	// The token number that judges a grant of a session stands in the row of its client (rule 1).
+	// The token number that decides whether a grant is revoked is in the row of the session's client (rule
+	// 1).
 	case g.SessionID != "" && g.ClientID == "":
 		return ticketstore.Invalidf("client_id", "is empty in a grant of a session")
 	case g.Created.IsZero():
@@ -116,7 +117,7 @@ func (g *Grant) Validate() error {
 	return nil
 }
 
-// Validate refuses an unknown type and the zero key.
+// Validate returns an error for an unknown type and for the zero key.
 func (r Ref) Validate() error {
 	known := false
 	for _, t := range Types {

@@ -27,7 +27,7 @@ func grant() grantstore.Grant {
 	}
 }
 
-// names checks that err is a FieldError that names the field, or nil where the field is empty.
+// names checks that err is a FieldError that names the field, or nil if field is empty.
 func names(t *testing.T, err error, field string) {
 	t.Helper()
 	var fieldError *ticketstore.FieldError

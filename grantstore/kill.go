@@ -1,6 +1,6 @@
 package grantstore
 
-// Kills: what a commit has ended, for who keeps copies of live access tokens (rule 15).
+// Kills: invalidations of cached live access tokens by commits (rule 15).
 
 import (
 	"context"
@@ -9,56 +9,55 @@ import (
 	"time"
 )
 
-// KillsService is what a backend that streams kills names among its services
-// (ticketstore.Description.Services).
+// KillsService is the entry in ticketstore.Description.Services of a backend that streams kills.
 const KillsService = "kills"
 
-// Kill names what a commit has, or may have, ended or changed of live access tokens: a copy of what it names
-// is not to be used any more. A family that is revoked is named token by token, for its size is bounded.
+// Kill names the live access tokens that a commit has, or may have, ended or changed: cached copies of them
+// must not be used any longer. A revoked family is listed token by token, because its size is bounded.
 type Kill struct {
-	// Position numbers the kills of a process: 1, 2, 3, and so on, in the order of their commits.
+	// Position numbers the kills of a process from 1, in the order of their commits.
 	Position uint64
-	// All: every access token.
+	// All invalidates every access token.
 	All bool
-	// Sessions are sids: every access token of these sessions.
+	// Sessions are sids: all access tokens of these sessions are invalid.
 	Sessions []string
 	// Grants are access tokens.
 	Grants []Ref
 }
 
-// Kills is what a backend says of its commits that kill, those of its jobs, sweeps and purges among them. It
-// is optional: a backend without it is never cached. It is safe for concurrent use.
+// Kills is the stream of kills of a backend's commits, including those of its jobs, sweeps and purges. It is
+// optional: a backend without it is never cached. Implementations are safe for concurrent use.
 //
-// Every change of what a live access token is judged by is a kill: a session ends, slides or gets a new
-// cookie; a client's token number rises; survivors of an ended session are revoked; an access token is
+// Every change that the liveness of an access token depends on is a kill: a session ends, is renewed or gets
+// a new cookie; a client's token number rises; survivors of an ended session are revoked; an access token is
 // deleted.
 type Kills interface {
-	// Position returns the position of the last kill. What that kill and those before it have changed is seen
-	// by every call that begins later, and a call that has ended saw no later kill.
+	// Position returns the position of the last kill. Calls that begin later see the changes of all kills up
+	// to it, and calls that have returned saw none of a later kill.
 	Position() uint64
 
-	// Follow yields the kills from now on. The first says where it begins: it has the position of the last
-	// kill and names nothing. The others follow one by one, each when its commit is durable. The sequence
-	// ends with an error: that of ctx, ticketstore.ErrUnavailable when the backend closes, or another when
-	// its caller has fallen too far behind. A caller must not change what it gets.
+	// Follow yields the kills from now on. The first one marks the start: it has the position of the last
+	// kill and names nothing. Each further kill follows when its commit is durable. The sequence ends with an
+	// error: that of ctx, ticketstore.ErrUnavailable when the backend closes, or a different one when the
+	// caller has fallen too far behind. Callers must not modify the kills.
 	Follow(ctx context.Context) iter.Seq2[*Kill, error]
 }
 
-// LeasesService is what a backend names among its services whose Kills are Leases.
+// LeasesService is the entry in ticketstore.Description.Services of a backend whose Kills implement Leases.
 const LeasesService = "leases"
 
-// NoCopies says in the place of a position that there are no copies, and will be none.
+// NoCopies, passed as a position, declares that there are no copies and will be none.
 const NoCopies = math.MaxUint64
 
-// Leases are the Kills of a backend that several hosts share: the commits of others kill too, and are
-// acknowledged to others. It is optional: a shared backend without it is never cached. A process of a
-// backend has one host, whose copies it is about.
+// Leases extends Kills for a backend that several hosts share, where other hosts' commits kill and are
+// acknowledged to other hosts. It is optional: a shared backend without it is never cached. Each process of a
+// backend serves one host, and leases cover that host's copies.
 type Leases interface {
-	// Lease says that all copies have taken note of the kills up to a position. It returns for how long
-	// copies may be used, from before the call on, by the clock of its caller, once the caller has taken note
-	// of the kills up to the Position after the call. Until that is over, no end is acknowledged anywhere of
-	// which a call of Lease did not say that the copies have taken note. Without a lease it is
-	// ticketstore.ErrUnavailable: copies are not to be used, and another call may follow at once. With
-	// NoCopies it returns at once, and what it returns is of no use.
+	// Lease acknowledges that all copies have processed the kills up to position. It returns how long the
+	// copies may be used, by the caller's clock and counted from before the call, once the caller has
+	// processed the kills up to the Position that follows the call. Until the lease expires, no host
+	// acknowledges an ending whose kill was not acknowledged through Lease. It returns
+	// ticketstore.ErrUnavailable if no lease is granted: the copies must not be used, and the caller may
+	// retry at once. With NoCopies it returns at once, and the result is meaningless.
 	Lease(ctx context.Context, position uint64) (time.Duration, error)
 }

@@ -1,17 +1,17 @@
 package grantstore
 
-// What a shared result carries for who reads it, and the figures of a cache.
+// Memo: a value cached along with a shared result; and the metrics of a cache.
 
 import "sync/atomic"
 
-// Memo has a place for what a caller has made of a shared result, such as its data unsealed, so that it is
-// made once. It lives as long as the result. A nil Memo, that of a result that is not shared, keeps nothing.
+// Memo holds a value that a caller derived from a shared result, such as its unsealed data, so that it is
+// derived once. It lives as long as the result. A nil Memo, that of an unshared result, keeps nothing.
 type Memo struct {
 	value    atomic.Pointer[any]
 	rejected atomic.Bool
 }
 
-// Load returns what was kept, nil where there is nothing. It must not be changed.
+// Load returns the kept value, or nil. It must not be modified.
 func (m *Memo) Load() any {
 	if m == nil {
 		return nil
@@ -22,14 +22,14 @@ func (m *Memo) Load() any {
 	return nil
 }
 
-// Keep keeps a value for those who come later. It must take no more memory than MemoSize.
+// Keep stores a value for later readers. It must take no more memory than MemoSize.
 func (m *Memo) Keep(value any) {
 	if m != nil {
 		m.value.Store(&value)
 	}
 }
 
-// Reject says that the result is of no use: its data cannot be unsealed. It is asked for again.
+// Reject marks the result as unusable because its data cannot be unsealed. It is then read again.
 func (m *Memo) Reject() {
 	if m != nil {
 		m.rejected.Store(true)
@@ -39,27 +39,27 @@ func (m *Memo) Reject() {
 // Rejected reports whether a caller has rejected the result.
 func (m *Memo) Rejected() bool { return m != nil && m.rejected.Load() }
 
-// MemoSize is what a cache counts for what is kept of a grant with data of a length, in bytes: the data
-// unsealed, for which memory is given out in sizes up to an eighth larger, and what leads to it.
+// MemoSize is the size in bytes that a cache accounts for the memo of a grant with data bytes of data: the
+// unsealed data, allocated in size classes up to an eighth larger, and the structures that refer to it.
 func MemoSize(data int) int { return data + data/8 + 256 }
 
-// CacheFigures are what a cache of live access tokens has done since it was opened, and what it holds.
+// CacheFigures are counters of a cache of live access tokens since it was opened, and its current size.
 type CacheFigures struct {
-	// Hits are questions that it has answered, Misses those that it has passed on.
+	// Hits counts the reads answered from the cache, Misses those passed on to the store.
 	Hits   uint64
 	Misses uint64
-	// Unleased are those of the Misses of which there was a copy, and no lease to use it (Leases).
+	// Unleased counts the Misses for which there was a copy but no lease to use it (Leases).
 	Unleased uint64
-	// Fills are tokens that it has taken from answers and from what was stored, Refusals those that it has
-	// not, because a kill of them came while the answer was on its way.
+	// Fills counts tokens added from answers and from stored batches, Refusals tokens not added because they
+	// were killed while the answer was in flight.
 	Fills    uint64
 	Refusals uint64
-	// Kills are commits that it was told of, Evictions tokens that went for want of room.
+	// Kills counts commits received, Evictions tokens evicted for lack of room.
 	Kills     uint64
 	Evictions uint64
-	// Drops is how often all of it was dropped, because the stream of kills ended or came too late.
+	// Drops counts how often the whole cache was dropped because the stream of kills ended or was late.
 	Drops uint64
-	// Entries and Bytes are what it holds now; bytes are an estimate.
+	// Entries and Bytes are the current size; Bytes is an estimate.
 	Entries int
 	Bytes   int64
 }

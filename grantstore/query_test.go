@@ -63,8 +63,8 @@ func TestQueryRefuses(t *testing.T) {
 	}
 }
 
-// FuzzToken: any text sent as a token is refused by the error that says so or leads to a filter that could
-// have been asked for.
+// FuzzToken: a text sent as a token is either refused with ErrResultsToken or yields a filter that a query
+// may ask for.
 func FuzzToken(f *testing.F) {
 	for _, filter := range []grantstore.Filter{
 		{}, {SubjectID: "ann", Type: grantstore.JTI}, {ClientID: "a\x00b"}, {Type: "token"},

@@ -1,6 +1,6 @@
 package grantstore
 
-// Removals of grants by a filter, in walks.
+// Removals of grants by a filter, in bounded steps.
 
 import (
 	"time"
@@ -11,26 +11,24 @@ import (
 // MaxRemovalCursor bounds Removal.After in bytes.
 const MaxRemovalCursor = 4 << 10
 
-// Removal asks for grants to be removed.
+// Removal asks to remove grants.
 type Removal struct {
-	// OperationID makes repeating the call safe, as that of a Batch does. Required; each call of a walk has
-	// one of its own.
+	// OperationID makes the call idempotent, as in a Batch. Required; each call of a walk needs its own.
 	OperationID string
 	// Filter selects grants. At least one condition is required.
 	Filter Filter
 	// Limit bounds the grants that one call removes: 1 to ticketstore.MaxCount.
 	Limit int
-	// After continues a walk after a position in the order of creation: RemovalResult.Next of the call
-	// before.
+	// After continues a walk in the order of creation: it is RemovalResult.Next of the previous call.
 	After []byte
-	// AsOf is when a walk of several calls began: grants created later are left, or new ones could keep the
-	// walk from ending. A grant that descends by use from an older one counts as that old, as a refreshed
-	// token does. Zero leaves none.
+	// AsOf is when a walk of several calls began: grants created later are left, because new ones could keep
+	// the walk from ending. A grant that descends by use from an older one, such as a refreshed token, counts
+	// as old as that one. Zero leaves none.
 	AsOf time.Time
 }
 
-// Takes reports whether the removal applies to a grant that was created then. began is Created of the first
-// grant that it descends from by use, zero where it descends from none.
+// Takes reports whether the removal applies to a grant with the given creation time. began is the creation
+// time of the first grant that it descends from by use, or zero.
 func (r *Removal) Takes(created, began time.Time) bool {
 	if began.IsZero() {
 		began = created
@@ -40,17 +38,18 @@ func (r *Removal) Takes(created, began time.Time) bool {
 
 // RemovalResult is the answer to a Removal.
 type RemovalResult struct {
-	// Met counts the grants that the call found: those that it removed, dead ones included, and those that
-	// were consumed first. A walk that meets none is the last one.
+	// Met counts the grants that the call met: those it removed, including dead ones, and those that were
+	// consumed concurrently. A walk that meets none is the last one.
 	Met int
-	// GrantsRevoked and ConsentsRevoked count tokens (Type.IsToken) and consents that were live until then.
+	// GrantsRevoked and ConsentsRevoked count the tokens (Type.IsToken) and consents that were live until
+	// now.
 	GrantsRevoked   int
 	ConsentsRevoked int
-	// Next is where the next call continues. Empty means that the walk is at its end.
+	// Next is where the next call continues. Empty at the end of the walk.
 	Next []byte
 }
 
-// Validate refuses a removal that a store must not carry out, naming the field at fault.
+// Validate returns an error that names the field at fault if a store must not carry out the removal.
 func (r *Removal) Validate() error {
 	if err := ticketstore.CheckID("operation_id", r.OperationID); err != nil {
 		return err

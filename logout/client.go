@@ -86,7 +86,7 @@ func ValidateClient(client Client) error {
 		}
 	}
 	if client.Muted&^ticketstore.EndByAny != 0 {
-		return ticketstore.Invalidf("muted", "has an end that there is not")
+		return ticketstore.Invalidf("muted", "has an unknown way of ending")
 	}
 	for _, uri := range client.PostLogoutRedirectURIs {
 		// Native applications register schemes of their own here.

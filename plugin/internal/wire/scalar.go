@@ -68,7 +68,7 @@ func (r *reader) ref(raw []byte) grantstore.Ref {
 
 func (r *reader) ends(field string, bits uint32) ticketstore.Ends {
 	if bits > math.MaxUint8 {
-		r.fail(ticketstore.Invalidf(field, "has an end that there is not"))
+		r.fail(ticketstore.Invalidf(field, "has an unknown way of ending"))
 		return 0
 	}
 	return ticketstore.Ends(bits)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TokenLifetime is how long a logout token is valid: the longest that Back-Channel Logout 1.0, section 2.4
+// TokenLifetime is how long a logout token is valid: the maximum that Back-Channel Logout 1.0, section 2.4
 // recommends.
 const TokenLifetime = 2 * time.Minute
 
@@ -31,15 +31,15 @@ type tokenClaims struct {
 	Reason   Reason              `json:"logout_reason,omitempty"`
 }
 
-// TokenClaims returns the claims of a logout token for one delivery, as JSON. Each call makes a new jti,
-// because clients refuse one that they have seen. The sid is always there, the sub unless the client
-// registered backchannel_logout_session_required. With tellReason the Reason is in logout_reason, a claim
-// that the specification leaves to the server.
+// TokenClaims returns the claims of a logout token for one delivery, as JSON. Each call generates a new jti,
+// because clients refuse a jti that they have seen. The sid is always included; the sub is, unless the client
+// registered backchannel_logout_session_required. With tellReason the Reason is included as logout_reason, a
+// claim that the specification leaves to the server.
 func TokenClaims(
 	notification *Notification, client *Client, tellReason bool, now time.Time,
 ) ([]byte, error) {
 	var id [16]byte
-	rand.Read(id[:]) // never fails: it would end the program
+	rand.Read(id[:]) // never returns an error
 	claims := tokenClaims{
 		Issuer: notification.Issuer, Subject: notification.SubjectID, Audience: notification.ClientID,
 		Session: notification.SessionID, IssuedAt: now.Unix(), Expires: now.Add(TokenLifetime).Unix(),

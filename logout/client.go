@@ -1,6 +1,6 @@
 package logout
 
-// What clients register about logout, and the sources that know it.
+// Logout registrations of clients, and where to look them up.
 
 import (
 	"context"
@@ -14,41 +14,42 @@ import (
 
 // Signer signs logout tokens. Implementations are safe for concurrent use.
 type Signer interface {
-	// Sign returns the compact JWS of the claims, which are a JSON object, with typ "logout+jwt" in its
-	// header and the key of the host's ID tokens (Back-Channel Logout 1.0, section 2.4). It never returns an
-	// unsigned token. After an error the delivery is retried.
+	// Sign returns the compact JWS of the claims, a JSON object, with typ "logout+jwt" in its header, signed
+	// with the key of the host's ID tokens (Back-Channel Logout 1.0, section 2.4). It never returns an
+	// unsigned token. If it returns an error the delivery is retried.
 	Sign(ctx context.Context, claims []byte) (string, error)
 }
 
-// Client is what a relying party registered about logout.
+// Client is a relying party's logout registration.
 type Client struct {
 	ClientID string
-	// BackChannelLogoutURI is where its logout tokens go. Empty: it is not notified.
+	// BackChannelLogoutURI is where its logout tokens are sent. If empty, it is not notified.
 	BackChannelLogoutURI string
 	// SessionRequired is backchannel_logout_session_required: logout tokens then have a sid and no sub,
-	// because some clients end all sessions of a user when they see a sub.
+	// because some clients end all sessions of a user if there is a sub.
 	SessionRequired bool
-	// FrontChannelLogoutURI is shown in a frame of the user's browser when the user signs out (Front-Channel
-	// Logout 1.0, section 2). Empty: none is.
+	// FrontChannelLogoutURI is loaded in a frame of the user's browser when the user signs out (Front-Channel
+	// Logout 1.0, section 2). If empty, there is no frame.
 	FrontChannelLogoutURI string
-	// FrontChannelSessionRequired is frontchannel_logout_session_required. The frame's address has iss and
-	// sid in any case.
+	// FrontChannelSessionRequired is frontchannel_logout_session_required. The frame's URL always has iss and
+	// sid.
 	FrontChannelSessionRequired bool
-	// Coordinate says whether the client's lifetime is that of the session: its activity keeps sessions
-	// alive, and its refresh tokens end with them, also offline ones. Nil: the host's default.
+	// Coordinate says whether the client's lifetime is coordinated with the session: its activity keeps
+	// sessions alive, and its refresh tokens end with them, including offline ones. Nil means the host's
+	// default.
 	Coordinate *bool
-	// Muted are the ends of a session of which the client is not notified by back channel. Zero: it is
-	// notified of all.
+	// Muted are the ways of ending of which the client is not notified by back channel. Zero: it is notified
+	// of all.
 	Muted ticketstore.Ends
-	// PostLogoutRedirectURIs are where a browser may be sent after signing out, compared as strings
+	// PostLogoutRedirectURIs are where a browser may be redirected after signing out, compared as strings
 	// (RP-Initiated Logout 1.0, section 3).
 	PostLogoutRedirectURIs []string
 }
 
-// ClientSource finds clients. Implementations are safe for concurrent use.
+// ClientSource looks up clients. Implementations are safe for concurrent use.
 type ClientSource interface {
-	// LogoutClient returns the client's present registration. An unknown one is ticketstore.ErrNotFound; any
-	// other error means that it could not be looked up.
+	// LogoutClient returns the client's current registration. It returns ticketstore.ErrNotFound for an
+	// unknown client; any other error means that the lookup failed.
 	LogoutClient(ctx context.Context, clientID string) (*Client, error)
 }
 
@@ -57,7 +58,7 @@ type ClientMap map[string]Client
 
 var _ ClientSource = (ClientMap)(nil)
 
-// LogoutClient returns the client under that id.
+// LogoutClient returns the client with that id.
 func (m ClientMap) LogoutClient(_ context.Context, clientID string) (*Client, error) {
 	client, ok := m[clientID]
 	if !ok {
@@ -67,8 +68,8 @@ func (m ClientMap) LogoutClient(_ context.Context, clientID string) (*Client, er
 	return &client, nil
 }
 
-// ValidateClient refuses a client whose URIs cannot work, with a *ticketstore.FieldError that has the
-// registration's name of the field.
+// ValidateClient returns a *ticketstore.FieldError for a client whose URIs cannot work, with the field's name
+// in the registration.
 func ValidateClient(client Client) error {
 	if err := ticketstore.CheckID("client_id", client.ClientID); err != nil {
 		return err
@@ -97,7 +98,7 @@ func ValidateClient(client Client) error {
 	return nil
 }
 
-// scriptSchemes are those of URIs whose content runs in the origin of the page that links to them.
+// scriptSchemes are the schemes of URIs whose content runs in the origin of the page that links to them.
 var scriptSchemes = []string{"javascript", "data", "vbscript", "blob", "about", "file"}
 
 func checkURI(field, raw string, web bool) error {

@@ -36,7 +36,7 @@ func TestReasonInTheLogoutToken(t *testing.T) {
 	}
 }
 
-// proxy is a forward proxy that takes CONNECT. It keeps what it was asked for.
+// proxy is a forward proxy that supports CONNECT. It records its requests.
 type proxy struct {
 	*httptest.Server
 	mu          sync.Mutex
@@ -89,7 +89,7 @@ func (p *proxy) requests() []string {
 	return append([]string(nil), p.asked...)
 }
 
-// use has deliveries go through the proxy.
+// use routes deliveries through the proxy.
 func (p *proxy) use(t *testing.T) func(*logout.DispatcherConfig) {
 	t.Helper()
 	address, err := url.Parse(p.URL)
@@ -100,12 +100,12 @@ func (p *proxy) use(t *testing.T) func(*logout.DispatcherConfig) {
 	return func(c *logout.DispatcherConfig) { c.Proxy = http.ProxyURL(address) }
 }
 
-// onlyIPv6Loopback allows no address that these tests listen at.
+// onlyIPv6Loopback allows no address that these tests listen on.
 func onlyIPv6Loopback(c *logout.DispatcherConfig) {
 	c.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("::1/128")}
 }
 
-// A name is looked up by the host: the proxy is given an address that the guard has let pass.
+// The host resolves the name: the proxy is given an address that the guard allowed.
 func TestDeliveryThroughAProxy(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
@@ -166,7 +166,7 @@ func TestProxyThatRefuses(t *testing.T) {
 	}
 }
 
-// A private authority and a client certificate are the host's to give. The guard checks them too.
+// The host configures a private certificate authority and a client certificate. The guard applies too.
 func TestPrivateAuthorityAndClientCertificate(t *testing.T) {
 	t.Parallel()
 	var subjects sync.Map

@@ -1,6 +1,6 @@
 package logout
 
-// One delivery: look up the client, sign a logout token, post it, judge the response, settle (rule 7).
+// A delivery: look up the client, sign a logout token, post it, judge the response, settle (rule 7).
 
 import (
 	"context"
@@ -21,21 +21,22 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of a response body, and answerTime how long.
+	// maxAnswer and answerTime bound reading a response body.
 	maxAnswer  = 16 << 10
 	answerTime = time.Second
-	// maxAnswerHeader bounds an answer's header.
+	// maxAnswerHeader bounds the header of a response.
 	maxAnswerHeader = 64 << 10
-	// settleAttempts and settlePause bound the attempts to record an outcome.
+	// settleAttempts and settlePause bound the retries of recording an outcome.
 	settleAttempts = 4
 	settlePause    = 100 * time.Millisecond
 )
 
-// BadRequestAttempts is how often a notification is tried whose client answers 400 without an OAuth error.
+// BadRequestAttempts is how often a delivery is attempted to a client that answers 400 without an OAuth
+// error.
 const BadRequestAttempts = 5
 
-// newHTTPClient returns a client that follows no redirects (rule 7), uses no proxy but the configured one,
-// and connects only where the guard allows.
+// newHTTPClient returns a client that follows no redirects (rule 7), uses only the configured proxy, and
+// connects only to addresses that the guard allows.
 func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	transport := &http.Transport{
 		DialContext:            (&connector{newDialer(config, guard), guard, config}).DialContext,
@@ -56,8 +57,8 @@ func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	}
 }
 
-// newDialer returns a dialer whose guard checks each address after name resolution, just before the
-// connection: checking the name earlier would allow DNS rebinding.
+// newDialer returns a dialer whose guard checks each address after name resolution, just before connecting:
+// checking the name earlier would allow DNS rebinding.
 func newDialer(config *DispatcherConfig, guard *guard) *net.Dialer {
 	return &net.Dialer{Timeout: config.Timeout, Control: guard.control}
 }
@@ -108,12 +109,12 @@ func (d *Dispatcher) deliver(work *Delivery) {
 }
 
 func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
-	// The store is not trusted: signing for another issuer would let it log out that issuer's users (rule
+	// The store is not trusted: signing for a different issuer would let it log out that issuer's users (rule
 	// 13).
 	if len(d.config.Issuers) > 0 && !slices.Contains(d.config.Issuers, work.Issuer) {
 		return failedf("the notification is of another issuer")
 	}
-	// The URI is looked up for each delivery, so that a corrected one works at the next (rule 7).
+	// The URI is looked up for each delivery, so that a corrected URI is used by the next one (rule 7).
 	client, err := d.config.Clients.LogoutClient(ctx, work.ClientID)
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):
@@ -141,9 +142,9 @@ func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
 	return d.post(ctx, client.BackChannelLogoutURI, token)
 }
 
-// post sends the token as Back-Channel Logout 1.0, section 2.5 says.
+// post sends the token as specified by Back-Channel Logout 1.0, section 2.5.
 func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
-	// The response body has less time than the rest.
+	// Reading the response body has a shorter timeout than the request.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	body := strings.NewReader(url.Values{"logout_token": {token}}.Encode())
@@ -167,13 +168,13 @@ func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
 	}
 	defer response.Body.Close()
 	defer time.AfterFunc(answerTime, cancel).Stop()
-	// A body that is cut off is one without an error.
+	// A truncated body has no error code.
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	return judge(response, answer)
 }
 
-// judge returns the meaning of a response. A 400 is final with an OAuth error alone: one without may be a
-// proxy's, or come from an outage (Back-Channel Logout 1.0, section 2.8).
+// judge returns the meaning of a response. A 400 is final only with an OAuth error: without one it may come
+// from a proxy or an outage (Back-Channel Logout 1.0, section 2.8).
 func judge(response *http.Response, answer []byte) attempt {
 	switch response.StatusCode {
 	case http.StatusOK, http.StatusNoContent:
@@ -194,8 +195,8 @@ func judge(response *http.Response, answer []byte) attempt {
 	return tried
 }
 
-// errorCode returns the "error" of an answer in JSON, if it looks like one (Back-Channel Logout 1.0, section
-// 2.8).
+// errorCode returns the "error" member of a JSON body if it has the form of an error code (Back-Channel
+// Logout 1.0, section 2.8).
 func errorCode(answer []byte) string {
 	var body struct {
 		Error string `json:"error"`
@@ -212,8 +213,8 @@ func errorCode(answer []byte) string {
 	return body.Error
 }
 
-// describe returns the problem without the URI, whose query may hold a secret, and without parts of a
-// response, which may repeat the logout token.
+// describe returns the problem without the URI, whose query may hold a secret, and without parts of the
+// response, which may echo the logout token.
 func (d *Dispatcher) describe(err error) string {
 	var failure *url.Error
 	if errors.As(err, &failure) {
@@ -238,7 +239,7 @@ func (d *Dispatcher) describe(err error) string {
 	return "the connection ended without an answer that is HTTP"
 }
 
-// outcome decides what becomes of the notification. The last attempt is made when the retry window closes.
+// outcome decides the next state of the notification. The last attempt is made when the retry window closes.
 func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 	out := Outcome{State: tried.state, LastError: cut(tried.problem, MaxLastError)}
 	if tried.state != Pending {
@@ -263,8 +264,8 @@ func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 	return out
 }
 
-// settle records the outcome, also while the Dispatcher closes. Under an outdated claim nothing is to be
-// recorded: another delivery does that.
+// settle records the outcome, even while the Dispatcher closes. If the claim is outdated it records nothing:
+// the delivery with the newer claim does.
 func (d *Dispatcher) settle(
 	ctx context.Context, work *Delivery, outcome Outcome,
 ) (recorded bool, err error) {
@@ -290,7 +291,7 @@ func (d *Dispatcher) settle(
 	}
 }
 
-// cut shortens a text to at most limit bytes of UTF-8.
+// cut truncates a text to at most limit bytes of valid UTF-8.
 func cut(s string, limit int) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\x00", "?")
 	if len(s) <= limit {

@@ -1,6 +1,6 @@
 package logout
 
-// The Dispatcher: it claims due notifications and starts their deliveries (rule 7).
+// The Dispatcher: claims due notifications and starts their deliveries (rule 7).
 
 import (
 	"context"
@@ -28,52 +28,52 @@ const (
 )
 
 const (
-	// leaseMargin is how much longer a claim's lease is than the delivery timeout: time to record the
+	// leaseMargin is how much longer the lease of a claim is than the delivery timeout: time to record the
 	// outcome.
 	leaseMargin = 5 * time.Second
 	// storeTimeout bounds one call of the store.
 	storeTimeout = 5 * time.Second
-	// lookAgain is when to claim again after due notifications were passed over because their client was
-	// busy.
-	lookAgain = 250 * time.Millisecond
-	// closeGrace is how long Close lets deliveries under way finish before it cuts them off.
+	// busyDelay is the delay before claiming again when due notifications were skipped because their client
+	// was busy.
+	busyDelay = 250 * time.Millisecond
+	// closeGrace is how long Close lets deliveries in flight finish before it cancels them.
 	closeGrace = 5 * time.Second
 )
 
-// DispatcherConfig says how a Dispatcher works. Store, Signer and Clients are required.
+// DispatcherConfig configures a Dispatcher. Store, Signer and Clients are required.
 type DispatcherConfig struct {
 	Store   Store
 	Signer  Signer
 	Clients ClientSource
-	// Issuers are those whose logout tokens the Signer signs. A notification of another issuer is not sent:
-	// the store is not trusted (rule 13). Any issuer when empty.
+	// Issuers are the issuers whose logout tokens the Signer signs. A notification of a different issuer is
+	// not sent, because the store is not trusted (rule 13). If empty, any issuer is accepted.
 	Issuers []string
-	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may be sent
-	// nevertheless.
+	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may be sent.
 	AllowCIDRs []netip.Prefix
-	// Timeout bounds one delivery, from looking up the client to the end of its answer.
+	// Timeout bounds one delivery, from looking up the client to the end of its response.
 	Timeout time.Duration
-	// Concurrency bounds the deliveries under way, and PerClient those to one client.
+	// Concurrency bounds the deliveries in flight, PerClient those to one client.
 	Concurrency int
 	PerClient   int
-	// Poll is how often to claim without a Wake: for work of another host or of an earlier run.
+	// Poll is the interval between claims without a Wake: for work queued by another host or an earlier run.
 	Poll time.Duration
-	// RetryBase is the backoff after the first failure. It doubles with each further one, up to RetryMost.
+	// RetryBase is the backoff after the first failure. It doubles after each further failure, up to
+	// RetryMost.
 	RetryBase time.Duration
 	RetryMost time.Duration
 	// TellReason puts the notification's Reason into the logout token, as the claim logout_reason.
 	TellReason bool
-	// TLS configures connections to clients: a private authority (RootCAs), a certificate of the host's
-	// (Certificates). It is cloned.
+	// TLS configures connections to clients, such as a private certificate authority (RootCAs) or the host's
+	// client certificate (Certificates). It is cloned.
 	TLS *tls.Config
-	// Proxy returns the http or https proxy for a delivery, or nil for none, as http.Transport.Proxy does.
-	// The client's host is looked up and checked here as without a proxy, and the proxy is asked to connect
-	// (CONNECT) to the address that was found. Its own address is not checked. No proxy when nil.
+	// Proxy returns the http or https proxy for a delivery, or nil for none, like http.Transport.Proxy. The
+	// client's host name is resolved and checked here as without a proxy, and the proxy is asked to connect
+	// (CONNECT) to the resolved address. The address of the proxy itself is not checked. Nil means no proxy.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Settled, if set, is called with each notification whose outcome was recorded. It must not block.
 	Settled func(notification *Notification, outcome Outcome)
-	// Delivering, if set, is called before each delivery. Its context is that of the delivery, and what it
-	// returns is called with the outcome. Neither may block.
+	// Delivering, if set, is called before each delivery with the delivery's context and returns the context
+	// to use. The function it returns is called with the outcome. Neither may block.
 	Delivering func(ctx context.Context, delivery *Delivery) (context.Context, func(Outcome))
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
@@ -88,34 +88,34 @@ type Dispatcher struct {
 	http   *http.Client
 
 	wake     chan struct{}
-	pauses   chan pausing
+	pauses   chan pauseRequest
 	closing  chan struct{}
-	finished chan string // client ids of deliveries that are done
+	finished chan string // client ids of finished deliveries
 	done     chan struct{}
 	running  sync.WaitGroup
 	close    sync.Once
 	closeErr error
 
-	// base is the context of all deliveries; cut ends it.
+	// base is the context of all deliveries; cut cancels it.
 	base context.Context
 	cut  context.CancelFunc
 
-	// What follows belongs to the goroutine of run.
-	busy    map[string]int
-	handed  handed
-	total   int
-	failing bool
-	paused  []pausing
+	// The fields below are owned by the goroutine of run.
+	busy     map[string]int
+	handouts handouts
+	total    int
+	failing  bool
+	paused   []pauseRequest
 }
 
-// pausing is one call of Pause.
-type pausing struct {
-	idle    chan struct{} // closed when nothing is under way
+// pauseRequest is one call of Pause.
+type pauseRequest struct {
+	idle    chan struct{} // closed when no delivery is in flight
 	resumed chan struct{} // closed by resume
 }
 
-// NewDispatcher starts a Dispatcher. Its error is a *ticketstore.FieldError for each wrong field. Call Close
-// when done with it.
+// NewDispatcher starts a Dispatcher. Its error has a *ticketstore.FieldError for each invalid field. The
+// caller must call Close.
 func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
 	if err := config.prepare(); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		config: config, http: newHTTPClient(&config, guard), wake: make(chan struct{}, 1),
-		pauses: make(chan pausing), closing: make(chan struct{}), done: make(chan struct{}),
+		pauses: make(chan pauseRequest), closing: make(chan struct{}), done: make(chan struct{}),
 		finished: make(chan string, config.Concurrency), busy: map[string]int{},
 	}
 	d.base, d.cut = context.WithCancel(context.Background())
@@ -180,18 +180,18 @@ func (c *DispatcherConfig) prepare() error {
 	return errors.Join(errs...)
 }
 
-// Wake makes the Dispatcher claim now, because something was queued.
+// Wake makes the Dispatcher claim now, because a notification was queued.
 func (d *Dispatcher) Wake() {
 	select {
 	case d.wake <- struct{}{}:
-	default: // a claim is due anyway
+	default: // a claim is already pending
 	}
 }
 
-// Pause stops claiming until resume is called, and returns when no delivery is under way, so that no claim is
-// held. When ctx ends first it returns its error; the pause still lasts until resume.
+// Pause stops claiming until resume is called, and returns when no delivery is in flight, so that no claim is
+// held. If ctx ends first it returns the error of ctx; the pause still lasts until resume.
 func (d *Dispatcher) Pause(ctx context.Context) (resume func(), err error) {
-	p := pausing{idle: make(chan struct{}), resumed: make(chan struct{})}
+	p := pauseRequest{idle: make(chan struct{}), resumed: make(chan struct{})}
 	resume = sync.OnceFunc(func() { close(p.resumed); d.Wake() })
 	select {
 	case d.pauses <- p:
@@ -209,9 +209,10 @@ func (d *Dispatcher) Pause(ctx context.Context) (resume func(), err error) {
 	return resume, nil
 }
 
-// resting reports whether there is a pause. It signals to the callers of Pause when no delivery is under way.
-func (d *Dispatcher) resting() bool {
-	d.paused = slices.DeleteFunc(d.paused, func(p pausing) bool {
+// checkPauses reports whether a pause is active. It signals the callers of Pause when no delivery is in
+// flight.
+func (d *Dispatcher) checkPauses() bool {
+	d.paused = slices.DeleteFunc(d.paused, func(p pauseRequest) bool {
 		select {
 		case <-p.resumed:
 			return true
@@ -231,9 +232,9 @@ func (d *Dispatcher) resting() bool {
 	return len(d.paused) > 0
 }
 
-// Close stops claiming, lets deliveries under way finish for a few seconds, cancels the rest, and returns
-// when their outcomes have been recorded. What was not delivered stays in the queue. A Signer or ClientSource
-// that ignores its context is not waited for, which is an error. It may be called again.
+// Close stops claiming, lets deliveries in flight finish for a few seconds, cancels the rest, and returns
+// when their outcomes are recorded. Undelivered notifications stay in the queue. Close does not wait for a
+// Signer or ClientSource that ignores its context, and returns an error instead. Close is idempotent.
 func (d *Dispatcher) Close() error {
 	d.close.Do(func() {
 		close(d.closing)
@@ -255,7 +256,7 @@ func (d *Dispatcher) Close() error {
 	return d.closeErr
 }
 
-// within reports whether the channel is closed before the time has passed.
+// within reports whether the channel is closed before the limit has passed.
 func within(ended <-chan struct{}, limit time.Duration) bool {
 	select {
 	case <-ended:
@@ -284,11 +285,11 @@ func (d *Dispatcher) run() {
 		case p := <-d.pauses:
 			d.paused = append(d.paused, p)
 		}
-		if d.resting() {
+		if d.checkPauses() {
 			timer.Reset(d.config.Poll)
 			continue
 		}
-		timer.Reset(d.takeWork())
+		timer.Reset(d.startDue())
 	}
 }
 
@@ -299,7 +300,7 @@ func (d *Dispatcher) release(client string) {
 	}
 }
 
-// releaseAll releases all deliveries that have finished meanwhile, so that one claim replaces all of them.
+// releaseAll releases all deliveries that have finished since, so that one claim replaces all of them.
 func (d *Dispatcher) releaseAll() {
 	for {
 		select {
@@ -311,8 +312,8 @@ func (d *Dispatcher) releaseAll() {
 	}
 }
 
-// takeWork claims and starts what it can, and returns how long to wait for the next event.
-func (d *Dispatcher) takeWork() time.Duration {
+// startDue claims and starts due deliveries, and returns how long to wait for the next event.
+func (d *Dispatcher) startDue() time.Duration {
 	for d.total < d.config.Concurrency {
 		claimed, err := d.claim()
 		if err != nil {
@@ -320,7 +321,7 @@ func (d *Dispatcher) takeWork() time.Duration {
 		}
 		paced := false
 		for _, work := range claimed.Deliveries {
-			if often, first := d.handed.tooOften(work.ID); often {
+			if exceeded, first := d.handouts.exceeded(work.ID); exceeded {
 				if paced = true; first {
 					d.config.Logger.ErrorContext(d.base,
 						"store hands out the same notification repeatedly: skipping it for a minute",
@@ -341,7 +342,7 @@ func (d *Dispatcher) takeWork() time.Duration {
 			return d.config.Poll
 		}
 		if len(claimed.Deliveries) == 0 || claimed.Next.After(d.now()) {
-			return d.pause(claimed.Next) // nothing more is due now
+			return d.untilNext(claimed.Next) // nothing else is due
 		}
 		d.releaseAll()
 		select {
@@ -350,11 +351,11 @@ func (d *Dispatcher) takeWork() time.Duration {
 		default:
 		}
 	}
-	return d.config.Poll // a delivery that finishes comes first
+	return d.config.Poll // a finished delivery wakes run earlier
 }
 
-// claim claims up to Concurrency. Of a client with deliveries under way it takes at most what PerClient
-// leaves.
+// claim claims up to Concurrency. If any client has deliveries in flight, PerClient is reduced to the
+// smallest number that a client has left.
 func (d *Dispatcher) claim() (*ClaimResult, error) {
 	claim := Claim{
 		Limit: d.config.Concurrency - d.total, PerClient: d.config.PerClient,
@@ -380,15 +381,15 @@ func (d *Dispatcher) claim() (*ClaimResult, error) {
 	return claimed, err
 }
 
-// pause returns how long to wait for the notification that is due at next, at most until the next poll.
-func (d *Dispatcher) pause(next time.Time) time.Duration {
+// untilNext returns how long to wait for the notification that is due at next, at most until the next poll.
+func (d *Dispatcher) untilNext(next time.Time) time.Duration {
 	if next.IsZero() {
 		return d.config.Poll
 	}
 	wait := next.Sub(d.now())
 	if wait <= 0 {
-		// It is due and was not handed out: its client is busy, or it fell due just now.
-		wait = lookAgain
+		// It is due but was not handed out: its client is busy, or it has just fallen due.
+		wait = busyDelay
 	}
 	return min(wait, d.config.Poll)
 }

@@ -146,7 +146,7 @@ func TestDeliveredAtTheThirdAttempt(t *testing.T) {
 	}
 }
 
-// A 400 without an OAuth error may be a proxy's, or that of an outage: it is tried again, but not for a day.
+// A 400 without an OAuth error may come from a proxy or an outage: it is retried, but not for a whole day.
 func TestBadRequestWithoutAnError(t *testing.T) {
 	t.Parallel()
 	t.Run("that passes", func(t *testing.T) {
@@ -369,7 +369,7 @@ func TestSlowAnswersAreCutOff(t *testing.T) {
 			for r.Context().Err() == nil {
 				_, _ = w.Write([]byte(" "))
 				_ = http.NewResponseController(w).Flush()
-				time.Sleep(10 * time.Millisecond) // its size does not end it
+				time.Sleep(10 * time.Millisecond) // the timeout ends it, not its size
 			}
 		}
 	}
@@ -382,7 +382,7 @@ func TestSlowAnswersAreCutOff(t *testing.T) {
 		}
 		defer conn.Close()
 		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\n"))
-		for err == nil { // until the other side has had enough
+		for err == nil { // until the other side closes the connection
 			_, err = conn.Write([]byte("X-More: to come\r\n"))
 			time.Sleep(time.Millisecond)
 		}
@@ -392,7 +392,7 @@ func TestSlowAnswersAreCutOff(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request, int)
 		state  logout.State
 		want   string
-		// within is the dispatcher's timeout: that of a body is its own.
+		// within is the dispatcher's timeout; the body has a timeout of its own.
 		within time.Duration
 	}{
 		{"endless body of a 200", drip(200), logout.Delivered, "", time.Hour},

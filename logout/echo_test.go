@@ -1,6 +1,6 @@
 package logout_test
 
-// Nothing of a client's answer is stored or logged.
+// Responses of clients are neither stored nor logged.
 
 import (
 	"bufio"
@@ -13,8 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// A client may send back what it got instead of an answer: nothing of that is kept, for it has the logout
-// token in it.
+// A client may echo the request in its response: it is not kept, because it contains the logout token.
 func TestNothingOfAnAnswerIsKept(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

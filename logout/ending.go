@@ -1,6 +1,7 @@
 package logout
 
-// Endings and sweeps: what ends, and what becomes of tokens, consents and clients (rules 1, 6 and 8).
+// Endings and sweeps: which sessions end, and what happens to tokens, consents and clients (rules 1, 6 and
+// 8).
 
 import (
 	"errors"
@@ -9,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Reason says why a session ended.
+// Reason is the reason why a session ended.
 type Reason string
 
 // The reasons.
@@ -20,7 +21,7 @@ const (
 	SessionReplaced   Reason = "session_replaced"
 )
 
-// Ends returns the way of ending that the reason stands for.
+// Ends returns the way of ending for the reason.
 func (r Reason) Ends() ticketstore.Ends {
 	switch r {
 	case UserLogout:
@@ -38,59 +39,60 @@ func (r Reason) Ends() ticketstore.Ends {
 // MaxClientIDs bounds Ending.ClientIDs.
 const MaxClientIDs = 1000
 
-// Ending asks for sessions to end. Its zero flags end everything: the session, its tokens, its consents, and
-// its clients are notified.
+// Ending asks to end sessions. With zero flags everything is removed: sessions, tokens and consents, and the
+// clients are notified.
 type Ending struct {
-	// OperationID makes repeating the call safe: for grantstore.OperationRetention the same id gets the same
-	// answer and changes nothing more. Required; choose 128 random bits or more.
+	// OperationID makes the call idempotent: for grantstore.OperationRetention a call with the same id gets
+	// the same answer and changes nothing more. Required; use at least 128 random bits.
 	OperationID string
-	// SubjectID, SessionID or both select what ends; both must match. One of them is required, or else All.
+	// SubjectID, SessionID or both select sessions; if both are set both must match. One of them is required,
+	// unless All is set.
 	//
-	// By subject alone, the grants of the subject without a session, those that outlive a session, and all of
-	// its consents are revoked too, whether or not a session is live. By session, the consents of its subject
-	// to its clients are.
+	// By subject alone, the subject's grants without a session, the grants that outlive a session, and all of
+	// its consents are revoked too, even if no session is live. By session, the subject's consents to the
+	// session's clients are revoked.
 	SubjectID string
 	SessionID string
 	// All ends every session that exists when the ending begins, and revokes for every subject what an ending
 	// by subject alone does. It excludes SubjectID and SessionID. It is always a job (see Store.End), except
-	// in a dry run. Grants without a subject, such as those of client credentials, stay.
+	// in a dry run. Grants without a subject, such as those of client credentials, are kept.
 	All bool
 	// ClientIDs narrows whose tokens and consents are revoked and which clients are notified (rule 6). Nil
 	// means every client; an empty list is ticketstore.ErrInvalid.
 	ClientIDs []string
-	// Reason is what the clients' notifications and the ended record say. With SessionExpiration a session
-	// that is live at now is left alone: it slid after it was found due.
+	// Reason is recorded in the notifications and in the ended record. With SessionExpiration a session that
+	// is live at now is left: it was renewed after it was found due.
 	Reason Reason
 
-	// KeepSession leaves the session live. Named ClientIDs that are notified, or have no URI to be notified
-	// at, are detached from it.
+	// KeepSession leaves the session live. The clients in ClientIDs that are notified, or have no URI to be
+	// notified at, are detached from it.
 	KeepSession bool
-	// KeepTokens leaves tokens alone; where the session goes, they outlive it. Codes never do.
+	// KeepTokens keeps tokens; if the session ends, they outlive it. Codes never do.
 	KeepTokens bool
-	// KeepOffline lets Offline refresh tokens, and what is issued for them from then on, outlive the session
-	// although other tokens are revoked, access tokens issued before among them (Back-Channel Logout 1.0,
-	// section 2.7). Those of a client that coordinates its lifetime with the session end with it nevertheless
+	// KeepOffline lets Offline refresh tokens, and tokens issued for them from then on, outlive the session
+	// although other tokens are revoked, including access tokens issued before (Back-Channel Logout 1.0,
+	// section 2.7). Those of a client that coordinates its lifetime with the session still end with it
 	// (grantstore.Use.Coordinated).
 	KeepOffline bool
-	// KeepConsents leaves consents alone.
+	// KeepConsents keeps consents.
 	KeepConsents bool
 	// SkipNotification queues no notifications.
 	SkipNotification bool
 	// CoordinatedOnly notifies only clients whose activity keeps the session alive.
 	CoordinatedOnly bool
-	// Registered is what the clients have registered by now.
+	// Registered holds the current registrations of the clients.
 	Registered ticketstore.Registrations
-	// AskRegistered does nothing yet, nor counts, if a client of the sessions is not among Registered:
-	// Result.MissingClients asks for it.
+	// AskRegistered makes the call return without changing or counting anything if a client of the sessions
+	// is missing from Registered: Result.MissingClients lists the clients to look up.
 	AskRegistered bool
-	// DryRun counts what would be done and does nothing.
+	// DryRun counts what would be done without doing it.
 	DryRun bool
 }
 
 // Result counts what an Ending did or, with DryRun, would do.
 type Result struct {
 	SessionsRemoved int
-	// GrantsRevoked counts tokens that were live until then (grantstore.Type.IsToken).
+	// GrantsRevoked counts tokens that were live until now (grantstore.Type.IsToken).
 	GrantsRevoked       int
 	ConsentsRevoked     int
 	NotificationsQueued int
@@ -98,18 +100,18 @@ type Result struct {
 	ClientsLeftAlone []string
 	// Ended are the sessions removed, at most MaxEnded of them. SessionsRemoved is exact.
 	Ended []EndedSession
-	// JobID is set instead of the counts in the answer to an Ending of All: the job to look at.
+	// JobID is set instead of the counts in the answer to an Ending of All: see Store.Job.
 	JobID string
-	// MissingClients, unless empty: nothing was done, because Ending.AskRegistered is set and some of these
-	// clients are not among Ending.Registered. The ending is to be repeated with all of them, at most
-	// ticketstore.MaxRegistrations. They are sorted.
+	// MissingClients, unless empty, means that nothing was done, because Ending.AskRegistered is set and some
+	// of these clients are missing from Ending.Registered. Repeat the ending with all of them, at most
+	// ticketstore.MaxRegistrations. The list is sorted.
 	MissingClients []string
 }
 
 // MaxEnded bounds Result.Ended.
 const MaxEnded = 256
 
-// EndedSession names a session that has ended.
+// EndedSession identifies a session that has ended.
 type EndedSession struct {
 	SessionID string
 	SubjectID string
@@ -123,7 +125,7 @@ func (r *Result) Add(other Result) {
 	r.NotificationsQueued += other.NotificationsQueued
 }
 
-// Validate refuses an ending that a store must not carry out, naming the field at fault.
+// Validate returns an error that names the field at fault if a store must not carry out the ending.
 func (e *Ending) Validate() error {
 	if err := ticketstore.CheckID("operation_id", e.OperationID); err != nil {
 		return err
@@ -171,7 +173,7 @@ func (e *Ending) validateClients() error {
 	return nil
 }
 
-// Sweep asks for sessions that are due to end.
+// Sweep asks to end sessions that are due.
 type Sweep struct {
 	// Limit bounds the sessions ended by one call.
 	Limit int
@@ -179,14 +181,14 @@ type Sweep struct {
 	KeepOffline      bool
 	SkipNotification bool
 	CoordinatedOnly  bool
-	// Registered is what the clients have registered by now.
+	// Registered holds the current registrations of the clients.
 	Registered ticketstore.Registrations
-	// AskRegistered leaves a session if a client of it is not among Registered: SweepResult.MissingClients
-	// asks for it.
+	// AskRegistered skips a session if one of its clients is missing from Registered:
+	// SweepResult.MissingClients lists the clients to look up.
 	AskRegistered bool
 }
 
-// Validate refuses a sweep without a bound.
+// Validate returns an error if Limit is below one or Registered is invalid.
 func (s *Sweep) Validate() error {
 	return errors.Join(ticketstore.CheckPositive("limit", s.Limit), s.Registered.Validate())
 }
@@ -195,15 +197,15 @@ func (s *Sweep) Validate() error {
 type SweepResult struct {
 	Ended               int
 	NotificationsQueued int
-	// Sessions are those that were ended.
+	// Sessions are the sessions that were ended.
 	Sessions []EndedSession
-	// Next is when the next session falls due, as far as the index knows: a session that slid may turn out
-	// not to be due then. Zero means that there is none.
+	// Next is when the next session falls due according to the index: a session that was renewed may turn out
+	// not to be due then. Zero if there is none.
 	Next time.Time
-	// PurgeLeft: records whose time is up were left, and another call takes more of them.
+	// PurgeLeft reports whether due records are left to purge by another call.
 	PurgeLeft bool
-	// MissingClients are all clients of sessions that were left because Sweep.AskRegistered is set and some
-	// of them are not among Sweep.Registered. A sweep with all of these, at most
+	// MissingClients are all clients of the sessions that were skipped because Sweep.AskRegistered is set and
+	// some of the clients are missing from Sweep.Registered. A sweep with all of these, at most
 	// ticketstore.MaxRegistrations, ends at least one of the sessions.
 	MissingClients []string
 }

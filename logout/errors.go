@@ -4,12 +4,12 @@ package logout
 
 import "errors"
 
-// Sentinel errors of endings and notifications. Those that all stores share are in ticketstore.
+// Sentinel errors of endings and notifications. Errors shared by all stores are in ticketstore.
 var (
-	// ErrOutdated: the claim under which a delivery was reported is no longer the current one. Nothing was
+	// ErrOutdated: a newer claim has replaced the one under which a delivery was reported. Nothing was
 	// changed.
 	ErrOutdated = errors.New("claim is outdated")
 
-	// ErrBusy: an ending of all sessions is under way, so that another cannot begin. Nothing was changed.
+	// ErrBusy: an ending of all sessions is running, so a second one cannot begin. Nothing was changed.
 	ErrBusy = errors.New("an ending of all sessions is under way")
 )

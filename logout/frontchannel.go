@@ -8,9 +8,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FrontChannelURL returns the address of the frame in which the client clears the session (Front-Channel
-// Logout 1.0, section 3): its frontchannel_logout_uri with iss and sid, its own query kept. It is empty for a
-// client that has none.
+// FrontChannelURL returns the URL of the frame in which the client clears the session (Front-Channel Logout
+// 1.0, section 3): its frontchannel_logout_uri with iss and sid added to its query. It returns "" if the
+// client has no frontchannel_logout_uri.
 func (c *Client) FrontChannelURL(issuer, sessionID string) (string, error) {
 	if c.FrontChannelLogoutURI == "" {
 		return "", nil

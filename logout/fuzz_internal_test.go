@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// FuzzRetryAfter: a header is a moment that a client may ask for, or it is none. No number of seconds asks
-// for longer than the retry window.
+// FuzzRetryAfter: a header is either a valid time or ignored. No number of seconds exceeds the retry window.
 func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range []string{
 		"", "0", "120", "-1", "1.5", " 7 ", "99999999999999999999", "0000", "Fri, 31 Dec 1999 23:59:59 GMT",

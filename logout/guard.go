@@ -1,6 +1,7 @@
 package logout
 
-// Which addresses deliveries may connect to: no private network by way of a client's logout URI (rule 7).
+// The addresses that deliveries may connect to: a client's logout URI must not reach private networks (rule
+// 7).
 
 import (
 	"errors"
@@ -11,11 +12,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrAddress means that a client's logout URI leads to an address that is not public and not allowed.
+// ErrAddress means that a client's logout URI resolves to an address that is neither public nor allowed.
 var ErrAddress = errors.New("address is not public: allow its network if it is intended")
 
 // guard decides to which addresses logout tokens may be sent (rule 7). It checks the address of each
-// connection, after name resolution, so that a name cannot bypass it.
+// connection after name resolution, so that a name cannot bypass it.
 type guard struct {
 	allow []netip.Prefix
 }
@@ -38,7 +39,7 @@ func newGuard(allow []netip.Prefix) (*guard, error) {
 	return g, nil
 }
 
-// control is a net.Dialer's Control: it runs before each connection, with the address in numbers.
+// control is a net.Dialer's Control: it runs before each connection, with the numeric address.
 func (g *guard) control(_, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -55,7 +56,7 @@ func (g *guard) check(addr netip.Addr) error {
 		}
 	}
 	if addr.Is6() && nat64.Contains(addr) {
-		// The address behind the translator is what counts, also for what is allowed.
+		// The address behind the translator decides, also for the allowed networks.
 		raw := addr.As16()
 		return g.check(netip.AddrFrom4([4]byte(raw[12:])))
 	}
@@ -84,7 +85,7 @@ var (
 	globalUnicast = netip.MustParsePrefix("2000::/3")
 )
 
-// reserved are the non-public networks of IANA's special-purpose registries, except the IPv6 ones outside
+// reserved are the non-public networks of IANA's special-purpose registries, except IPv6 networks outside
 // globalUnicast.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network

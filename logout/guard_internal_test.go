@@ -26,7 +26,7 @@ func TestGuard(t *testing.T) {
 	}
 	tests := []struct {
 		addr          string
-		closed, opens bool // let pass by the guard without and with allowed networks
+		closed, opens bool // allowed by the guard without and with allowed networks
 	}{
 		{"93.184.216.34:443", true, true},
 		{"[2606:4700::1111]:443", true, true},
@@ -66,7 +66,7 @@ func TestGuard(t *testing.T) {
 		{"[fec0::1]:80", false, false},
 		{"[ff02::1]:80", false, false},
 		{"[100::1]:80", false, false},
-		{"rp.example:80", false, false}, // a name is no address
+		{"rp.example:80", false, false}, // a name is not an address
 	}
 	for _, test := range tests {
 		if err := closed.control("tcp", test.addr, nil); (err == nil) != test.closed ||

@@ -20,15 +20,15 @@ const (
 	JobFailed  JobState = "failed"
 )
 
-// The phases of a job, in their order.
+// The phases of a job, in order.
 const (
-	// PhaseSessions: sessions are ended.
+	// PhaseSessions ends sessions.
 	PhaseSessions = "sessions"
-	// PhaseSurvivors: what has outlived sessions that ended before is revoked.
+	// PhaseSurvivors revokes grants that have outlived sessions that ended earlier.
 	PhaseSurvivors = "survivors"
-	// PhaseGrants: grants without a session are revoked, consents among them.
+	// PhaseGrants revokes grants without a session, including consents.
 	PhaseGrants = "grants"
-	// PhasePurge: the rows of dead grants are removed and counted.
+	// PhasePurge removes and counts the rows of dead grants.
 	PhasePurge = "purge"
 )
 
@@ -37,13 +37,13 @@ type Job struct {
 	// ID is the Ending's OperationID.
 	ID    string
 	State JobState
-	// Phase is the present phase of a job that is not done.
+	// Phase is the current phase of a job that is not done.
 	Phase string
 	// Started is the now of the ending. Finished is when the job was done, to about a second: a store reads
-	// no clock, so it takes the now of the next call. It is zero until then.
+	// no clock, so it uses the now of the next call. Zero until then.
 	Started  time.Time
 	Finished time.Time
-	// Total is how many sessions the job had to check when it began, Done how many it has checked.
+	// Total is the number of sessions to check when the job began, Done the number checked so far.
 	Total int
 	Done  int
 	// Result counts what was done so far.

@@ -1,6 +1,6 @@
 package logout
 
-// Notifications: the records of the queue, and how they are claimed, settled, retried and listed (rule 7).
+// Notifications: the records of the queue, and the requests to claim, settle, retry and list them (rule 7).
 
 import (
 	"cmp"
@@ -11,24 +11,25 @@ import (
 
 // Retry windows and retention.
 const (
-	// RetryWindow is how long a notification is tried after it was queued, or retried by an operator.
+	// RetryWindow is how long delivery is attempted after a notification was queued or retried by an
+	// operator.
 	RetryWindow = 24 * time.Hour
 	// RecentUse: a client that got tokens within this time before the end is notified twice, because its
-	// sign-in may not have been finished at the first delivery (rule 7).
+	// sign-in may have been incomplete at the first delivery (rule 7).
 	RecentUse = 10 * time.Second
 	// SecondDelivery is how long after the end such a client is notified again.
 	SecondDelivery = 15 * time.Second
 	// NotificationRetention is how long a notification is kept after its last change of state.
 	NotificationRetention = 7 * 24 * time.Hour
-	// MaxLastError bounds Notification.LastError in bytes; a longer one is cut.
+	// MaxLastError bounds Notification.LastError in bytes; a longer text is truncated.
 	MaxLastError = 512
 )
 
 // State is the state of a notification.
 type State string
 
-// The states. A pending notification is waiting or being delivered; the other states are final until an
-// operator retries it.
+// The states. A pending notification is queued or in flight; the other states are final until an operator
+// retries it.
 const (
 	Pending   State = "pending"
 	Delivered State = "delivered" // the client answered 200 or 204
@@ -39,7 +40,7 @@ const (
 
 // Notification is the message to one client about the end of one session.
 type Notification struct {
-	// ID is assigned by the store, unique, and sorts by the time of queueing.
+	// ID is assigned by the store, unique, and sorts by queueing time.
 	ID        string
 	Issuer    string
 	ClientID  string
@@ -55,26 +56,26 @@ type Notification struct {
 	NextAttempt time.Time
 	// GiveUpAt is when the retry window closes.
 	GiveUpAt time.Time
-	// LastAttempt is when the last outcome was recorded. LastError is its problem; empty after a success.
+	// LastAttempt is when the last outcome was recorded, LastError its error; empty after a success.
 	LastAttempt time.Time
 	LastError   string
-	// Again is when the client is notified a second time. Zero means never, or that it has been.
+	// Again is when the client is notified a second time. Zero if never, or if done.
 	Again time.Time
 }
 
 // Claim asks for notifications to deliver.
 type Claim struct {
-	// Limit bounds the notifications handed out, and PerClient those of one client.
+	// Limit bounds the notifications handed out, PerClient those of one client.
 	Limit     int
 	PerClient int
-	// Busy are clients to pass over.
+	// Busy are the clients to skip.
 	Busy []string
-	// Lease is how long the claims hold: longer than a delivery can take. A notification not settled by then
-	// is handed out again.
+	// Lease is how long the claims are held: longer than a delivery can take. A notification not settled by
+	// then is handed out again.
 	Lease time.Duration
 }
 
-// Validate refuses a claim without bounds or lease.
+// Validate returns an error if a bound or the lease is missing.
 func (c *Claim) Validate() error {
 	switch {
 	case c.Limit <= 0 || c.Limit > ticketstore.MaxCount:
@@ -90,28 +91,28 @@ func (c *Claim) Validate() error {
 // ClaimResult is the answer to a Claim.
 type ClaimResult struct {
 	Deliveries []Delivery
-	// Next is when the next notification falls due, of any client: claimed ones by the end of their lease,
-	// passed over ones by their due time. Zero means that the queue is empty.
+	// Next is when the next notification of any client falls due: a claimed one when its lease ends, a
+	// skipped one at its due time. Zero if the queue is empty.
 	Next time.Time
 }
 
-// Delivery is a claimed notification and the number of the claim.
+// Delivery is a claimed notification with its claim number.
 type Delivery struct {
 	Notification
-	// Claim is the number to settle under. It rises with every claim of the notification.
+	// Claim is the number to settle with. It rises with every claim of the notification.
 	Claim uint64
 }
 
 // Outcome is the result of a delivery.
 type Outcome struct {
-	// State is Delivered, Refused, GivenUp, or Pending to try again at NextAttempt.
+	// State is Delivered, Refused, GivenUp, or Pending to retry at NextAttempt.
 	State       State
 	NextAttempt time.Time
-	// LastError is the problem. It holds no secret, and of the response body only the error code.
+	// LastError describes the problem. It holds no secret, and of the response body only the error code.
 	LastError string
 }
 
-// Validate refuses an outcome that no delivery can have.
+// Validate returns an error for an outcome that no delivery can have.
 func (o *Outcome) Validate() error {
 	switch o.State {
 	case Delivered, Refused, GivenUp:
@@ -125,28 +126,28 @@ func (o *Outcome) Validate() error {
 	return ticketstore.Invalidf("state", "is not a state of a notification")
 }
 
-// Retry asks for notifications to be sent again: the one with that ID, or those that the filter selects.
+// Retry asks to send notifications again: the one with the ID, or those that the filter selects.
 type Retry struct {
 	ID string
-	// Filter selects notifications where there is no ID. At least one condition is required.
+	// Filter selects notifications if ID is empty. At least one condition is required.
 	Filter NotificationFilter
-	// Limit bounds the notifications that one call with a filter looks at: 1 to ticketstore.MaxCount.
+	// Limit bounds the notifications that one call with a filter examines: 1 to ticketstore.MaxCount.
 	Limit int
-	// After continues after the notification with that id: RetryResult.Next of the call before.
+	// After continues after the notification with that id: it is RetryResult.Next of the previous call.
 	After string
 }
 
 // RetryResult is the answer to a Retry.
 type RetryResult struct {
-	// Notification is the one with the ID, after the retry. It is nil in the answer to a filter.
+	// Notification is the one with the ID, after the retry. Nil in the answer to a filter.
 	Notification *Notification
 	// Count is how many notifications will be sent again.
 	Count int
-	// Next is where the next call continues. Empty means that all have been looked at.
+	// Next is where the next call continues. Empty when all have been examined.
 	Next string
 }
 
-// Validate refuses a retry without id and filter: it would be one of everything.
+// Validate returns an error if both id and filter are missing: it would retry everything.
 func (r *Retry) Validate() error {
 	if r.ID != "" {
 		if r.Filter != (NotificationFilter{}) || r.After != "" {
@@ -171,7 +172,7 @@ type NotificationFilter struct {
 	SessionID string
 }
 
-// NotificationQuery asks for a page of notifications in the order of their queueing.
+// NotificationQuery asks for a page of notifications, ordered by queueing time.
 type NotificationQuery = ticketstore.Query[NotificationFilter]
 
 // NotificationPage is the answer to a NotificationQuery.

@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// names checks that err is a FieldError that names the field, or nil where the field is empty.
+// names checks that err is a FieldError that names the field, or nil if field is empty.
 func names(t *testing.T, err error, field string) {
 	t.Helper()
 	var fieldError *ticketstore.FieldError
@@ -109,8 +109,8 @@ func TestDeliveryQueryWalk(t *testing.T) {
 	}
 }
 
-// FuzzToken: any text sent as a token is refused by the error that says so or leads to a filter that could
-// have been asked for.
+// FuzzToken: a text sent as a token is either refused with ErrResultsToken or yields a filter that a query
+// may ask for.
 func FuzzToken(f *testing.F) {
 	for _, filter := range []logout.NotificationFilter{
 		{}, {State: logout.Pending, ClientID: "mail"}, {SessionID: "a\x00b"}, {State: "lost"},

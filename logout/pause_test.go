@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// A pause lets what is under way end and be recorded, and takes nothing new until it is over.
+// A pause lets deliveries in flight finish and be recorded, and claims nothing until it is over.
 func TestPause(t *testing.T) {
 	t.Parallel()
 	began, answer := make(chan struct{}), make(chan struct{})
@@ -44,7 +44,7 @@ func TestPause(t *testing.T) {
 	q.add(due("second", "rp"))
 	d.Wake()
 	resumeFirst()
-	if resumed, err := d.Pause(t.Context()); err != nil { // the queue was looked at since, if at all
+	if resumed, err := d.Pause(t.Context()); err != nil { // by now the queue was read, if at all
 		t.Fatal(err)
 	} else {
 		resumed()

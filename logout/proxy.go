@@ -1,6 +1,6 @@
 package logout
 
-// Connections to clients: direct ones, and those through the host's proxy. The guard decides over both (rule
+// Connections to clients, direct or through the host's proxy. The guard checks the addresses of both (rule
 // 7).
 
 import (
@@ -47,8 +47,8 @@ func (c *connector) DialContext(ctx context.Context, network, address string) (n
 	return conn, nil
 }
 
-// resolve returns the first allowed address of a host. The proxy is given that address and not the name: it
-// might look up another.
+// resolve returns the first allowed address of a host. The proxy is given this address instead of the name,
+// because it might resolve the name differently.
 func (c *connector) resolve(ctx context.Context, address string) (target string, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -70,8 +70,8 @@ func (c *connector) resolve(ctx context.Context, address string) (target string,
 	return "", cmp.Or(refused, fmt.Errorf("%w: it has none", ErrAddress))
 }
 
-// tunnel opens a connection to the target through a proxy. The guard does not judge the address of the proxy:
-// it is the host's own.
+// tunnel opens a connection to the target through a proxy. The guard does not check the proxy's own address:
+// the host configured it.
 func (c *connector) tunnel(ctx context.Context, proxy *url.URL, target string) (net.Conn, error) {
 	conn, err := c.dialProxy(ctx, proxy)
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *connector) dialProxy(ctx context.Context, proxy *url.URL) (net.Conn, er
 		if c.config.TLS != nil {
 			settings = c.config.TLS.Clone()
 		}
-		// The certificates are for clients, and the tunnel is HTTP/1.1.
+		// The client certificates are meant for clients, not for the proxy; the tunnel is HTTP/1.1.
 		settings.NextProtos, settings.Certificates, settings.GetClientCertificate = nil, nil, nil
 		secure := &tls.Dialer{NetDialer: dialer, Config: settings}
 		return secure.DialContext(ctx, "tcp", net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), "443")))
@@ -102,7 +102,7 @@ func (c *connector) dialProxy(ctx context.Context, proxy *url.URL) (net.Conn, er
 	return nil, errors.New("the proxy is neither http nor https")
 }
 
-// connect asks a proxy for a tunnel to the target (RFC 9110, section 9.3.6).
+// connect requests a tunnel to the target from a proxy (RFC 9110, section 9.3.6).
 func connect(ctx context.Context, conn net.Conn, user *url.Userinfo, target string) error {
 	if until, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(until); err != nil {
@@ -121,7 +121,7 @@ func connect(ctx context.Context, conn net.Conn, user *url.Userinfo, target stri
 		return err
 	}
 	reader := bufio.NewReader(io.LimitReader(conn, maxAnswerHeader))
-	//nolint:bodyclose // a tunnel has no body; the connection is closed where there is one
+	//nolint:bodyclose // a tunnel has no body; otherwise the caller closes the connection
 	response, err := http.ReadResponse(reader, request)
 	switch {
 	case err != nil:

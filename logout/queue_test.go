@@ -31,7 +31,7 @@ type queue struct {
 	notifications map[string]*notification
 	settled       int
 	claimErr      error
-	settleIn      int // how many calls of Settle fail before one works
+	settleIn      int // number of calls of Settle that fail
 }
 
 type notification struct {
@@ -157,7 +157,7 @@ func due(id, client string) logout.Notification {
 	}
 }
 
-// plainSigner makes tokens that anybody can read: base64 of the claims between dots.
+// plainSigner makes tokens that are readable in tests: base64 of the claims between dots.
 type plainSigner struct{ err error }
 
 func (s plainSigner) Sign(_ context.Context, claims []byte) (string, error) {
@@ -177,7 +177,7 @@ type claims struct {
 	Reason   string         `json:"logout_reason"`
 }
 
-// relyingParty is a client's server. It keeps what it was sent, and answers as told.
+// relyingParty is a client's server. It records requests and answers as configured.
 type relyingParty struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -226,7 +226,7 @@ func status(code int) func(http.ResponseWriter, *http.Request, int) {
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
-// start runs a dispatcher with short waits until the test ends.
+// start runs a dispatcher with short delays until the test ends.
 func start(
 	t *testing.T, q *queue, clients logout.ClientMap, change ...func(*logout.DispatcherConfig),
 ) *logout.Dispatcher {
@@ -247,5 +247,5 @@ func start(
 	return d
 }
 
-// once lets a notification be tried once: what fails is not due again for long.
+// once limits a notification to one attempt: after a failure it is not due again for a long time.
 func once(config *logout.DispatcherConfig) { config.RetryBase, config.RetryMost = time.Hour, time.Hour }

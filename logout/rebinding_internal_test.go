@@ -1,6 +1,6 @@
 package logout
 
-// DNS rebinding.
+// A test of DNS rebinding.
 
 import (
 	"context"
@@ -18,8 +18,7 @@ import (
 	"time"
 )
 
-// nameServer answers every question for IPv4 addresses with those that are set, and other questions with
-// none.
+// nameServer answers every query for IPv4 addresses with those that are set, and other queries with none.
 type nameServer struct {
 	mutex     sync.Mutex
 	addresses []string
@@ -32,7 +31,7 @@ func (n *nameServer) set(addresses ...string) {
 	n.addresses = addresses
 }
 
-// start serves on a port of this machine, which it returns.
+// start serves on a local port, which it returns.
 func (n *nameServer) start(t *testing.T) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -53,7 +52,7 @@ func (n *nameServer) start(t *testing.T) string {
 	return conn.LocalAddr().String()
 }
 
-// answer makes a message of RFC 1035, section 4.
+// answer encodes a response (RFC 1035, section 4).
 func (n *nameServer) answer(query []byte) []byte {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -75,7 +74,7 @@ func (n *nameServer) answer(query []byte) []byte {
 	return answer
 }
 
-// A name that leads to an allowed address when it is first looked up, and to another later, leads nowhere.
+// A name that resolves to an allowed address first, and to a different one later, is not connected to.
 func TestRebinding(t *testing.T) {
 	t.Parallel()
 	var served atomic.Int32
@@ -95,7 +94,7 @@ func TestRebinding(t *testing.T) {
 		}}
 	client := newHTTPClient(&config, guard)
 	client.Transport.(*http.Transport).DialContext = dialer.DialContext
-	location, _ := url.Parse(server.URL) // it is one
+	location, _ := url.Parse(server.URL) // always valid
 	post := func() error {
 		response, err := client.Post("http://rp.example.test.:"+location.Port()+"/", "text/plain",
 			strings.NewReader("x"))
@@ -112,7 +111,7 @@ func TestRebinding(t *testing.T) {
 		{[]string{"127.0.0.1"}, true},
 		{[]string{"127.0.0.2"}, false},
 		{[]string{"169.254.169.254", "10.0.0.1"}, false},
-		{[]string{"127.0.0.2", "127.0.0.1"}, true}, // by the one that is allowed
+		{[]string{"127.0.0.2", "127.0.0.1"}, true}, // connects to the allowed one
 		{[]string{"0.0.0.0"}, false},
 	} {
 		names.set(step.addresses...)

@@ -1,6 +1,6 @@
 package logout
 
-// When a failed delivery is repeated: Retry-After and backoff (rule 7).
+// The delay before a failed delivery is retried: Retry-After and backoff (rule 7).
 
 import (
 	"math/rand/v2"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// parseRetryAfter returns the moment that a Retry-After header asks to wait for: seconds or a date (RFC 9110,
-// section 10.2.3). A header that is neither is ignored.
+// parseRetryAfter returns the time that a Retry-After header names, as seconds or as a date (RFC 9110,
+// section 10.2.3). Any other value is ignored.
 func parseRetryAfter(value string, now time.Time) (time.Time, bool) {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -31,8 +31,8 @@ func parseRetryAfter(value string, now time.Time) (time.Time, bool) {
 	return date, true
 }
 
-// backoff returns how long to wait after so many failed attempts. It doubles from base to most, with a jitter
-// of a quarter, so that deliveries that failed together are not retried together.
+// backoff returns the delay after the given number of failed attempts. It doubles from base to most, with 25
+// % jitter, so that deliveries that failed together are not retried together.
 func backoff(base, most time.Duration, attempts int) time.Duration {
 	wait := most
 	// 62 doublings overflow any base.

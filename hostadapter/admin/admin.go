@@ -30,9 +30,9 @@ const (
 
 // Actor is who sent a request, for the audit.
 type Actor struct {
-	// ID is what identifies the actor, such as a subject or an account. It may be empty.
+	// ID is what identifies the actor, such as a subject or an account. It may be empty where Name is not.
 	ID string
-	// Name is what a person reads.
+	// Name is what a person reads. It may be empty where ID is not.
 	Name string
 	// SignOut is where the page's "Sign out" posts to, on the host's own origin. Without it the page has no
 	// such button.
@@ -67,8 +67,9 @@ func (e *SignInError) Is(target error) bool { return target == ErrUnauthenticate
 
 // Authorizer decides whether a request is let through and says who sent it. Its errors are
 // ErrUnauthenticated, ErrForbidden, or ticketstore.ErrUnavailable; any other is answered 500 and logged. It
-// must not let a request through because it could not decide. The page also asks for ChangeSessions to know
-// whether to show buttons: asking alone changes nothing.
+// must not let a request through because it could not decide: an Actor with neither ID nor Name is answered
+// 500 and logged too. The page also asks for ChangeSessions to know whether to show buttons: asking alone
+// changes nothing.
 type Authorizer func(r *http.Request, permission Permission) (Actor, error)
 
 // Operations is what the routes do. A *hostadapter.Operations is one.

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -10,6 +11,32 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
+
+// An authorizer that returns neither an error nor an actor has lost an error of its own: nothing is read or
+// done, and the log says what it has to return.
+func TestNobodyIsLetThrough(t *testing.T) {
+	t.Parallel()
+	nobody := func(*http.Request, admin.Permission) (admin.Actor, error) {
+		return admin.Actor{SignOut: "/out"}, nil
+	}
+	for target, method := range map[string]string{
+		"/sessions": http.MethodGet, "/sessions/s1": http.MethodDelete, "/ui/sessions/": http.MethodGet,
+	} {
+		m := &manager{}
+		w := httptest.NewRecorder()
+		http.StripPrefix("/admin", admin.Handler(admin.Config{Operations: m, Authorize: nobody})).
+			ServeHTTP(w, request(method, target, ""))
+		if w.Code != http.StatusInternalServerError {
+			t.Errorf("%s %s is answered %d, want 500", method, target, w.Code)
+		}
+		if m.query != nil || m.id != "" || m.removal != nil {
+			t.Errorf("%s %s did something", method, target)
+		}
+		if log := m.log.String(); !strings.Contains(log, "Actor without ID and Name") {
+			t.Errorf("%s %s: the log does not say what is wrong: %s", method, target, log)
+		}
+	}
+}
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()

@@ -176,7 +176,7 @@ func (m *mount) show(
 	w http.ResponseWriter, r *http.Request, record *audit, status int, name string, v view,
 ) error {
 	v.Actor, v.Version, v.Now = record.actor, staticVersion, m.sessions.Now()
-	if _, err := m.authorize(r, ChangeSessions); err == nil {
+	if _, err := m.ask(r, ChangeSessions); err == nil {
 		v.MayChange = true
 	}
 	return writePage(w, r, status, name, v)

@@ -182,12 +182,26 @@ func (m *mount) authenticate(r *http.Request, permission Permission) (Actor, err
 			return Actor{}, &tooManyGuesses{wait}
 		}
 	}
-	actor, err := m.authorize(r, permission)
+	actor, err := m.ask(r, permission)
 	if secret && !errors.Is(err, ErrUnauthenticated) {
 		m.refusals.noGuess(from)
 	}
 	if err == nil || errors.Is(err, ErrForbidden) {
 		m.refusals.letThrough(from, m.sessions.Now())
+	}
+	return actor, err
+}
+
+// errNoActor is about an authorizer whose answer gives the audit nobody to name.
+var errNoActor = errors.New("the Authorizer let a request through with an Actor without ID and Name: it " +
+	"has to say who sent the request, or to return ErrUnauthenticated")
+
+// ask asks the authorizer. A request is not let through for nobody: an authorizer may have found no account
+// and lost that error.
+func (m *mount) ask(r *http.Request, permission Permission) (Actor, error) {
+	actor, err := m.authorize(r, permission)
+	if err == nil && actor.ID == "" && actor.Name == "" {
+		return Actor{}, errNoActor
 	}
 	return actor, err
 }

@@ -15,6 +15,9 @@ func freeSpace(path string) (uint64, error) {
 	if err := syscall.Statfs(path, &disk); err != nil {
 		return 0, err
 	}
+	if disk.Blocks == 0 { // a file system that does not know, as some of networks and of FUSE
+		return math.MaxInt64, nil
+	}
 	return disk.Bavail * uint64(disk.Bsize), nil
 }
 

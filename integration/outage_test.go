@@ -110,14 +110,27 @@ func TestOutage(t *testing.T) {
 // it acknowledged is there afterwards.
 func TestHostIsToldToEnd(t *testing.T) {
 	t.Parallel()
+	told := func(t *testing.T, sent syscall.Signal, again bool) {
+		t.Parallel()
+		testHostIsToldToEnd(t, func(p *provider) {
+			testenv.Eventually(t, "the host gets "+sent.String(), func() bool {
+				return p.process.Process.Signal(sent) != nil || !again
+			})
+		})
+	}
+	t.Run("SIGTERM", func(t *testing.T) { told(t, syscall.SIGTERM, false) })
+	// The end of a terminal: kernel and shell send one each.
+	t.Run("SIGHUP, again and again", func(t *testing.T) { told(t, syscall.SIGHUP, true) })
+}
+
+func testHostIsToldToEnd(t *testing.T, tell func(p *provider)) {
+	t.Helper()
 	rp := newRelyingParty(t, "shop")
 	p := startProvider(t, []map[string]any{rp.registration()}, []user{ann})
 	rp.discover(t, p)
 	b := newBrowser()
 	login := b.signIn(t, rp, p, ann)
-	if err := p.process.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	tell(p)
 	<-p.process.Ended()
 	if state := p.process.ProcessState; !state.Success() {
 		t.Errorf("the host ended with %s\n%s", state, p.log.Tail(4<<10))

@@ -24,7 +24,11 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	context.AfterFunc(ctx, stop)         // a second Ctrl-C ends the program at once
+	if !signal.Ignored(syscall.SIGHUP) { // it is below nohup
+		// The terminal closes: the kernel and the shell send one each.
+		ctx, _ = signal.NotifyContext(ctx, syscall.SIGHUP)
+	}
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {

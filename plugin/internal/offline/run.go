@@ -49,6 +49,10 @@ type Env struct {
 func Main(protocol int, run func(ctx context.Context, env Env) int) {
 	smallfile.RestrictUmask()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)         // a second Ctrl-C ends a command that waits for input
+	if !signal.Ignored(syscall.SIGHUP) { // it is below nohup
+		ctx, _ = signal.NotifyContext(ctx, syscall.SIGHUP)
+	}
 	code := run(ctx, Env{
 		Name: filepath.Base(os.Args[0]), Args: os.Args[1:], Protocol: protocol,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: program.Terminal(os.Stderr),

@@ -62,6 +62,9 @@ func main() {
 	// what the shell expects. Changes are made before anything is printed.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if !signal.Ignored(syscall.SIGHUP) { // it is below nohup
+		ctx, _ = signal.NotifyContext(ctx, syscall.SIGHUP)
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
 	code := a.run(ctx, os.Args[1:])
 	stop()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// One unary call through a real process: what the boundary itself costs.
+// One unary call through a real process: the cost of the process boundary.
 func BenchmarkGet(b *testing.B) {
 	bench := newBench(b)
 	client := bench.open(settings{})

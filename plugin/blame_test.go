@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A start that fails for what surrounds the plugin says so, instead of blaming the plugin.
+// An error of a start that fails because of the environment names that cause instead of the plugin.
 func TestStartErrorsBlameTheRightThing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -160,7 +160,7 @@ func TestLongestSocketDir(t *testing.T) {
 	}
 }
 
-// mount returns a file system of its own.
+// mount mounts a separate file system.
 func (b *bench) mount(flags uintptr) string {
 	b.t.Helper()
 	folder, err := os.MkdirTemp("", "sm")
@@ -208,11 +208,11 @@ func (b *bench) run(name string, args ...string) {
 	}
 }
 
-// A plugin behind a wrapper that was killed ends by itself, and stays a zombie where it is not reaped. The
-// next start does not take it for one that lives on.
+// A plugin whose wrapper was killed exits by itself and stays a zombie if nobody reaps it. The next start
+// must not mistake it for a live process.
 func TestZombieIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	// Orphans become ours, and we reap none, as process 1 of many containers.
+	// Orphans become our children and we reap none, like process 1 of many containers.
 	const setChildSubreaper = 36 // PR_SET_CHILD_SUBREAPER
 	reaper := func(on uintptr) {
 		if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setChildSubreaper, on, 0); errno != 0 {

@@ -2,7 +2,7 @@
 
 package plugin_test
 
-// What is cached, and the figures of a cache.
+// What is cached, and the figures of the cache.
 
 import (
 	"slices"
@@ -40,7 +40,8 @@ func TestWhatIsCached(t *testing.T) {
 			if cached := client.Kills() != nil; cached != c.cached {
 				t.Errorf("kills are followed: %t, want %t", cached, c.cached)
 			}
-			// The same while the plugin is replaced: who reads figures must not take it for another backend.
+			// The figures stay while the plugin is replaced: their readers must not take it for a different
+			// backend.
 			pid := client.PID()
 			b.signal(pid, syscall.SIGKILL)
 			testenv.Eventually(t, "another plugin runs", func() bool {

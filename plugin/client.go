@@ -26,11 +26,11 @@ type Client struct {
 	grants  *grantcache.Store
 	logout  *rpc.Logout
 	props   *rpc.Properties
-	// transfer is used where the backend is movable.
+	// transfer is set if the backend is movable.
 	transfer *rpc.Transfer
 	movable  bool
-	measured bool // the backend serves its figures
-	cached   bool // there are copies of its live access tokens
+	measured bool // the backend serves figures
+	cached   bool // live access tokens are cached
 
 	closeOnce sync.Once
 	closeErr  error
@@ -41,13 +41,13 @@ var (
 	_ sessions.Measured = (*Client)(nil)
 )
 
-// scope names what makes the spans and measurements.
+// scope is the name of our tracer and meter.
 const scope = "github.com/fosite-sessions/sessions/plugin"
 
-// Open starts a plugin, opens its backend with the settings, and returns it when it is ready. The context
-// bounds the start only; Close ends the plugin. An error names the binary and its problem. A
-// *ticketstore.FieldError in it names a setting, a *ticketstore.OtherStoreError says that the store is not
-// the wanted one. After an error no process, socket or folder is left.
+// Open starts a plugin, opens its backend with the settings and returns a Client once the backend is ready.
+// The context bounds only the start; Close ends the plugin. Errors name the binary and the problem: they wrap
+// a *ticketstore.FieldError for an invalid setting and a *ticketstore.OtherStoreError if the store is not one
+// of those wanted. A failed Open leaves no process, socket or folder behind.
 func Open(ctx context.Context, config Config) (*Client, error) {
 	settings, err := config.prepare()
 	if err != nil {
@@ -88,14 +88,14 @@ func (c *Client) Tickets() ticketstore.Store { return c.tickets }
 // Grants returns the plugin's grants.
 func (c *Client) Grants() grantstore.Store { return c.grants }
 
-// Logout returns the plugin's endings and notifications.
+// Logout returns the plugin's store of endings and notifications.
 func (c *Client) Logout() logout.Store { return c.logout }
 
-// Properties returns what the host keeps in the plugin about the store.
+// Properties returns the properties that the host keeps in the store.
 func (c *Client) Properties() ticketstore.Properties { return c.props }
 
-// Kills returns what the process that serves now tells of its commits, nil where Config.Cache is negative or
-// the backend does not serve it. It is good as long as that process lives.
+// Kills returns the kills of the current process, or nil if Config.Cache is negative or the backend does not
+// serve kills. It is valid for the lifetime of that process.
 func (c *Client) Kills() grantstore.Kills {
 	if in := c.link.state.Load().instance; in != nil && in.kills != nil {
 		return in.kills
@@ -103,8 +103,8 @@ func (c *Client) Kills() grantstore.Kills {
 	return nil
 }
 
-// CacheFigures are what the cache of live access tokens has done, over all processes, and what it holds. They
-// are nil where nothing is cached.
+// CacheFigures returns the counters of the access token cache, summed over all processes, and its current
+// size. It returns nil if nothing is cached.
 func (c *Client) CacheFigures() *grantstore.CacheFigures {
 	if !c.cached {
 		return nil
@@ -113,8 +113,8 @@ func (c *Client) CacheFigures() *grantstore.CacheFigures {
 	return &figures
 }
 
-// Figures implements sessions.Measured. The figures of the engine are those of the process that serves now;
-// a backend that does not serve them has none. Restarts and Waits are right with an error too.
+// Figures implements sessions.Measured. The engine's figures are those of the current process; a backend that
+// does not serve figures has none. Restarts and Waits are valid even if an error is returned.
 func (c *Client) Figures(ctx context.Context) (figures sessions.Figures, err error) {
 	if err = c.link.failure(); err == nil && c.measured {
 		figures, err = c.caller.Figures(ctx)
@@ -126,7 +126,7 @@ func (c *Client) Figures(ctx context.Context) (figures sessions.Figures, err err
 	return figures, err
 }
 
-// Transfer returns what moves the plugin's data, nil if the backend does not serve it.
+// Transfer returns the store that moves the plugin's data, or nil if the backend does not serve transfers.
 func (c *Client) Transfer() transfer.Store {
 	if !c.movable {
 		return nil
@@ -134,10 +134,10 @@ func (c *Client) Transfer() transfer.Store {
 	return c.transfer
 }
 
-// Describe asks the backend what it is. Where the plugin does not start again, its backend has failed, or the
-// database that hosts share does not answer, it does not wait as other calls do: its error,
-// ticketstore.ErrUnavailable, says why, for an operator. For some seconds after a plugin has failed the
-// Trouble of the next one says it.
+// Describe returns the backend's description. Unlike other calls it does not wait while the plugin cannot be
+// restarted, its backend has failed or the shared database is down: it returns ticketstore.ErrUnavailable
+// with the reason, for an operator. For a few seconds after a restart, Trouble holds the reason why the
+// previous plugin failed.
 func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) {
 	if err := c.link.failure(); err != nil {
 		return ticketstore.Description{}, fmt.Errorf("describe: %w", err)
@@ -149,7 +149,7 @@ func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) 
 	return description, err
 }
 
-// PID returns the plugin's process id, 0 while there is none: after Close, and while a process that died is
+// PID returns the plugin's process id, or 0 if there is no process: after Close, and while a dead process is
 // being replaced.
 func (c *Client) PID() int {
 	if in := c.link.state.Load().instance; in != nil && !in.dead() {
@@ -158,13 +158,13 @@ func (c *Client) PID() int {
 	return 0
 }
 
-// Close refuses further calls as ticketstore.ErrUnavailable, lets those that run finish within
-// Config.CallTimeout, and ends the plugin, which closes its database. A plugin that does not end within
+// Close makes further calls fail with ticketstore.ErrUnavailable, lets running calls finish within
+// Config.CallTimeout, and ends the plugin, which closes its database. A plugin that does not exit within
 // Config.CloseTimeout is killed, and Close returns an error.
 func (c *Client) Close() error {
 	c.closeOnce.Do(func() { c.closeErr = c.link.close() })
 	return c.closeErr
 }
 
-// errKilled: the plugin was killed, or failed, instead of exiting with status 0.
+// errKilled means that the plugin was killed or failed instead of exiting with status 0.
 var errKilled = errors.New("session plugin did not exit cleanly")

@@ -1,6 +1,6 @@
 package plugin
 
-// The configuration of Open, and the checks of the binary before its start.
+// The configuration of Open, and the checks of the binary before it is started.
 
 import (
 	"crypto/sha256"
@@ -35,67 +35,66 @@ const (
 	DefaultCache = 64 << 20
 )
 
-// Config is the configuration of a plugin in its host.
+// Config configures a plugin in its host.
 type Config struct {
 	// Path is the plugin's binary. A name without a slash is looked up in PATH. Required.
 	Path string
-	// Args are arguments for it. Ours take none.
+	// Args are the binary's arguments. Our plugins take none.
 	Args []string
-	// Env are "NAME=value" entries for it. It inherits nothing from the host's environment.
+	// Env are "NAME=value" entries of the plugin's environment. The plugin does not inherit the host's
+	// environment.
 	Env []string
-	// Settings are marshalled to JSON and passed to the backend, which refuses unknown ones. Nil means none:
-	// {}.
+	// Settings are marshalled to JSON and passed to the backend, which rejects unknown ones. Nil means {}.
 	Settings any
-	// Checksum is the SHA-256 of the binary in hex. Another binary is not started. Empty means any; its sum
-	// is logged. Other users must not be able to write the binary or its folder: the sum is computed just
-	// before the start.
+	// Checksum is the SHA-256 of the binary in hex. A binary with a different sum is not started. If empty,
+	// any binary is started and its sum is logged. The sum is computed just before the start, so other users
+	// must not be able to write the binary or its folder.
 	Checksum string
-	// StoreID pins the store: the backend must have the one with that id (ticketstore.Description.StoreID).
-	// Another one, or none, is refused as ticketstore.ErrOtherStore, and nothing is created. Where it is
-	// empty, the ids of Open's context count (ticketstore.WithStoreIDs), of which there may be several;
-	// without any, an existing store is opened, or one is created. A plugin that is restarted must serve the
-	// store that was opened first (rule 11).
+	// StoreID is the required id of the store (ticketstore.Description.StoreID). A store with a different id,
+	// or no store, is refused with ticketstore.ErrOtherStore, and nothing is created. If empty, the ids in
+	// Open's context apply (ticketstore.WithStoreIDs), of which there may be several; without any, an
+	// existing store is opened or a new one created. A restarted plugin must serve the store that was opened
+	// first (rule 11).
 	StoreID string
-	// SocketDir is where the folder of the socket is made: os.TempDir() by default, which TMPDIR names. Unix
-	// limits the path of a socket to some 100 bytes, of which we need 40.
+	// SocketDir is the parent of the socket's folder, os.TempDir() by default (TMPDIR). Unix limits a socket
+	// path to about 100 bytes, of which we need 40.
 	SocketDir string
-	// StartTimeout bounds the start: the process, its handshake, and opening the backend, for which the
-	// badger plugin waits until a process that is ending has released the folder. DefaultStartTimeout when
-	// zero.
+	// StartTimeout bounds the start: process, handshake, and opening the backend. The badger plugin waits
+	// within it for an exiting process to release the folder. DefaultStartTimeout if zero.
 	StartTimeout time.Duration
-	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout when zero. A
-	// call that it ends is ticketstore.ErrUnavailable. LongCallTimeout replaces it for calls that may end
-	// many sessions: DefaultLongCallTimeout when zero. If the plugin dies or hangs meanwhile (HealthTimeout),
-	// the call continues with the next plugin, or ends CallTimeout later.
+	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout if zero. A call
+	// that times out returns ticketstore.ErrUnavailable. LongCallTimeout applies instead to calls that may
+	// end many sessions: DefaultLongCallTimeout if zero. If the plugin dies or hangs (HealthTimeout) during a
+	// call, the call is retried on the next process for up to CallTimeout.
 	CallTimeout     time.Duration
 	LongCallTimeout time.Duration
 	// CloseTimeout is how long the plugin may take to close its database before it is killed:
-	// DefaultCloseTimeout when zero.
+	// DefaultCloseTimeout if zero.
 	CloseTimeout time.Duration
-	// HealthTimeout is how long the plugin may take to answer a health check, once a second, before it is
-	// killed and restarted: DefaultHealthTimeout when zero.
+	// HealthTimeout is how long the plugin may take to answer a health check, sent once a second, before it
+	// is killed and restarted: DefaultHealthTimeout if zero.
 	HealthTimeout time.Duration
-	// Cache bounds the memory for copies of live access tokens, which spare introspection the call, in bytes
-	// by an estimate: DefaultCache when zero, no copies when negative. No copy answers after the end of what
-	// it is of was acknowledged (rule 15). Of a plugin that does not tell what its commits kill (the service
-	// grantstore.KillsService), and of a store that several hosts share without leases
-	// (grantstore.LeasesService), there are no copies.
+	// Cache bounds the memory for copies of live access tokens, which save introspection the call, in
+	// estimated bytes: DefaultCache if zero, no cache if negative. A copy is never served after the end of
+	// its token was acknowledged (rule 15). Nothing is cached if the plugin does not stream its kills
+	// (grantstore.KillsService), or if the store is shared by several hosts and serves no leases
+	// (grantstore.LeasesService).
 	Cache int64
-	// TracerProvider makes a span of each call under a span that is sampled, and records below it what the
-	// plugin says that it did: the waits, syncs and reads of its engine. No span has an attribute about a
-	// person or a client. Nil means no spans: not the global provider of OpenTelemetry's API, for what leaves
-	// the server is said by its configuration alone. otel.GetTracerProvider() asks for that one.
+	// TracerProvider creates a span for each call made under a sampled span, with the spans that the plugin
+	// returns (waits, syncs and reads of its engine) as children. No span has attributes about a person or a
+	// client. Nil disables tracing; the global provider is not used by default, so that only the server's
+	// configuration decides what is exported. Pass otel.GetTracerProvider() to use it.
 	TracerProvider trace.TracerProvider
-	// MeterProvider measures how long calls take (rpc.client.call.duration). Nil means not at all.
+	// MeterProvider measures call durations (rpc.client.call.duration). Nil disables it.
 	MeterProvider metric.MeterProvider
-	// Logger gets the plugin's log and log lines about the plugin. slog.Default() when nil.
+	// Logger receives the plugin's log and messages about the plugin. slog.Default() if nil.
 	Logger *slog.Logger
 
-	// meter counts for all processes of a client.
+	// meter counts over all processes of a client.
 	meter *grantcache.Meter
 }
 
-// prepare sets defaults and validates.
+// prepare sets defaults and validates the configuration.
 func (c *Config) prepare() (settings []byte, err error) {
 	if c.Path == "" {
 		return nil, ticketstore.Invalidf("Path", "is empty: name the plugin's binary")
@@ -141,7 +140,7 @@ func (c *Config) prepare() (settings []byte, err error) {
 	return settings, nil
 }
 
-// locate returns the path of the binary. Its errors say what to do.
+// locate returns the path of the binary.
 func (c *Config) locate() (string, error) {
 	path, err := exec.LookPath(c.Path)
 	switch {
@@ -150,7 +149,7 @@ func (c *Config) locate() (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", errors.New("there is no such file: build the plugin or correct the path")
 	}
-	// LookPath has the same error for a folder and for a file without execute permission.
+	// LookPath returns the same error for a folder and for a file without execute permission.
 	info, statErr := os.Stat(c.Path)
 	switch {
 	case err != nil && statErr == nil && info.IsDir():

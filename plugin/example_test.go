@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A host starts the plugin, pinned to the binary that was built with it, and uses its stores.
+// A host starts the plugin, pinned to the binary that it was built with, and uses its stores.
 func Example() {
 	ctx := context.Background()
 	backend, err := plugin.Open(ctx, plugin.Config{

@@ -1,6 +1,6 @@
 package plugin
 
-// Why the system did not execute a binary.
+// Diagnosis of a binary that the system cannot execute.
 
 import (
 	"bufio"
@@ -17,7 +17,7 @@ import (
 	"syscall"
 )
 
-// Exit codes of shells and dynamic loaders for a missing file and for one that may not be executed.
+// Exit codes of shells and dynamic loaders for a missing file and for a file that is not executable.
 const (
 	exitNotExecutable = 126
 	exitMissing       = 127
@@ -29,8 +29,8 @@ const maxShebang = 256
 var errNoExec = errors.New(
 	"it is on a file system that is mounted noexec: move it, or mount that without noexec")
 
-// explainExec says why the system did not execute an existing binary. The system's error is that of a missing
-// binary, or of one without permission, also where its interpreter or loader is at fault.
+// explainExec returns why the system cannot execute an existing binary. The system reports a missing file or
+// permission even if the file's interpreter or loader is at fault.
 func explainExec(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
@@ -58,8 +58,8 @@ func explainExec(path string, err error) error {
 	return fmt.Errorf("cannot be started: %w", err)
 }
 
-// interpreterOf returns what the system starts instead of a file: the interpreter in a script's first line,
-// or the loader of a dynamically linked binary. Empty where there is none.
+// interpreterOf returns the program that the system starts for the file: the interpreter in a script's first
+// line, or the loader of a dynamically linked binary. It returns "" if there is none.
 func interpreterOf(path string) (kind, interpreter string) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -68,7 +68,7 @@ func interpreterOf(path string) (kind, interpreter string) {
 	defer file.Close()
 	line, _ := bufio.NewReader(io.LimitReader(file, maxShebang)).ReadString('\n')
 	if command, script := strings.CutPrefix(line, "#!"); script {
-		// To the system a carriage return at the end is part of the name.
+		// The system takes a trailing carriage return as part of the name.
 		interpreter, _, _ = strings.Cut(strings.Trim(command, " \t\n"), " ")
 		return "interpreter", interpreter
 	}
@@ -85,8 +85,8 @@ func interpreterOf(path string) (kind, interpreter string) {
 	return "", ""
 }
 
-// verdict explains an exit before the handshake.
-func (p *process) verdict() string {
+// exitReason explains an exit before the handshake.
+func (p *process) exitReason() string {
 	var exit *exec.ExitError
 	switch {
 	case !errors.As(p.err, &exit):

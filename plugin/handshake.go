@@ -1,6 +1,6 @@
 package plugin
 
-// The handshake line of a plugin, and errors that say what a binary without one is.
+// The handshake line of a plugin, and errors that describe a binary that sends none.
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 )
 
-// handshakeLine is the first line of a plugin's standard output: go-plugin's handshake, if it is a plugin at
-// all.
+// handshakeLine is the first line of a plugin's standard output: go-plugin's handshake if the binary is a
+// plugin.
 type handshakeLine struct {
 	mu   sync.Mutex
 	line []byte
@@ -44,8 +44,8 @@ func (g *handshakeLine) String() string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(g.line), "?"))
 }
 
-// explain replaces go-plugin's error of a failed start by one that says what the binary is and what to do.
-// ended: the process ended by itself.
+// explain replaces go-plugin's error of a failed start with one that describes the binary and the remedy.
+// ended is true if the process exited by itself.
 func (p *process) explain(ctx context.Context, err error, ended bool, timeout time.Duration) error {
 	if p.pid() == 0 {
 		return explainExec(p.path, err)
@@ -59,7 +59,7 @@ func (p *process) explain(ctx context.Context, err error, ended bool, timeout ti
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case said == "" && ended:
-		return p.withLastOutput(fmt.Errorf("ended before its handshake (%s): %s", p.exit(), p.verdict()))
+		return p.withLastOutput(fmt.Errorf("ended before its handshake (%s): %s", p.exit(), p.exitReason()))
 	case said == "":
 		return p.withLastOutput(fmt.Errorf("sent no handshake: it is no session plugin: %w", err))
 	case len(parts) < 5:

@@ -1,6 +1,6 @@
 package plugin
 
-// One start of a plugin: process, handshake, connection, Configure.
+// Start of a plugin: process, handshake, connection, Configure.
 
 import (
 	"context"
@@ -27,7 +27,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// errStartTimeout is the cause of a start's context that timed out.
+// errStartTimeout is the cause of the start's context after a timeout.
 var errStartTimeout = errors.New("start timeout")
 
 // instance is one plugin process, connected and with its backend open.
@@ -36,16 +36,16 @@ type instance struct {
 	client      *goplugin.Client
 	conn        *grpc.ClientConn
 	description ticketstore.Description
-	// calls is what the stores call: conn, where the plugin has it with one stream for all calls, and with a
-	// cache with its answers held back.
+	// calls is the connection used by the stores: conn, multiplexed over one stream if the plugin supports
+	// it, and with answers held back for the cache if there is one.
 	calls grpc.ClientConnInterface
-	// kills and cache are nil where nothing is cached.
+	// kills and cache are nil if nothing is cached.
 	kills *rpc.Kills
 	cache *grantcache.Cache
 }
 
-// launch starts the plugin and opens its backend, whose store must have one of the wanted ids, if there are
-// any. It leaves nothing behind when it fails.
+// launch starts the plugin and opens its backend. If wanted is not empty, the store's id must be in it. A
+// failed launch leaves nothing behind.
 func launch(ctx context.Context, config *Config, settings []byte, wanted []string) (_ *instance, err error) {
 	defer func() {
 		if err != nil {
@@ -56,7 +56,7 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	if err != nil {
 		return nil, err
 	}
-	// At each start, also a restart: the file may have been replaced meanwhile.
+	// Verified at each start, including restarts: the file may have been replaced.
 	sum, err := config.verify(path)
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 			in.stop(config.CloseTimeout)
 		}
 	}()
-	// go-plugin's start has no context: only the end of the process ends it.
+	// go-plugin's start has no context: only the end of the process aborts it.
 	stopKilling := context.AfterFunc(ctx, func() { _ = p.Kill(context.Background()) })
 	defer stopKilling()
 	if err := in.connect(); err != nil {
@@ -108,7 +108,7 @@ func newGoPluginClient(config *Config, p *process, logger *slog.Logger) *goplugi
 	}
 	return goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  handshake,
-		VersionedPlugins: versions(&glue{}),
+		VersionedPlugins: versions(&grpcPlugin{}),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, socketDir string) (runner.Runner, error) {
 			return p.attach(spec, socketDir)
 		},
@@ -144,7 +144,7 @@ func (in *instance) connect() error {
 	return nil
 }
 
-// configure opens the backend and checks what it is.
+// configure opens the backend and checks its description.
 func (in *instance) configure(ctx context.Context, config *Config, settings []byte, wanted []string) error {
 	caller := &rpc.Caller{Conn: in.conn, Timeout: config.StartTimeout, Long: config.StartTimeout}
 	ids := wanted
@@ -177,7 +177,8 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 	return nil
 }
 
-// prepare makes what the stores call, and the cache before it, of a backend that says what it kills.
+// prepare builds the connection for the stores and, if the backend streams its kills, the cache in front of
+// it.
 func (in *instance) prepare(ctx context.Context, config *Config) error {
 	in.calls = rpc.Unary{ClientConnInterface: in.conn}
 	if slices.Contains(in.description.Services, rpc.CallsService) {
@@ -188,7 +189,7 @@ func (in *instance) prepare(ctx context.Context, config *Config) error {
 		}
 		in.calls = stream
 	}
-	// Of a shared store another host's commits kill too, and are acknowledged there.
+	// On a shared store other hosts commit and acknowledge kills too, so a cache needs leases.
 	if config.Cache < 0 || !slices.Contains(in.description.Services, grantstore.KillsService) ||
 		(in.description.Shared && !slices.Contains(in.description.Services, grantstore.LeasesService)) {
 		return nil
@@ -206,7 +207,7 @@ func (in *instance) prepare(ctx context.Context, config *Config) error {
 	return nil
 }
 
-// follow has the cache follow its process, until that has ended or the context ends.
+// follow runs the cache's kill stream until the process has ended or the context ends.
 func (in *instance) follow(ctx context.Context) {
 	if in.cache == nil {
 		return
@@ -223,15 +224,15 @@ func (in *instance) follow(ctx context.Context) {
 	in.cache.Follow(ctx)
 }
 
-// otherStore returns the error of another store, with the path in the settings. Nothing else of them is in
-// it: they may hold secrets.
+// otherStore returns the error for a store with a wrong id. Of the settings it includes only the path: the
+// others may hold secrets.
 func otherStore(settings []byte, wanted []string, found string) error {
 	var where struct {
 		Path string `json:"path"`
 	}
-	_ = json.Unmarshal(settings, &where) // other settings are the backend's
+	_ = json.Unmarshal(settings, &where) // other settings belong to the backend
 	if where.Path != "" {
-		// A relative path has changed its meaning if the host has changed its working directory.
+		// A relative path means another folder if the host has changed its working directory.
 		if path, err := filepath.Abs(where.Path); err == nil {
 			where.Path = path
 		}
@@ -239,7 +240,7 @@ func otherStore(settings []byte, wanted []string, found string) error {
 	return &ticketstore.OtherStoreError{Place: where.Path, Wanted: wanted, Found: found}
 }
 
-// startError returns the timeout or the exit of the process where that explains err.
+// startError returns the timeout or the exit of the process if that explains err.
 func (in *instance) startError(ctx context.Context, config *Config, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errStartTimeout) || errors.Is(err, context.DeadlineExceeded):
@@ -251,7 +252,7 @@ func (in *instance) startError(ctx context.Context, config *Config, err error) e
 	return err
 }
 
-// stop ends the process, gracefully where its backend is open, and removes the socket's folder. After the
+// stop ends the process, gracefully if its backend is open, and removes the socket's folder. After the
 // timeout it kills the process, which may not answer go-plugin's shutdown call.
 func (in *instance) stop(timeout time.Duration) {
 	watchdog := time.AfterFunc(timeout, func() {
@@ -261,7 +262,7 @@ func (in *instance) stop(timeout time.Duration) {
 	})
 	defer watchdog.Stop()
 	if in.conn == nil {
-		// go-plugin would try to connect, for its shutdown call.
+		// Killed here because go-plugin would try to connect for its shutdown call.
 		_ = in.Kill(context.Background())
 	}
 	in.client.Kill()

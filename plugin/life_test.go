@@ -40,7 +40,7 @@ func TestHostIsKilled(t *testing.T) {
 	b.nothingLeft()
 }
 
-// A plugin that gets SIGTERM closes its backend; the host starts another.
+// A plugin that gets SIGTERM closes its backend; the host starts a new one.
 func TestPluginIsTerminated(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -53,7 +53,7 @@ func TestPluginIsTerminated(t *testing.T) {
 	b.replaced(client, pid)
 }
 
-// Signals of the terminal are the host's affair.
+// Signals of the terminal are handled by the host only.
 func TestTerminalSignals(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -73,7 +73,7 @@ func TestTerminalSignals(t *testing.T) {
 	}
 }
 
-// Calls under way when a plugin dies, and calls that come before another one runs, wait rather than fail.
+// Calls in flight when a plugin dies, and calls made before the next one runs, wait instead of failing.
 func TestPluginIsKilled(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -111,8 +111,8 @@ func TestPluginIsKilled(t *testing.T) {
 	}
 }
 
-// A plugin that cannot be started again leaves its host up: calls wait as long as a call may take and then
-// fail at once, all of them saying why, and one that can be started ends that.
+// If a plugin cannot be restarted, its host stays up: calls wait for CallTimeout and then fail immediately
+// with the reason, until a start succeeds.
 func TestPluginDoesNotStartAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -155,7 +155,7 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 	})
 }
 
-// A start that fails once does not fail the calls that wait.
+// A single failed start does not fail the calls that wait.
 func TestCallsWaitOverAStartThatFails(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -199,7 +199,7 @@ func TestPluginThatExitsIsReplaced(t *testing.T) {
 		var call sync.WaitGroup
 		call.Go(func() { _ = client.Tickets().Create(ctx, poison) })
 		testenv.Eventually(b.t, "it has ended", func() bool { return client.PID() != pid })
-		cancel() // before the next one is asked too
+		cancel() // before the next plugin is asked too
 		call.Wait()
 		if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err,
 			ticketstore.ErrNotFound) {
@@ -232,9 +232,9 @@ func TestBackendThatFailsAgainAndAgain(t *testing.T) {
 		var call sync.WaitGroup
 		call.Go(func() { _ = client.Tickets().Create(ctx, poison) })
 		testenv.Eventually(b.t, "it has ended", func() bool { return client.PID() != pid })
-		cancel() // before the next one is asked too
+		cancel() // before the next plugin is asked too
 		call.Wait()
-		// A short outage may be over before Describe is asked.
+		// A short outage may be over before Describe is called.
 		told = false
 		testenv.Eventually(b.t, "another plugin runs", func() bool {
 			told = told || strings.Contains(said(), reason)
@@ -254,7 +254,7 @@ func TestBackendThatFailsAgainAndAgain(t *testing.T) {
 	testenv.Eventually(b.t, "the plugin is well", func() bool { return !strings.Contains(said(), reason) })
 }
 
-// A plugin behind a wrapper script that hangs does not outlive the script: the next one needs the database.
+// A plugin does not outlive its wrapper script if it hangs: the next plugin needs the database.
 func TestWrapperIsKilled(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -269,8 +269,7 @@ func TestWrapperIsKilled(t *testing.T) {
 	hung := b.wrapped(wrapper)
 	b.freeze(hung)
 	b.signal(wrapper, syscall.SIGKILL)
-	// The system wakes whom the death of a process leaves stopped and without a parent: until it is killed,
-	// it may answer.
+	// When its parent dies, the kernel continues a stopped orphan: until it is killed, it may answer.
 	testenv.Eventually(b.t, "the next plugin serves", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		if !errors.Is(err, ticketstore.ErrNotFound) {
@@ -354,7 +353,7 @@ func (b *bench) freeze(pid int) {
 	})
 }
 
-// A plugin that gets SIGTERM, and is slow to close its database, is replaced; calls wait for the next.
+// A plugin that gets SIGTERM and is slow to close its database is replaced; calls wait for the next plugin.
 func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -380,7 +379,7 @@ func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	}
 }
 
-// A plugin that hangs is replaced, and the calls in between are answered by the next.
+// A plugin that hangs is replaced, and the calls in between are answered by the next plugin.
 func TestPluginThatHangsIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -399,9 +398,9 @@ func TestPluginThatHangsIsReplaced(t *testing.T) {
 	}
 }
 
-// A plugin that answers, but whose database does not, stays where hosts share the database: another process
-// would meet the same. The log says so once, and once when the database is back. A database of the plugin's
-// own is opened anew by another process.
+// A plugin that answers, but whose database does not, is kept if hosts share the database: a new process
+// would have the same problem. The log says so once, and once more when the database is back. A plugin with
+// its own database is replaced.
 func TestDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	for name, shared := range map[string]bool{"of several hosts": true, "of its own": false} {
@@ -439,7 +438,7 @@ func TestDatabaseIsAway(t *testing.T) {
 	}
 }
 
-// A plugin that hangs does not take its host along.
+// A plugin that hangs does not block its host.
 func TestPluginHangs(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -457,7 +456,7 @@ func TestPluginHangs(t *testing.T) {
 	}
 }
 
-// A panic in the plugin is in the host's log, and does not end the host.
+// A panic of the plugin is logged by the host and does not end the host.
 func TestPluginPanics(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

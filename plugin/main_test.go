@@ -26,7 +26,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// modeEnv makes the test binary something else: a plugin, no plugin, or a host.
+// modeEnv selects what the test binary acts as: a plugin, not a plugin, or a host.
 const modeEnv = "PLUGIN_TEST_MODE"
 
 func TestMain(m *testing.M) {
@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 	case "panics":
 		fmt.Fprintln(os.Stderr, `{"@message":5}`)
 		plugin.Serve(plugin.ServeConfig{Open: openMemory})
-	case "version 1": // as of before the messages carried records
+	case "version 1": // before messages carried records
 		goplugin.Serve(&goplugin.ServeConfig{
 			HandshakeConfig: goplugin.HandshakeConfig{
 				MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey),
@@ -77,7 +77,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	// folderEnv is where a plugin of these tests leaves marks of what happened to it.
+	// folderEnv is the folder in which a plugin of these tests records what happened to it.
 	folderEnv = "PLUGIN_TEST_FOLDER"
 	cookieKey = "FOSITE_SESSIONS_PLUGIN"
 )
@@ -103,7 +103,7 @@ func host() {
 	client, err := plugin.Open(context.Background(), plugin.Config{
 		Path: os.Args[0], Env: []string{modeEnv + "=plugin", folderEnv + "=" + os.Getenv(folderEnv)},
 		SocketDir: os.Getenv(folderEnv),
-		// The plugin writes to a log that is not read any more when this process is gone.
+		// The plugin writes to a log that is not read after this process has exited.
 		Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -121,7 +121,7 @@ type settings struct {
 	Shared   bool     `json:"shared,omitempty"`
 	Hang     bool     `json:"hang,omitempty"`     // Open waits for its context
 	SlowEnd  bool     `json:"slow_end,omitempty"` // Close takes three seconds
-	// a file with the id of the store, which is missing where there is none
+	// a file with the id of the store; without the file there is no store
 	Path string `json:"path,omitempty"`
 }
 
@@ -150,7 +150,7 @@ func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.
 	}, nil
 }
 
-// memory is a backend that keeps sessions only, and those only as long as it lives.
+// memory is a backend that keeps only sessions, until it is closed.
 type memory struct {
 	ticketstore.Store
 	settings settings
@@ -159,7 +159,7 @@ type memory struct {
 	sessions map[ticketstore.Key]*ticketstore.Session
 	fail     sync.Once
 	failed   chan struct{}
-	asked    atomic.Int32 // what it is, while its database was away
+	asked    atomic.Int32 // calls of Describe while the database was down
 }
 
 func (m *memory) Failed() <-chan struct{} { return m.failed }
@@ -173,7 +173,7 @@ func (m *memory) Properties() ticketstore.Properties { return nil }
 
 func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
 	id, _ := os.ReadFile(m.settings.Path)
-	if _, err := os.Stat(filepath.Join(m.folder, "away")); err == nil { // the database, by the test's wish
+	if _, err := os.Stat(filepath.Join(m.folder, "away")); err == nil { // the test takes the database down
 		mark(m.folder, fmt.Sprintf("asked-%d", m.asked.Add(1)))
 		return ticketstore.Description{}, ticketstore.ErrUnavailable
 	}
@@ -210,7 +210,7 @@ func (m *memory) Create(_ context.Context, s *ticketstore.Session) error {
 }
 
 func (m *memory) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	if key == (ticketstore.Key{0xff}) { // the test's wish for a call that takes long
+	if key == (ticketstore.Key{0xff}) { // the test asks for a call that takes long
 		mark(m.folder, "called")
 		for {
 			if _, err := os.Stat(filepath.Join(m.folder, "go on")); err == nil {

@@ -28,7 +28,7 @@ import (
 
 const patience = testenv.Patience
 
-// bench is a folder for one test's plugin: its socket, and the marks of what happened to it.
+// bench is a test's folder: the plugin's socket and the marks of what happened to the plugin.
 type bench struct {
 	t      testing.TB
 	folder string
@@ -43,7 +43,7 @@ func newBench(t testing.TB) *bench {
 	}
 	b := &bench{t: t, folder: folder}
 	t.Cleanup(func() {
-		defer func() { // also when something is left
+		defer func() { // even if something is left
 			_ = os.RemoveAll(folder)
 			if t.Failed() {
 				t.Logf("log of host and plugin:\n%s", b.log.String())
@@ -58,7 +58,7 @@ func (b *bench) config(mode string, s settings) plugin.Config {
 	return plugin.Config{
 		Path: os.Args[0], Env: []string{modeEnv + "=" + mode, folderEnv + "=" + b.folder}, Settings: s,
 		SocketDir: b.folder,
-		// A machine may be slow; who tests what is too slow says so.
+		// Long timeouts for slow machines; tests of timeouts set their own.
 		CallTimeout: patience, HealthTimeout: patience,
 		Logger: slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -79,13 +79,13 @@ func (b *bench) start(config plugin.Config) *plugin.Client {
 	return client
 }
 
-// marked reports whether a plugin left that mark.
+// marked reports whether a plugin left the mark.
 func (b *bench) marked(name string) bool {
 	_, err := os.Stat(filepath.Join(b.folder, name))
 	return err == nil
 }
 
-// nothingLeft fails the test when a process that ran here is still there, or a socket or its folder.
+// nothingLeft fails the test if a process that ran here still lives, or if a socket or its folder remains.
 func (b *bench) nothingLeft() {
 	b.t.Helper()
 	entries, err := os.ReadDir(b.folder)
@@ -105,18 +105,18 @@ func (b *bench) nothingLeft() {
 	}
 }
 
-// gone reports whether a process has ended. An orphan stays a zombie where process 1 reaps none.
+// gone reports whether a process has ended. An orphan stays a zombie if process 1 does not reap.
 func gone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, state, found := strings.Cut(string(stat), ") ")
-	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // the first may have ended before the others
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // the main thread may end first
 	return err == nil && found && strings.HasPrefix(state, "Z") && len(threads) <= 1
 }
 
-// signal sends a signal to a process. 0 would be all of our own group.
+// signal sends a signal to a process. Process id 0 would signal our own group.
 func (b *bench) signal(pid int, sent syscall.Signal) {
 	b.t.Helper()
 	if pid <= 0 {
@@ -127,7 +127,7 @@ func (b *bench) signal(pid int, sent syscall.Signal) {
 	}
 }
 
-// replaced waits until another plugin runs than the one of that pid.
+// replaced waits until a plugin with a different pid runs.
 func (b *bench) replaced(client *plugin.Client, pid int) {
 	b.t.Helper()
 	testenv.Eventually(b.t, "another plugin runs", func() bool {
@@ -166,7 +166,7 @@ func TestOpen(t *testing.T) {
 		t.Errorf("PID: got %d", pid)
 	}
 	b.socketIsPrivate()
-	// What go-plugin passes on by a stream of its own is cut off at the end.
+	// Output that go-plugin forwards over its own stream is cut off at the end.
 	for _, line := range []string{
 		`level=WARN msg="memory backend is open"`, `msg="a line to go-plugin's standard error"`,
 		"sha256=" + checksum(t, os.Args[0]),
@@ -222,7 +222,7 @@ func checksum(t testing.TB, path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// TestOpenFails: each fault has an error that says what, where and what to do, and leaves nothing behind.
+// TestOpenFails: each error names the fault, its place and the remedy, and nothing is left behind.
 func TestOpenFails(t *testing.T) {
 	t.Parallel()
 	script := func(b *bench, mode os.FileMode, text string) string {
@@ -369,7 +369,7 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-// A line that makes go-plugin's own parser panic is a record like any other.
+// A line that panics go-plugin's own parser is logged like any other.
 func TestStrangeLogLine(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

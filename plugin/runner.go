@@ -22,19 +22,20 @@ import (
 )
 
 const (
-	// pipeGrace is how long the pipes of an ended process are read on: its children may hold them open.
+	// pipeGrace is how long the pipes of an ended process are still read: its children may hold them open.
 	pipeGrace = 250 * time.Millisecond
 	// maxTail bounds the last output of a plugin that does not start, in bytes.
 	maxTail = 1 << 10
 	// groupPoll is how often to check whether children of an ended process still run.
 	groupPoll = 10 * time.Millisecond
-	// groupGrace is how long they have to end by themselves: their standard input is closed.
+	// groupGrace is how long the children may take to exit by themselves after their standard input is
+	// closed.
 	groupGrace = 3 * time.Second
 )
 
-// process is the plugin's operating system process. It replaces go-plugin's own runner, which passes the
-// host's standard input on, parses log lines with a parser that can panic, and waits forever for pipes that a
-// grandchild holds.
+// process is the plugin's operating system process. It replaces go-plugin's runner, which passes on the
+// host's standard input, parses log lines with a parser that can panic, and waits forever for pipes held by a
+// grandchild.
 type process struct {
 	path   string
 	args   []string
@@ -45,7 +46,7 @@ type process struct {
 
 	cmd       *exec.Cmd
 	proc      atomic.Pointer[os.Process] // nil before the start
-	lifeline  *os.File                   // closing it signals to the plugin that the host is gone
+	lifeline  *os.File                   // closing it tells the plugin that the host is gone
 	stdout    *os.File
 	stderr    *os.File
 	handshake handshakeLine
@@ -54,12 +55,12 @@ type process struct {
 	ended   chan struct{} // closed when the process has ended
 	err     error         // of the process; read after ended
 	drained sync.WaitGroup
-	ready   atomic.Bool // the backend is open, so there is something to close
+	ready   atomic.Bool // the backend is open and has to be closed
 	killed  atomic.Bool // by us
-	// answer is the error of a backend that has failed.
+	// answer is the error of a failed backend.
 	answer atomic.Pointer[error]
-	// away is why a backend is unavailable whose database does not answer, nil while that does.
-	away atomic.Pointer[error]
+	// down is why the backend is unavailable while its database does not answer, else nil.
+	down atomic.Pointer[error]
 
 	tailMu sync.Mutex
 	tail   string
@@ -67,7 +68,7 @@ type process struct {
 
 var _ runner.Runner = (*process)(nil)
 
-// attach is go-plugin's RunnerFunc: spec has the environment that go-plugin needs.
+// attach is go-plugin's RunnerFunc: spec holds the environment that go-plugin needs.
 func (p *process) attach(spec *exec.Cmd, socketDir string) (runner.Runner, error) {
 	p.socketDir = socketDir
 	p.cmd = &exec.Cmd{Path: p.path, Args: append([]string{p.path}, p.args...), SysProcAttr: ownGroup()}
@@ -116,7 +117,7 @@ func (p *process) Start(ctx context.Context) (err error) {
 	}
 	p.lifeline = lifeline
 	p.logger = p.logger.With("plugin_pid", p.cmd.Process.Pid)
-	p.drained.Go(func() { logline.Copy(p.stderr, p.logger, p.remember) })
+	p.drained.Go(func() { logline.Copy(p.stderr, p.logger, p.keepOutput) })
 	p.proc.Store(p.cmd.Process)
 	go p.await()
 	if p.aborted() {
@@ -136,15 +137,15 @@ func (p *process) await() {
 	})
 }
 
-// remember keeps the last output of a starting process, later its last error.
-func (p *process) remember(record slog.Record) {
+// keepOutput keeps the last output of a starting process; once the backend is open it keeps the last error.
+func (p *process) keepOutput(record slog.Record) {
 	ready := p.ready.Load()
 	if record.Level < slog.LevelInfo || ready && record.Level < slog.LevelError {
 		return
 	}
 	p.tailMu.Lock()
 	defer p.tailMu.Unlock()
-	if ready { // one is enough: the last says why the process ends
+	if ready { // only the last error: it explains why the process ends
 		p.tail = ""
 	}
 	p.tail = strings.TrimPrefix(p.tail+"\n"+logline.Text(record), "\n")
@@ -158,10 +159,10 @@ func (p *process) lastOutput() string {
 	return strings.ToValidUTF8(p.tail, "?")
 }
 
-// failure returns why the backend of an ended process failed, nil if it did not.
+// failure returns why the backend of an ended process failed, or nil if it did not.
 func (p *process) failure() error {
 	if answer := p.answer.Load(); answer != nil {
-		p.drained.Wait() // the answer has no cause, the log does
+		p.drained.Wait() // the answer has no cause, but the log does
 		return p.withLastOutput(fmt.Errorf("its backend has failed: %s", (*answer).Error()))
 	}
 	var exit *exec.ExitError
@@ -182,8 +183,8 @@ func (p *process) dead() bool {
 	}
 }
 
-// endedByItself reports whether the process has ended without us. It waits a moment, because the connection
-// breaks before the process has ended.
+// endedByItself reports whether the process exited without being killed by us. It waits briefly, because the
+// connection breaks before the process has ended.
 func (p *process) endedByItself() bool {
 	if p.pid() == 0 || !p.endsWithin(pipeGrace) {
 		return false
@@ -201,7 +202,7 @@ func (p *process) endsWithin(d time.Duration) bool {
 	}
 }
 
-// pid is 0 before the start.
+// pid returns the process id, or 0 before the start.
 func (p *process) pid() int {
 	if proc := p.proc.Load(); proc != nil {
 		return proc.Pid
@@ -209,16 +210,16 @@ func (p *process) pid() int {
 	return 0
 }
 
-// Stdout is what go-plugin reads the handshake from.
+// Stdout returns the stream from which go-plugin reads the handshake.
 func (p *process) Stdout() io.ReadCloser { return &stdout{p} }
 
-// Stderr is empty: Start reads the real one.
+// Stderr returns an empty stream: Start reads the real one.
 func (p *process) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
-// Name is the binary.
+// Name returns the path of the binary.
 func (p *process) Name() string { return p.path }
 
-// ID is the process id, empty before the start.
+// ID returns the process id, or "" before the start.
 func (p *process) ID() string {
 	if p.pid() == 0 {
 		return ""
@@ -226,18 +227,18 @@ func (p *process) ID() string {
 	return strconv.Itoa(p.pid())
 }
 
-// Diagnose is empty: see explain.
+// Diagnose returns "": see explain.
 func (p *process) Diagnose(context.Context) string { return "" }
 
-// Wait waits for the process and the end of its output.
+// Wait waits until the process has ended and its output is read.
 func (p *process) Wait(context.Context) error {
 	<-p.ended
 	p.drained.Wait()
 	return p.err
 }
 
-// Kill ends the process. One with an open database gets SIGTERM, and instance.stop kills it after a timeout.
-// Any other is killed with all of its children.
+// Kill ends the process. If its database is open, it gets SIGTERM, and instance.stop kills it after a
+// timeout. Otherwise it is killed with all its children.
 func (p *process) Kill(context.Context) error {
 	proc := p.proc.Load()
 	switch {
@@ -247,7 +248,7 @@ func (p *process) Kill(context.Context) error {
 		if !p.dead() && askToEnd(proc) != nil {
 			p.killAll()
 		}
-	case p.endsWithin(pipeGrace): // by itself, which endedByItself must report
+	case p.endsWithin(pipeGrace): // endedByItself must report this
 		killGroup(proc)
 	default:
 		p.killAll()
@@ -256,7 +257,7 @@ func (p *process) Kill(context.Context) error {
 	return nil
 }
 
-// killAll kills the process and all of its children.
+// killAll kills the process and all its children.
 func (p *process) killAll() {
 	if proc := p.proc.Load(); proc != nil && !p.dead() {
 		p.killed.Store(true)
@@ -264,8 +265,8 @@ func (p *process) killAll() {
 	}
 }
 
-// clearGroup waits for the children of an ended process, and kills those that stay: the plugin behind a
-// wrapper script holds the database, which the next one needs.
+// clearGroup waits for the children of an ended process and kills those that remain: a plugin started by a
+// wrapper script holds the database, which the next process needs.
 func (p *process) clearGroup() {
 	proc := p.proc.Load()
 	if proc == nil {
@@ -281,18 +282,17 @@ func (p *process) clearGroup() {
 	}
 }
 
-// PluginToHost and HostToPlugin have nothing to translate.
+// PluginToHost returns its arguments: nothing is translated.
 func (p *process) PluginToHost(network, address string) (string, string, error) {
 	return network, address, nil
 }
 
-// HostToPlugin: see PluginToHost.
+// HostToPlugin returns its arguments: nothing is translated.
 func (p *process) HostToPlugin(network, address string) (string, string, error) {
 	return network, address, nil
 }
 
-// stdout records the handshake while go-plugin reads it, and is at its end, without an error, when it is
-// closed.
+// stdout records the handshake while go-plugin reads it. Once closed, it returns io.EOF.
 type stdout struct{ p *process }
 
 func (s *stdout) Read(buffer []byte) (int, error) {

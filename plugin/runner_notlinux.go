@@ -2,8 +2,8 @@
 
 package plugin
 
-// onlyZombies cannot be determined here.
+// onlyZombies returns false: this system does not report it.
 func onlyZombies(int) bool { return false }
 
-// onNoExec cannot be determined here.
+// onNoExec returns false: this system does not report it.
 func onNoExec(string) bool { return false }

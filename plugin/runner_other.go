@@ -2,7 +2,7 @@
 
 package plugin
 
-// Process groups and signals where there are none.
+// Replacements for process groups and signals on systems without them.
 
 import (
 	"errors"
@@ -18,5 +18,5 @@ func killGroup(process *os.Process) { _ = process.Kill() }
 
 func groupLives(*os.Process) bool { return false }
 
-// maxSocketPath is the length of the longest path that a unix socket may have.
+// maxSocketPath is the maximum length of a unix socket's path.
 const maxSocketPath = 107

@@ -2,15 +2,15 @@
 
 package plugin
 
-// Process groups: signals reach a plugin and the children of its wrapper.
+// Process groups: signals reach a plugin and the children of its wrapper script.
 
 import (
 	"os"
 	"syscall"
 )
 
-// ownGroup puts the plugin into a process group of its own: the terminal's signals do not reach it, and
-// killGroup reaches the children of a wrapper script.
+// ownGroup puts the plugin into its own process group, so that the terminal's signals do not reach it and
+// killGroup also reaches the children of a wrapper script.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func askToEnd(process *os.Process) error { return process.Signal(syscall.SIGTERM) }
@@ -20,10 +20,10 @@ func killGroup(process *os.Process) {
 	_ = process.Kill()
 }
 
-// groupLives reports whether the group of a process that has ended still has members that run.
+// groupLives reports whether the group of an ended process still has running members.
 func groupLives(process *os.Process) bool {
 	return syscall.Kill(-process.Pid, 0) == nil && !onlyZombies(process.Pid)
 }
 
-// maxSocketPath is the length of the longest path that a unix socket may have.
+// maxSocketPath is the maximum length of a unix socket's path.
 const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1

@@ -1,6 +1,6 @@
 package plugin
 
-// The side of the plugin: Serve, and when its process ends.
+// The plugin's side: Serve, and the conditions that end its process.
 
 import (
 	"context"
@@ -26,36 +26,36 @@ import (
 )
 
 const (
-	// drain is how long an ending plugin waits for running calls. go-plugin kills two seconds after its
-	// shutdown call.
+	// drain is how long an exiting plugin waits for running calls. go-plugin kills the process two seconds
+	// after its shutdown call.
 	drain = time.Second
-	// closeLimit is how long a backend may take to close before the process ends without it.
+	// closeLimit is how long a backend may take to close before the process exits anyway.
 	closeLimit = 30 * time.Second
-	// exitFailed is the status of a plugin whose backend has failed.
+	// exitFailed is the exit status of a plugin whose backend has failed.
 	exitFailed = 3
-	// parentEvery is how often a plugin without a lifeline checks whether its host lives.
-	parentEvery = time.Second
+	// parentInterval is how often a plugin without a lifeline checks whether its host is alive.
+	parentInterval = time.Second
 )
 
 // ServeConfig configures a plugin.
 type ServeConfig struct {
-	// Open opens the backend with the host's settings, a JSON object. The host's Configure calls it, again
-	// after it failed. A *ticketstore.FieldError reaches the host as one; the text of any other error reaches
-	// the host's operator, so that it must not hold secrets. The context ends when Open returns. Where it has
-	// ids (ticketstore.StoreIDs), the store must have one of them: otherwise Open creates and changes nothing
-	// and returns a *ticketstore.OtherStoreError. Serve closes a backend that opened another store
-	// nevertheless. The logger writes to the host's log. Required.
+	// Open opens the backend with the host's settings, a JSON object. It is called by the host's Configure,
+	// and again after a failure. A *ticketstore.FieldError is returned to the host as such; the text of any
+	// other error is shown to the host's operator and must not hold secrets. The context ends when Open
+	// returns. If it carries ids (ticketstore.StoreIDs), the store must have one of them; otherwise Open must
+	// create and change nothing and return a *ticketstore.OtherStoreError. Serve closes a backend that opened
+	// a different store nevertheless. The logger writes to the host's log. Required.
 	Open func(ctx context.Context, settings []byte, logger *slog.Logger) (sessions.Backend, error)
 }
 
 // Launched reports whether a host started this process as a plugin. A program that is both host and plugin
-// then calls Serve first in main.
+// calls Serve first in main if so.
 func Launched() bool { return os.Getenv(handshake.MagicCookieKey) == handshake.MagicCookieValue }
 
-// Serve is the main function of a plugin: it serves a backend to the host that started the process, and
-// returns when the backend is closed, which the host requests, or SIGTERM or the host's death causes. On Unix
-// it sets the umask of the process to 007. It ends the process with status 2 when no host started it, 1 when
-// closing the backend failed, and 3 as soon as a FailingBackend has failed.
+// Serve is the main function of a plugin. It serves a backend to the host that started the process and
+// returns once the backend is closed: on the host's request, on SIGTERM, or when the host dies. On Unix it
+// sets the umask to 007. It exits with status 2 if no host started the process, 1 if closing the backend
+// failed, and 3 as soon as a FailingBackend fails.
 func Serve(config ServeConfig) {
 	if !Launched() {
 		name := filepath.Base(os.Args[0])
@@ -72,7 +72,7 @@ func Serve(config ServeConfig) {
 
 func serve(config ServeConfig) error {
 	smallfile.RestrictUmask()
-	// go-plugin's Serve replaces os.Stderr: the log goes to the real one.
+	// go-plugin's Serve replaces os.Stderr: log to the original one.
 	stderr := os.Stderr
 	level, _ := logline.ParseLevel(os.Getenv(levelEnv))
 	p := &served{logger: slog.New(logline.NewHandler(stderr, level)), ended: make(chan struct{})}
@@ -86,14 +86,14 @@ func serve(config ServeConfig) error {
 			return backend, err
 		},
 	}
-	// The end of the terminal concerns the host, whose end ends the plugin. A broken pipe on standard error
-	// must not end the plugin before its database is closed.
+	// SIGHUP is for the host, whose exit ends the plugin. A broken standard error must not end the plugin
+	// before its database is closed.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	p.watch()
 
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig:  handshake,
-		VersionedPlugins: versions(&glue{server: p.server}),
+		VersionedPlugins: versions(&grpcPlugin{server: p.server}),
 		GRPCServer:       p.newGRPCServer,
 		Logger: hclog.New(&hclog.LoggerOptions{
 			Output: stderr, JSONFormat: true, Level: hclogLevel(level),
@@ -104,14 +104,14 @@ func serve(config ServeConfig) error {
 		err = errors.Join(err, errors.New("go-plugin could not serve"))
 	}
 	close(p.ended)
-	// The host removes the folder of the socket, unless it is dead. It is removed only when empty.
+	// The host removes the socket's folder unless it has died. Remove only succeeds on an empty folder.
 	if folder := os.Getenv(goplugin.EnvUnixSocketDir); folder != "" {
 		_ = os.Remove(folder)
 	}
 	return err
 }
 
-// hclogLevel keeps go-plugin's informational lines out of the log except at the debug level.
+// hclogLevel suppresses go-plugin's informational messages except at debug level.
 func hclogLevel(level slog.Level) hclog.Level {
 	if level <= slog.LevelDebug {
 		return hclog.Debug
@@ -158,20 +158,20 @@ func (p *served) close() error {
 	return err
 }
 
-// stop closes the backend and then ends go-plugin's Serve.
+// stop closes the backend and then makes go-plugin's Serve return.
 func (p *served) stop(why string) {
 	p.logger.InfoContext(context.Background(), "plugin ends", "reason", why)
 	_ = p.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.grpc == nil { // not even listening yet
+	if p.grpc == nil { // not listening yet
 		os.Exit(1)
 	}
 	p.grpc.Stop()
 }
 
-// endWith ends the process as soon as its backend has failed, without closing it: what is in memory must not
-// be stored (rule 11).
+// endWith exits the process as soon as its backend fails, without closing the backend: its memory must not be
+// stored (rule 11).
 func (p *served) endWith(backend FailingBackend) {
 	select {
 	case <-backend.Failed():
@@ -206,10 +206,10 @@ func (p *served) watch() {
 	}()
 }
 
-// pollParent detects the end of a host that holds no lifeline.
+// pollParent detects the exit of a host that provides no lifeline.
 func (p *served) pollParent(orphaned chan<- struct{}) {
 	parent := os.Getppid()
-	ticker := time.NewTicker(parentEvery)
+	ticker := time.NewTicker(parentInterval)
 	defer ticker.Stop()
 	for os.Getppid() == parent {
 		select {

@@ -1,6 +1,6 @@
 package plugin
 
-// Checks of the folder for the socket.
+// Checks of the socket's folder.
 
 import (
 	"errors"
@@ -11,11 +11,12 @@ import (
 	"syscall"
 )
 
-// socketName is as long as what go-plugin adds to the folder of the socket, on both sides.
+// socketName has the length of the longest name that go-plugin, on either side, appends to the socket's
+// folder.
 const socketName = "/plugin-dir1234567890/plugin1234567890"
 
-// checkSocketDir refuses a folder in which no socket can be made, before the start: otherwise the error would
-// blame the binary.
+// checkSocketDir refuses a folder in which no socket can be created. It runs before the start: later the
+// error would blame the binary.
 func (c *Config) checkSocketDir() error {
 	folder, from := c.SocketDir, "SocketDir"
 	if folder == "" {
@@ -25,7 +26,7 @@ func (c *Config) checkSocketDir() error {
 	if err != nil {
 		return err
 	}
-	// The plugin starts in our working directory, but may change it.
+	// The plugin starts in our working directory but may change it.
 	problem := func(what, remedy string) error {
 		return fmt.Errorf("the folder for its socket, %s from %s, %s: %s, or set SocketDir (else TMPDIR of "+
 			"the host) to another one", folder, from, what, remedy)

@@ -19,14 +19,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A plugin that comes back with another store is not served: its host says both ids and the path until the
-// right one is there again.
+// A plugin that restarts with a different store is refused: the host's error has both ids and the path until
+// the right store is back.
 func TestAnotherStoreIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		before, after string
 		says          []string
-		running       bool // it is replaced while the plugin runs
+		running       bool // the store is replaced while the plugin runs
 	}{
 		"another one":          {"store-a", "store-b", []string{"store-a", "store-b"}, false},
 		"none":                 {"store-a", "", []string{"store-a", "no store"}, false},
@@ -88,7 +88,7 @@ func TestPinnedStore(t *testing.T) {
 	for name, c := range map[string]struct {
 		config  string   // Config.StoreID
 		context []string // ticketstore.WithStoreIDs
-		wanted  []string // in the error, nil if there is none
+		wanted  []string // in the error, or nil
 	}{
 		"by the config":         {config: "store-a"},
 		"another by the config": {config: "store-b", wanted: []string{"store-b"}},

@@ -1,6 +1,6 @@
 package plugin
 
-// Supervision: a plugin that died is replaced while calls wait (rule 11).
+// Supervision: a dead plugin is replaced while calls wait (rule 11).
 
 import (
 	"context"
@@ -14,42 +14,41 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 )
 
-// Backoff between the end of a plugin and the next start. It doubles from firstRestart: up to lastRestart for
-// a plugin that starts but dies, well within the time that calls wait for it, and up to lastRetry for one
-// that does not start, or whose backend fails repeatedly.
+// Backoff between the end of a plugin and the next start. It doubles up to lastRestart for a plugin that
+// starts but dies, well within the time that calls wait, and up to lastRetry for a plugin that does not start
+// or whose backend fails repeatedly.
 const (
 	firstRestart = 50 * time.Millisecond
 	lastRestart  = time.Second
 	lastRetry    = 10 * time.Second
 	// stable is how long a plugin must serve to reset the backoff.
 	stable = 500 * time.Millisecond
-	// proven is the same for one whose backend failed: it may fail again at the first write.
+	// proven is the same for a plugin whose backend failed: it may fail again at the first write.
 	proven = 3 * time.Second
 )
 
-// link is the connection of the stores to the plugin. It survives the process: one that died is replaced by
-// another.
+// link connects the stores to the plugin. It outlives the process: a dead process is replaced.
 type link struct {
 	config   *Config
 	settings []byte
-	storeID  string // of the first process's store, which every other must have
+	storeID  string // of the first process's store; later processes must serve the same
 	gate     rpc.Gate
-	state    atomic.Pointer[linkState] // replaced by supervise alone
+	state    atomic.Pointer[linkState] // written by supervise only
 	closing  context.Context
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when supervise has returned
-	closed   atomic.Bool   // nothing is answered from the cache any more
-	// restarts counts the processes after the first, waits the calls that waited for one.
+	closed   atomic.Bool   // the cache answers nothing any more
+	// restarts counts the processes after the first, waits the calls that waited for a process.
 	restarts, waits atomic.Uint64
 }
 
-// linkState is the present process, or why there is none.
+// linkState is the current process, or why there is none.
 type linkState struct {
-	instance *instance     // nil while there is none
-	failure  error         // why the last start failed, or the last process
-	since    time.Time     // when the last process ended, while there is none; else when this one was started
-	former   error         // why the process before this one failed
-	changed  chan struct{} // closed when this state is over
+	instance    *instance     // nil while there is no process
+	failure     error         // why the last start failed, or the last process
+	since       time.Time     // start of this process, or end of the last one while there is none
+	lastFailure error         // why the previous process failed
+	changed     chan struct{} // closed when this state is replaced
 }
 
 var _ grpc.ClientConnInterface = (*link)(nil)
@@ -64,7 +63,7 @@ func newLink(config *Config, settings []byte, first *instance) *link {
 	return l
 }
 
-// Invoke makes a call on the present process.
+// Invoke makes a call on the current process.
 func (l *link) Invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
 ) error {
@@ -79,8 +78,8 @@ func (l *link) Invoke(
 	return in.calls.Invoke(ctx, method, request, answer, options...)
 }
 
-// NewStream opens a stream to the present process. It ends with the process and with the link, and is not
-// moved to another.
+// NewStream opens a stream to the current process. The stream ends with the process or the link and is not
+// moved to the next process.
 func (l *link) NewStream(
 	ctx context.Context, description *grpc.StreamDesc, method string, options ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -94,11 +93,11 @@ func (l *link) NewStream(
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	forget := context.AfterFunc(l.closing, cancel)
-	context.AfterFunc(ctx, func() { forget() }) // callers end their streams' contexts
+	context.AfterFunc(ctx, func() { forget() }) // callers cancel the contexts of their streams
 	return in.calls.NewStream(ctx, description, method, options...)
 }
 
-// cache returns the cache of the process that serves, nil for none.
+// cache returns the cache of the current process, or nil if there is none.
 func (l *link) cache() *grantcache.Cache {
 	if in := l.state.Load().instance; in != nil && !in.dead() && !l.closed.Load() {
 		return in.cache
@@ -106,8 +105,8 @@ func (l *link) cache() *grantcache.Cache {
 	return nil
 }
 
-// acquire returns a live process. It waits for one that is being started, also over failed starts, for at
-// most CallTimeout after the end of the last process. After that calls fail immediately until there is one
+// acquire returns a live process. While one is being started, even after failed starts, it waits until
+// CallTimeout after the end of the last process. After that calls fail immediately until a process serves
 // again.
 func (l *link) acquire(ctx context.Context) (*instance, error) {
 	for waits := false; ; {
@@ -140,32 +139,32 @@ func (l *link) acquire(ctx context.Context) (*instance, error) {
 	}
 }
 
-// gone says why there is no process. Only the text of the failure is kept: its identity, such as that of a
-// FieldError, would blame the caller.
+// gone returns the error for calls while there is no process. It keeps only the failure's text: its identity,
+// such as a FieldError's, would blame the caller.
 func (s *linkState) gone() error {
 	return fmt.Errorf("%w and %s", rpc.ErrGone, s.failure.Error())
 }
 
-// trouble says why the process before this one failed, until this one has served for a while.
+// trouble returns why the previous process failed, or "" once the current process has served for a while.
 func (l *link) trouble() string {
 	state := l.state.Load()
-	if state.former == nil || time.Since(state.since) > proven {
+	if state.lastFailure == nil || time.Since(state.since) > proven {
 		return ""
 	}
 	return "the plugin was restarted " + time.Since(state.since).Round(time.Second).String() + " ago: " +
-		state.former.Error()
+		state.lastFailure.Error()
 }
 
-// failure returns why there is no process, or none whose database answers: the failed start, the failed
-// backend, or the database that hosts share. It is nil otherwise, or while a first restart is under way.
+// failure returns why calls cannot be served: the failed start, the failed backend, or the shared database
+// that does not answer. It returns nil otherwise, and during the first restart.
 func (l *link) failure() error {
 	state := l.state.Load()
 	if state.failure != nil {
 		return state.gone()
 	}
 	if in := state.instance; in != nil {
-		if away := in.away.Load(); away != nil {
-			return *away
+		if down := in.down.Load(); down != nil {
+			return *down
 		}
 	}
 	return nil
@@ -176,7 +175,7 @@ func (l *link) setState(state *linkState) {
 	close(l.state.Swap(state).changed)
 }
 
-// supervise restarts the plugin whenever it dies, or hangs and is killed, until close.
+// supervise restarts the plugin whenever it dies, or is killed because it hangs, until close.
 func (l *link) supervise(in *instance) {
 	defer close(l.done)
 	pause := firstRestart
@@ -191,7 +190,7 @@ func (l *link) supervise(in *instance) {
 		select {
 		case <-in.ended:
 		case <-l.closing.Done():
-			<-followed // it tells the plugin that there are no copies any more
+			<-followed // follow tells the plugin that there are no copies any more
 			return
 		}
 		in.logger.ErrorContext(l.closing, "session plugin died, restarting it", "exit", in.exit())
@@ -212,11 +211,11 @@ func (l *link) supervise(in *instance) {
 		}
 		l.restarts.Add(1)
 		pause = min(2*pause, most)
-		l.setState(&linkState{instance: in, since: time.Now(), former: failure})
+		l.setState(&linkState{instance: in, since: time.Now(), lastFailure: failure})
 	}
 }
 
-// restart returns a new process in place of the one that ended, or nil when the link is closing.
+// restart returns a new process to replace the ended one, or nil if the link is closing.
 func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 	for {
 		select {
@@ -238,10 +237,10 @@ func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 	}
 }
 
-// close ends the link and the process behind it.
+// close ends the link and its process.
 func (l *link) close() error {
 	l.closed.Store(true)
-	// Calls that wait for a process are cancelled: there will be none.
+	// Cancel the calls that wait for a process: there will be none.
 	if in := l.state.Load().instance; in == nil || in.dead() {
 		l.cancel()
 	}

@@ -2,7 +2,7 @@
 
 package plugin_test
 
-// A plugin without the stream of calls, as one in another language may be.
+// A plugin that does not serve the stream of calls, such as one in another language.
 
 import (
 	"context"
@@ -44,7 +44,7 @@ func (w withoutCalls) RegisterService(service *grpc.ServiceDesc, implementation 
 	}
 }
 
-// serveUnary is a plugin without the stream, which it may name nevertheless. It leaves a mark of each method
+// serveUnary is a plugin without the stream, whose description may name it nevertheless. It marks each method
 // that was called.
 func serveUnary(named bool) {
 	logger := slog.New(slog.DiscardHandler)
@@ -102,7 +102,7 @@ func TestPluginWithoutCalls(t *testing.T) {
 	}
 }
 
-// A plugin that names the stream and does not serve it is refused at start, not at each call.
+// A plugin that names the stream but does not serve it is refused at startup, not at each call.
 func TestPluginThatNamesCallsOnly(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

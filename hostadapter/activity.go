@@ -1,31 +1,31 @@
 package hostadapter
 
-// What this host did in the last hour, by minute, for the admin page.
+// This host's activity in the last hour, by minute, for the admin page.
 
 import (
 	"sync"
 	"time"
 )
 
-// activityMinutes is how many minutes are kept.
+// activityMinutes is the number of minutes that are kept.
 const activityMinutes = 60
 
-// Minute counts what this host did within a minute.
+// Minute counts this host's events within a minute.
 type Minute struct {
-	// Begin is the minute's.
+	// Begin is the start of the minute.
 	Begin time.Time
-	// Started and Ended count sessions, Delivered the notifications that a client accepted. Sessions that
-	// end by a removal of all are not among them: no host ends these one by one.
+	// Started and Ended count sessions, Delivered the notifications that a client accepted. Sessions ended by
+	// a removal of all sessions are not counted: no host ends them one by one.
 	Started, Ended, Delivered int
 }
 
-// activity counts the events of the last hour in a ring, by the number of their minute since 1970.
+// activity counts the events of the last hour in a ring, indexed by minutes since 1970.
 type activity struct {
 	mu      sync.Mutex
 	minutes [activityMinutes]Minute
 }
 
-// at returns the minute of a moment, and begins it where its place has another one. Its caller holds mu.
+// at returns the minute of a time, and resets its slot if it held an earlier minute. The caller holds mu.
 func (a *activity) at(moment time.Time) *Minute {
 	begin := moment.UTC().Truncate(time.Minute)
 	minute := &a.minutes[(begin.Unix()/60)%activityMinutes]
@@ -48,8 +48,8 @@ func (a *activity) event(event Event) {
 	}
 }
 
-// Activity returns what this host did in each of the last 60 minutes, the oldest first and the present one
-// last. Other hosts of a shared store count their own.
+// Activity returns this host's activity in each of the last 60 minutes, the oldest first and the current one
+// last. Hosts of a shared store each count their own.
 func (o *Operations) Activity() []Minute {
 	a := &o.adapter.events.activity
 	a.mu.Lock()

@@ -1,6 +1,6 @@
 package hostadapter
 
-// The Adapter: how it starts, what it checks of its backend, how it ends.
+// The Adapter: its start, the checks of its backend, its shutdown.
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// describeTimeout bounds the question that New asks of the backend.
+// describeTimeout bounds the Describe calls of New.
 const describeTimeout = 30 * time.Second
 
 // Adapter manages the sessions of a host's users. It is safe for concurrent use.
@@ -30,23 +30,23 @@ type Adapter struct {
 	config     Config
 	ring       *keyRing
 	dispatcher *logout.Dispatcher
-	// description is what the backend said of itself last.
+	// description is the backend's most recent description.
 	description atomic.Pointer[ticketstore.Description]
-	// backends is what config.Backend is in use; swaps is what changes it.
+	// backends is the value of config.Backend; swaps replaces the backend behind it.
 	backends *backendSwitch
 	swaps    swaps
-	// pinned belongs to the start, and after it to the swap that runs.
+	// pinned is used by the start, and later only by the running swap.
 	pinned pinned
 
 	sliding   sliding
 	missing   missingKeys
 	unopened  loglimit.Texts
-	signOuts  loglimit.Lines // those that failed
-	redirects loglimit.Lines // those that were not made
+	signOuts  loglimit.Lines // failed sign-outs
+	redirects loglimit.Lines // rejected redirects
 	events    *eventStream
 	tracing   tracing
 	metrics   *metrics
-	// due is when the next session falls due as the last sweep found it, in Unix nanoseconds; 0: unknown.
+	// due is when the next session falls due, according to the last sweep, in Unix nanoseconds; 0 if unknown.
 	due       atomic.Int64
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -54,8 +54,8 @@ type Adapter struct {
 	closeErr  error
 }
 
-// New starts an Adapter: it delivers pending notifications and ends sessions that fall due. Its error names
-// every field of the configuration that is wrong. ctx bounds the start only. Call Close when done with it.
+// New starts an Adapter, which delivers pending notifications and ends sessions that fall due. Its error
+// names every invalid field of the configuration. ctx bounds the start only. The caller must call Close.
 func New(ctx context.Context, config Config) (*Adapter, error) {
 	if err := config.prepare(); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: %w", err)
 	}
-	// What was derived from them is all that is needed from here on.
+	// From here on only the derived keys are needed.
 	config.Keys = nil
 	a := &Adapter{
 		config: config, ring: ring, swaps: swaps{closing: make(chan struct{})},
@@ -76,7 +76,7 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	return a, nil
 }
 
-// start opens the backend, claims it and begins what runs in the background.
+// start opens and claims the backend, and starts the background work.
 func (a *Adapter) start(ctx context.Context) (err error) {
 	if err := a.loadPins(ctx); err != nil {
 		return err
@@ -123,8 +123,8 @@ func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
 	}
 }
 
-// checkBackend refuses a backend that does not serve all that a host needs. One that says nothing about it is
-// taken at its type.
+// checkBackend returns an error if the backend lacks a service that a host needs. A backend whose description
+// lists no services is assumed to have those of its type.
 func (a *Adapter) checkBackend(ctx context.Context) error {
 	description, err := a.config.Backend.Describe(ctx)
 	if err != nil {
@@ -134,7 +134,7 @@ func (a *Adapter) checkBackend(ctx context.Context) error {
 	return checkServices(&description)
 }
 
-// checkServices refuses a backend that lacks what no host can do without, and names all of it.
+// checkServices returns an error that names all required services that the backend lacks.
 func checkServices(description *ticketstore.Description) error {
 	if len(description.Services) == 0 {
 		return nil
@@ -151,7 +151,7 @@ func checkServices(description *ticketstore.Description) error {
 	return nil
 }
 
-// limitsOf says, for an operator, what will not work with a backend.
+// limitsOf returns, for operators, what a backend does not support.
 func limitsOf(description *ticketstore.Description) (limits []string) {
 	if !slices.Contains(description.Services, transfer.Service) {
 		limits = append(limits,
@@ -165,7 +165,7 @@ func limitsOf(description *ticketstore.Description) (limits []string) {
 	return limits
 }
 
-// warnOfLimits logs them, once for each backend that comes to serve.
+// warnOfLimits logs the limits of the serving backend. It is called once per backend.
 func (a *Adapter) warnOfLimits(ctx context.Context) {
 	description := a.description.Load()
 	for _, limit := range limitsOf(description) {
@@ -173,7 +173,7 @@ func (a *Adapter) warnOfLimits(ctx context.Context) {
 	}
 }
 
-// noteServing asks a backend that has just come to serve for its description, for BackendStatus.
+// noteServing updates the description after a backend has begun to serve, for BackendStatus.
 func (a *Adapter) noteServing(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
@@ -184,9 +184,9 @@ func (a *Adapter) noteServing(ctx context.Context) {
 	a.warnOfLimits(ctx)
 }
 
-// Ready reports whether sessions can be served: nil, or why not, such as a swap of another host that this one
-// cannot follow. It suits a readiness probe. A backend that refuses some changes, because its disk is nearly
-// full, is ready for all others: BackendStatus has its Trouble.
+// Ready returns nil if sessions can be served, or the reason why not, such as another host's swap that this
+// one cannot follow. It is suitable for a readiness probe. A backend that refuses some changes because its
+// disk is nearly full is ready for all others: see the Trouble of BackendStatus.
 func (a *Adapter) Ready(ctx context.Context) error {
 	if err := a.checkServing(ctx); err != nil {
 		return fmt.Errorf("hostadapter: %w", err)
@@ -194,7 +194,7 @@ func (a *Adapter) Ready(ctx context.Context) error {
 	return nil
 }
 
-// checkServing is checkBackend of a host that may have to follow another one's swap.
+// checkServing is checkBackend for a host that may have to follow another host's swap.
 func (a *Adapter) checkServing(ctx context.Context) error {
 	if err := a.backends.trouble(); err != nil {
 		return err
@@ -202,9 +202,9 @@ func (a *Adapter) checkServing(ctx context.Context) error {
 	return a.checkBackend(ctx)
 }
 
-// Close aborts a swap or a backup, stops the sweeps and waits, bounded, for deliveries under way.
-// Config.Backend stays open: its opener closes it afterwards. Calling it again returns what the first call
-// did.
+// Close aborts a swap or a backup, stops the sweeps and waits, bounded, for deliveries in flight.
+// Config.Backend stays open: the caller closes it afterwards. Close is idempotent and returns the result of
+// the first call.
 func (a *Adapter) Close() error {
 	a.closeOnce.Do(func() {
 		a.stopSwapping()
@@ -216,25 +216,25 @@ func (a *Adapter) Close() error {
 	return a.closeErr
 }
 
-// Backend returns the backend in use. It stays valid through swaps.
+// Backend returns the serving backend. It stays valid through swaps.
 func (a *Adapter) Backend() sessions.Backend { return a.config.Backend }
 
-// RemoteAddr returns the address that a request came from, by Config.RemoteAddr.
+// RemoteAddr returns the client address of a request, by Config.RemoteAddr.
 func (a *Adapter) RemoteAddr(r *http.Request) string { return a.config.RemoteAddr(r) }
 
 func (a *Adapter) now() time.Time { return a.config.Now().UTC() }
 
-// unseal opens what was sealed with any of Config.Keys. What cannot be opened is ErrSealed, and is logged,
-// the same once a minute at most.
+// unseal opens a value sealed with any of Config.Keys. If that fails it returns ErrSealed, and logs the
+// failure, each kind at most once a minute.
 func (a *Adapter) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	plaintext, err := a.ring.unseal(purpose, id, sealed)
 	a.reportSealed(purpose, err)
 	return plaintext, err
 }
 
-// unsealBound opens what was sealed for bound or, until Config.UnboundUntil, for former, which is less than
-// what the record belongs to: it is to be sealed again where it can. Later such a record is ErrFormerSeal.
-// Any other that cannot be opened is ErrSealed, as with unseal.
+// unsealBound opens a value sealed for bound or, until Config.UnboundUntil, for former, an earlier binding to
+// less of the record's identity: the caller should then seal it again. After UnboundUntil such a value is
+// ErrFormerSeal. Any other failure is ErrSealed, as in unseal.
 func (a *Adapter) unsealBound(
 	bound, former tie.Binding, sealed []byte,
 ) (plaintext []byte, isFormer bool, err error) {
@@ -252,7 +252,7 @@ func (a *Adapter) unsealBound(
 	return nil, false, err
 }
 
-// reportSealed logs each kind of failure once a minute at most: a key that was lost fails many requests.
+// reportSealed logs each kind of failure at most once a minute, because a lost key fails many requests.
 func (a *Adapter) reportSealed(purpose string, err error) {
 	if err != nil && a.unopened.Allow(err.Error()) {
 		a.config.Logger.LogAttrs(context.Background(), slog.LevelError, "sealed record cannot be opened",

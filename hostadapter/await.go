@@ -1,6 +1,6 @@
 package hostadapter
 
-// The wait for the deliveries of sessions that ended.
+// Waiting for the deliveries of ended sessions.
 
 import (
 	"context"
@@ -11,26 +11,26 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Pauses between reads of notifications that are waited for.
+// Intervals between polls of the awaited notifications.
 const (
-	firstLook = 5 * time.Millisecond
-	mostPause = 200 * time.Millisecond
+	firstPoll       = 5 * time.Millisecond
+	maxPollInterval = 200 * time.Millisecond
 )
 
-// NotificationCount says what became of notifications.
+// NotificationCount counts notifications by outcome.
 type NotificationCount struct {
 	Delivered int
 	Refused   int
 	GivenUp   int
 }
 
-// awaitNotifications returns when every client of the ended sessions has taken its notification, refused it,
-// or was given up, and counts them; or with the error of the context, and what is known by then. A store that
-// is unavailable is asked again.
+// awaitNotifications waits until every notification of the ended sessions is delivered, refused or given up,
+// and counts them. If ctx ends first it returns its error and the counts so far. It retries while the store
+// is unavailable.
 func (a *Adapter) awaitNotifications(
 	ctx context.Context, sids []string,
 ) (count NotificationCount, err error) {
-	for pause := firstLook; ; pause = min(2*pause, mostPause) {
+	for pause := firstPoll; ; pause = min(2*pause, maxPollInterval) {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -48,8 +48,8 @@ func (a *Adapter) awaitNotifications(
 	}
 }
 
-// countNotifications counts the notifications of sessions. waiting are those without an outcome. One that
-// awaits its second delivery is delivered.
+// countNotifications counts the notifications of sessions by outcome; waiting counts those without one. A
+// notification that awaits its second delivery counts as delivered.
 func (a *Adapter) countNotifications(
 	ctx context.Context, sids []string,
 ) (count NotificationCount, waiting int, err error) {
@@ -84,8 +84,7 @@ func (a *Adapter) countNotifications(
 	return count, waiting, nil
 }
 
-// wasDelivered reports whether a client has accepted a pending notification once, and only its second
-// delivery is due.
+// wasDelivered reports whether a pending notification was delivered once and awaits its second delivery.
 func wasDelivered(n *logout.Notification) bool {
 	return n.State == logout.Pending && !n.LastAttempt.IsZero() && n.LastError == ""
 }

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Backups of the backend that serves.
+// Backups of the serving backend.
 
 import (
 	"context"
@@ -12,13 +12,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrBackup means that no backup can be taken now: one is being taken, a swap is under way, or the backend
-// has none to give. The text says which.
+// ErrBackup means that no backup can be taken now: a backup or a swap is running, or the backend does not
+// support it. The text says which.
 var ErrBackup = errors.New("hostadapter: no backup can be taken")
 
-// Backup writes a backup of the backend that serves, while it serves: one snapshot, in the format of package
-// backup. Nothing is written before an ErrBackup. A backup that has begun and fails lacks its end, which a
-// restore detects; the backend stays as it is. It ends when ctx does, or the adapter closes.
+// Backup writes a backup of the serving backend, without interrupting it: one snapshot, in the format of
+// package backup. If it returns ErrBackup nothing was written. A backup that fails later lacks its trailer,
+// which a restore detects; the backend is unaffected. It is cancelled when ctx ends or the adapter closes.
 func (o *Operations) Backup(ctx context.Context, w io.Writer) (err error) {
 	ctx, release, err := o.adapter.beginBackup(ctx)
 	if err != nil {
@@ -46,8 +46,8 @@ func (o *Operations) Backup(ctx context.Context, w io.Writer) (err error) {
 	return nil
 }
 
-// beginBackup takes the only place of a backup. A swap, which ends with the backend closed that is copied
-// from, must not come between.
+// beginBackup reserves the single backup slot. It excludes swaps: a swap ends by closing the backend that is
+// being copied.
 func (a *Adapter) beginBackup(ctx context.Context) (running context.Context, end func(), err error) {
 	s := &a.swaps
 	s.mu.Lock()

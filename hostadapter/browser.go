@@ -1,6 +1,6 @@
 package hostadapter
 
-// Marks: sealed values in URLs that belong to one browser.
+// Marks: sealed values in URLs, bound to one browser.
 
 import (
 	"net/http"
@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	// browserCookie is added to the name of the session cookie for that by which a browser is known again
-	// before a user has signed in there. It is no credential.
+	// browserCookie is the suffix, added to the name of the session cookie, of the cookie that identifies a
+	// browser before a user has signed in. It is not a credential.
 	browserCookie = "_browser"
-	// markPurpose is what marks are sealed for, with the browser's key and what they are about as id.
+	// markPurpose is the purpose for which marks are sealed; their id is the browser's key and the subject
+	// matter.
 	markPurpose = "mark"
 )
 
@@ -27,7 +28,7 @@ func (t tieAdapter) Mark(
 	cookie := t.a.cookie(browser.value()) //nolint:gosec // a.cookie sets its attributes
 	cookie.Name, cookie.MaxAge = name, int(lifetime/time.Second)
 	if cookie.SameSite == http.SameSiteStrictMode {
-		// another site, a client's or an identity provider's, sends the browser here
+		// Other sites, such as clients and identity providers, redirect the browser to us.
 		cookie.SameSite = http.SameSiteLaxMode
 	}
 	setCookie(w, cookie)
@@ -38,7 +39,7 @@ func (t tieAdapter) Mark(
 func (t tieAdapter) ReadMark(r *http.Request, about []byte, mark string) (data []byte, ok bool) {
 	browsers, _ := readSecrets(r, t.a.config.Cookie.Name+browserCookie)
 	for _, browser := range browsers {
-		// Any sender may put anything here: that it does not open is no event for the log.
+		// Clients can send any value here: one that cannot be opened is not logged.
 		if data, err := t.a.ring.unsealText(markPurpose, markID(browser, about), mark); err == nil {
 			return data, true
 		}

@@ -1,6 +1,6 @@
 package hostadapter
 
-// What a store keeps of its host: the issuer, and a canary that says whether the sealing keys fit (rule 13).
+// Claiming a store: its issuer, and a canary that shows whether the sealing keys fit (rule 13).
 
 import (
 	"context"
@@ -11,27 +11,27 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A store keeps, as properties, whose it is and with which keys the host has sealed what is in it. They are
-// looked at before a host serves: one of another issuer, and one that has none of the keys, would sign
-// everybody out, or worse, without an error.
+// A store keeps as properties which issuer it belongs to and which keys have sealed its contents. They are
+// checked before a host serves: the store of a different issuer, or one sealed with other keys, would sign
+// out all users, or worse, without an error.
 const (
 	issuerProperty = "issuer"
-	// canaryProperty is sealed with the first key: whatever opens it opens what was sealed by then.
+	// canaryProperty is sealed with the first key: a key ring that opens it opens everything sealed before.
 	canaryProperty = "canary"
 	// keysProperty lists the ids of the keys that have sealed something, the latest first. They are public:
-	// each sealed record has one.
+	// each sealed record contains one.
 	keysProperty = "keys"
 )
 
 var (
-	// ErrOtherIssuer means that a store is that of another issuer. The text names both.
+	// ErrOtherIssuer means that the store belongs to a different issuer. The text names both.
 	ErrOtherIssuer = errors.New("the store belongs to another issuer")
-	// ErrKeysLost means that none of Config.Keys opens what the store holds.
+	// ErrKeysLost means that none of Config.Keys opens the contents of the store.
 	ErrKeysLost = errors.New("none of Config.Keys opens what the store holds")
 )
 
-// claim makes sure that the store is this host's, and says so in the store where it does not know yet. A
-// refusal changes nothing.
+// claim verifies that the store belongs to this host, and records it in a store that is unclaimed. If it
+// returns an error nothing was changed.
 func (a *Adapter) claim(ctx context.Context) (err error) {
 	for range attempts {
 		if err = a.tryClaim(ctx); !errors.Is(err, ticketstore.ErrConflict) {
@@ -62,8 +62,8 @@ func (a *Adapter) tryClaim(ctx context.Context) error {
 	return a.setProperty(ctx, issuerProperty, issuer, []byte(a.config.Issuer))
 }
 
-// checkStoreIssuer refuses the store of another issuer. One that does not say whose it is, is that of its
-// newest session.
+// checkStoreIssuer returns an error if the store belongs to a different issuer. A store without a recorded
+// issuer belongs to the issuer of its newest session.
 func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 	if issuer == "" {
 		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{Count: 1})
@@ -92,7 +92,7 @@ func (a *Adapter) servesIssuer(issuer string) bool {
 	return issuer == a.config.Issuer || slices.Contains(a.config.FormerIssuers, issuer)
 }
 
-// claimKeys makes sure that the keys are those with which the store was filled.
+// claimKeys verifies that the keys are those with which the contents of the store were sealed.
 func (a *Adapter) claimKeys(ctx context.Context) error {
 	canary, err := a.property(ctx, canaryProperty)
 	if err != nil {
@@ -121,14 +121,14 @@ func (a *Adapter) claimKeys(ctx context.Context) error {
 	return a.noteKeys(ctx, used, ids)
 }
 
-// tryKeys reports whether any key of the ring opens what the store holds. ids are the keys that have sealed
-// it: those that the store remembers, or else those of its first records.
+// tryKeys reports whether any key of the ring opens the contents of the store. ids are the keys that have
+// sealed it: those recorded in the store, or else those of its first records.
 func (a *Adapter) tryKeys(
 	ctx context.Context, canary []byte, remembered []keyID,
 ) (ids []keyID, opens bool, err error) {
 	if canary != nil {
-		// Where the latest key alone is missing, as after going back to an earlier configuration, not
-		// everything is lost.
+		// If only the latest key is missing, as after rolling back the configuration, the earlier contents
+		// can still be opened.
 		_, err := a.ring.unseal(canaryProperty, nil, canary)
 		return remembered, err == nil || slices.ContainsFunc(remembered, a.ring.has), nil
 	}
@@ -139,8 +139,8 @@ func (a *Adapter) tryKeys(
 	return append(remembered, found...), len(found) == 0 || slices.ContainsFunc(found, a.ring.has), nil
 }
 
-// continueWithoutKeys refuses a store that no key opens, unless the configuration says that its keys are
-// lost.
+// continueWithoutKeys returns an error for a store that no key opens, unless the configuration says that its
+// keys are lost.
 func (a *Adapter) continueWithoutKeys(ctx context.Context, ids []keyID) error {
 	if !a.config.KeysLost {
 		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host "+
@@ -156,7 +156,7 @@ func (a *Adapter) continueWithoutKeys(ctx context.Context, ids []keyID) error {
 	return nil
 }
 
-// noteKeys has the store know the key that seals from now on, and the host those that it lacks.
+// noteKeys records in the store the key that seals from now on, and in the host the keys that it lacks.
 func (a *Adapter) noteKeys(ctx context.Context, before []byte, used []keyID) error {
 	first := a.ring.keys[0].id
 	ids := []keyID{first}

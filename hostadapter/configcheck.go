@@ -1,6 +1,6 @@
 package hostadapter
 
-// Checks of the configuration. Each error names the field as it is written in Go.
+// Validation of the configuration. Each error names the field as it is written in Go.
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// prepare fills in the defaults and checks the whole configuration. Its error names every field at fault.
+// prepare sets defaults and validates the whole configuration. Its error names every invalid field.
 func (c *Config) prepare() error {
 	c.setDefaults()
 	return errors.Join(
@@ -23,7 +23,7 @@ func (c *Config) prepare() error {
 	)
 }
 
-// invalidf returns the error of a field, which is named as in Go: "Config.Cookie.Name".
+// invalidf returns an error for a field named as in Go: "Config.Cookie.Name".
 func invalidf(field, problem string, args ...any) error {
 	return fmt.Errorf("hostadapter: %w", ticketstore.Invalidf("Config."+field, problem, args...))
 }
@@ -202,7 +202,7 @@ func notNegative[N int | time.Duration](field string, value N) error {
 	return nil
 }
 
-// bounded checks a number of records that stores, or the dispatcher, bound. Zero means the default.
+// bounded checks a count that stores, or the dispatcher, limit. Zero means the default.
 func bounded(field string, value int) error {
 	if value < 0 || value > ticketstore.MaxCount {
 		return invalidf(field, "is outside 1 to %d", ticketstore.MaxCount)

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Consents: which scopes users have granted to clients, kept as sealed grants.
+// Consents: the scopes that users have granted to clients, stored as sealed grants.
 
 import (
 	"context"
@@ -23,17 +23,17 @@ const MaxScopes = 256
 
 const (
 	consentPurpose = string(grantstore.UserConsent)
-	// consentTimeout bounds how long Remember retries after lost races against other changes of one consent.
+	// consentTimeout bounds how long Remember retries after conflicts with other changes of the same consent.
 	consentTimeout = 10 * time.Second
-	// consentPause is the longest pause after a lost race.
+	// consentPause is the maximum pause after a conflict.
 	consentPause = 20 * time.Millisecond
 )
 
-// Consents keep which scopes users have granted to clients, so that the consent page need not be shown again.
-// They belong to the user, not to a session, and are sealed grants, which a removal that revokes consents
-// finds. They are safe for concurrent use, also by several hosts. A store that is unavailable is
-// ticketstore.ErrUnavailable, which says nothing about the consent. One whose sealing key was lost does not
-// count: the user is asked again.
+// Consents stores the scopes that users have granted to clients, so that the consent page need not be shown
+// again. They belong to the user, not to a session, and are stored as sealed grants, which a removal with
+// revoke_consents revokes. Its methods are safe for concurrent use, also by several hosts. If the store is
+// unavailable they return ticketstore.ErrUnavailable, which implies nothing about the consent. A consent
+// whose sealing key was lost does not count: the user is asked again.
 type Consents struct{ adapter *Adapter }
 
 // Consents returns the consents of the adapter's users.
@@ -43,21 +43,21 @@ func (a *Adapter) Consents() *Consents { return &Consents{a} }
 type Consent struct {
 	SubjectID string
 	ClientID  string
-	// Scopes are those that hold now, sorted by name.
+	// Scopes are the currently valid ones, sorted by name.
 	Scopes []ConsentedScope
 }
 
 // ConsentedScope is one scope of a consent.
 type ConsentedScope struct {
 	Scope string
-	// Given is when the user last agreed to it.
+	// Given is when the user last agreed to the scope.
 	Given time.Time
-	// Expires is when the user is to be asked again. Zero: not before the consent is revoked.
+	// Expires is when the user must be asked again. Zero: not until the consent is revoked.
 	Expires time.Time
 }
 
-// Covers reports whether all of the scopes are consented to. A consent that is nil, or in which nothing holds
-// any more, covers nothing, not even an empty list: the user was never asked.
+// Covers reports whether the consent covers all of the scopes. A consent that is nil or has no valid scope
+// covers nothing, not even an empty list: the user was never asked.
 func (c *Consent) Covers(scopes []string) bool {
 	if c == nil || len(c.Scopes) == 0 {
 		return false
@@ -76,10 +76,11 @@ func (c *Consent) find(scope string) (at int, found bool) {
 	})
 }
 
-// Remember adds scopes to what the user has granted to the client. lifetime is how long these scopes are
-// valid from now, also those granted before; zero: until revoked. Without a scope nothing changes. Each call
-// is a write: call it when the user has agreed. Of concurrent calls none loses its scopes, and none restores
-// what was revoked meanwhile. A wrong argument is a *ticketstore.FieldError that names it.
+// Remember adds scopes to the consent of the user to the client. lifetime is how long these scopes are valid
+// from now, including those granted before; zero: until revoked. Without scopes nothing changes. Each call is
+// a write: call it when the user has agreed. Concurrent calls do not lose each other's scopes, and none
+// restores a consent that was revoked meanwhile. For an invalid argument it returns a
+// *ticketstore.FieldError.
 func (c *Consents) Remember(
 	ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration,
 ) (err error) {
@@ -98,13 +99,13 @@ func (c *Consents) Remember(
 	defer cancel()
 	for {
 		err := c.add(ctx, subjectID, clientID, scopes, lifetime)
-		// Another call has changed the consent since it was read.
+		// A concurrent call has changed the consent since it was read.
 		lost := errors.Is(err, ticketstore.ErrConflict) || errors.Is(err, ticketstore.ErrExists)
 		if !lost {
 			return wrapConsent("remembering", err)
 		}
 		select {
-		case <-time.After(rand.N(consentPause)): //nolint:gosec // a pause is no secret
+		case <-time.After(rand.N(consentPause)): //nolint:gosec // a pause is not a secret
 		case <-ctx.Done():
 			return wrapConsent("remembering", fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, ctx.Err()))
 		}
@@ -120,9 +121,9 @@ func (c *Consents) start(
 	return ctx, span
 }
 
-// add makes one attempt. It replaces the consent by one with the scopes added, provided that it is still what
-// was read: Seen holds against every other writer in the batch's own transaction, and where there was none,
-// the key must still be free.
+// add makes one attempt. It replaces the consent by one with the scopes added, provided that it is unchanged
+// since it was read: the batch checks Seen in its own transaction, and if there was no consent, the key must
+// still be free.
 func (c *Consents) add(
 	ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration,
 ) error {
@@ -148,7 +149,7 @@ func (c *Consents) add(
 	return err
 }
 
-// Given reports whether the user has granted all of these scopes to the client, and need not be asked again.
+// Given reports whether the user has granted all of these scopes to the client, so need not be asked again.
 func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes []string) (bool, error) {
 	consent, err := c.Find(ctx, subjectID, clientID)
 	if errors.Is(err, ticketstore.ErrNotFound) {
@@ -157,8 +158,8 @@ func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes
 	return consent.Covers(scopes), err
 }
 
-// Find returns what the user has granted to the client. Nothing, or nothing that is still valid, is
-// ticketstore.ErrNotFound.
+// Find returns the consent of the user to the client. It returns ticketstore.ErrNotFound if there is none, or
+// none that is still valid.
 func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Consent, error) {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return nil, err
@@ -173,10 +174,10 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 	return consent, nil
 }
 
-// Revoke takes back what the user has let the client have, and with it the codes and tokens that the client
-// has of the user, offline ones and those of any session among them. The user's sessions stay. Nothing to
-// take back is no error. The consent goes first: after an error, calling it again takes the rest. JWT access
-// tokens that others check by themselves live until their exp.
+// Revoke revokes the consent of the user to the client, and with it all of the client's codes and tokens for
+// the user, including offline tokens and those of any session. The user's sessions stay. If there is nothing
+// to revoke it returns no error. The consent is revoked first: after an error, a repeated call revokes the
+// rest. JWT access tokens that are validated offline stay valid until their exp.
 func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) (err error) {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return err
@@ -194,8 +195,7 @@ func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) (err 
 	return wrapConsent("revoking", err)
 }
 
-// List returns what the user has granted to clients, by the order of the last change. It costs one read a
-// consent.
+// List returns the user's consents, ordered by their last change. It costs one read per consent.
 func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err
@@ -215,14 +215,14 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 		for i := range page.Grants {
 			client := page.Grants[i].ClientID
 			if seen[client] {
-				continue // given again meanwhile
+				continue // granted again meanwhile
 			}
 			seen[client] = true
 			consent, _, err := c.read(ctx, subjectID, client, now)
 			if err != nil {
 				return "", false, err
 			}
-			if consent != nil && len(consent.Scopes) > 0 { // else it was revoked meanwhile
+			if consent != nil && len(consent.Scopes) > 0 { // otherwise it was revoked meanwhile
 				consents = append(consents, *consent)
 			}
 		}
@@ -234,7 +234,7 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 	return consents, nil
 }
 
-// read returns the consent with what holds of it at now, and the grant in which it is kept; nil where there
+// read returns the consent with the scopes that are valid at now, and the grant that holds it; nil if there
 // is none.
 func (c *Consents) read(
 	ctx context.Context, subjectID, clientID string, now time.Time,
@@ -249,7 +249,7 @@ func (c *Consents) read(
 	}
 	plain, err := c.adapter.unseal(consentPurpose, ref.Key[:], found.Grant.Data)
 	if errors.Is(err, ErrSealed) {
-		return nil, &found.Grant, nil // the user is asked again, and what the answer is takes its place
+		return nil, &found.Grant, nil // the user is asked again, and the new consent replaces this one
 	}
 	if err != nil {
 		return nil, nil, err
@@ -267,7 +267,7 @@ func (c *Consents) read(
 	return consent, &found.Grant, nil
 }
 
-// seal returns the grant that keeps a consent. It expires when the last of its scopes does.
+// seal returns the grant that holds a consent. It expires with the last of its scopes.
 func (c *Consents) seal(
 	subjectID, clientID string, consent *Consent, now time.Time,
 ) (*grantstore.Grant, error) {
@@ -294,7 +294,7 @@ func (c *Consents) seal(
 	return grant, nil
 }
 
-// with returns the consent, which may be nil, with scopes given at now.
+// with returns a copy of the consent, which may be nil, with the scopes granted at now.
 func (c *Consent) with(scopes []string, lifetime time.Duration, now time.Time) *Consent {
 	result := &Consent{}
 	if c != nil {
@@ -315,7 +315,7 @@ func (c *Consent) with(scopes []string, lifetime time.Duration, now time.Time) *
 	return result
 }
 
-// consentRef names the consent of a user to a client. Ids have no NUL.
+// consentRef returns the reference of a user's consent to a client. Ids contain no NUL.
 func consentRef(subjectID, clientID string) grantstore.Ref {
 	return grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf(subjectID + "\x00" + clientID)}
 }

@@ -17,16 +17,16 @@ const (
 	hostPrefix   = "__Host-"
 	securePrefix = "__Secure-"
 	secretBytes  = 32
-	// longestCookie is how long browsers keep a cookie at most (RFC 6265bis, section 5.5).
+	// longestCookie is the maximum lifetime of a cookie in browsers (RFC 6265bis, section 5.5).
 	longestCookie = 400 * 24 * time.Hour
 )
 
-// secret is what a cookie holds. It is a credential, so it prints as nothing.
+// secret is the value of a cookie. It is a credential, so it prints as "[redacted]".
 type secret [secretBytes]byte
 
 func newSecret() secret {
 	var s secret
-	rand.Read(s[:]) // never fails: it would end the program
+	rand.Read(s[:]) // never returns an error
 	return s
 }
 
@@ -40,11 +40,11 @@ func (a *Adapter) readCookies(r *http.Request) (secrets []secret, present bool) 
 	return readSecrets(r, append([]string{a.config.Cookie.Name}, a.config.formerCookies...)...)
 }
 
-// strictBase64 decodes one spelling of each secret alone.
+// strictBase64 accepts only the canonical encoding of each secret.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// readSecrets returns the secrets in the request's cookies of those names, each once, at most maxCookies.
-// present: there is a cookie of such a name, whether or not it can be one.
+// readSecrets returns the distinct secrets in the request's cookies with those names, at most maxCookies.
+// present reports whether there is a cookie with such a name, even if its value is not a secret.
 func readSecrets(r *http.Request, names ...string) (secrets []secret, present bool) {
 	var cookies []*http.Cookie
 	for _, name := range names {
@@ -61,7 +61,7 @@ func readSecrets(r *http.Request, names ...string) (secrets []secret, present bo
 	return secrets, present
 }
 
-// decodable returns the value's bytes, or none when they would not fit into a secret.
+// decodable returns the value's bytes, or nil if they would not fit into a secret.
 func decodable(value string) []byte {
 	if len(value) != base64.RawURLEncoding.EncodedLen(secretBytes) || strings.ContainsAny(value, "\r\n") {
 		return nil
@@ -72,8 +72,8 @@ func decodable(value string) []byte {
 func (a *Adapter) writeCookie(w http.ResponseWriter, s secret, session *ticketstore.Session) {
 	cookie := a.cookie(s.value()) //nolint:gosec // a.cookie sets its attributes
 	if a.config.Cookie.Persistent {
-		// Not the idle timeout: a renewal does not write the cookie, for it could overwrite that of a
-		// parallel sign-in.
+		// Not the idle timeout: renewals do not write the cookie, because that could overwrite the cookie of
+		// a concurrent sign-in.
 		end := capped(a.now().Add(longestCookie), session.EndsAt)
 		cookie.MaxAge = max(int(end.Sub(a.now())/time.Second), 1)
 	}
@@ -93,8 +93,8 @@ func (a *Adapter) cookie(value string) *http.Cookie {
 	}
 }
 
-// setCookie replaces a cookie of that name set earlier in the same response: clients need not honour the last
-// of two.
+// setCookie replaces a cookie with the same name set earlier in the same response, because browsers need not
+// use the last of two.
 func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
 	header := w.Header()
 	var kept []string
@@ -104,7 +104,7 @@ func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
 		}
 	}
 	header["Set-Cookie"] = append(kept, cookie.String())
-	// A response that hands out a session must not be cached (RFC 9111, section 7.3).
+	// A response that sets a session cookie must not be cached (RFC 9111, section 7.3).
 	if header.Get("Cache-Control") == "" {
 		header.Set("Cache-Control", "no-store")
 	}

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Deletion of a user: all sessions, tokens and consents.
+// Deletion of a user: ends all sessions and revokes all tokens and consents.
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// UserDeletion is what DeleteUser did.
+// UserDeletion is the result of DeleteUser.
 type UserDeletion struct {
-	// Sessions, Tokens and Consents count what is gone, Notifications the clients to notify.
+	// Sessions, Tokens and Consents count what was removed, Notifications the clients to notify.
 	Sessions      int
 	Tokens        int
 	Consents      int
@@ -22,10 +22,10 @@ type UserDeletion struct {
 	sids    []string
 }
 
-// DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, offline ones and
-// those without a session too. When it returns without an error none of them is left, and every client has
-// its notification in the queue: Wait reports when the last is delivered. Have your server refuse the user's
-// sign-in first: a session that begins afterwards is a new one. It may be called again, after an error too.
+// DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, including offline
+// tokens and grants without a session. When it returns nil none of them is left, and the notification of
+// every client is queued: Wait waits for their delivery. First make the server refuse the user's sign-in: a
+// session that begins later is not ended. It may be retried, also after an error.
 func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *UserDeletion, err error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *U
 	ctx, span := a.tracing.startAbout(ctx, "delete user", "", subjectID)
 	defer func() { end(span, err) }()
 	deletion = &UserDeletion{adapter: a}
-	// One by one, so that each sid is known whose notifications are to be waited for.
+	// One by one, to learn each sid whose notifications Wait waits for.
 	for {
 		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
 			Filter: ticketstore.SessionFilter{SubjectID: subjectID}, Count: ticketstore.MaxCount,
@@ -79,8 +79,8 @@ func (d *UserDeletion) end(ctx context.Context, ending *logout.Ending) error {
 	return nil
 }
 
-// Wait returns when every client has taken its notification, refused it, or was given up, and says how many
-// did; or with the context's error and what is known by then. A store that is unavailable is asked again.
+// Wait waits until the notification of every client is delivered, refused or given up, and counts them. If
+// ctx ends first it returns its error and the counts so far. It retries while the store is unavailable.
 func (d *UserDeletion) Wait(ctx context.Context) (NotificationCount, error) {
 	return d.adapter.awaitNotifications(ctx, d.sids)
 }

@@ -20,41 +20,41 @@ import (
 )
 
 const (
-	// maxEndSessionBody bounds a form: a request as it came, or one that was sealed into a page.
+	// maxEndSessionBody bounds a form: an original request, or one that was sealed into a page.
 	maxEndSessionBody = 128 << 10
-	// maxParameter bounds one parameter, an ID token with many claims among them.
+	// maxParameter bounds one parameter, such as an ID token with many claims.
 	maxParameter = 16 << 10
-	// maxLocales and maxLocale bound the languages that are read (RFC 5646, section 4.4).
+	// maxLocales and maxLocale bound the requested languages (RFC 5646, section 4.4).
 	maxLocales = 16
 	maxLocale  = 64
 	// confirmWithin is how long a confirmation page may be left open.
 	confirmWithin = 10 * time.Minute
 )
 
-// endRequest is a request to sign out whose parameters have been checked.
+// endRequest is a validated sign-out request.
 type endRequest struct {
-	// Subject and SessionID are those of the hint, if there was a genuine one.
+	// Subject and SessionID are those of the hint, if it was verified.
 	Subject   string `json:"sub,omitempty"`
 	SessionID string `json:"sid,omitempty"`
-	// ClientID is the client that asks, proven by the hint or not.
+	// ClientID is the requesting client, whether or not the hint proves it.
 	ClientID string `json:"client,omitempty"`
 	// LogoutHint and Locales are the parameters logout_hint and ui_locales.
 	LogoutHint string   `json:"hint,omitempty"`
 	Locales    []string `json:"locales,omitempty"`
 	// Redirect is a registered post_logout_redirect_uri with the state in its query, or empty.
 	Redirect string `json:"redirect,omitempty"`
-	// For is the key of the session that a confirmation page was made for.
+	// For is the key of the session for which a confirmation page was made.
 	For []byte `json:"for,omitempty"`
-	// Until is when a sealed request is no longer good.
+	// Until is when a sealed request expires.
 	Until int64 `json:"until,omitempty"`
 }
 
-// badRequest is what is wrong with a request, in words for a person.
+// badRequest is the user-readable description of an invalid request.
 type badRequest string
 
 func (b badRequest) Error() string { return string(b) }
 
-// endSessionParameters returns the parameters, each of which may come once.
+// endSessionParameters returns the parameters, each of which may occur only once.
 func endSessionParameters(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	parameters := looseQuery(r.URL.RawQuery)
 	if r.Method == http.MethodPost {
@@ -73,7 +73,7 @@ func endSessionParameters(w http.ResponseWriter, r *http.Request) (url.Values, e
 		switch {
 		case len(values) > 1:
 			return nil, badRequest(fmt.Sprintf("The parameter %q occurs more than once.", cutText(name)))
-		// which has a whole request in it
+		// The confirm parameter contains a whole request.
 		case len(name)+len(values[0]) > maxParameter && name != paramConfirm:
 			return nil, badRequest(fmt.Sprintf("The parameter %q is too long.", cutText(name)))
 		}
@@ -82,8 +82,8 @@ func endSessionParameters(w http.ResponseWriter, r *http.Request) (url.Values, e
 }
 
 // looseQuery parses a query or a form as browsers do (WHATWG URL, application/x-www-form-urlencoded parsing):
-// a semicolon divides nothing, and a percent sign that escapes nothing stands for itself. package url drops
-// such pairs, and a client would not get back the state that it sent.
+// a semicolon is not a separator, and a percent sign that escapes nothing is literal. Package url drops such
+// pairs, so a client would not get back the state that it sent.
 func looseQuery(raw string) url.Values {
 	values := url.Values{}
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -116,7 +116,7 @@ func unescapeLoosely(s string) string {
 	return b.String()
 }
 
-// endRequest checks the parameters (RP-Initiated Logout 1.0, sections 2 to 4).
+// endRequest validates the parameters (RP-Initiated Logout 1.0, sections 2 to 4).
 func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRequest, error) {
 	if parameters.Has(paramResume) {
 		request, err := a.openRequest(resumePurpose, parameters.Get(paramResume))
@@ -124,7 +124,7 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 			return nil, badRequest("The address is not one that this server made. Please try again.")
 		}
 		if a.now().Unix() >= request.Until {
-			request.Subject, request.SessionID = "", "" // the user is asked
+			request.Subject, request.SessionID = "", "" // the user must confirm
 		}
 		return request, nil
 	}
@@ -141,7 +141,7 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 	if target == "" {
 		return request, nil
 	}
-	// What does not validate is not used (section 4). It is no reason to leave the user signed in.
+	// An invalid redirect is ignored (section 4); the user is signed out nevertheless.
 	problem, err := a.checkRedirect(ctx, request.ClientID, target)
 	switch {
 	case err != nil:
@@ -164,7 +164,7 @@ func localesOf(parameter string) []string {
 	return locales[:min(len(locales), maxLocales)]
 }
 
-// checkRedirect returns why the browser is not to be sent to an address, empty where it may be.
+// checkRedirect returns why the browser must not be redirected to an address, or "" if it may.
 func (a *Adapter) checkRedirect(ctx context.Context, clientID, target string) (problem string, err error) {
 	if clientID == "" {
 		return "it needs an id_token_hint or a client_id", nil
@@ -183,8 +183,8 @@ func (a *Adapter) checkRedirect(ctx context.Context, clientID, target string) (p
 	return "", nil
 }
 
-// readHint takes over what a genuine hint says. It is not trusted where its key is not known and the request
-// names no client: then it is as if there were none, the user is asked, and there is no redirect.
+// readHint applies a verified hint to the request. The hint is not trusted if its key is unknown and the
+// request names no client: then it is ignored, the user must confirm, and there is no redirect.
 func (a *Adapter) readHint(ctx context.Context, token string, request *endRequest) (trusted bool, err error) {
 	hint, err := a.config.Hints.Verify(ctx, token)
 	switch {
@@ -209,8 +209,8 @@ func (a *Adapter) readHint(ctx context.Context, token string, request *endReques
 	return true, nil
 }
 
-// usedBy returns the one client in the audience of a hint that uses the session in which the hint was issued,
-// empty where there is none, or more.
+// usedBy returns the only client in the hint's audience that uses the session in which the hint was issued,
+// or "" if there is none, or more than one.
 func (a *Adapter) usedBy(ctx context.Context, hint *IDTokenHint) (client string, err error) {
 	detail, err := a.find(ctx, hint.SessionID)
 	if err != nil || detail == nil || detail.SubjectID != hint.Subject {
@@ -227,7 +227,7 @@ func (a *Adapter) usedBy(ctx context.Context, hint *IDTokenHint) (client string,
 	return client, nil
 }
 
-// find returns a session by the sid that somebody has sent, nil where there is none.
+// find returns the session with an untrusted sid, or nil if there is none.
 func (a *Adapter) find(ctx context.Context, sid string) (*ticketstore.SessionDetail, error) {
 	if ticketstore.CheckID("sid", sid) != nil {
 		return nil, nil
@@ -242,7 +242,7 @@ func (a *Adapter) find(ctx context.Context, sid string) (*ticketstore.SessionDet
 	return detail, nil
 }
 
-// withState adds the state to the URI's query as it is.
+// withState adds the unmodified state to the URI's query.
 func withState(target string, parameters url.Values) string {
 	if !parameters.Has("state") {
 		return target
@@ -250,7 +250,7 @@ func withState(target string, parameters url.Values) string {
 	state := url.Values{"state": {parameters.Get("state")}}.Encode()
 	uri, err := url.Parse(target)
 	if err != nil {
-		return target // it was validated
+		return target // was validated before
 	}
 	if uri.RawQuery != "" {
 		state = uri.RawQuery + "&" + state
@@ -259,7 +259,7 @@ func withState(target string, parameters url.Values) string {
 	return uri.String()
 }
 
-// matches reports whether the hint belongs to the session, so that no question is needed.
+// matches reports whether the hint belongs to the session, so that no confirmation is needed.
 func (e *endRequest) matches(record *ticketstore.Session) bool {
 	if e.Subject == "" || e.Subject != record.SubjectID {
 		return false
@@ -267,7 +267,7 @@ func (e *endRequest) matches(record *ticketstore.Session) bool {
 	return e.SessionID == "" || e.SessionID == record.SessionID
 }
 
-// matchesLogoutHint is false where the host knows that the client means another user.
+// matchesLogoutHint returns false if, according to the host, the client means a different user.
 func (a *Adapter) matchesLogoutHint(session *Session, request *endRequest) bool {
 	return request.LogoutHint == "" || a.config.Logout.MatchHint == nil ||
 		a.config.Logout.MatchHint(request.LogoutHint, session)
@@ -275,12 +275,12 @@ func (a *Adapter) matchesLogoutHint(session *Session, request *endRequest) bool 
 
 func (a *Adapter) sealRequest(purpose string, request *endRequest) string {
 	request.Until = a.now().Add(confirmWithin).Unix()
-	plain, _ := json.Marshal(request) // texts and a number, which do not fail
+	plain, _ := json.Marshal(request) // strings and numbers: cannot fail
 	return a.ring.sealText(purpose, nil, plain)
 }
 
-// openRequest returns what sealRequest sealed, also after its time. Any sender may put anything here: that it
-// does not open is no event for the log.
+// openRequest opens a value of sealRequest, even if it has expired. Clients can send any value here: one that
+// cannot be opened is not logged.
 func (a *Adapter) openRequest(purpose, value string) (*endRequest, error) {
 	plain, err := a.ring.unsealText(purpose, nil, value)
 	if err != nil {
@@ -293,5 +293,5 @@ func (a *Adapter) openRequest(purpose, value string) (*endRequest, error) {
 	return &request, nil
 }
 
-// cutText shortens what is repeated to the sender.
+// cutText truncates a text that is echoed to the sender.
 func cutText(s string) string { return strings.ToValidUTF8(s[:min(len(s), 64)], "") }

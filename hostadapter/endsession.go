@@ -15,29 +15,29 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// retryAfterSeconds is what an answer 503 asks the browser to wait.
+// retryAfterSeconds is the Retry-After of a 503 response.
 const retryAfterSeconds = 5
 
-// Names of the end-session endpoint's own parameters, besides those of the specification.
+// Private parameters of the end-session endpoint, besides those of the specification.
 const (
 	paramConfirm = "confirm" // in the form of the confirmation page
-	paramResume  = "resume"  // in the address to which a POST from another site is sent on
+	paramResume  = "resume"  // in the URL to which a cross-site POST is redirected
 )
 
-// Purposes of sealed values of the end-session endpoint.
+// Purposes of the sealed values of the end-session endpoint.
 const (
 	confirmPurpose = "end-session-confirm"
 	resumePurpose  = "end-session-resume"
 )
 
 // EndSession returns the end-session endpoint of OpenID Connect RP-Initiated Logout 1.0, for GET and POST. It
-// signs the browser out and sends it to the post_logout_redirect_uri, if that is registered for the client of
-// the id_token_hint or client_id. Without a hint that belongs to the browser's session the user is asked
-// first. A browser that brings no cookie, as one that keeps it from requests that come from other sites, is
-// signed out of the session that the hint was issued in.
+// signs the browser out and redirects it to the post_logout_redirect_uri if that is registered for the client
+// of the id_token_hint or client_id. Without a hint that belongs to the browser's session the user must
+// confirm. A browser that sends no cookie, for example because it withholds it from cross-site requests, is
+// signed out of the session in which the hint was issued.
 //
-// Clients of the session are notified by back channel, those with a frontchannel_logout_uri in frames of the
-// page that follows (Front-Channel Logout 1.0). Mount it where discovery's end_session_endpoint points; see
+// Clients of the session are notified by back channel, and those with a frontchannel_logout_uri in frames of
+// the following page (Front-Channel Logout 1.0). Mount it where discovery's end_session_endpoint points; see
 // Metadata.
 func (a *Adapter) EndSession() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,15 +74,14 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, present := a.readCookies(r); !present && r.Method == http.MethodPost {
-		// A SameSite cookie does not come with a POST from another site, but it does with the GET that
-		// follows.
+		// A cross-site POST comes without a SameSite cookie; the GET that follows has it.
 		a.sendOn(w, r, request)
 		return nil
 	}
 	return a.judge(w, r, request)
 }
 
-// judge signs out where the request may, or asks the user.
+// judge signs the user out if no confirmation is needed, and asks for one otherwise.
 func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequest) error {
 	all, err := a.present(r)
 	if err != nil {
@@ -99,7 +98,7 @@ func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequ
 			records = append(records, record)
 		}
 	case current == nil:
-		// None of the sessions can be opened: no question is needed before they end.
+		// None of the sessions can be opened: they end without a confirmation.
 	case !request.matches(current.record) || !a.matchesLogoutHint(current.opened, request):
 		a.askFirst(w, r, current.record, request)
 		return nil
@@ -107,8 +106,9 @@ func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequ
 	return a.finish(w, r, records, request)
 }
 
-// hinted returns the live session that the hint was issued in, for a browser that brings no cookie of a live
-// session. Nil: there is none. Only a session's clients have its ID tokens, and those to whom they gave one.
+// hinted returns the live session in which the hint was issued, for a browser that sends no cookie of a live
+// session, or nil if there is none. Only the session's clients, and parties they share it with, have its ID
+// tokens.
 func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore.Session, error) {
 	detail, err := a.find(ctx, request.SessionID)
 	switch {
@@ -123,13 +123,13 @@ func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore
 	return &detail.Session, nil
 }
 
-// finish signs out of the sessions, of which there may be none, and sends the browser on.
+// finish signs out of the sessions, of which there may be none, and redirects the browser.
 func (a *Adapter) finish(
 	w http.ResponseWriter, r *http.Request, records []*ticketstore.Session, request *endRequest,
 ) error {
 	var frames []string
 	for _, record := range records {
-		// Before the end: afterwards the clients are unknown.
+		// Before the sessions end: afterwards their clients are unknown.
 		urls, err := a.FrontChannelURLs(r.Context(), record.SessionID)
 		if err != nil {
 			return err
@@ -146,11 +146,12 @@ func (a *Adapter) finish(
 			sids = append(sids, record.SessionID)
 		}
 		waiting, cancel := context.WithTimeout(r.Context(), a.config.Logout.DeliveryWait)
-		_, _ = a.awaitNotifications(waiting, sids) // the sign-out is done in any case
+		_, _ = a.awaitNotifications(waiting, sids) // best effort: the user is signed out in any case
 		cancel()
 	}
 	if _, present := a.readCookies(r); present {
-		// A browser that keeps its cookie from other sites may have that of another session than the hint's.
+		// A browser that withholds its cookie from other sites may hold that of a different session than the
+		// hint's.
 		a.forget(w, r)
 	}
 	done := &LogoutPage{
@@ -159,11 +160,11 @@ func (a *Adapter) finish(
 	}
 	switch {
 	case len(frames) > 0 || len(request.Redirect) > maxLocation:
-		// An address too long for a header goes into the page.
+		// An address too long for a header is put into the page.
 		done.Kind, done.Frames, done.Continue, done.Wait = LogoutFrames, frames, request.Redirect,
 			a.config.Logout.FrontChannelWait
 	case request.Redirect != "":
-		// Registered for the client, or sealed by us.
+		// It is registered for the client, or was sealed by this server.
 		w.Header().Set("Location", request.Redirect)
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
@@ -172,24 +173,24 @@ func (a *Adapter) finish(
 	return nil
 }
 
-// maxLocation bounds what goes into a Location: many proxies take 4 KiB of headers of an answer, and answer
-// 502 for more.
+// maxLocation bounds a Location header: many proxies limit the headers of a response to 4 KiB, and answer 502
+// beyond that.
 const maxLocation = 2 << 10
 
-// sendOn repeats a POST without cookie as a GET. Its parameters go sealed: an ID token has no place in an
-// address. Where they are too long for one, the browser gets a form, which it sends from this site.
+// sendOn redirects a POST without a cookie to a GET. Its parameters are sealed, because an ID token must not
+// appear in a URL. If they are too long for a URL, the browser gets a form to submit from this site.
 func (a *Adapter) sendOn(w http.ResponseWriter, r *http.Request, request *endRequest) {
 	sealed := a.sealRequest(resumePurpose, request)
 	if len(sealed) > maxLocation {
 		a.showConfirmation(w, r, request, "Please confirm that you want to sign out.", "")
 		return
 	}
-	// Relative, so that it also holds behind a proxy that strips a prefix.
+	// Relative, so that it also works behind a proxy that strips a prefix.
 	w.Header().Set("Location", "?"+url.Values{paramResume: {sealed}}.Encode())
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// askFirst shows a form that only this browser's session can send.
+// askFirst shows a form that is valid only for this browser's session.
 func (a *Adapter) askFirst(
 	w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest,
 ) {
@@ -208,18 +209,17 @@ func (a *Adapter) showConfirmation(
 	})
 }
 
-// confirmed takes the form of the confirmation page. One that is too old, or that was made for another
-// session, is shown again for this one.
+// confirmed handles the form of the confirmation page. A form that has expired, or was made for a different
+// session, is shown again for the current one.
 func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed string) error {
 	secrets, _ := a.readCookies(r)
 	request, unreadable := a.openRequest(confirmPurpose, sealed)
 	if unreadable == nil && len(request.For) == 0 && a.now().Unix() < request.Until {
-		return a.judge(w, r, request) // a form of sendOn
+		return a.judge(w, r, request) // a form from sendOn
 	}
 	if len(secrets) == 0 || unreadable != nil {
-		// Signed out meanwhile, or a form from another site, with which a SameSite cookie does not come:
-		// nothing that it asks for is to be trusted, and nothing known of the session. The GET that follows
-		// finds out.
+		// Signed out meanwhile, or a form sent from another site, without the SameSite cookie: its contents
+		// are not trusted, and the session is unknown. The GET that follows has the cookie.
 		w.Header().Set("Location", "?")
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
@@ -244,7 +244,7 @@ func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err e
 		page := &LogoutPage{
 			Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible", Text: wrong.Error(),
 		}
-		// Whatever is wrong, a user who wants to sign out can (section 4).
+		// Whatever is wrong, a user who wants to sign out can do so (section 4).
 		if all, err := a.present(r); err == nil {
 			if current := askedAbout(all); current != nil {
 				page.Confirm = a.sealRequest(confirmPurpose, &endRequest{For: current.record.Key[:]})

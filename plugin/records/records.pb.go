@@ -128,7 +128,7 @@ func (Survivors) EnumDescriptor() ([]byte, []int) {
 	return file_sessions_records_v1_records_proto_rawDescGZIP(), []int{0}
 }
 
-// Session is one user signed in with one browser.
+// Session is a session of one user in one browser.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// key is the SHA-256 of the cookie's secret, 32 bytes.
@@ -141,9 +141,9 @@ type Session struct {
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// issuer is the iss claim of the session's tokens. Required.
 	Issuer string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	// auth_time is when the user was last authenticated. Required.
+	// auth_time is when the user last authenticated. Required.
 	AuthTime int64 `protobuf:"varint,6,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
-	// acr and amr say how. At most 32 entries of amr.
+	// acr and amr describe how. At most 32 entries of amr.
 	Acr string `protobuf:"bytes,7,opt,name=acr,proto3" json:"acr,omitempty"`
 	// amr: see acr.
 	Amr []string `protobuf:"bytes,8,rep,name=amr,proto3" json:"amr,omitempty"`
@@ -153,21 +153,21 @@ type Session struct {
 	UserAgent string `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
 	// created is when the session began. Required.
 	Created int64 `protobuf:"varint,11,opt,name=created,proto3" json:"created,omitempty"`
-	// renewed is when it last slid. Required.
+	// renewed is when it was last renewed. Required.
 	Renewed int64 `protobuf:"varint,12,opt,name=renewed,proto3" json:"renewed,omitempty"`
 	// expires is the idle timeout: the session is over from then on unless renewed before. Required.
 	Expires int64 `protobuf:"varint,13,opt,name=expires,proto3" json:"expires,omitempty"`
 	// ends_at is the absolute expiry, which no renewal passes. 0 means none.
 	EndsAt int64 `protobuf:"varint,14,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
-	// version grows with every change of the session. The store sets it.
+	// version rises with every change of the session. The store sets it.
 	Version uint64 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`
-	// indexed_due is internal to a store, 0 outside of it: where the session stands in its expiry index, which
-	// renewal does not touch.
+	// indexed_due is internal to a store, 0 outside of it: the session's time in the expiry index, which
+	// renewal does not change.
 	IndexedDue int64 `protobuf:"varint,16,opt,name=indexed_due,json=indexedDue,proto3" json:"indexed_due,omitempty"`
 	// ticket is sealed by the host and opaque here.
 	Ticket []byte `protobuf:"bytes,17,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	// visible are properties for operators, sealed by the host and opaque here. Unlike the ticket they are part
-	// of listings. At most 4 KiB.
+	// visible are properties for operators, sealed by the host and opaque here. Unlike the ticket they
+	// are included in listings. At most 4 KiB.
 	Visible       []byte `protobuf:"bytes,18,opt,name=visible,proto3" json:"visible,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -334,7 +334,7 @@ type ClientUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// first_used is when the client first got a token or an authorization response in the session. Required.
 	FirstUsed int64 `protobuf:"varint,1,opt,name=first_used,json=firstUsed,proto3" json:"first_used,omitempty"`
-	// last_used is when it last did. Required.
+	// last_used is when it last got one. Required.
 	LastUsed int64 `protobuf:"varint,2,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
 	// notify: the client had a back-channel logout URI when it last used the session.
 	Notify bool `protobuf:"varint,3,opt,name=notify,proto3" json:"notify,omitempty"`
@@ -343,14 +343,14 @@ type ClientUse struct {
 	// token_number rises when the client's tokens are revoked while the session stays: grants stored under a
 	// lower number are dead.
 	TokenNumber uint64 `protobuf:"varint,5,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// detached: a removal that kept the session has told the client to forget it. The row stays for its token
-	// number.
+	// detached: a removal that kept the session told the client to end its own session. The row stays for
+	// its token number.
 	Detached bool `protobuf:"varint,6,opt,name=detached,proto3" json:"detached,omitempty"`
-	// last_ending is the operation that last dealt with the client while the session stayed. A resumed
-	// operation does not do so again.
+	// last_ending is the operation that last handled the client while the session was kept. A resumed
+	// operation skips the client.
 	LastEnding string `protobuf:"bytes,7,opt,name=last_ending,json=lastEnding,proto3" json:"last_ending,omitempty"`
-	// muted are the ends of the session of which the client is not notified: 1 sign-out, 2 expiry, 4 removal, 8
-	// replacement, added up.
+	// muted is the sum of the ends of the session of which the client is not notified: 1 sign-out, 2
+	// expiry, 4 removal, 8 replacement.
 	Muted         uint32 `protobuf:"varint,8,opt,name=muted,proto3" json:"muted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -448,7 +448,7 @@ type Ended struct {
 	SubjectId string                 `protobuf:"bytes,1,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	When      int64                  `protobuf:"varint,2,opt,name=when,proto3" json:"when,omitempty"`
 	Reason    string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// survivors is the most that any client's entry lets survive.
+	// survivors is the maximum over the entries of all clients.
 	Survivors     Survivors      `protobuf:"varint,4,opt,name=survivors,proto3,enum=sessions.records.v1.Survivors" json:"survivors,omitempty"`
 	Clients       []*EndedClient `protobuf:"bytes,5,rep,name=clients,proto3" json:"clients,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -520,12 +520,12 @@ func (x *Ended) GetClients() []*EndedClient {
 	return nil
 }
 
-// EndedClient is what an ended session keeps of a client.
+// EndedClient is an ended session's entry of a client.
 type EndedClient struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	ClientId    string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	TokenNumber uint64                 `protobuf:"varint,2,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// survivors says which of the client's tokens outlive the session.
+	// survivors is which of the client's tokens outlive the session.
 	Survivors     Survivors `protobuf:"varint,3,opt,name=survivors,proto3,enum=sessions.records.v1.Survivors" json:"survivors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -585,7 +585,7 @@ func (x *EndedClient) GetSurvivors() Survivors {
 // Grant is a persisted grant.
 type Grant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// request_id is the token family: the id of the authorization request that all its tokens descend from.
+	// request_id is the token family: the id of the authorization request from which its tokens descend.
 	// Empty for a grant without a family.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// subject_id is empty for a grant without a user.
@@ -594,32 +594,32 @@ type Grant struct {
 	SessionId string `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// client_id is empty for a grant of no client.
 	ClientId string `protobuf:"bytes,4,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// description is for users to read.
+	// description is shown to users.
 	Description string `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
 	// created: required.
 	Created int64 `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
 	// expires is when the grant stops being live. 0 means never.
 	Expires int64 `protobuf:"varint,7,opt,name=expires,proto3" json:"expires,omitempty"`
-	// consumed is when a code or refresh token was used. 0 means not yet. The store sets it. Once the grace of
-	// its use is over, a used grant has no subject_id, description and data any more.
+	// consumed is when a code or refresh token was used, 0 if it was not. The store sets it. Once the
+	// grace of its use is over, a used grant has no subject_id, description and data.
 	Consumed int64 `protobuf:"varint,8,opt,name=consumed,proto3" json:"consumed,omitempty"`
 	// offline: the scope offline_access or offline was granted.
 	Offline bool `protobuf:"varint,9,opt,name=offline,proto3" json:"offline,omitempty"`
-	// token_number is that of the client's row when the grant was stored.
+	// token_number is the token number of the client's row when the grant was stored.
 	TokenNumber uint64 `protobuf:"varint,10,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// outlives: issued after its session's end from a grant that survived it.
+	// outlives: issued after the end of its session from a grant that survived it.
 	Outlives bool `protobuf:"varint,11,opt,name=outlives,proto3" json:"outlives,omitempty"`
 	// data is sealed by the host and opaque here.
 	Data []byte `protobuf:"bytes,12,opt,name=data,proto3" json:"data,omitempty"`
-	// access is the type and key of the access token that was stored together with this refresh token, and is
-	// removed when it is used. Absent where none, or more than one, was.
+	// access is the type and key of the access token that was stored together with this refresh token; it
+	// is removed when the refresh token is used. Absent if none or several were stored.
 	Access []byte `protobuf:"bytes,13,opt,name=access,proto3" json:"access,omitempty"`
-	// began is when the first of the grants was created from which this one descends by use: of a code's access
-	// token, the code. 0 for a grant that was stored in exchange for none.
+	// began is when the first grant from which this one descends by use was created: for the access token
+	// of a code, the code. 0 for a grant that was not stored in exchange for another grant.
 	Began int64 `protobuf:"varint,14,opt,name=began,proto3" json:"began,omitempty"`
-	// used is the form of a grant that was consumed. 1: its grace is over, or it had none, and subject_id,
-	// description, access, began and data are gone. More: it may be consumed again for that many nanoseconds
-	// less one. 0: an earlier release kept it whole.
+	// used is the form of a consumed grant. 1: it has no grace or its grace is over, and subject_id,
+	// description, access, began and data are deleted. Above 1: it may be consumed again for used-1
+	// nanoseconds. 0: an earlier release kept it whole.
 	Used          uint64 `protobuf:"varint,15,opt,name=used,proto3" json:"used,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -829,17 +829,17 @@ func (x *Operation) GetRemoved() *Removed {
 	return nil
 }
 
-// Removed is what a removal of grants did.
+// Removed is the result of a removal of grants.
 type Removed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// met counts the grants that the call came upon: those that it removed, dead ones among them, and those
+	// met counts the grants that the call found: those that it removed, dead ones included, and those
 	// that were used before it could. At most the call's limit.
 	Met int64 `protobuf:"varint,1,opt,name=met,proto3" json:"met,omitempty"`
-	// grants_revoked counts tokens that were live until then.
+	// grants_revoked counts tokens that were live.
 	GrantsRevoked int64 `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
-	// consents_revoked counts consents that were.
+	// consents_revoked counts consents that were live.
 	ConsentsRevoked int64 `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
-	// next is where the next call continues. Empty means that all have been looked at.
+	// next is where the next call continues. Empty means that all have been examined.
 	Next          []byte `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -903,21 +903,21 @@ func (x *Removed) GetNext() []byte {
 	return nil
 }
 
-// EndingResult is what an ending did.
+// EndingResult is the result of an ending.
 type EndingResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// sessions_removed counts sessions.
 	SessionsRemoved int64 `protobuf:"varint,1,opt,name=sessions_removed,json=sessionsRemoved,proto3" json:"sessions_removed,omitempty"`
-	// grants_revoked counts tokens that were live until then.
+	// grants_revoked counts tokens that were live.
 	GrantsRevoked int64 `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
 	// consents_revoked counts consents.
 	ConsentsRevoked int64 `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
 	// notifications_queued counts notifications.
 	NotificationsQueued int64 `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
-	// clients_left_alone are the clients of the matched sessions that the selection left out, sorted, each
-	// once.
+	// clients_left_alone are the clients of the matched sessions that the selection excludes, sorted,
+	// without duplicates.
 	ClientsLeftAlone []string `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
-	// ended are the sessions removed, at most 256 of them.
+	// ended are the removed sessions, at most 256 of them.
 	Ended         []*EndedSession `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -995,7 +995,7 @@ func (x *EndingResult) GetEnded() []*EndedSession {
 	return nil
 }
 
-// EndedSession names a session that an ending has ended.
+// EndedSession identifies a session that was ended.
 type EndedSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session_id: required.
@@ -1050,67 +1050,68 @@ func (x *EndedSession) GetSubjectId() string {
 	return ""
 }
 
-// Job is an ending (now to coordinated_only) and its progress. An ending of several steps is resumed after a
-// crash; its job is kept for a while after its end.
+// Job is an ending (fields now to coordinated_only) and its progress. An ending of several steps is resumed
+// after a crash; its job is kept for a while after it finishes.
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// now is the moment of the ending. Required.
+	// now is the time of the ending. Required.
 	Now int64 `protobuf:"varint,1,opt,name=now,proto3" json:"now,omitempty"`
-	// subject_id, session_id or both select what ends; both must match. One of them, or all, is required. By
-	// subject alone, the grants of the subject without a session, those that outlive a session, and all of its
-	// consents are revoked too, whether or not a session is live. By session, the consents of its subject to
-	// its clients are.
+	// subject_id, session_id or both select what ends; both must match. One of them, or all, is required.
+	// By subject alone, the subject's grants without a session, its grants that outlive a session and all
+	// its consents are revoked too, whether or not a session is live. By session, the consents of its
+	// subject to its clients are revoked.
 	SubjectId string `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	// session_id: see subject_id.
 	SessionId string `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// narrowed: client_ids narrows whose tokens and consents are revoked and which clients are notified.
-	// Otherwise every client is meant. A narrowed ending without client_ids is INVALID.
+	// narrowed: client_ids restricts whose tokens and consents are revoked and which clients are
+	// notified; otherwise all clients are included. A narrowed ending without client_ids is INVALID.
 	Narrowed bool `protobuf:"varint,4,opt,name=narrowed,proto3" json:"narrowed,omitempty"`
 	// client_ids: see narrowed. At most 1,000.
 	ClientIds []string `protobuf:"bytes,5,rep,name=client_ids,json=clientIds,proto3" json:"client_ids,omitempty"`
 	// reason is user_logout, session_expiration, terminated or session_replaced. Required.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	// keep_session leaves the session live. Named clients that are notified, or cannot be, are detached from
-	// it.
+	// keep_session keeps the session live. Named clients that are notified, or cannot be, are detached
+	// from it.
 	KeepSession bool `protobuf:"varint,7,opt,name=keep_session,json=keepSession,proto3" json:"keep_session,omitempty"`
-	// keep_tokens leaves tokens alone; where the session goes, they outlive it. Codes never do.
+	// keep_tokens keeps tokens; if the session ends, they outlive it. Codes never do.
 	KeepTokens bool `protobuf:"varint,8,opt,name=keep_tokens,json=keepTokens,proto3" json:"keep_tokens,omitempty"`
-	// keep_offline lets offline refresh tokens, and what is issued from them, outlive the session although
+	// keep_offline lets offline refresh tokens, and tokens issued from them, outlive the session although
 	// other tokens are revoked.
 	KeepOffline bool `protobuf:"varint,9,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
-	// keep_consents leaves consents alone.
+	// keep_consents keeps consents.
 	KeepConsents bool `protobuf:"varint,10,opt,name=keep_consents,json=keepConsents,proto3" json:"keep_consents,omitempty"`
-	// skip_notification queues no notification.
+	// skip_notification enqueues no notification.
 	SkipNotification bool `protobuf:"varint,11,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
-	// done counts what was done so far.
+	// done is the result so far.
 	Done *EndingResult `protobuf:"bytes,12,opt,name=done,proto3" json:"done,omitempty"`
 	// coordinated_only notifies only clients whose activity keeps the session alive.
 	CoordinatedOnly bool `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
-	// all ends every session that exists when the ending begins, and revokes for every subject what an ending
-	// by subject alone does. It excludes subject_id and session_id. Grants without a subject stay.
+	// all ends every session that exists when the ending begins, and for every subject revokes what an
+	// ending by subject alone revokes. It excludes subject_id and session_id. Grants without a subject
+	// are kept.
 	All bool `protobuf:"varint,13,opt,name=all,proto3" json:"all,omitempty"`
-	// phase is one of the phases of a job, empty once the job is done.
+	// phase is the current phase of the job, empty once the job is done.
 	Phase string `protobuf:"bytes,23,opt,name=phase,proto3" json:"phase,omitempty"`
-	// cursor is the progress within the phase, internal to a backend. One that cannot read it repeats the
-	// phase, which does no harm.
+	// cursor is the progress within the phase, internal to a backend. A backend that cannot read it
+	// repeats the phase, which is idempotent.
 	Cursor []byte `protobuf:"bytes,15,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// last is the position of the last session at the job's begin: later ones are not part of the job. Empty
-	// means that there was none.
+	// last is the position of the last session when the job began: later sessions are not part of the
+	// job. Empty means that there was none.
 	Last []byte `protobuf:"bytes,16,opt,name=last,proto3" json:"last,omitempty"`
-	// total is how many sessions there were then, -1 where that was not counted.
+	// total is the number of sessions when the job began, -1 if it was not counted.
 	Total int64 `protobuf:"varint,17,opt,name=total,proto3" json:"total,omitempty"`
-	// looked_at is how many of them the job has passed.
+	// looked_at is the number of sessions that the job has passed.
 	LookedAt int64 `protobuf:"varint,18,opt,name=looked_at,json=lookedAt,proto3" json:"looked_at,omitempty"`
-	// finished is when the job was done, to the next call that brought a now; 0 until then.
+	// finished is the now of the first call after the job was done; 0 until then.
 	Finished int64 `protobuf:"varint,19,opt,name=finished,proto3" json:"finished,omitempty"`
-	// error says why the job has stopped, at most 512 bytes. It is resumed when the store is opened again, or
-	// when its ending is repeated.
+	// error is why the job has stopped, at most 512 bytes. It is resumed when the store is opened again,
+	// or when its ending is repeated.
 	Error string `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`
-	// consents_subject and consents_clients: consents of an ended session that did not fit into its
-	// transaction.
+	// consents_subject and consents_clients are the consents of an ended session that did not fit into
+	// its transaction.
 	ConsentsSubject string   `protobuf:"bytes,21,opt,name=consents_subject,json=consentsSubject,proto3" json:"consents_subject,omitempty"`
 	ConsentsClients []string `protobuf:"bytes,22,rep,name=consents_clients,json=consentsClients,proto3" json:"consents_clients,omitempty"`
-	// registered is what the clients had registered when the ending began.
+	// registered is the registration of the clients when the ending began.
 	Registered    []*Registration `protobuf:"bytes,24,rep,name=registered,proto3" json:"registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1314,14 +1315,12 @@ func (x *Job) GetRegistered() []*Registration {
 	return nil
 }
 
-// Registration is what a client has registered by now. It counts instead of what its ClientUse has of its last
-// use.
+// Registration is a client's current registration. It overrides the ClientUse of its last use.
 type Registration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// client_id: required.
 	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// unknown: the client is not registered any more, or could not be looked up. It is treated as at its last
-	// use.
+	// unknown: the client is no longer registered, or could not be looked up. Its ClientUse applies.
 	Unknown bool `protobuf:"varint,2,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	// notify: the client has a back-channel logout URI.
 	Notify bool `protobuf:"varint,3,opt,name=notify,proto3" json:"notify,omitempty"`
@@ -1398,14 +1397,14 @@ func (x *Registration) GetMuted() uint32 {
 	return 0
 }
 
-// Notification is what one client is told of the end of one session.
+// Notification informs one client of the end of one session.
 type Notification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// issuer: required.
 	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// client_id: required.
 	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// subject_id is the session's.
+	// subject_id is the session's subject.
 	SubjectId string `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	// session_id: required.
 	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
@@ -1415,7 +1414,7 @@ type Notification struct {
 	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
 	// queued is when the session ended. Required.
 	Queued int64 `protobuf:"varint,7,opt,name=queued,proto3" json:"queued,omitempty"`
-	// attempts counts deliveries since the notification was queued or requested again.
+	// attempts counts deliveries since the notification was enqueued or last retried.
 	Attempts int64 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// next_attempt is when a pending notification is due.
 	NextAttempt int64 `protobuf:"varint,9,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
@@ -1423,16 +1422,16 @@ type Notification struct {
 	GiveUpAt int64 `protobuf:"varint,10,opt,name=give_up_at,json=giveUpAt,proto3" json:"give_up_at,omitempty"`
 	// last_attempt is when the last outcome was recorded.
 	LastAttempt int64 `protobuf:"varint,11,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
-	// last_error is what was wrong with it, at most 512 bytes; empty after a success.
+	// last_error is the error of the last attempt, at most 512 bytes; empty after a success.
 	LastError string `protobuf:"bytes,12,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
-	// again is when the client is notified a second time. 0 means never, or that it has been.
+	// again is when the client is notified a second time. 0 means never, or already done.
 	Again int64 `protobuf:"varint,13,opt,name=again,proto3" json:"again,omitempty"`
 	// claim is the number of the latest claim.
 	Claim uint64 `protobuf:"varint,14,opt,name=claim,proto3" json:"claim,omitempty"`
 	// purge_at is when the notification may be deleted. 0 while it is pending.
 	PurgeAt int64 `protobuf:"varint,16,opt,name=purge_at,json=purgeAt,proto3" json:"purge_at,omitempty"`
-	// due and claimed are internal to a store, 0 and false outside of it: where the notification stands in its
-	// due index (the next attempt, or the end of its lease), and whether a claim on it is not yet settled.
+	// due and claimed are internal to a store, 0 and false outside of it: the notification's time in the
+	// due index (the next attempt, or the end of its lease), and whether it has an unsettled claim.
 	Due           int64 `protobuf:"varint,15,opt,name=due,proto3" json:"due,omitempty"`
 	Claimed       bool  `protobuf:"varint,17,opt,name=claimed,proto3" json:"claimed,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1588,8 +1587,8 @@ func (x *Notification) GetClaimed() bool {
 	return false
 }
 
-// Property is a small value that the host keeps in the store. The host's are "issuer", "canary" and "keys": a
-// store without them is taken for one of another host, or of none.
+// Property is a small value that the host keeps in the store. The host's properties are "issuer", "canary"
+// and "keys": a store without them is taken for the store of another host, or of none.
 type Property struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
@@ -1634,7 +1633,7 @@ func (x *Property) GetValue() []byte {
 	return nil
 }
 
-// Content counts and sums up the records of a kind: see Contents above.
+// Content is the count and the sum of the records of a kind: see Contents above.
 type Content struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`

@@ -87,14 +87,14 @@ const (
 // ConfigureRequest carries the settings.
 type ConfigureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// settings is a JSON object, {} when the host has none to send. What is in it is the backend's own
-	// business.
+	// settings is a JSON object, {} if the host has none. Its members are defined by the backend.
 	Settings []byte `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
-	// store_ids, where there are any, are ids of which the store must have one (DescribeResponse.store_id). A
-	// store with another one, or none, and a place without a store are OTHER_STORE: nothing is created or
-	// changed there. A host sends them when it knows which store it served before, so that a folder that was
-	// moved or a volume that is not mounted does not look like a store in which nobody is signed in. It
-	// compares the id that Describe returns in any case. Without any, whatever is there is opened, or created.
+	// store_ids, if any, are the accepted ids of the store (DescribeResponse.store_id). If the store has
+	// a different id or none, or if there is no store, the call fails with OTHER_STORE and nothing is
+	// created or changed. A host sends the ids of the store that it served before, so that a moved folder
+	// or an unmounted volume is not mistaken for a store in which nobody is signed in. It compares the id
+	// returned by Describe in any case. Without store_ids an existing store is opened or a new one
+	// created.
 	StoreIds      []string `protobuf:"bytes,2,rep,name=store_ids,json=storeIds,proto3" json:"store_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -144,7 +144,7 @@ func (x *ConfigureRequest) GetStoreIds() []string {
 	return nil
 }
 
-// ConfigureResponse says that the backend is open.
+// ConfigureResponse acknowledges that the backend is open.
 type ConfigureResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -221,27 +221,27 @@ func (*DescribeRequest) Descriptor() ([]byte, []int) {
 // DescribeResponse is a backend's description of itself.
 type DescribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// name is the engine's, such as "badger". Required.
+	// name is the engine's name, such as "badger". Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// version is the build's.
+	// version is the version of the build.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// format is the version of the stored data.
 	Format uint32 `protobuf:"varint,3,opt,name=format,proto3" json:"format,omitempty"`
-	// services are what it serves: "tickets", "grants", "logout", "properties". A host refuses a plugin that
-	// lacks one of them. "transfer", "kills" and "calls" are optional: see the proto files of these names, kills.proto for
-	// "leases", and GetFigures for "figures".
+	// services are the services that the backend serves: "tickets", "grants", "logout", "properties". A
+	// host refuses a plugin that lacks one of these. "transfer", "kills" and "calls" are optional: see
+	// the proto files of these names, kills.proto for "leases", and GetFigures for "figures".
 	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
-	// shared: several hosts may use the backend's data at once.
+	// shared: several hosts may use the backend's data concurrently.
 	Shared bool `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"`
-	// store_id names the stored data: chosen at random when it is created, kept with it, and the same whatever
-	// binary serves it. Empty where the data does not outlive the process. A host replaces a binary by a newer
-	// one, without a restart, only where both say the same, and serves nothing of a plugin that was started
-	// again and says another.
+	// store_id identifies the stored data: chosen at random when the data is created, kept with it, and
+	// independent of the binary. Empty if the data does not outlive the process. A host upgrades a binary
+	// without a restart only if the ids of both are equal, and it refuses a restarted plugin whose id has
+	// changed.
 	StoreId string `protobuf:"bytes,6,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
-	// trouble is why the backend refuses some changes at present (as NO_SPACE), while it serves the rest, for
-	// an operator to read. Empty while all is well.
+	// trouble is why the backend currently refuses some changes (with NO_SPACE) while it serves the rest,
+	// for an operator to read. Otherwise empty.
 	Trouble string `protobuf:"bytes,7,opt,name=trouble,proto3" json:"trouble,omitempty"`
-	// hosts are the programs that have a shared store open, this one among them. At most 1,024.
+	// hosts are the programs that have a shared store open, including this one. At most 1,024.
 	Hosts         []*Host `protobuf:"bytes,8,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -336,13 +336,15 @@ func (x *DescribeResponse) GetHosts() []*Host {
 // Host is a program that has a shared store open.
 type Host struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// name is that of its machine. Required.
+	// name is the name of its machine. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// version is its build's.
+	// version is the version of its build.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// beat is when it last said that it runs, by the store's clock, in nanoseconds since 1970 UTC. Required.
+	// beat is the time of its last heartbeat by the store's clock, in nanoseconds since 1970 UTC.
+	// Required.
 	Beat int64 `protobuf:"varint,3,opt,name=beat,proto3" json:"beat,omitempty"`
-	// joined is when it opened the store, by the same clock: what tells hosts of one machine apart. 0: unknown.
+	// joined is when it opened the store, by the same clock. It distinguishes hosts of one machine. 0 if
+	// unknown.
 	Joined        int64 `protobuf:"varint,4,opt,name=joined,proto3" json:"joined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -406,10 +408,10 @@ func (x *Host) GetJoined() int64 {
 	return 0
 }
 
-// GetPropertyRequest asks for a property.
+// GetPropertyRequest names a property.
 type GetPropertyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// name is 1 to 64 bytes of a to z and _.
+	// name is 1 to 64 bytes of a-z and _.
 	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -452,10 +454,10 @@ func (x *GetPropertyRequest) GetName() string {
 	return ""
 }
 
-// GetPropertyResponse has its value.
+// GetPropertyResponse returns its value.
 type GetPropertyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// value has at most 4 KiB. It is empty where there is no such property.
+	// value has at most 4 KiB. It is empty if there is no such property.
 	Value         []byte `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -502,10 +504,10 @@ func (x *GetPropertyResponse) GetValue() []byte {
 type SetPropertyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// old is the present value as the host knows it, empty for none.
+	// old is the value that the host expects, empty for none.
 	Old []byte `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
-	// value replaces it; an empty one removes the property. The first property beyond 64 is INVALID and names
-	// the field name.
+	// value replaces it; an empty value removes the property. A property beyond the 64th is INVALID with
+	// the field "name".
 	Value         []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -562,7 +564,7 @@ func (x *SetPropertyRequest) GetValue() []byte {
 	return nil
 }
 
-// SetPropertyResponse says that the property has the value, durably.
+// SetPropertyResponse acknowledges that the property durably has the value.
 type SetPropertyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -636,25 +638,27 @@ func (*GetFiguresRequest) Descriptor() ([]byte, []int) {
 	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{9}
 }
 
-// GetFiguresResponse has what the backend measures of itself. Counts are since it was opened.
+// GetFiguresResponse holds the backend's measurements of itself. Counts are since it was opened.
 type GetFiguresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// commits counts the durable transactions that have succeeded, changes what was in them.
+	// commits counts successful durable transactions, changes the changes in them.
 	Commits uint64 `protobuf:"varint,1,opt,name=commits,proto3" json:"commits,omitempty"`
 	Changes uint64 `protobuf:"varint,2,opt,name=changes,proto3" json:"changes,omitempty"`
-	// commit_time is how long they took in all, each from its first write until it was durable.
+	// commit_time is their total duration, each from its first write until it was durable, in
+	// nanoseconds.
 	CommitTime int64 `protobuf:"varint,3,opt,name=commit_time,json=commitTime,proto3" json:"commit_time,omitempty"`
-	// commit_buckets counts them by that time: up to 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1,000 and 5,000
-	// milliseconds, each without those before it. The rest took longer.
+	// commit_buckets is their histogram by duration: up to 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1,000
+	// and 5,000 milliseconds. The buckets are not cumulative; transactions that took longer are in none.
 	CommitBuckets []uint64 `protobuf:"varint,4,rep,packed,name=commit_buckets,json=commitBuckets,proto3" json:"commit_buckets,omitempty"`
-	// disk_used and disk_free are bytes on the disk of the data and left on it, -1 where that is not known.
+	// disk_used and disk_free are the bytes used by the data on its disk and the bytes free there, -1 if
+	// unknown.
 	DiskUsed int64 `protobuf:"varint,5,opt,name=disk_used,json=diskUsed,proto3" json:"disk_used,omitempty"`
 	DiskFree int64 `protobuf:"varint,6,opt,name=disk_free,json=diskFree,proto3" json:"disk_free,omitempty"`
-	// group_buckets counts the transactions by their changes: up to 1, 2, 4, 8, 16, 32, 64, 128 and 256, each
-	// without those before it. The rest had more.
+	// group_buckets is the histogram of transactions by their number of changes: up to 1, 2, 4, 8, 16,
+	// 32, 64, 128 and 256. The buckets are not cumulative; larger transactions are in none.
 	GroupBuckets []uint64 `protobuf:"varint,7,rep,packed,name=group_buckets,json=groupBuckets,proto3" json:"group_buckets,omitempty"`
-	// round_trips counts how often a database was asked over a connection, connection_waits how often a
-	// transaction waited for a connection, connection_wait_time how long these did in all, in nanoseconds.
+	// round_trips counts round trips to a database, connection_waits how often a transaction waited for a
+	// connection, connection_wait_time the total time of these waits in nanoseconds.
 	RoundTrips         uint64 `protobuf:"varint,8,opt,name=round_trips,json=roundTrips,proto3" json:"round_trips,omitempty"`
 	ConnectionWaits    uint64 `protobuf:"varint,9,opt,name=connection_waits,json=connectionWaits,proto3" json:"connection_waits,omitempty"`
 	ConnectionWaitTime int64  `protobuf:"varint,10,opt,name=connection_wait_time,json=connectionWaitTime,proto3" json:"connection_wait_time,omitempty"`

@@ -93,27 +93,29 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// BackendService is about the plugin as a whole.
+// BackendService serves the plugin as a whole.
 type BackendServiceClient interface {
-	// Configure opens the backend. It is called once, before anything else: calls before it are NOT_CONFIGURED,
-	// a second one after one that succeeded is CONFIGURED. One that failed changes nothing and may be repeated.
+	// Configure opens the backend. It is called once, before anything else: earlier calls fail with
+	// NOT_CONFIGURED, a second call after a successful one with CONFIGURED. A failed Configure changes
+	// nothing and may be repeated.
 	//
-	// A setting that is unknown or has a bad value is INVALID with a field violation that names it. Any other
-	// failure (the data folder cannot be read, is of a newer format, is in use by another process) is
-	// NOT_OPENED and says so in the status message, which an operator reads: it holds no secrets.
+	// An unknown setting or a bad value is INVALID with a field violation that names it. Any other
+	// failure (the data folder cannot be read, has a newer format, is in use by another process) is
+	// NOT_OPENED with the reason in the status message, which an operator reads and which holds no
+	// secrets.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
-	// Describe says what the backend is.
+	// Describe returns the backend's description.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
-	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the store,
-	// such as its issuer. They are records of kind 9 and move with the store. A host reads and writes them when
-	// it starts, before anything else.
+	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the
+	// store, such as its issuer. Properties are records of kind 9 and move with the store. A host reads
+	// and writes them at startup, before anything else.
 	GetProperty(ctx context.Context, in *GetPropertyRequest, opts ...grpc.CallOption) (*GetPropertyResponse, error)
-	// SetProperty replaces the value of a property by compare-and-set, in one transaction. Where the present
-	// value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every
-	// write it is FENCED by a store that is being replaced.
+	// SetProperty replaces the value of a property by compare-and-set, in one transaction. If the current
+	// value equals value, nothing is written; otherwise, if it differs from old, the call fails with
+	// CONFLICT. Like every write it is FENCED by a store that is being replaced.
 	SetProperty(ctx context.Context, in *SetPropertyRequest, opts ...grpc.CallOption) (*SetPropertyResponse, error)
-	// GetFigures returns what the backend measures of itself. It is optional: a backend that has it names
-	// "figures" among its services. It is asked every few seconds and must cost little.
+	// GetFigures returns the backend's measurements of itself. It is optional: a backend that serves it
+	// names "figures" among its services. It is called every few seconds and must be cheap.
 	GetFigures(ctx context.Context, in *GetFiguresRequest, opts ...grpc.CallOption) (*GetFiguresResponse, error)
 }
 
@@ -179,27 +181,29 @@ func (c *backendServiceClient) GetFigures(ctx context.Context, in *GetFiguresReq
 // All implementations must embed UnimplementedBackendServiceServer
 // for forward compatibility.
 //
-// BackendService is about the plugin as a whole.
+// BackendService serves the plugin as a whole.
 type BackendServiceServer interface {
-	// Configure opens the backend. It is called once, before anything else: calls before it are NOT_CONFIGURED,
-	// a second one after one that succeeded is CONFIGURED. One that failed changes nothing and may be repeated.
+	// Configure opens the backend. It is called once, before anything else: earlier calls fail with
+	// NOT_CONFIGURED, a second call after a successful one with CONFIGURED. A failed Configure changes
+	// nothing and may be repeated.
 	//
-	// A setting that is unknown or has a bad value is INVALID with a field violation that names it. Any other
-	// failure (the data folder cannot be read, is of a newer format, is in use by another process) is
-	// NOT_OPENED and says so in the status message, which an operator reads: it holds no secrets.
+	// An unknown setting or a bad value is INVALID with a field violation that names it. Any other
+	// failure (the data folder cannot be read, has a newer format, is in use by another process) is
+	// NOT_OPENED with the reason in the status message, which an operator reads and which holds no
+	// secrets.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
-	// Describe says what the backend is.
+	// Describe returns the backend's description.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
-	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the store,
-	// such as its issuer. They are records of kind 9 and move with the store. A host reads and writes them when
-	// it starts, before anything else.
+	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the
+	// store, such as its issuer. Properties are records of kind 9 and move with the store. A host reads
+	// and writes them at startup, before anything else.
 	GetProperty(context.Context, *GetPropertyRequest) (*GetPropertyResponse, error)
-	// SetProperty replaces the value of a property by compare-and-set, in one transaction. Where the present
-	// value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every
-	// write it is FENCED by a store that is being replaced.
+	// SetProperty replaces the value of a property by compare-and-set, in one transaction. If the current
+	// value equals value, nothing is written; otherwise, if it differs from old, the call fails with
+	// CONFLICT. Like every write it is FENCED by a store that is being replaced.
 	SetProperty(context.Context, *SetPropertyRequest) (*SetPropertyResponse, error)
-	// GetFigures returns what the backend measures of itself. It is optional: a backend that has it names
-	// "figures" among its services. It is asked every few seconds and must cost little.
+	// GetFigures returns the backend's measurements of itself. It is optional: a backend that serves it
+	// names "figures" among its services. It is called every few seconds and must be cheap.
 	GetFigures(context.Context, *GetFiguresRequest) (*GetFiguresResponse, error)
 	mustEmbedUnimplementedBackendServiceServer()
 }

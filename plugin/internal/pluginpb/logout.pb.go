@@ -24,18 +24,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// EndSessionsRequest says what ends. With no flag set everything does: the session, its tokens, its consents,
-// and its clients are notified.
+// EndSessionsRequest selects what ends. With no flag set everything ends: the session, its tokens and its
+// consents, and its clients are notified.
 type EndSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// operation_id makes repeating the call safe. Required.
+	// operation_id makes the call idempotent. Required.
 	OperationId string `protobuf:"bytes,1,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
 	// ending: required. The progress of its job is not set.
 	Ending *records.Job `protobuf:"bytes,2,opt,name=ending,proto3" json:"ending,omitempty"`
-	// dry_run counts what would be done and does nothing.
+	// dry_run counts what would be done without doing it.
 	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// ask_registered: nothing is done yet, nor counted, if a client of the sessions is not among
-	// ending.registered; missing_clients asks for it.
+	// ask_registered: if a client of the sessions is not among ending.registered, nothing is done or
+	// counted, and missing_clients lists the clients.
 	AskRegistered bool `protobuf:"varint,4,opt,name=ask_registered,json=askRegistered,proto3" json:"ask_registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -104,10 +104,10 @@ type EndSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// result: required.
 	Result *records.EndingResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
-	// job_id is set, and result is all zeros, in the answer to an ending of all: the job to look at.
+	// job_id is set, and result is all zeros, in the answer to an ending of all: the id of its job.
 	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// missing_clients: nothing was done, because of ask_registered. These are all clients of the sessions,
-	// sorted, at most 1,000: the call is to be repeated with them.
+	// missing_clients: nothing was done, because of ask_registered. These are all clients of the
+	// sessions, sorted, at most 1,000: repeat the call with their registrations.
 	MissingClients []string `protobuf:"bytes,3,rep,name=missing_clients,json=missingClients,proto3" json:"missing_clients,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -164,7 +164,7 @@ func (x *EndSessionsResponse) GetMissingClients() []string {
 	return nil
 }
 
-// EndDueSessionsRequest asks for sessions that are due to end.
+// EndDueSessionsRequest ends sessions that are due.
 type EndDueSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// limit bounds the sessions ended by one call. Positive.
@@ -177,9 +177,10 @@ type EndDueSessionsRequest struct {
 	Now int64 `protobuf:"varint,4,opt,name=now,proto3" json:"now,omitempty"`
 	// coordinated_only: see Job in records.proto.
 	CoordinatedOnly bool `protobuf:"varint,5,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
-	// registered is what the clients have registered by now, at most 1,000.
+	// registered is the current registration of the clients, at most 1,000.
 	Registered []*records.Registration `protobuf:"bytes,6,rep,name=registered,proto3" json:"registered,omitempty"`
-	// ask_registered leaves a session if a client of it is not among registered; missing_clients asks for it.
+	// ask_registered skips a session if one of its clients is not among registered; missing_clients lists
+	// the clients.
 	AskRegistered bool `protobuf:"varint,7,opt,name=ask_registered,json=askRegistered,proto3" json:"ask_registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -264,21 +265,21 @@ func (x *EndDueSessionsRequest) GetAskRegistered() bool {
 	return false
 }
 
-// EndDueSessionsResponse says what was done.
+// EndDueSessionsResponse is the result of a sweep.
 type EndDueSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ended counts sessions, at most limit.
 	Ended int32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
 	// notifications_queued counts notifications.
 	NotificationsQueued int64 `protobuf:"varint,2,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
-	// next is when the next session falls due, as far as the index knows. 0 means that there is none.
+	// next is when the next session falls due, according to the index. 0 means that there is none.
 	Next int64 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
-	// sessions are those that were ended.
+	// sessions are the ended sessions.
 	Sessions []*records.EndedSession `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"`
-	// purge_left: records whose time is up were left, and another call takes more of them.
+	// purge_left: more records are due for purging; repeat the call.
 	PurgeLeft bool `protobuf:"varint,5,opt,name=purge_left,json=purgeLeft,proto3" json:"purge_left,omitempty"`
-	// missing_clients are all clients of sessions that were left because of ask_registered, at most 1,000. A
-	// call with all of these ends at least one of the sessions.
+	// missing_clients are all clients of the sessions that were skipped because of ask_registered, at
+	// most 1,000. A call with the registrations of all of them ends at least one of the sessions.
 	MissingClients []string `protobuf:"bytes,6,rep,name=missing_clients,json=missingClients,proto3" json:"missing_clients,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -356,11 +357,11 @@ func (x *EndDueSessionsResponse) GetMissingClients() []string {
 	return nil
 }
 
-// NotificationRecord is a notification and its id. Of the record, purge_at, due and claimed are not set, and
-// claim only in ClaimDeliveriesResponse.
+// NotificationRecord is a notification and its id. The fields purge_at, due and claimed of the notification
+// are not set, and claim only in ClaimDeliveriesResponse.
 type NotificationRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// id is assigned by the store, unique, and sorts by the time of queueing. Required.
+	// id is assigned by the store, unique, and sorts by the time of enqueueing. Required.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// notification: required.
 	Notification  *records.Notification `protobuf:"bytes,2,opt,name=notification,proto3" json:"notification,omitempty"`
@@ -415,13 +416,14 @@ func (x *NotificationRecord) GetNotification() *records.Notification {
 // ClaimDeliveriesRequest asks for work.
 type ClaimDeliveriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// limit bounds the notifications handed out: 1 to 1,000.
+	// limit is the maximum number of notifications: 1 to 1,000.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// per_client bounds those of one client. Positive.
+	// per_client is the maximum number per client. Positive.
 	PerClient int32 `protobuf:"varint,2,opt,name=per_client,json=perClient,proto3" json:"per_client,omitempty"`
-	// busy are clients to pass over.
+	// busy are clients to skip.
 	Busy []string `protobuf:"bytes,3,rep,name=busy,proto3" json:"busy,omitempty"`
-	// lease is how long the claims hold. A notification not settled by then is handed out again. Positive.
+	// lease is how long the claims are valid. A notification not settled by then is handed out again.
+	// Positive.
 	Lease int64 `protobuf:"varint,4,opt,name=lease,proto3" json:"lease,omitempty"`
 	// now: required.
 	Now           int64 `protobuf:"varint,5,opt,name=now,proto3" json:"now,omitempty"`
@@ -494,13 +496,13 @@ func (x *ClaimDeliveriesRequest) GetNow() int64 {
 	return 0
 }
 
-// ClaimDeliveriesResponse carries the work.
+// ClaimDeliveriesResponse carries the claimed notifications.
 type ClaimDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// deliveries: at most limit, each notification once.
 	Deliveries []*NotificationRecord `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// next is when the next notification falls due, of any client: claimed ones by the end of their lease,
-	// those passed over by their due time. 0 means that the queue is empty.
+	// next is when the next notification of any client falls due: claimed ones at the end of their lease,
+	// skipped ones at their due time. 0 means that the queue is empty.
 	Next          int64 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -557,11 +559,11 @@ type SettleDeliveryRequest struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// claim is the number under which the notification was handed out.
 	Claim uint64 `protobuf:"varint,2,opt,name=claim,proto3" json:"claim,omitempty"`
-	// state is delivered, refused, given_up, or pending to try again at next_attempt.
+	// state is delivered, refused, given_up, or pending for a retry at next_attempt.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	// next_attempt: required with pending.
+	// next_attempt: required if pending.
 	NextAttempt int64 `protobuf:"varint,4,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
-	// last_error: a longer one than 512 bytes is cut.
+	// last_error: cut to 512 bytes.
 	LastError string `protobuf:"bytes,5,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	// now: required.
 	Now           int64 `protobuf:"varint,6,opt,name=now,proto3" json:"now,omitempty"`
@@ -641,7 +643,7 @@ func (x *SettleDeliveryRequest) GetNow() int64 {
 	return 0
 }
 
-// SettleDeliveryResponse says that the outcome is recorded.
+// SettleDeliveryResponse acknowledges that the outcome is recorded.
 type SettleDeliveryResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -678,7 +680,7 @@ func (*SettleDeliveryResponse) Descriptor() ([]byte, []int) {
 	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{8}
 }
 
-// NotificationFilter selects notifications. Its conditions AND together; an empty one is no condition.
+// NotificationFilter selects notifications. Conditions are combined with AND; an empty field is no condition.
 type NotificationFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// state: exact, see Notification in records.proto.
@@ -742,18 +744,18 @@ func (x *NotificationFilter) GetSessionId() string {
 	return ""
 }
 
-// QueryNotificationsRequest asks for a page. Its fields work as those of QuerySessionsRequest.
+// QueryNotificationsRequest asks for a page. Its fields work like those of QuerySessionsRequest.
 type QueryNotificationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// filter: absent means every notification.
+	// filter: absent selects every notification.
 	Filter *NotificationFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// order: "desc", "asc" or empty.
 	Order string `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
 	// count: 0 to 1,000.
 	Count int32 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
-	// results_token: that of an earlier page.
+	// results_token: the token of an earlier page.
 	ResultsToken string `protobuf:"bytes,4,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
-	// prior: the page before.
+	// prior: asks for the page before.
 	Prior         bool `protobuf:"varint,5,opt,name=prior,proto3" json:"prior,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -827,13 +829,13 @@ func (x *QueryNotificationsRequest) GetPrior() bool {
 // QueryNotificationsResponse is a page.
 type QueryNotificationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// notifications: at most as many as asked for.
+	// notifications: at most the requested number.
 	Notifications []*NotificationRecord `protobuf:"bytes,1,rep,name=notifications,proto3" json:"notifications,omitempty"`
 	// results_token: see QuerySessionsResponse.
 	ResultsToken string `protobuf:"bytes,2,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
 	// has_prev: there are rows before this page.
 	HasPrev bool `protobuf:"varint,3,opt,name=has_prev,json=hasPrev,proto3" json:"has_prev,omitempty"`
-	// has_next: there are rows after this page. Its token then differs from the one that was asked with.
+	// has_next: there are rows after this page. Its token then differs from the request's.
 	HasNext       bool `protobuf:"varint,4,opt,name=has_next,json=hasNext,proto3" json:"has_next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -897,18 +899,18 @@ func (x *QueryNotificationsResponse) GetHasNext() bool {
 	return false
 }
 
-// RetryNotificationsRequest names a notification or selects some.
+// RetryNotificationsRequest names a notification or selects several.
 type RetryNotificationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// id names one notification.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// now: required.
 	Now int64 `protobuf:"varint,2,opt,name=now,proto3" json:"now,omitempty"`
-	// filter selects notifications where there is no id. At least one condition is required.
+	// filter selects notifications if there is no id. At least one condition is required.
 	Filter *NotificationFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	// limit bounds the notifications that one call with a filter looks at: 1 to 1,000.
+	// limit bounds the notifications examined by a call with a filter: 1 to 1,000.
 	Limit int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
-	// after continues behind the notification with that id: next of the answer before.
+	// after is the id to continue after: next of the previous answer.
 	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -979,14 +981,14 @@ func (x *RetryNotificationsRequest) GetAfter() string {
 	return ""
 }
 
-// RetryNotificationsResponse says what will be sent again.
+// RetryNotificationsResponse is the result of a retry.
 type RetryNotificationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// notification is the one with the id, after the retry. Absent in the answer to a filter.
+	// notification is the named notification after the retry. Absent in the answer to a filter.
 	Notification *NotificationRecord `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
-	// count is how many notifications will be sent again.
+	// count is the number of notifications that will be sent again.
 	Count int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	// next is where the next call continues. Empty means that all have been looked at.
+	// next is where the next call continues. Empty means that all have been examined.
 	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1094,8 +1096,8 @@ type GetJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// id: required.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// job: required. Of the ending only now is set, of the progress phase, done, total, looked_at, finished and
-	// error. A job with a phase and no error is running.
+	// job: required. Only now, phase, done, total, looked_at, finished and error are set. A job with a
+	// phase and no error is running.
 	Job           *records.Job `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

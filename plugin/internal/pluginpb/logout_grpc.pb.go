@@ -34,43 +34,43 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// LogoutService ends sessions and keeps the notifications. It sends nothing: the host claims notifications,
-// delivers them, and settles them.
+// LogoutService ends sessions and stores the notifications. It sends nothing: the host claims, delivers and
+// settles notifications.
 type LogoutServiceClient interface {
-	// EndSessions ends what the request selects, durably before it answers, and counts it. Each session ends in
-	// one bounded transaction that replaces it by its ended record and queues its notifications, together or
-	// not at all. Several sessions end one by one under a job that is written first and resumed after a crash.
-	// Nothing matched is an answer of zeros.
+	// EndSessions ends what the request selects, durably before it answers, and returns the counts. Each
+	// session ends in one bounded transaction that replaces it with its ended record and enqueues its
+	// notifications, together or not at all. Several sessions end one by one under a job that is written
+	// first and resumed after a crash. If nothing matches, all counts are zero.
 	//
-	// Within 10 minutes a call with the operation id of one that was carried out changes nothing more and gets
+	// Within 10 minutes a call with the operation id of an executed call changes nothing more and gets
 	// the same answer.
 	//
-	// With all it answers as soon as the job is written, with nothing but its id; BUSY: another ending of all
-	// is under way.
+	// With all it answers as soon as the job is written, with only the job's id. BUSY: another ending of
+	// all is under way.
 	EndSessions(ctx context.Context, in *EndSessionsRequest, opts ...grpc.CallOption) (*EndSessionsResponse, error)
-	// EndDueSessions ends sessions that are over at now with reason session_expiration, each after checking in
-	// its own transaction that it is still due, and purges ended records and notifications whose time is up.
-	// Concurrent calls end each session once. A call that fails after it ended some is no error: it returns
-	// those, and next is now.
+	// EndDueSessions ends sessions that are expired at now with reason session_expiration, each after
+	// checking in its own transaction that it is still due, and purges ended records and notifications
+	// that are due for purging. Concurrent calls end each session once. A call that fails after ending
+	// some sessions is not an error: it returns those, and next is now.
 	EndDueSessions(ctx context.Context, in *EndDueSessionsRequest, opts ...grpc.CallOption) (*EndDueSessionsResponse, error)
-	// ClaimDeliveries hands out due notifications, each under a new claim number and to one caller at a time
-	// until its lease has passed. Clients named busy are passed over at a cost that does not grow with their
-	// queue, and clients are served round robin.
+	// ClaimDeliveries hands out due notifications, each under a new claim number and to one caller at a
+	// time until its lease has expired. Busy clients are skipped at a cost independent of the length of
+	// their queue, and clients are served round robin.
 	ClaimDeliveries(ctx context.Context, in *ClaimDeliveriesRequest, opts ...grpc.CallOption) (*ClaimDeliveriesResponse, error)
-	// SettleDelivery records the outcome of a delivery under its claim number. CLAIM_OUTDATED: the notification
-	// has been claimed again, settled, or sent again since. NOT_FOUND: it is gone. A delivered notification
-	// with a time to notify the client again goes back to pending until then.
+	// SettleDelivery records the outcome of a delivery under its claim number. CLAIM_OUTDATED: the
+	// notification has since been claimed again, settled or retried. NOT_FOUND: it no longer exists. A
+	// delivered notification that is to be sent a second time returns to pending until then.
 	SettleDelivery(ctx context.Context, in *SettleDeliveryRequest, opts ...grpc.CallOption) (*SettleDeliveryResponse, error)
-	// QueryNotifications returns a page of notifications in the order of their queueing.
+	// QueryNotifications returns a page of notifications in the order in which they were enqueued.
 	QueryNotifications(ctx context.Context, in *QueryNotificationsRequest, opts ...grpc.CallOption) (*QueryNotificationsResponse, error)
-	// RetryNotifications makes notifications due now, with a new retry window. The one named by its id is,
-	// whatever its state, and a claim on it becomes outdated; an unknown one is NOT_FOUND. Of those selected by
-	// a filter, pending ones that are due or being delivered are left as they are, and so are those queued
-	// after now. Nothing matched is an answer of zeros.
+	// RetryNotifications makes notifications due now, with a new retry window. A notification named by id
+	// is retried whatever its state, and a claim on it becomes outdated; an unknown id is NOT_FOUND. With
+	// a filter, pending notifications that are due or being delivered are left unchanged, as are those
+	// enqueued after now. If nothing matches, the count is zero.
 	RetryNotifications(ctx context.Context, in *RetryNotificationsRequest, opts ...grpc.CallOption) (*RetryNotificationsResponse, error)
-	// GetJob returns the progress of an ending: of one under way, and of one that was a job for 24 hours after
-	// its end. Endings of all and by subject alone always are, one by session where it leaves much to purge.
-	// Any other id is NOT_FOUND.
+	// GetJob returns the progress of an ending that is running, or that was a job and finished within the
+	// last 24 hours. Endings of all sessions and by subject alone always are jobs; an ending by session
+	// is one if it leaves much to purge. Any other id is NOT_FOUND.
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
 }
 
@@ -156,43 +156,43 @@ func (c *logoutServiceClient) GetJob(ctx context.Context, in *GetJobRequest, opt
 // All implementations must embed UnimplementedLogoutServiceServer
 // for forward compatibility.
 //
-// LogoutService ends sessions and keeps the notifications. It sends nothing: the host claims notifications,
-// delivers them, and settles them.
+// LogoutService ends sessions and stores the notifications. It sends nothing: the host claims, delivers and
+// settles notifications.
 type LogoutServiceServer interface {
-	// EndSessions ends what the request selects, durably before it answers, and counts it. Each session ends in
-	// one bounded transaction that replaces it by its ended record and queues its notifications, together or
-	// not at all. Several sessions end one by one under a job that is written first and resumed after a crash.
-	// Nothing matched is an answer of zeros.
+	// EndSessions ends what the request selects, durably before it answers, and returns the counts. Each
+	// session ends in one bounded transaction that replaces it with its ended record and enqueues its
+	// notifications, together or not at all. Several sessions end one by one under a job that is written
+	// first and resumed after a crash. If nothing matches, all counts are zero.
 	//
-	// Within 10 minutes a call with the operation id of one that was carried out changes nothing more and gets
+	// Within 10 minutes a call with the operation id of an executed call changes nothing more and gets
 	// the same answer.
 	//
-	// With all it answers as soon as the job is written, with nothing but its id; BUSY: another ending of all
-	// is under way.
+	// With all it answers as soon as the job is written, with only the job's id. BUSY: another ending of
+	// all is under way.
 	EndSessions(context.Context, *EndSessionsRequest) (*EndSessionsResponse, error)
-	// EndDueSessions ends sessions that are over at now with reason session_expiration, each after checking in
-	// its own transaction that it is still due, and purges ended records and notifications whose time is up.
-	// Concurrent calls end each session once. A call that fails after it ended some is no error: it returns
-	// those, and next is now.
+	// EndDueSessions ends sessions that are expired at now with reason session_expiration, each after
+	// checking in its own transaction that it is still due, and purges ended records and notifications
+	// that are due for purging. Concurrent calls end each session once. A call that fails after ending
+	// some sessions is not an error: it returns those, and next is now.
 	EndDueSessions(context.Context, *EndDueSessionsRequest) (*EndDueSessionsResponse, error)
-	// ClaimDeliveries hands out due notifications, each under a new claim number and to one caller at a time
-	// until its lease has passed. Clients named busy are passed over at a cost that does not grow with their
-	// queue, and clients are served round robin.
+	// ClaimDeliveries hands out due notifications, each under a new claim number and to one caller at a
+	// time until its lease has expired. Busy clients are skipped at a cost independent of the length of
+	// their queue, and clients are served round robin.
 	ClaimDeliveries(context.Context, *ClaimDeliveriesRequest) (*ClaimDeliveriesResponse, error)
-	// SettleDelivery records the outcome of a delivery under its claim number. CLAIM_OUTDATED: the notification
-	// has been claimed again, settled, or sent again since. NOT_FOUND: it is gone. A delivered notification
-	// with a time to notify the client again goes back to pending until then.
+	// SettleDelivery records the outcome of a delivery under its claim number. CLAIM_OUTDATED: the
+	// notification has since been claimed again, settled or retried. NOT_FOUND: it no longer exists. A
+	// delivered notification that is to be sent a second time returns to pending until then.
 	SettleDelivery(context.Context, *SettleDeliveryRequest) (*SettleDeliveryResponse, error)
-	// QueryNotifications returns a page of notifications in the order of their queueing.
+	// QueryNotifications returns a page of notifications in the order in which they were enqueued.
 	QueryNotifications(context.Context, *QueryNotificationsRequest) (*QueryNotificationsResponse, error)
-	// RetryNotifications makes notifications due now, with a new retry window. The one named by its id is,
-	// whatever its state, and a claim on it becomes outdated; an unknown one is NOT_FOUND. Of those selected by
-	// a filter, pending ones that are due or being delivered are left as they are, and so are those queued
-	// after now. Nothing matched is an answer of zeros.
+	// RetryNotifications makes notifications due now, with a new retry window. A notification named by id
+	// is retried whatever its state, and a claim on it becomes outdated; an unknown id is NOT_FOUND. With
+	// a filter, pending notifications that are due or being delivered are left unchanged, as are those
+	// enqueued after now. If nothing matches, the count is zero.
 	RetryNotifications(context.Context, *RetryNotificationsRequest) (*RetryNotificationsResponse, error)
-	// GetJob returns the progress of an ending: of one under way, and of one that was a job for 24 hours after
-	// its end. Endings of all and by subject alone always are, one by session where it leaves much to purge.
-	// Any other id is NOT_FOUND.
+	// GetJob returns the progress of an ending that is running, or that was a job and finished within the
+	// last 24 hours. Endings of all sessions and by subject alone always are jobs; an ending by session
+	// is one if it leaves much to purge. Any other id is NOT_FOUND.
 	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
 	mustEmbedUnimplementedLogoutServiceServer()
 }

@@ -24,8 +24,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// SessionClient is the use of a session by one client. Of the record only first_used to token_number and
-// muted are set.
+// SessionClient is the use of a session by one client. Of ClientUse only first_used to token_number and muted
+// are set.
 type SessionClient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// client_id: required.
@@ -80,8 +80,8 @@ func (x *SessionClient) GetUse() *records.ClientUse {
 	return nil
 }
 
-// SessionDetail is a session and its clients in the order of their first use. Clients detached by a removal
-// that kept the session are left out.
+// SessionDetail is a session and its clients in the order of their first use, without clients detached by a
+// removal that kept the session.
 type SessionDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required, without key and ticket.
@@ -141,7 +141,7 @@ type CreateSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required. Its version is ignored.
 	Session *records.Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	// limit bounds the sessions of the subject. Absent means that there is no limit.
+	// limit bounds the sessions of the subject. Absent means no limit.
 	Limit *SessionLimit `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	// now: required with limit.
 	Now           int64 `protobuf:"varint,3,opt,name=now,proto3" json:"now,omitempty"`
@@ -200,18 +200,18 @@ func (x *CreateSessionRequest) GetNow() int64 {
 	return 0
 }
 
-// SessionLimit bounds the sessions of a subject that are live at once. It is checked in the transaction that
-// stores the new one.
+// SessionLimit bounds the concurrently live sessions of a subject. It is checked in the transaction that
+// stores the new session.
 type SessionLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// max: positive, the new session counts.
+	// max includes the new session. Positive.
 	Max int32 `protobuf:"varint,1,opt,name=max,proto3" json:"max,omitempty"`
-	// end_oldest ends the oldest with reason terminated to make room; otherwise the new one is
-	// TOO_MANY_SESSIONS.
+	// end_oldest ends the oldest session with reason terminated to make room; otherwise the call fails
+	// with TOO_MANY_SESSIONS.
 	EndOldest bool `protobuf:"varint,2,opt,name=end_oldest,json=endOldest,proto3" json:"end_oldest,omitempty"`
 	// keep_offline: see Job in records.proto.
 	KeepOffline bool `protobuf:"varint,3,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
-	// registered is what the clients of the subject's sessions have registered by now, at most 1,000.
+	// registered is the current registration of the clients of the subject's sessions, at most 1,000.
 	Registered    []*records.Registration `protobuf:"bytes,4,rep,name=registered,proto3" json:"registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -275,10 +275,10 @@ func (x *SessionLimit) GetRegistered() []*records.Registration {
 	return nil
 }
 
-// CreateSessionResponse says that the session is stored.
+// CreateSessionResponse acknowledges that the session is stored.
 type CreateSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// ended are the session ids that were ended to make room.
+	// ended are the ids of the sessions that were ended to make room.
 	Ended         []string `protobuf:"bytes,1,rep,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -370,7 +370,7 @@ func (x *GetSessionRequest) GetKey() []byte {
 // GetSessionResponse carries the session.
 type GetSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// session: required. Its key is the one asked for.
+	// session: required. Its key is the requested one.
 	Session       *records.Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -462,7 +462,7 @@ func (x *FindSessionRequest) GetSessionId() string {
 // FindSessionResponse carries the session.
 type FindSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// detail: required. Its session id is the one asked for.
+	// detail: required. Its session id is the requested one.
 	Detail        *SessionDetail `protobuf:"bytes,1,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -505,12 +505,12 @@ func (x *FindSessionResponse) GetDetail() *SessionDetail {
 	return nil
 }
 
-// RenewSessionRequest asks for a session to slide.
+// RenewSessionRequest slides a session.
 type RenewSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// key: required.
 	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// version is that of the session when it was read.
+	// version is the session's version when it was read.
 	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// expires is the new idle timeout. Required.
 	Expires int64 `protobuf:"varint,3,opt,name=expires,proto3" json:"expires,omitempty"`
@@ -578,7 +578,7 @@ func (x *RenewSessionRequest) GetNow() int64 {
 	return 0
 }
 
-// RenewSessionResponse carries the session after the call, ticket included.
+// RenewSessionResponse carries the session after the call, including its ticket.
 type RenewSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required.
@@ -624,16 +624,16 @@ func (x *RenewSessionResponse) GetSession() *records.Session {
 	return nil
 }
 
-// RekeySessionRequest asks for a new key; the rest is as in Session.
+// RekeySessionRequest sets a new key; the other fields are as in Session.
 type RekeySessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// key is the present one. Required.
+	// key is the current key. Required.
 	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// version is that of the session when it was read.
+	// version is the session's version when it was read.
 	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// new_key: required. Equal to the old key it keeps the cookie: only the rest is replaced.
+	// new_key: required. If it equals key, the cookie is kept and only the rest is replaced.
 	NewKey []byte `protobuf:"bytes,3,opt,name=new_key,json=newKey,proto3" json:"new_key,omitempty"`
-	// display_name: see Session, as all that follow.
+	// display_name: see Session, as for all that follow.
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// auth_time: required.
 	AuthTime int64 `protobuf:"varint,5,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
@@ -787,7 +787,7 @@ func (x *RekeySessionRequest) GetVisible() []byte {
 	return nil
 }
 
-// RekeySessionResponse carries the session after the call, under its new key, ticket included.
+// RekeySessionResponse carries the session after the call, with its new key and its ticket.
 type RekeySessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required.
@@ -833,17 +833,17 @@ func (x *RekeySessionResponse) GetSession() *records.Session {
 	return nil
 }
 
-// SessionFilter selects sessions. Its conditions AND together; an empty or absent one is no condition. Ranges
-// include from and exclude before.
+// SessionFilter selects sessions. Conditions are combined with AND; an empty or absent field is no condition.
+// Ranges include from and exclude before.
 type SessionFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// subject_id: exact.
 	SubjectId string `protobuf:"bytes,1,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	// session_id: exact.
 	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// client_id: exact, sessions that this client used.
+	// client_id: exact, the sessions used by this client.
 	ClientId string `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// display_name: a substring, without regard to case (Unicode simple folding).
+	// display_name: a case-insensitive substring (Unicode simple folding).
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// created_from and the three that follow are the ranges.
 	CreatedFrom int64 `protobuf:"varint,5,opt,name=created_from,json=createdFrom,proto3" json:"created_from,omitempty"`
@@ -946,14 +946,14 @@ func (x *SessionFilter) GetExpiresBefore() int64 {
 // QuerySessionsRequest asks for a page.
 type QuerySessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// filter: absent means every session.
+	// filter: absent selects every session.
 	Filter *SessionFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// order is "desc" or "asc", by creation; empty means "desc".
 	Order string `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
-	// count is the number of rows wanted, 1 to 1,000; 0 means 25.
+	// count is the number of rows, 1 to 1,000; 0 means 25.
 	Count int32 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
-	// results_token is that of an earlier page; empty asks for the first. It carries filter and order: what is
-	// left out here is taken from it, a difference from it is RESULTS_TOKEN.
+	// results_token is the token of an earlier page; empty asks for the first page. It carries filter and
+	// order: absent ones are taken from it, different ones fail with RESULTS_TOKEN.
 	ResultsToken string `protobuf:"bytes,4,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
 	// prior asks for the page before the token's page instead of the one after it.
 	Prior         bool `protobuf:"varint,5,opt,name=prior,proto3" json:"prior,omitempty"`
@@ -1029,18 +1029,18 @@ func (x *QuerySessionsRequest) GetPrior() bool {
 // QuerySessionsResponse is a page.
 type QuerySessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// sessions: at most as many as asked for, in the order asked for.
+	// sessions: at most the requested number, in the requested order.
 	Sessions []*SessionDetail `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
-	// results_token leads on from this page in either direction, also when the page is empty. It is empty only
-	// when the query had none and nothing matched. All backends share its form (ticketstore.Cursor), so that it
-	// is understood after a change of backend.
+	// results_token continues from this page in either direction, also if the page is empty. It is empty
+	// only if the request had none and nothing matched. All backends use the same form
+	// (ticketstore.Cursor), so that it stays valid after a change of backend.
 	ResultsToken string `protobuf:"bytes,2,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
 	// has_prev: there are rows before this page.
 	HasPrev bool `protobuf:"varint,3,opt,name=has_prev,json=hasPrev,proto3" json:"has_prev,omitempty"`
-	// has_next: there are rows after this page. Its token then differs from the one that was asked with.
+	// has_next: there are rows after this page. Its token then differs from the request's.
 	HasNext bool `protobuf:"varint,4,opt,name=has_next,json=hasNext,proto3" json:"has_next,omitempty"`
-	// total_count, total_pages and current_page (from 1) are absent where a bounded walk cannot tell them. They
-	// are exact without filter and with exact filters.
+	// total_count, total_pages and current_page (from 1) are absent if a bounded walk cannot determine
+	// them. They are exact without a filter and with exact filters.
 	TotalCount *int64 `protobuf:"varint,5,opt,name=total_count,json=totalCount,proto3,oneof" json:"total_count,omitempty"`
 	// total_pages: see total_count.
 	TotalPages *int64 `protobuf:"varint,6,opt,name=total_pages,json=totalPages,proto3,oneof" json:"total_pages,omitempty"`

@@ -35,29 +35,30 @@ const (
 //
 // TicketsService creates, renews and reads sessions. It has no delete: LogoutService ends sessions.
 type TicketsServiceClient interface {
-	// CreateSession stores a new session durably before it answers. One whose key or session id is taken, or
-	// whose session id belongs to an ended session on record, is ALREADY_EXISTS; of two concurrent calls
-	// exactly one succeeds. Repeating a call whose answer was lost, with the same key and session id, succeeds.
-	// With a limit that leaves no room it is TOO_MANY_SESSIONS, or sessions of the subject end.
+	// CreateSession stores a new session durably before it answers. It fails with ALREADY_EXISTS if the
+	// key or session id is taken, or if the session id belongs to an ended session on record; of two
+	// concurrent calls exactly one succeeds. Repeating a call whose answer was lost, with the same key
+	// and session id, succeeds. If limit leaves no room, it fails with TOO_MANY_SESSIONS or ends sessions
+	// of the subject.
 	CreateSession(ctx context.Context, in *CreateSessionRequest, opts ...grpc.CallOption) (*CreateSessionResponse, error)
-	// GetSession returns the session of a cookie, key and ticket included. An unknown or ended one is
-	// NOT_FOUND. An expired one that was not yet ended is returned.
+	// GetSession returns the session of a cookie, including key and ticket. It fails with NOT_FOUND if
+	// the session is unknown or ended. An expired session that was not yet ended is returned.
 	GetSession(ctx context.Context, in *GetSessionRequest, opts ...grpc.CallOption) (*GetSessionResponse, error)
-	// FindSession returns the session with a session id and the clients that used it, without key and ticket.
-	// Missing and expired ones are treated as by GetSession.
+	// FindSession returns the session with a session id and the clients that used it, without key and
+	// ticket. Missing and expired sessions are treated as by GetSession.
 	FindSession(ctx context.Context, in *FindSessionRequest, opts ...grpc.CallOption) (*FindSessionResponse, error)
-	// RenewSession slides a session to a later expiry, at most to its ends_at, never back, and returns it. A
-	// missing or ended one is NOT_FOUND, one that is over at now SESSION_EXPIRED, one whose version is not the
-	// given one CONFLICT.
+	// RenewSession moves a session's expiry forward, at most to its ends_at, never back, and returns the
+	// session. It fails with NOT_FOUND if the session is missing or ended, SESSION_EXPIRED if it is
+	// expired at now, and CONFLICT if its version differs.
 	RenewSession(ctx context.Context, in *RenewSessionRequest, opts ...grpc.CallOption) (*RenewSessionResponse, error)
-	// RekeySession gives a session a new key, a new ticket and the circumstances of a new sign-in of the same
-	// user. Session id, subject, issuer, creation and clients are kept; renewed becomes now; version rises. The
-	// old key is NOT_FOUND from then on, unless new_key is the same. Errors are those of RenewSession, and
-	// ALREADY_EXISTS when the new key is taken.
+	// RekeySession gives a session a new key, a new ticket and the details of a new sign-in of the same
+	// user. Session id, subject, issuer, creation and clients are kept; renewed becomes now; version
+	// rises. The old key is NOT_FOUND from then on, unless new_key equals it. Errors are those of
+	// RenewSession, and ALREADY_EXISTS if the new key is taken.
 	RekeySession(ctx context.Context, in *RekeySessionRequest, opts ...grpc.CallOption) (*RekeySessionResponse, error)
-	// QuerySessions returns a page of sessions ordered by creation, then session id; expired ones that were not
-	// yet ended are included. A session present throughout a walk is shown exactly once, whatever is added or
-	// ended meanwhile.
+	// QuerySessions returns a page of sessions ordered by creation, then session id, including expired
+	// sessions that were not yet ended. A session present throughout a walk is shown exactly once,
+	// whatever is added or ended meanwhile.
 	QuerySessions(ctx context.Context, in *QuerySessionsRequest, opts ...grpc.CallOption) (*QuerySessionsResponse, error)
 }
 
@@ -135,29 +136,30 @@ func (c *ticketsServiceClient) QuerySessions(ctx context.Context, in *QuerySessi
 //
 // TicketsService creates, renews and reads sessions. It has no delete: LogoutService ends sessions.
 type TicketsServiceServer interface {
-	// CreateSession stores a new session durably before it answers. One whose key or session id is taken, or
-	// whose session id belongs to an ended session on record, is ALREADY_EXISTS; of two concurrent calls
-	// exactly one succeeds. Repeating a call whose answer was lost, with the same key and session id, succeeds.
-	// With a limit that leaves no room it is TOO_MANY_SESSIONS, or sessions of the subject end.
+	// CreateSession stores a new session durably before it answers. It fails with ALREADY_EXISTS if the
+	// key or session id is taken, or if the session id belongs to an ended session on record; of two
+	// concurrent calls exactly one succeeds. Repeating a call whose answer was lost, with the same key
+	// and session id, succeeds. If limit leaves no room, it fails with TOO_MANY_SESSIONS or ends sessions
+	// of the subject.
 	CreateSession(context.Context, *CreateSessionRequest) (*CreateSessionResponse, error)
-	// GetSession returns the session of a cookie, key and ticket included. An unknown or ended one is
-	// NOT_FOUND. An expired one that was not yet ended is returned.
+	// GetSession returns the session of a cookie, including key and ticket. It fails with NOT_FOUND if
+	// the session is unknown or ended. An expired session that was not yet ended is returned.
 	GetSession(context.Context, *GetSessionRequest) (*GetSessionResponse, error)
-	// FindSession returns the session with a session id and the clients that used it, without key and ticket.
-	// Missing and expired ones are treated as by GetSession.
+	// FindSession returns the session with a session id and the clients that used it, without key and
+	// ticket. Missing and expired sessions are treated as by GetSession.
 	FindSession(context.Context, *FindSessionRequest) (*FindSessionResponse, error)
-	// RenewSession slides a session to a later expiry, at most to its ends_at, never back, and returns it. A
-	// missing or ended one is NOT_FOUND, one that is over at now SESSION_EXPIRED, one whose version is not the
-	// given one CONFLICT.
+	// RenewSession moves a session's expiry forward, at most to its ends_at, never back, and returns the
+	// session. It fails with NOT_FOUND if the session is missing or ended, SESSION_EXPIRED if it is
+	// expired at now, and CONFLICT if its version differs.
 	RenewSession(context.Context, *RenewSessionRequest) (*RenewSessionResponse, error)
-	// RekeySession gives a session a new key, a new ticket and the circumstances of a new sign-in of the same
-	// user. Session id, subject, issuer, creation and clients are kept; renewed becomes now; version rises. The
-	// old key is NOT_FOUND from then on, unless new_key is the same. Errors are those of RenewSession, and
-	// ALREADY_EXISTS when the new key is taken.
+	// RekeySession gives a session a new key, a new ticket and the details of a new sign-in of the same
+	// user. Session id, subject, issuer, creation and clients are kept; renewed becomes now; version
+	// rises. The old key is NOT_FOUND from then on, unless new_key equals it. Errors are those of
+	// RenewSession, and ALREADY_EXISTS if the new key is taken.
 	RekeySession(context.Context, *RekeySessionRequest) (*RekeySessionResponse, error)
-	// QuerySessions returns a page of sessions ordered by creation, then session id; expired ones that were not
-	// yet ended are included. A session present throughout a walk is shown exactly once, whatever is added or
-	// ended meanwhile.
+	// QuerySessions returns a page of sessions ordered by creation, then session id, including expired
+	// sessions that were not yet ended. A session present throughout a walk is shown exactly once,
+	// whatever is added or ended meanwhile.
 	QuerySessions(context.Context, *QuerySessionsRequest) (*QuerySessionsResponse, error)
 	mustEmbedUnimplementedTicketsServiceServer()
 }

@@ -173,28 +173,28 @@ func (*GetTransferStatusRequest) Descriptor() ([]byte, []int) {
 	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{1}
 }
 
-// GetTransferStatusResponse is a store's account of itself, from one snapshot.
+// GetTransferStatusResponse is the state of a store, from one snapshot.
 type GetTransferStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	State string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
-	// id is that of the move under way or the latest, peer the name of its other store.
+	// id is that of the current or latest move, peer the name of the other store.
 	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Peer string `protobuf:"bytes,3,opt,name=peer,proto3" json:"peer,omitempty"`
-	// origin is the id of the move that filled the store, empty when none has.
+	// origin is the id of the move that filled the store, empty if there was none.
 	Origin   string             `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
 	Contents []*records.Content `protobuf:"bytes,5,rep,name=contents,proto3" json:"contents,omitempty"`
-	// journaled is the number of the latest journal entry, left how many are not acknowledged.
+	// journaled is the number of the latest journal entry, left the number of unacknowledged entries.
 	Journaled uint64 `protobuf:"varint,6,opt,name=journaled,proto3" json:"journaled,omitempty"`
 	Left      uint64 `protobuf:"varint,7,opt,name=left,proto3" json:"left,omitempty"`
-	// record_version is the version of the records that the store writes and reads: 2. A host moves a store
-	// only into one that has the same version or a later one.
+	// record_version is the version of the records that the store reads and writes: 2. A host moves a
+	// store only into one of the same or a later version.
 	RecordVersion uint32 `protobuf:"varint,8,opt,name=record_version,json=recordVersion,proto3" json:"record_version,omitempty"`
-	// others are the hosts that have a shared store open besides the one that asks. At most 1,024.
+	// others are the other hosts that have a shared store open. At most 1,024.
 	Others []*Host `protobuf:"bytes,9,rep,name=others,proto3" json:"others,omitempty"`
-	// peer_store is what the latest step said of the data of peer.
+	// peer_store is the value of peer_store in the latest step.
 	PeerStore string `protobuf:"bytes,10,opt,name=peer_store,json=peerStore,proto3" json:"peer_store,omitempty"`
-	// silent is how long ago the latest SetTransferState or ListChanges of the move of a shared store that is
-	// exporting or fenced was, by the store's clock, in nanoseconds.
+	// silent is the time since the latest SetTransferState or ListChanges of the current move, by the
+	// store's clock, in nanoseconds. It is set for a shared store that is exporting or fenced.
 	Silent        int64 `protobuf:"varint,11,opt,name=silent,proto3" json:"silent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -312,11 +312,11 @@ type SetTransferStateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	State string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	Id    string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// peer is the hosts' name of the other store, peer_store the id of its data (store_id in Describe), empty
-	// where it has none.
+	// peer is the hosts' name of the other store, peer_store the id of its data (store_id in Describe),
+	// empty if it has none.
 	Peer      string `protobuf:"bytes,3,opt,name=peer,proto3" json:"peer,omitempty"`
 	PeerStore string `protobuf:"bytes,4,opt,name=peer_store,json=peerStore,proto3" json:"peer_store,omitempty"`
-	// followed: the other store is shared, so that the hosts of a shared source follow there.
+	// followed: the other store is shared too, so the hosts of a shared source follow to it.
 	Followed      bool `protobuf:"varint,5,opt,name=followed,proto3" json:"followed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -387,7 +387,7 @@ func (x *SetTransferStateRequest) GetFollowed() bool {
 	return false
 }
 
-// SetTransferStateResponse says that the step is made, durably.
+// SetTransferStateResponse acknowledges that the step is durable.
 type SetTransferStateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -424,7 +424,7 @@ func (*SetTransferStateResponse) Descriptor() ([]byte, []int) {
 	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{4}
 }
 
-// ExportRecordsRequest asks for the rows behind a position.
+// ExportRecordsRequest asks for the rows after a position.
 type ExportRecordsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	After         []byte                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
@@ -469,11 +469,12 @@ func (x *ExportRecordsRequest) GetAfter() []byte {
 	return nil
 }
 
-// ExportRecordsResponse is a batch of at most 500 records, some 1 MiB.
+// ExportRecordsResponse is a batch of at most 500 records, about 1 MiB.
 type ExportRecordsResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Records []*TransferRecord      `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	// position is where to continue behind them. Its form is the backend's. Each batch has another one.
+	// position is where to continue after this batch, in a form that the backend defines. It differs for
+	// each batch.
 	Position      []byte `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -523,12 +524,12 @@ func (x *ExportRecordsResponse) GetPosition() []byte {
 	return nil
 }
 
-// ListChangesRequest asks for what was journaled after a number, and acknowledges everything up to it.
+// ListChangesRequest asks for the entries after a number, and acknowledges all entries up to it.
 type ListChangesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	After uint64                 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
-	// limit bounds the journal entries.
+	// limit bounds the number of journal entries.
 	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -585,12 +586,12 @@ func (x *ListChangesRequest) GetLimit() uint32 {
 	return 0
 }
 
-// ListChangesResponse has each row once, as it is now.
+// ListChangesResponse has each row once, in its current state.
 type ListChangesResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Records []*TransferRecord      `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	// through is the number of the last entry among them, left how many come after. While some are left,
-	// through moves on.
+	// through is the number of the last entry covered, left the number of entries after it. While left is
+	// not 0, through advances.
 	Through       uint64 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"`
 	Left          uint64 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -651,7 +652,7 @@ func (x *ListChangesResponse) GetLeft() uint64 {
 // ImportRecordsRequest is a batch.
 type ImportRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// id is the move's.
+	// id is the id of the move.
 	Id            string            `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Records       []*TransferRecord `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -702,7 +703,7 @@ func (x *ImportRecordsRequest) GetRecords() []*TransferRecord {
 	return nil
 }
 
-// ImportRecordsResponse says that everything is written, durably.
+// ImportRecordsResponse acknowledges that all records are durable.
 type ImportRecordsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

@@ -74,19 +74,19 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TransferService moves a store. A backend that has it names "transfer" among its services.
+// TransferService moves a store. A backend that serves it names "transfer" among its services.
 type TransferServiceClient interface {
-	// GetTransferStatus says what the store is.
+	// GetTransferStatus returns the state of the store.
 	GetTransferStatus(ctx context.Context, in *GetTransferStatusRequest, opts ...grpc.CallOption) (*GetTransferStatusResponse, error)
-	// SetTransferState makes one step of a move. A step that was made before under the same id succeeds again.
+	// SetTransferState makes one step of a move. Repeating a step under the same id succeeds.
 	SetTransferState(ctx context.Context, in *SetTransferStateRequest, opts ...grpc.CallOption) (*SetTransferStateResponse, error)
-	// ExportRecords streams the records of one snapshot. The stream's own flow control bounds what is under
-	// way.
+	// ExportRecords streams the records of one snapshot. The stream's flow control bounds what is in
+	// flight.
 	ExportRecords(ctx context.Context, in *ExportRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecordsResponse], error)
-	// ListChanges returns the rows that the journal names, and forgets those that were applied.
+	// ListChanges returns the rows named by the journal, and deletes the acknowledged entries.
 	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
-	// ImportRecords writes records into an importing store, in their order. Everything is durable when the call
-	// succeeds. After a failure the first messages may have been written.
+	// ImportRecords writes records into an importing store, in their order. All records are durable when
+	// the call succeeds. After a failure a prefix of the messages may have been written.
 	ImportRecords(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportRecordsRequest, ImportRecordsResponse], error)
 }
 
@@ -164,19 +164,19 @@ type TransferService_ImportRecordsClient = grpc.ClientStreamingClient[ImportReco
 // All implementations must embed UnimplementedTransferServiceServer
 // for forward compatibility.
 //
-// TransferService moves a store. A backend that has it names "transfer" among its services.
+// TransferService moves a store. A backend that serves it names "transfer" among its services.
 type TransferServiceServer interface {
-	// GetTransferStatus says what the store is.
+	// GetTransferStatus returns the state of the store.
 	GetTransferStatus(context.Context, *GetTransferStatusRequest) (*GetTransferStatusResponse, error)
-	// SetTransferState makes one step of a move. A step that was made before under the same id succeeds again.
+	// SetTransferState makes one step of a move. Repeating a step under the same id succeeds.
 	SetTransferState(context.Context, *SetTransferStateRequest) (*SetTransferStateResponse, error)
-	// ExportRecords streams the records of one snapshot. The stream's own flow control bounds what is under
-	// way.
+	// ExportRecords streams the records of one snapshot. The stream's flow control bounds what is in
+	// flight.
 	ExportRecords(*ExportRecordsRequest, grpc.ServerStreamingServer[ExportRecordsResponse]) error
-	// ListChanges returns the rows that the journal names, and forgets those that were applied.
+	// ListChanges returns the rows named by the journal, and deletes the acknowledged entries.
 	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
-	// ImportRecords writes records into an importing store, in their order. Everything is durable when the call
-	// succeeds. After a failure the first messages may have been written.
+	// ImportRecords writes records into an importing store, in their order. All records are durable when
+	// the call succeeds. After a failure a prefix of the messages may have been written.
 	ImportRecords(grpc.ClientStreamingServer[ImportRecordsRequest, ImportRecordsResponse]) error
 	mustEmbedUnimplementedTransferServiceServer()
 }

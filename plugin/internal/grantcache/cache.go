@@ -1,6 +1,6 @@
 package grantcache
 
-// Cache: the stream that it follows, and who waits for it.
+// Cache: the stream that it follows, and its waiters.
 
 import (
 	"context"
@@ -17,31 +17,31 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// firstPause and lastPause are between two streams to one process.
+// Backoff between two streams to one process.
 const (
 	firstPause = 50 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
 
-// Cache keeps copies of the live tokens of one process.
+// Cache holds copies of the live tokens of one process.
 type Cache struct {
 	config  Config
 	current atomic.Pointer[copies] // nil while no stream is followed
-	lease   atomic.Pointer[lease]  // the last one, nil before the first
+	lease   atomic.Pointer[lease]  // the last lease, nil before the first
 }
 
-// Config is what a cache needs; all of it but Leases is required.
+// Config is the configuration of a Cache; all fields but Leases are required.
 type Config struct {
 	Kills grantstore.Kills
-	// Leases are those Kills where several hosts share the store: copies are used under a lease alone. Nil
-	// where they belong to this host.
+	// Leases are the Leases of Kills if several hosts share the store: copies are then used only under a
+	// lease. Nil if this host has the store to itself.
 	Leases grantstore.Leases
-	// Bound is how much memory the copies take at most, in bytes.
+	// Bound is the maximum memory of the copies, in bytes.
 	Bound int64
-	// Patience is how long an answer waits for its kill: then the stream counts as stuck, and all copies are
-	// dropped instead (see Await). It is less than calls may take.
+	// Patience is how long an answer waits for its kill: after that the stream counts as stuck and all copies
+	// are dropped (see Await). It must be less than the timeout of calls.
 	Patience time.Duration
-	// Meter may be that of other caches too.
+	// Meter may be shared with other caches.
 	Meter  *Meter
 	Logger *slog.Logger
 }
@@ -49,8 +49,8 @@ type Config struct {
 // New returns a cache that follows kills once Follow is called.
 func New(config Config) *Cache { return &Cache{config: config} }
 
-// Follow follows the kills until the context ends. There are no copies before it has begun and when it has
-// returned.
+// Follow follows the kills until the context ends. The cache is empty before Follow begins and after it
+// returns.
 func (c *Cache) Follow(ctx context.Context) {
 	if c.config.Leases != nil {
 		var renewing sync.WaitGroup
@@ -66,7 +66,7 @@ func (c *Cache) Follow(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !errors.Is(err, ticketstore.ErrUnavailable) { // a process that ends is reported by who replaces it
+		if !errors.Is(err, ticketstore.ErrUnavailable) { // a process that ends is reported by the supervisor
 			c.config.Logger.WarnContext(ctx, "cached access tokens were dropped: their kills are not told",
 				"error", err, "next_try_in", pause.String())
 		}
@@ -81,7 +81,7 @@ func (c *Cache) Follow(ctx context.Context) {
 	}
 }
 
-// stream follows one stream until its end, and has copies as long.
+// stream follows one stream until its end, with copies for as long.
 func (c *Cache) stream(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -112,18 +112,18 @@ var (
 	errStuck = errors.New("the stream of kills is stuck")
 )
 
-// drop takes copies out of use for good. Its error is why that was done before.
+// drop takes copies out of use permanently. It returns the reason if that was done before.
 func (c *Cache) drop(held *copies) error {
 	c.current.CompareAndSwap(held, nil)
 	return held.end(nil)
 }
 
-// Await returns when the answer of a position may be handed on: when the copies have come that far, or there
-// are none. Its only error is that of ctx.
+// Await returns once the answer at a position may be returned: once the copies have applied the kills up to
+// it, or if there are none. Its only error is that of ctx.
 //
-// Copies that do not come that far in time are dropped: an answer without copies may be handed on, for a
-// stream that begins later begins behind its kill. So a stream that is stuck, or slow, delays the answers of
-// removals, and other reads, by no more than Config.Patience.
+// Copies that do not catch up in time are dropped. Without copies the answer may be returned, because a later
+// stream begins after its kill. So a stuck or slow stream delays the answers of removals, and other reads, by
+// at most Config.Patience.
 func (c *Cache) Await(ctx context.Context, position uint64) error {
 	if c.behind(position) == nil {
 		return nil
@@ -133,7 +133,7 @@ func (c *Cache) Await(ctx context.Context, position uint64) error {
 	for held := c.behind(position); held != nil; held = c.behind(position) {
 		advanced := held.waitFor(position)
 		if advanced == nil {
-			continue // it has come, or ended and is out of use in a moment
+			continue // caught up, or ended and about to be dropped
 		}
 		select {
 		case <-advanced:
@@ -148,7 +148,7 @@ func (c *Cache) Await(ctx context.Context, position uint64) error {
 	return nil
 }
 
-// behind returns the copies that have not come as far as a position, nil where there are none.
+// behind returns the copies if they have not reached a position, else nil.
 func (c *Cache) behind(position uint64) *copies {
 	if held := c.current.Load(); held != nil && held.applied.Load() < position {
 		return held
@@ -156,7 +156,7 @@ func (c *Cache) behind(position uint64) *copies {
 	return nil
 }
 
-// get returns the copy of a live token, nil where it has to be asked for.
+// get returns the copy of a live token, or nil on a miss.
 func (c *Cache) get(ref grantstore.Ref, now time.Time) *grantstore.GetResult {
 	held := c.current.Load()
 	if held == nil {
@@ -176,13 +176,13 @@ func (c *Cache) get(ref grantstore.Ref, now time.Time) *grantstore.GetResult {
 	return found
 }
 
-// call is a read or a write on its way to the plugin.
+// call is a read or a write in flight to the plugin.
 type call struct {
 	held  *copies
 	since uint64
 }
 
-// begin begins a call. All kills up to the position of the copies were durable when they were told, so that
+// begin begins a call. All kills up to the position of the copies were durable when they were streamed, so
 // the call sees them.
 func (c *Cache) begin() call {
 	held := c.current.Load()
@@ -192,8 +192,8 @@ func (c *Cache) begin() call {
 	return call{held, held.applied.Load()}
 }
 
-// fill keeps what was read, or stored, live, unless a kill since the call began names it. It returns what is
-// kept, or what it was given.
+// fill caches a live grant that was read or stored, unless a kill since the call began names it. It returns
+// the cached copy, or its argument if nothing was cached.
 func (c call) fill(found *grantstore.GetResult) *grantstore.GetResult {
 	if c.held == nil {
 		return found
@@ -201,7 +201,7 @@ func (c call) fill(found *grantstore.GetResult) *grantstore.GetResult {
 	return c.held.fill(found, c.since)
 }
 
-// stored keeps the tokens that a batch has stored in a session.
+// stored caches the tokens that a batch has stored in a session.
 func (c call) stored(batch *grantstore.Batch, session *grantstore.SessionTimes) {
 	if c.held == nil || session == nil {
 		return
@@ -213,8 +213,8 @@ func (c call) stored(batch *grantstore.Batch, session *grantstore.SessionTimes) 
 	}
 }
 
-// asRead returns a grant as a store gives back what it was given: in UTC and without a monotonic clock. Its
-// texts are its own: those that were given may be parts of longer ones, which nobody counts.
+// asRead returns a grant as a store returns it: in UTC and without a monotonic clock. Its strings are cloned:
+// the given ones may be substrings of longer ones, which the bound does not count.
 func asRead(g *grantstore.Grant) grantstore.Grant {
 	read := *g
 	read.Created = records.Moment(records.Nanos(g.Created))
@@ -233,20 +233,20 @@ func asRead(g *grantstore.Grant) grantstore.Grant {
 	return read
 }
 
-// forget takes the copy of a token out that is used up.
+// forget removes the copy of a token that was used.
 func (c *Cache) forget(ref grantstore.Ref) {
 	if held := c.current.Load(); held != nil {
 		held.forget(ref)
 	}
 }
 
-// Meter counts what caches do. It is safe for concurrent use.
+// Meter counts the activity of caches. It is safe for concurrent use.
 type Meter struct {
 	hits, misses, unleased, fills, refusals, kills, evictions, drops atomic.Uint64
 	entries, bytes                                                   atomic.Int64
 }
 
-// Figures are the counts so far.
+// Figures returns the counts so far.
 func (m *Meter) Figures() grantstore.CacheFigures {
 	return grantstore.CacheFigures{
 		Hits: m.hits.Load(), Misses: m.misses.Load(), Unleased: m.unleased.Load(), Fills: m.fills.Load(),

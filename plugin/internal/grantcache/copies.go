@@ -1,6 +1,6 @@
 package grantcache
 
-// copies: what a cache holds for as long as one stream lasts.
+// copies: the contents of a cache for the duration of one stream.
 
 import (
 	"slices"
@@ -12,39 +12,39 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// overhead is what a copy takes besides its texts and its data, in bytes: its entry and its index
+// overhead is the memory of a copy besides its strings and data, in bytes: its entry and its index
 // (TestCopiesTakeWhatIsCounted).
 const overhead = 900
 
-// copies are live access and refresh tokens, all of one stream. One lock guards them: hits read, the rest
-// writes.
+// copies are live access and refresh tokens, all from one stream. One lock guards them: hits take it for
+// reading, everything else for writing.
 type copies struct {
 	meter *Meter
 	bound int64
-	// applied is the position of the last kill that was told: what it names is gone from here.
+	// applied is the position of the last applied kill: the tokens that it named are no longer here.
 	applied atomic.Uint64
 	// stop ends the stream.
 	stop func()
 
 	mu    sync.RWMutex
 	ended bool
-	why   error                      // they were ended
-	byKey map[ticketstore.Key]*entry // of either type: no two tokens have a key
-	bySID map[string]*entry          // the first of each session's
+	why   error                      // they have ended
+	byKey map[ticketstore.Key]*entry // of both types: no two tokens share a key
+	bySID map[string]*entry          // the first entry of each session
 	queue queue
 	bytes int64
-	// recent are kept for reads on their way: one that took longer fills nothing.
+	// recent holds recent kills for reads in flight: a read that is older than all of them fills nothing.
 	recent kills.Ring
-	// advanced is closed by the next kill, and at the end; nil while nobody waits.
+	// advanced is closed by the next kill, and at the end. It is nil if nobody waits.
 	advanced chan struct{}
 }
 
-// entry is a copy, in the queue of all and in the list of its session.
+// entry is a copy, linked into the queue and the list of its session.
 type entry struct {
 	found grantstore.GetResult
 	memo  grantstore.Memo
 	bytes int64
-	// used: there was a hit since the queue looked last.
+	// used is set if there was a hit since the hand passed.
 	used                   atomic.Bool
 	older, newer           *entry
 	beforeInSID, nextInSID *entry
@@ -59,7 +59,7 @@ func newCopies(position uint64, bound int64, meter *Meter, stop func()) *copies 
 	return c
 }
 
-// get returns a copy, nil where there is none.
+// get returns a copy, or nil if there is none.
 func (c *copies) get(ref grantstore.Ref) *grantstore.GetResult {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -67,14 +67,13 @@ func (c *copies) get(ref grantstore.Ref) *grantstore.GetResult {
 	if e == nil {
 		return nil
 	}
-	if !e.used.Load() { // written once, not at each hit: other processors read it too
+	if !e.used.Load() { // written once, not at each hit: other CPUs read it too
 		e.used.Store(true)
 	}
 	return &e.found
 }
 
-// of returns the entry of a token, nil where there is none. A refresh token that is asked for as an access
-// token is none.
+// of returns the entry of a token, or nil if there is none. A key with a different type does not match.
 func (c *copies) of(ref grantstore.Ref) *entry {
 	if e := c.byKey[ref.Key]; e != nil && e.found.Grant.Type == ref.Type {
 		return e
@@ -82,7 +81,7 @@ func (c *copies) of(ref grantstore.Ref) *entry {
 	return nil
 }
 
-// forget takes a copy out.
+// forget removes a copy.
 func (c *copies) forget(ref grantstore.Ref) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,15 +90,15 @@ func (c *copies) forget(ref grantstore.Ref) {
 	}
 }
 
-// fill takes what a call has found, or stored, that began at a position. It returns what is shared from then
-// on, or what was found where that is not kept.
+// fill adds a grant that was found or stored by a call that began at position since. It returns the shared
+// copy, or found if nothing was cached.
 func (c *copies) fill(found *grantstore.GetResult, since uint64) *grantstore.GetResult {
 	e := &entry{found: *found, bytes: sizeOf(&found.Grant)}
 	e.found.Memo = &e.memo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.ended, e.bytes > c.bound, len(found.Related) > 0: // which no copied token has, nor sizeOf counts
+	case c.ended, e.bytes > c.bound, len(found.Related) > 0: // sizeOf does not count Related
 		return found
 	case c.killedSince(since, &found.Grant):
 		c.meter.refusals.Add(1)
@@ -117,14 +116,14 @@ func (c *copies) fill(found *grantstore.GetResult, since uint64) *grantstore.Get
 	return &e.found
 }
 
-// sizeOf is what a copy of a grant takes, in bytes. Its data is held sealed and as its reader has opened it
-// (grantstore.Memo), and memory is given out in sizes that are up to an eighth larger.
+// sizeOf returns the memory of a copy, in bytes. Its data is held both sealed and as opened by its reader
+// (grantstore.Memo), and size classes of the allocator are up to an eighth larger.
 func sizeOf(g *grantstore.Grant) int64 {
 	return int64(overhead + len(g.Data) + len(g.Data)/8 + grantstore.MemoSize(len(g.Data)) +
 		len(g.RequestID) + len(g.SubjectID) + len(g.SessionID) + len(g.ClientID) + len(g.Description))
 }
 
-// killedSince reports whether a kill behind a position names the grant, or may.
+// killedSince reports whether a kill after a position names the grant, or may.
 func (c *copies) killedSince(since uint64, g *grantstore.Grant) bool {
 	for p := since + 1; p <= c.applied.Load(); p++ {
 		kill := c.recent.At(p)
@@ -136,7 +135,7 @@ func (c *copies) killedSince(since uint64, g *grantstore.Grant) bool {
 	return false
 }
 
-// apply takes out what a kill names. It reports whether the kill is the next one.
+// apply removes the copies that a kill names. It reports whether the kill is the next one.
 func (c *copies) apply(kill *grantstore.Kill) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,13 +156,14 @@ func (c *copies) apply(kill *grantstore.Kill) bool {
 		}
 	}
 	c.recent.Put(kill)
-	c.applied.Store(kill.Position) // what it names is gone: answers that wait for it may be handed on
+	c.applied.Store(kill.Position) // after the removal: answers that wait for it may now be returned
 	c.meter.kills.Add(1)
 	c.wake()
 	return true
 }
 
-// waitFor returns what is closed by the next kill or at the end, nil if nothing is to be waited for.
+// waitFor returns a channel that is closed by the next kill or at the end, or nil if there is nothing to wait
+// for.
 func (c *copies) waitFor(position uint64) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,7 +176,7 @@ func (c *copies) waitFor(position uint64) <-chan struct{} {
 	return c.advanced
 }
 
-// end takes all copies out of use, and ends their stream. It returns why that was done first.
+// end takes all copies out of use and ends their stream. It returns the reason if that was done before.
 func (c *copies) end(why error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,7 +190,7 @@ func (c *copies) end(why error) error {
 	return c.why
 }
 
-// wake must be called with the lock held, as all that follow.
+// wake wakes the waiters. The caller holds the lock, as for all functions below.
 func (c *copies) wake() {
 	if c.advanced != nil {
 		close(c.advanced)
@@ -241,8 +241,8 @@ func (c *copies) remove(e *entry) {
 	c.account(-e.bytes, -1)
 }
 
-// queue has the entries in the order in which they came, and says which goes for want of room: the oldest
-// that had no hit since the hand passed it (SIEVE). A hit moves nothing.
+// queue holds the entries in insertion order and selects which one to evict: the oldest without a hit since
+// the hand passed it (SIEVE). A hit moves nothing.
 type queue struct{ oldest, newest, hand *entry }
 
 func (q *queue) push(e *entry) {
@@ -270,7 +270,7 @@ func (q *queue) remove(e *entry) {
 	}
 }
 
-// victim must not be asked of an empty queue.
+// victim returns the entry to evict. The queue must not be empty.
 func (q *queue) victim() *entry {
 	e := q.hand
 	for {

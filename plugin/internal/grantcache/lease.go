@@ -1,6 +1,6 @@
 package grantcache
 
-// Leases: for how long copies may be used, where several hosts share a store.
+// Leases: how long copies may be used if several hosts share a store.
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/kills"
 )
 
-// askPause is between two questions for a lease.
+// askPause is the pause between two requests for a lease.
 const askPause = 5 * time.Millisecond
 
-// releaseTime is how long it may take to say that there are no copies any more.
+// releaseTime bounds the call that tells the plugin that there are no copies any more.
 const releaseTime = 200 * time.Millisecond
 
-// lease lets copies be used, from a moment before it was asked for.
+// lease allows copies to be used for a while, from just before it was requested.
 type lease struct {
 	asked  time.Time
 	length time.Duration
@@ -27,16 +27,17 @@ func (l *lease) lasts() bool { return l != nil && kills.Elapsed(l.asked) < l.len
 // leased reports whether copies may be used now.
 func (c *Cache) leased() bool { return c.config.Leases == nil || c.lease.Load().lasts() }
 
-// release says that there are no copies any more: nobody is to wait for them. A process that has ended knows.
+// release tells the plugin that there are no copies any more, so that no host waits for them. An ended
+// process needs no such call: its error is ignored.
 func (c *Cache) release() {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
 	_, _ = c.config.Leases.Lease(ctx, grantstore.NoCopies)
 }
 
-// renew asks for leases until the context ends. A lease begins when the copies have taken note of the kills
-// up to its answer's position: no copy is used under it that another host had ended before. Copies that begin
-// later hold what was read later still.
+// renew requests leases until the context ends. A lease begins once the copies have applied the kills up to
+// the position of its answer, so that no copy is used under it that another host had ended before. Copies
+// that begin later were filled by later reads.
 func (c *Cache) renew(ctx context.Context) {
 	for pause := askPause; ctx.Err() == nil; {
 		if held := c.current.Load(); held != nil {

@@ -1,6 +1,6 @@
 package grantcache
 
-// Store: grants, of which live tokens are answered from the cache.
+// Store: a grantstore.Store whose live tokens are served from the cache.
 
 import (
 	"context"
@@ -9,21 +9,21 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// Store is a grantstore.Store before which a cache stands.
+// Store is a grantstore.Store behind a cache.
 type Store struct {
 	grantstore.Store
-	// Cache returns the cache of the process that serves now, nil for none.
+	// Cache returns the cache of the current process, or nil if there is none.
 	Cache func() *Cache
 }
 
-// isCopied reports whether there may be copies of a token of that type. Codes are used once, at any host, and
-// nothing else is asked for often.
+// isCopied reports whether tokens of a type are cached. Codes are used once, on any host, and no other type
+// is read often.
 func isCopied(t grantstore.Type) bool {
 	return t == grantstore.ReferenceToken || t == grantstore.RefreshToken
 }
 
-// Get implements grantstore.Store. A copy of a refresh token answers nobody but who reads it to consume it:
-// kills do not name what was used. One that is read is used next, and gone: it is not kept.
+// Get implements grantstore.Store. A copy of a refresh token answers only reads that are about to consume it,
+// because kills do not name used tokens. A refresh token that is read is not cached: it is consumed next.
 func (s *Store) Get(
 	ctx context.Context, ref grantstore.Ref, now time.Time,
 ) (*grantstore.GetResult, error) {
@@ -38,7 +38,7 @@ func (s *Store) Get(
 	if toConsume {
 		return s.Store.Get(ctx, ref, now)
 	}
-	reading := cache.begin() // before the question is on its way
+	reading := cache.begin() // before the read is sent
 	found, err := s.Store.Get(ctx, ref, now)
 	if err != nil {
 		return found, err
@@ -46,8 +46,8 @@ func (s *Store) Get(
 	return reading.fill(found), nil
 }
 
-// Apply implements grantstore.Store. The tokens that it stores are kept: the refresh token is read by the
-// next refresh, the access token by the first who asks for it. Their data must not change any more.
+// Apply implements grantstore.Store. It caches the stored tokens: the refresh token is read by the next
+// refresh, the access token by its first introspection. Their data must not be changed afterwards.
 func (s *Store) Apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
 ) (*grantstore.Result, error) {
@@ -55,10 +55,10 @@ func (s *Store) Apply(
 	if cache == nil {
 		return s.Store.Apply(ctx, batch, now)
 	}
-	writing := cache.begin() // before the batch is on its way
+	writing := cache.begin() // before the batch is sent
 	result, err := s.Store.Apply(ctx, batch, now)
 	if batch.Consume != nil && batch.Consume.Type == grantstore.RefreshToken {
-		cache.forget(batch.Consume.Ref) // used, dead, or to be asked for again
+		cache.forget(batch.Consume.Ref) // used or dead, or the plugin must be asked again
 	}
 	if err == nil {
 		writing.stored(batch, result.Session)

@@ -18,21 +18,21 @@ var (
 	describe  = method{path: pb.BackendService_Describe_FullMethodName, name: "describe", again: true}
 )
 
-// Services are the services that a backend must serve.
+// Services are the required services of a backend.
 var Services = []string{"tickets", "grants", "logout", ticketstore.PropertiesService}
 
 // maxServices bounds Description.Services.
 const maxServices = 64
 
-// Configure opens the plugin's backend with settings in JSON. The store must have one of the ids, if there
-// are any.
+// Configure opens the plugin's backend with settings in JSON. If there are ids, the store must have one of
+// them.
 func (c *Caller) Configure(ctx context.Context, settings []byte, storeIDs ...string) error {
 	request := &pb.ConfigureRequest{Settings: settings, StoreIds: storeIDs}
 	_, err := invoke[pb.ConfigureResponse](ctx, c, &configure, request)
 	return err
 }
 
-// Describe returns the backend's description of itself.
+// Describe returns the backend's description.
 func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) {
 	answer, err := invoke[pb.DescribeResponse](ctx, c, &describe, &pb.DescribeRequest{})
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Server) open(ctx context.Context, request *pb.ConfigureRequest) (sessio
 	return backend, nil
 }
 
-// Describe answers for the backend.
+// Describe returns the backend's description.
 func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*pb.DescribeResponse, error) {
 	return serve(ctx, b.server, describe.name, func(backend sessions.Backend) (*pb.DescribeResponse, error) {
 		d, err := backend.Describe(ctx)
@@ -139,7 +139,7 @@ func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*p
 		}
 		return &pb.DescribeResponse{
 			Name: d.Name, Version: d.Version, Format: d.Format,
-			Services: append(slices.Clip(d.Services), CallsService), // ours, whatever the backend is
+			Services: append(slices.Clip(d.Services), CallsService), // served here for all
 			Shared:   d.Shared,
 			StoreId:  d.StoreID, Trouble: d.Trouble, Hosts: wire.FromHosts(d.Hosts),
 		}, nil

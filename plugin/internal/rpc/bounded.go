@@ -1,6 +1,6 @@
 package rpc
 
-// The bound of a call, as a context.
+// The deadline of a call, as a context.
 
 import (
 	"context"
@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// boundedContext is a caller's context with an earlier deadline. It makes a timer and a channel only where
-// somebody waits for it by Done; Multiplexer, which makes most calls, has cheaper ones of its own.
+// boundedContext is a caller's context with an earlier deadline. It creates a timer and a channel only when
+// Done is called; Multiplexer, which makes most calls, does not call it.
 type boundedContext struct {
 	context.Context // the caller's
 
 	deadline time.Time
 
 	mu     sync.Mutex
-	made   context.Context //nolint:containedctx // nil until somebody waits for it
+	made   context.Context //nolint:containedctx // nil until Done is called
 	cancel context.CancelFunc
 }
 
@@ -51,7 +51,7 @@ func (b *boundedContext) Err() error {
 	return nil
 }
 
-// release lets go of what was made for waiting.
+// release releases the resources of Done.
 func (b *boundedContext) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

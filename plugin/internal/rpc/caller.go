@@ -1,6 +1,6 @@
 package rpc
 
-// How a client makes a call: its timeout, its retries, and the identity of its error.
+// How a client makes a call: its timeout, its retries, and the mapping of its error.
 
 import (
 	"context"
@@ -19,15 +19,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Limits of messages, in bytes. The largest request is a batch of grants with their data, well over 1 MiB,
-// the largest answer a page of 1,000 sessions with all of their clients.
+// Limits of messages, in bytes. The largest request is a batch of grants with their data, well over 1 MiB;
+// the largest answer is a page of 1,000 sessions with all their clients.
 const (
 	MaxRequest = 16 << 20
 	MaxAnswer  = 64 << 20
 )
 
 // Backoff between attempts of a call whose outcome is unknown. Attempts end Caller.Timeout after the plugin
-// was lost: one that shuts down may take seconds to close its database before another replaces it.
+// was lost: a plugin that shuts down may take seconds to close its database before the next one starts.
 const (
 	firstPause = 10 * time.Millisecond
 	lastPause  = 250 * time.Millisecond
@@ -39,36 +39,36 @@ var ErrGone = fmt.Errorf("%w: the plugin process has ended", ticketstore.ErrUnav
 // ErrNoAnswer marks an ErrUnavailable of a call that timed out.
 var ErrNoAnswer = fmt.Errorf("%w: no answer", ticketstore.ErrUnavailable)
 
-// Caller makes calls and bounds them.
+// Caller makes calls with timeouts and retries.
 type Caller struct {
-	// Conn is the connection to the plugin. It may switch to another process between two calls.
+	// Conn is the connection to the plugin. It may switch to a new process between two calls.
 	Conn grpc.ClientConnInterface
-	// Timeout bounds a call whose caller has no earlier deadline, Long one that may end many sessions.
+	// Timeout bounds a call whose caller has no earlier deadline, Long a call that may end many sessions.
 	Timeout time.Duration
 	Long    time.Duration
-	// Once: no call is made again, whatever its outcome.
+	// Once disables retries.
 	Once bool
-	// Tracer makes a span of each call under a span that is sampled, and records those that the plugin
-	// returns. Nil for none.
+	// Tracer creates a span for each call made under a sampled span, and records the spans that the plugin
+	// returns. Nil disables tracing.
 	Tracer trace.Tracer
-	// Durations takes how long calls took. Nil for none.
+	// Durations records the durations of calls. Nil disables it.
 	Durations metric.Float64Histogram
 }
 
 // method is one call of the protocol.
 type method struct {
-	path string // gRPC's full name
-	name string // as errors call it
-	// again: the request may be repeated safely, so that an unknown outcome is resolved by a retry (rule 3).
+	path string // full gRPC name
+	name string // name used in errors
+	// again: the request is idempotent, so that an unknown outcome is resolved by a retry (rule 3).
 	again bool
 	// long: the call may take longer than others.
 	long bool
-	// ok is what telemetry says of it where it succeeds, made once.
+	// ok holds the telemetry attributes of a successful call, created once.
 	once sync.Once
 	ok   *known
 }
 
-// invoke makes a call and returns its answer or the domain's error.
+// invoke makes a call and returns its answer, or the domain's error.
 func invoke[Answer any, Message interface {
 	*Answer
 	proto.Message
@@ -80,7 +80,7 @@ func invoke[Answer any, Message interface {
 	return answer, nil
 }
 
-// attempts makes a call until it has an answer, an error that is final, or no more time.
+// attempts makes a call until it returns an answer or a final error, or until its time is up.
 func (c *Caller) attempts(
 	ctx context.Context, m *method, request, answer proto.Message, options []grpc.CallOption,
 ) error {
@@ -102,7 +102,7 @@ func (c *Caller) attempts(
 		}
 		err = outcome(ctx, wire.Error(err), ours, bound)
 		if time.Since(tried) > c.Timeout {
-			// A long call was under way until now: the next attempt joins the operation that it began.
+			// A long call was in flight until now: the next attempt joins the operation that it began.
 			lastTry, pause = time.Now().Add(c.Timeout), firstPause
 		}
 		if m.again && !c.Once && retryable(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
@@ -114,10 +114,10 @@ func (c *Caller) attempts(
 	}
 }
 
-// retryable reports whether a retry can have another outcome.
+// retryable reports whether a retry can have a different outcome.
 func retryable(err error) bool { return transfer.Retryable(err) && !errors.Is(err, ErrGone) }
 
-// wait reports whether the time has passed before the context was done.
+// wait waits for d. It returns false if the context was done first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -129,9 +129,9 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// outcome says whose context ended. The caller's own ends with its error. A timeout of the call, a plugin
-// that shuts down and a connection that was closed during the call are ErrUnavailable. Other errors are the
-// plugin's answer and are returned unchanged.
+// outcome maps the error of a call. If the caller's own context ended, it returns that context's error. A
+// timeout of the call, a plugin that shuts down and a connection that broke during the call become
+// ErrUnavailable. Other errors are the plugin's answer and are returned unchanged.
 func outcome(ctx context.Context, err error, ours bool, bound time.Duration) error {
 	canceled, expired := errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded)
 	if !canceled && !expired && !errors.Is(err, ticketstore.ErrUnavailable) {
@@ -150,7 +150,7 @@ func outcome(ctx context.Context, err error, ours bool, bound time.Duration) err
 	return err
 }
 
-// callError adds the name of the call. It is formatted only when it is read.
+// callError adds the name of the call. It is formatted lazily.
 type callError struct {
 	method string
 	err    error
@@ -160,7 +160,7 @@ func (e *callError) Error() string { return e.method + ": " + e.err.Error() }
 
 func (e *callError) Unwrap() error { return e.err }
 
-// broken returns the error of an answer that no correct plugin gives. It keeps the text of an error among
+// broken returns the error for an answer that no correct plugin gives. It keeps the text of an error among
 // args but not its identity, which would blame the caller.
 func broken(m *method, problem string, args ...any) error {
 	return &callError{
@@ -168,15 +168,15 @@ func broken(m *method, problem string, args ...any) error {
 	}
 }
 
-// asked is the page that was asked for.
+// asked is the requested page.
 type asked struct {
 	count int
 	token string
 	prior bool
 }
 
-// checkPage checks what all listings have in common: not more rows than asked for, and a token that leads to
-// the next page where there is one.
+// checkPage checks what all listings have in common: not more rows than requested, and a token if there is a
+// next page.
 func checkPage(m *method, asked asked, rows int, token string, hasNext bool) error {
 	wanted := asked.count
 	if rows > wanted {
@@ -189,7 +189,7 @@ func checkPage(m *method, asked asked, rows int, token string, hasNext bool) err
 	if token == "" && (rows > 0 || hasNext) {
 		return broken(m, "rows without a results token")
 	}
-	// The same token again would let a walk go on forever.
+	// Repeating the same token would make a walk endless.
 	if hasNext && !asked.prior && token == asked.token {
 		return broken(m, "a next page that is the same again")
 	}

@@ -1,6 +1,6 @@
 package rpc
 
-// CallsService, server: calls that come over one stream.
+// CallsService, server: calls multiplexed over one stream.
 
 import (
 	"context"
@@ -18,18 +18,19 @@ import (
 )
 
 const (
-	// MaxCalls is how many calls of one stream run at once.
+	// MaxCalls is the number of calls of one stream that run concurrently.
 	MaxCalls = 1024
-	// MaxWaiting is how many further ones wait for one of these to end. Those beyond are refused.
+	// MaxWaiting is the number of further calls that are queued. Calls beyond it are refused.
 	MaxWaiting = 4096
-	// maxRequests is how many bytes of requests the calls have that run or wait.
+	// maxRequests bounds the requests of running and queued calls, in bytes.
 	maxRequests = 128 << 20
-	// maxUnread is how many bytes of answers wait where the host does not read them. Calls that have one
-	// more wait with it.
+	// maxUnread bounds the answers that the host has not read yet, in bytes. At the bound, calls block until
+	// the host reads.
 	maxUnread = 16 << 20
 )
 
-// callTable finds the unary methods of services by their full names. It registers them as a gRPC server does.
+// callTable maps full method names to the unary methods of services. Services are registered with it as with
+// a gRPC server.
 type callTable map[string]handler
 
 type handler struct {
@@ -46,7 +47,7 @@ func (t callTable) RegisterService(service *grpc.ServiceDesc, implementation any
 	}
 }
 
-// registrars registers services with each of them.
+// registrars registers services with each element.
 type registrars []grpc.ServiceRegistrar
 
 // RegisterService implements grpc.ServiceRegistrar.
@@ -62,7 +63,7 @@ type callsServer struct {
 	methods callTable
 }
 
-// Calls serves the calls of one stream until it ends. A server that closes refuses them one by one.
+// Calls serves the calls of one stream until it ends. Once the server is closing, it refuses each call.
 func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.CallsResponse]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	r := &runningCalls{
@@ -73,7 +74,7 @@ func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.
 	defer r.workers.Wait()
 	defer r.end()
 	defer cancel()
-	// Until the host has it, gRPC keeps what the host sends, for a retry.
+	// Until the host has received the header, gRPC buffers what the host sends for a retry.
 	if err := stream.SendHeader(nil); err != nil {
 		return err
 	}
@@ -87,25 +88,25 @@ func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.
 type runningCalls struct {
 	stream  context.Context //nolint:containedctx // of the stream
 	methods callTable
-	// work is where idle workers wait for some. They stay with the stream: their stacks have grown.
+	// work feeds idle workers. Workers are kept until the stream ends, because their stacks have grown.
 	work    chan *runningCall // has room for each of them
 	workers sync.WaitGroup
 	woken   wake
 
 	mu       sync.Mutex
 	started  int // workers
-	idle     int // of them: none where calls wait
+	idle     int // idle workers: none if calls are queued
 	waiting  []*runningCall
-	calls    map[uint64]*runningCall // that run or wait
-	requests int                     // bytes of theirs
+	calls    map[uint64]*runningCall // running or queued
+	requests int                     // their total size in bytes
 	answers  []*pb.Answer
-	unread   int       // bytes of answers
-	room     sync.Cond // answers were taken, or it is over
+	unread   int       // size of the queued answers in bytes
+	room     sync.Cond // answers were sent, or the stream has ended
 	over     bool
 }
 
-// receive begins and cancels calls until the stream ends. It waits for none of them: a cancellation is read
-// while all workers have calls that hang.
+// receive starts and cancels calls until the stream ends. It never blocks on a call, so that it can read a
+// cancellation while every worker has a call that hangs.
 func (r *runningCalls) receive(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.CallsResponse]) error {
 	for {
 		message, err := stream.Recv()
@@ -124,7 +125,7 @@ func (r *runningCalls) receive(stream grpc.BidiStreamingServer[pb.CallsRequest, 
 	}
 }
 
-// begin hands a call to a worker, or has it wait for one. It reports false where too much is under way.
+// begin passes a call to a worker or queues it. It returns false if too many calls are in flight.
 func (r *runningCalls) begin(call *runningCall) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,7 +149,7 @@ func (r *runningCalls) begin(call *runningCall) bool {
 	return true
 }
 
-// cancel ends a call, unless it has ended. One that waits gives its place to another.
+// cancel ends a call if it is still in flight. A queued call frees its place.
 func (r *runningCalls) cancel(id uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -163,19 +164,19 @@ func (r *runningCalls) cancel(id uint64) {
 	}
 }
 
-// forget is called with the lock held.
+// forget removes a call. The caller holds the lock.
 func (r *runningCalls) forget(call *runningCall) {
 	delete(r.calls, call.GetId())
 	r.requests -= len(call.GetRequest())
 }
 
-// refusal is the answer to a call that was not begun: it may be made again.
+// refusal returns the answer to a call that was not started: it may be retried.
 func refusal(id uint64) *pb.Answer {
 	tooMany := status.Error(codes.Unavailable, "the plugin has too many calls under way")
 	return &pb.Answer{Id: id, Status: encodeStatus(tooMany)}
 }
 
-// serve is a worker, with its first call.
+// serve runs a worker, beginning with its first call.
 func (r *runningCalls) serve(call *runningCall) {
 	for call != nil {
 		answer := r.methods.answer(call)
@@ -185,7 +186,7 @@ func (r *runningCalls) serve(call *runningCall) {
 	}
 }
 
-// next ends a worker's call and returns its next one, nil where the stream has ended.
+// next ends a worker's call and returns the next one, or nil if the stream has ended.
 func (r *runningCalls) next(ended *runningCall) *runningCall {
 	r.mu.Lock()
 	r.forget(ended)
@@ -205,7 +206,8 @@ func (r *runningCalls) next(ended *runningCall) *runningCall {
 	}
 }
 
-// end cancels all calls and lets no worker start: under the lock, so that all are waited for.
+// end cancels all calls and stops new workers from starting. It does so under the lock, so that every started
+// worker is waited for.
 func (r *runningCalls) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -216,8 +218,8 @@ func (r *runningCalls) end() {
 	}
 }
 
-// put has an answer sent. It waits while the host does not read: a host that goes on making calls would fill
-// the memory.
+// put enqueues an answer. It blocks while the host does not read its answers: otherwise a host that keeps
+// making calls would exhaust the memory.
 func (r *runningCalls) put(answer *pb.Answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -233,7 +235,7 @@ func sizeOfAnswer(answer *pb.Answer) int {
 	return perCall + len(answer.GetAnswer()) + len(answer.GetStatus()) + len(answer.GetSpans())
 }
 
-// take returns the next message, nil where there is none.
+// take returns the next message to send, or nil.
 func (r *runningCalls) take() *pb.CallsResponse {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -255,7 +257,7 @@ func (r *runningCalls) take() *pb.CallsResponse {
 	return message
 }
 
-// answer runs a call.
+// answer runs a call and returns its answer.
 func (t callTable) answer(call *runningCall) *pb.Answer {
 	answer := &pb.Answer{Id: call.GetId()}
 	var began time.Time
@@ -273,9 +275,9 @@ func (t callTable) answer(call *runningCall) *pb.Answer {
 	return answer
 }
 
-// call runs a method and returns its answer, encoded.
+// call runs a method and returns its encoded answer.
 func (t callTable) call(call *runningCall) ([]byte, error) {
-	if err := call.Err(); err != nil { // while it waited
+	if err := call.Err(); err != nil { // it ended while it was queued
 		return nil, status.FromContextError(err).Err()
 	}
 	h, ok := t[call.GetMethod()]
@@ -296,17 +298,17 @@ func (t callTable) call(call *runningCall) ([]byte, error) {
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
-	// Within the message it would end the stream, and with it the calls of others.
+	// A message over the limit would end the stream, and with it the calls of others.
 	if len(encoded) > MaxAnswer-maxGathered {
 		return nil, status.Error(codes.ResourceExhausted, "the answer is larger than an answer may be")
 	}
 	return encoded, nil
 }
 
-// encodeStatus returns the google.rpc.Status of an error.
+// encodeStatus returns the encoded google.rpc.Status of an error.
 func encodeStatus(err error) []byte {
 	encoded, err := proto.Marshal(status.Convert(err).Proto())
-	if err != nil { // a text that is not UTF-8
+	if err != nil { // the text is not valid UTF-8
 		encoded, _ = proto.Marshal(status.New(codes.Internal, "").Proto())
 	}
 	return encoded

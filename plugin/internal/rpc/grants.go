@@ -65,7 +65,7 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 	if found.Grant.Ref != ref {
 		return broken(&getGrant, "another grant than the one asked for")
 	}
-	// A used grant that passed for a live one could be exchanged again (rule 3).
+	// A used grant returned as live could be exchanged again (rule 3).
 	used := !found.Grant.Consumed.IsZero()
 	if (dead == nil && used) || (errors.Is(dead, grantstore.ErrConsumed) && !used) {
 		return broken(&getGrant, "a grant that is used and unused at once")
@@ -81,7 +81,7 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 		if err := related.Validate(); err != nil {
 			return broken(&getGrant, "related: %v", err)
 		}
-		// The OpenID and PKCE rows of another code would give its nonce and challenge to this one.
+		// The OpenID and PKCE rows of a different code would give this code their nonce and challenge.
 		if related.RequestID != found.Grant.RequestID {
 			return broken(&getGrant, "a related grant of another family")
 		}
@@ -92,7 +92,7 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 	return nil
 }
 
-// times reports whether a session has the times that each has.
+// times reports whether a session has its required times.
 func times(s *grantstore.SessionTimes) bool { return !s.Renewed.IsZero() && !s.Expires.IsZero() }
 
 // Apply implements grantstore.Store. An unknown outcome is resolved by a retry under the same operation id
@@ -110,7 +110,7 @@ func (g *Grants) Apply(
 	if answer.GetRevoked() < 0 {
 		return nil, broken(&applyBatch, "a negative count")
 	}
-	// The host publishes an event for each slide, and this batch asked for none.
+	// The host publishes an event for each slide, and this batch requested none.
 	if answer.GetSlid() && batch.Slide == nil {
 		return nil, broken(&applyBatch, "a session that slid unasked")
 	}
@@ -118,7 +118,7 @@ func (g *Grants) Apply(
 	if s := result.Session; s != nil && !times(s) {
 		return nil, broken(&applyBatch, "a session without its times")
 	}
-	// The host may keep copies of what was stored: they are found by that session when it ends.
+	// The host may cache what was stored: copies are found by that session when it ends.
 	if result.Session != nil && (len(batch.Store) == 0 || result.Slid || slices.ContainsFunc(batch.Store,
 		func(g grantstore.Grant) bool {
 			return g.SessionID == "" || g.SessionID != batch.Store[0].SessionID
@@ -207,7 +207,7 @@ func (g *Grants) Remove(
 		return nil, broken(&removeGrants, "counts that cannot be")
 	case removed.Met > removal.Limit:
 		return nil, broken(&removeGrants, "%d removed where %d were asked for", removed.Met, removal.Limit)
-	// A position that is the same again would let the walk go on forever.
+	// Repeating the same position would make the walk endless.
 	case len(removed.Next) > grantstore.MaxRemovalCursor, len(removed.Next) > 0 &&
 		bytes.Equal(removed.Next, removal.After):
 		return nil, broken(&removeGrants, "a place that leads nowhere")
@@ -220,7 +220,7 @@ type grantsServer struct {
 	server *Server
 }
 
-// GetGrant reads a grant. A dead one is an answer, not an error: it carries the grant.
+// GetGrant reads a grant. A dead grant is an answer, not an error.
 func (g *grantsServer) GetGrant(
 	ctx context.Context, request *pb.GetGrantRequest,
 ) (*pb.GetGrantResponse, error) {
@@ -278,7 +278,7 @@ func (g *grantsServer) RemoveGrants(
 		})
 }
 
-// PurgeGrants deletes records whose time is up.
+// PurgeGrants deletes records that are due for purging.
 func (g *grantsServer) PurgeGrants(
 	ctx context.Context, request *pb.PurgeGrantsRequest,
 ) (*pb.PurgeGrantsResponse, error) {

@@ -32,17 +32,17 @@ var (
 )
 
 const (
-	// maxLease bounds a lease that a plugin may give, leaseTimeout how long it may take for that.
+	// maxLease is the longest valid lease, leaseTimeout bounds a request for one.
 	maxLease     = time.Minute
 	leaseTimeout = 10 * time.Second
 )
 
-// positionKey is the trailing metadata with the position of an answer.
+// positionKey is the trailing metadata key of an answer's position.
 const positionKey = "sessions-position"
 
-// Kills is the grantstore.Kills of a plugin. Only its context bounds a sequence.
+// Kills is the grantstore.Kills of a plugin. Its sequences are bounded only by their contexts.
 type Kills struct {
-	// Conn is the connection to one process: positions are its own.
+	// Conn is the connection to one process: positions are valid within it only.
 	Conn grpc.ClientConnInterface
 
 	position atomic.Uint64
@@ -53,10 +53,11 @@ var (
 	_ grantstore.Leases = (*Kills)(nil)
 )
 
-// Position implements grantstore.Kills: it is the latest of the answers that came through Positioned.
+// Position implements grantstore.Kills: it returns the latest position of the answers received through
+// Positioned.
 func (k *Kills) Position() uint64 { return k.position.Load() }
 
-// answered notes the position of an answer.
+// answered records the position of an answer.
 func (k *Kills) answered(position uint64) {
 	for {
 		last := k.position.Load()
@@ -66,7 +67,7 @@ func (k *Kills) answered(position uint64) {
 	}
 }
 
-// Follow implements grantstore.Kills. A position that does not follow on the one before is a broken answer.
+// Follow implements grantstore.Kills. A gap between positions is a broken answer.
 func (k *Kills) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	return func(yield func(*grantstore.Kill, error) bool) {
 		streaming, cancel := context.WithCancel(ctx)
@@ -95,7 +96,8 @@ func (k *Kills) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	}
 }
 
-// Lease implements grantstore.Leases, of a plugin that serves them. Position is that of the answer, or later.
+// Lease implements grantstore.Leases for a plugin that serves leases. Position is at least that of the
+// answer.
 func (k *Kills) Lease(ctx context.Context, position uint64) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
@@ -112,7 +114,7 @@ func (k *Kills) Lease(ctx context.Context, position uint64) (time.Duration, erro
 	return length, nil
 }
 
-// toKill reads the kill that follows on last, nil for the first message.
+// toKill converts the kill that follows last, or the first message if last is nil.
 func toKill(message *pb.KillsResponse, last *grantstore.Kill) (*grantstore.Kill, error) {
 	kill := &grantstore.Kill{
 		Position: message.GetPosition(), All: message.GetAll(), Sessions: message.GetSessionIds(),
@@ -138,11 +140,11 @@ func toKill(message *pb.KillsResponse, last *grantstore.Kill) (*grantstore.Kill,
 	return kill, nil
 }
 
-// Positioned is a connection whose answers, errors among them, are handed on when Await returns.
+// Positioned is a connection that returns answers, errors included, only after Await.
 type Positioned struct {
 	*Kills
-	// Await waits until what keeps copies has come as far as a position. Its error, that of ctx, takes the
-	// place of the answer: what was not handed on was not acknowledged.
+	// Await waits until the cache has reached a position. Its error, that of ctx, replaces the answer: an
+	// answer that was not returned is not acknowledged.
 	Await func(ctx context.Context, position uint64) error
 }
 
@@ -164,9 +166,9 @@ func (p *Positioned) Invoke(
 	return err
 }
 
-// ofBackend reports whether a call was answered by the backend, with an error or without: others are of the
-// connection, or of what stands before the backend. An error may acknowledge too: a token that is used again
-// has its family revoked (rule 3).
+// ofBackend reports whether a call was answered by the backend, successfully or not: other errors come from
+// the connection or from the server in front of the backend. An error may acknowledge a change too: the reuse
+// of a token revokes its family (rule 3).
 func ofBackend(err error) bool {
 	switch status.Code(err) {
 	case codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.Aborted,
@@ -176,7 +178,7 @@ func ofBackend(err error) bool {
 	return false
 }
 
-// invokePositioned makes a call and returns the position of its answer, or error, where that says one.
+// invokePositioned makes a call and returns the position of its answer or error, if it has one.
 func invokePositioned(
 	ctx context.Context, conn grpc.ClientConnInterface, method string, request, answer any,
 	options ...grpc.CallOption,
@@ -202,7 +204,7 @@ type Killer interface {
 	Kills() grantstore.Kills
 }
 
-// killsOf returns nil for a backend that streams no kills.
+// killsOf returns the kills of a backend, or nil if it streams none.
 func killsOf(backend sessions.Backend) grantstore.Kills {
 	if killer, ok := backend.(Killer); ok {
 		return killer.Kills()
@@ -210,7 +212,7 @@ func killsOf(backend sessions.Backend) grantstore.Kills {
 	return nil
 }
 
-// sayPosition gives the answer to a call that has ended its position.
+// sayPosition adds the position to the answer of a finished call.
 func sayPosition(ctx context.Context, backend sessions.Backend) {
 	source := killsOf(backend)
 	if source == nil {
@@ -229,7 +231,7 @@ type killsServer struct {
 	server *Server
 }
 
-// Kills streams kills until the host, the server or the backend goes. That it does is nothing to log.
+// Kills streams kills until the host, the server or the backend ends, which is not logged.
 func (k *killsServer) Kills(
 	_ *pb.KillsRequest, stream grpc.ServerStreamingServer[pb.KillsResponse],
 ) error {
@@ -259,7 +261,7 @@ func (k *killsServer) Kills(
 	return err
 }
 
-// Lease gives a lease, where the backend does.
+// Lease grants a lease if the backend serves leases.
 func (k *killsServer) Lease(ctx context.Context, request *pb.LeaseRequest) (*pb.LeaseResponse, error) {
 	return serve(ctx, k.server, askLease.name, func(b sessions.Backend) (*pb.LeaseResponse, error) {
 		leases, ok := killsOf(b).(grantstore.Leases)

@@ -15,8 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A repeated settlement is at worst ErrOutdated. After a repeated claim the notifications of the first would
-// wait for the end of their lease, so it is not repeated.
+// A repeated settlement returns ErrOutdated at worst. A claim is not repeated, because the notifications of
+// the first claim would wait for the end of their lease.
 var (
 	endSessions = method{
 		path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true,
@@ -62,7 +62,7 @@ func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	if len(result.MissingClients) > 0 {
 		return result, checkMissing(&endSessions, ending.AskRegistered, result.MissingClients)
 	}
-	// An ending of all is answered with its job, every other one with its counts.
+	// An ending of all returns its job, any other ending its counts.
 	wanted := ""
 	if ending.All && !ending.DryRun {
 		wanted = ending.OperationID
@@ -107,7 +107,7 @@ func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		checkMissing(&endDueSessions, sweep.AskRegistered, swept.MissingClients))
 }
 
-// checkMissing refuses clients that a store must not ask for: the host looks up each of them.
+// checkMissing rejects an answer that names clients unasked or too many: the host looks up each of them.
 func checkMissing(m *method, asked bool, clients []string) error {
 	if most := ticketstore.MaxRegistrations; len(clients) > most || (len(clients) > 0 && !asked) {
 		return broken(m, "%d missing clients, where there may be %d if it was asked", len(clients), most)
@@ -149,7 +149,7 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 		return nil, broken(&claimDeliveries, "%d notifications where %d were asked for",
 			len(claimed.Deliveries), claim.Limit)
 	}
-	// A notification that is handed out twice in one claim would be delivered twice at the same time.
+	// A notification returned twice in one claim would be delivered twice at the same time.
 	handed := map[string]bool{}
 	for i := range claimed.Deliveries {
 		if id := claimed.Deliveries[i].ID; handed[id] {
@@ -170,7 +170,7 @@ func (l *Logout) Settle(
 	if err := cmp.Or(ticketstore.CheckText("id", id, ticketstore.MaxID), outcome.Validate()); err != nil {
 		return err
 	}
-	// The store cuts it to its length; the wire needs a bound and UTF-8.
+	// The store truncates it to its own length; the message must be bounded and valid UTF-8.
 	outcome.LastError = outcome.LastError[:min(len(outcome.LastError), ticketstore.MaxText)]
 	outcome.LastError = strings.ToValidUTF8(outcome.LastError, "")
 	_, err := invoke[pb.SettleDeliveryResponse](ctx, l.Caller, &settleDelivery,
@@ -273,7 +273,7 @@ func (l *Logout) Job(ctx context.Context, id string) (*logout.Job, error) {
 	return job, checkResult(&getJob, &job.Result)
 }
 
-// checkNotification refuses a notification that cannot be delivered or shown.
+// checkNotification rejects a notification that cannot be delivered or shown.
 func checkNotification(m *method, n *logout.Notification) error {
 	for _, id := range []struct{ field, value string }{
 		{"id", n.ID}, {"issuer", n.Issuer}, {"client_id", n.ClientID}, {"session_id", n.SessionID},
@@ -314,7 +314,7 @@ func (l *logoutServer) EndSessions(
 		})
 }
 
-// EndDueSessions ends sessions that are over.
+// EndDueSessions ends expired sessions.
 func (l *logoutServer) EndDueSessions(
 	ctx context.Context, request *pb.EndDueSessionsRequest,
 ) (*pb.EndDueSessionsResponse, error) {

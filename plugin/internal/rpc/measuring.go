@@ -1,6 +1,6 @@
 package rpc
 
-// How long calls take, and what a backend measures of itself.
+// Durations of calls, and a backend's figures.
 
 import (
 	"context"
@@ -22,7 +22,7 @@ var getFigures = method{
 	path: pb.BackendService_GetFigures_FullMethodName, name: "get figures", again: true,
 }
 
-// codeNames are gRPC's codes as semantic conventions have them.
+// codeNames are the names of gRPC's codes in the semantic conventions.
 var codeNames = map[codes.Code]string{
 	codes.OK: "OK", codes.Canceled: "CANCELLED", codes.Unknown: "UNKNOWN",
 	codes.InvalidArgument: "INVALID_ARGUMENT", codes.DeadlineExceeded: "DEADLINE_EXCEEDED",
@@ -31,13 +31,13 @@ var codeNames = map[codes.Code]string{
 	codes.Unavailable: "UNAVAILABLE",
 }
 
-// known is what telemetry says of a method's outcome.
+// known holds the telemetry attributes of a method's outcome.
 type known struct {
 	duration []metric.RecordOption
 	span     trace.SpanStartOption
 }
 
-// known returns what telemetry says of an outcome. That of a call that succeeds is made once.
+// known returns the telemetry attributes of an outcome. Those of a success are created once.
 func (m *method) known(err error) *known {
 	if err != nil {
 		return m.knownAs(codeOf(err))
@@ -57,7 +57,7 @@ func (m *method) knownAs(code string) *known {
 	}
 }
 
-// NewDurations returns what Caller.Durations is to be.
+// NewDurations creates the histogram for Caller.Durations.
 func NewDurations(meter metric.Meter) (metric.Float64Histogram, error) {
 	return meter.Float64Histogram("rpc.client.call.duration", metric.WithUnit("s"),
 		metric.WithDescription("How long calls of the plugin took, waits and retries among it."),
@@ -90,7 +90,7 @@ func (c *Caller) Figures(ctx context.Context) (sessions.Figures, error) {
 	return f, nil
 }
 
-// GetFigures answers for a backend that measures itself.
+// GetFigures returns the figures of a backend that measures itself.
 func (b *backendServer) GetFigures(
 	ctx context.Context, _ *pb.GetFiguresRequest,
 ) (*pb.GetFiguresResponse, error) {

@@ -20,36 +20,37 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 )
 
-// CallsService is the name of the service among those that a backend describes.
+// CallsService is the name of the service in a backend's description.
 const CallsService = "calls"
 
 const (
-	// maxMultiplexed is the largest request that goes over the stream, in bytes. A larger one would hold up
-	// those behind it.
+	// maxMultiplexed is the size of the largest request sent over the stream, in bytes. A larger one would
+	// delay those behind it.
 	maxMultiplexed = 64 << 10
-	// maxUnsent is how many bytes of calls wait to be sent, where the plugin does not read them. Further ones
+	// maxUnsent bounds the calls waiting to be sent while the plugin does not read, in bytes. Further calls
 	// are refused.
 	maxUnsent = 16 << 20
-	// maxCancelled is how many calls one message cancels.
+	// maxCancelled bounds the cancellations in one message.
 	maxCancelled = 1 << 12
 )
 
-// Multiplexer is a connection whose unary calls share one stream. A stream that is lost fails the calls on it
-// as unavailable; the next call opens another.
+// Multiplexer is a connection whose unary calls share one stream. When the stream breaks, its pending calls
+// fail with Unavailable; the next call opens a new one.
 type Multiplexer struct {
-	// ClientConnInterface takes large requests and streams. Its end is that of the stream.
+	// ClientConnInterface carries large requests and streams. The stream ends with it.
 	grpc.ClientConnInterface
-	// Patience is how long the stream may take to open, and the plugin to take a message from it, before it
-	// counts as lost. Zero for any time.
+	// Patience bounds the opening of the stream and the sending of each message; after that the stream counts
+	// as broken. Zero means no bound.
 	Patience time.Duration
 
 	mu     sync.Mutex
-	stream *callStream // nil before the first call, and where the last one was lost
+	stream *callStream // nil before the first call, and after the last one broke
 }
 
 var _ grpc.ClientConnInterface = (*Multiplexer)(nil)
 
-// Try makes a call over the stream, for its error: each call would have it where the plugin serves no stream.
+// Try makes a call over the stream and returns its error: if the plugin does not serve the stream, every call
+// would have the same error.
 func (m *Multiplexer) Try(ctx context.Context) error {
 	err := m.Invoke(ctx, describe.path, &pb.DescribeRequest{}, &pb.DescribeResponse{})
 	if err != nil {
@@ -58,7 +59,7 @@ func (m *Multiplexer) Try(ctx context.Context) error {
 	return nil
 }
 
-// Invoke implements grpc.ClientConnInterface. Options other than a traceOption count for large requests only.
+// Invoke implements grpc.ClientConnInterface. Options other than a traceOption apply to large requests only.
 func (m *Multiplexer) Invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
 ) error {
@@ -66,7 +67,7 @@ func (m *Multiplexer) Invoke(
 	return err
 }
 
-// invoke makes a call and returns the position of its answer where that says one (kills.proto).
+// invoke makes a call and returns the position of its answer, if it has one (kills.proto).
 func (m *Multiplexer) invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
 ) (position uint64, said bool, err error) {
@@ -91,7 +92,7 @@ func (m *Multiplexer) invoke(
 	return got.GetPosition(), got.Position != nil, read(got, answer.(proto.Message))
 }
 
-// read takes an answer apart.
+// read decodes an answer.
 func read(got *pb.Answer, answer proto.Message) error {
 	if len(got.GetStatus()) > 0 {
 		failed := &status.Status{}
@@ -109,7 +110,8 @@ func read(got *pb.Answer, answer proto.Message) error {
 	return nil
 }
 
-// current returns the stream. Where there is none it begins one, for which calls wait as for their answers.
+// current returns the stream. If there is none, it starts one; calls wait for its opening as for their
+// answers.
 func (m *Multiplexer) current() *callStream {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,12 +122,12 @@ func (m *Multiplexer) current() *callStream {
 	return m.stream
 }
 
-// errStuck is why a stream was ended.
+// errStuck is the cause of ending a stream that the plugin does not read.
 var errStuck = errors.New("the plugin took nothing from it")
 
-// run opens the stream, sends and receives on it until it ends, and then fails its calls.
+// run opens the stream, sends and receives until it ends, and then fails its calls.
 func (m *Multiplexer) run(s *callStream) {
-	// Not a caller's context: the stream outlives the call.
+	// Not the caller's context, because the stream outlives the call.
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	patience := cmp.Or(m.Patience, math.MaxInt64)
@@ -134,7 +136,7 @@ func (m *Multiplexer) run(s *callStream) {
 	stuck.Stop()
 	if err == nil {
 		go func() {
-			// A message that cannot be sent ends the stream: nobody is left waiting for it.
+			// A failed send ends the stream, so that no call is left waiting.
 			cancel(send(ctx, s.woken, s.take, func(message *pb.CallsRequest) error {
 				stuck.Reset(patience)
 				defer stuck.Stop()
@@ -152,7 +154,7 @@ func (m *Multiplexer) run(s *callStream) {
 	s.fail(unavailable(err))
 }
 
-// unavailable is the error of the stream as that of a call: its outcome is unknown.
+// unavailable maps the error of the stream to that of a call: its outcome is unknown.
 func unavailable(err error) error {
 	return grpcstatus.Errorf(codes.Unavailable, "the stream of calls was lost: %v", err)
 }
@@ -163,14 +165,14 @@ type callStream struct {
 
 	mu        sync.Mutex
 	waiting   map[uint64]*waiter
-	unsent    []*pb.Call // some of them over
-	size      int        // bytes of unsent
-	cancelled []uint64   // of calls that were sent: at most as many as the plugin has read
+	unsent    []*pb.Call // some may be cancelled
+	size      int        // size of unsent in bytes
+	cancelled []uint64   // calls that were sent: at most as many as the plugin has read
 	last      uint64
 	lost      error
 }
 
-// waiter is a call that waits for its answer. It is used again, with its channel and its timer.
+// waiter waits for the answer of a call. It is reused, with its channel and its timer.
 type waiter struct {
 	sent   bool
 	answer *pb.Answer
@@ -185,8 +187,7 @@ var waiters = sync.Pool{New: func() any {
 	return w
 }}
 
-// wait returns when the answer is there, or with the error of the context. left is how long it has, 0 for as
-// long as it takes.
+// wait waits for the answer or returns the context's error. left is the remaining time, 0 for no limit.
 func (w *waiter) wait(ctx context.Context, left time.Duration) error {
 	if bounded, ok := ctx.(*boundedContext); ok {
 		ctx = bounded.Context // its deadline is in left
@@ -226,12 +227,12 @@ func (s *callStream) ask(ctx context.Context, call *pb.Call) (*pb.Answer, error)
 		if s.forget(call, w) {
 			return nil, grpcstatus.FromContextError(ended).Err()
 		}
-		<-w.done // the answer came at the same moment
+		<-w.done // the answer arrived at the same moment
 	}
 	return w.answer, w.err
 }
 
-// begin gives the call an id, and has it sent and its answer waited for.
+// begin gives the call an id and enqueues it.
 func (s *callStream) begin(call *pb.Call, w *waiter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,11 +251,10 @@ func (s *callStream) begin(call *pb.Call, w *waiter) error {
 	return nil
 }
 
-// sizeOfCall returns the bytes of a call, most of which its request has.
+// sizeOfCall returns the size of a call in bytes, most of which is its request.
 func sizeOfCall(call *pb.Call) int { return perCall + len(call.GetRequest()) }
 
-// take returns the next message, nil where there is none. Nobody waits for some of the calls any more: they
-// are not sent.
+// take returns the next message to send, or nil. Calls cancelled before they were sent are dropped.
 func (s *callStream) take() *pb.CallsRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -282,8 +282,7 @@ func (s *callStream) take() *pb.CallsRequest {
 	return message
 }
 
-// forget has nobody wait for an answer, and no call sent for it. It reports false where the answer, or the
-// end of the stream, was first.
+// forget abandons a call. It returns false if the answer, or the end of the stream, came first.
 func (s *callStream) forget(call *pb.Call, w *waiter) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -296,13 +295,13 @@ func (s *callStream) forget(call *pb.Call, w *waiter) bool {
 		s.woken.up()
 		return true
 	}
-	// It keeps its place, but not its request.
+	// The call stays in the queue, but its request is released.
 	s.size -= len(call.GetRequest())
 	call.Request = nil
 	return true
 }
 
-// receive hands answers on until the stream ends, and returns why.
+// receive dispatches answers until the stream ends, and returns the error.
 func (s *callStream) receive(stream grpc.BidiStreamingClient[pb.CallsRequest, pb.CallsResponse]) error {
 	for {
 		message, err := stream.Recv()
@@ -313,7 +312,7 @@ func (s *callStream) receive(stream grpc.BidiStreamingClient[pb.CallsRequest, pb
 		for _, answer := range message.GetAnswers() {
 			w := s.waiting[answer.GetId()]
 			if w == nil {
-				continue // of a call that was cancelled
+				continue // of a cancelled call
 			}
 			delete(s.waiting, answer.GetId())
 			w.answer = answer
@@ -323,7 +322,7 @@ func (s *callStream) receive(stream grpc.BidiStreamingClient[pb.CallsRequest, pb
 	}
 }
 
-// fail ends every call that waits, and those that come later.
+// fail fails all pending and future calls.
 func (s *callStream) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

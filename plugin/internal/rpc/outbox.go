@@ -1,26 +1,25 @@
 package rpc
 
-// How messages get on a stream of calls: one goroutine sends them.
+// Sending messages on a stream of calls: one goroutine sends them.
 
 import (
 	"context"
 	"runtime"
 )
 
-// maxGathered is how many bytes of a message others are added to: the limits of messages leave room for one
-// of the largest besides.
+// maxGathered is the size up to which items are added to a message, in bytes: the message limits leave room
+// for one item of the maximum size besides.
 const maxGathered = 256 << 10
 
-// perCall is what a call or an answer costs besides its contents, in bytes.
+// perCall is the size of a call or an answer besides its contents, in bytes.
 const perCall = 128
 
-// wake is what the goroutine that sends waits for. It has room for one: what is put before that goroutine
-// looks is found at once.
+// wake wakes the sending goroutine. Its buffer of one holds a wake-up that comes while the goroutine sends.
 type wake chan struct{}
 
 func newWake() wake { return make(wake, 1) }
 
-// up is called behind what is to be sent.
+// up is called after something was enqueued.
 func (w wake) up() {
 	select {
 	case w <- struct{}{}:
@@ -28,8 +27,8 @@ func (w wake) up() {
 	}
 }
 
-// send sends what take returns, whenever woken, until that fails or the stream ends. What comes while a
-// message is sent goes into the next one: each costs the same, however much is in it.
+// send sends what take returns, whenever woken, until sending fails or the stream ends. Items enqueued while
+// a message is sent are batched into the next one, because the cost of a message hardly depends on its size.
 func send[Message any](
 	stream context.Context, woken wake, take func() *Message, send func(*Message) error,
 ) error {
@@ -39,7 +38,7 @@ func send[Message any](
 		case <-stream.Done():
 			return stream.Err()
 		}
-		runtime.Gosched() // others may be about to put something
+		runtime.Gosched() // let others enqueue more
 		for message := take(); message != nil; message = take() {
 			if err := send(message); err != nil {
 				return err
@@ -48,7 +47,7 @@ func send[Message any](
 	}
 }
 
-// rest returns what follows the first n items, nil where that is nothing: what was sent is not kept.
+// rest returns the items after the first n, or nil if there are none, so that sent items are released.
 func rest[Item any](items []Item, n int) []Item {
 	if n == len(items) {
 		return nil

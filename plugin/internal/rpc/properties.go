@@ -20,7 +20,7 @@ var (
 	}
 )
 
-// Properties are those of a plugin's store.
+// Properties is a ticketstore.Properties in a plugin.
 type Properties struct{ Caller *Caller }
 
 var _ ticketstore.Properties = (*Properties)(nil)
@@ -54,7 +54,7 @@ func (p *Properties) SetProperty(ctx context.Context, name string, old, value []
 	return err
 }
 
-// GetProperty answers for the backend.
+// GetProperty returns a property of the backend.
 func (b *backendServer) GetProperty(
 	ctx context.Context, request *pb.GetPropertyRequest,
 ) (*pb.GetPropertyResponse, error) {
@@ -65,7 +65,7 @@ func (b *backendServer) GetProperty(
 		})
 }
 
-// SetProperty answers for the backend.
+// SetProperty changes a property of the backend.
 func (b *backendServer) SetProperty(
 	ctx context.Context, request *pb.SetPropertyRequest,
 ) (*pb.SetPropertyResponse, error) {

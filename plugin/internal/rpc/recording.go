@@ -1,6 +1,6 @@
 package rpc
 
-// Spans of calls, server: what the engine did is returned with the answer.
+// Spans of calls, server: the engine's spans are returned with the answer.
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 // servedSpan is the name of the span of the whole call.
 const servedSpan = "serve"
 
-// recording registers services whose unary methods return their spans as trailing metadata. The methods are
-// wrapped here, not by an interceptor: that costs every call some allocations.
+// recording registers services whose unary methods return their spans as trailing metadata. It wraps the
+// methods, because an interceptor would cost every call some allocations.
 type recording struct{ grpc.ServiceRegistrar }
 
 // RegisterService implements grpc.ServiceRegistrar.
@@ -49,9 +49,10 @@ func recorder(handle grpc.MethodHandler) grpc.MethodHandler {
 	}
 }
 
-// sampled reports whether a traceparent is that of a trace that is recorded.
+// sampled reports whether a traceparent belongs to a sampled trace.
 func sampled(parent string) bool {
-	// W3C Trace Context, version 00: it ends with two hexadecimal digits of flags, the lowest for "sampled".
+	// W3C Trace Context, version 00: it ends with two hexadecimal digits of flags, whose lowest bit means
+	// "sampled".
 	const length = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	if len(parent) != length || parent[:3] != "00-" {
 		return false

@@ -1,6 +1,6 @@
 package rpc
 
-// A call that came over a stream, as its engine sees it: its context.
+// A call that came over a stream, as the engine's context.
 
 import (
 	"context"
@@ -11,19 +11,19 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-// runningCall is a call that runs, or waits for a worker. It is its own context: most reads only ask whether
-// it has ended, and need neither a channel nor a timer.
+// runningCall is a running or queued call. It is its own context: most reads only call Err, and need neither
+// a channel nor a timer.
 type runningCall struct {
 	*pb.Call
 	stream   context.Context //nolint:containedctx // only for its values
 	deadline time.Time       // zero for none
 	position *uint64         // of its answer, see kills.proto
-	spans    *spans.Recorder // nil where the call is not traced
+	spans    *spans.Recorder // nil if the call is not traced
 
 	mu    sync.Mutex
 	err   error         // why it has ended
-	done  chan struct{} // nil until somebody wants to wait for it
-	timer *time.Timer   // ends it, where somebody waits
+	done  chan struct{} // nil until Done is called
+	timer *time.Timer   // ends the call, set by Done
 }
 
 var _ context.Context = (*runningCall)(nil)
@@ -36,10 +36,10 @@ func newRunningCall(stream context.Context, call *pb.Call, now time.Time) *runni
 	return c
 }
 
-// runningCallKey is for what serves a call to find it in its context.
+// runningCallKey is the context key of a call.
 type runningCallKey struct{}
 
-// runningCallOf returns the call of a context, nil where it did not come over a stream.
+// runningCallOf returns the call of a context, or nil if it did not come over a stream.
 func runningCallOf(ctx context.Context) *runningCall {
 	call, _ := ctx.Value(runningCallKey{}).(*runningCall)
 	return call

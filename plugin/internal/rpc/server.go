@@ -1,6 +1,6 @@
 package rpc
 
-// The server that an engine stands behind, and how it opens and closes.
+// The server in front of an engine: opening, calls, closing.
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type Server struct {
 	opening   sync.Mutex // held while Configure runs
 	mu        sync.RWMutex
 	backend   sessions.Backend
-	giveUp    context.CancelFunc // ends the Open that runs
+	giveUp    context.CancelFunc // cancels the running Open
 	leaving   context.Context    //nolint:containedctx // ends with Close: streams wait for it
 	leave     context.CancelFunc
 	closeOnce sync.Once
@@ -37,8 +37,7 @@ type Server struct {
 	logged    atomic.Int64 // when a failure was last logged, Unix nanoseconds
 }
 
-// Register makes the server answer on a gRPC server: each unary call by itself, or over the stream of
-// CallsService.
+// Register registers the services on a gRPC server, as unary calls and over the stream of CallsService.
 func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	s.leaving, s.leave = context.WithCancel(context.Background())
 	methods := callTable{}
@@ -52,7 +51,7 @@ func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	pb.RegisterCallsServiceServer(registrar, &callsServer{server: s, methods: methods})
 }
 
-// Close refuses further calls as unavailable, waits at most timeout for those that run, and closes the
+// Close refuses further calls as unavailable, waits at most timeout for running calls, and closes the
 // backend.
 func (s *Server) Close(timeout time.Duration) error {
 	s.closeOnce.Do(func() {
@@ -82,7 +81,7 @@ func (s *Server) current() sessions.Backend {
 	return s.backend
 }
 
-// serve runs one call against the backend and turns its error into a gRPC one.
+// serve runs one call against the backend and converts its error to a gRPC error.
 func serve[Answer any](
 	ctx context.Context, s *Server, name string, call func(sessions.Backend) (*Answer, error),
 ) (*Answer, error) {
@@ -95,7 +94,7 @@ func serve[Answer any](
 		return nil, s.status(ctx, name, wire.ErrNotConfigured)
 	}
 	answer, err := call(backend)
-	sayPosition(ctx, backend) // behind the call, and with its error too
+	sayPosition(ctx, backend) // after the call, for errors too
 	if err == nil && answer == nil {
 		err = errNoAnswer
 	}
@@ -105,7 +104,7 @@ func serve[Answer any](
 	return answer, nil
 }
 
-// serveAt is serve for a call that must carry the present moment.
+// serveAt is serve for a call whose request must have now.
 func serveAt[Answer any](
 	ctx context.Context, s *Server, name string, nanos int64,
 	call func(b sessions.Backend, now time.Time) (*Answer, error),
@@ -119,17 +118,18 @@ func serveAt[Answer any](
 	})
 }
 
-// errNoAnswer: the engine returned neither an answer nor an error.
+// errNoAnswer means that the engine returned neither an answer nor an error.
 var errNoAnswer = errors.New("the engine gave no answer")
 
-// logEvery is how often failures are logged at most.
+// logEvery is the minimum interval between logged failures.
 const logEvery = 100 * time.Millisecond
 
-// status logs what does not cross to the host: failures of the engine, and why it is unavailable.
+// status converts an error and logs what is not sent to the host: failures of the engine, and why it is
+// unavailable.
 func (s *Server) status(ctx context.Context, name string, err error) error {
 	st, known := wire.Status(err)
-	// A fenced store is normal in a swap: the host waits. The engine itself logs that there is no space,
-	// once, and Describe reports it.
+	// A fenced store is expected during a swap: the host waits. The engine itself logs once that there is no
+	// space, and Describe reports it.
 	expected := errors.Is(err, transfer.ErrFenced) || errors.Is(err, ticketstore.ErrNoSpace)
 	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && !expected && ctx.Err() == nil {
 		now := time.Now().UnixNano()
@@ -140,7 +140,7 @@ func (s *Server) status(ctx context.Context, name string, err error) error {
 	return st
 }
 
-// Gate counts running calls, and refuses further ones once it is closed. The zero Gate is open.
+// Gate counts running calls and refuses further calls once it is closed. The zero Gate is open.
 type Gate struct {
 	mu     sync.Mutex
 	inside int
@@ -148,7 +148,7 @@ type Gate struct {
 	empty  chan struct{} // set by Close, closed when no call is inside
 }
 
-// Enter reports whether the gate is open; Leave must follow if so.
+// Enter reports whether the gate is open. If so, Leave must follow.
 func (g *Gate) Enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -169,7 +169,7 @@ func (g *Gate) Leave() {
 	}
 }
 
-// Close refuses further calls and reports whether all running ones have left within the timeout.
+// Close refuses further calls and reports whether all running calls have left within the timeout.
 func (g *Gate) Close(timeout time.Duration) bool {
 	g.mu.Lock()
 	if !g.closed {

@@ -1,7 +1,7 @@
 package rpc
 
-// The pb.Spans of an answer, written and read field by field: messages made for each span and its attributes
-// would cost a traced call more than the spans are worth.
+// The pb.Spans of an answer, encoded and decoded field by field: generated structs for each span and its
+// attributes would cost a traced call more than its spans are worth.
 
 import (
 	"strconv"
@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-// The numbers of the fields, as spans.proto has them.
+// Field numbers of spans.proto.
 const (
 	spansSpan = 1
 
@@ -28,11 +28,11 @@ const (
 	entryValue = 2
 )
 
-// roomOfSpans is enough for those of most writes, in bytes.
+// roomOfSpans is the initial capacity of a pb.Spans in bytes, enough for most writes.
 const roomOfSpans = 384
 
-// encodeSpans returns the pb.Spans of a call, nil where there is nothing to tell: the engine had no span, and
-// the call was not spans.Slow.
+// encodeSpans returns the encoded pb.Spans of a call, or nil if the engine had no span and the call was not
+// spans.Slow.
 func encodeSpans(began, ended time.Time, kept *spans.Recorder) []byte {
 	within := kept.Spans()
 	if len(within) == 0 && ended.Sub(began) < spans.Slow {
@@ -66,17 +66,17 @@ func appendText(b []byte, number protowire.Number, text string) []byte {
 	return protowire.AppendString(protowire.AppendTag(b, number, protowire.BytesType), text)
 }
 
-// toldSpan is a span as a plugin tells it, without what is not taken from plugins.
+// toldSpan is a decoded span of a plugin, without attributes that are not accepted.
 type toldSpan struct {
 	name       string
 	start, end time.Time
 	attributes []attribute.KeyValue
 }
 
-// decodeSpans returns the spans of a pb.Spans, none where it is no such message or has too many.
+// decodeSpans decodes a pb.Spans. It returns nil if the message is malformed or has too many spans.
 func decodeSpans(encoded []byte) []toldSpan {
 	var r protofields.Reader
-	message := string(encoded) // what is told is parts of it
+	message := string(encoded) // the spans' texts are substrings of it
 	n := r.Count(message, spansSpan)
 	if n == 0 || n > 1+spans.Max {
 		return nil
@@ -94,7 +94,7 @@ func decodeSpans(encoded []byte) []toldSpan {
 	return told
 }
 
-// decode takes the last of a field, as protobuf does.
+// decode decodes a span. Of a repeated field it takes the last, as protobuf does.
 func (s *toldSpan) decode(r *protofields.Reader, span string) {
 	for f := protofields.Of(span); r.Next(&f); {
 		switch {
@@ -110,7 +110,7 @@ func (s *toldSpan) decode(r *protofields.Reader, span string) {
 	}
 }
 
-// attribute takes an attribute that is known, with a value that it may have.
+// attribute adds an attribute if its name and value are allowed.
 func (s *toldSpan) attribute(key, value string) {
 	if s.attributes == nil {
 		s.attributes = make([]attribute.KeyValue, 0, 3)
@@ -127,7 +127,7 @@ func (s *toldSpan) attribute(key, value string) {
 	}
 }
 
-// spanText returns a text that a span may have, "" for any other.
+// spanText returns a text if it is allowed in a span, else "".
 func spanText(text string) string {
 	if len(text) > maxSpanName {
 		return ""

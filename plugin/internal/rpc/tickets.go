@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A repeated renewal is at worst ErrConflict, which callers expect anyway. A repeated rekey would be
-// ErrNotFound, so it is not repeated.
+// A repeated renewal returns ErrConflict at worst, which callers expect anyway. A rekey is not repeated,
+// because it would return ErrNotFound.
 var (
 	createSession = method{
 		path: pb.TicketsService_CreateSession_FullMethodName, name: "create session", again: true,
@@ -128,8 +128,8 @@ func (t *Tickets) Rekey(
 
 // Query implements ticketstore.Store.
 func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
-	// A moment that no record can hold crosses as the nearest that one can, and the plugin's results token
-	// has it so. Without this the filter would differ from its own token.
+	// A time that no record can hold is sent as the nearest one that fits, and the plugin's results token
+	// contains that one. Otherwise the filter would differ from its own token.
 	f := &query.Filter
 	for _, t := range []*time.Time{&f.CreatedFrom, &f.CreatedBefore, &f.ExpiresFrom, &f.ExpiresBefore} {
 		*t = records.Moment(records.Nanos(*t))
@@ -163,13 +163,13 @@ func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*t
 	return page, nil
 }
 
-// checkSession converts a session that was asked for by its key.
+// checkSession converts the session that was requested by its key.
 func checkSession(m *method, message *records.Session, key ticketstore.Key) (*ticketstore.Session, error) {
 	session, err := wire.ToSession(message)
 	if err != nil {
 		return nil, broken(m, "%v", err)
 	}
-	// The session of another cookie would sign its user in here (rule 13).
+	// The session of a different cookie would sign its user in here (rule 13).
 	if session.Key != key {
 		return nil, broken(m, "another session than the one asked for")
 	}
@@ -181,7 +181,7 @@ func checkSession(m *method, message *records.Session, key ticketstore.Key) (*ti
 
 func checkDetail(m *method, detail *ticketstore.SessionDetail) error {
 	whole := detail.Session
-	whole.Key = ticketstore.Key{1} // left out of listings
+	whole.Key = ticketstore.Key{1} // listings have no keys
 	if err := whole.Validate(); err != nil {
 		return broken(m, "%v", err)
 	}
@@ -204,7 +204,7 @@ func checkRow(row *ticketstore.SessionDetail, filter *ticketstore.SessionFilter)
 	return checkDetail(&querySessions, row)
 }
 
-// checkRekey refuses texts that cannot cross the boundary.
+// checkRekey rejects texts that cannot be sent.
 func checkRekey(r *ticketstore.Rekey) error {
 	err := cmp.Or(
 		ticketstore.CheckText("display_name", r.DisplayName, ticketstore.MaxText),
@@ -275,7 +275,7 @@ func (t *ticketsServer) FindSession(
 	})
 }
 
-// RenewSession slides a session.
+// RenewSession renews a session.
 func (t *ticketsServer) RenewSession(
 	ctx context.Context, request *pb.RenewSessionRequest,
 ) (*pb.RenewSessionResponse, error) {

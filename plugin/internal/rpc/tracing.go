@@ -1,6 +1,6 @@
 package rpc
 
-// Spans of calls, client: one for the call, and below it those that the plugin returns.
+// Spans of calls, client: one span per call, with the spans that the plugin returns as children.
 
 import (
 	"context"
@@ -19,30 +19,30 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The metadata of a traced call (spans.proto).
+// Metadata keys of a traced call (spans.proto).
 const (
 	traceparentKey = "traceparent"
 	spansKey       = "sessions-spans-bin"
 )
 
-// Bounds of what a plugin's span may say.
+// Bounds of a plugin's span.
 const (
 	maxSpanName  = 48
 	maxBatchSize = 1 << 20
 )
 
-// plain are the options of a call that is not traced. Its capacity is its length: who adds to it copies it.
+// plain are the options of an untraced call. Its capacity equals its length, so that append copies it.
 var plain = []grpc.CallOption{grpc.StaticMethod()}
 
-// clientKind is of the span of each call.
+// clientKind is the kind of each call's span.
 var clientKind = trace.WithSpanKind(trace.SpanKindClient)
 
-// traceOption has a Multiplexer or a Unary ask for the spans of a call, and keep them. gRPC ignores it.
+// traceOption makes a Multiplexer or a Unary request the spans of a call and keep them. gRPC ignores it.
 type traceOption struct {
 	grpc.EmptyCallOption
 	parent string             // the traceparent
 	spans  []byte             // of the answer
-	all    [2]grpc.CallOption // those of its call
+	all    [2]grpc.CallOption // the options of its call
 }
 
 func newTraceOption(parent trace.SpanContext) *traceOption {
@@ -51,7 +51,7 @@ func newTraceOption(parent trace.SpanContext) *traceOption {
 	return o
 }
 
-// tracedBy returns the option of a traced call, nil for any other.
+// tracedBy returns the option of a traced call, or nil.
 func tracedBy(options []grpc.CallOption) *traceOption {
 	for _, option := range options {
 		if traced, ok := option.(*traceOption); ok {
@@ -61,7 +61,7 @@ func tracedBy(options []grpc.CallOption) *traceOption {
 	return nil
 }
 
-// call makes a call, with a span where the context has one that is sampled.
+// call makes a call, with a span if the context has a sampled one.
 func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Message) error {
 	parent := trace.SpanContextFromContext(ctx)
 	sampled := c.Tracer != nil && parent.IsSampled()
@@ -84,7 +84,7 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 	return err
 }
 
-// traceparent is the context of a span as W3C Trace Context has it, version 00.
+// traceparent encodes the context of a span by W3C Trace Context, version 00.
 func traceparent(parent trace.SpanContext) string {
 	trace, span := parent.TraceID(), parent.SpanID()
 	var room [64]byte
@@ -93,7 +93,7 @@ func traceparent(parent trace.SpanContext) string {
 	return string(hex.AppendEncode(append(text, '-'), []byte{byte(parent.TraceFlags())}))
 }
 
-// codeOf is the code of a call's outcome, without the text of an error, which may have ids in it.
+// codeOf returns the code of a call's outcome, without the error's text, which may contain ids.
 func codeOf(err error) string {
 	if err == nil {
 		return "OK"
@@ -102,8 +102,8 @@ func codeOf(err error) string {
 	return codeNames[status.Code(st)]
 }
 
-// failed reports whether a call has failed, where others have an answer that is an error in Go: that there is
-// no such session, or that a code was used.
+// failed reports whether a call has failed. Errors that are answers, such as a missing session or a used
+// code, are not failures.
 func failed(err error) bool {
 	if err == nil {
 		return false
@@ -112,9 +112,9 @@ func failed(err error) bool {
 	return !known || errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// record records a call that has ended, and what the plugin says that it did within. The span of the call is
-// begun only now, with all that is known of it. Nothing of the plugin's spans is believed but that they lie
-// within the call, and nothing is taken that could name a person.
+// record records a finished call and the spans that the plugin returned. It creates the call's span only now,
+// with all its attributes. Of the plugin's spans it accepts only those within the call, and nothing that
+// could name a person.
 func (c *Caller) record(
 	ctx context.Context, m *method, encoded []byte, began, ended time.Time, err error,
 ) {
@@ -143,7 +143,7 @@ func (c *Caller) record(
 		inner, span := c.Tracer.Start(ctx, s.name, trace.WithTimestamp(s.start), trace.WithSpanKind(kind),
 			trace.WithAttributes(s.attributes...))
 		span.End(trace.WithTimestamp(s.end))
-		if i == 0 { // the others are below it
+		if i == 0 { // the others are its children
 			ctx = inner
 		}
 	}

@@ -33,8 +33,8 @@ var (
 	importRecords = method{path: pb.TransferService_ImportRecords_FullMethodName, name: "import records"}
 )
 
-// Transfer is a transfer.Store in a plugin. Only their contexts bound its streams, because they take as long
-// as the store is large. A plugin that hangs is killed by its health check, which ends them.
+// Transfer is a transfer.Store in a plugin. Its streams are bounded only by their contexts, because their
+// duration grows with the store. A plugin that hangs is killed by its health check, which ends them.
 type Transfer struct{ Caller *Caller }
 
 var _ transfer.Store = (*Transfer)(nil)
@@ -140,7 +140,7 @@ func (t *Transfer) Import(ctx context.Context, id string, batches iter.Seq2[[]tr
 		}
 		err = stream.Send(&pb.ImportRecordsRequest{Id: id, Records: wire.FromRecords(records)})
 		if errors.Is(err, io.EOF) {
-			break // the answer says why
+			break // the answer has the error
 		}
 		if err != nil {
 			return streamError(ctx, &importRecords, err)
@@ -161,7 +161,7 @@ type Mover interface {
 	Transfer() transfer.Store
 }
 
-// errNotServed is the answer of a backend that cannot be moved.
+// errNotServed is returned for a backend that cannot be moved.
 var errNotServed = ticketstore.Invalidf("service", "transfer is not served by this backend")
 
 func transferOf(backend sessions.Backend) (transfer.Store, error) {
@@ -280,7 +280,7 @@ func (t *transferServer) ImportRecords(
 	return stream.SendAndClose(&pb.ImportRecordsResponse{})
 }
 
-// stream runs a streaming call. It returns when the server closes, which also ends a wait for the other side.
+// stream runs a streaming call. It returns when the server closes, even if the other side is still awaited.
 func (t *transferServer) stream(
 	ctx context.Context, name string, call func(ctx context.Context, store transfer.Store) error,
 ) error {

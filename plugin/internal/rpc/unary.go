@@ -1,6 +1,6 @@
 package rpc
 
-// Calls that go each by itself, and what is said beside their requests and answers.
+// Ordinary unary calls, and the metadata of their requests and answers.
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// Unary is a connection of gRPC whose calls may be traced.
+// Unary is a gRPC connection whose calls can be traced.
 type Unary struct{ grpc.ClientConnInterface }
 
 var _ grpc.ClientConnInterface = Unary{}
@@ -33,7 +33,7 @@ func (u Unary) Invoke(
 	return err
 }
 
-// invoke makes a call and returns the position of its answer where that says one (kills.proto).
+// invoke makes a call and returns the position of its answer, if it has one (kills.proto).
 func (u Unary) invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
 ) (position uint64, said bool, err error) {

@@ -1,6 +1,6 @@
 package wire
 
-// The table of errors: what each sentinel is as a gRPC status, both ways.
+// The table of errors: the gRPC status of each sentinel, used both ways.
 
 import (
 	"context"
@@ -20,30 +20,30 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// errorDomain is the domain of the ErrorInfo that carries an error's identity.
+// errorDomain is the domain of the ErrorInfo that identifies an error.
 const errorDomain = "fosite-sessions"
 
-// maxErrorText bounds texts that a plugin sends about an error, in bytes.
+// maxErrorText bounds the texts in a plugin's error, in bytes.
 const maxErrorText = 4 << 10
 
-// maxFields bounds the fields at fault that one error names.
+// maxFields bounds the field violations of one error.
 const maxFields = 16
 
 // Errors of the protocol itself.
 var (
-	// ErrNotConfigured: a call came before Configure.
+	// ErrNotConfigured means that a call came before Configure.
 	ErrNotConfigured = errors.New("plugin is not configured: call Configure first")
-	// ErrConfigured: Configure was called again.
+	// ErrConfigured means that Configure was called again.
 	ErrConfigured = errors.New("plugin is configured already")
-	// ErrUnreached marks an ErrUnavailable that no backend has answered: the call did not come to it.
+	// ErrUnreached marks an ErrUnavailable that no backend has returned: the call did not reach one.
 	ErrUnreached = fmt.Errorf("%w: it was not reached", ticketstore.ErrUnavailable)
-	// ErrNotOpened: the backend cannot be opened, for a reason that an operator must read.
+	// ErrNotOpened means that the backend cannot be opened, for a reason that an operator must read.
 	ErrNotOpened = errors.New("backend cannot be opened")
 )
 
-// errorTable maps each sentinel to a status, both ways. The first match wins for an error that wraps several:
-// a fenced store before an unavailable one, an unavailable store before everything else (rule 4), a results
-// token before an invalid request.
+// errorTable maps each sentinel to a status, both ways. For an error that wraps several, the first match
+// wins: a fenced store before an unavailable one, an unavailable store before everything else (rule 4), a
+// results token before an invalid request.
 var errorTable = []struct {
 	sentinel error
 	code     codes.Code
@@ -74,17 +74,17 @@ var errorTable = []struct {
 	{ticketstore.ErrOtherStore, codes.FailedPrecondition, "OTHER_STORE"},
 }
 
-// storeIDEntry is where the metadata of an ErrOtherStore has the id of the store that was found.
+// storeIDEntry is the metadata key of an ErrOtherStore with the id of the store that was found.
 const storeIDEntry = "store_id"
 
-// Status returns the gRPC error of an engine's error. Only the identity of a known error and the texts of a
-// *ticketstore.FieldError cross: other text of an engine may contain keys. known is false for an error that
-// crosses as internal.
+// Status returns the gRPC error for an engine's error. Only the identity of a known error and the texts of a
+// *ticketstore.FieldError are sent: an engine's other texts may contain keys. known is false for an error
+// that is sent as internal.
 func Status(err error) (st error, known bool) {
 	return statusOf(err, func(s error) string { return s.Error() })
 }
 
-// ConfigureStatus is Status for Configure: the whole text crosses, because an operator must read what is
+// ConfigureStatus is Status for Configure: it sends the whole text, because an operator must read what is
 // wrong with settings and files.
 func ConfigureStatus(err error) error {
 	text := func(error) string { return cut(err.Error()) }
@@ -120,7 +120,7 @@ func statusOf(err error, text func(sentinel error) string) (error, bool) {
 
 // fieldErrors collects every *ticketstore.FieldError in err: settings may have several faults.
 func fieldErrors(err error, found []*ticketstore.FieldError) []*ticketstore.FieldError {
-	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case *ticketstore.FieldError:
 		return append(found, e)
 	case interface{ Unwrap() error }:
@@ -152,9 +152,9 @@ func withDetails(st *status.Status, info *errdetails.ErrorInfo, fields []*ticket
 	return detailed.Err()
 }
 
-// Error returns the domain's error of a gRPC error: errors.Is and errors.As hold for it as they did in the
-// plugin. A status code without our detail becomes only ErrUnavailable or a context error: a NotFound without
-// it is a broken plugin, not a missing record (rule 4).
+// Error returns the domain's error for a gRPC error: errors.Is and errors.As work on it as in the plugin. A
+// status code without our ErrorInfo becomes only ErrUnavailable or a context error: a bare NotFound means a
+// broken plugin, not a missing record (rule 4).
 func Error(err error) error {
 	st, ok := status.FromError(err)
 	if !ok {
@@ -213,7 +213,7 @@ func lookUp(info *errdetails.ErrorInfo, code codes.Code) error {
 	return nil
 }
 
-// statusError has the text of a status and the identity of a sentinel, where there is one.
+// statusError has the text of a status and, if known, the identity of a sentinel.
 type statusError struct {
 	text string
 	is   error
@@ -228,7 +228,7 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Unwrap() error { return e.is }
 
-// cut returns at most maxErrorText bytes of a text, in UTF-8.
+// cut truncates a text to maxErrorText bytes of valid UTF-8.
 func cut(text string) string {
 	if len(text) > maxErrorText {
 		text = text[:maxErrorText]

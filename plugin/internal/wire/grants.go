@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// fromGrant returns the record of a grant with its data, under its key.
+// fromGrant returns the record of a grant, with its data and key.
 func fromGrant(g *grantstore.Grant) *pb.GrantRecord {
 	record := records.FromGrant(g)
 	record.Consumed = records.Nanos(g.Consumed)
@@ -33,14 +33,14 @@ func (r *reader) grant(m *pb.GrantRecord) grantstore.Grant {
 	return *records.GrantOf(r.ref(m.GetRef()), m.GetGrant())
 }
 
-// verdicts say why a grant that was found is dead.
+// verdicts maps the values of dead to errors.
 var verdicts = []struct {
 	dead string
 	err  error
 }{{"session_ended", grantstore.ErrSessionEnded}, {"consumed", grantstore.ErrConsumed}}
 
-// FromGetResult returns the answer of Get, which is both a grant and an error where the grant is dead. It
-// returns nil where there is no grant or the error says more than that: then Status sends the error.
+// FromGetResult returns the answer of Get, which is both a grant and an error if the grant is dead. It
+// returns nil if there is no grant or for any other error, which is then sent by Status.
 func FromGetResult(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	if f == nil {
 		return nil
@@ -80,7 +80,7 @@ func toTimes(m *pb.SessionTimes) *grantstore.SessionTimes {
 	}
 }
 
-// FromApplied returns the answer of Apply, nil for none.
+// FromApplied returns the answer of Apply, or nil for nil.
 func FromApplied(r *grantstore.Result) *pb.ApplyBatchResponse {
 	if r == nil {
 		return nil
@@ -95,7 +95,7 @@ func ToApplied(m *pb.ApplyBatchResponse) *grantstore.Result {
 	}
 }
 
-// ToGetResult returns the grant, and why it is dead if it is.
+// ToGetResult returns the grant and, if it is dead, the reason.
 func ToGetResult(m *pb.GetGrantResponse) (found *grantstore.GetResult, dead, err error) {
 	var r reader
 	found = &grantstore.GetResult{
@@ -216,7 +216,7 @@ func FromGrantPage(p *grantstore.Page) *pb.QueryGrantsResponse {
 	}
 }
 
-// ToGrantPage returns the page of an answer, without the grants' data, also where the message has it.
+// ToGrantPage returns the page of an answer, dropping the grants' data if the message has it.
 func ToGrantPage(m *pb.QueryGrantsResponse) (*grantstore.Page, error) {
 	var r reader
 	page := &grantstore.Page{

@@ -1,6 +1,6 @@
 package wire
 
-// Hosts of a shared store, both ways.
+// Conversions of the hosts of a shared store.
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ func FromHosts(hosts []ticketstore.Host) (messages []*pb.Host) {
 	return messages
 }
 
-// ToHosts is the reverse of FromHosts. An error is a *ticketstore.FieldError of the field.
+// ToHosts is the reverse of FromHosts. Its error is a *ticketstore.FieldError that names the field.
 func ToHosts(field string, messages []*pb.Host) (hosts []ticketstore.Host, err error) {
 	if len(messages) > ticketstore.MaxHosts {
 		return nil, ticketstore.Invalidf(field, "are %d, more than %d", len(messages), ticketstore.MaxHosts)

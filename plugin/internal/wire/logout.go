@@ -19,8 +19,8 @@ func FromEnding(e *logout.Ending, now time.Time) *pb.EndSessionsRequest {
 	}
 }
 
-// ToEnding returns the ending of a request. A narrowed one without clients is kept, for Validate to refuse
-// (rule 6).
+// ToEnding returns the ending of a request. Narrowing without clients is preserved, so that Validate refuses
+// it (rule 6).
 func ToEnding(m *pb.EndSessionsRequest) *logout.Ending {
 	e := records.EndingOf(m.GetOperationId(), m.GetEnding())
 	e.DryRun, e.AskRegistered = m.GetDryRun(), m.GetAskRegistered()
@@ -77,7 +77,7 @@ func FromSweepResult(s *logout.SweepResult) *pb.EndDueSessionsResponse {
 	}
 }
 
-// ToSweepResult returns what a sweep did.
+// ToSweepResult returns the result of a sweep.
 func ToSweepResult(m *pb.EndDueSessionsResponse) *logout.SweepResult {
 	return &logout.SweepResult{
 		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()),
@@ -87,7 +87,7 @@ func ToSweepResult(m *pb.EndDueSessionsResponse) *logout.SweepResult {
 	}
 }
 
-// FromNotification returns the record of a notification, under its id; nil stays nil.
+// FromNotification returns the record of a notification, with its id; nil stays nil.
 func FromNotification(n *logout.Notification) *pb.NotificationRecord {
 	if n == nil {
 		return nil
@@ -138,7 +138,7 @@ func FromClaimResult(c *logout.ClaimResult) *pb.ClaimDeliveriesResponse {
 	return &pb.ClaimDeliveriesResponse{Deliveries: deliveries, Next: records.Nanos(c.Next)}
 }
 
-// ToClaimResult returns what was claimed.
+// ToClaimResult returns the result of a claim.
 func ToClaimResult(m *pb.ClaimDeliveriesResponse) (*logout.ClaimResult, error) {
 	var r reader
 	deliveries := convert(m.GetDeliveries(), func(n *pb.NotificationRecord) logout.Delivery {
@@ -248,7 +248,7 @@ func FromRetryResult(r *logout.RetryResult) *pb.RetryNotificationsResponse {
 	}
 }
 
-// ToRetryResult returns what will be sent again.
+// ToRetryResult returns the result of a retry.
 func ToRetryResult(m *pb.RetryNotificationsResponse) (*logout.RetryResult, error) {
 	result := &logout.RetryResult{Count: int(m.GetCount()), Next: m.GetNext()}
 	if m.GetNotification() == nil {

@@ -1,6 +1,6 @@
 package wire
 
-// Conversions that all messages share: keys, references, counts, lists, and the first error of a message.
+// Conversions shared by all messages: keys, references, counts, lists, and the first error of a message.
 
 import (
 	"crypto/sha256"
@@ -12,12 +12,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FromLimit returns a limit as an int32, clamped.
+// FromLimit returns a limit clamped to int32.
 func FromLimit(limit int) int32 {
 	return int32(max(min(limit, math.MaxInt32), math.MinInt32))
 }
 
-// Now returns the moment that a request must carry.
+// Now returns the required time of a request.
 func Now(nanos int64) (time.Time, error) {
 	if nanos == 0 {
 		return time.Time{}, ticketstore.Invalidf("now", "is not set")
@@ -25,21 +25,21 @@ func Now(nanos int64) (time.Time, error) {
 	return records.Moment(nanos), nil
 }
 
-// Key returns a key of the wire; an absent one is the zero key, which belongs to no record.
+// Key decodes a key; an absent key is the zero key, which belongs to no record.
 func Key(field string, raw []byte) ([sha256.Size]byte, error) {
 	var r reader
 	key := r.key(field, raw)
 	return key, r.err
 }
 
-// Ref returns the grant that a key of the wire names.
+// Ref decodes a reference to a grant.
 func Ref(raw []byte) (grantstore.Ref, error) {
 	var r reader
 	ref := r.ref(raw)
 	return ref, r.err
 }
 
-// reader converts values and keeps the first error.
+// reader converts values and records the first error.
 type reader struct{ err error }
 
 func (r *reader) fail(err error) {
@@ -58,7 +58,7 @@ func (r *reader) key(field string, raw []byte) (key [sha256.Size]byte) {
 }
 
 func (r *reader) ref(raw []byte) grantstore.Ref {
-	// RefOf knows the types of this release: an unknown one is refused here, and not taken for another.
+	// RefOf rejects unknown types, so that they are not mistaken for others.
 	ref, ok := records.RefOf(raw)
 	if !ok {
 		r.fail(ticketstore.Invalidf("ref", "is not a grant type and a key"))
@@ -74,7 +74,7 @@ func (r *reader) ends(field string, bits uint32) ticketstore.Ends {
 	return ticketstore.Ends(bits)
 }
 
-// convert applies a conversion to each element; nothing stays nil.
+// convert applies a conversion to each element; an empty list becomes nil.
 func convert[From, To any](list []From, each func(From) To) []To {
 	if len(list) == 0 {
 		return nil
@@ -98,7 +98,7 @@ func convertPointers[From, To any](list []From, each func(*From) To) []To {
 	return converted
 }
 
-// fromKey returns the bytes of a key, nil for the zero key.
+// fromKey returns the bytes of a key, or nil for the zero key.
 func fromKey(key [sha256.Size]byte) []byte {
 	if key == [sha256.Size]byte{} {
 		return nil

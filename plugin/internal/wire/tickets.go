@@ -39,7 +39,7 @@ func FromDetail(d *ticketstore.SessionDetail) *pb.SessionDetail {
 	return &pb.SessionDetail{Session: session, Clients: convertPointers(d.Clients, fromClientUse)}
 }
 
-// ToDetail returns the session of a message, without key and ticket, also where the message has them.
+// ToDetail returns the session of a message, dropping key and ticket if the message has them.
 func ToDetail(m *pb.SessionDetail) (*ticketstore.SessionDetail, error) {
 	var r reader
 	d := r.detail(m)
@@ -64,7 +64,7 @@ func (r *reader) clientUse(m *pb.SessionClient) ticketstore.ClientUse {
 	return records.ClientUseOf(m.GetClientId(), m.GetUse())
 }
 
-// FromLimited returns the request of a session within a limit.
+// FromLimited returns the request to create a session within a limit.
 func FromLimited(s *ticketstore.Session, l ticketstore.Limit, now time.Time) *pb.CreateSessionRequest {
 	limit := &pb.SessionLimit{
 		Max: FromLimit(l.Max), EndOldest: l.EndOldest, KeepOffline: l.KeepOffline,
@@ -177,7 +177,7 @@ func ToPage(m *pb.QuerySessionsResponse) (*ticketstore.Page, error) {
 	return page, r.err
 }
 
-// fromTotal leaves out a total that is not known.
+// fromTotal returns nil for an unknown total.
 func fromTotal(total int) *int64 {
 	if total < 0 {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FromRecords returns the messages of records in a move.
+// FromRecords returns the messages of the records of a move.
 func FromRecords(records []transfer.Record) []*pb.TransferRecord {
 	messages := make([]*pb.TransferRecord, 0, len(records))
 	for i := range records {

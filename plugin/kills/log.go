@@ -1,6 +1,6 @@
 package kills
 
-// Log: the last kills of a store, and who follows them.
+// Log: the last kills of a store, and its followers.
 
 import (
 	"context"
@@ -14,20 +14,20 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// MaxNames bounds the names of one kill: one with more is a kill of all.
+// MaxNames bounds the names of a kill: a commit that kills more tokens kills all.
 const MaxNames = 20_000
 
-// errBehind ends the sequence of a caller that is too slow.
+// errBehind ends the sequence of a follower that is too slow.
 var errBehind = errors.New("more kills were committed than are kept: begin again, with an empty cache")
 
-// Log implements grantstore.Kills for a store whose commits come one after another. The zero Log is ready.
+// Log implements grantstore.Kills for a store whose commits are serialized. The zero Log is ready for use.
 type Log struct {
 	position atomic.Uint64
 	mu       sync.Mutex
 	closed   bool
-	// ring has what is kept for those who follow: who falls further behind is refused.
+	// ring holds the recent kills. A follower that falls behind it gets errBehind.
 	ring Ring
-	// more is closed by the next kill, nil while nobody waits.
+	// more is closed by the next kill. It is nil if no follower waits.
 	more chan struct{}
 }
 
@@ -36,9 +36,9 @@ var _ grantstore.Kills = (*Log)(nil)
 // Position implements grantstore.Kills.
 func (l *Log) Position() uint64 { return l.position.Load() }
 
-// Add gives a kill that names something the next position, and tells it to those who follow. The store calls
-// it when the commit is durable and seen by every read that begins, and before a call returns that has seen
-// it. The kill is the log's from then on.
+// Add gives a kill the next position and wakes the followers, unless the kill names nothing. The store calls
+// it once the commit is durable and visible to every new read, and before any call that has seen the commit
+// returns. The caller must not change the kill afterwards.
 func (l *Log) Add(kill *grantstore.Kill) {
 	if !kill.All && len(kill.Sessions) == 0 && len(kill.Grants) == 0 {
 		return
@@ -57,7 +57,7 @@ func (l *Log) Add(kill *grantstore.Kill) {
 	l.wake()
 }
 
-// Close ends the sequences of those who follow.
+// Close ends the followers' sequences.
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +65,7 @@ func (l *Log) Close() {
 	l.wake()
 }
 
-// wake must be called with the lock held.
+// wake wakes the followers. The caller holds the lock.
 func (l *Log) wake() {
 	if l.more != nil {
 		close(l.more)
@@ -102,7 +102,7 @@ func (l *Log) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	}
 }
 
-// next returns the kill behind a position or, where there is none yet, what is closed when there is.
+// next returns the kill after a position or, if there is none yet, a channel that is closed by the next kill.
 func (l *Log) next(at uint64) (kill *grantstore.Kill, more <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

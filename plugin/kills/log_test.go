@@ -13,7 +13,7 @@ import (
 
 func add(l *kills.Log, sids ...string) { l.Add(&grantstore.Kill{Sessions: sids}) }
 
-// follow collects what a follower is told until count kills came or the sequence ends.
+// follow collects kills until there are count of them or the sequence ends.
 func follow(ctx context.Context, l *kills.Log, count int) (told []*grantstore.Kill, err error) {
 	for kill, err := range l.Follow(ctx) {
 		if err != nil {
@@ -56,7 +56,7 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// Who is too slow is not told on with a gap.
+// A follower that is too slow gets an error, never a gap.
 func TestFallingBehind(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

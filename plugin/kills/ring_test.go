@@ -1,6 +1,6 @@
 package kills_test
 
-// How much of the last kills is kept.
+// Bounds of the ring.
 
 import (
 	"runtime"
@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/kills"
 )
 
-// Not parallel: it measures the heap. What it does not hold any more is refused, not left out.
+// Not parallel: it measures the heap. A position that is not kept is an error, not a gap.
 func TestLogIsBounded(t *testing.T) {
 	heap := func() int {
 		var stats runtime.MemStats

@@ -1,4 +1,4 @@
-// Package loglimit bounds lines of the log that requests can cause in any number.
+// Package loglimit rate-limits log lines that requests can cause in any number.
 package loglimit
 
 import (
@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Lines allows one line a second. Its zero value is ready for use, also concurrently.
+// Lines allows one line a second. The zero value is ready for use. It is safe for concurrent use.
 type Lines struct{ next, suppressed atomic.Int64 }
 
-// Allow reports whether to log now, and how many lines were suppressed since the last one.
+// Allow reports whether to log now, and how many lines were suppressed since the last one allowed.
 func (l *Lines) Allow(now time.Time) (suppressed int64, ok bool) {
 	next := l.next.Load()
 	early := next != 0 && now.UnixNano() < next && now.UnixNano() >= next-int64(time.Second)
@@ -22,13 +22,13 @@ func (l *Lines) Allow(now time.Time) (suppressed int64, ok bool) {
 }
 
 const (
-	// textInterval is how often the same text is allowed.
+	// textInterval is the minimum interval between two lines of the same text.
 	textInterval = time.Minute
-	// maxTexts bounds the texts that are remembered.
+	// maxTexts bounds the number of remembered texts.
 	maxTexts = 100
 )
 
-// Texts allows each text once a minute. Its zero value is ready for use, also concurrently.
+// Texts allows each text once a minute. The zero value is ready for use. It is safe for concurrent use.
 type Texts struct {
 	mu   sync.Mutex
 	seen map[string]time.Time
@@ -38,7 +38,7 @@ type Texts struct {
 func (t *Texts) Allow(text string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now() // it paces the log alone
+	now := time.Now() // the clock only paces the log
 	if last, found := t.seen[text]; found && now.Sub(last) < textInterval {
 		return false
 	}

@@ -1,16 +1,15 @@
-// Package protofields reads protobuf messages where they lie: it walks over their fields, without the
-// messages that generated code would make of them. The texts that it returns are parts of the message, so
-// that reading takes no memory. It is for what is read at each request: what fosite gets of a token, and
-// spans.
+// Package protofields reads fields of encoded protobuf messages in place, without decoding them into
+// generated structs and without allocations: the strings that it returns are substrings of the message. It is
+// for what every request reads: fosite's part of a token, and spans.
 package protofields
 
-// Reader reads messages. Broken says that any of them was none.
+// Reader reads messages. Broken is set once a message was malformed.
 type Reader struct{ Broken bool }
 
-// Fields is a walk over the fields of a message: Next goes to the first.
+// Fields iterates over the fields of a message. Next advances it to the first field.
 type Fields struct {
-	// Number is that of the field. Value is what it has of a number, Text what it has of a text, of bytes and
-	// of a message: then IsText is set.
+	// Number is the field number. Value is the value of a varint field. Text is the value of a
+	// length-delimited field (string, bytes or message): then IsText is set.
 	Number int
 	Value  uint64
 	Text   string
@@ -19,7 +18,7 @@ type Fields struct {
 	rest string
 }
 
-// The kinds of fields on the wire that protobuf still has.
+// The wire types of protobuf.
 const (
 	varintKind = 0
 	fixed64    = 1
@@ -27,10 +26,10 @@ const (
 	fixed32    = 5
 )
 
-// Of returns a walk over a message.
+// Of returns an iterator over a message.
 func Of(message string) Fields { return Fields{rest: message} }
 
-// Next goes to the next field. It reports false at the end, and, with Broken, at what is no field.
+// Next advances to the next field. It returns false at the end, and at malformed input after setting Broken.
 func (r *Reader) Next(f *Fields) bool {
 	if f.rest == "" || r.Broken {
 		return false
@@ -49,7 +48,7 @@ func (r *Reader) Next(f *Fields) bool {
 		for i, c := range []byte(r.take(f, 8)) {
 			f.Value |= uint64(c) << (8 * i)
 		}
-	case fixed32: // no field that is read has one
+	case fixed32: // no such field is read
 		r.take(f, 4)
 	default:
 		r.Broken = true
@@ -60,7 +59,7 @@ func (r *Reader) Next(f *Fields) bool {
 func (r *Reader) varint(f *Fields) (value uint64) {
 	for i := range min(len(f.rest), 10) {
 		c := f.rest[i]
-		if i == 9 && c > 1 { // more than 64 bits
+		if i == 9 && c > 1 { // over 64 bits
 			break
 		}
 		value |= uint64(c&0x7f) << (7 * i)
@@ -83,7 +82,7 @@ func (r *Reader) take(f *Fields, n uint64) string {
 	return text
 }
 
-// Find returns the last field of a number, as protobuf does, and whether there is one.
+// Find returns the last field with a number, as protobuf prescribes, and whether there is one.
 func (r *Reader) Find(message string, number int) (last Fields, found bool) {
 	for f := Of(message); r.Next(&f); {
 		if f.Number == number {
@@ -93,13 +92,13 @@ func (r *Reader) Find(message string, number int) (last Fields, found bool) {
 	return last, found
 }
 
-// Text returns the last text of a number, "" where there is none.
+// Text returns the last text with a number, or "" if there is none.
 func (r *Reader) Text(message string, number int) string {
 	field, _ := r.Find(message, number)
 	return field.Text
 }
 
-// Count returns how many fields of a number there are.
+// Count returns the number of fields with a number.
 func (r *Reader) Count(message string, number int) (n int) {
 	for f := Of(message); r.Next(&f); {
 		if f.Number == number {
@@ -109,7 +108,7 @@ func (r *Reader) Count(message string, number int) (n int) {
 	return n
 }
 
-// Texts returns the list that a number has, in memory of its own, nil where it has none.
+// Texts returns the texts with a number in a new slice, or nil if there are none.
 func (r *Reader) Texts(message string, number int) (list []string) {
 	return r.AppendTexts(slicesOf(r.Count(message, number)), message, number)
 }
@@ -121,7 +120,7 @@ func slicesOf(n int) []string {
 	return make([]string, 0, n)
 }
 
-// AppendTexts appends the list that a number has.
+// AppendTexts appends the texts with a number to list.
 func (r *Reader) AppendTexts(list []string, message string, number int) []string {
 	for f := Of(message); r.Next(&f); {
 		if f.Number == number {

@@ -45,7 +45,7 @@ func TestFields(t *testing.T) { //nolint:paralleltest // it counts allocations
 	}
 }
 
-// Any beginning of a message ends at a field, or is broken.
+// Every prefix of a message ends at a field boundary or is broken.
 func TestBrokenMessages(t *testing.T) {
 	t.Parallel()
 	m := message()

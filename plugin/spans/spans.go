@@ -1,5 +1,5 @@
-// Package spans is how an engine says what it does within a call that is traced. A plugin opens no connection
-// and has no exporter: its spans go back to the host with the answer of the call, and the host records them.
+// Package spans lets an engine record what it does within a traced call. A plugin opens no connection and has
+// no exporter: its spans are returned with the answer of the call, and the host records them.
 package spans
 
 // Recorder: the spans of one call.
@@ -11,29 +11,30 @@ import (
 )
 
 const (
-	// Max is how many spans of one call are kept. Further ones are left out.
+	// Max is the maximum number of spans per call. Further spans are dropped.
 	Max = 64
-	// Slow is how long a read takes that is worth a span. One of a shorter read would cost as much as that,
-	// to say that it was short.
+	// Slow is the minimum duration of a read that gets a span: a span for a shorter read would cost as much
+	// as the read.
 	Slow = time.Millisecond
-	// room is for the spans of most writes.
+	// room is the initial capacity, enough for most writes.
 	room = 4
 )
 
-// The attributes that a host takes from a plugin, by OpenTelemetry's semantic conventions for databases. It
-// leaves out any other, so that nothing about a person gets into a trace by a plugin.
+// The attributes that a host accepts from a plugin, by OpenTelemetry's semantic conventions for databases.
+// The host drops all others, so that no plugin can put personal data into a trace.
 const (
-	// System is the engine: "badger", "postgresql".
+	// System is the engine: "badger" or "postgresql".
 	System = "db.system.name"
-	// Operation is what it did.
+	// Operation is the name of the operation.
 	Operation = "db.operation.name"
-	// BatchSize is how many changes one transaction has committed, in decimal.
+	// BatchSize is the number of changes that one transaction has committed, in decimal.
 	BatchSize = "db.operation.batch.size"
 )
 
-// Span is something that was done, from one moment to another.
+// Span is one step of a call, from Start to End.
 type Span struct {
-	// Name says what, never for whom: lower-case letters, digits, spaces and "._-".
+	// Name describes the step without naming a person or client: lower-case letters, digits, spaces and
+	// "._-".
 	Name       string
 	Start, End time.Time
 	Attributes []Attribute
@@ -42,20 +43,20 @@ type Span struct {
 // Attribute is a property of a span.
 type Attribute struct{ Key, Value string }
 
-// Recorder keeps the spans of one call. It is safe for concurrent use. A nil Recorder keeps none.
+// Recorder collects the spans of one call. It is safe for concurrent use. A nil Recorder collects none.
 type Recorder struct {
 	mu    sync.Mutex
 	spans []Span
 }
 
-// AddRead keeps the span of a read that was Slow. Writes have theirs by Add, whatever they took.
+// AddRead adds the span of a read if the read was Slow. Writes use Add, whatever their duration.
 func (r *Recorder) AddRead(span Span) {
 	if span.End.Sub(span.Start) >= Slow {
 		r.Add(span)
 	}
 }
 
-// Add keeps a span.
+// Add adds a span.
 func (r *Recorder) Add(span Span) {
 	if r == nil {
 		return
@@ -70,7 +71,7 @@ func (r *Recorder) Add(span Span) {
 	}
 }
 
-// Spans returns the spans that were added so far, in that order.
+// Spans returns the spans added so far, in order.
 func (r *Recorder) Spans() []Span {
 	if r == nil {
 		return nil
@@ -80,16 +81,16 @@ func (r *Recorder) Spans() []Span {
 	return append([]Span(nil), r.spans...)
 }
 
-// Key is the key of a Recorder among the values of a context, for a context of one's own.
+// Key is the context key of a Recorder, for custom Context implementations.
 type Key struct{}
 
-// NewContext returns a context whose call is traced.
+// NewContext returns a context with a recorder, for a traced call.
 func NewContext(ctx context.Context, r *Recorder) context.Context {
 	return context.WithValue(ctx, Key{}, r)
 }
 
-// FromContext returns the recorder of a traced call, nil for any other. An engine that asks pays nothing else
-// for the calls that are not traced.
+// FromContext returns the recorder of a traced call, or nil if the call is not traced. It is the only cost of
+// tracing for calls that are not traced.
 func FromContext(ctx context.Context) *Recorder {
 	r, _ := ctx.Value(Key{}).(*Recorder)
 	return r

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-// A read is told where it was slow, a write always.
+// A read gets a span if it was slow, a write always.
 func TestShortReadsAreLeftOut(t *testing.T) {
 	t.Parallel()
 	r, began := &spans.Recorder{}, time.Now()

@@ -10,34 +10,35 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// batch is a batch of grants that is carried out.
+// batch is the state of a batch while it is applied.
 type batch struct {
 	*grantstore.Batch
 	rows     Rows
 	now      time.Time
 	consumed *records.Grant // what the batch consumes
-	attached client         // that has used the session last
+	attached client         // the client that used the session last
 	session  *records.Session
 	result   *grantstore.Result
 	refused  error
 }
 
-// client is one of a session, and the number under which its tokens live.
+// client is a client in a session, with the token number that lets its tokens live.
 type client struct {
 	sid, id     string
 	tokenNumber uint64
 }
 
-// inOrder are the steps of a batch. What refuses one comes before what it changes. What is stored comes last:
-// a batch that revokes a family, or removes what stands under a key, does not take what it stores itself.
+// inOrder are the steps of a batch. Steps that can refuse the batch precede those that change rows. Storing
+// comes last, so that a batch that revokes a family or deletes a key does not remove the grants that it
+// stores.
 var inOrder = [...]func(b *batch) error{
 	(*batch).seen, (*batch).consume, (*batch).use, (*batch).slide, (*batch).remove, (*batch).revoke,
 	(*batch).store,
 }
 
-// Apply carries out a batch at now; it must be valid. After an error nothing of what was written may stay.
-// refused is an error of another kind: the batch has failed because its code or refresh token was used
-// before, and what was written, the revocation of the family, must be committed before it is returned.
+// Apply applies a valid batch at now. After an error the caller must roll back everything that was written.
+// refused is a different kind of error: the batch failed because its code or refresh token was used before,
+// and the caller must commit what was written, the revocation of the family, before returning it.
 func Apply(
 	rows Rows, of *grantstore.Batch, now time.Time,
 ) (result *grantstore.Result, refused, err error) {
@@ -62,7 +63,8 @@ func Apply(
 	return b.result, nil, nil
 }
 
-// times says of what was stored how long its session lives, where it was stored as the batch has it.
+// times returns the times of the session of the stored grants if they were stored exactly as the batch has
+// them, else nil.
 func (b *batch) times() *grantstore.SessionTimes {
 	if len(b.Store) == 0 || b.attached.sid == "" || b.result.Slid {
 		return nil
@@ -75,7 +77,8 @@ func (b *batch) times() *grantstore.SessionTimes {
 	return records.SessionTimesOf(b.session)
 }
 
-// seen checks that what the batch builds on is as its caller read it. The transaction keeps it so.
+// seen checks that the grants which the batch depends on are unchanged since its caller read them. The
+// transaction keeps them so.
 func (b *batch) seen() error {
 	for i := range b.Seen {
 		seen := &b.Seen[i]
@@ -105,8 +108,8 @@ func (b *batch) use() error {
 	return b.attach(session, client{sid: b.Use.SessionID, id: b.Use.ClientID}, b.Use)
 }
 
-// attach notes that a client uses a session (nil: it has ended), which must be live, and what it says of
-// itself, if anything.
+// attach records that a client uses a session, which must be live (nil: it has ended), with the client's
+// registration if said is not nil.
 func (b *batch) attach(session *records.Session, c client, said *grantstore.Use) error {
 	use, others, err := b.rows.Client(c.sid, c.id)
 	if err != nil {
@@ -191,13 +194,13 @@ func (b *batch) store() error {
 	return nil
 }
 
-// bind gives a grant the token number under which its session lets it live.
+// bind sets a grant's token number so that its session lets it live.
 func (b *batch) bind(g *records.Grant) error {
 	c := client{sid: g.SessionId, id: g.ClientId}
 	switch {
 	case c.sid == "":
 		return nil
-	case c.sid == b.attached.sid && c.id == b.attached.id: // its client uses the session already
+	case c.sid == b.attached.sid && c.id == b.attached.id: // its client already uses the session
 		g.TokenNumber = b.attached.tokenNumber
 		return nil
 	}

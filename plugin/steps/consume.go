@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// consume marks the grant as used. It stays until it expires: its reuse must be noticed.
+// consume marks the grant as used. It is kept until it expires so that its reuse is detected.
 func (b *batch) consume() error {
 	c := b.Consume
 	if c == nil {
@@ -44,7 +44,7 @@ func (b *batch) consume() error {
 	return b.rows.Replace(c.Ref, g, rules.Used(g, rules.Grace(c), records.Nanos(b.now)))
 }
 
-// again is the use of a grant that was used before. Where that revokes all that was issued for it, the batch
+// again handles the use of a grant that was used before. If that revokes all grants issued for it, the batch
 // is refused; it has written nothing else so far.
 func (b *batch) again() error {
 	lines, err := b.rows.Lines(b.consumed.RequestId)

@@ -1,4 +1,4 @@
-// Package steps is what every engine does step by step in one transaction: it reads rows, has package rules
-// decide, and writes rows. An engine shows its transaction as Rows; how a row lies on the disk, which index
-// leads to it and what locks it is the engine's.
+// Package steps implements the steps that all engines share within one transaction: it reads rows, lets
+// package rules decide, and writes rows. An engine provides its transaction as Rows; the encoding of rows,
+// their indexes and locks are up to the engine.
 package steps

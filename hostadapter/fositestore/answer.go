@@ -1,6 +1,6 @@
 package fositestore
 
-// Answers of fosite's endpoints: what the store said goes before what fosite made of it (rule 4).
+// Error responses of fosite's endpoints: store errors take precedence over fosite's translation (rule 4).
 
 import (
 	"context"
@@ -18,22 +18,22 @@ import (
 // retryAfter is the Retry-After of a 503, in seconds.
 const retryAfter = "2"
 
-// endpoint says what the end of a session and the like mean there.
+// endpoint selects how store errors are translated.
 type endpoint int
 
 const (
 	tokenEndpoint endpoint = iota
-	// the token endpoint, with a grant type other than those that use up a code or refresh token
+	// the token endpoint, with a grant type that consumes neither a code nor a refresh token
 	customGrant
 	authorizeEndpoint
-	otherEndpoint // where fosite's own answer is right: inactive, revoked
+	otherEndpoint // fosite's own response is right: inactive, revoked
 )
 
-// errStore marks an error of the store that no retry will mend, such as a grant that cannot be unsealed.
+// errStore marks a store error that a retry cannot fix, such as a grant that cannot be unsealed.
 var errStore = errors.New("session store failed")
 
-// answer returns what a call of fosite's must answer: the error as fosite made it, unless a store's error is
-// behind it that says more. The store's error stays in the chain.
+// answer translates an error of a fosite call: it is fosite's error unless a store error caused it. The store
+// error stays in the chain.
 func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err error) error {
 	if err == nil {
 		return nil
@@ -56,8 +56,8 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 		p.store.tie.Logger().WarnContext(ctx, "authorization was refused", "error", err,
 			"most", ticketstore.MaxClients)
 		return fosite.ErrInvalidRequest.WithWrap(err).
-			WithHint("The user's session is used by as many clients as it may: sign out and in again to " +
-				"use others.")
+			WithHint("The user's session has reached its maximum number of clients: sign out and in " +
+				"again to use others.")
 	}
 	switch at {
 	case tokenEndpoint, customGrant:
@@ -79,30 +79,30 @@ func (p *Provider) unavailable(ctx context.Context, cause error) error {
 	return fosite.ErrTemporarilyUnavailable.WithWrap(cause)
 }
 
-// grantAt returns what the errors of a token request are judged by.
-func grantAt(request fosite.AccessRequester) endpoint {
+// endpointOf returns the endpoint by which the errors of a token request are translated.
+func endpointOf(request fosite.AccessRequester) endpoint {
 	if request == nil || request.GetGrantTypes().HasOneOf("authorization_code", "refresh_token") {
 		return tokenEndpoint
 	}
 	return customGrant
 }
 
-// passedOn are the errors in which fosite's handlers pass on what a store said.
-var passedOn = map[endpoint][]*fosite.RFC6749Error{
+// wrappingErrors are the errors in which fosite's handlers wrap store errors.
+var wrappingErrors = map[endpoint][]*fosite.RFC6749Error{
 	tokenEndpoint: {fosite.ErrServerError, fosite.ErrInvalidGrant, fosite.ErrInvalidRequest,
 		fosite.ErrNotFound, fosite.ErrInactiveToken,
 		fosite.ErrJTIKnown},
 	customGrant: {fosite.ErrServerError, fosite.ErrInactiveToken, fosite.ErrJTIKnown},
 }
 
-// tokenAnswer returns what the store's error means, where a handler passed it on. Any other error is the
-// answer of a handler, which may be one of the host's own, whatever it wraps.
+// tokenAnswer translates a store error that a handler wrapped in one of wrappingErrors. Any other error is
+// the handler's own response, also from a handler of the host, whatever it wraps.
 func tokenAnswer(at endpoint, err error) error {
-	if errors.Is(err, errLacks) {
+	if errors.Is(err, errUnsupported) {
 		return fosite.ErrUnsupportedGrantType.WithWrap(err)
 	}
 	var said *fosite.RFC6749Error
-	if errors.As(err, &said) && !slices.ContainsFunc(passedOn[at], func(e *fosite.RFC6749Error) bool {
+	if errors.As(err, &said) && !slices.ContainsFunc(wrappingErrors[at], func(e *fosite.RFC6749Error) bool {
 		return said.Is(e)
 	}) {
 		return err
@@ -113,9 +113,9 @@ func tokenAnswer(at endpoint, err error) error {
 	case errors.Is(err, grantstore.ErrConsumed), errors.Is(err, ticketstore.ErrNotFound),
 		errors.Is(err, ticketstore.ErrConflict):
 		if errors.Is(err, fosite.ErrInvalidGrant) {
-			return err // with fosite's own hint
+			return err // keep fosite's own hint
 		}
-		return fosite.ErrInvalidGrant.WithWrap(err).WithHint("It was used by another request.")
+		return fosite.ErrInvalidGrant.WithWrap(err).WithHint("The grant was used by another request.")
 	case errors.Is(err, fosite.ErrJTIKnown):
 		return fosite.ErrJTIKnown.WithWrap(err)
 	}
@@ -137,7 +137,7 @@ func authorizeAnswer(err error) error {
 	return err
 }
 
-// wroteUnavailable answers 503 if that is what the error means.
+// wroteUnavailable answers 503 and returns true if the error means that the store is unavailable.
 func (p *Provider) wroteUnavailable(ctx context.Context, rw http.ResponseWriter, err error) bool {
 	if !errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, fosite.ErrTemporarilyUnavailable) {
 		return false
@@ -147,7 +147,7 @@ func (p *Provider) wroteUnavailable(ctx context.Context, rw http.ResponseWriter,
 	return true
 }
 
-// wroteFailure answers 500 where fosite would answer 200 for a store that failed.
+// wroteFailure answers 500 and returns true if the store failed, where fosite would answer 200.
 func (p *Provider) wroteFailure(ctx context.Context, rw http.ResponseWriter, err error) bool {
 	if !errors.Is(err, errStore) {
 		return false

@@ -1,6 +1,6 @@
 package fositestore
 
-// Attach: sessions join a server.
+// Attach connects sessions to a server.
 
 import (
 	"context"
@@ -16,29 +16,29 @@ import (
 )
 
 // Sessions are the sessions of a server built on fosite: the Adapter, which signs users in and out and
-// removes sessions, and what joins it to fosite.
+// removes sessions, and its integration with fosite.
 type Sessions struct {
 	*hostadapter.Adapter
 
 	store        *Store
 	fosite       *fosite.Config
-	hints        hostadapter.IDTokenHints // nil for a host that verifies none
+	hints        hostadapter.IDTokenHints // nil if the host verifies no hints
 	allowUnbound bool
-	signs        bool         // logout tokens can be signed, or will
-	keys         *signingKeys // nil where Config.Key does not sign logout tokens
+	signs        bool         // logout tokens can be signed, now or once Config.Key returns a key
+	keys         *signingKeys // nil if Config.Key does not sign logout tokens
 
 	// may be nil
 	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 }
 
-// Attach returns the sessions of a server, at work. Its error names every field of the configuration that is
-// wrong. ctx bounds the start only. Close the Sessions, then the backend.
+// Attach starts the sessions of a server. Its error names each invalid field of the configuration. ctx bounds
+// the start only. Close the Sessions before the backend.
 func Attach(ctx context.Context, config Config) (*Sessions, error) {
 	host, err := config.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
-	settle(ctx, config.Fosite)
+	setDefaults(ctx, config.Fosite)
 	adapter, err := hostadapter.New(ctx, host)
 	if err != nil {
 		return nil, fmt.Errorf("fositestore: %w", err)
@@ -61,8 +61,8 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 	}, nil
 }
 
-// Ready reports whether sessions can be served: nil, or why not. It is that of the Adapter, and asks for a
-// signing key that was not there at start (Config.Key).
+// Ready returns nil if sessions can be served, else the reason. In addition to Adapter.Ready it checks for a
+// signing key that was not available at start (Config.Key).
 func (s *Sessions) Ready(ctx context.Context) error {
 	err := s.Adapter.Ready(ctx)
 	if s.keys == nil {
@@ -74,16 +74,16 @@ func (s *Sessions) Ready(ctx context.Context) error {
 	return err
 }
 
-// Metadata is that of the Adapter. A server without a signing key supports no back-channel logout.
+// Metadata returns the Adapter's metadata, without back-channel logout if the server has no signing key.
 func (s *Sessions) Metadata(endSessionEndpoint string) *hostadapter.Metadata {
 	m := s.Adapter.Metadata(endSessionEndpoint)
 	m.BackChannelLogout, m.BackChannelLogoutSession = s.signs, s.signs
 	return m
 }
 
-// settle has fosite's Config fill in the defaults that it otherwise fills in at first use, without a lock,
-// while it serves, and gives it a page for response_mode=form_post that a policy fits.
-func settle(ctx context.Context, config *fosite.Config) {
+// setDefaults sets the defaults of fosite's Config, which fosite otherwise sets at first use without a lock,
+// while requests are served. It also sets the form_post page, which allows a strict policy.
+func setDefaults(ctx context.Context, config *fosite.Config) {
 	config.GetSecretsHasher(ctx)
 	config.GetScopeStrategy(ctx)
 	config.GetAudienceStrategy(ctx)
@@ -93,21 +93,21 @@ func settle(ctx context.Context, config *fosite.Config) {
 	}
 }
 
-// Store returns the storage to give to compose.Compose or compose.ComposeAllEnabled in place of the host's
+// Store returns the storage to pass to compose.Compose or compose.ComposeAllEnabled in place of the host's
 // own store.
 func (s *Sessions) Store() *Store { return s.store }
 
-// Provider decorates what compose returned. Use it wherever the server used fosite's. It panics where a
-// handler keeps its grants in another store than Store, or one of Wrap: tokens there would outlive a session
-// that was removed.
+// Provider decorates the provider that compose returned. Use it in place of fosite's. It panics if a handler
+// keeps its grants in a store other than Store or one returned by Wrap: tokens in such a store would outlive
+// a removed session.
 func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 	if err := s.checkComposition(provider); err != nil {
 		panic(err)
 	}
 	if issuesJWT(s.fosite) {
 		s.store.tie.Logger().InfoContext(context.Background(),
-			"access tokens are JWTs: resource servers that check them by themselves accept them until "+
-				"their exp, also after the session has ended")
+			"access tokens are JWTs: resource servers that verify them offline accept them until "+
+				"their exp, even after the session has ended")
 	}
 	return &Provider{
 		OAuth2Provider: provider, store: s.store, hints: s.hints, allowUnbound: s.allowUnbound,
@@ -115,12 +115,12 @@ func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 	}
 }
 
-// NeedsSignIn is the function of that name.
+// NeedsSignIn calls the function NeedsSignIn.
 func (s *Sessions) NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester) bool {
 	return NeedsSignIn(session, request)
 }
 
-// issuesJWT reports whether the composed handlers issue JWT access tokens, as far as their types say.
+// issuesJWT reports whether the composed handlers issue JWT access tokens, judging by their types.
 func issuesJWT(config *fosite.Config) bool {
 	for _, handler := range config.TokenEndpointHandlers {
 		code, ok := handler.(*oauth2.AuthorizeExplicitGrantHandler)

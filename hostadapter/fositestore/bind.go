@@ -1,6 +1,6 @@
 package fositestore
 
-// Bind: a fosite session gets iss, sub, sid and the claims of the sign-in.
+// Bind sets iss, sub, sid and the claims of the sign-in in a fosite session.
 
 import (
 	"errors"
@@ -17,30 +17,29 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// ErrUnbound says that a grant to a user cannot be bound to the session of the sign-in. Either no user is
-// signed in (Adapter.SignIn, below Adapter.Middleware), or another user is, or the host's type of
-// fosite.Session has no place for a sid.
+// ErrUnbound means that a user's grant cannot be bound to the session of the sign-in: no user is signed in
+// (call Adapter.SignIn below Adapter.Middleware), another user is signed in, or the host's type of
+// fosite.Session cannot hold a sid.
 var ErrUnbound = errors.New("authorization is not bound to a live session")
 
 // sidClaim is the claim of OpenID Connect Back-Channel Logout 1.0, section 2.1.
 const sidClaim = "sid"
 
-// SessionIDCarrier is what a custom fosite.Session implements that is neither an openid.Session nor an
-// oauth2.JWTSessionContainer. The sid must survive the session's JSON.
+// SessionIDCarrier is implemented by a custom fosite.Session that is neither an openid.Session nor an
+// oauth2.JWTSessionContainer. Its JSON must contain the sid.
 type SessionIDCarrier interface {
 	SetSessionID(sid string)
 	GetSessionID() string
 }
 
-// Bind ties a session of fosite's to the session that the user is signed in with, as
-// Provider.NewAuthorizeResponse does: iss, sub, sid, auth_time, acr and amr of the ID token, sub and sid of a
-// JWT access token. It serves openid.DefaultSession, oauth2.JWTSession, fosite.DefaultSession, types that
-// embed them, and every SessionIDCarrier. A session of another subject, and one of a type that has no place
-// for a sid, is ErrUnbound.
+// Bind binds a fosite session to the user's session, as Provider.NewAuthorizeResponse does. It sets iss, sub,
+// sid, auth_time, acr and amr of the ID token, and sub and sid of a JWT access token. It supports
+// openid.DefaultSession, oauth2.JWTSession, fosite.DefaultSession, types that embed them, and any
+// SessionIDCarrier. It returns ErrUnbound if the fosite session has another subject or cannot hold a sid.
 //
 // Every client gets the subject of the session as sub. Pairwise subject identifiers (OpenID Connect Core 1.0,
-// section 8.1) are another subject for each client and refused: a removal by subject would not find their
-// grants, and logout tokens would name a user whom the client does not know.
+// section 8.1), which differ by client, are refused: a removal by subject would not find their grants, and
+// logout tokens would name a subject that the client does not know.
 func Bind(session fosite.Session, live *hostadapter.Session) error {
 	if isNil(session) || live == nil {
 		return fmt.Errorf("fositestore: %w: no session", ErrUnbound)
@@ -85,7 +84,7 @@ func bindIDToken(claims *jwt.IDTokenClaims, live *hostadapter.Session) error {
 			ErrUnbound)
 	}
 	claims.Issuer, claims.Subject = live.Issuer, live.SubjectID
-	// The claim is in seconds, and fosite compares it with other moments before it is written.
+	// auth_time is in whole seconds, and fosite compares it with other times before encoding it.
 	claims.AuthTime = live.AuthTime.UTC().Truncate(time.Second)
 	if live.ACR != "" {
 		claims.AuthenticationContextClassReference = live.ACR
@@ -97,7 +96,7 @@ func bindIDToken(claims *jwt.IDTokenClaims, live *hostadapter.Session) error {
 	return nil
 }
 
-// SessionIDOf returns the sid that Bind put into a session of fosite's, or "".
+// SessionIDOf returns the sid that Bind set in a fosite session, or "".
 func SessionIDOf(session fosite.Session) string {
 	if isNil(session) {
 		return ""
@@ -125,8 +124,8 @@ func SessionIDOf(session fosite.Session) string {
 	return sid
 }
 
-// extraClaims returns the claims of a session that has no better place for a sid, to be changed in place;
-// else nil.
+// extraClaims returns the extra claims, to be modified in place, of a session that has no better place for a
+// sid, or nil.
 func extraClaims(session fosite.Session) map[string]any {
 	switch session.(type) {
 	case SessionIDCarrier, openid.Session, oauth2.JWTSessionContainer: // a JWT session would return a copy
@@ -138,7 +137,7 @@ func extraClaims(session fosite.Session) map[string]any {
 	return nil
 }
 
-// subjectOf returns whom the session is for: some hosts set the ID token's claim only.
+// subjectOf returns the subject of the session. Some hosts set it only in the ID token's claims.
 func subjectOf(session fosite.Session) string {
 	if subject := session.GetSubject(); subject != "" {
 		return subject
@@ -151,9 +150,9 @@ func subjectOf(session fosite.Session) string {
 	return ""
 }
 
-// bindRequestTime sets the moment against which fosite checks prompt and max_age to that of the request:
-// hosts make their session after the login form, with the moment of its making, which would be after the
-// sign-in. An earlier moment is the host's own and is kept.
+// bindRequestTime sets the time against which fosite checks prompt and max_age to that of the request. Hosts
+// create the fosite session after the login form, so that its default would be after the sign-in. An earlier
+// time was set by the host and is kept.
 func bindRequestTime(session fosite.Session, requestedAt time.Time) {
 	s, ok := session.(openid.Session)
 	if !ok || s.IDTokenClaims() == nil {
@@ -166,8 +165,8 @@ func bindRequestTime(session fosite.Session, requestedAt time.Time) {
 	claims.RequestedAt = claims.RequestedAt.UTC().Truncate(time.Second)
 }
 
-// addCodeHash gives the session the c_hash of a hybrid flow, which fosite computes after it stored the code
-// and before it stored the OpenID record.
+// addCodeHash sets the c_hash of a hybrid flow, which fosite computes after storing the code and before
+// storing the OpenID record.
 func addCodeHash(session fosite.Session, r *row) error {
 	s, ok := session.(openid.Session)
 	if !ok || isNil(session) || !strings.Contains(r.request.formValue("response_type"), " ") {
@@ -183,8 +182,9 @@ func addCodeHash(session fosite.Session, r *row) error {
 	return nil
 }
 
-// newLike returns an empty session of the given one's type, or nil if that is not a pointer to a struct.
-func newLike(session fosite.Session) fosite.Session {
+// newSameType returns an empty session of the given session's type, or nil if that is not a pointer to a
+// struct.
+func newSameType(session fosite.Session) fosite.Session {
 	t := reflect.TypeOf(session)
 	if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
 		return nil
@@ -193,7 +193,7 @@ func newLike(session fosite.Session) fosite.Session {
 	return fresh
 }
 
-// isNil sees the nil pointer in an interface too.
+// isNil reports whether the session is nil or a nil pointer.
 func isNil(session fosite.Session) bool {
 	if session == nil {
 		return true

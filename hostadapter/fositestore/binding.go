@@ -1,6 +1,6 @@
 package fositestore
 
-// Bindings: what a grant's data is sealed for (rule 13).
+// Bindings: the associated data that a grant's data is sealed with (rule 13).
 
 import (
 	"context"
@@ -18,15 +18,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// errRefused marks a grant that the store has returned and that is not accepted. Either it is not what the
-// host has stored: it was changed, is another one, or lacks a row that belongs to it. Or no key opens it any
-// more. Or it is sealed as an earlier release did, and Config.UnboundUntil is over. fosite gets "not found".
-// It is logged, the first kind once a second at most, the others once a minute.
+// errRefused marks a grant that the store returned and the host refuses, for one of three reasons. The grant
+// is not what the host stored: it was changed, swapped, or lacks a related row. No key opens it. It has the
+// seal of an earlier release and Config.UnboundUntil has passed. fosite gets "not found". The first kind is
+// logged at most once a second, the others once a minute.
 var errRefused = errors.New("a stored grant is refused")
 
-// bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though
-// it is stored beside the data. A store that changes any of it, or returns the data for another grant, gives
-// nothing that can be opened. Each text has its length before it.
+// bindingOf returns what a grant's data is sealed for: its type, its key, and all fields beside the data that
+// the host relies on. If a store changes one of them, or returns the data for another grant, the data cannot
+// be opened. Each string is length-prefixed.
 func bindingOf(g *grantstore.Grant) tie.Binding {
 	id := append(make([]byte, 0, 256), g.Key[:]...)
 	for _, text := range []string{g.RequestID, g.SubjectID, g.SessionID, g.ClientID, g.Description} {
@@ -43,18 +43,18 @@ func bindingOf(g *grantstore.Grant) tie.Binding {
 	return tie.Binding{Purpose: "bound " + string(g.Type), ID: id}
 }
 
-// formerBindingOf returns what earlier releases sealed a grant's data for.
+// formerBindingOf returns the binding that earlier releases used.
 func formerBindingOf(g *grantstore.Grant) tie.Binding {
 	return tie.Binding{Purpose: string(g.Type), ID: g.Key[:]}
 }
 
-// seal puts the data into a grant that is complete but for it.
+// seal sets the sealed data of a grant whose other fields are complete.
 func (s *Store) seal(g *grantstore.Grant, data []byte) { g.Data = s.tie.Seal(bindingOf(g), data) }
 
-// lastMoment is the latest that stores keep.
+// lastMoment is the latest time that stores can hold.
 var lastMoment = time.Unix(0, math.MaxInt64).UTC()
 
-// storable returns the moment as stores give it back.
+// storable returns t as stores will return it.
 func storable(t time.Time) time.Time {
 	switch {
 	case t.IsZero():
@@ -65,11 +65,11 @@ func storable(t time.Time) time.Time {
 	return t.UTC()
 }
 
-// inherit gives the grant what a store gives to all that is stored by a batch which uses up a code or refresh
-// token (grantstore.Consumption). It has to be known before the grant is sealed. issuer is that of its
-// session.
+// inherit copies from the consumed code or refresh token the fields that the store gives to all grants of
+// that batch (grantstore.Consumption): they must be known before the grant is sealed. It also returns the
+// session's issuer.
 func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) (issuer string, err error) {
-	row, err := s.usedUp(ctx)
+	row, err := s.consumedRow(ctx)
 	if row != nil {
 		issuer = row.issuer
 		from := row.grant
@@ -82,13 +82,13 @@ func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) (issuer string
 	return issuer, err
 }
 
-// isOf reports whether the grant is of a session of the issuer, or of none.
-func (r *row) isOf(issuer string) bool {
+// hasIssuer reports whether the grant's session has that issuer, or the grant has no session.
+func (r *row) hasIssuer(issuer string) bool {
 	return r.issuer == "" || r.issuer == issuer
 }
 
-// usedUp returns the code or refresh token that the batch under way uses up, or nil.
-func (s *Store) usedUp(ctx context.Context) (*row, error) {
+// consumedRow returns the code or refresh token that the current batch consumes, or nil.
+func (s *Store) consumedRow(ctx context.Context) (*row, error) {
 	var used *grantstore.Consumption
 	look := func(b *grantstore.Batch) error { used = b.Consume; return nil }
 	c := s.carriers.from(ctx)
@@ -105,21 +105,21 @@ func (s *Store) usedUp(ctx context.Context) (*row, error) {
 			return r, nil
 		}
 	}
-	// It was not read in this request, or it has just come from the host's own store.
+	// It was not read in this request, or it has just moved from the host's own store.
 	r, err := s.read(ctx, used.Ref)
 	switch {
 	case r != nil && r.request != "":
 		return r, nil
 	case err == nil || isAnswer(err):
-		return nil, nil // the batch will be refused
+		return nil, nil // the store will refuse the batch
 	}
 	return nil, err
 }
 
-// announce has a code's sealed record say that a row belongs to it, so that no store can withhold that row:
-// without its PKCE row a code would be good without a verifier. The code is in the same batch or, where
-// writes go one by one, in the store.
-func (s *Store) announce(
+// recordRelated records in a code's sealed data that a row belongs to it, so that a store cannot withhold the
+// row: without its PKCE row, a code would need no verifier. The code is in the same batch or, if writes are
+// not gathered, in the store.
+func (s *Store) recordRelated(
 	ctx context.Context, b *grantstore.Batch, code grantstore.Ref, field protowire.Number,
 ) error {
 	for i := range b.Store {
@@ -130,7 +130,7 @@ func (s *Store) announce(
 	found, err := s.adapter.Backend().Grants().Get(ctx, code, s.now())
 	switch {
 	case isAnswer(err):
-		return nil // no code, no exchange
+		return nil // without a code there is nothing to exchange
 	case err != nil:
 		return err
 	}
@@ -143,7 +143,7 @@ func (s *Store) announce(
 	return nil
 }
 
-// mark sets a field of the sealed record. Protobuf messages that follow one another are one message.
+// mark sets a field of the sealed record by appending it: concatenated protobuf messages merge.
 func (s *Store) mark(code *grantstore.Grant, field protowire.Number) error {
 	data, err := s.tie.Unseal(bindingOf(code), code.Data)
 	if err != nil {
@@ -154,8 +154,8 @@ func (s *Store) mark(code *grantstore.Grant, field protowire.Number) error {
 	return nil
 }
 
-// checkWhole refuses a code that the store gives without the rows that belong to it.
-func (s *Store) checkWhole(ctx context.Context, code *row) error {
+// checkRelated refuses a code that the store returns without its related rows.
+func (s *Store) checkRelated(ctx context.Context, code *row) error {
 	request := code.request
 	for _, part := range []struct {
 		belongs bool
@@ -171,8 +171,8 @@ func (s *Store) checkWhole(ctx context.Context, code *row) error {
 	return nil
 }
 
-// openIDKey returns the key of the OpenID record of the code in a token request, or the zero key: it is kept
-// under the whole code.
+// openIDKey returns the key of the OpenID record of the code in a token request, which is derived from the
+// whole code, or the zero key outside of a token request.
 func openIDKey(ctx context.Context) ticketstore.Key {
 	if request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok &&
 		request != nil {
@@ -181,7 +181,7 @@ func openIDKey(ctx context.Context) ticketstore.Key {
 	return ticketstore.Key{}
 }
 
-// hasRelated reports whether a row came along. A zero key stands for any.
+// hasRelated reports whether a related row was returned with the grant. A zero key matches any key.
 func (r *row) hasRelated(ref grantstore.Ref) bool {
 	for _, other := range r.related {
 		if other.grant.Type == ref.Type && (ref.Key.IsZero() || other.grant.Key == ref.Key) {
@@ -191,8 +191,7 @@ func (r *row) hasRelated(ref grantstore.Ref) bool {
 	return false
 }
 
-// refuse logs what is wrong with a grant that the store gave, and returns the error of one that does not
-// exist.
+// refuse logs why a grant from the store is refused and returns fosite.ErrNotFound.
 func (s *Store) refuse(ctx context.Context, ref grantstore.Ref, err error) error {
 	if suppressed, ok := s.refusals.Allow(s.now()); ok {
 		s.tie.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or a writer to it, is not "+

@@ -1,6 +1,6 @@
 package fositestore
 
-// The carrier: what one request has read, and what it is to write, through all of fosite's calls.
+// carrier holds what one request has read and will write, across all of fosite's calls.
 
 import (
 	"context"
@@ -17,38 +17,38 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// carrier goes along with one request through all of fosite's calls. It remembers what was read, so that
-// nothing is read twice, gathers what is to be written, so that it is written once, and notes why the store
-// failed, which fosite's errors often do not say.
+// carrier accompanies one request through all of fosite's calls. It caches reads, gathers writes into one
+// batch, and records why the store failed, which fosite's errors often omit.
 type carrier struct {
-	// request is the context of the HTTP request, in which the middleware's holder is: hosts may pass a
-	// context of their own to fosite.
+	// request is the context of the HTTP request, which has the middleware's holder. Hosts may pass another
+	// context to fosite.
 	request context.Context
-	// keepsPushed: a pushed authorization request is removed with its answer, not when fosite has read it.
+	// keepsPushed: a pushed request is removed when it is answered, not when fosite reads it.
 	keepsPushed bool
 	// marked: the request came back with a mark of Sessions.ReturnURL.
 	marked bool
 
 	mu sync.Mutex
-	// rows and clients are few: there are most of them in a code exchange, three and one. There is room for
-	// those of an introspection.
+	// rows and clients are short: at most three and one, in a code exchange. The arrays hold those of an
+	// introspection without allocating.
 	rows       []*row
 	clients    []fosite.Client
 	oneRow     [1]*row
 	twoClients [2]fosite.Client
-	// legacy are requests that were read from the host's own store.
+	// legacy are requests read from the host's own store.
 	legacy map[grantstore.Ref]fosite.Requester
-	// batch gathers writes while the provider is inside a call of fosite's; nil lets them through one by one.
+	// batch gathers writes during a call of fosite's. If it is nil, each write is applied separately.
 	batch *grantstore.Batch
-	// unproved are refresh tokens that may have been read from copies, until the store judges them (prove).
+	// unproved are refresh tokens that may have been read from a stale copy, until the store checks them
+	// (prove).
 	unproved []*row
-	// failure is the first error that means that the answer of a store is not known.
+	// failure is the first error that leaves the state of the store unknown.
 	failure error
-	// first is the context of the first of fosite's calls: most requests make one.
+	// first is the context of fosite's first call, embedded because most requests make one call.
 	first carrying
 }
 
-// carrying is a context with a carrier in it.
+// carrying is a context that holds a carrier.
 type carrying struct {
 	context.Context //nolint:containedctx // it adds a value to it
 	carrier         *carrier
@@ -80,16 +80,16 @@ func (c *carrying) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// gather makes the writes that follow wait for taken.
-func (c *carrier) gather() {
+// startBatch starts gathering writes until takeBatch is called.
+func (c *carrier) startBatch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.batch = &grantstore.Batch{}
 }
 
-// taken ends the gathering and returns what was gathered. After a failure, what revokes is all that is left
-// of it.
-func (c *carrier) taken(failed bool) *grantstore.Batch {
+// takeBatch stops gathering and returns the batch. If the call failed, only its deletions and revocations
+// remain.
+func (c *carrier) takeBatch(failed bool) *grantstore.Batch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	batch := c.batch
@@ -100,7 +100,7 @@ func (c *carrier) taken(failed bool) *grantstore.Batch {
 	return batch
 }
 
-// change applies the change to the gathered batch and reports whether there is one.
+// change applies the change to the gathered batch and reports whether there is a batch.
 func (c *carrier) change(change func(*grantstore.Batch) error) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,8 +121,8 @@ func (c *carrier) row(ref grantstore.Ref) *row {
 	return nil
 }
 
-// hasCode reports whether a code was read together with its whole family. One that was moved left its OpenID
-// record in the host's store.
+// hasCode reports whether a code was read together with its family. A moved code does not count: its OpenID
+// record stays in the host's store.
 func (c *carrier) hasCode() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +134,7 @@ func (c *carrier) hasCode() bool {
 	return false
 }
 
-// keep remembers rows, each in the place of an earlier one of the same grant.
+// keep caches rows, replacing earlier rows of the same grants.
 func (c *carrier) keep(rows ...*row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +144,7 @@ func (c *carrier) keep(rows ...*row) {
 	}
 }
 
-// note keeps an error that leaves it open what the store would have answered.
+// note records an error that leaves the state of the store unknown.
 func (c *carrier) note(err error) {
 	if c == nil || err == nil || isAnswer(err) {
 		return
@@ -162,7 +162,7 @@ func (c *carrier) failed() error {
 	return c.failure
 }
 
-// isAnswer reports whether the error is what a working store says of a grant.
+// isAnswer reports whether the error is a definite answer about a grant from a working store.
 func isAnswer(err error) bool {
 	for _, answer := range []error{
 		ticketstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, ticketstore.ErrExists,
@@ -174,17 +174,17 @@ func isAnswer(err error) bool {
 	return false
 }
 
-// isUnavailable reports whether trying again later may help.
+// isUnavailable reports whether a retry may succeed.
 func isUnavailable(err error) bool { return hostadapter.IsUnavailable(err) }
 
-// carriers finds the carrier of a request that fosite returned, for as long as that request is in use, which
-// it does not prolong.
+// carriers maps requests that fosite returned to their carriers. It holds the requests weakly and drops an
+// entry when its request is collected.
 type carriers struct {
 	mu      sync.Mutex
 	entries map[weak.Pointer[fosite.Request]]*carrier
 }
 
-// handleOf identifies a request of fosite's own types, and is zero for any other.
+// handleOf returns a weak handle of a request of fosite's own types, or zero for any other type.
 func handleOf(request fosite.Requester) (common *fosite.Request, handle weak.Pointer[fosite.Request]) {
 	switch r := request.(type) {
 	case *fosite.AccessRequest:
@@ -199,7 +199,7 @@ func handleOf(request fosite.Requester) (common *fosite.Request, handle weak.Poi
 	return common, weak.Make(common)
 }
 
-// bind ties the carrier to a request. One that is not fosite's own type is left alone.
+// bind associates the carrier with a request. Requests of types other than fosite's are ignored.
 func (m *carriers) bind(request fosite.Requester, c *carrier) {
 	m.ofOr(request, func() *carrier { return c })
 }
@@ -212,7 +212,7 @@ func (m *carriers) of(request fosite.Requester) *carrier {
 	return m.entries[handle]
 }
 
-// ofOr is of, with a carrier for a request that has none.
+// ofOr returns the carrier of a request, creating it if there is none.
 func (m *carriers) ofOr(request fosite.Requester, create func() *carrier) *carrier {
 	common, handle := handleOf(request)
 	if common == nil {
@@ -232,7 +232,7 @@ func (m *carriers) ofOr(request fosite.Requester, create func() *carrier) *carri
 	return c
 }
 
-// release forgets the carrier of a request that was answered.
+// release drops the carrier of an answered request.
 func (m *carriers) release(request fosite.Requester) {
 	_, handle := handleOf(request)
 	m.forget(handle)
@@ -244,8 +244,8 @@ func (m *carriers) forget(handle weak.Pointer[fosite.Request]) {
 	delete(m.entries, handle)
 }
 
-// from returns the carrier of a call to the Store: the provider's, or, for a host that uses the Store without
-// the provider, one that goes with fosite's token request.
+// from returns the carrier of a call to the Store: the Provider's, or, without the Provider, one associated
+// with fosite's token request.
 func (m *carriers) from(ctx context.Context) *carrier {
 	if c, ok := ctx.Value(carrierKey{}).(*carrier); ok {
 		return c
@@ -254,6 +254,6 @@ func (m *carriers) from(ctx context.Context) *carrier {
 	if !ok {
 		return nil
 	}
-	// Not with ctx: it holds the request, which would then never be forgotten.
+	// Not ctx: it refers to the request, which could then never be collected.
 	return m.ofOr(request, func() *carrier { return newCarrier(context.Background()) })
 }

@@ -1,6 +1,6 @@
 package fositestore
 
-// Logout settings of clients, from the host's client type or from the configuration.
+// Logout settings of clients, from the host's client type or the configuration.
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What a host's type of client may say about signing out, by the names of the registration.
+// Optional methods of a host's client type, named after the registration metadata.
 type (
 	backChannelClient  interface{ GetBackChannelLogoutURI() string }
 	sessionClient      interface{ GetBackChannelLogoutSessionRequired() bool }
@@ -29,7 +29,7 @@ type (
 	postLogoutClient interface{ GetPostLogoutRedirectURIs() []string }
 )
 
-// clients finds the logout settings of the clients in the host's store.
+// clients looks up the logout settings of the clients in the host's store.
 type clients struct {
 	store    fosite.ClientManager
 	settings logout.ClientSource // may be nil
@@ -37,8 +37,8 @@ type clients struct {
 
 var _ logout.ClientSource = (*clients)(nil)
 
-// LogoutClient returns what the client's own methods say, else what the configured settings do. A client
-// without either is not notified.
+// LogoutClient returns the settings from the client's own methods, else the configured settings. A client
+// with neither is not notified.
 func (c *clients) LogoutClient(ctx context.Context, clientID string) (*logout.Client, error) {
 	client, err := c.store.GetClient(ctx, clientID)
 	switch {
@@ -90,10 +90,10 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	return settings, nil
 }
 
-// FrontChannelAllowed reports whether scheme, host and port of a frontchannel_logout_uri are those of a
-// redirect URI, as they must be (Front-Channel Logout 1.0, section 2): otherwise a client could have pages of
-// others shown, with the sid. A client whose URI is not allowed is never notified by front channel, so a host
-// refuses such a registration.
+// FrontChannelAllowed reports whether scheme, host and port of a frontchannel_logout_uri equal those of a
+// redirect URI, as Front-Channel Logout 1.0, section 2, requires: otherwise a client could have the sign-out
+// page load pages of another site, with the sid. A client whose URI is not allowed is never notified by front
+// channel; hosts should refuse its registration.
 func FrontChannelAllowed(uri string, redirectURIs []string) bool {
 	origin, err := originOf(uri)
 	return err == nil && slices.ContainsFunc(redirectURIs, func(redirect string) bool {

@@ -1,6 +1,6 @@
 package fositestore
 
-// Which store the handlers of a composition keep their grants in.
+// Checks the stores that fosite's handlers were composed with.
 
 import (
 	"context"
@@ -13,18 +13,18 @@ import (
 	"github.com/ory/fosite/handler/pkce"
 )
 
-// maxDepth bounds how deep a store is searched in a handler.
+// maxDepth bounds how deep a handler is searched for a store.
 const maxDepth = 6
 
-// keepsGrants are the interfaces of storages whose rows a session has to judge.
-var keepsGrants = []reflect.Type{
+// grantStorages are the storage interfaces whose rows depend on a session.
+var grantStorages = []reflect.Type{
 	reflect.TypeFor[oauth2.AuthorizeCodeStorage](), reflect.TypeFor[oauth2.AccessTokenStorage](),
 	reflect.TypeFor[oauth2.RefreshTokenStorage](),
 	reflect.TypeFor[openid.OpenIDConnectRequestStorage](), reflect.TypeFor[pkce.PKCERequestStorage](),
 }
 
-// checkComposition returns an error that names the first of a provider's handlers that keeps grants in
-// another store than Store, or one that Wrap returned: what a removal ends would live on there.
+// checkComposition returns an error naming the first handler of the provider that keeps grants in a store
+// other than Store or one returned by Wrap: its grants would survive a removal.
 func (s *Sessions) checkComposition(provider fosite.OAuth2Provider) error {
 	ctx, config := context.Background(), fosite.Configurator(s.fosite)
 	if own, ok := provider.(*fosite.Fosite); ok && own.Config != nil {
@@ -44,27 +44,26 @@ func (s *Sessions) checkComposition(provider fosite.OAuth2Provider) error {
 		handlers = append(handlers, h)
 	}
 	for _, h := range handlers {
-		if store := s.foreignIn(reflect.ValueOf(h), 0, map[uintptr]bool{}); store != nil {
-			return fmt.Errorf("fositestore: handler %T keeps grants in a %s, where no end of a session "+
-				"reaches them: compose it with Sessions.Store, "+
-				"or, to keep that store, with Sessions.Wrap; a fosite.Config that was composed before "+
-				"keeps the handlers of then", h, store)
+		if store := s.findForeignStore(reflect.ValueOf(h), 0, map[uintptr]bool{}); store != nil {
+			return fmt.Errorf("fositestore: handler %T keeps grants in a %s, where they would outlive "+
+				"their session: compose it with Sessions.Store, or, to keep that store, with Sessions.Wrap; "+
+				"a fosite.Config that was composed before keeps its earlier handlers", h, store)
 		}
 	}
 	return nil
 }
 
-// foreignIn returns the type of the first store in v that keeps grants and is not ours, else nil.
-func (s *Sessions) foreignIn(v reflect.Value, depth int, seen map[uintptr]bool) reflect.Type {
+// findForeignStore returns the type of the first foreign store in v that keeps grants, or nil.
+func (s *Sessions) findForeignStore(v reflect.Value, depth int, seen map[uintptr]bool) reflect.Type {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
-	// A configuration keeps no grants, and has caches that are written to while this looks.
+	// Skip configurations: they keep no grants, and their caches may be written to concurrently.
 	if !v.IsValid() || depth > maxDepth || v.Type().Implements(reflect.TypeFor[fosite.Configurator]()) {
 		return nil
 	}
 	if depth > 0 && isStore(v.Type()) {
-		if s.holdsOurs(v, 0) {
+		if s.containsOurStore(v, 0) {
 			return nil
 		}
 		return v.Type()
@@ -80,7 +79,7 @@ func (s *Sessions) foreignIn(v reflect.Value, depth int, seen map[uintptr]bool) 
 		return nil
 	}
 	for i := range v.NumField() {
-		if store := s.foreignIn(v.Field(i), depth+1, seen); store != nil {
+		if store := s.findForeignStore(v.Field(i), depth+1, seen); store != nil {
 			return store
 		}
 	}
@@ -88,7 +87,7 @@ func (s *Sessions) foreignIn(v reflect.Value, depth int, seen map[uintptr]bool) 
 }
 
 func isStore(t reflect.Type) bool {
-	for _, storage := range keepsGrants {
+	for _, storage := range grantStorages {
 		if t.Implements(storage) {
 			return true
 		}
@@ -96,9 +95,9 @@ func isStore(t reflect.Type) bool {
 	return false
 }
 
-// holdsOurs reports whether v is the Store of these sessions or one that they wrapped, or has it somewhere
-// inside. It looks only into what is a store itself: other fields may be written to while it looks.
-func (s *Sessions) holdsOurs(v reflect.Value, depth int) bool {
+// containsOurStore reports whether v is the Store of these sessions, a Wrapped store, or a store that
+// contains one of them. It descends only into stores: other fields may be written to concurrently.
+func (s *Sessions) containsOurStore(v reflect.Value, depth int) bool {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
@@ -119,7 +118,7 @@ func (s *Sessions) holdsOurs(v reflect.Value, depth int) bool {
 	}
 	for i := range v.NumField() {
 		f := v.Field(i)
-		if (f.Kind() == reflect.Interface || isStore(f.Type())) && s.holdsOurs(f, depth+1) {
+		if (f.Kind() == reflect.Interface || isStore(f.Type())) && s.containsOurStore(f, depth+1) {
 			return true
 		}
 	}

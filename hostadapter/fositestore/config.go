@@ -1,6 +1,6 @@
 package fositestore
 
-// The configuration, and what of it follows from fosite's.
+// The configuration, and the settings derived from fosite's.
 
 import (
 	"cmp"
@@ -20,29 +20,28 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Config says how sessions join a server. Backend, Fosite and Store are required; Key is where clients have a
-// logout URI or ID tokens are issued.
+// Config configures Attach. Backend, Fosite and Store are required. Key is required if clients have a logout
+// URI or the server issues ID tokens.
 type Config struct {
-	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions.
-	// Host.Swap.Backends and Host.Swap.BackendName name others that it may be swapped for while the server
-	// serves.
+	// Backend stores sessions and grants. The caller closes it, after the Sessions. Host.Swap.Backends and
+	// Host.Swap.BackendName name the backends that can replace it while the server runs.
 	Backend sessions.Backend
-	// Fosite is the configuration that the server composes its provider with. From it come the issuer, where
-	// Host.Issuer is empty (IDTokenIssuer, else AccessTokenIssuer), and, by HKDF, the sealing keys
-	// (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live). A server
-	// whose HMAC strategy has a configuration of its own, so that GlobalSecret is empty, sets Host.Keys.
+	// Fosite is the configuration that the server composes its provider with. The issuer is derived from it
+	// if Host.Issuer is empty (IDTokenIssuer, else AccessTokenIssuer), and the sealing keys are derived from
+	// it by HKDF (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live).
+	// If the HMAC strategy has a configuration of its own and GlobalSecret is empty, set Host.Keys.
 	//
-	// The whole of a code or token is checked before anything is revoked, with the strategies of its
+	// Before anything is revoked, the whole code or token is validated with the strategies of the configured
 	// oauth2.TokenRevocationHandler, oauth2.RefreshTokenGrantHandler and
-	// oauth2.AuthorizeExplicitGrantHandler, also where a struct of the host's has them in an exported field.
-	// Of a host that hides them the HMAC strategy of compose is assumed, with GlobalSecret; without one, and
-	// for tokens of another form than its "key.signature", they are revoked by their signature alone.
+	// oauth2.AuthorizeExplicitGrantHandler, including handlers in an exported field of a host's struct. If
+	// the handlers cannot be found, compose's HMAC strategy with GlobalSecret is assumedHMAC. Without a
+	// GlobalSecret, and for tokens that do not have the form "key.signature", the signature alone is checked.
 	//
-	// Attach fills in what fosite would at first use, and FormPostHTMLTemplate where that is nil: a page for
-	// response_mode=form_post whose content security policy the Provider sends along.
+	// Attach sets the defaults that fosite would set at first use. If FormPostHTMLTemplate is nil, Attach
+	// sets it to a page for response_mode=form_post, with which the Provider sends a content security policy.
 	Fosite *fosite.Config
-	// Store is the host's own store. It serves clients; with Authenticator also the password grant, with
-	// PublicKeys also JWT bearer, with verifiable.NonceManager also verifiable credentials.
+	// Store is the host's own store. It serves clients. If it implements Authenticator, it also serves the
+	// password grant; with PublicKeys, JWT bearer; with verifiable.NonceManager, verifiable credentials.
 	//
 	// A client's logout settings come from optional methods of the type that GetClient returns:
 	// GetBackChannelLogoutURI() string, GetBackChannelLogoutSessionRequired() bool,
@@ -50,47 +49,47 @@ type Config struct {
 	// GetPostLogoutRedirectURIs() []string, GetCoordinateLifetimeWithUserSession() *bool,
 	// GetMutedSessionEnds() ticketstore.Ends; else from Host.Clients.
 	Store fosite.ClientManager
-	// Key returns the key that signs ID tokens, as the host gives it to fosite: an *rsa.PrivateKey,
+	// Key returns the key that signs ID tokens, as the host passes it to fosite: an *rsa.PrivateKey,
 	// *ecdsa.PrivateKey, a JSONWebKey or an OpaqueSigner of go-jose v3, or a crypto.Signer. It also signs
-	// logout tokens, and is asked for at each of them.
+	// logout tokens, and Key is called for each of them.
 	//
-	// A server without ID tokens may leave it nil: no client is then notified by back-channel logout, users
-	// are asked before they are signed out by a client, and a line is logged at start. A key that is nil or
-	// an error at start is taken to come later: that is logged, and Ready fails until it is there.
+	// A server without ID tokens may leave Key nil. Then clients get no back-channel logout, users are asked
+	// to confirm a sign-out that a client starts, and Attach logs a warning. If Key returns nil or an error
+	// at start, Attach logs a warning and Ready fails until Key returns a key.
 	Key func(ctx context.Context) (any, error)
-	// KeyID is the key's kid in the server's JWKS, for keys that do not bring one.
+	// KeyID is the kid in the server's JWKS of a key that has no kid of its own.
 	KeyID string
-	// FormerKeys returns keys that signed ID tokens before, or will, for id_token_hint at sign-out: public or
-	// private ones, of the kinds that Key returns, or a *JSONWebKeySet. Nil: ID tokens of a key that was
-	// rotated out have their users asked before they are signed out.
+	// FormerKeys returns the keys that verify id_token_hint at sign-out besides Key: former and future
+	// signing keys, public or private, of the kinds that Key returns, or a *JSONWebKeySet. If it is nil,
+	// users whose ID token was signed with a rotated key are asked to confirm the sign-out.
 	FormerKeys func(ctx context.Context) ([]any, error)
 
-	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in
-	// with SignIn. Such tokens end only with their subject.
+	// AllowUnbound permits tokens for users without a session, for hosts that do not call SignIn for all
+	// users. Such tokens end only when their subject is removed.
 	AllowUnbound bool
-	// RefreshGrace lets a refresh token be used again this long after its first use, for clients that lose
-	// answers. Each answer begins a line of its own, at most grantstore.MaxLines live ones in a family. Zero,
-	// as in fosite: a second use, also one at the same moment, revokes the whole family.
+	// RefreshGrace is how long after its first use a refresh token may be used again, for clients that lost
+	// the response. Each response starts a line of refresh tokens; a family has at most grantstore.MaxLines
+	// live lines. Zero, fosite's behavior, revokes the family at the second use, including a concurrent one.
 	RefreshGrace time.Duration
-	// LegacyUntil lets the server go on with the codes and tokens that it kept in Store before it had
-	// sessions, up to that moment: what the backend does not know is looked up in Store, which must still be
-	// the fosite storage that it was. A refresh moves the whole family to the backend, permanently;
-	// revocations reach both. Earlier tokens belong to no session: the end of one leaves them alone, and so
-	// does a removal of their subject until they have moved. Zero: they are not looked up.
+	// LegacyUntil is the time until which the server accepts codes and tokens that were issued before Attach
+	// was used and are in Store, which must still be the same fosite storage. Tokens not found in the backend
+	// are looked up there. A refresh moves the whole family to the backend, permanently; revocations apply to
+	// both stores. These tokens belong to no session: the end of a session does not affect them, nor does the
+	// removal of their subject until they have moved. Zero disables the lookup.
 	LegacyUntil time.Time
-	// MayIntrospect decides whether the client that asks the introspection endpoint may see a live token,
-	// whose request has its client, subject, scopes and audience. A no is answered {"active":false}, as a
-	// token that is not live, and keeps no session alive. Nil, as in fosite: every client that authenticates,
-	// by its secret or an access token of its own, may see every token (RFC 7662, section 2.1, leaves it
-	// to the server).
+	// MayIntrospect reports whether the client that calls the introspection endpoint may see a live token,
+	// whose request has its client, subject, scopes and audience. If it returns false, the response is
+	// {"active":false}, as for a token that is not live, and the session is not extended. If it is nil, every
+	// authenticated client, by its secret or an access token of its own, may see every token, as in fosite
+	// (RFC 7662, section 2.1, leaves the decision to the server).
 	MayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 
-	// Host is everything else: cookie, lifetimes, logout, former issuers, lost keys. What is set in it goes
-	// before what follows from the fields above.
+	// Host holds all other settings: cookie, lifetimes, logout, former issuers, lost keys. Its fields take
+	// precedence over values derived from the fields above.
 	Host hostadapter.Config
 }
 
-// prepare checks the configuration, names every field at fault, and returns that of the host adapter.
+// prepare validates the configuration, naming each bad field, and returns that of the host adapter.
 func (c *Config) prepare(ctx context.Context) (hostadapter.Config, error) {
 	host := c.Host
 	errs := []error{c.check()}
@@ -128,13 +127,13 @@ func (c *Config) check() error {
 	}
 	if _, keeps := c.Store.(legacyStorage); c.Store != nil && !c.LegacyUntil.IsZero() && !keeps {
 		errs = append(errs,
-			invalidf("LegacyUntil", "is set, but store is a %T, which kept no tokens: it has "+
-				"to implement oauth2.CoreStorage and oauth2.TokenRevocationStorage", c.Store))
+			invalidf("LegacyUntil", "is set, but Store is a %T, which keeps no tokens: it must "+
+				"implement oauth2.CoreStorage and oauth2.TokenRevocationStorage", c.Store))
 	}
 	return errors.Join(errs...)
 }
 
-// prepareIssuer finds the issuer: that of Host, of ID tokens, or of access tokens, in this order.
+// prepareIssuer sets the issuer: Host's, else that of ID tokens, else that of access tokens.
 func (c *Config) prepareIssuer(host *hostadapter.Config) error {
 	ofIDTokens, ofAccessTokens := c.Fosite.IDTokenIssuer, c.Fosite.AccessTokenIssuer
 	switch {
@@ -157,7 +156,7 @@ func isWebURL(text string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
-// prepareKeys derives the key ring. The secrets themselves keep serving fosite's signatures alone.
+// prepareKeys derives the key ring. The secrets themselves are used only for fosite's signatures.
 func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) error {
 	if len(host.Keys) > 0 {
 		return nil
@@ -200,15 +199,14 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 		if host.Signer == nil {
 			host.Signer = noKey{}
 			logger(host).WarnContext(ctx,
-				"no signing key (Config.Key): no client is notified by back-channel logout that a session "+
-					"has ended")
+				"no signing key (Config.Key): clients get no back-channel logout")
 		}
 		return nil
 	}
 	keys := &signingKeys{get: c.Key, keyID: c.KeyID}
 	if host.Signer == nil {
 		host.Signer = keys
-		// A key of a kind that cannot sign is better found now than at the first removal.
+		// Report a key that cannot sign now rather than at the first removal.
 		switch err := keys.ready(ctx); {
 		case errors.Is(err, errNoKey):
 			logger(host).WarnContext(ctx,
@@ -228,7 +226,7 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 
 func logger(host *hostadapter.Config) *slog.Logger { return cmp.Or(host.Logger, slog.Default()) }
 
-// invalidf returns the error of a field, which is named as in Go: "Config.Fosite".
+// invalidf returns the error for a field, named as in Go: "Config.Fosite".
 func invalidf(field, problem string, args ...any) error {
 	return fmt.Errorf("fositestore: %w", ticketstore.Invalidf("Config."+field, problem, args...))
 }

@@ -1,6 +1,6 @@
 package fositestore
 
-// Requests as they are read from a grant's data.
+// Decoding of the requests in a grant's data.
 
 import (
 	"errors"
@@ -15,11 +15,11 @@ import (
 
 var errData = errors.New("grant data is in a format that this build does not know")
 
-// stored is a request as it was sealed: the version of its format, and a requestpb.Request. An empty one is
-// none. It is decoded anew for each who asks, for fosite and hosts change what they get.
+// stored is an encoded request: the format version and a requestpb.Request, or empty. It is decoded anew for
+// each caller, because fosite and hosts modify the result.
 type stored string
 
-// The fields of requestpb.Request; those of other messages stand where they are read.
+// The fields of requestpb.Request. Field numbers of other messages are literals where they are decoded.
 const (
 	idField                = 1
 	requestedAtField       = 2
@@ -37,8 +37,8 @@ const (
 	issuerField            = 14
 )
 
-// parse takes what writer.stored wrote. It checks the fields of the request; what is in them is checked where
-// it is read.
+// parse checks the output of writer.stored: the version and the fields of the request. The contents of the
+// fields are checked when they are decoded.
 func parse(data []byte) (stored, error) {
 	if len(data) == 0 || data[0] != dataVersion {
 		return "", errData
@@ -76,7 +76,7 @@ func (s stored) texts(number int) []string {
 	return r.Texts(s.message(), number)
 }
 
-// formValue returns the first value of a field of the form.
+// formValue returns the first value of a form field.
 func (s stored) formValue(name string) string {
 	var r reader
 	for f := protofields.Of(s.message()); r.Next(&f); {
@@ -91,7 +91,7 @@ func (s stored) formValue(name string) string {
 	return ""
 }
 
-// issuer returns that of the session that the grant is bound to. Earlier releases left it to the claims.
+// issuer returns the issuer of the grant's session. Earlier releases kept it in the claims only.
 func (s stored) issuer() string {
 	if issuer := s.text(issuerField); issuer != "" {
 		return issuer
@@ -104,7 +104,7 @@ func (s stored) issuer() string {
 	return r.Text(r.Text(session.text, 1), 2)
 }
 
-// decodeRequest returns the stored request with the given client and session, the session as it is.
+// decodeRequest returns the stored request with the given client and session, without filling the session.
 func decodeRequest(
 	s stored, lang language.Tag, client fosite.Client, session fosite.Session,
 ) (*fosite.Request, error) {
@@ -185,7 +185,7 @@ func decodeAuthorizeRequest(
 	if r.Broken {
 		return nil, errData
 	}
-	if redirect != "" { // fosite uses nil for a request without one
+	if redirect != "" { // fosite uses nil if there is no redirect URI
 		if request.RedirectURI, err = url.Parse(redirect); err != nil {
 			return nil, fmt.Errorf("%w: redirect URI: %w", errData, err)
 		}
@@ -193,10 +193,10 @@ func decodeAuthorizeRequest(
 	return request, nil
 }
 
-// lists is room for short lists, which costs one allocation.
+// lists is the shared backing array of short lists, to save allocations.
 type lists []string
 
-// cut returns an empty list with room for n texts, never nil. With more it moves away from the others.
+// cut returns an empty, non-nil list with capacity n. Appending more reallocates that list only.
 func (l *lists) cut(n int) []string {
 	list := (*l)[:0:n]
 	*l = (*l)[n:]
@@ -207,7 +207,7 @@ func decodeLang(lang string) language.Tag {
 	switch lang {
 	case "":
 		return language.Und
-	case "en": // fosite's, without a catalogue of messages
+	case "en": // fosite's default, without a message catalogue
 		return language.English
 	}
 	return language.Make(lang)

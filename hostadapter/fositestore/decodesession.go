@@ -1,6 +1,6 @@
 package fositestore
 
-// Sessions as they are read from a grant's data.
+// Decoding of the sessions in a grant's data.
 
 import (
 	"encoding/json"
@@ -16,16 +16,16 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/protofields"
 )
 
-// reader reads requests and sessions.
+// reader decodes requests and sessions.
 type reader struct{ protofields.Reader }
 
-// storedSession is a requestpb.Session: its kind, and the message of that kind.
+// storedSession is a requestpb.Session: its kind, and the encoded message of that kind.
 type storedSession struct {
 	kind int
 	text string
 }
 
-// The kinds of sessions: the fields of requestpb.Session.
+// The kinds of sessions, which are the fields of requestpb.Session.
 const (
 	noSession  = 0
 	openIDKind = 1
@@ -52,9 +52,9 @@ func (r *reader) session(message string) (session storedSession) {
 	return session
 }
 
-// hydrate fills the session that fosite passes with what was stored. What was stored replaces what the
-// session held, but for expiries that were not stored: fosite sets those of the new tokens before it reads a
-// code again. One of another type than the stored one is filled by way of JSON.
+// hydrate fills the session that fosite passes from the stored session. Stored values replace the session's,
+// except expiries that were not stored: fosite sets the expiries of the new tokens before it reads a code
+// again. If the types differ, the values are converted through JSON.
 func hydrate(session fosite.Session, stored storedSession) error {
 	var r reader
 	var own fosite.Session
@@ -88,7 +88,7 @@ func hydrate(session fosite.Session, stored storedSession) error {
 	return convert(own, session, expiresAt)
 }
 
-// ofType returns the session, or a new one where it is of another type.
+// ofType returns the session if it has the type *S, else a new *S.
 func ofType[S any](session fosite.Session) *S {
 	if s, ok := any(session).(*S); ok {
 		return s
@@ -96,8 +96,7 @@ func ofType[S any](session fosite.Session) *S {
 	return new(S)
 }
 
-// newOfKind returns an empty session of the type that was stored, or nil for one of the host's own and for
-// none.
+// newOfKind returns an empty session of the stored type, or nil for a host's own type and for no session.
 func newOfKind(kind int) fosite.Session {
 	switch kind {
 	case openIDKind:
@@ -110,7 +109,8 @@ func newOfKind(kind int) fosite.Session {
 	return nil
 }
 
-// convert fills a session of another type, which names the expiries differently in JSON.
+// convert fills a session of another type through JSON. Expiries are copied separately, because the types
+// name them differently.
 func convert(from, to fosite.Session, expiresAt map[fosite.TokenType]time.Time) error {
 	data, err := json.Marshal(from)
 	if err != nil {
@@ -120,7 +120,7 @@ func convert(from, to fosite.Session, expiresAt map[fosite.TokenType]time.Time) 
 		return err
 	}
 	for t, at := range expiresAt {
-		if utf8.ValidString(string(t)) { // as JSON keeps it
+		if utf8.ValidString(string(t)) { // JSON replaces invalid UTF-8
 			to.SetExpiresAt(t, at)
 		}
 	}
@@ -134,7 +134,8 @@ func hydrateJSON(session fosite.Session, data []byte) error {
 	return nil
 }
 
-// openID reads a requestpb.OpenIDSession. Handlers hold on to the pointers in a session (openid.Session).
+// openID decodes a requestpb.OpenIDSession. It reuses the session's pointers, which handlers keep
+// (openid.Session).
 func (r *reader) openID(s *openid.DefaultSession, message string) {
 	claims, found := r.tokenSession(message, &s.Headers, &s.ExpiresAt, &s.Username, &s.Subject)
 	switch {
@@ -147,8 +148,8 @@ func (r *reader) openID(s *openid.DefaultSession, message string) {
 	r.idTokenClaims(s.Claims, claims)
 }
 
-// tokenSession reads what is the same in a requestpb.OpenIDSession and a requestpb.JWTSession, and returns
-// the claims.
+// tokenSession decodes the fields that requestpb.OpenIDSession and requestpb.JWTSession share, and returns
+// the encoded claims.
 func (r *reader) tokenSession(
 	message string,
 	headers **jwt.Headers, expiresAt *map[fosite.TokenType]time.Time, username, subject *string,
@@ -212,7 +213,7 @@ func (r *reader) idTokenClaims(c *jwt.IDTokenClaims, message string) {
 	}
 }
 
-// jwt reads a requestpb.JWTSession.
+// jwt decodes a requestpb.JWTSession.
 func (r *reader) jwt(s *oauth2.JWTSession, message string) {
 	claims, found := r.tokenSession(message, &s.JWTHeader, &s.ExpiresAt, &s.Username, &s.Subject)
 	switch {
@@ -253,7 +254,7 @@ func (r *reader) jwtClaims(c *jwt.JWTClaims, message string) {
 	}
 }
 
-// plain reads a requestpb.PlainSession.
+// plain decodes a requestpb.PlainSession.
 func (r *reader) plain(s *fosite.DefaultSession, message string) {
 	s.Username, s.Subject, s.Extra = "", "", nil
 	for f := protofields.Of(message); r.Next(&f); {
@@ -293,7 +294,7 @@ func (r *reader) expiry(expiry *map[fosite.TokenType]time.Time, message string) 
 	(*expiry)[fosite.TokenType(r.Text(message, 1))] = moment
 }
 
-// moment reads a requestpb.Moment without its offset. One that is absent stands for the zero time.
+// moment decodes a requestpb.Moment, ignoring the offset. An absent Moment is the zero time.
 func (r *reader) moment(message string) time.Time {
 	seconds, nanos, _ := r.momentParts(message)
 	return time.Unix(seconds, nanos).UTC()

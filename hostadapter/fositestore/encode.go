@@ -1,6 +1,6 @@
 package fositestore
 
-// Requests as they are stored in a grant's data: messages of requestpb, written as they lie.
+// Encoding of requests into a grant's data, as messages of requestpb.
 
 import (
 	"encoding/json"
@@ -16,19 +16,19 @@ import (
 	"golang.org/x/text/language"
 )
 
-// dataVersion is the first byte of a grant's data. A reader refuses a version that it does not know.
+// dataVersion is the first byte of a grant's data. Readers refuse unknown versions.
 const dataVersion = 1
 
-// encoding says what of a request is stored.
+// encoding selects the parts of a request that are stored.
 type encoding struct {
-	// withoutSession leaves the session out: of pushed requests, which have none, and of PKCE records, whose
-	// session is not read.
+	// withoutSession omits the session: pushed requests have none, and the session of PKCE records is not
+	// read.
 	withoutSession bool
-	// dropFormFields are fields of the form that must not be stored.
+	// dropFormFields are form fields that must not be stored.
 	dropFormFields []string
 }
 
-// stored writes what is sealed into a grant's data.
+// stored encodes the request that is sealed into a grant's data.
 func (w *writer) stored(request fosite.Requester, what encoding) {
 	w.data = append(w.data, dataVersion)
 	w.text(idField, request.GetID())
@@ -77,8 +77,8 @@ func (w *writer) form(form url.Values, drop []string) {
 	}
 }
 
-// session writes fosite's own session types field by field, which costs a tenth of JSON, and any other in its
-// own JSON.
+// session encodes fosite's own session types field by field, at a tenth of the cost of JSON. Other types are
+// encoded as JSON.
 func (w *writer) session(session fosite.Session) {
 	if isNil(session) {
 		return
@@ -97,13 +97,13 @@ func (w *writer) session(session fosite.Session) {
 				w.object(4, s.Extra)
 			})
 		default:
-			w.ownSession(s)
+			w.customSession(s)
 		}
 	})
 }
 
-// ownSession writes a session of a host's own type. One that is nothing in JSON leaves the kind out.
-func (w *writer) ownSession(session fosite.Session) {
+// customSession encodes a session of a host's own type. If its JSON is null, no kind is written.
+func (w *writer) customSession(session fosite.Session) {
 	data, err := json.Marshal(session)
 	switch {
 	case err != nil:

@@ -194,7 +194,7 @@ func TestRequestsRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: decoding: %v", seed, err)
 		}
-		session := newLike(want.Session)
+		session := newSameType(want.Session)
 		if err := hydrate(session, message.session()); err != nil {
 			t.Fatalf("seed %d: session: %v", seed, err)
 		}
@@ -240,7 +240,7 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 			Session:        openid.NewDefaultSession(),
 		},
 	}
-	data, err := encodeRequest(want, encoding{withoutSession: true, dropFormFields: notStored})
+	data, err := encodeRequest(want, encoding{withoutSession: true, dropFormFields: credentialFields})
 	if err != nil {
 		t.Fatal(err)
 	}

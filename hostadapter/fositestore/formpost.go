@@ -1,6 +1,6 @@
 package fositestore
 
-// The page of response_mode=form_post.
+// The page for response_mode=form_post.
 
 import (
 	"crypto/sha256"
@@ -12,12 +12,12 @@ import (
 	"github.com/ory/fosite"
 )
 
-// formPostScript sends the form, also where a parameter is called submit.
+// formPostScript submits the form, even if a parameter is called submit.
 const formPostScript = `HTMLFormElement.prototype.submit.call(document.forms[0])`
 
-// formPostTemplate takes the place of fosite's page for response_mode=form_post (OAuth 2.0 Form Post Response
-// Mode), whose handler in an attribute no policy allows that forbids others, and which leaves a browser
-// without scripts where it is.
+// formPostTemplate replaces fosite's page for response_mode=form_post (OAuth 2.0 Form Post Response Mode).
+// fosite's page uses an inline event handler, which no strict policy allows, and does nothing in a browser
+// without scripts.
 var formPostTemplate = template.Must(template.New("form_post").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -32,15 +32,15 @@ var formPostTemplate = template.Must(template.New("form_post").Parse(`<!DOCTYPE 
 </html>
 `))
 
-// formPostPolicy lets the script of formPostTemplate run, and nothing else.
+// formPostPolicy allows only the script of formPostTemplate.
 var formPostPolicy = func() string {
 	sum := sha256.Sum256([]byte(formPostScript))
 	return "default-src 'none'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 		"'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
-// protectFormPost sets the headers of a page that posts to the client, if the answer is one. A page of the
-// host's own template keeps the host's policy, where there is one: only the host knows its scripts.
+// protectFormPost sets the security headers if the response is a form_post page. With a template of the
+// host's own, the host's policy is kept: only the host knows its scripts.
 func (p *Provider) protectFormPost(rw http.ResponseWriter, request fosite.AuthorizeRequester) {
 	if request == nil || request.GetResponseMode() != fosite.ResponseModeFormPost ||
 		!request.IsRedirectURIValid() {
@@ -55,13 +55,12 @@ func (p *Provider) protectFormPost(rw http.ResponseWriter, request fosite.Author
 	}
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("X-Content-Type-Options", "nosniff")
-	// Not no-referrer: then the client gets "Origin: null". The address has parameters of the request, which
-	// are not sent.
+	// With no-referrer the client would get "Origin: null". strict-origin omits the URL's parameters.
 	header.Set("Referrer-Policy", "strict-origin")
 }
 
-// formTarget is where the form may lead. Its action is in the page; the policy is for redirects too, by which
-// clients send the browser on to other origins of theirs, so that it has schemes and no origin.
+// formTarget returns the sources for form-action. They are schemes rather than the origin of the redirect
+// URI, because the policy also applies to redirects, and clients redirect to other origins of theirs.
 func formTarget(redirect *url.URL) string {
 	if redirect.Scheme == "https" {
 		return "https:"

@@ -21,17 +21,17 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// idTokenHints verifies the ID tokens of this server.
+// idTokenHints verifies ID tokens issued by this server.
 type idTokenHints struct {
 	keys    *signingKeys
 	former  func(ctx context.Context) ([]any, error) // may be nil
 	clients fosite.ClientManager
-	issuers []string // the present one and former ones
+	issuers []string // the current issuer and former ones
 }
 
 var _ hostadapter.IDTokenHints = (*idTokenHints)(nil)
 
-// Verify accepts ID tokens signed with the present key or a former one, also expired ones.
+// Verify verifies an ID token signed with the current key or a former key. It also accepts expired tokens.
 func (h *idTokenHints) Verify(ctx context.Context, token string) (*hostadapter.IDTokenHint, error) {
 	signed, err := jose.ParseSignedCompact(token, asymmetric)
 	if err != nil {
@@ -41,8 +41,8 @@ func (h *idTokenHints) Verify(ctx context.Context, token string) (*hostadapter.I
 	if err != nil {
 		return nil, fmt.Errorf("%w: keys of ID tokens: %w", ticketstore.ErrUnavailable, err)
 	}
-	// ID tokens have no typ or the general one: a logout token has its own (Back-Channel Logout 1.0, section
-	// 2.4), and so has an access token by RFC 9068.
+	// ID tokens have no typ or the generic one. Logout tokens have their own (Back-Channel Logout 1.0,
+	// section 2.4), as do access tokens by RFC 9068.
 	if typ, _ := signed.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string); typ != "" &&
 		!strings.EqualFold(typ, "JWT") {
 		return nil, fmt.Errorf("%w but one of type %.64q", hostadapter.ErrNotIDToken, typ)
@@ -55,7 +55,7 @@ func (h *idTokenHints) Verify(ctx context.Context, token string) (*hostadapter.I
 	return nil, hostadapter.ErrHintUnverified
 }
 
-// publics returns the keys that ID tokens may be signed with, the present one first.
+// publics returns the keys that ID tokens may be signed with, the current key first.
 func (h *idTokenHints) publics(ctx context.Context) ([]crypto.PublicKey, error) {
 	key, err := h.keys.current(ctx)
 	if err != nil {
@@ -76,7 +76,7 @@ func (h *idTokenHints) publics(ctx context.Context) ([]crypto.PublicKey, error) 
 	return publics, nil
 }
 
-// publicsOf returns the public keys in what a host calls a key: one, the private half of one, or a set.
+// publicsOf returns the public keys of a host's key: a public key, a private key, or a key set.
 func publicsOf(raw any) (publics []crypto.PublicKey) {
 	if jwk, ok := jwkOf(raw); ok {
 		return publicsOf(jwk.Key)
@@ -97,17 +97,17 @@ func publicsOf(raw any) (publics []crypto.PublicKey) {
 	case crypto.Signer:
 		return publicsOf(key.Public())
 	case []byte, string:
-		return nil // a shared secret is no public key
+		return nil // a shared secret has no public key
 	}
 	return []crypto.PublicKey{raw}
 }
 
 // notInIDTokens are claims of access tokens (RFC 9068, section 2.2; scp is fosite's list of scopes). Hosts
-// sign those with the same key and give them to others than clients, so that none of them may speak for its
-// user here.
+// sign access tokens with the same key and pass them to parties other than clients, so an access token must
+// not be accepted as a hint for its user.
 var notInIDTokens = []string{"scp", "scope", "client_id"}
 
-// read returns what a token of this server says, if it is an ID token.
+// read returns the claims of a token signed by this server if it is an ID token.
 func (h *idTokenHints) read(ctx context.Context, payload []byte) (*hostadapter.IDTokenHint, error) {
 	var claims struct {
 		Issuer   string                     `json:"iss"`
@@ -144,12 +144,12 @@ func (h *idTokenHints) read(ctx context.Context, payload []byte) (*hostadapter.I
 	}, nil
 }
 
-// maxAudience bounds the look-ups for one hint.
+// maxAudience bounds the client lookups for one hint.
 const maxAudience = 16
 
-// forClient returns nil if a registered client is in the audience (OpenID Connect Core 1.0, section 2: aud
-// MUST contain the client_id), and the authorized party, if there is one, is registered too. The audience of
-// an access token is a resource server.
+// forClient returns nil if the audience contains a registered client (OpenID Connect Core 1.0, section 2
+// requires the client_id in aud) and the authorized party, if present, is registered. The audience of an
+// access token is a resource server.
 func (h *idTokenHints) forClient(ctx context.Context, authorized string, audience audience) error {
 	if authorized != "" {
 		if known, err := h.registered(ctx, authorized); err != nil || !known {
@@ -179,7 +179,7 @@ func (h *idTokenHints) registered(ctx context.Context, id string) (bool, error) 
 // audience is a string or a list of strings (RFC 7519, section 4.1.3).
 type audience []string
 
-// UnmarshalJSON reads either form.
+// UnmarshalJSON accepts both forms.
 func (a *audience) UnmarshalJSON(data []byte) error {
 	var one string
 	if json.Unmarshal(data, &one) == nil {

@@ -1,6 +1,6 @@
 package fositestore
 
-// Signing keys of any kind that fosite takes.
+// Signing keys of all kinds that fosite accepts.
 
 import (
 	"cmp"
@@ -20,21 +20,20 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// signingKeys is a logout.Signer over the key that the host gives to fosite, which holds keys of go-jose v3.
+// signingKeys is a logout.Signer with the key that the host passes to fosite, in types of go-jose v3.
 type signingKeys struct {
 	get   func(ctx context.Context) (any, error)
 	keyID string
 
-	signed atomic.Bool // it has signed
+	signed atomic.Bool // a signature succeeded
 }
 
 var _ logout.Signer = (*signingKeys)(nil)
 
-// errNoKey says that the host has no signing key, or not yet.
+// errNoKey means that the host has no signing key yet, or none at all.
 var errNoKey = errors.New("no signing key")
 
-// noKey is the Signer of a server without Config.Key. What its clients should be notified of stays in the
-// queue, with an error that says why.
+// noKey is the Signer of a server without Config.Key. Notifications stay in the queue with its error.
 type noKey struct{}
 
 var _ logout.Signer = noKey{}
@@ -44,7 +43,7 @@ func (noKey) Sign(context.Context, []byte) (string, error) {
 	return "", fmt.Errorf("%w: Config.Key is not set", errNoKey)
 }
 
-// ready reports whether logout tokens can be signed: nil, or why not. Once they could, it does not try again.
+// ready returns nil if logout tokens can be signed, else the reason. After one success it does not try again.
 func (k *signingKeys) ready(ctx context.Context) error {
 	if k.signed.Load() {
 		return nil
@@ -53,7 +52,7 @@ func (k *signingKeys) ready(ctx context.Context) error {
 	return err
 }
 
-// Sign signs with the key as it is now.
+// Sign signs with the current key.
 func (k *signingKeys) Sign(ctx context.Context, claims []byte) (token string, err error) {
 	key, err := k.current(ctx)
 	switch {
@@ -73,7 +72,7 @@ func (k *signingKeys) Sign(ctx context.Context, claims []byte) (token string, er
 	return token, err
 }
 
-// signingKey is a key of the host's, converted. opaque is set for one that is held elsewhere.
+// signingKey is a converted host key. opaque is set for a key held elsewhere, such as in an HSM.
 type signingKey struct {
 	hostadapter.SigningKey
 	opaque josev3.OpaqueSigner
@@ -82,7 +81,7 @@ type signingKey struct {
 func (k *signingKeys) current(ctx context.Context) (*signingKey, error) {
 	raw, err := k.get(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: getting it: %w", errNoKey, err)
+		return nil, fmt.Errorf("%w: calling Config.Key: %w", errNoKey, err)
 	}
 	key := &signingKey{SigningKey: hostadapter.SigningKey{KeyID: k.keyID}}
 	if err := key.take(raw); err != nil {
@@ -114,7 +113,7 @@ func (k *signingKey) take(raw any) error {
 		"OpaqueSigner", raw)
 }
 
-// jwkOf returns a JSON Web Key of either version of go-jose as one of v4.
+// jwkOf converts a JSON Web Key of either version of go-jose to v4.
 func jwkOf(raw any) (*jose.JSONWebKey, bool) {
 	switch key := raw.(type) {
 	case *jose.JSONWebKey:
@@ -129,7 +128,7 @@ func jwkOf(raw any) (*jose.JSONWebKey, bool) {
 	return nil, false
 }
 
-// signOpaque signs with a key that is held elsewhere.
+// signOpaque signs with an opaque key.
 func (k *signingKey) signOpaque(claims []byte) (string, error) {
 	signer := opaqueSigner{k.opaque}
 	algorithm := jose.SignatureAlgorithm(k.Algorithm)
@@ -158,7 +157,7 @@ func (k *signingKey) public() (crypto.PublicKey, error) {
 	return public.Key, nil
 }
 
-// opaqueSigner makes go-jose v3's interface v4's.
+// opaqueSigner adapts an OpaqueSigner of go-jose v3 to v4.
 type opaqueSigner struct{ v3 josev3.OpaqueSigner }
 
 func (s opaqueSigner) Public() *jose.JSONWebKey {
@@ -182,8 +181,7 @@ func (s opaqueSigner) SignPayload(payload []byte, algorithm jose.SignatureAlgori
 	return s.v3.SignPayload(payload, josev3.SignatureAlgorithm(algorithm))
 }
 
-// asymmetric are the algorithms that ID tokens may be signed with. "none" and those with a shared secret are
-// not.
+// asymmetric are the algorithms allowed for ID tokens. "none" and shared-secret algorithms are excluded.
 var asymmetric = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384,
 	jose.ES512, jose.EdDSA,

@@ -1,6 +1,6 @@
 package fositestore
 
-// Tokens from before the sessions, in the host's own store.
+// Tokens issued before Attach was used, in the host's own store.
 
 import (
 	"context"
@@ -17,21 +17,21 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// movedMark is the description of a grant that was brought from the host's own store.
+// movedMark is the description of a grant that was moved from the host's own store.
 const movedMark = "moved from the server's own store"
 
-// legacyStorage is what a store implements that fosite has kept tokens in.
+// legacyStorage is the interface of a store that fosite kept tokens in.
 type legacyStorage interface {
 	oauth2.CoreStorage
 	oauth2.TokenRevocationStorage
 }
 
-// legacy is the host's own store, in which earlier tokens are looked up that the grants do not have
-// (Config.LegacyUntil). Codes and refresh tokens move when they are used: exactly one use succeeds in the
-// grants, as for any other, and from then on the family lives there.
+// legacy is the host's own store, in which tokens are looked up that the backend does not have
+// (Config.LegacyUntil). Codes and refresh tokens move to the backend when they are used: exactly one use
+// succeeds there, and the family stays there.
 type legacy struct {
 	legacyStorage
-	openID openid.OpenIDConnectRequestStorage // nil where the host's store does not implement it
+	openID openid.OpenIDConnectRequestStorage // nil if the host's store does not implement it
 	pkce   pkce.PKCERequestStorage            // likewise
 	until  time.Time
 }
@@ -47,17 +47,17 @@ func newLegacy(store fosite.ClientManager, until time.Time) *legacy {
 	return l
 }
 
-// hasLegacy reports whether earlier tokens are still accepted.
+// hasLegacy reports whether tokens in the host's store are still accepted.
 func (s *Store) hasLegacy() bool { return s.legacy != nil && s.now().Before(s.legacy.until) }
 
-// mayBeLegacy reports whether a handle that the grants answered with err is to be looked up in the host's
-// store. One whose session has ended is known: it is not.
+// mayBeLegacy reports whether a handle must be looked up in the host's store after the backend returned err.
+// A grant whose session has ended is known to the backend and is not looked up.
 func (s *Store) mayBeLegacy(handle string, err error) bool {
 	return handle != "" && errors.Is(err, ticketstore.ErrNotFound) && s.hasLegacy()
 }
 
-// fromLegacy reads a request in the host's store, once in a token request. A used one comes together with
-// fosite's error for it. What else goes wrong leaves it open whether there is one.
+// fromLegacy reads a request from the host's store, once per token request. A used request is returned
+// together with fosite's error for it. Errors other than not found and used leave the answer unknown.
 func (s *Store) fromLegacy(
 	ctx context.Context, ref grantstore.Ref, get func() (fosite.Requester, error),
 ) (fosite.Requester, error) {
@@ -73,7 +73,7 @@ func (s *Store) fromLegacy(
 		return request, nil
 	case err == nil:
 		return nil, fosite.ErrNotFound
-	case saysUsed(err):
+	case isUsed(err):
 		if request != nil && !s.mayRevoke(ctx, ref.Type, request.GetClient().GetID()) {
 			return nil, fosite.ErrNotFound
 		}
@@ -84,20 +84,20 @@ func (s *Store) fromLegacy(
 	return nil, s.legacyFailed(ctx, err)
 }
 
-// saysUsed reports whether the host's store says that a code or refresh token was used.
-func saysUsed(err error) bool {
+// isUsed reports whether the error of the host's store means that a code or refresh token was used.
+func isUsed(err error) bool {
 	return errors.Is(err, fosite.ErrInactiveToken) || errors.Is(err, fosite.ErrInvalidatedAuthorizeCode)
 }
 
-// legacyFailed makes an error of the host's store one that asks the client to try again.
+// legacyFailed wraps an error of the host's store in ErrUnavailable, so that the client retries.
 func (s *Store) legacyFailed(ctx context.Context, err error) error {
 	err = fmt.Errorf("fositestore: the server's own store: %w: %w", ticketstore.ErrUnavailable, err)
 	s.carriers.from(ctx).note(err)
 	return err
 }
 
-// copyRequest keeps what fosite does to a request from the host's store: stores in memory hand out what they
-// keep.
+// copyRequest copies a request from the host's store before fosite modifies it: in-memory stores return the
+// stored object.
 func copyRequest(request fosite.Requester) fosite.Requester {
 	own := &fosite.Request{
 		ID: request.GetID(), RequestedAt: request.GetRequestedAt(), Client: request.GetClient(),
@@ -114,13 +114,13 @@ func copyRequest(request fosite.Requester) fosite.Requester {
 	return own
 }
 
-// move brings a code or refresh token that this request read from the host's store, and is about to use up,
-// into the grants, unbound, and has it used up in the host's store. It is written before the batch that uses
-// it. A request that fails in between finds it among the grants when it is tried again, and goes on from
-// there. Of concurrent requests all may move it: the batches decide which one uses it.
+// move copies a code or refresh token that this request read from the host's store into the backend, without
+// a session, and marks it as used in the host's store. It runs before the batch that consumes the token. If
+// the request fails in between, a retry finds the token in the backend and continues there. Concurrent
+// requests may all move the token; the batch that consumes it first wins.
 func (s *Store) move(
 	ctx context.Context, ref grantstore.Ref, handle string, expires func(fosite.Requester) time.Time,
-	useUp func() error,
+	markUsed func() error,
 ) error {
 	c := s.carriers.from(ctx)
 	request := c.legacyRequest(ref)
@@ -132,14 +132,14 @@ func (s *Store) move(
 		}
 		if challenge := c.legacyRequest(refOf(grantstore.PKCERequest,
 			handle)); ref.Type == grantstore.AuthorizationCode && challenge != nil {
-			// With the code, so that the next try asks for the verifier too, whatever has become of it in the
-			// host's store.
+			// In the same batch as the code, so that a retry requires the verifier even if the host's store
+			// has deleted its record.
 			err := s.addMoved(batch, grantstore.PKCERequest, handle, challenge, expires(request),
 				encoding{withoutSession: true})
 			if err != nil {
 				return err
 			}
-			if err := s.announce(ctx, batch, ref, hasPKCEField); err != nil {
+			if err := s.recordRelated(ctx, batch, ref, hasPKCEField); err != nil {
 				return err
 			}
 		}
@@ -149,7 +149,7 @@ func (s *Store) move(
 	case !s.hasLegacy() || !c.hasMoved(ref):
 		return nil
 	}
-	if err := useUp(); err != nil && !errors.Is(err, fosite.ErrNotFound) {
+	if err := markUsed(); err != nil && !errors.Is(err, fosite.ErrNotFound) {
 		return s.legacyFailed(ctx, err)
 	}
 	return nil
@@ -163,7 +163,7 @@ func (s *Store) addMoved(
 	if err != nil {
 		return err
 	}
-	// A sid that the host had before is none of ours.
+	// A sid that the host set is not the sid of one of our sessions.
 	grant.SessionID, grant.Description = "", movedMark
 	if err := s.sealRequest(&grant, request, what, ""); err != nil {
 		return err
@@ -172,8 +172,7 @@ func (s *Store) addMoved(
 	return nil
 }
 
-// inLegacy makes a change in the host's store too, while it may hold tokens. What it does not have is no
-// error.
+// inLegacy applies a change to the host's store too, while it may hold tokens. Not found is no error.
 func (s *Store) inLegacy(ctx context.Context, change func(*legacy) error) error {
 	if !s.hasLegacy() {
 		return nil
@@ -205,7 +204,7 @@ func (c *carrier) keepLegacy(ref grantstore.Ref, request fosite.Requester) {
 	c.legacy[ref] = request
 }
 
-// hasMoved reports whether the grant was read and came from the host's store.
+// hasMoved reports whether the request read this grant and it was moved from the host's store.
 func (c *carrier) hasMoved(ref grantstore.Ref) bool {
 	if c == nil {
 		return false
@@ -214,7 +213,7 @@ func (c *carrier) hasMoved(ref grantstore.Ref) bool {
 	return r != nil && r.moved()
 }
 
-// hasLegacyCode reports whether the code of this token request is the host's.
+// hasLegacyCode reports whether the code of this token request is in the host's store.
 func (c *carrier) hasLegacyCode() bool {
 	if c == nil {
 		return false

@@ -204,7 +204,7 @@ func TestStoredRequestsReadTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: decoding: %v", seed, err)
 		}
-		session := newLike(want.Session)
+		session := newSameType(want.Session)
 		if r.IntN(2) == 0 {
 			// Hosts pass sessions with something in them already.
 			if s, ok := session.(*openid.DefaultSession); ok {
@@ -261,11 +261,11 @@ func TestStoredPushedRequestsReadTheSame(t *testing.T) {
 			"nonce": {"n"}, "client_secret": {"s"}, "client_assertion": {"a"}, "client_assertion_type": {"t"},
 			"\xff": {"\xfe", ""},
 		}
-		data, err := encodeRequest(want, encoding{withoutSession: true, dropFormFields: notStored})
+		data, err := encodeRequest(want, encoding{withoutSession: true, dropFormFields: credentialFields})
 		if err != nil {
 			t.Fatalf("seed %d: encoding: %v", seed, err)
 		}
-		for _, name := range notStored {
+		for _, name := range credentialFields {
 			want.Form.Del(name)
 		}
 		want.Session = nil

@@ -1,6 +1,7 @@
 package fositestore
 
-// Refresh tokens that may have been read from a copy: what is granted for one depends on what the store says.
+// Refresh tokens that may have been read from a stale copy are checked by the store before anything is
+// granted.
 
 import (
 	"context"
@@ -11,9 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// toConsume returns a context in which a refresh token may be read from a copy: that of a refresh with the
-// Provider, whose NewAccessResponse has the store judge it. Without the Provider nothing need be written for
-// the tokens of a handler of the host's own.
+// toConsume returns a context that allows a refresh token to be read from a copy. That is safe only in a
+// refresh through the Provider, whose NewAccessResponse makes the store check the token. Without the
+// Provider, a host's own handler might write nothing, and the token would not be checked.
 func toConsume(ctx context.Context) context.Context {
 	request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester)
 	if ctx.Value(carrierKey{}) == nil || !ok || request == nil ||
@@ -23,17 +24,18 @@ func toConsume(ctx context.Context) context.Context {
 	return grantstore.ToConsume(ctx)
 }
 
-// toProve remembers a refresh token that was read to be consumed (grantstore.ToConsume): a copy of it is not
-// told of its use and its revocation. It is called once for each: after that the carrier answers (Store.get).
-func (c *carrier) toProve(r *row) {
+// addUnproved records a refresh token read to be consumed (grantstore.ToConsume): its copy is not invalidated
+// by its use and revocation. Each token is recorded once, because later reads come from the carrier
+// (Store.get).
+func (c *carrier) addUnproved(r *row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unproved = append(c.unproved, r)
 }
 
-// prove has the store judge those tokens along with what is granted for them. Where the batch consumes one,
-// as that of fosite's handler does, the store does so anyway. A handler of the host's own need not use its
-// tokens up: then the batch needs the token to be as it was read. A batch that only revokes needs nothing.
+// prove makes the batch depend on those tokens. A batch that consumes the token, as fosite's handler does,
+// needs no precondition. A host's own handler may not consume its token: then the batch requires the token to
+// be unchanged since it was read. A batch that only deletes or revokes needs no check.
 func (c *carrier) prove(batch *grantstore.Batch) {
 	if c == nil {
 		return
@@ -50,7 +52,7 @@ func (c *carrier) prove(batch *grantstore.Batch) {
 	}
 }
 
-// proved notes that a batch was applied.
+// proved removes the tokens that an applied batch has checked.
 func (c *carrier) proved(batch *grantstore.Batch) {
 	if c == nil {
 		return

@@ -1,6 +1,6 @@
 package fositestore
 
-// The Provider: fosite's provider, decorated.
+// Provider decorates fosite's provider.
 
 import (
 	"cmp"
@@ -16,15 +16,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/loglimit"
 )
 
-// Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the
-// stores, and answers what the stores said rather than what fosite makes of it. Get one from
-// Sessions.Provider and use it in place of fosite's.
+// Provider decorates fosite's provider. It binds grants to the user's session, saves round trips to the
+// stores, and reports store errors that fosite would hide. Obtain one from Sessions.Provider and use it in
+// place of fosite's.
 //
-// A store that cannot be asked is 503 with Retry-After at every endpoint; the error is
-// ticketstore.ErrUnavailable. A session that has ended is invalid_grant at the token endpoint, login_required
-// at the authorization endpoint and {"active":false} at introspection.
+// If the store is unavailable, every endpoint answers 503 with Retry-After; the error is
+// ticketstore.ErrUnavailable. If the session has ended, the answer is invalid_grant at the token endpoint,
+// login_required at the authorization endpoint and {"active":false} at introspection.
 //
-// Hosts may pass any context to its methods: what belongs together is found by the requests that fosite
+// Hosts may pass any context to the methods: calls of one request are associated by the request that fosite
 // returned.
 type Provider struct {
 	// OAuth2Provider is the decorated provider.
@@ -41,7 +41,7 @@ type Provider struct {
 var _ fosite.OAuth2Provider = (*Provider)(nil)
 
 // carrierOf returns the carrier of a request that NewAuthorizeRequest or NewAccessRequest returned, or a new
-// one for a request that the host made or rebuilt itself.
+// carrier for a request that the host made itself.
 func (p *Provider) carrierOf(ctx context.Context, request fosite.Requester) *carrier {
 	if c := p.store.carriers.of(request); c != nil {
 		return c
@@ -50,14 +50,14 @@ func (p *Provider) carrierOf(ctx context.Context, request fosite.Requester) *car
 	return c
 }
 
-// gathering runs a call of fosite's and applies what it wrote as one batch, completed by add. After an error
-// only what revokes is applied: fosite revokes a family when a code is used twice.
-func (p *Provider) gathering(
+// inBatch runs a call of fosite's and applies its writes as one batch, completed by add. After an error
+// only deletions and revocations are applied: fosite revokes a family when a code is used twice.
+func (p *Provider) inBatch(
 	ctx context.Context, c *carrier, call func(context.Context) error, add func(*grantstore.Batch),
 ) error {
-	c.gather()
+	c.startBatch()
 	err := call(c.into(ctx))
-	batch := c.taken(err != nil)
+	batch := c.takeBatch(err != nil)
 	if err == nil && add != nil {
 		add(batch)
 	}
@@ -70,42 +70,41 @@ func (p *Provider) gathering(
 	return err
 }
 
-// NewAccessRequest is fosite's, with the store's errors as they are.
+// NewAccessRequest wraps fosite's and preserves the store's errors.
 func (p *Provider) NewAccessRequest(
 	ctx context.Context, r *http.Request, session fosite.Session,
 ) (fosite.AccessRequester, error) {
 	c := newCarrier(r.Context())
 	var request fosite.AccessRequester
-	err := p.gathering(ctx, c, func(ctx context.Context) (err error) {
+	err := p.inBatch(ctx, c, func(ctx context.Context) (err error) {
 		request, err = p.OAuth2Provider.NewAccessRequest(ctx, r, session)
 		return err
 	}, nil)
 	p.store.carriers.bind(request, c)
-	if err == nil && grantAt(request) == tokenEndpoint {
-		err = p.userActive(ctx, request.GetSession(), fosite.ErrInvalidGrant)
+	if err == nil && endpointOf(request) == tokenEndpoint {
+		err = p.checkUserActive(ctx, request.GetSession(), fosite.ErrInvalidGrant)
 	}
-	return request, p.answer(ctx, c, grantAt(request), err)
+	return request, p.answer(ctx, c, endpointOf(request), err)
 }
 
-// NewAccessResponse is fosite's, with one durable write for all that it stores and the store's errors as they
-// are.
+// NewAccessResponse wraps fosite's, stores everything in one durable write, and preserves the store's errors.
 func (p *Provider) NewAccessResponse(
 	ctx context.Context, request fosite.AccessRequester,
 ) (fosite.AccessResponder, error) {
 	c := p.carrierOf(ctx, request)
 	var response fosite.AccessResponder
-	err := p.gathering(ctx, c, func(ctx context.Context) (err error) {
+	err := p.inBatch(ctx, c, func(ctx context.Context) (err error) {
 		response, err = p.OAuth2Provider.NewAccessResponse(ctx, request)
 		return err
 	}, c.prove)
 	if err != nil {
-		return nil, p.answer(ctx, c, grantAt(request), err)
+		return nil, p.answer(ctx, c, endpointOf(request), err)
 	}
 	return response, nil
 }
 
-// WriteAccessError answers 503 with Retry-After for a store that cannot be asked, else what fosite does, with
-// a WWW-Authenticate that fosite leaves out: Basic for a client that did not authenticate, else Bearer.
+// WriteAccessError answers 503 with Retry-After if the store is unavailable, else as fosite does, with the
+// WWW-Authenticate header that fosite omits: Basic for a client that did not authenticate, else Bearer.
 func (p *Provider) WriteAccessError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, err error,
 ) {
@@ -116,7 +115,7 @@ func (p *Provider) WriteAccessError(
 	p.OAuth2Provider.WriteAccessError(ctx, challenged(rw, err), request, err)
 }
 
-// WriteAccessResponse is fosite's.
+// WriteAccessResponse wraps fosite's.
 func (p *Provider) WriteAccessResponse(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester,
 	response fosite.AccessResponder,
@@ -125,18 +124,18 @@ func (p *Provider) WriteAccessResponse(
 	p.OAuth2Provider.WriteAccessResponse(ctx, rw, request, response)
 }
 
-// NewRevocationRequest is fosite's, with one durable write. Success means that the token is revoked on disk.
+// NewRevocationRequest wraps fosite's with one durable write. Success means that the revocation is on disk.
 func (p *Provider) NewRevocationRequest(ctx context.Context, r *http.Request) error {
 	c := newCarrier(r.Context())
-	err := p.gathering(ctx, c, func(ctx context.Context) error {
+	err := p.inBatch(ctx, c, func(ctx context.Context) error {
 		return p.OAuth2Provider.NewRevocationRequest(ctx, r)
 	}, nil)
 	return p.answer(ctx, c, otherEndpoint, err)
 }
 
-// WriteRevocationResponse answers 503 with Retry-After for a store that cannot be asked, and an error for a
-// client assertion that was used before: fosite would answer 200, as if the token were revoked. It does so
-// for a token of another client too, which stays as it is.
+// WriteRevocationResponse answers 503 with Retry-After if the store is unavailable, and an error if the
+// client assertion was used before, where fosite would answer 200 although the token was not revoked. For
+// another client's token, which is not revoked, the answer is 200 as from fosite.
 func (p *Provider) WriteRevocationResponse(ctx context.Context, rw http.ResponseWriter, err error) {
 	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
 		return
@@ -148,14 +147,14 @@ func (p *Provider) WriteRevocationResponse(ctx context.Context, rw http.Response
 	p.OAuth2Provider.WriteRevocationResponse(ctx, challenged(rw, err), err)
 }
 
-// IntrospectToken is fosite's, with the store's errors as they are. It serves userinfo endpoints.
+// IntrospectToken wraps fosite's and preserves the store's errors. It serves userinfo endpoints.
 func (p *Provider) IntrospectToken(
 	ctx context.Context, token string, tokenUse fosite.TokenUse, session fosite.Session, scope ...string,
 ) (fosite.TokenUse, fosite.AccessRequester, error) {
 	c := newCarrier(ctx)
 	use, request, err := p.OAuth2Provider.IntrospectToken(c.into(ctx), token, tokenUse, session, scope...)
 	if err == nil && SessionIDOf(request.GetSession()) != "" {
-		err = p.userActive(ctx, request.GetSession(), fosite.ErrRequestUnauthorized)
+		err = p.checkUserActive(ctx, request.GetSession(), fosite.ErrRequestUnauthorized)
 	}
 	if err == nil {
 		p.store.slide(ctx, c)
@@ -163,23 +162,23 @@ func (p *Provider) IntrospectToken(
 	return use, request, p.answer(ctx, c, otherEndpoint, err)
 }
 
-// NewIntrospectionRequest is fosite's, with the store's errors as they are, unless Config.MayIntrospect has a
-// say.
+// NewIntrospectionRequest wraps fosite's and preserves the store's errors. Config.MayIntrospect may hide a
+// live token.
 func (p *Provider) NewIntrospectionRequest(
 	ctx context.Context, r *http.Request, session fosite.Session,
 ) (fosite.IntrospectionResponder, error) {
 	c := newCarrier(r.Context())
 	response, err := p.OAuth2Provider.NewIntrospectionRequest(c.into(ctx), r, session)
 	if err == nil && response.IsActive() && p.mayIntrospect != nil {
-		asks, unknown := p.asks(ctx, c, r, session)
-		if unknown != nil || !p.mayIntrospect(ctx, asks, response.GetAccessRequester()) {
+		client, unknown := p.introspectingClient(ctx, c, r, session)
+		if unknown != nil || !p.mayIntrospect(ctx, client, response.GetAccessRequester()) {
 			response = &fosite.IntrospectionResponse{Active: false}
 			err = cmp.Or(unknown,
 				error(fosite.ErrInactiveToken.WithHint("The client may not see this token.")))
 		}
 	}
 	if err == nil && response.IsActive() && SessionIDOf(response.GetAccessRequester().GetSession()) != "" {
-		err = p.userActive(ctx, response.GetAccessRequester().GetSession(), fosite.ErrInactiveToken)
+		err = p.checkUserActive(ctx, response.GetAccessRequester().GetSession(), fosite.ErrInactiveToken)
 	}
 	if err == nil && response.IsActive() {
 		p.store.slide(ctx, c)
@@ -187,8 +186,8 @@ func (p *Provider) NewIntrospectionRequest(
 	return response, p.answer(ctx, c, otherEndpoint, err)
 }
 
-// userActive returns the refusal where the host says that the user of a session is gone.
-func (p *Provider) userActive(
+// checkUserActive returns the refusal if the host reports that the user of the session is not active.
+func (p *Provider) checkUserActive(
 	ctx context.Context, session fosite.Session, refusal *fosite.RFC6749Error,
 ) error {
 	subject := subjectOf(session)
@@ -202,14 +201,14 @@ func (p *Provider) userActive(
 	return err
 }
 
-// asks returns the client that sent an introspection request which fosite has authenticated, without telling
-// who it was.
-func (p *Provider) asks(
+// introspectingClient returns the client that sent an introspection request. fosite has authenticated it but
+// does not return it.
+func (p *Provider) introspectingClient(
 	ctx context.Context, c *carrier, r *http.Request, session fosite.Session,
 ) (fosite.Client, error) {
 	if token := fosite.AccessTokenFromRequest(r); token != "" {
 		own := newCarrier(r.Context())
-		empty := newLike(session)
+		empty := newSameType(session)
 		if empty == nil {
 			empty = session.Clone()
 		}
@@ -227,7 +226,7 @@ func (p *Provider) asks(
 	return p.store.GetClient(c.into(ctx), id)
 }
 
-// WriteIntrospectionError answers 503 with Retry-After for a store that cannot be asked: fosite would answer
+// WriteIntrospectionError answers 503 with Retry-After if the store is unavailable, where fosite would answer
 // {"active":false}.
 func (p *Provider) WriteIntrospectionError(ctx context.Context, rw http.ResponseWriter, err error) {
 	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
@@ -236,7 +235,7 @@ func (p *Provider) WriteIntrospectionError(ctx context.Context, rw http.Response
 	p.OAuth2Provider.WriteIntrospectionError(ctx, &challenging{rw, []string{basic, bearer}}, err)
 }
 
-// WriteIntrospectionResponse is fosite's.
+// WriteIntrospectionResponse wraps fosite's.
 func (p *Provider) WriteIntrospectionResponse(
 	ctx context.Context, rw http.ResponseWriter, response fosite.IntrospectionResponder,
 ) {

@@ -1,6 +1,6 @@
 package fositestore
 
-// The Provider at the authorization endpoint.
+// The Provider's methods for the authorization endpoint.
 
 import (
 	"context"
@@ -14,11 +14,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// NewAuthorizeRequest is fosite's, with the store's errors as they are. An OpenID request with prompt=none
-// from a user who would have to sign in is fosite.ErrLoginRequired, for WriteAuthorizeError, and one with
-// none and another value fosite.ErrInvalidRequest, unless Config.AllowUnbound is set. A pushed request can be
-// read again until it is answered. One that comes back with the mark of Sessions.ReturnURL is of the moment
-// of that mark.
+// NewAuthorizeRequest wraps fosite's and preserves the store's errors. Unless Config.AllowUnbound is set, an
+// OpenID request with prompt=none returns fosite.ErrLoginRequired if the user would have to sign in, and
+// fosite.ErrInvalidRequest if prompt has a second value; pass both to WriteAuthorizeError. A pushed request
+// can be read repeatedly until it is answered. A request that returns with the mark of Sessions.ReturnURL is
+// dated to the time in that mark.
 func (p *Provider) NewAuthorizeRequest(
 	ctx context.Context, r *http.Request,
 ) (fosite.AuthorizeRequester, error) {
@@ -38,11 +38,12 @@ func (p *Provider) NewAuthorizeRequest(
 	if err := p.checkHint(ctx, request); err != nil {
 		return request, p.answer(ctx, c, authorizeEndpoint, err)
 	}
-	if mustNotAsk(request) && !p.allowUnbound {
-		// OpenID Connect Core 1.0, section 3.1.2.1: none goes with no other value, whoever is signed in.
+	if forbidsPages(request) && !p.allowUnbound {
+		// OpenID Connect Core 1.0, section 3.1.2.1: none with any other value is an error, also without a
+		// session.
 		if len(prompts(request)) > 1 {
 			return request,
-				fosite.ErrInvalidRequest.WithHint("The prompt is none together with another value.")
+				fosite.ErrInvalidRequest.WithHint("The prompt has none together with another value.")
 		}
 		live, err := p.live(ctx, c)
 		switch {
@@ -56,8 +57,8 @@ func (p *Provider) NewAuthorizeRequest(
 	return request, nil
 }
 
-// checkHint refuses an id_token_hint that is genuine, but no ID token. Any other is left to fosite and
-// NeedsSignIn.
+// checkHint refuses an id_token_hint that this server signed but that is not an ID token. fosite and
+// NeedsSignIn handle other hints.
 func (p *Provider) checkHint(ctx context.Context, request fosite.AuthorizeRequester) error {
 	hint := request.GetRequestForm().Get("id_token_hint")
 	if hint == "" || p.hints == nil {
@@ -73,18 +74,17 @@ func (p *Provider) checkHint(ctx context.Context, request fosite.AuthorizeReques
 	return nil
 }
 
-// NewAuthorizeResponse binds the grant to the session that the user is signed in with (Bind), has fosite
-// answer, and writes all that it stores, and that the client uses the session, in one durable step.
+// NewAuthorizeResponse binds the grant to the user's session (Bind) and calls fosite. All that fosite stores,
+// and the client's use of the session, is written in one durable batch.
 //
-// A grant to a user without a live session is ErrUnbound, unless Config.AllowUnbound is set. A session that
-// ended meanwhile is fosite.ErrLoginRequired.
+// It returns ErrUnbound for a user without a live session, unless Config.AllowUnbound is set, and
+// fosite.ErrLoginRequired if the session has ended meanwhile.
 func (p *Provider) NewAuthorizeResponse(
 	ctx context.Context, request fosite.AuthorizeRequester, session fosite.Session,
 ) (fosite.AuthorizeResponder, error) {
 	c := p.carrierOf(ctx, request)
 	if c.marked && len(request.GetRequestedScopes()) > 0 && len(request.GetGrantedScopes()) == 0 {
-		// Consent was asked for on another page, and what came of it is lost: the token would be good for
-		// nothing.
+		// Consent was asked for on another page and the decision was lost: the token would have no scopes.
 		return nil, fosite.ErrConsentRequired.WithHint(
 			"None of the requested scopes was granted when the request came back.")
 	}
@@ -92,7 +92,7 @@ func (p *Provider) NewAuthorizeResponse(
 	if err != nil {
 		return nil, p.answer(ctx, c, authorizeEndpoint, err)
 	}
-	if err := p.meetHint(ctx, request, session); err != nil {
+	if err := p.applyHint(ctx, request, session); err != nil {
 		return nil, p.answer(ctx, c, authorizeEndpoint, err)
 	}
 	var pushed *row
@@ -106,7 +106,7 @@ func (p *Provider) NewAuthorizeResponse(
 		}
 	}
 	var response fosite.AuthorizeResponder
-	err = p.gathering(ctx, c, func(ctx context.Context) (err error) {
+	err = p.inBatch(ctx, c, func(ctx context.Context) (err error) {
 		response, err = p.OAuth2Provider.NewAuthorizeResponse(ctx, request, session)
 		return err
 	}, func(batch *grantstore.Batch) {
@@ -127,10 +127,10 @@ func (p *Provider) NewAuthorizeResponse(
 	return response, nil
 }
 
-// meetHint compares the user with that of a genuine id_token_hint (OpenID Connect Core 1.0, section 3.1.2.2)
-// and takes the hint out of the request: fosite, here and again at the token endpoint, knows the present key
-// alone and would refuse one that was signed by a former key. What cannot be verified is left to fosite.
-func (p *Provider) meetHint(
+// applyHint compares the user with the subject of a verified id_token_hint (OpenID Connect Core 1.0, section
+// 3.1.2.2) and removes the hint from the request: fosite, here and at the token endpoint, verifies with the
+// current key only and would refuse a hint signed with a former key. fosite handles unverified hints.
+func (p *Provider) applyHint(
 	ctx context.Context, request fosite.AuthorizeRequester, session fosite.Session,
 ) error {
 	form := request.GetRequestForm()
@@ -146,15 +146,15 @@ func (p *Provider) meetHint(
 		return nil
 	case hint.Subject != subjectOf(session):
 		return fosite.ErrLoginRequired.WithHint(
-			"The id_token_hint is of another user than the one signed in.",
+			"The id_token_hint is for a different user than the one signed in.",
 		)
 	}
 	form.Del("id_token_hint")
 	return nil
 }
 
-// live returns the session of the user, or nil when no user is. The host's context may not be that
-// of the HTTP request.
+// live returns the user's session, or nil if no user is signed in. It tries both contexts: the host's context
+// may not be derived from that of the HTTP request.
 func (p *Provider) live(ctx context.Context, c *carrier) (*hostadapter.Session, error) {
 	live, err := p.store.adapter.SessionFromContext(ctx)
 	if errors.Is(err, hostadapter.ErrNoMiddleware) {
@@ -167,7 +167,7 @@ func (p *Provider) live(ctx context.Context, c *carrier) (*hostadapter.Session, 
 	return live, err
 }
 
-// bind ties the grant to the session signed in, and returns its sid. It is empty for a grant that needs none.
+// bind binds the grant to the user's session and returns its sid, or "" for a grant that needs no session.
 func (p *Provider) bind(
 	ctx context.Context, c *carrier, request fosite.AuthorizeRequester, session fosite.Session,
 ) (string, error) {
@@ -179,9 +179,9 @@ func (p *Provider) bind(
 		return "", err
 	}
 	requestedAt := request.GetRequestedAt()
-	if mustNotAsk(request) && live != nil && live.AuthTime.After(requestedAt) {
-		// No page was shown, or this would be no answer to the request: NewAuthorizeRequest has judged
-		// it. The user has signed in by a callback of another provider, which fosite would take for a page.
+	if forbidsPages(request) && live != nil && live.AuthTime.After(requestedAt) {
+		// No page was shown, and NewAuthorizeRequest has already applied prompt=none. The user signed in
+		// through a callback from another provider, which fosite would mistake for a page.
 		requestedAt = live.AuthTime
 	}
 	bindRequestTime(session, requestedAt)
@@ -191,7 +191,7 @@ func (p *Provider) bind(
 		}
 		return SessionIDOf(session), nil
 	}
-	// A host may have bound it itself, in a request of its own; the store checks that the session lives.
+	// The host may have bound the session itself, in an earlier request. The store checks that it is live.
 	sid := SessionIDOf(session)
 	if sid == "" && subjectOf(session) != "" && !p.allowUnbound {
 		return "", ErrUnbound
@@ -199,8 +199,8 @@ func (p *Provider) bind(
 	return sid, nil
 }
 
-// WriteAuthorizeError answers 503 with Retry-After for a store that cannot be asked, so that the browser can
-// try again, else what fosite does.
+// WriteAuthorizeError answers 503 with Retry-After if the store is unavailable, so that the browser can
+// retry, else as fosite does.
 func (p *Provider) WriteAuthorizeError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error,
 ) {
@@ -209,15 +209,15 @@ func (p *Provider) WriteAuthorizeError(
 		return
 	}
 	if request != nil {
-		p.forgetPushed(ctx, request)
+		p.removePushed(ctx, request)
 	}
 	p.protectFormPost(rw, request)
 	p.OAuth2Provider.WriteAuthorizeError(ctx, rw, request, err)
 }
 
-// forgetPushed removes a pushed request that is answered with an error. Where that fails it is good until it
-// expires.
-func (p *Provider) forgetPushed(ctx context.Context, request fosite.AuthorizeRequester) {
+// removePushed removes a pushed request that is answered with an error. If the removal fails, the request
+// stays valid until it expires.
+func (p *Provider) removePushed(ctx context.Context, request fosite.AuthorizeRequester) {
 	uri := p.store.pushedURI(ctx, request)
 	if uri == "" {
 		return
@@ -229,8 +229,7 @@ func (p *Provider) forgetPushed(ctx context.Context, request fosite.AuthorizeReq
 	}
 }
 
-// WriteAuthorizeResponse is fosite's, with a Content-Security-Policy where it is a page
-// (response_mode=form_post).
+// WriteAuthorizeResponse wraps fosite's and adds a Content-Security-Policy to a form_post page.
 func (p *Provider) WriteAuthorizeResponse(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester,
 	response fosite.AuthorizeResponder,
@@ -240,7 +239,7 @@ func (p *Provider) WriteAuthorizeResponse(
 	p.OAuth2Provider.WriteAuthorizeResponse(ctx, rw, request, response)
 }
 
-// NewPushedAuthorizeRequest is fosite's, with the store's errors as they are.
+// NewPushedAuthorizeRequest wraps fosite's and preserves the store's errors.
 func (p *Provider) NewPushedAuthorizeRequest(
 	ctx context.Context, r *http.Request,
 ) (fosite.AuthorizeRequester, error) {
@@ -250,7 +249,7 @@ func (p *Provider) NewPushedAuthorizeRequest(
 	return request, p.answer(ctx, c, authorizeEndpoint, err)
 }
 
-// NewPushedAuthorizeResponse is fosite's, with the store's errors as they are.
+// NewPushedAuthorizeResponse wraps fosite's and preserves the store's errors.
 func (p *Provider) NewPushedAuthorizeResponse(
 	ctx context.Context, request fosite.AuthorizeRequester, session fosite.Session,
 ) (fosite.PushedAuthorizeResponder, error) {
@@ -262,7 +261,7 @@ func (p *Provider) NewPushedAuthorizeResponse(
 	return response, nil
 }
 
-// WritePushedAuthorizeResponse is fosite's.
+// WritePushedAuthorizeResponse wraps fosite's.
 func (p *Provider) WritePushedAuthorizeResponse(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester,
 	response fosite.PushedAuthorizeResponder,
@@ -271,8 +270,7 @@ func (p *Provider) WritePushedAuthorizeResponse(
 	p.OAuth2Provider.WritePushedAuthorizeResponse(ctx, rw, request, response)
 }
 
-// WritePushedAuthorizeError answers 503 with Retry-After for a store that cannot be asked, else what fosite
-// does.
+// WritePushedAuthorizeError answers 503 with Retry-After if the store is unavailable, else as fosite does.
 func (p *Provider) WritePushedAuthorizeError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error,
 ) {

@@ -1,6 +1,6 @@
 package fositestore
 
-// The way back to the authorization endpoint from pages of the host.
+// ReturnURL: the URL that leads from the host's pages back to the authorization endpoint.
 
 import (
 	"context"
@@ -20,40 +20,41 @@ import (
 )
 
 const (
-	// markParameter is the parameter that says, sealed, when a request was interrupted for a page of the
-	// host's own.
+	// markParameter holds the sealed time at which the request was interrupted to show one of the host's
+	// pages.
 	markParameter = "sessions_asked"
-	// markLife is how long a user may take for such a page, markMost for all of them.
-	markLife = 10 * time.Minute
-	markMost = time.Hour
-	// longestReturn is how long a URL may be that has the whole request: hosts put it, escaped, into a
-	// Location, and proxies answer 502 where the headers of an answer do not fit into 4 KiB.
-	longestReturn = 1 << 10
+	// markLifetime bounds the time that a user may spend on one such page, maxMarkLifetime the time spent on
+	// all of them.
+	markLifetime    = 10 * time.Minute
+	maxMarkLifetime = time.Hour
+	// maxReturnURL bounds the length of a URL that contains the whole request: hosts escape it into a
+	// Location, and proxies answer 502 if the response headers exceed 4 KiB.
+	maxReturnURL = 1 << 10
 )
 
-// marked are the parameters of a request that a mark is made for.
+// marked are the request parameters that a mark is bound to.
 var marked = []string{
 	"client_id", "redirect_uri", "response_type", "scope", "state", "nonce", "prompt", "max_age",
 	"acr_values", "id_token_hint", "claims",
 	"request", "request_uri",
 }
 
-// ReturnURL returns where the browser goes after a page on which the user signs in or consents, the host's
-// own or another provider's. It is the authorization request as it came, with a mark that says when the user
-// was first asked. w sets a cookie that identifies the browser. Call it in the handler of the authorization
-// endpoint, after NeedsSignIn or NeedsConsent has returned true. Then redirect to the page, and keep the URL,
-// for instance in a parameter or, across a callback, by its state.
+// ReturnURL returns the URL to which the browser returns after a page on which the user signs in or consents,
+// the host's own page or another provider's. It is the authorization request with a mark that holds the time
+// at which the user was first asked. ReturnURL sets a cookie on w that identifies the browser. Call it in the
+// handler of the authorization endpoint, after NeedsSignIn or NeedsConsent has returned true. Then redirect
+// to the page, and pass the URL along, for instance in a parameter or, across a callback, by the callback's
+// state.
 //
-// A request that comes back with its mark, within 10 minutes and from the same browser, is judged as at the
-// moment of the mark (OpenID Connect Core 1.0, section 3.1.2.1): a sign-in since then satisfies prompt,
-// max_age and acr_values. Without it the request is judged as it is. A host whose users sign in elsewhere,
-// and which knows since when they have, says so in Identity.AuthTime and has to ask there for a new sign-in
-// too.
+// A request that returns with its mark, within 10 minutes and from the same browser, is evaluated as of the
+// time in the mark (OpenID Connect Core 1.0, section 3.1.2.1): a sign-in since then satisfies prompt, max_age
+// and acr_values. A request without a mark is evaluated as of its arrival. If users sign in at another
+// provider that reports when they did, set Identity.AuthTime and request a new sign-in there too.
 //
-// The URL is a path with a query: the path that the browser asked for, as far as this process can know it.
-// Behind a proxy that strips a prefix, put the prefix before it. A request that is too long for a Location is
-// kept like a pushed one (RFC 9126) and named in the URL. A store that cannot be asked is
-// ticketstore.ErrUnavailable, for WriteAuthorizeError.
+// The URL is a path with a query: the path that the browser requested, as far as this process can tell.
+// Behind a proxy that strips a prefix, prepend the prefix. A request too long for a Location is stored like a
+// pushed one (RFC 9126), and the URL refers to it. If the store is unavailable, the error is
+// ticketstore.ErrUnavailable; pass it to WriteAuthorizeError.
 func (s *Sessions) ReturnURL(
 	w http.ResponseWriter, r *http.Request, request fosite.AuthorizeRequester,
 ) (string, error) {
@@ -62,16 +63,16 @@ func (s *Sessions) ReturnURL(
 	if asked.IsZero() {
 		asked = now
 	}
-	until := now.Add(markLife)
-	if latest := asked.Add(markMost); latest.Before(until) {
+	until := now.Add(markLifetime)
+	if latest := asked.Add(maxMarkLifetime); latest.Before(until) {
 		until = latest
 	}
 	path, query := returnPath(r), rawQuery(r)
 	if pushed := s.store.pushedURI(r.Context(), request); pushed != "" {
-		if err := s.store.keepPushed(r.Context(), pushed, until); err != nil {
+		if err := s.store.extendPushed(r.Context(), pushed, until); err != nil {
 			return "", err
 		}
-	} else if len(path)+len(query) > longestReturn {
+	} else if len(path)+len(query) > maxReturnURL {
 		uri := s.fosite.GetPushedAuthorizeRequestURIPrefix(r.Context()) + rand.Text()
 		if err := s.store.createPushed(r.Context(), uri, request, until); err != nil {
 			return "", asUnavailable(err)
@@ -81,12 +82,12 @@ func (s *Sessions) ReturnURL(
 	parameters, _ := url.ParseQuery(query)
 	moments := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(asked.UnixNano())),
 		uint64(until.UnixNano()))
-	mark := s.store.tie.Mark(w, r, markedOf(parameters), moments, markMost)
+	mark := s.store.tie.Mark(w, r, markedOf(parameters), moments, maxMarkLifetime)
 	return path + "?" + query + "&" + markParameter + "=" + mark, nil
 }
 
-// askedAt returns when the user was first asked, by the mark of the request; false where it has none that is
-// good.
+// askedAt returns the time at which the user was first asked, from the mark of the request. It returns false
+// if the mark is missing or invalid.
 func (s *Store) askedAt(r *http.Request) (asked time.Time, ok bool) {
 	parameters := r.URL.Query()
 	moments, ok := s.tie.ReadMark(r, markedOf(parameters), parameters.Get(markParameter))
@@ -96,7 +97,7 @@ func (s *Store) askedAt(r *http.Request) (asked time.Time, ok bool) {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(moments))).UTC(), true
 }
 
-// markedOf returns what a mark is about: what the request asks for. Each text has its length before it.
+// markedOf returns the parameters that a mark is bound to, each value length-prefixed.
 func markedOf(parameters url.Values) (about []byte) {
 	for _, name := range marked {
 		value := strings.Join(parameters[name], "\x00")
@@ -105,8 +106,8 @@ func markedOf(parameters url.Values) (about []byte) {
 	return about
 }
 
-// returnPath returns the path of the request as the browser knows it, also where a mux has stripped a prefix.
-// It begins with one slash: two would name another host.
+// returnPath returns the path that the browser requested, also if a mux has stripped a prefix. It begins with
+// a single slash: two would start a host name.
 func returnPath(r *http.Request) string {
 	path := r.URL.EscapedPath()
 	if uri, err := url.ParseRequestURI(r.RequestURI); err == nil && r.RequestURI != "*" {
@@ -115,7 +116,7 @@ func returnPath(r *http.Request) string {
 	return "/" + strings.TrimLeft(path, "/\\")
 }
 
-// rawQuery returns the parameters of the request without its mark, those of a GET to the byte.
+// rawQuery returns the query of the request without its mark; that of a GET is unchanged otherwise.
 func rawQuery(r *http.Request) string {
 	var kept []string
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
@@ -129,7 +130,7 @@ func rawQuery(r *http.Request) string {
 	return strings.Join(kept, "&")
 }
 
-// pushedURI returns the request_uri by which a request was pushed, or "".
+// pushedURI returns the request_uri of a pushed request, or "".
 func (s *Store) pushedURI(ctx context.Context, request fosite.AuthorizeRequester) string {
 	uri := request.GetRequestForm().Get("request_uri")
 	if !strings.HasPrefix(uri, s.fosite.GetPushedAuthorizeRequestURIPrefix(ctx)) {
@@ -138,8 +139,8 @@ func (s *Store) pushedURI(ctx context.Context, request fosite.AuthorizeRequester
 	return uri
 }
 
-// keepPushed has a pushed request live at least until then, for an hour at most.
-func (s *Store) keepPushed(ctx context.Context, uri string, until time.Time) error {
+// extendPushed extends the lifetime of a pushed request to at least until, but to at most an hour in total.
+func (s *Store) extendPushed(ctx context.Context, uri string, until time.Time) error {
 	r, err := s.get(ctx, grantstore.PushedAuthorization, uri)
 	if err != nil {
 		if errors.Is(err, fosite.ErrNotFound) {
@@ -147,7 +148,7 @@ func (s *Store) keepPushed(ctx context.Context, uri string, until time.Time) err
 		}
 		return asUnavailable(err)
 	}
-	if latest := r.grant.Created.Add(markMost); latest.Before(until) {
+	if latest := r.grant.Created.Add(maxMarkLifetime); latest.Before(until) {
 		until = latest
 	}
 	if !r.grant.Expires.Before(until) {
@@ -161,15 +162,15 @@ func (s *Store) keepPushed(ctx context.Context, uri string, until time.Time) err
 		Delete: []grantstore.Ref{kept.Ref}, Store: []grantstore.Grant{kept},
 	})
 	if errors.Is(err, ticketstore.ErrConflict) {
-		return nil // another request of the browser has kept it, or answered it
+		return nil // another request of the same browser has extended or answered it
 	}
 	return asUnavailable(err)
 }
 
-// errPushedGone answers a pushed request that was answered before.
+// errPushedGone is returned for a pushed request that was already answered.
 var errPushedGone = fosite.ErrInvalidRequestURI.WithHint("The pushed authorization request was used before.")
 
-// asUnavailable has what leaves a store's answer open be ticketstore.ErrUnavailable.
+// asUnavailable makes an error that leaves the outcome unknown match ticketstore.ErrUnavailable.
 func asUnavailable(err error) error {
 	if isUnavailable(err) && !errors.Is(err, ticketstore.ErrUnavailable) {
 		return fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, err)

@@ -1,6 +1,6 @@
 package fositestore
 
-// NeedsSignIn: what a request asks beyond the session.
+// NeedsSignIn and NeedsConsent: what a request requires beyond the session.
 
 import (
 	"context"
@@ -20,20 +20,20 @@ import (
 )
 
 // NeedsSignIn reports whether the login form must be shown for an authorization request although the user is
-// signed in (OpenID Connect Core 1.0, section 3.1.2.1). These ask for it:
+// signed in (OpenID Connect Core 1.0, section 3.1.2.1). It must be shown for:
 //
 //   - prompt=login or select_account
 //   - a sign-in longer ago than max_age, or than the client's default_max_age: the method GetDefaultMaxAge()
 //     *int of the host's client type, in seconds
 //   - an id_token_hint of another user
-//   - acr_values without the acr of the session, where the host has signed in with one
+//   - acr_values that do not include the session's acr, if the host signed the user in with one
 //
-// Without a session it is true. A user who has signed in since the request came is not asked again: what is
-// still not met, fosite refuses, except acr_values, which are voluntary. fosite does not read the claims
+// It returns true if session is nil. A user who has signed in since the request arrived is not asked again:
+// fosite refuses what is still unmet, except acr_values, which are voluntary. fosite does not read the claims
 // parameter, which could make an acr essential.
 //
-// A host whose login form is a page of its own, or another provider's, sends the browser back by
-// Sessions.ReturnURL: the request is then of the moment at which the user was first asked.
+// A host whose login form is a page of its own or belongs to another provider returns the browser by
+// Sessions.ReturnURL: the request is then evaluated as of the time at which the user was first asked.
 func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester) bool {
 	if session == nil {
 		return true
@@ -57,12 +57,11 @@ func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester
 	return session.ACR != "" && len(acrs) > 0 && !slices.Contains(acrs, session.ACR)
 }
 
-// maxAgeClient is a client with a default_max_age (OpenID Connect Dynamic Client Registration 1.0, section
-// 2): in seconds, nil where it has none.
+// maxAgeClient is a client with a default_max_age in seconds, nil for none (OpenID Connect Dynamic Client
+// Registration 1.0, section 2).
 type maxAgeClient interface{ GetDefaultMaxAge() *int }
 
-// maxAge returns how long ago the user may have signed in: as the request says, else as its client's default
-// does.
+// maxAge returns the maximum age of the sign-in: the request's max_age, else the client's default.
 func maxAge(request fosite.AuthorizeRequester) (age time.Duration, ok bool) {
 	seconds, err := strconv.ParseInt(request.GetRequestForm().Get("max_age"), 10, 32)
 	if err != nil || seconds < 0 {
@@ -75,8 +74,8 @@ func maxAge(request fosite.AuthorizeRequester) (age time.Duration, ok bool) {
 	return time.Duration(min(seconds, math.MaxInt32)) * time.Second, true
 }
 
-// isSince reports whether a moment is not before another one. One in whole seconds, as the auth_time of
-// another provider, is as late as its second.
+// isSince reports whether t is not before other. If t is in whole seconds, as the auth_time of another
+// provider, other is truncated to seconds.
 func isSince(t, other time.Time) bool {
 	if t.Nanosecond() == 0 {
 		other = other.Truncate(time.Second)
@@ -84,11 +83,11 @@ func isSince(t, other time.Time) bool {
 	return !t.Before(other)
 }
 
-// NeedsConsent reports whether the user has to be asked before the client gets the scopes that it requests:
-// some of them are not among what Consents remember, or prompt=consent asks for it again (OpenID Connect Core
-// 1.0, section 3.1.2.1). The session is that of the user. A yes is Consents().Remember, with the scopes; then
-// grant them. A consent page of its own sends the browser back by ReturnURL. With prompt=none the answer to
-// the client is fosite.ErrConsentRequired. A store that cannot be asked is ticketstore.ErrUnavailable.
+// NeedsConsent reports whether the user must be asked before the client gets the requested scopes: Consents
+// do not remember all of them, or prompt=consent requires asking again (OpenID Connect Core 1.0, section
+// 3.1.2.1). session is the user's. If the user consents, call Consents().Remember with the scopes and grant
+// them. A separate consent page returns the browser by ReturnURL. With prompt=none, answer the client with
+// fosite.ErrConsentRequired. If the store is unavailable, the error is ticketstore.ErrUnavailable.
 func (s *Sessions) NeedsConsent(
 	ctx context.Context, session *hostadapter.Session, request fosite.AuthorizeRequester,
 ) (bool, error) {
@@ -109,8 +108,8 @@ func (s *Sessions) NeedsConsent(
 	}), nil
 }
 
-// hintedSubject returns the sub of an ID token. It is not verified: a forged one has the user asked to
-// sign in, as prompt=login does, and is refused by fosite afterwards.
+// hintedSubject returns the sub of an ID token without verifying the token: a forged token only makes the
+// user sign in, as prompt=login would, and fosite then refuses it.
 func hintedSubject(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -131,7 +130,7 @@ func prompts(request fosite.AuthorizeRequester) []string {
 	return strings.Fields(request.GetRequestForm().Get("prompt"))
 }
 
-// mustNotAsk reports whether the request forbids any page to be shown to the user.
-func mustNotAsk(request fosite.AuthorizeRequester) bool {
+// forbidsPages reports whether the request forbids showing any page to the user.
+func forbidsPages(request fosite.AuthorizeRequester) bool {
 	return slices.Contains(prompts(request), "none") && request.GetRequestedScopes().Has("openid")
 }

@@ -1,6 +1,6 @@
 package fositestore
 
-// Extension of sessions by the clients that use their tokens (rule 9).
+// Extension of sessions when clients use their tokens (rule 9).
 
 import (
 	"context"
@@ -8,31 +8,30 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// addSlide extends the session of a refresh token, in the batch that is written anyway, where the client
-// coordinates.
+// addSlide extends the session of a consumed refresh token, in the same batch, if the client coordinates.
 func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batch) {
 	if c == nil || batch.Slide != nil || batch.Consume == nil ||
 		batch.Consume.Type != grantstore.RefreshToken {
 		return
 	}
-	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.isOf(s.tie.Issuer()) &&
+	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.hasIssuer(s.tie.Issuer()) &&
 		s.coordinates(ctx, c, r.grant.ClientID) {
 		batch.Slide = s.tie.Slide(r.grant.SessionID)
 	}
 }
 
-// slide extends the sessions of the access tokens of a request where their clients coordinate. One of a
-// former issuer ends when it would by itself.
+// slide extends the sessions of the access tokens read in this request if their clients coordinate. Sessions
+// of a former issuer are not extended.
 func (s *Store) slide(ctx context.Context, c *carrier) {
-	for _, r := range c.shown(s.tie.SlideDue) {
-		if r.isOf(s.tie.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
+	for _, r := range c.dueTokens(s.tie.SlideDue) {
+		if r.hasIssuer(s.tie.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
 			s.tie.SlideNow(ctx, r.grant.SessionID, r.grant.SubjectID, r.session)
 		}
 	}
 }
 
-// shown returns the live access tokens that were read and that have a session, as far as that is due.
-func (c *carrier) shown(due func(*grantstore.SessionTimes) bool) (rows []*row) {
+// dueTokens returns the live access tokens that were read and whose session is due to be extended.
+func (c *carrier) dueTokens(due func(*grantstore.SessionTimes) bool) (rows []*row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.rows {
@@ -43,7 +42,8 @@ func (c *carrier) shown(due func(*grantstore.SessionTimes) bool) (rows []*row) {
 	return rows
 }
 
-// coordinates is false for a client whose settings cannot be read: a session ends rather early than late.
+// coordinates returns false if the client's settings cannot be read: ending a session early is the safer
+// error.
 func (s *Store) coordinates(ctx context.Context, c *carrier, clientID string) bool {
 	settings, err := s.logoutSettings(ctx, c, clientID)
 	return err == nil && s.tie.Coordinates(settings)

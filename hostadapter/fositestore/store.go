@@ -1,6 +1,6 @@
 package fositestore
 
-// The Store: grants behind fosite's storage interfaces.
+// Store implements fosite's storage interfaces with grants.
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Everything that the factories of package compose assert of a storage.
+// The interfaces that the factories of package compose require of a storage.
 var (
 	_ fosite.Storage                                      = (*Store)(nil)
 	_ fosite.ClientManager                                = (*Store)(nil)
@@ -41,13 +41,13 @@ var (
 	_ storage.Transactional                               = (*Store)(nil)
 )
 
-// Store is the storage to give to fosite's compose. It keeps codes, tokens and the records between two
-// requests as grants, bound to the session they were made in; clients, users and keys stay in the host's own
-// store. Use it together with Provider: without it every call works, one by one, but errors of the store
-// reach the client as fosite turns them.
+// Store is the storage to pass to fosite's compose. It keeps codes, tokens and the records between two
+// requests as grants, bound to the session they were made in. Clients, users and keys stay in the host's own
+// store. Use it together with Provider. Without the Provider each call is executed separately, and store
+// errors reach the client as fosite translates them.
 type Store struct {
 	adapter  *hostadapter.Adapter
-	tie      tie.Adapter // the adapter's, for what hosts need not see
+	tie      tie.Adapter // internal methods of the adapter
 	host     fosite.ClientManager
 	legacy   *legacy // nil without Config.LegacyUntil
 	clients  *clients
@@ -57,25 +57,25 @@ type Store struct {
 	refusals loglimit.Lines
 }
 
-// row is a grant as it was read. That of a cached grant is shared by all who ask for it: nobody changes a row
-// that read has returned, and what fosite gets of its request is decoded each time, for fosite and hosts do
-// change that (TestCachedGrantIsNotShared).
+// row is a grant as it was read. Rows of cached grants are shared: a row is immutable once read has returned
+// it, and the request is decoded anew for each caller, because fosite and hosts modify what they get
+// (TestCachedGrantIsNotShared).
 type row struct {
-	// by is the Store that opened it. Another one over the same backend may have other keys.
+	// by is the Store that unsealed it. Another Store over the same backend may have other keys.
 	by    *Store
 	grant *grantstore.Grant
-	// request is what was sealed, decoded for each who asks.
+	// request is the unsealed request, decoded for each caller.
 	request stored
-	// lang is that of the request, parsed.
+	// lang is the parsed language of the request.
 	lang language.Tag
-	// issuer is that of the session that the grant is bound to, empty where it is bound to none or an earlier
-	// release did not say.
+	// issuer is the issuer of the grant's session. It is empty if the grant has no session or was stored by
+	// an earlier release without the issuer.
 	issuer string
-	// session says how long the grant's session lives, where it has one that is live.
+	// session holds the lifetime of the grant's session, or nil if the grant has no live session.
 	session *grantstore.SessionTimes
-	// related are the rows of the code's family.
+	// related are the other rows of the code's family.
 	related []*row
-	// used: the store says that it was used before. Its request need not be there any more.
+	// used reports whether the grant was consumed. The request of a used grant may be gone.
 	used bool
 }
 
@@ -85,9 +85,9 @@ func refOf(t grantstore.Type, handle string) grantstore.Ref {
 	return grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}
 }
 
-// get reads a grant, once in a request. A used one comes together with grantstore.ErrConsumed. One that is
-// missing, or that its session does not let live, is fosite.ErrNotFound. An empty handle, which fosite passes
-// for a malformed token, belongs to nothing.
+// get reads a grant, at most once per request. A used grant is returned together with grantstore.ErrConsumed.
+// It returns fosite.ErrNotFound if the grant is missing, or its session does not keep it alive, or the handle
+// is empty, which is what fosite passes for a malformed token.
 func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row, error) {
 	if handle == "" {
 		return nil, fosite.ErrNotFound
@@ -111,7 +111,7 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 	}
 	if err == nil && r.issuer != "" && !s.tie.ServesIssuer(r.issuer) {
 		return nil, fosite.ErrNotFound.WithWrap(
-			fmt.Errorf("%s: its session is of the issuer %q, which is none of this server's", t, r.issuer))
+			fmt.Errorf("%s: its session has the issuer %q, which is not one of this server", t, r.issuer))
 	}
 	if c != nil && err == nil {
 		c.keep(r)
@@ -130,7 +130,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	found, err := s.adapter.Backend().Grants().Get(ctx, ref, now)
 	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline &&
 		ref.Type == grantstore.RefreshToken {
-		// Its session may have expired and not be ended yet. Only then is it known what outlives it.
+		// The session may have expired but not been ended. Ending it decides which grants survive.
 		s.tie.EndExpired(ctx, found.Grant.SessionID)
 		now = s.now()
 		found, err = s.adapter.Backend().Grants().Get(ctx, ref, now)
@@ -140,10 +140,11 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		return nil, err
 	}
 	if found == nil {
-		return nil, fmt.Errorf("grant store answered neither grant nor error: %w", ticketstore.ErrUnavailable)
+		return nil,
+			fmt.Errorf("grant store returned neither a grant nor an error: %w", ticketstore.ErrUnavailable)
 	}
 	if found.Grant.Ref != ref {
-		return nil, s.refuse(ctx, ref, errors.New("it is another than was asked for"))
+		return nil, s.refuse(ctx, ref, errors.New("the store returned a different grant"))
 	}
 	r, openErr := s.openFound(found)
 	switch {
@@ -155,7 +156,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		return nil, s.refuse(ctx, ref, errors.New("its data is missing"))
 	}
 	if consumed {
-		r.used = true // nor is it cached
+		r.used = true // used rows are not cached
 	}
 	for i := range found.Related {
 		other, _, openErr := s.open(&found.Related[i])
@@ -168,12 +169,12 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		return nil, fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
 	}
 	if err == nil && grantstore.IsToConsume(ctx) {
-		s.carriers.from(ctx).toProve(r)
+		s.carriers.from(ctx).addUnproved(r)
 	}
 	return r, err
 }
 
-// openFound opens what the backend has found, once where others read the same result.
+// openFound unseals the grant, once for all callers that share the cached result.
 func (s *Store) openFound(found *grantstore.GetResult) (*row, error) {
 	if kept, ok := found.Memo.Load().(*row); ok && kept.by == s {
 		return kept, nil
@@ -183,13 +184,13 @@ func (s *Store) openFound(found *grantstore.GetResult) (*row, error) {
 		return nil, err
 	}
 	r.session = found.Session
-	if found.Memo != nil && r.request != "" && !former { // a former seal is accepted for a while only
+	if found.Memo != nil && r.request != "" && !former { // a former seal is accepted for a limited time only
 		found.Memo.Keep(r)
 	}
 	return r, nil
 }
 
-// open unseals a grant. One without a request, such as a jti or a used token, has none in its row.
+// open unseals a grant. Grants without data, such as a jti or a used token, get a row without a request.
 func (s *Store) open(grant *grantstore.Grant) (r *row, former bool, err error) {
 	r = &row{by: s, grant: grant}
 	if len(grant.Data) == 0 {
@@ -209,15 +210,15 @@ func (s *Store) open(grant *grantstore.Grant) (r *row, former bool, err error) {
 	return r, former, nil
 }
 
-// reportData logs why a grant cannot be read, and notes it: a question about it has no answer. One that no
-// key opens any more is refused.
+// reportData logs why a grant cannot be read and notes the failure, since the state of the grant is unknown.
+// A grant that no key opens is refused instead.
 func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) error {
 	if errors.Is(err, hostadapter.ErrChanged) {
 		return s.refuse(ctx, ref, err)
 	}
 	if errors.Is(err, hostadapter.ErrSealed) {
-		// Its key was lost, or its seal is that of a former release, which UnsealBound has logged. A token
-		// that cannot be read is inactive, and its client gets another.
+		// Its key was lost, or it has the seal of an earlier release, which UnsealBound has logged. The token
+		// is inactive; the client obtains a new one.
 		return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
 	}
 	s.tie.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type),
@@ -227,7 +228,7 @@ func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) e
 	return err
 }
 
-// pending returns a grant that is gathered to be written, so that a handler can read what it wrote.
+// pending returns a grant whose write is still gathered, so that handlers can read their own writes.
 func (s *Store) pending(ctx context.Context, ref grantstore.Ref) (grant *grantstore.Grant) {
 	find := func(b *grantstore.Batch) error {
 		for i := range b.Store {
@@ -246,7 +247,8 @@ func (s *Store) pending(ctx context.Context, ref grantstore.Ref) (grant *grantst
 	return grant
 }
 
-// write makes a change: in the transaction, else in what the provider gathers, else at once.
+// write applies a change to the open transaction, else to the batch that the provider gathers, else directly
+// to the store.
 func (s *Store) write(ctx context.Context, change func(*grantstore.Batch) error) error {
 	if tx := txFrom(ctx); tx != nil {
 		return change(&tx.batch)
@@ -265,8 +267,7 @@ func (s *Store) write(ctx context.Context, change func(*grantstore.Batch) error)
 	return err
 }
 
-// apply writes a batch durably. An outcome left unknown is resolved by repeating the batch under its
-// operation id.
+// apply writes a batch durably. If the outcome is unknown, it repeats the batch under the same operation id.
 func (s *Store) apply(
 	ctx context.Context, c *carrier, batch *grantstore.Batch,
 ) (result *grantstore.Result, err error) {
@@ -291,6 +292,6 @@ func (s *Store) apply(
 
 func operationID() string {
 	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails: it ends the program
+	_, _ = rand.Read(id[:]) // never fails: it crashes the program instead
 	return hex.EncodeToString(id[:])
 }

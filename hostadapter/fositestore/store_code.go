@@ -13,16 +13,17 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// CreateAuthorizeCodeSession keeps the request of a new code (oauth2.AuthorizeCodeStorage).
+// CreateAuthorizeCodeSession stores the request of a new code (oauth2.AuthorizeCodeStorage).
 func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, code string, request fosite.Requester) error {
 	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
 	return s.create(ctx, grantstore.AuthorizationCode, code, request, expires, encoding{})
 }
 
-// GetAuthorizeCodeSession returns the request of a code and fills the session; reading it again in the same
-// token request leaves the session as it is by then. A used code is fosite.ErrInvalidatedAuthorizeCode
-// together with its request, so that fosite revokes what came of it; to a token request of another client, or
-// with no more of the code than its signature, it does not exist.
+// GetAuthorizeCodeSession returns the request of a code and fills the session. A second read in the same
+// token request leaves the session unchanged. For a used code it returns fosite.ErrInvalidatedAuthorizeCode
+// together with the request, so that fosite revokes the tokens issued for the code. It returns
+// fosite.ErrNotFound for a used code if the token request is from another client or has only the signature of
+// the code.
 func (s *Store) GetAuthorizeCodeSession(
 	ctx context.Context, code string, session fosite.Session,
 ) (fosite.Requester, error) {
@@ -38,17 +39,17 @@ func (s *Store) GetAuthorizeCodeSession(
 			func() (fosite.Requester, error) {
 				return s.legacy.GetAuthorizeCodeSession(ctx, code, session)
 			})
-		if !saysUsed(legacyErr) {
+		if !isUsed(legacyErr) {
 			return request, legacyErr
 		}
-		// As with a refresh token, a concurrent request may have moved it meanwhile.
+		// As with refresh tokens, a concurrent request may have moved the code meanwhile.
 		r, err = s.get(ctx, grantstore.AuthorizationCode, code)
 		if errors.Is(err, fosite.ErrNotFound) {
 			return request, legacyErr
 		}
 	}
 	if err == nil && r.moved() && !s.hasLegacy() {
-		return nil, fosite.ErrNotFound // its code challenge cannot be looked up any more
+		return nil, fosite.ErrNotFound // its code challenge can no longer be looked up
 	}
 	used := errors.Is(err, grantstore.ErrConsumed)
 	if err != nil && !used {
@@ -58,11 +59,11 @@ func (s *Store) GetAuthorizeCodeSession(
 	case used && !s.mayRevoke(ctx, grantstore.AuthorizationCode, r.grant.ClientID):
 		return nil, fosite.ErrNotFound
 	case !used:
-		if !r.isOf(s.tie.Issuer()) {
+		if !r.hasIssuer(s.tie.Issuer()) {
 			return nil, fosite.ErrNotFound.WithWrap(
 				fmt.Errorf("the code's session is of the former issuer %q", r.issuer))
 		}
-		if err := s.checkWhole(ctx, r); err != nil {
+		if err := s.checkRelated(ctx, r); err != nil {
 			return nil, err
 		}
 	}
@@ -73,7 +74,7 @@ func (s *Store) GetAuthorizeCodeSession(
 	return request, openErr
 }
 
-// InvalidateAuthorizeCodeSession uses the code up. The store removes its PKCE and OpenID records in the same
+// InvalidateAuthorizeCodeSession consumes the code. The store removes its PKCE and OpenID records in the same
 // transaction.
 func (s *Store) InvalidateAuthorizeCodeSession(ctx context.Context, code string) error {
 	if code == "" {
@@ -103,13 +104,13 @@ func (s *Store) deleteLegacyPKCE(ctx context.Context, code string) error {
 
 func consume(b *grantstore.Batch, consumption grantstore.Consumption) error {
 	if b.Consume != nil && b.Consume.Ref != consumption.Ref {
-		return errors.New("fositestore: a transaction can use up one code or refresh token")
+		return errors.New("fositestore: a transaction can consume only one code or refresh token")
 	}
 	b.Consume = &consumption
 	return nil
 }
 
-// asRequester keeps a nil pointer from becoming an interface that is not nil.
+// asRequester prevents a nil *fosite.Request from becoming a non-nil interface.
 func asRequester(request *fosite.Request, err error) (fosite.Requester, error) {
 	if err != nil {
 		return nil, err
@@ -117,20 +118,20 @@ func asRequester(request *fosite.Request, err error) (fosite.Requester, error) {
 	return request, nil
 }
 
-// CreatePKCERequestSession keeps the code challenge of a new code (pkce.PKCERequestStorage).
+// CreatePKCERequestSession stores the code challenge of a new code (pkce.PKCERequestStorage).
 func (s *Store) CreatePKCERequestSession(
 	ctx context.Context, signature string, request fosite.Requester,
 ) error {
 	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
-	// Bound to the session nevertheless: newGrant reads the sid from it.
+	// newGrant still binds the record to the session, from which it reads the sid.
 	return s.createWith(ctx, grantstore.PKCERequest, signature, request, expires,
 		encoding{withoutSession: true},
 		func(b *grantstore.Batch) error {
-			return s.announce(ctx, b, refOf(grantstore.AuthorizationCode, signature), hasPKCEField)
+			return s.recordRelated(ctx, b, refOf(grantstore.AuthorizationCode, signature), hasPKCEField)
 		})
 }
 
-// GetPKCERequestSession returns the request with the code challenge, and the session as it is given.
+// GetPKCERequestSession returns the request with the code challenge. It does not modify the session.
 func (s *Store) GetPKCERequestSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
@@ -146,11 +147,11 @@ func (s *Store) GetPKCERequestSession(
 	return asRequester(s.requester(ctx, r, session))
 }
 
-// DeletePKCERequestSession does nothing: the record goes when its code is used up. fosite deletes it before
-// it checks the verifier, so that a wrong verifier, followed by none, would get tokens.
+// DeletePKCERequestSession does nothing: the record is removed when its code is consumed. fosite deletes it
+// before it checks the verifier, so that after a wrong verifier a request without one would get tokens.
 func (s *Store) DeletePKCERequestSession(context.Context, string) error { return nil }
 
-// CreateOpenIDConnectSession keeps the OpenID request of a new code (openid.OpenIDConnectRequestStorage).
+// CreateOpenIDConnectSession stores the OpenID request of a new code (openid.OpenIDConnectRequestStorage).
 func (s *Store) CreateOpenIDConnectSession(
 	ctx context.Context, authorizeCode string, request fosite.Requester,
 ) error {
@@ -158,13 +159,13 @@ func (s *Store) CreateOpenIDConnectSession(
 	return s.createWith(ctx, grantstore.OpenIDRequest, authorizeCode, request, expires, encoding{},
 		func(b *grantstore.Batch) error {
 			signature := s.strategies(ctx).code.AuthorizeCodeSignature(ctx, authorizeCode)
-			return s.announce(ctx, b, refOf(grantstore.AuthorizationCode, signature), hasOpenIDField)
+			return s.recordRelated(ctx, b, refOf(grantstore.AuthorizationCode, signature), hasOpenIDField)
 		})
 }
 
-// GetOpenIDConnectSession returns the OpenID request of a code. Where the code was read in the same token
-// request, its session is that of the given request, which was filled then and may have been changed by the
-// host since.
+// GetOpenIDConnectSession returns the OpenID request of a code. If the code was read in the same token
+// request, its session is that of the given request: it was filled then, and the host may have changed it
+// since.
 func (s *Store) GetOpenIDConnectSession(
 	ctx context.Context, authorizeCode string, request fosite.Requester,
 ) (fosite.Requester, error) {
@@ -197,8 +198,8 @@ func (s *Store) GetOpenIDConnectSession(
 	return asRequester(s.hydrated(ctx, r, session))
 }
 
-// DeleteOpenIDConnectSession does nothing: the record goes when its code is used up. That of a code which
-// came from the host's own store is deleted there.
+// DeleteOpenIDConnectSession does nothing unless the code is in the host's own store, where it deletes the
+// record: otherwise the record is removed when its code is consumed.
 func (s *Store) DeleteOpenIDConnectSession(ctx context.Context, authorizeCode string) error {
 	if !s.carriers.from(ctx).hasLegacyCode() {
 		return nil
@@ -211,8 +212,8 @@ func (s *Store) DeleteOpenIDConnectSession(ctx context.Context, authorizeCode st
 	})
 }
 
-// related reads a row of a code's family. When the code was read in this request, the row came along with it
-// or does not exist.
+// related reads a row of a code's family. If the code was read in this request, its rows came with it, and a
+// row that did not does not exist.
 func (s *Store) related(ctx context.Context, t grantstore.Type, handle string) (*row, error) {
 	if handle == "" {
 		return nil, fosite.ErrNotFound

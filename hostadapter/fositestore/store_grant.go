@@ -1,6 +1,6 @@
 package fositestore
 
-// Grants as the Store makes them.
+// Construction of grants, and of requests from grants.
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// newGrant returns the request as a grant under a handle, bound to the session that Bind put into the
-// request's. It has no data yet: what it is sealed for may still change.
+// newGrant returns a grant for the request, bound to the session that Bind recorded in the request. Its data
+// is set later, because the fields it is sealed for may still change.
 func (s *Store) newGrant(
 	t grantstore.Type, handle string, request fosite.Requester, expires time.Time,
 ) (grantstore.Grant, error) {
@@ -42,8 +42,8 @@ func (s *Store) newGrant(
 	return grant, nil
 }
 
-// sealRequest puts the request into its grant. issuer is that of the grant that it inherits from, empty where
-// there is none: then its session is one of a signed-in user.
+// sealRequest sets the grant's data to the sealed request. issuer is that of the grant it inherits from, or
+// empty if there is none: then the session is one of the current issuer.
 func (s *Store) sealRequest(
 	grant *grantstore.Grant, request fosite.Requester, what encoding, issuer string,
 ) error {
@@ -66,7 +66,7 @@ func (s *Store) create(
 	return s.createWith(ctx, t, handle, request, expires, what, nil)
 }
 
-// createWith does what create does, together with another change.
+// createWith does what create does and applies another change in the same batch.
 func (s *Store) createWith(
 	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time,
 	what encoding,
@@ -84,7 +84,7 @@ func (s *Store) createWith(
 		return err
 	}
 	return s.write(ctx, func(b *grantstore.Batch) error {
-		if len(b.Store) > 0 { // what is stored together was created at one moment
+		if len(b.Store) > 0 { // grants of one batch have one creation time
 			grant.Created = b.Store[0].Created
 		}
 		b.Store = append(b.Store, grant)
@@ -95,8 +95,8 @@ func (s *Store) createWith(
 	})
 }
 
-// expiry returns when a token of that type expires: what the session says, else the lifespan, as fosite's own
-// strategies judge it.
+// expiry returns when a token of that type expires: the session's expiry, else the lifespan, as fosite's own
+// strategies do.
 func expiry(request fosite.Requester, t fosite.TokenType, lifespan time.Duration) time.Time {
 	if session := request.GetSession(); !isNil(session) {
 		if at := session.GetExpiresAt(t); !at.IsZero() {
@@ -106,10 +106,10 @@ func expiry(request fosite.Requester, t fosite.TokenType, lifespan time.Duration
 	return request.GetRequestedAt().Add(lifespan)
 }
 
-// requester returns the request of a row with the given session as it is.
+// requester returns the request of a row with the given session, unmodified.
 func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
 	if r.request == "" && r.used {
-		// That it was used is all that is to be known of it.
+		// A consumed grant keeps no request.
 		client, err := s.client(ctx, r.grant.ClientID)
 		return &fosite.Request{ID: r.grant.RequestID, Client: client, Session: session, Form: url.Values{}},
 			err
@@ -128,11 +128,11 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 	return request, nil
 }
 
-// hydrated returns the request of a row with the given session filled from it. Without one, the request has
-// the stored session where that is of a type of fosite's, as from fosite's own store, else nil.
+// hydrated returns the request of a row and fills the given session. If session is nil, the request has the
+// stored session if that is of one of fosite's types, as from fosite's own store, else nil.
 //
-// At the token endpoint the stored kind decides: a grant that is to have an ID token, with a given session
-// that can have none, goes on with the session that was stored. The given one is filled nevertheless: fosite
+// At the token endpoint the stored type decides: if the grant is for an ID token and the given session cannot
+// hold one, the request gets the stored session. The given session is filled nevertheless, because fosite
 // reads its expiries.
 func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
 	stored := r.request.session()
@@ -155,8 +155,8 @@ func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*
 	return s.requester(ctx, r, session)
 }
 
-// wantsIDToken reports whether a code or refresh token was granted for ID tokens, in a session that can have
-// them.
+// wantsIDToken reports whether a code or refresh token was granted the openid scope, with a session that can
+// hold an ID token.
 func (r *row) wantsIDToken() bool {
 	switch r.grant.Type {
 	case grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.RefreshToken:
@@ -166,8 +166,8 @@ func (r *row) wantsIDToken() bool {
 	return false
 }
 
-// addExpiry sets the expiry of the token itself, where a session of another type than the stored one has not
-// got it.
+// addExpiry sets the expiry of the token itself in a session that lacks it because its type differs from the
+// stored one.
 func (r *row) addExpiry(session fosite.Session) {
 	var t fosite.TokenType
 	switch r.grant.Type {
@@ -185,8 +185,8 @@ func (r *row) addExpiry(session fosite.Session) {
 	}
 }
 
-// client reads a stored request's client from the host's store, once in a request. A client that is gone
-// takes its grants along.
+// client reads the client of a stored request from the host's store, once per request. If the client is gone,
+// its grants are not found.
 func (s *Store) client(ctx context.Context, id string) (fosite.Client, error) {
 	if id == "" {
 		return &fosite.DefaultClient{}, nil
@@ -207,9 +207,9 @@ func (s *Store) client(ctx context.Context, id string) (fosite.Client, error) {
 	return client, nil
 }
 
-// newHydrated returns a new session of the given one's type with what the row holds.
+// newHydrated returns a new session of the given session's type, filled from the stored session.
 func newHydrated(like fosite.Session, stored storedSession) (fosite.Session, error) {
-	fresh := newLike(like)
+	fresh := newSameType(like)
 	if fresh == nil {
 		return nil, nil
 	}

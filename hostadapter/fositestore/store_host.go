@@ -1,6 +1,6 @@
 package fositestore
 
-// What the host's own store keeps serving.
+// Calls that are served by the host's own store.
 
 import (
 	"context"
@@ -12,13 +12,13 @@ import (
 	"github.com/ory/fosite"
 )
 
-// Authenticator is what the host's store implements to serve the password grant.
+// Authenticator is implemented by a host's store that serves the password grant.
 type Authenticator interface {
-	// Authenticate returns the subject of a user, fosite.ErrNotFound when name or secret are wrong.
+	// Authenticate returns the subject of a user. It returns fosite.ErrNotFound if name or secret are wrong.
 	Authenticate(ctx context.Context, name string, secret string) (subject string, err error)
 }
 
-// PublicKeys is what the host's store implements to serve the JWT bearer grant (RFC 7523).
+// PublicKeys is implemented by a host's store that serves the JWT bearer grant (RFC 7523).
 type PublicKeys interface {
 	// GetPublicKey, GetPublicKeys and GetPublicKeyScopes are those of rfc7523.RFC7523KeyStorage.
 	GetPublicKey(ctx context.Context, issuer string, subject string, keyID string) (*jose.JSONWebKey, error)
@@ -26,7 +26,7 @@ type PublicKeys interface {
 	GetPublicKeyScopes(ctx context.Context, issuer string, subject string, keyID string) ([]string, error)
 }
 
-// GetClient returns the client from the host's store (fosite.ClientManager).
+// GetClient reads the client from the host's store (fosite.ClientManager).
 func (s *Store) GetClient(ctx context.Context, id string) (fosite.Client, error) {
 	c := s.carriers.from(ctx)
 	if client := c.client(id); client != nil {
@@ -39,69 +39,69 @@ func (s *Store) GetClient(ctx context.Context, id string) (fosite.Client, error)
 	return client, err
 }
 
-// Authenticate asks the host's store.
+// Authenticate calls the host's store.
 func (s *Store) Authenticate(ctx context.Context, name string, secret string) (string, error) {
 	host, ok := s.host.(Authenticator)
 	if !ok {
-		return "", s.lacks("Authenticate", "password")
+		return "", s.unsupported("Authenticate", "password")
 	}
 	return host.Authenticate(ctx, name, secret)
 }
 
-// GetPublicKey asks the host's store.
+// GetPublicKey calls the host's store.
 func (s *Store) GetPublicKey(
 	ctx context.Context, issuer string, subject string, keyID string,
 ) (*jose.JSONWebKey, error) {
 	host, ok := s.host.(PublicKeys)
 	if !ok {
-		return nil, s.lacks("GetPublicKey", "JWT bearer")
+		return nil, s.unsupported("GetPublicKey", "JWT bearer")
 	}
 	return host.GetPublicKey(ctx, issuer, subject, keyID)
 }
 
-// GetPublicKeys asks the host's store.
+// GetPublicKeys calls the host's store.
 func (s *Store) GetPublicKeys(
 	ctx context.Context, issuer string, subject string,
 ) (*jose.JSONWebKeySet, error) {
 	host, ok := s.host.(PublicKeys)
 	if !ok {
-		return nil, s.lacks("GetPublicKeys", "JWT bearer")
+		return nil, s.unsupported("GetPublicKeys", "JWT bearer")
 	}
 	return host.GetPublicKeys(ctx, issuer, subject)
 }
 
-// GetPublicKeyScopes asks the host's store.
+// GetPublicKeyScopes calls the host's store.
 func (s *Store) GetPublicKeyScopes(
 	ctx context.Context, issuer string, subject string, keyID string,
 ) ([]string, error) {
 	host, ok := s.host.(PublicKeys)
 	if !ok {
-		return nil, s.lacks("GetPublicKeyScopes", "JWT bearer")
+		return nil, s.unsupported("GetPublicKeyScopes", "JWT bearer")
 	}
 	return host.GetPublicKeyScopes(ctx, issuer, subject, keyID)
 }
 
-// NewNonce asks the host's store, which implements verifiable.NonceManager where the server has composed
+// NewNonce calls the host's store, which must implement verifiable.NonceManager if the server composes
 // compose.OIDCUserinfoVerifiableCredentialFactory.
 func (s *Store) NewNonce(ctx context.Context, accessToken string, expiresAt time.Time) (string, error) {
 	return own[ownNonces](s.host).NewNonce(ctx, accessToken, expiresAt)
 }
 
-// IsNonceValid asks the host's store.
+// IsNonceValid calls the host's store.
 func (s *Store) IsNonceValid(ctx context.Context, accessToken string, nonce string) error {
 	return own[ownNonces](s.host).IsNonceValid(ctx, accessToken, nonce)
 }
 
-// lacks is what a grant gets that the host's store does not support. fosite would call it a server error; it
-// is the client's.
-func (s *Store) lacks(method, grant string) error {
+// unsupported returns the error for a grant type that the host's store does not support. It is a client
+// error; fosite would report a server error.
+func (s *Store) unsupported(method, grant string) error {
 	return fosite.ErrUnsupportedGrantType.WithDebugf("The %s grant needs a store that implements %s; %T "+
 		"does not.", grant, method, s.host).
-		WithWrap(fmt.Errorf("fositestore: %w: %T has no method %s", errLacks, s.host, method))
+		WithWrap(fmt.Errorf("fositestore: %w: %T has no method %s", errUnsupported, s.host, method))
 }
 
-// errLacks says that the host's store does not serve a grant.
-var errLacks = errors.New("store does not serve the grant")
+// errUnsupported means that the host's store does not serve a grant type.
+var errUnsupported = errors.New("store does not serve the grant")
 
 func (c *carrier) client(id string) fosite.Client {
 	if c == nil {

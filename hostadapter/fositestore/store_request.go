@@ -1,6 +1,6 @@
 package fositestore
 
-// Pushed authorization requests.
+// Pushed authorization requests and client assertions.
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// notStored are fields of a pushed request that authenticated the client and are of no use afterwards.
-var notStored = []string{"client_secret", "client_assertion", "client_assertion_type"}
+// credentialFields are fields of a pushed request that authenticate the client and are not needed afterwards.
+var credentialFields = []string{"client_secret", "client_assertion", "client_assertion_type"}
 
-// CreatePARSession keeps a pushed authorization request, without the client's credentials and without a
+// CreatePARSession stores a pushed authorization request, without the client's credentials and without a
 // session (fosite.PARStorage).
 func (s *Store) CreatePARSession(
 	ctx context.Context, requestURI string, request fosite.AuthorizeRequester,
@@ -30,7 +30,7 @@ func (s *Store) CreatePARSession(
 	return s.createPushed(ctx, requestURI, request, expires)
 }
 
-// createPushed keeps a request like a pushed one.
+// createPushed stores a request like a pushed one.
 func (s *Store) createPushed(
 	ctx context.Context, requestURI string, request fosite.AuthorizeRequester, expires time.Time,
 ) error {
@@ -38,9 +38,9 @@ func (s *Store) createPushed(
 	if err != nil {
 		return err
 	}
-	// A pushed request comes from a client, before a user signs in.
+	// A client pushes a request before a user signs in.
 	grant.SessionID, grant.SubjectID, grant.Offline = "", "", false
-	if err := s.sealRequest(&grant, request, encoding{withoutSession: true, dropFormFields: notStored},
+	if err := s.sealRequest(&grant, request, encoding{withoutSession: true, dropFormFields: credentialFields},
 		""); err != nil {
 		return err
 	}
@@ -70,9 +70,9 @@ func (s *Store) GetPARSession(ctx context.Context, requestURI string) (fosite.Au
 	return request, nil
 }
 
-// DeletePARSession removes a pushed authorization request: it can be used once. When another request used
-// it first it is fosite.ErrNotFound. Below the Provider, which removes it with the answer, it stays: the user
-// may have to sign in first.
+// DeletePARSession removes a pushed authorization request, which can be used once. It returns
+// fosite.ErrNotFound if another request used it first. Under the Provider, which removes it when it is
+// answered, it does nothing: the user may have to sign in first.
 func (s *Store) DeletePARSession(ctx context.Context, requestURI string) error {
 	if c := s.carriers.from(ctx); c != nil && c.keepsPushed {
 		return nil
@@ -90,16 +90,17 @@ func (s *Store) deletePushed(ctx context.Context, requestURI string) error {
 	return err
 }
 
-// ClientAssertionJWTValid answers nil: SetClientAssertionJWT checks and inserts in one step, where two
-// requests with the same assertion cannot both pass.
+// ClientAssertionJWTValid returns nil: SetClientAssertionJWT checks and inserts in one step, so that two
+// requests with the same assertion cannot both succeed.
 func (s *Store) ClientAssertionJWTValid(context.Context, string) error { return nil }
 
-// SetClientAssertionJWT marks a jti as used until its assertion expires. A used one is fosite.ErrJTIKnown.
+// SetClientAssertionJWT marks a jti as used until its assertion expires. It returns fosite.ErrJTIKnown for a
+// used one.
 func (s *Store) SetClientAssertionJWT(ctx context.Context, jti string, exp time.Time) error {
 	if jti == "" {
 		return fosite.ErrJTIKnown
 	}
-	// At once, also while other writes are gathered: an assertion is used up whatever becomes of its request.
+	// Not gathered: an assertion is used even if its request fails.
 	_, err := s.apply(ctx, s.carriers.from(ctx), &grantstore.Batch{
 		Store: []grantstore.Grant{
 			{Ref: refOf(grantstore.JTI, jti), Created: s.now(), Expires: exp.UTC().Add(jtiMargin)},
@@ -111,11 +112,11 @@ func (s *Store) SetClientAssertionJWT(ctx context.Context, jti string, exp time.
 	return err
 }
 
-// jtiMargin keeps a jti past the expiry of its assertion, for clocks that differ.
+// jtiMargin keeps a jti beyond the expiry of its assertion, to allow for clock skew.
 const jtiMargin = time.Minute
 
-// IsJWTUsed reports whether a jti was used (rfc7523.RFC7523KeyStorage). Below the Provider, which knows the
-// error of MarkJWTUsedForTime for what it is, the answer is left to that.
+// IsJWTUsed reports whether a jti was used (rfc7523.RFC7523KeyStorage). Under the Provider, which translates
+// the error of MarkJWTUsedForTime, it returns false and leaves the check to that method.
 func (s *Store) IsJWTUsed(ctx context.Context, jti string) (bool, error) {
 	if _, ok := ctx.Value(carrierKey{}).(*carrier); ok {
 		return false, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// CreateAccessTokenSession keeps the request of a new access token (oauth2.AccessTokenStorage).
+// CreateAccessTokenSession stores the request of a new access token (oauth2.AccessTokenStorage).
 func (s *Store) CreateAccessTokenSession(
 	ctx context.Context, signature string, request fosite.Requester,
 ) error {
@@ -20,13 +20,13 @@ func (s *Store) CreateAccessTokenSession(
 	return s.create(ctx, grantstore.ReferenceToken, signature, request, expires, encoding{})
 }
 
-// GetAccessTokenSession returns the request of a live access token and fills the session. Without one, it
-// returns the stored session, as fosite's own store does, unless its type is one of the host's own.
+// GetAccessTokenSession returns the request of a live access token and fills the session. If session is nil,
+// the request has the stored session, as from fosite's own store, unless its type is one of the host's own.
 func (s *Store) GetAccessTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
 	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
-	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.ReferenceToken, session) {
+	if (err == nil || isAnswer(err)) && s.hasOnlySignature(ctx, grantstore.ReferenceToken, session) {
 		return nil, fosite.ErrNotFound
 	}
 	if s.mayBeLegacy(signature, err) {
@@ -41,7 +41,7 @@ func (s *Store) GetAccessTokenSession(
 	return asRequester(s.hydrated(ctx, r, session))
 }
 
-// DeleteAccessTokenSession removes one access token. A missing one is no error.
+// DeleteAccessTokenSession removes one access token. A missing token is no error.
 func (s *Store) DeleteAccessTokenSession(ctx context.Context, signature string) error {
 	if err := s.inLegacy(ctx, func(l *legacy) error {
 		return l.DeleteAccessTokenSession(ctx, signature)
@@ -51,15 +51,15 @@ func (s *Store) DeleteAccessTokenSession(ctx context.Context, signature string) 
 	return s.remove(ctx, grantstore.ReferenceToken, signature)
 }
 
-// CreateRefreshTokenSession keeps the request of a new refresh token (oauth2.RefreshTokenStorage). The access
-// token is of the same family and needs no mention.
+// CreateRefreshTokenSession stores the request of a new refresh token (oauth2.RefreshTokenStorage). The
+// access token belongs to the same family by its request id, so its signature is not stored.
 func (s *Store) CreateRefreshTokenSession(
 	ctx context.Context, signature, _ string, request fosite.Requester,
 ) error {
 	return s.create(ctx, grantstore.RefreshToken, signature, request, refreshExpiry(request), encoding{})
 }
 
-// refreshExpiry is never, as fosite takes it, where the session does not say.
+// refreshExpiry returns the session's expiry, or the zero time for none, as fosite does.
 func refreshExpiry(request fosite.Requester) time.Time {
 	if session := request.GetSession(); !isNil(session) {
 		return session.GetExpiresAt(fosite.RefreshToken)
@@ -68,14 +68,15 @@ func refreshExpiry(request fosite.Requester) time.Time {
 }
 
 // GetRefreshTokenSession returns the request of a refresh token and fills the session, as
-// GetAccessTokenSession does. A used one is fosite.ErrInactiveToken together with its request, so that fosite
-// revokes the family, unless it was used within Config.RefreshGrace; to a token request of another client, or
-// with no more of the token than its signature, it does not exist.
+// GetAccessTokenSession does. For a used token it returns fosite.ErrInactiveToken together with the request,
+// so that fosite revokes the family, unless the first use was within Config.RefreshGrace. It returns
+// fosite.ErrNotFound for a used token if the token request is from another client or has only the signature
+// of the token.
 func (s *Store) GetRefreshTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
 	r, err := s.get(toConsume(ctx), grantstore.RefreshToken, signature)
-	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.RefreshToken, session) {
+	if (err == nil || isAnswer(err)) && s.hasOnlySignature(ctx, grantstore.RefreshToken, session) {
 		return nil, fosite.ErrNotFound
 	}
 	if s.mayBeLegacy(signature, err) {
@@ -83,11 +84,12 @@ func (s *Store) GetRefreshTokenSession(
 			func() (fosite.Requester, error) {
 				return s.legacy.GetRefreshTokenSession(ctx, signature, session)
 			})
-		if !saysUsed(legacyErr) {
+		if !isUsed(legacyErr) {
 			return request, legacyErr
 		}
-		// A concurrent request may have moved it since the grants did not have it. Then they say whether it
-		// was used: as a reuse that is none this request would revoke what the other one is about to issue.
+		// A concurrent request may have moved the token after the first read. Then the backend decides
+		// whether it was used: reporting a reuse here would revoke the tokens that the other request is about
+		// to issue.
 		r, err = s.get(ctx, grantstore.RefreshToken, signature)
 		if errors.Is(err, fosite.ErrNotFound) {
 			return request, legacyErr
@@ -114,7 +116,7 @@ func (s *Store) GetRefreshTokenSession(
 	return request, fosite.ErrInactiveToken.WithWrap(err)
 }
 
-// DeleteRefreshTokenSession removes one refresh token. A missing one is no error.
+// DeleteRefreshTokenSession removes one refresh token. A missing token is no error.
 func (s *Store) DeleteRefreshTokenSession(ctx context.Context, signature string) error {
 	if err := s.inLegacy(ctx, func(l *legacy) error {
 		return l.DeleteRefreshTokenSession(ctx, signature)
@@ -122,8 +124,8 @@ func (s *Store) DeleteRefreshTokenSession(ctx context.Context, signature string)
 		return err
 	}
 	if s.hasLegacy() {
-		// A used one stays as long as it may have come from the host's store: a request that has read it
-		// there must not move it again.
+		// Keep a used token for as long as it may have come from the host's store, so that a request that has
+		// read it there cannot move it again.
 		if _, err := s.get(ctx, grantstore.RefreshToken, signature); errors.Is(err, grantstore.ErrConsumed) {
 			return nil
 		}
@@ -131,8 +133,8 @@ func (s *Store) DeleteRefreshTokenSession(ctx context.Context, signature string)
 	return s.remove(ctx, grantstore.RefreshToken, signature)
 }
 
-// RotateRefreshToken uses the refresh token up. The store removes the family's access tokens in the same
-// transaction. Of two concurrent ones with the same token exactly one succeeds.
+// RotateRefreshToken consumes the refresh token. The store removes the family's access tokens in the same
+// transaction. Of concurrent calls with the same token exactly one succeeds.
 func (s *Store) RotateRefreshToken(
 	ctx context.Context, requestID string, refreshTokenSignature string,
 ) error {
@@ -151,8 +153,8 @@ func (s *Store) RotateRefreshToken(
 	})
 }
 
-// RevokeRefreshToken removes the live refresh tokens of a request (oauth2.TokenRevocationStorage). None is no
-// error.
+// RevokeRefreshToken removes the live refresh tokens of a request (oauth2.TokenRevocationStorage). It is no
+// error if there are none.
 func (s *Store) RevokeRefreshToken(ctx context.Context, requestID string) error {
 	if err := s.inLegacy(ctx, func(l *legacy) error {
 		return l.RevokeRefreshToken(ctx, requestID)
@@ -162,7 +164,7 @@ func (s *Store) RevokeRefreshToken(ctx context.Context, requestID string) error 
 	return s.revoke(ctx, requestID, grantstore.RefreshToken)
 }
 
-// RevokeAccessToken removes the live access tokens of a request. None is no error.
+// RevokeAccessToken removes the live access tokens of a request. It is no error if there are none.
 func (s *Store) RevokeAccessToken(ctx context.Context, requestID string) error {
 	if err := s.inLegacy(ctx, func(l *legacy) error {
 		return l.RevokeAccessToken(ctx, requestID)

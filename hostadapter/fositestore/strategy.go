@@ -1,6 +1,6 @@
 package fositestore
 
-// The strategies that check the whole of a token before it is revoked.
+// The strategies that validate the whole of a token before it is revoked.
 
 import (
 	"context"
@@ -16,47 +16,48 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// strategies are those with which the host composed fosite.
+// strategies are the token strategies that the host composed fosite with.
 type strategies struct {
 	code    oauth2.AuthorizeCodeStrategy
 	access  oauth2.AccessTokenStrategy
 	refresh oauth2.RefreshTokenStrategy
 }
 
-// assumed is the strategy that compose makes, for a host whose handlers do not show theirs. Tokens of
-// another form, such as JWTs, pass: a revocation must not be answered without being done.
-type assumed struct{ *oauth2.HMACSHAStrategy }
+// assumedHMAC is compose's HMAC strategy, for a host whose handlers do not expose theirs. Tokens of other
+// forms, such as JWTs, pass unchecked: otherwise a revocation would be acknowledged without being done.
+type assumedHMAC struct{ *oauth2.HMACSHAStrategy }
 
-// knows reports whether the token can be checked: it has the strategy's form, and there is a secret.
-func (a assumed) knows(ctx context.Context, token string) bool {
+// canCheck reports whether the token can be checked: it has the HMAC form, and there is a secret.
+func (a assumedHMAC) canCheck(ctx context.Context, token string) bool {
 	secret, err := a.Enigma.Config.GetGlobalSecret(ctx)
 	return strings.Count(token, ".") == 1 && err == nil && len(secret) > 0
 }
 
-func (a assumed) ValidateAuthorizeCode(ctx context.Context, r fosite.Requester, code string) error {
-	if !a.knows(ctx, code) {
+func (a assumedHMAC) ValidateAuthorizeCode(ctx context.Context, r fosite.Requester, code string) error {
+	if !a.canCheck(ctx, code) {
 		return nil
 	}
 	return a.HMACSHAStrategy.ValidateAuthorizeCode(ctx, r, code)
 }
 
-func (a assumed) ValidateAccessToken(ctx context.Context, r fosite.Requester, token string) error {
-	if !a.knows(ctx, token) {
+func (a assumedHMAC) ValidateAccessToken(ctx context.Context, r fosite.Requester, token string) error {
+	if !a.canCheck(ctx, token) {
 		return nil
 	}
 	return a.HMACSHAStrategy.ValidateAccessToken(ctx, r, token)
 }
 
-func (a assumed) ValidateRefreshToken(ctx context.Context, r fosite.Requester, token string) error {
-	if !a.knows(ctx, token) {
+func (a assumedHMAC) ValidateRefreshToken(ctx context.Context, r fosite.Requester, token string) error {
+	if !a.canCheck(ctx, token) {
 		return nil
 	}
 	return a.HMACSHAStrategy.ValidateRefreshToken(ctx, r, token)
 }
 
-// strategies finds them in fosite's handlers. A host may have composed some of these only, or wrapped them.
+// strategies looks them up in fosite's handlers. A host may have composed only some of these, or wrapped
+// them.
 func (s *Store) strategies(ctx context.Context) strategies {
-	common := assumed{compose.NewOAuth2HMACStrategy(s.fosite)}
+	common := assumedHMAC{compose.NewOAuth2HMACStrategy(s.fosite)}
 	found := strategies{code: common, access: common, refresh: common}
 	for _, handler := range s.fosite.GetTokenEndpointHandlers(ctx) {
 		if h := handlerIn[oauth2.AuthorizeExplicitGrantHandler](handler); h != nil {
@@ -74,8 +75,8 @@ func (s *Store) strategies(ctx context.Context) strategies {
 	return found
 }
 
-// handlerIn returns fosite's handler of type *H: the given one, or the one in an exported field of a struct
-// around it; else nil.
+// handlerIn returns fosite's handler of type *H: handler itself, or one in an exported field of a struct that
+// wraps it, or nil.
 func handlerIn[H any](handler any) *H {
 	for range maxWrappers {
 		if h, ok := handler.(*H); ok {
@@ -116,7 +117,7 @@ func isHandler(value any) bool {
 	return token || revocation
 }
 
-// validate checks the whole of a code or token. Whether it has expired is another question.
+// validate checks the whole of a code or token, except whether it has expired.
 func (s strategies) validate(ctx context.Context, t grantstore.Type, token string) error {
 	request := &fosite.Request{RequestedAt: time.Now(), Session: &fosite.DefaultSession{}}
 	switch t {
@@ -128,14 +129,14 @@ func (s strategies) validate(ctx context.Context, t grantstore.Type, token strin
 	return s.access.ValidateAccessToken(ctx, request, token)
 }
 
-// mayRevoke reports whether a token request with a used code or refresh token is to revoke the token's
-// family: only a request of the token's client with the whole token. fosite looks a token up by its
-// signature, the second half, and revokes before it checks the first half and the client. Another client, or
-// one that knows the signature alone, must not revoke anything.
+// mayRevoke reports whether a token request with a used code or refresh token may revoke the token's family:
+// only a request from the token's client with the whole token may. fosite looks a token up by its signature,
+// the second half, and revokes before it checks the first half and the client. Other clients, and requests
+// that know only the signature, must not revoke anything.
 func (s *Store) mayRevoke(ctx context.Context, t grantstore.Type, clientID string) bool {
 	request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester)
 	if !ok {
-		return true // a host that asks by itself, which has no more than the second half
+		return true // the host called the Store directly, with the signature only
 	}
 	field := "code"
 	if t == grantstore.RefreshToken {
@@ -146,9 +147,9 @@ func (s *Store) mayRevoke(ctx context.Context, t grantstore.Type, clientID strin
 		s.strategies(ctx).validate(ctx, t, request.GetRequestForm().Get(field)) == nil
 }
 
-// isHalf reports whether ctx is that of a revocation request (RFC 7009) that brings no more than the second
-// half of a token. fosite, which reads without a session then, checks the client but not the first half.
-func (s *Store) isHalf(ctx context.Context, t grantstore.Type, session fosite.Session) bool {
+// hasOnlySignature reports whether ctx belongs to a revocation request (RFC 7009) that has only the second
+// half of a token. fosite then reads without a session and checks the client but not the first half.
+func (s *Store) hasOnlySignature(ctx context.Context, t grantstore.Type, session fosite.Session) bool {
 	request, ok := ctx.Value(fosite.RequestContextKey).(*http.Request)
 	if !ok || !isNil(session) || ctx.Value(fosite.AccessRequestContextKey) != nil {
 		return false

@@ -1,6 +1,6 @@
 package fositestore
 
-// Batches: what a request writes, in one operation.
+// Transactions: the writes of a request, applied in one batch.
 
 import (
 	"context"
@@ -25,15 +25,15 @@ func txFrom(ctx context.Context) *transaction {
 	return tx
 }
 
-// BeginTX returns a context in which writes wait for Commit (storage.Transactional). Nothing is held in the
-// store meanwhile.
+// BeginTX returns a context in which writes are gathered until Commit (storage.Transactional). It holds no
+// resources in the store.
 func (s *Store) BeginTX(ctx context.Context) (context.Context, error) {
 	return context.WithValue(ctx, txKey{}, &transaction{batch: grantstore.Batch{OperationID: operationID()}}),
 		nil
 }
 
-// Commit applies what was written since BeginTX as one batch. If a code or refresh token was used by another
-// request first, the error is also fosite.ErrInactiveToken.
+// Commit applies the writes since BeginTX as one batch. If another request consumed the code or refresh token
+// first, the error also matches fosite.ErrInactiveToken.
 func (s *Store) Commit(ctx context.Context) error {
 	tx := txFrom(ctx)
 	if tx == nil {
@@ -52,7 +52,7 @@ func (s *Store) Commit(ctx context.Context) error {
 	return lostRace(err)
 }
 
-// Rollback drops what was written since BeginTX.
+// Rollback discards the writes since BeginTX.
 func (s *Store) Rollback(ctx context.Context) error {
 	if tx := txFrom(ctx); tx != nil {
 		tx.batch = grantstore.Batch{}
@@ -65,8 +65,8 @@ func isEmpty(b *grantstore.Batch) bool {
 		len(b.Store) == 0 && len(b.Seen) == 0
 }
 
-// lostRace makes the loser of a race for a code or refresh token known to fosite, and one whose token was
-// read from a copy and is not live (prove).
+// lostRace adds fosite.ErrInactiveToken to the error of a request that lost the race for a code or refresh
+// token, or whose token was read from a stale copy (prove).
 func lostRace(err error) error {
 	if errors.Is(err, grantstore.ErrConsumed) || errors.Is(err, ticketstore.ErrNotFound) ||
 		errors.Is(err, ticketstore.ErrConflict) {
@@ -75,8 +75,9 @@ func lostRace(err error) error {
 	return err
 }
 
-// addUse records that the client got tokens in the session, with its logout settings as they are now. Codes
-// need their session alive anyway; a refresh token may outlive it, and a use would then refuse the batch.
+// addUse records that the client got tokens in the session, with its current logout settings. Only codes
+// record a use: they require a live session anyway, whereas a refresh token may outlive its session, and the
+// use would then make the store refuse the batch.
 func (s *Store) addUse(ctx context.Context, c *carrier, batch *grantstore.Batch) {
 	if c == nil || batch.Use != nil || batch.Consume == nil ||
 		batch.Consume.Type != grantstore.AuthorizationCode {
@@ -96,7 +97,7 @@ func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string)
 		use.Notify, use.Muted = settings.BackChannelLogoutURI != "", settings.Muted
 		use.Coordinated = s.tie.Coordinates(settings)
 	case !errors.Is(err, ticketstore.ErrNotFound):
-		// Better a notification too many: where the client has no URI, the dispatcher finds out.
+		// Prefer an unneeded notification: the dispatcher skips clients without a URI.
 		s.tie.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID,
 			"error", err)
 		use.Notify = true
@@ -104,7 +105,7 @@ func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string)
 	return use
 }
 
-// logoutSettings asks the host's store for the client only where this request has not done so.
+// logoutSettings reads the client from the host's store unless this request has already read it.
 func (s *Store) logoutSettings(ctx context.Context, c *carrier, clientID string) (*logout.Client, error) {
 	if client := c.client(clientID); client != nil {
 		return s.clients.settingsOf(ctx, client)

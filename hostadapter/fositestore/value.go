@@ -15,8 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/protofields"
 )
 
-// object writes claims and headers that hosts add, and nothing for none. JSON would make every number a
-// float64 and every list a []any; these come back as they were.
+// object encodes claims and headers that hosts add; a nil map writes nothing. Values keep their Go types,
+// where JSON would make every number a float64 and every list a []any.
 func (w *writer) object(number int, object map[string]any) {
 	if object == nil {
 		return
@@ -35,7 +35,7 @@ func (w *writer) object(number int, object map[string]any) {
 	})
 }
 
-// value writes the fields of a requestpb.Value. A list or an object that is nil is nil, null in a token.
+// value encodes the fields of a requestpb.Value. A nil list or object becomes nil, which is null in a token.
 func (w *writer) value(value any) error {
 	switch v := value.(type) {
 	case nil:
@@ -50,7 +50,7 @@ func (w *writer) value(value any) error {
 	case float64:
 		w.data = protowire.AppendTag(w.data, 5, protowire.Fixed64Type)
 		w.data = protowire.AppendFixed64(w.data, math.Float64bits(v))
-	case time.Time: // a zero one too, and the offset, which a token shows
+	case time.Time: // also the zero time, and the offset, which a token shows
 		_, offset := v.Zone()
 		w.momentAt(6, v, offset)
 	case []string:
@@ -91,7 +91,7 @@ func (r *reader) timeValue(message string) time.Time {
 	return t
 }
 
-// object reads a requestpb.Object.
+// object decodes a requestpb.Object.
 func (r *reader) object(message string) map[string]any {
 	object := make(map[string]any, r.Count(message, 1))
 	for f := protofields.Of(message); r.Next(&f); {
@@ -102,7 +102,7 @@ func (r *reader) object(message string) map[string]any {
 	return object
 }
 
-// valueOf reads a requestpb.Value.
+// valueOf decodes a requestpb.Value.
 func (r *reader) valueOf(message string) (value any) {
 	for f := protofields.Of(message); r.Next(&f); {
 		switch f.Number {
@@ -141,11 +141,11 @@ func (r *reader) list(message string) []any {
 	return list
 }
 
-// valueOfJSON reads what json.Marshal made. What cannot be read is left out rather than keeping the whole
-// grant from being read.
+// valueOfJSON decodes JSON made by json.Marshal. Invalid JSON yields nil rather than making the whole grant
+// unreadable.
 func valueOfJSON(text string) (value any) {
 	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.UseNumber() // a token shows each number as it was
+	decoder.UseNumber() // keep numbers in the form that a token shows
 	_ = decoder.Decode(&value)
 	return value
 }

@@ -1,6 +1,6 @@
 package fositestore
 
-// Wrapped: the storage of a host that keeps its grants in a store of its own.
+// Wrapped: the storage of a host that keeps its grants in its own store.
 
 import (
 	"context"
@@ -22,16 +22,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// OwnStore is a fosite storage that a host keeps its grants in. Where it also implements
+// OwnStore is a fosite storage in which a host keeps its grants. If it also implements
 // openid.OpenIDConnectRequestStorage, pkce.PKCERequestStorage, fosite.PARStorage, Authenticator,
-// rfc7523.RFC7523KeyStorage, verifiable.NonceManager or storage.Transactional, Wrapped passes those on.
+// rfc7523.RFC7523KeyStorage, verifiable.NonceManager or storage.Transactional, Wrapped delegates those too.
 type OwnStore interface {
 	fosite.ClientManager
 	oauth2.CoreStorage
 	oauth2.TokenRevocationStorage
 }
 
-// Everything that the factories of package compose assert of a storage.
+// The interfaces that the factories of package compose require of a storage.
 var (
 	_ OwnStore                                            = (*Wrapped)(nil)
 	_ fosite.PARStorage                                   = (*Wrapped)(nil)
@@ -43,8 +43,8 @@ var (
 	_ storage.Transactional                               = (*Wrapped)(nil)
 )
 
-// What a host's store need not implement. Embedded under these names it adds no fields to Wrapped that a host
-// sees.
+// Interfaces that a host's store may omit. Embedding these unexported aliases keeps the fields of Wrapped
+// unexported.
 type (
 	ownOpenID       = openid.OpenIDConnectRequestStorage
 	ownPKCE         = pkce.PKCERequestStorage
@@ -55,8 +55,8 @@ type (
 	ownTransactions = storage.Transactional
 )
 
-// Wrapped is a host's own store whose codes and tokens are good only while their session lives. Its methods
-// are those of the store; where the store has none they are an error, and transactions do nothing.
+// Wrapped is a host's own store whose codes and tokens are valid only while their session lives. Its methods
+// delegate to that store. Methods that the store lacks return an error; missing transactions are no-ops.
 type Wrapped struct {
 	OwnStore
 	ownOpenID
@@ -70,10 +70,10 @@ type Wrapped struct {
 	sessions *Sessions
 }
 
-// Wrap returns the storage to give to compose for a host whose grants stay where they are, in place of Store.
-// Each read of a code or token asks whether its session lives (Live): after a removal, a sign-out or an
-// expiry they are worthless, although their rows stay. A grant without a sid (of before, or of client
-// credentials) is as good as the host's store says. What this cannot give is in the README of this package.
+// Wrap returns the storage to pass to compose, in place of Store, for a host whose grants stay in its own
+// store. Each read of a code or token checks whether its session is live (Live): after a removal, a sign-out
+// or an expiry the grant is not found, although its row stays. Grants without a sid (issued earlier, or for
+// client credentials) are not checked. The README of this package lists the limitations.
 func (s *Sessions) Wrap(store OwnStore) *Wrapped {
 	return &Wrapped{
 		OwnStore: store, ownOpenID: own[ownOpenID](store), ownPKCE: own[ownPKCE](store),
@@ -83,8 +83,8 @@ func (s *Sessions) Wrap(store OwnStore) *Wrapped {
 	}
 }
 
-// Live reports whether a session lives, with one call to the backend. An unknown, ended or expired one does
-// not. A backend that cannot be asked is ticketstore.ErrUnavailable.
+// Live reports whether a session is live, with one call to the backend. It returns false for an unknown,
+// ended or expired session, and ticketstore.ErrUnavailable if the backend is unavailable.
 func (s *Sessions) Live(ctx context.Context, sid string) (bool, error) {
 	detail, err := s.Backend().Tickets().Find(ctx, sid)
 	switch {
@@ -94,14 +94,14 @@ func (s *Sessions) Live(ctx context.Context, sid string) (bool, error) {
 		return false, fmt.Errorf("fositestore: reading a session: %w", err)
 	case detail == nil || detail.SessionID != sid:
 		return false,
-			fmt.Errorf("fositestore: reading a session: the store gave another: %w",
+			fmt.Errorf("fositestore: reading a session: the store returned a different one: %w",
 				ticketstore.ErrUnavailable)
 	}
 	return detail.LiveAt(s.store.now()), nil
 }
 
-// alive returns the request that the host's store gave, if its session lives.
-func (w *Wrapped) alive(ctx context.Context, request fosite.Requester, err error) (fosite.Requester, error) {
+// ifLive returns the request that the host's store returned, if its session is live.
+func (w *Wrapped) ifLive(ctx context.Context, request fosite.Requester, err error) (fosite.Requester, error) {
 	if err != nil || request == nil {
 		return request, err
 	}
@@ -119,32 +119,32 @@ func (w *Wrapped) alive(ctx context.Context, request fosite.Requester, err error
 	return request, nil
 }
 
-// GetAuthorizeCodeSession is that of the host's store. A code whose session has ended is fosite.ErrNotFound.
+// GetAuthorizeCodeSession returns fosite.ErrNotFound for a code whose session has ended.
 func (w *Wrapped) GetAuthorizeCodeSession(
 	ctx context.Context, code string, session fosite.Session,
 ) (fosite.Requester, error) {
 	request, err := w.OwnStore.GetAuthorizeCodeSession(ctx, code, session)
-	return w.alive(ctx, request, err)
+	return w.ifLive(ctx, request, err)
 }
 
-// GetAccessTokenSession is that of the host's store. A token whose session has ended is fosite.ErrNotFound.
+// GetAccessTokenSession returns fosite.ErrNotFound for a token whose session has ended.
 func (w *Wrapped) GetAccessTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
 	request, err := w.OwnStore.GetAccessTokenSession(ctx, signature, session)
-	return w.alive(ctx, request, err)
+	return w.ifLive(ctx, request, err)
 }
 
-// GetRefreshTokenSession is that of the host's store. A token whose session has ended is fosite.ErrNotFound,
-// also an offline one.
+// GetRefreshTokenSession returns fosite.ErrNotFound for a token whose session has ended, including an offline
+// token.
 func (w *Wrapped) GetRefreshTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
 	request, err := w.OwnStore.GetRefreshTokenSession(ctx, signature, session)
-	return w.alive(ctx, request, err)
+	return w.ifLive(ctx, request, err)
 }
 
-// own returns the host's store as an interface that it need not implement.
+// own returns the host's store as T, or an implementation whose methods return an error.
 func own[T any](store fosite.ClientManager) T {
 	if own, ok := store.(T); ok {
 		return own
@@ -154,7 +154,7 @@ func own[T any](store fosite.ClientManager) T {
 	return any(none).(T)
 }
 
-// absent is what a host's store has not.
+// absent implements the interfaces that a host's store lacks.
 type absent struct{ err error }
 
 func (a absent) CreateOpenIDConnectSession(context.Context, string, fosite.Requester) error {

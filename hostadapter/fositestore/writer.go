@@ -1,6 +1,6 @@
 package fositestore
 
-// writer: fields of messages, as they lie in a grant's data.
+// writer encodes the messages in a grant's data.
 
 import (
 	"slices"
@@ -10,18 +10,18 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// writer writes messages one field behind the other, without the messages that generated code would make of
-// them. Its methods take the number of a field. It is the counterpart of reader.
+// writer appends encoded fields to a buffer, without generated structs. Its methods take the field number. It
+// is the counterpart of reader.
 type writer struct {
 	data []byte
 	err  error // the first
 }
 
-// writers are used again, with their memory: what is sealed is a copy.
+// writers are pooled with their buffers: the sealed data is a copy.
 var writers = sync.Pool{New: func() any { return &writer{} }}
 
-// mostKept bounds the memory that is used again, in bytes.
-const mostKept = 16 << 10
+// maxPooled bounds the capacity of a pooled buffer, in bytes.
+const maxPooled = 16 << 10
 
 func newWriter() *writer {
 	w := writers.Get().(*writer)
@@ -30,8 +30,8 @@ func newWriter() *writer {
 }
 
 func (w *writer) release() {
-	if cap(w.data) <= mostKept {
-		clear(w.data) // it may hold what must not lie about
+	if cap(w.data) <= maxPooled {
+		clear(w.data) // it may hold secrets
 		writers.Put(w)
 	}
 }
@@ -42,14 +42,14 @@ func (w *writer) fail(err error) {
 	}
 }
 
-// text writes a text, and none that is empty.
+// text appends a string field unless it is empty.
 func (w *writer) text(number int, text string) {
 	if text != "" {
 		w.member(number, text)
 	}
 }
 
-// member writes a text that may be empty: one of a list or of alternatives.
+// member appends a string field even if it is empty: an element of a list or of a oneof.
 func (w *writer) member(number int, text string) {
 	w.data = protowire.AppendTag(w.data, protowire.Number(number), protowire.BytesType)
 	w.data = protowire.AppendString(w.data, text)
@@ -61,20 +61,20 @@ func (w *writer) texts(number int, list []string) {
 	}
 }
 
-// number writes a number, and none that is 0.
+// number appends a varint field unless it is 0.
 func (w *writer) number(number int, value uint64) {
 	if value != 0 {
 		w.choice(number, value)
 	}
 }
 
-// choice writes a number that may be 0: one of alternatives.
+// choice appends a varint field even if it is 0: an element of a oneof.
 func (w *writer) choice(number int, value uint64) {
 	w.data = protowire.AppendTag(w.data, protowire.Number(number), protowire.VarintType)
 	w.data = protowire.AppendVarint(w.data, value)
 }
 
-// message writes what fields writes as a message. Its length, which stands before it, is known behind it.
+// message appends an embedded message whose fields are written by fields. Its length is inserted afterwards.
 func (w *writer) message(number int, fields func()) {
 	w.data = protowire.AppendTag(w.data, protowire.Number(number), protowire.BytesType)
 	start := len(w.data)
@@ -84,7 +84,7 @@ func (w *writer) message(number int, fields func()) {
 		protowire.AppendVarint(length[:0], uint64(len(w.data)-start))...)
 }
 
-// moment writes a moment without its offset, and none for the zero time.
+// moment appends a Moment without its offset, or nothing for the zero time.
 func (w *writer) moment(number int, t time.Time) {
 	if !t.IsZero() {
 		w.momentAt(number, t, 0)

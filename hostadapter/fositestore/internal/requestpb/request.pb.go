@@ -4,9 +4,8 @@
 // 	protoc        (unknown)
 // source: request.proto
 
-// Requests of fosite as they lie, sealed, in grantstore.Grant.Data. An absent Moment is Go's zero time.
-// Fields are only ever added. The Store reads and writes them without generated code; its tests use that to
-// hold it to this schema.
+// The fosite requests sealed in grantstore.Grant.Data. An absent Moment is Go's zero time. Fields are only added. The Store encodes and decodes them without generated code; its tests compare it with the
+// generated code.
 
 package requestpb
 
@@ -29,7 +28,7 @@ type Request struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Id          string                 `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
 	RequestedAt *Moment                `protobuf:"bytes,2,opt,name=requested_at,json=requestedAt" json:"requested_at,omitempty"`
-	// The client is stored by its id alone and read from the host's store.
+	// Only the id of the client is stored. The client is read from the host's store.
 	ClientId          string   `protobuf:"bytes,3,opt,name=client_id,json=clientId" json:"client_id,omitempty"`
 	RequestedScopes   []string `protobuf:"bytes,4,rep,name=requested_scopes,json=requestedScopes" json:"requested_scopes,omitempty"`
 	GrantedScopes     []string `protobuf:"bytes,5,rep,name=granted_scopes,json=grantedScopes" json:"granted_scopes,omitempty"`
@@ -38,13 +37,13 @@ type Request struct {
 	Form              []*Field `protobuf:"bytes,8,rep,name=form" json:"form,omitempty"`
 	Lang              string   `protobuf:"bytes,9,opt,name=lang" json:"lang,omitempty"`
 	Session           *Session `protobuf:"bytes,10,opt,name=session" json:"session,omitempty"`
-	// Of pushed authorization requests only.
+	// Pushed authorization requests only.
 	Authorize *Authorize `protobuf:"bytes,11,opt,name=authorize" json:"authorize,omitempty"`
-	// Of codes only: a PKCE record, an OpenID record belongs to it. A store that gives the code without it is
-	// refused.
+	// Codes only: the code has a PKCE record or an OpenID record. A code that the store returns without these
+	// records is refused.
 	HasPkce   bool `protobuf:"varint,12,opt,name=has_pkce,json=hasPkce" json:"has_pkce,omitempty"`
 	HasOpenid bool `protobuf:"varint,13,opt,name=has_openid,json=hasOpenid" json:"has_openid,omitempty"`
-	// The issuer of the session that the grant is bound to. Empty for one that is bound to none.
+	// The issuer of the grant's session. Empty if the grant has no session.
 	Issuer        string `protobuf:"bytes,14,opt,name=issuer" json:"issuer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -262,7 +261,7 @@ func (x *Authorize) GetDefaultResponseMode() string {
 	return ""
 }
 
-// Session is a fosite.Session: fosite's own types field by field, any other in its own JSON.
+// Session is a fosite.Session: fosite's own types field by field, other types as JSON.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -757,7 +756,7 @@ type JWTClaims struct {
 	IssuedAt  *Moment                `protobuf:"bytes,5,opt,name=issued_at,json=issuedAt" json:"issued_at,omitempty"`
 	NotBefore *Moment                `protobuf:"bytes,6,opt,name=not_before,json=notBefore" json:"not_before,omitempty"`
 	ExpiresAt *Moment                `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt" json:"expires_at,omitempty"`
-	// A list of scopes that is there but empty is not the same to fosite as none.
+	// has_scope distinguishes an empty list of scopes from none, as fosite does.
 	Scope         []string `protobuf:"bytes,8,rep,name=scope" json:"scope,omitempty"`
 	HasScope      bool     `protobuf:"varint,9,opt,name=has_scope,json=hasScope" json:"has_scope,omitempty"`
 	Extra         *Object  `protobuf:"bytes,10,opt,name=extra" json:"extra,omitempty"`
@@ -969,7 +968,7 @@ func (x *Expiry) GetAt() *Moment {
 	return nil
 }
 
-// Field is one of a form.
+// Field is a form field.
 type Field struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
@@ -1026,7 +1025,7 @@ type Moment struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Seconds int64                  `protobuf:"varint,1,opt,name=seconds" json:"seconds,omitempty"`
 	Nanos   int32                  `protobuf:"varint,2,opt,name=nanos" json:"nanos,omitempty"`
-	// In seconds east of UTC; of claims that hosts add only.
+	// In seconds east of UTC. Set only in claims that hosts add.
 	Offset        int32 `protobuf:"varint,3,opt,name=offset" json:"offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1083,7 +1082,7 @@ func (x *Moment) GetOffset() int32 {
 	return 0
 }
 
-// Object is a map[string]any; an absent one is a nil map.
+// Object is a map[string]any. An absent Object is a nil map.
 type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Members       []*Member              `protobuf:"bytes,1,rep,name=members" json:"members,omitempty"`
@@ -1180,8 +1179,8 @@ func (x *Member) GetValue() *Value {
 	return nil
 }
 
-// Value is what hosts put in claims, in Go's own types, so that a number comes back as the type it had. An
-// empty Value is nil.
+// Value is a claim's value that a host added. It preserves the Go type, including that of numbers. An empty
+// Value is nil.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
@@ -1369,7 +1368,7 @@ type Value_ObjectValue struct {
 }
 
 type Value_JsonValue struct {
-	// Any other type, in JSON.
+	// Any other type, as JSON.
 	JsonValue []byte `protobuf:"bytes,10,opt,name=json_value,json=jsonValue,oneof"`
 }
 

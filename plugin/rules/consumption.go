@@ -1,6 +1,6 @@
 package rules
 
-// Rule 3: codes and refresh tokens are used once, and again within a grace.
+// Rule 3: codes and refresh tokens are used once, or again within a grace.
 
 import (
 	"fmt"
@@ -12,11 +12,11 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// FormerGrace is for how long a grant that a former release has used is kept whole: as long as any grace is
-// thought to last.
+// FormerGrace is how long a grant that an earlier release has used is kept whole: at least as long as any
+// expected grace.
 const FormerGrace = time.Hour
 
-// Grace is for how long a consumption lets a grant be used again: never a code.
+// Grace returns for how long a consumption allows its grant to be used again: never for a code.
 func Grace(c *grantstore.Consumption) time.Duration {
 	if c.Type != grantstore.RefreshToken {
 		return 0
@@ -24,9 +24,9 @@ func Grace(c *grantstore.Consumption) time.Duration {
 	return c.Grace
 }
 
-// Used returns a grant that was used at a moment and may be used again for that long. Without a grace it
-// keeps what noticing its reuse needs, and no more: a client that refreshes every hour for a month leaves 720
-// of them.
+// Used returns the record of a grant that was used at a moment and may be used again within a grace. Without
+// a grace it keeps only what the detection of reuse needs: a client that refreshes every hour for a month
+// leaves 720 of them.
 func Used(g *records.Grant, grace time.Duration, at int64) *records.Grant {
 	used := &records.Grant{
 		RequestId: g.GetRequestId(), SessionId: g.GetSessionId(), ClientId: g.GetClientId(),
@@ -41,14 +41,15 @@ func Used(g *records.Grant, grace time.Duration, at int64) *records.Grant {
 	return used
 }
 
-// related are the grants that a code exchange needs along with the code, and that go with it.
+// related are the types of grants that a code exchange needs along with the code, and that are deleted with
+// it.
 var related = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
 
 // Related reports whether a grant of this type, and of a code's family, is read along with the code.
 func Related(t grantstore.Type) bool { return slices.Contains(related, t) }
 
 // GoesWith returns what is deleted when a code or refresh token is used for the first time: the access token
-// that it was issued with, if that is known; otherwise the grants of these types of its family.
+// that was issued with it, if known, otherwise the grants of the returned types of its family.
 func GoesWith(
 	t grantstore.Type, g *records.Grant,
 ) (access grantstore.Ref, known bool, types []grantstore.Type) {
@@ -61,8 +62,8 @@ func GoesWith(
 	return access, false, []grantstore.Type{grantstore.ReferenceToken}
 }
 
-// UsedAgain reports whether a used grant may be used again at now: within the grace of its use and within
-// that of the next one, whichever is shorter (rule 3).
+// UsedAgain reports whether a used grant may be used again at now: within the grace of its use and that of
+// the next use, whichever is shorter (rule 3).
 func UsedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
@@ -71,9 +72,9 @@ func UsedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 }
 
 // Reuse decides on the use of a grant that was used before (rule 3). lines is the number of live refresh
-// tokens of its family. It is allowed (nil) within its grace, as long as the tokens issued for it were not
-// revoked and the family has fewer than grantstore.MaxLines. Otherwise it is ErrConsumed, and revoke says
-// whether to revoke the family: not where only that bound was reached.
+// tokens of its family. It returns nil within the grace, if the tokens issued for the grant were not revoked
+// and the family has fewer than grantstore.MaxLines. Otherwise it returns ErrConsumed, and whether to revoke
+// the family: not if only that bound was reached.
 func Reuse(g *records.Grant, c *grantstore.Consumption, lines int, now time.Time) (revoke bool, err error) {
 	switch {
 	case !UsedAgain(g, Grace(c), now) || lines == 0:

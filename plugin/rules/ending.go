@@ -1,6 +1,6 @@
 package rules
 
-// Rules 1, 6 and 7: what the end of a session does of its clients, tokens and consents.
+// Rules 1, 6 and 7: the effect of a session's end on its clients, tokens and consents.
 
 import (
 	"slices"
@@ -12,10 +12,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ClockSkew is how far the clocks of hosts that share a store may be apart.
+// ClockSkew is the maximum difference between the clocks of hosts that share a store.
 const ClockSkew = time.Minute
 
-// Expiration is the ending of a session that a sweep has found due (rule 8).
+// Expiration returns the ending of a session that a sweep found due (rule 8).
 func Expiration(sid string, sweep *logout.Sweep) *logout.Ending {
 	return &logout.Ending{
 		SessionID: sid, Reason: logout.SessionExpiration, KeepConsents: true, KeepOffline: sweep.KeepOffline,
@@ -24,7 +24,7 @@ func Expiration(sid string, sweep *logout.Sweep) *logout.Ending {
 	}
 }
 
-// Displacement is the ending of a session that makes room for another one of its subject.
+// Displacement returns the ending of a session that makes room for a new session of its subject.
 func Displacement(sid string, limit *ticketstore.Limit) *logout.Ending {
 	return &logout.Ending{
 		SessionID: sid, Reason: logout.Terminated, KeepConsents: true, KeepOffline: limit.KeepOffline,
@@ -32,17 +32,17 @@ func Displacement(sid string, limit *ticketstore.Limit) *logout.Ending {
 	}
 }
 
-// Missing gathers the clients whose registrations an ending, or a sweep, asks for before it ends sessions.
+// Missing collects the clients whose registrations the caller of an ending or a sweep must supply first.
 type Missing struct {
-	// Registered is what the caller knows.
+	// Registered are the registrations that the caller supplied.
 	Registered ticketstore.Registrations
-	// Clients are those to ask for: of each session that was left all of them, so that it ends when the
-	// caller names no others.
+	// Clients are the clients to ask for: all clients of each skipped session, so that it ends even if the
+	// caller then supplies only these.
 	Clients []string
 }
 
-// Leaves reports whether sessions are to be left for now, because of some of their clients no registration is
-// known. Clients are sorted; those beyond ticketstore.MaxRegistrations are not asked for.
+// Leaves reports whether sessions must be skipped for now, because the registrations of some of their clients
+// are missing. Clients are sorted; those beyond ticketstore.MaxRegistrations are not asked for.
 func (m *Missing) Leaves(clients []string) bool {
 	clients = clients[:min(len(clients), ticketstore.MaxRegistrations)]
 	known := func(id string) bool { _, known := m.Registered[id]; return known }
@@ -51,15 +51,15 @@ func (m *Missing) Leaves(clients []string) bool {
 	}
 	all := append(slices.Clone(m.Clients), clients...)
 	slices.Sort(all)
-	// What does not fit is a matter of the next call.
+	// What does not fit is asked for by the next call.
 	if all = slices.Compact(all); len(all) <= ticketstore.MaxRegistrations {
 		m.Clients = all
 	}
 	return true
 }
 
-// registered is what a client has registered by the time of an ending, as far as that says so, or else had
-// when it last used the session.
+// registered returns a client's registration: the current one if the ending has it, else that of its last use
+// of the session.
 func registered(e *logout.Ending, client string, use *records.ClientUse) ticketstore.Registration {
 	if now := e.Registered[client]; now != nil {
 		return *now
@@ -69,40 +69,41 @@ func registered(e *logout.Ending, client string, use *records.ClientUse) tickets
 	}
 }
 
-// Concerns reports whether an ending is about a subject.
+// Concerns reports whether an ending includes a subject.
 func Concerns(e *logout.Ending, subject string) bool {
 	return e.SubjectID == "" || subject == e.SubjectID
 }
 
-// Ends reports whether an ending ends a session. One that expires must be over still: it may have slid since
-// it was found due.
+// Ends reports whether an ending ends a session. An expiring session must still be due: it may have slid
+// since it was found.
 func Ends(e *logout.Ending, s *records.Session, now time.Time) bool {
 	return Concerns(e, s.GetSubjectId()) && (e.Reason != logout.SessionExpiration || !Live(s, now))
 }
 
-// Names reports whether an ending is about this client.
+// Names reports whether an ending includes a client.
 func Names(e *logout.Ending, client string) bool {
 	return e.ClientIDs == nil || slices.Contains(e.ClientIDs, client)
 }
 
-// Repeated reports whether an ending that keeps the session has changed this client's row already, before a
-// crash after which the ending is repeated.
+// Repeated reports whether an ending that keeps the session has already changed this client's row, before a
+// crash after which it is repeated.
 func Repeated(e *logout.Ending, use *records.ClientUse) bool {
 	return e.OperationID != "" && use.GetLastEnding() == e.OperationID
 }
 
-// ClientEnd is what the end of a session means for one of its clients.
+// ClientEnd is the effect of a session's end on one of its clients.
 type ClientEnd struct {
-	// LeftAlone: the ending is about others.
+	// LeftAlone: the ending does not include the client.
 	LeftAlone bool
-	// Notification is what to queue for it, nil where it is not notified.
+	// Notification is the notification to enqueue, or nil.
 	Notification *records.Notification
-	// Consents: those of the subject to the client go. Without a sid all of them go, by themselves.
+	// Consents: the subject's consents to the client are revoked. Without a sid all of the subject's consents
+	// are revoked separately.
 	Consents bool
 }
 
-// EndClient decides what an ending of a session means for a client (rules 6 and 7), whether the session stays
-// or goes.
+// EndClient decides the effect of an ending of a session on a client (rules 6 and 7), whether or not the
+// session is kept.
 func EndClient(
 	e *logout.Ending, s *records.Session, client string, use *records.ClientUse, now time.Time,
 ) (end ClientEnd) {
@@ -119,7 +120,7 @@ func EndClient(
 	return end
 }
 
-// notifies reports whether an ending notifies a client.
+// notifies reports whether an ending notifies a client with that registration.
 func notifies(e *logout.Ending, r ticketstore.Registration) bool {
 	return r.Notify && !e.SkipNotification && (r.Coordinated || !e.CoordinatedOnly) &&
 		!r.Muted.Has(e.Reason.Ends())
@@ -134,7 +135,7 @@ func notify(
 		NextAttempt: records.Nanos(now), Due: records.Nanos(now),
 		GiveUpAt: records.Nanos(now.Add(logout.RetryWindow)),
 	}
-	// Its sign-in may not have been finished when the first one comes.
+	// The client may not have completed its sign-in when the first notification arrives.
 	if now.Sub(records.Moment(use.GetLastUsed())) <= logout.RecentUse {
 		n.Again = records.Nanos(now.Add(logout.SecondDelivery))
 	}
@@ -147,8 +148,8 @@ func Affects(e *logout.Ending, client string, use *records.ClientUse) bool {
 }
 
 // EndTokens changes the row of a client of a session that an ending keeps, and reports whether it did. A
-// higher token number revokes the client's tokens (rule 1). A client that the ending names is detached (rule
-// 6), unless the ending skips the notification that it has registered for.
+// higher token number revokes the client's tokens (rule 1). A client named by the ending is detached (rule
+// 6), unless the ending skips a notification that the client is registered for.
 func EndTokens(e *logout.Ending, client string, use *records.ClientUse) bool {
 	if !Affects(e, client, use) {
 		return false
@@ -161,14 +162,14 @@ func EndTokens(e *logout.Ending, client string, use *records.ClientUse) bool {
 	return true
 }
 
-// EndedBy is the record that takes the place of a session, without its clients: see AddSurvivors.
+// EndedBy returns the record that replaces a session, without its clients: see AddSurvivors.
 func EndedBy(e *logout.Ending, s *records.Session, now time.Time) *records.Ended {
 	return &records.Ended{SubjectId: s.GetSubjectId(), When: records.Nanos(now), Reason: string(e.Reason)}
 }
 
-// AddSurvivors adds to an ended record which tokens of a client outlive the session (rule 2). A removal
-// narrowed to some clients leaves those of the others alone. Those of a client that coordinates end with the
-// session, also offline ones.
+// AddSurvivors records in an ended record which tokens of a client outlive the session (rule 2). A removal
+// narrowed to some clients keeps the tokens of the others. All tokens of a client that coordinates its
+// lifetime with the session end with it, including offline ones.
 func AddSurvivors(ended *records.Ended, e *logout.Ending, client string, use *records.ClientUse) {
 	var survivors records.Survivors
 	switch {
@@ -185,14 +186,14 @@ func AddSurvivors(ended *records.Ended, e *logout.Ending, client string, use *re
 	})
 }
 
-// Strict reports whether an ending revokes tokens without exception, those that have outlived a session
-// before among them.
+// Strict reports whether an ending revokes tokens without exception, including those that already outlive a
+// session.
 func Strict(e *logout.Ending) bool {
 	return !e.KeepTokens && !e.KeepOffline && e.Reason != logout.SessionExpiration
 }
 
-// RevokeSurvivors takes from an ended record (nil: there is none) what an ending does not let survive any
-// longer, and reports whether it did.
+// RevokeSurvivors removes from an ended record (nil: there is none) the survivors that an ending revokes, and
+// reports whether it changed the record.
 func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
 	if ended.GetSurvivors() == records.Survivors_SURVIVORS_UNSPECIFIED || !Strict(e) ||
 		!Concerns(e, ended.GetSubjectId()) {
@@ -208,9 +209,9 @@ func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
 	return true
 }
 
-// RevokesUnbound reports whether an ending without a sid, begun at a moment, revokes a grant that no session
-// judges: a subject's tokens without a session and its consents. Those created while the ending was under way
-// stay.
+// RevokesUnbound reports whether an ending without a sid, begun at a moment, revokes a grant that is not
+// judged by a session: a subject's tokens without a session and its consents. Grants created since the ending
+// began are kept.
 func RevokesUnbound(e *logout.Ending, t grantstore.Type, g *records.Grant, begun time.Time) bool {
 	switch {
 	case g.GetSubjectId() == "", !Concerns(e, g.GetSubjectId()), !Names(e, g.GetClientId()),
@@ -222,9 +223,9 @@ func RevokesUnbound(e *logout.Ending, t grantstore.Type, g *records.Grant, begun
 	return t.IsToken() && g.GetSessionId() == "" && !e.KeepTokens
 }
 
-// PurgedByEnd reports whether the row of a grant is deleted after the end of its session: where the session,
-// or what is left of it, does not let it live. It counts as revoked if it was a token in use until then. A
-// session that is over but has not ended has not decided yet what outlives it.
+// PurgedByEnd reports whether the row of a grant is deleted after the end of its session, because the session
+// or its ended record does not let it live. revoked is true if it was a token in use. A session that is
+// expired but has not ended does not yet determine what outlives it.
 func PurgedByEnd(
 	t grantstore.Type, g *records.Grant, standing *Standing, now time.Time,
 ) (purged, revoked bool) {

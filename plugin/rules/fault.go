@@ -1,6 +1,6 @@
 package rules
 
-// What is wrong with a record by itself: the check of every engine asks.
+// Faults of single records, for the check of every engine.
 
 import (
 	"fmt"
@@ -20,8 +20,8 @@ var (
 	settled = []logout.State{logout.Delivered, logout.Refused, logout.GivenUp}
 )
 
-// Faults say what is wrong with a record, whatever stands beside it. A record that a store has written has
-// none.
+// Faults returns what is wrong with a record, independent of other records. Records written by a store have
+// no faults.
 func Faults(kind transfer.Kind, key string, message proto.Message) (faults []string) {
 	fault := func(broken bool, format string, args ...any) {
 		if broken {

@@ -10,15 +10,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// NewJob is the job of an ending of several steps that begins at now, in its first phase.
+// NewJob returns the job of an ending of several steps that begins at now, in its first phase.
 func NewJob(e *logout.Ending, now time.Time) *records.Job {
 	job := records.FromEnding(e, now)
 	job.Phase = logout.PhaseSessions
 	return job
 }
 
-// PhaseAfter is the phase of an ending that follows another one, empty when the ending is done. Phases in
-// which nothing is to do are left out.
+// PhaseAfter returns the phase of an ending after the given one, or "" if the ending is done. It skips phases
+// without work.
 func PhaseAfter(phase string, e *logout.Ending) string {
 	switch phase {
 	case logout.PhaseSessions:
@@ -37,27 +37,27 @@ func PhaseAfter(phase string, e *logout.Ending) string {
 	return ""
 }
 
-// Finish has a job be done. The moment is set later, by a call that has it: see DateJob.
+// Finish marks a job as done. Its time is set later, by a call that has one: see DateJob.
 func Finish(job *records.Job) {
 	job.Phase, job.Cursor, job.Last, job.Error, job.ConsentsClients = "", nil, nil, "", nil
 	job.Registered = nil
 }
 
-// Progress adds what was done to a job.
+// Progress adds a result to a job.
 func Progress(job *records.Job, done *logout.Result) {
 	total := records.ResultOf(job.GetDone())
 	Sum(total, done)
 	job.Done = records.FromResult(total)
 }
 
-// Removed adds a session that has ended to a result.
+// Removed adds an ended session to a result.
 func Removed(result *logout.Result, s *records.Session) {
 	ended := logout.EndedSession{SessionID: s.GetSessionId(), SubjectID: s.GetSubjectId()}
 	Sum(result, &logout.Result{SessionsRemoved: 1, Ended: []logout.EndedSession{ended}})
 }
 
-// Sum adds a result to a total, in which each client left alone stands once and only so many ended sessions
-// are named.
+// Sum adds a result to a total, without duplicates among the clients left alone and with a bounded number of
+// ended sessions.
 func Sum(total, result *logout.Result) {
 	total.Add(*result)
 	total.Ended = append(total.Ended, result.Ended...)
@@ -67,8 +67,8 @@ func Sum(total, result *logout.Result) {
 	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
 }
 
-// Recall is the answer to an ending that is done: the one kept under its operation id, or its job's; nil
-// where it is not done. The answer to an ending of all is its job.
+// Recall returns the answer to a completed ending from its operation or its job, or nil if it is not
+// completed. The answer to an ending of all is its job.
 func Recall(id string, operation *records.Operation, job *records.Job) *logout.Result {
 	switch {
 	case operation != nil:

@@ -14,19 +14,18 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Kills reports whether rows of a kind decide about access tokens, so that Kill is to be asked of a change.
+// Kills reports whether rows of a kind affect access tokens, so that Kill must be called for a change.
 func Kills(kind transfer.Kind) bool {
 	return kind == transfer.Sessions || kind == transfer.Clients || kind == transfer.Ended ||
 		kind == transfer.Grants
 }
 
-// Kill adds to a kill what the change of a row names that was there before. was and becomes are read of rows
-// of clients alone: nil is one that cannot be read, or is deleted.
+// Kill adds to a kill what a change of an existing row names. was and becomes are called for rows of clients
+// only; they return nil if the row cannot be read or is deleted.
 //
-// A copy includes the rows by which it was judged. So every change of a session, of an ended record and of
-// the token itself kills it, also one by which the token lives longer: after a session has slid, its new
-// times are read again. Of a client's row only its presence and its token number decide; the time of its last
-// use does not.
+// A copy includes the rows by which it was judged. So every change of a session, of an ended record or of the
+// token itself kills it, even if it extends the token's life: after a session has slid, its new times must be
+// read. Of a client's row only its presence and its token number matter; the time of its last use does not.
 func Kill(kill *grantstore.Kill, kind transfer.Kind, key string, was, becomes func() proto.Message) {
 	switch kind {
 	case transfer.Sessions, transfer.Ended:
@@ -46,7 +45,7 @@ func Kill(kill *grantstore.Kill, kind transfer.Kind, key string, was, becomes fu
 }
 
 func killSession(kill *grantstore.Kill, sid string) {
-	// The rows of a session change together: its sid is often the last that was named.
+	// The rows of a session change together, so its sid is often among the last added.
 	if !slices.Contains(kill.Sessions[max(0, len(kill.Sessions)-4):], sid) {
 		kill.Sessions = append(kill.Sessions, sid)
 	}
@@ -58,6 +57,6 @@ func LiveStill(found *grantstore.GetResult, now time.Time) bool {
 	if !found.Grant.LiveAt(now) {
 		return false
 	}
-	s := found.Session // nil: it has none, or outlives it
+	s := found.Session // nil if it has none, or outlives it
 	return s == nil || (now.Before(s.Expires) && (s.EndsAt.IsZero() || now.Before(s.EndsAt)))
 }

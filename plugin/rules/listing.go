@@ -1,6 +1,6 @@
 package rules
 
-// Rule 5: where a page lies in its listing, and its number.
+// Rule 5: the bounds of a page in its listing, and its number.
 
 import (
 	"cmp"
@@ -9,27 +9,27 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Scanned is what was read of a listing for a walk, in the direction of reading: so many rows that match,
-// from position First to Last.
+// Scanned is the result of scanning a listing for a walk, in scan direction: the number of matching rows and
+// their positions First to Last.
 type Scanned struct {
 	Rows        int
 	First, Last []byte
-	// Seen is the last position that was looked at, nil if there was none.
+	// Seen is the last position examined, or nil.
 	Seen []byte
-	// More: it ended because it was long enough, or because enough was looked at, not because there was
-	// nothing left.
+	// More: the scan stopped because the page was full or the scan limit was reached, not at the end of the
+	// listing.
 	More bool
 }
 
-// NearBound is where the page of a scan begins in the direction of reading. Whether there is a row beyond it,
-// in the other direction, is what an engine finds out for PlaceOf.
+// NearBound returns the bound of a page at which its scan began. The engine looks for a row beyond it, in the
+// opposite direction, for PlaceOf.
 func NearBound[F any](w *ticketstore.Walk[F], s *Scanned) ticketstore.Bound {
 	near, _ := bounds(w, s)
 	return near
 }
 
-// bounds returns where the page of a scan begins in the direction of reading, and where it ends. A row is
-// found by its position alone, so rows that come and go meanwhile move no other row to another page (rule 5).
+// bounds returns the bounds at which the scan of a page began and ended. Rows are found by position alone, so
+// rows added or deleted meanwhile move no other row to a different page (rule 5).
 func bounds[F any](w *ticketstore.Walk[F], s *Scanned) (near, far ticketstore.Bound) {
 	switch {
 	case s.Rows > 0:
@@ -48,15 +48,15 @@ func bounds[F any](w *ticketstore.Walk[F], s *Scanned) (near, far ticketstore.Bo
 	return near, far
 }
 
-// Place is where a page lies in its listing.
+// Place is the place of a page in its listing.
 type Place struct {
 	HasPrev, HasNext bool
 	before, after    ticketstore.Bound
-	// nothing: there is no row and no way on or back.
+	// nothing: the page is empty and has no neighbours.
 	nothing bool
 }
 
-// PlaceOf returns where the page of a scan lies. behind says whether there is a row beyond its near bound.
+// PlaceOf returns the place of a scanned page. behind is whether there is a row beyond its near bound.
 func PlaceOf[F any](w *ticketstore.Walk[F], s *Scanned, behind bool) *Place {
 	near, far := bounds(w, s)
 	p := &Place{behind, s.More, near, far, w.From == nil && s.Seen == nil}
@@ -66,8 +66,8 @@ func PlaceOf[F any](w *ticketstore.Walk[F], s *Scanned, behind bool) *Place {
 	return p
 }
 
-// Token returns the results token of a page of that number (0 or less: it is not known), none where there is
-// nothing to go on to.
+// Token returns the results token of a page with that number (0 or less: unknown), or "" if there is nothing
+// to continue to.
 func Token[F any](w *ticketstore.Walk[F], p *Place, page int) (string, error) {
 	if p.nothing {
 		return "", nil
@@ -75,8 +75,8 @@ func Token[F any](w *ticketstore.Walk[F], p *Place, page int) (string, error) {
 	return w.Token(p.before, p.after, max(page, 0))
 }
 
-// Number numbers a page of sessions whose TotalCount is known, -1 where it is not: the ends of the listing
-// are certain, in between the count of the results token goes on.
+// Number numbers a page of sessions if its TotalCount is known, else with -1: at either end of the listing
+// the number is certain, in between it continues that of the results token.
 func Number(p *ticketstore.Page, w *ticketstore.Walk[ticketstore.SessionFilter]) {
 	p.TotalPages, p.CurrentPage = -1, w.Page
 	if p.TotalCount >= 0 {
@@ -92,6 +92,5 @@ func Number(p *ticketstore.Page, w *ticketstore.Walk[ticketstore.SessionFilter])
 	p.CurrentPage = cmp.Or(p.CurrentPage, -1)
 }
 
-// Shown reports whether a client's row (nil: it has none) is shown with its session: not once it was
-// detached.
+// Shown reports whether a client's row (nil: none) is shown with its session: not once it is detached.
 func Shown(use *records.ClientUse) bool { return use != nil && !use.GetDetached() }

@@ -1,6 +1,6 @@
 package rules
 
-// Rule 12: the states of a store in a move, and the records that it takes from another one.
+// Rule 12: the states of a store in a move, and the records imported from another store.
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 
 var errImporting = fmt.Errorf("%w: it is being filled from another store", ticketstore.ErrUnavailable)
 
-// Serves decides whether a store in a state answers at all: not one that is being filled.
+// Serves decides whether a store in a state answers at all: not while it is being filled.
 func Serves(state transfer.State) error {
 	if state == transfer.Importing || state == transfer.Abandoned {
 		return errImporting
@@ -23,8 +23,8 @@ func Serves(state transfer.State) error {
 	return nil
 }
 
-// Writes decides whether a store in a state accepts changes; once it is fenced it does not. Call it in the
-// change's own transaction, so that each write comes before the fence or is refused (rule 12).
+// Writes decides whether a store in a state accepts changes: not once it is fenced. Call it in the
+// transaction of the change, so that each write is ordered before the fence or refused (rule 12).
 func Writes(state transfer.State) error {
 	if state == transfer.Fenced || state == transfer.Superseded {
 		return transfer.ErrFenced
@@ -32,15 +32,15 @@ func Writes(state transfer.State) error {
 	return Serves(state)
 }
 
-// Journals reports whether a store in a state is a source: the keys of what changes are journaled.
+// Journals reports whether a store in a state journals the keys of its changes as the source of a move.
 func Journals(state transfer.State) bool {
 	return state == transfer.Exporting || state == transfer.Fenced
 }
 
-// Turn changes what a store says of itself, and reports whether it did: a turn that was made before, under
-// the same id, succeeds again and changes nothing. Another one that the state does not allow is ErrState.
-// What takes a shared store from its other hosts is transfer.ErrHosts while there are any (rule 14).
-// Importing under another id is for its engine to empty first.
+// Turn applies a transition to a store's status and reports whether it changed: repeating a transition under
+// the same id succeeds and changes nothing. It returns ErrState if the state does not allow the transition,
+// and transfer.ErrHosts if it would take a shared store from other hosts that have it open (rule 14). Before
+// importing under a different id, the engine must empty the store.
 func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error) {
 	if s.State == turn.To && s.ID == turn.ID {
 		return false, nil
@@ -61,13 +61,14 @@ func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error
 		s.Peer, s.PeerStore = turn.Peer, turn.PeerStore
 	}
 	if turn.To == transfer.Exporting || turn.To == transfer.Active {
-		s.Left = 0 // what is in the journal is not needed any more
+		s.Left = 0 // the journal is no longer needed
 	}
 	return true, nil
 }
 
-// needsAlone reports whether other hosts could not go on after a turn: behind a fence they follow to a shared
-// store alone, and all of their calls fail on one that is being filled. One that another host fills is its.
+// needsAlone reports whether a transition excludes other hosts: from behind a fence they can follow only to a
+// shared store, and all their calls fail on a store that is being filled. A store that another host fills
+// belongs to that host.
 func needsAlone(from transfer.State, turn *transfer.Transition) bool {
 	switch turn.To {
 	case transfer.Exporting, transfer.Fenced:
@@ -97,7 +98,7 @@ func mayTurn(s *transfer.Status, turn transfer.Transition) bool {
 	return false
 }
 
-// Fills decides whether a store takes records of a move.
+// Fills decides whether a store accepts records of a move.
 func Fills(state transfer.State, id, move string) error {
 	if state != transfer.Importing || id != move {
 		return fmt.Errorf("%w: it is %s", transfer.ErrState, state)
@@ -105,7 +106,7 @@ func Fills(state transfer.State, id, move string) error {
 	return nil
 }
 
-// Message returns an empty message of a kind, nil for rows that are none.
+// Message returns an empty message of a kind, or nil for a kind without messages.
 func Message(kind transfer.Kind) proto.Message {
 	switch kind {
 	case transfer.Sessions:
@@ -128,8 +129,8 @@ func Message(kind transfer.Kind) proto.Message {
 	return nil
 }
 
-// Import checks a record from another store and returns its message: an empty one where the record is
-// deleted, nil for a kind whose rows are none.
+// Import validates a record from another store and returns its message: an empty one if the record is
+// deleted, nil for a kind without messages.
 func Import(r *transfer.Record) (proto.Message, error) {
 	message, key := Message(r.Kind), string(r.Key)
 	if key == "" {

@@ -1,6 +1,6 @@
 package rules
 
-// Rule 7: the queue of notifications: claims, settlements, retries.
+// Rule 7: the queue of notifications: settlements and retries.
 
 import (
 	"fmt"
@@ -11,21 +11,21 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// NotificationID returns an id that sorts by the moment of queueing. The number distinguishes those of one
-// moment.
+// NotificationID returns an id that sorts by the time of enqueueing. The number distinguishes ids of the same
+// time.
 func NotificationID(now time.Time, number uint32) string {
 	return fmt.Sprintf("%016x%08x", uint64(records.Nanos(now)), number)
 }
 
-// Claim hands out a notification until the lease has passed, under a number that is higher than any before
-// (rule 7).
+// Claim claims a notification until the lease expires, under a number that is higher than all before (rule
+// 7).
 func Claim(n *records.Notification, lease time.Time) {
 	n.Claim++
 	n.Claimed, n.Due = true, records.Nanos(lease)
 }
 
-// Release forgets the claim on a notification, also because it has come from another store: no delivery is
-// to deliver it. The number stays, so that a late answer changes nothing.
+// Release releases the claim on a notification, also on one imported from another store: no pending delivery
+// may settle it. The number is kept, so that a late outcome changes nothing.
 func Release(n *records.Notification) {
 	n.Claimed, n.Due = false, 0
 	if n.GetState() == string(logout.Pending) {
@@ -33,9 +33,9 @@ func Release(n *records.Notification) {
 	}
 }
 
-// Settle applies the outcome of a delivery, claimed under that number, to its notification (rule 7): reported
-// a second time later, tried again, or settled and kept for a while. An outdated claim is ErrOutdated and
-// changes nothing.
+// Settle applies the outcome of a delivery with that claim number to its notification (rule 7): delivered a
+// second time later, retried, or settled and kept for a while. For an outdated claim it returns ErrOutdated
+// and changes nothing.
 func Settle(n *records.Notification, claim uint64, outcome *logout.Outcome, now time.Time) error {
 	if !n.GetClaimed() || n.GetClaim() != claim {
 		return logout.ErrOutdated
@@ -55,20 +55,20 @@ func Settle(n *records.Notification, claim uint64, outcome *logout.Outcome, now 
 	return nil
 }
 
-// SendAgain makes a notification due now, with a new retry window, whatever its state. A claim on it is
+// SendAgain makes a notification due now, with a new retry window, whatever its state. A claim on it becomes
 // outdated.
 func SendAgain(n *records.Notification, now time.Time) {
 	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" &&
 		n.NextAttempt > records.Nanos(now) {
-		n.Again = n.NextAttempt // reported once already: the second time stays where it was
+		n.Again = n.NextAttempt // delivered once already: the second delivery keeps its time
 	}
 	n.State, n.Attempts, n.LastError, n.PurgeAt = string(logout.Pending), 0, "", 0
 	n.NextAttempt, n.GiveUpAt = records.Nanos(now), records.Nanos(now.Add(logout.RetryWindow))
 	Release(n)
 }
 
-// Retries reports whether a retry by a filter sends a notification again: not one that was queued after now,
-// is being delivered, or will be without being asked for.
+// Retries reports whether a retry by a filter resends a notification: not if it was enqueued after now, is
+// being delivered, or is due anyway.
 func Retries(f *logout.NotificationFilter, n *records.Notification, now time.Time) bool {
 	underWay := n.GetState() == string(logout.Pending) && (n.GetClaimed() ||
 		n.GetNextAttempt() <= records.Nanos(now))
@@ -82,7 +82,7 @@ func SelectedNotification(f *logout.NotificationFilter, n *records.Notification)
 		(f.SessionID == "" || n.GetSessionId() == f.SessionID)
 }
 
-// Cut bounds what is kept of why a delivery, or a job, failed.
+// Cut truncates the error text of a delivery or a job.
 func Cut(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), logout.MaxLastError)], "")
 }

@@ -1,6 +1,6 @@
 package rules
 
-// When records are looked at because their time comes, and what becomes of them.
+// When records become due, and what happens to them.
 
 import (
 	"math"
@@ -13,17 +13,16 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// EndedRetention is how long an ended record is kept at least. After that it goes as soon as it has no grant
+// EndedRetention is the minimum retention of an ended record. After that it is deleted once it has no grants
 // to judge.
 const EndedRetention = 24 * time.Hour
 
-// EndedDue is when to look whether an ended record may go.
+// EndedDue returns when to check whether an ended record may be deleted.
 func EndedDue(ended *records.Ended) int64 {
 	return records.Nanos(records.Moment(ended.GetWhen()).Add(EndedRetention))
 }
 
-// DueOf is when to look at a record because its time comes: a session is over, another one may go. 0 is
-// never.
+// DueOf returns when a record becomes due: a session expires, another record may be deleted. 0 means never.
 func DueOf(message proto.Message) int64 {
 	switch m := message.(type) {
 	case *records.Session:
@@ -32,7 +31,7 @@ func DueOf(message proto.Message) int64 {
 		return EndedDue(m)
 	case *records.Grant:
 		if Former(m) {
-			return math.MinInt64 // at once
+			return math.MinInt64 // immediately
 		}
 		return GrantDue(m)
 	case *records.Operation:
@@ -45,7 +44,7 @@ func DueOf(message proto.Message) int64 {
 	return 0
 }
 
-// Earlier is the earlier one of two moments, of which the first may be none (zero).
+// Earlier returns the earlier of two times, of which the first may be zero for none.
 func Earlier(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b
@@ -53,7 +52,7 @@ func Earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// graceOver is the first moment at which a used grant cannot be used again.
+// graceOver returns the first moment at which a used grant cannot be used again.
 func graceOver(g *records.Grant) int64 {
 	if over := g.GetConsumed() + int64(g.GetUsed()); over > g.GetConsumed() {
 		return over
@@ -61,7 +60,7 @@ func graceOver(g *records.Grant) int64 {
 	return math.MaxInt64
 }
 
-// GrantDue is when a grant may go, or be made small, 0 for never.
+// GrantDue returns when a grant may be deleted or reduced, or 0 for never.
 func GrantDue(g *records.Grant) int64 {
 	due := grantOver(g)
 	if g.GetUsed() > 1 {
@@ -70,7 +69,8 @@ func GrantDue(g *records.Grant) int64 {
 	return due
 }
 
-// grantOver is when a grant may go: at its Expires, a used one too, so that its reuse is noticed until then.
+// grantOver returns when a grant may be deleted: at its Expires. This includes used grants, whose reuse is
+// detected until then.
 func grantOver(g *records.Grant) int64 {
 	if g.GetExpires() == 0 && g.GetConsumed() != 0 {
 		return records.Nanos(records.Moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
@@ -81,10 +81,10 @@ func grantOver(g *records.Grant) int64 {
 // Retention is what a purge does with a grant.
 type Retention int
 
-// What a purge does.
+// The actions of a purge.
 const (
 	Kept    Retention = iota
-	Reduced           // what detecting its reuse does not need is deleted: see Reduce
+	Reduced           // deleted except for what the detection of reuse needs: see Reduce
 	Deleted
 )
 
@@ -99,11 +99,11 @@ func RetentionOf(g *records.Grant, now time.Time) Retention {
 	return Kept
 }
 
-// Former reports whether a former release has used a grant, and kept it whole.
+// Former reports whether a grant was used by an earlier release, which kept it whole.
 func Former(g *records.Grant) bool { return g.GetConsumed() != 0 && g.GetUsed() == 0 }
 
-// Reduce returns what is kept of a used grant: less once its grace is over. One that a former release has
-// kept whole gets a grace of FormerGrace.
+// Reduce returns what is kept of a used grant: less once its grace is over. A grant kept whole by an earlier
+// release gets a grace of FormerGrace.
 func Reduce(g *records.Grant, now time.Time) *records.Grant {
 	if Former(g) && UsedAgain(g, FormerGrace, now) {
 		return Used(g, FormerGrace, g.GetConsumed())
@@ -111,8 +111,8 @@ func Reduce(g *records.Grant, now time.Time) *records.Grant {
 	return Used(g, 0, g.GetConsumed())
 }
 
-// JobDue is when to look whether a job may go, 0 as long as it is not done: at once where no call has said
-// when that was.
+// JobDue returns when to check whether a job may be deleted, or 0 if it is not done. A job that is done but
+// not dated is due immediately.
 func JobDue(job *records.Job) int64 {
 	switch {
 	case job.GetPhase() != "":
@@ -123,8 +123,8 @@ func JobDue(job *records.Job) int64 {
 	return records.Nanos(records.Moment(job.GetFinished()).Add(logout.JobRetention))
 }
 
-// DateJob gives a job that is done its time where it has none, and reports whether it did; and whether its
-// time is up.
+// DateJob sets the time of a job that is done and has none. It reports whether it did, and whether the job
+// may be deleted.
 func DateJob(job *records.Job, now time.Time) (dated, over bool) {
 	if job.GetPhase() == "" && job.GetFinished() == 0 {
 		job.Finished = records.Nanos(now)

@@ -1,6 +1,6 @@
 package rules
 
-// Rule 7: which notifications one claim gets.
+// Rule 7: which notifications a claim gets.
 
 import (
 	"slices"
@@ -12,31 +12,31 @@ import (
 // ClaimDecision is what a claim does with a notification.
 type ClaimDecision int
 
-// What it does.
+// The decisions.
 const (
-	// Claimed: the claim hands it out.
+	// Claimed: the notification is claimed.
 	Claimed ClaimDecision = iota
-	// ClientSkipped: neither this one nor later ones of the client are claimed.
+	// ClientSkipped: this and all later notifications of the client are skipped.
 	ClientSkipped
 	// ClaimComplete: nothing more is claimed.
 	ClaimComplete
 )
 
-// Round is a claim that goes from client to client (round robin), beginning after the client that was served
-// last. It decides on each client's notifications in the order in which they fall due.
+// Round is a claim that visits clients round robin, starting after the client that was served last. It
+// decides on each client's notifications in due order.
 type Round struct {
 	claim *logout.Claim
 	now   time.Time
-	// client is the one whose turn it is; taken counts what was taken of its notifications, total all.
+	// client is the current client; taken counts its claimed notifications, total those of all clients.
 	client       string
 	begun, busy  bool
 	taken, total int
-	// Next is when there is more to hand out, zero for never. Full: the round ended before its end.
+	// Next is when more notifications are due, zero for never. Full: the round stopped early.
 	Next time.Time
 	Full bool
 }
 
-// NewRound begins a round at now.
+// NewRound starts a round at now.
 func NewRound(claim *logout.Claim, now time.Time) *Round { return &Round{claim: claim, now: now} }
 
 // Decide decides on a notification of a client that is due at a moment.
@@ -56,5 +56,5 @@ func (r *Round) Decide(client string, due time.Time) ClaimDecision {
 	return Claimed
 }
 
-// Stop ends the round before its end: there is more at once.
+// Stop stops the round early: more notifications are due now.
 func (r *Round) Stop() { r.Full, r.Next = true, r.now }

@@ -1,6 +1,6 @@
 package rules
 
-// Rules 8 to 10: what is live, creation, limits, renewal, sliding, the rows of clients. Rule 13: properties.
+// Rules 8 to 10: liveness, creation, limits, renewal, sliding, rows of clients. Rule 13: properties.
 
 import (
 	"bytes"
@@ -14,13 +14,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Due is when a session is over: its Expires or, if earlier, its EndsAt.
+// Due returns when a session is over: at its Expires or its EndsAt, whichever is earlier.
 func Due(s *records.Session) time.Time { return records.Moment(capped(s, s.GetExpires())) }
 
-// Live reports whether there is a session and it is not over at now.
+// Live reports whether s is not nil and not over at now.
 func Live(s *records.Session, now time.Time) bool { return s != nil && now.Before(Due(s)) }
 
-// capped is a session's Expires that never passes its EndsAt (rule 9).
+// capped returns a moment capped to a session's EndsAt (rule 9).
 func capped(s *records.Session, moment int64) int64 {
 	if end := s.GetEndsAt(); end != 0 {
 		return min(moment, end)
@@ -28,9 +28,9 @@ func capped(s *records.Session, moment int64) int64 {
 	return moment
 }
 
-// Create decides whether a session may be created where its key leads to the session sidOfKey (empty: to
-// none), and its sid is that of a session or of an ended record (taken). It reports again where this very
-// session was created already: the answer was lost.
+// Create decides whether a session may be created. sidOfKey is the session found under its key (empty: none);
+// taken is whether its sid is that of a session or of an ended record. again is true if this very session was
+// created before and the answer was lost.
 func Create(s *ticketstore.Session, sidOfKey string, taken bool) (again bool, err error) {
 	switch {
 	case sidOfKey == s.SessionID:
@@ -43,14 +43,14 @@ func Create(s *ticketstore.Session, sidOfKey string, taken bool) (again bool, er
 	return false, nil
 }
 
-// NewSession is the record of a session that is created.
+// NewSession returns the record of a new session.
 func NewSession(s *ticketstore.Session) *records.Session {
 	record := records.FromSession(s)
 	record.Version = 1
 	return record
 }
 
-// Excess is how many of a subject's live sessions end, the oldest first, so that one more has its place
+// Excess returns how many of a subject's live sessions must end, oldest first, to make room for one more
 // within the limit.
 func Excess(live int, limit *ticketstore.Limit) (int, error) {
 	excess := max(live-limit.Max+1, 0)
@@ -60,7 +60,7 @@ func Excess(live int, limit *ticketstore.Limit) (int, error) {
 	return excess, nil
 }
 
-// Renew has a session live longer that is live and unchanged since it was read.
+// Renew extends a session that is live and unchanged since it was read.
 func Renew(s *records.Session, renewal *ticketstore.Renewal, now time.Time) error {
 	if err := unchanged(s, renewal.Version, now); err != nil {
 		return err
@@ -71,8 +71,8 @@ func Renew(s *records.Session, renewal *ticketstore.Renewal, now time.Time) erro
 	return nil
 }
 
-// Rekey returns a session, live and unchanged since it was read, as a new sign-in of its subject leaves it.
-// taken says that a session has the new key.
+// Rekey returns a session, live and unchanged since it was read, after a new sign-in of its subject. taken is
+// whether a session has the new key.
 func Rekey(
 	s *records.Session, rekey *ticketstore.Rekey, taken bool, now time.Time,
 ) (*records.Session, error) {
@@ -101,8 +101,8 @@ func unchanged(s *records.Session, version uint64, now time.Time) error {
 	return nil
 }
 
-// Slide returns a session (nil: it has ended) with a later Expires and the moment of its renewal (rule 9). It
-// returns nil if the session is not live, was renewed lately, or would not expire later.
+// Slide returns a session (nil: it has ended) with a later Expires and the time of its renewal (rule 9). It
+// returns nil if the session is not live, was renewed recently, or would not expire later.
 func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) *records.Session {
 	until := capped(s, records.Nanos(slide.Expires))
 	if !Live(s, now) || records.Moment(s.GetRenewed()).After(slide.RenewedBefore) || until <= s.GetExpires() {
@@ -114,9 +114,9 @@ func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) *records.
 	return s
 }
 
-// Attach returns the row of a client in a session (nil: it has ended) after the client has used the session
-// at now. use is the row before, nil for none; others is then the number of the session's other clients. A
-// client that was detached is attached again.
+// Attach returns the row of a client in a session (nil: it has ended) after the client used the session at
+// now. use is the previous row, nil for none; others is then the number of the session's other clients. A
+// detached client is attached again.
 func Attach(
 	s *records.Session, use *records.ClientUse, others int, now time.Time,
 ) (*records.ClientUse, error) {
@@ -133,17 +133,17 @@ func Attach(
 	return use, nil
 }
 
-// Registered notes in a client's row what the client has registered about the ends of sessions.
+// Registered stores in a client's row its registration for notifications.
 func Registered(use *records.ClientUse, u *grantstore.Use) {
 	use.Notify, use.Coordinated, use.Muted = u.Notify, u.Coordinated, uint32(u.Muted)
 }
 
-// SetProperty decides whether a property that is now becomes another value (empty: it goes), for a host that
-// takes it for old. The store has so many others.
+// SetProperty decides whether a property with value now is set to value (empty: deleted) for a host that
+// expects old. others is the number of other properties in the store.
 func SetProperty(now, old, value []byte, others int) (change bool, err error) {
 	switch {
 	case bytes.Equal(now, value):
-		return false, nil // the answer was lost
+		return false, nil // a retry: the answer was lost
 	case !bytes.Equal(now, old):
 		return false, ticketstore.ErrConflict
 	case len(now) == 0 && others >= ticketstore.MaxProperties:

@@ -1,6 +1,6 @@
 package memory
 
-// Batches of grants: what package steps reads and writes for one.
+// Batches of grants: the reads and writes of package steps.
 
 import (
 	"cmp"
@@ -29,7 +29,7 @@ func (s grants) Apply(
 	return result, cmp.Or(err, refused)
 }
 
-// rows are a change, for package steps.
+// rows implements steps.Rows over a transaction.
 type rows struct{ *tx }
 
 var _ steps.Rows = rows{}
@@ -90,7 +90,7 @@ func (r rows) SaveClient(s *records.Session, client string, use *records.ClientU
 	return nil
 }
 
-// unused returns the unused tokens of a request id, of the given types or (none) of all.
+// unused returns the unused tokens of a request id, of the given types or, without types, of all.
 func (t *tx) unused(requestID string, types ...grantstore.Type) []*row {
 	return t.where(familyOf(requestID), func(r *row) bool {
 		return len(types) == 0 || slices.Contains(types, r.ref().Type)

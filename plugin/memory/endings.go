@@ -1,6 +1,6 @@
 package memory
 
-// Endings: of one session, of many under a job, and of those that are due.
+// Endings: of one session, of many under a job, and of expired ones.
 
 import (
 	"bytes"
@@ -18,12 +18,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// End does all at once. What takes a database several transactions, and a job that a crash cannot lose, takes
-// this one none: its job is done before it can be read.
+// End ends everything in one transaction. A database needs several transactions and a job that survives a
+// crash; here the job is done before it can be read.
 func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 	carry := change[*logout.Result]
 	if e.DryRun {
-		carry = view[*logout.Result] // which undoes it
+		carry = view[*logout.Result] // which rolls back
 	}
 	return carry(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
 		recall := func() *logout.Result {
@@ -42,7 +42,7 @@ func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*log
 	})
 }
 
-// missing returns the clients whose registrations an ending asks for before it does anything.
+// missing returns the clients whose registrations an ending asks for before it ends anything.
 func (t *tx) missing(e *logout.Ending) []string {
 	if !e.AskRegistered {
 		return nil
@@ -73,8 +73,8 @@ func (t *tx) clients(sid string) (ids []string) {
 	return ids
 }
 
-// endAll ends what an ending selects, and keeps the answer: with an ending by sid as an operation, else as a
-// job that is done.
+// endAll ends what an ending selects and stores its answer: as an operation if it has a sid, else as a
+// finished job.
 func (t *tx) endAll(e *logout.Ending) *logout.Result {
 	if e.SessionID != "" {
 		result := t.end(e, e.SessionID)
@@ -91,8 +91,7 @@ func (t *tx) endAll(e *logout.Ending) *logout.Result {
 	return records.ResultOf(job.Done)
 }
 
-// end ends one session as the ending says, or what has outlived it if it has ended before. Nothing there to
-// end is no error.
+// end ends one session or, if it has ended before, revokes its survivors. A missing session is not an error.
 func (t *tx) end(e *logout.Ending, sid string) *logout.Result {
 	done := &logout.Result{}
 	session := t.session(sid)
@@ -112,8 +111,8 @@ func (t *tx) end(e *logout.Ending, sid string) *logout.Result {
 	return done
 }
 
-// part takes leave of the clients of a session, and replaces it by its ended record unless the ending keeps
-// it.
+// part applies an ending to the clients of a session and, unless the session is kept, replaces it with its
+// ended record.
 func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Result) {
 	sid, ended := session.SessionId, rules.EndedBy(e, session, t.now)
 	for _, r := range t.rows(clientsOf(sid)) {
@@ -148,7 +147,7 @@ func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Resul
 	rules.Removed(done, session)
 }
 
-// dropConsents removes the consents of a subject to a client, and counts those that were live.
+// dropConsents removes the consents of a subject to a client and returns how many were live.
 func (t *tx) dropConsents(subject, client string) (revoked int) {
 	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
 	selected := func(r *row) bool { return rules.Selected(f, r.ref().Type, r.grant()) }
@@ -156,7 +155,7 @@ func (t *tx) dropConsents(subject, client string) (revoked int) {
 	return revoked
 }
 
-// purgeDead removes the rows of a session's grants that are dead, and counts those that were tokens in use.
+// purgeDead removes the rows of a session's dead grants and returns how many were tokens in use.
 func (t *tx) purgeDead(sid string) (revoked int) {
 	for _, r := range t.rows(tokensOf(sid)) {
 		goes, inUse := rules.PurgedByEnd(r.ref().Type, r.grant(), t.standing(r.grant()), t.now)
@@ -170,7 +169,7 @@ func (t *tx) purgeDead(sid string) (revoked int) {
 	return revoked
 }
 
-// sessionsBy is the index of the sessions that an ending without a sid is about.
+// sessionsBy returns the index of the sessions selected by an ending without a sid.
 func sessionsBy(e *logout.Ending) string {
 	if e.All {
 		return allSessions
@@ -178,7 +177,7 @@ func sessionsBy(e *logout.Ending) string {
 	return sessionsOf(e.SubjectID)
 }
 
-// work goes through the phases of a job, from the one that it is at.
+// work runs a job from its current phase to its end.
 func (t *tx) work(job *records.Job, e *logout.Ending) {
 	total := records.ResultOf(job.Done)
 	for ; job.Phase != ""; job.Phase = rules.PhaseAfter(job.Phase, e) {
@@ -214,7 +213,7 @@ func (t *tx) work(job *records.Job, e *logout.Ending) {
 	rules.Finish(job)
 }
 
-// dropLoose removes what an ending of one session has left of the consents to its clients, or what no session
+// dropLoose removes the remaining consents to the clients of an ended session, or the grants that no session
 // judges.
 func (t *tx) dropLoose(job *records.Job, e *logout.Ending, total *logout.Result) {
 	for _, client := range job.ConsentsClients {
@@ -230,7 +229,7 @@ func (t *tx) dropLoose(job *records.Job, e *logout.Ending, total *logout.Result)
 	total.Add(logout.Result{GrantsRevoked: revoked, ConsentsRevoked: consents})
 }
 
-// resume goes on with the jobs and the purges that another store has left.
+// resume continues the jobs and purges imported from another store.
 func (t *tx) resume() {
 	for _, r := range t.rows(all(transfer.Jobs)) {
 		if job := proto.CloneOf(t.job(r.key)); job.Phase != "" {
@@ -277,7 +276,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	})
 }
 
-// purge removes ended records that judge nothing any more, and notifications and jobs whose time is up.
+// purge removes ended records without grants to judge, and notifications and jobs that are due for purging.
 func (t *tx) purge() {
 	for _, r := range t.timely(transfer.Ended) {
 		if len(t.rows(tokensOf(r.key))) == 0 {

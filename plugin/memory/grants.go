@@ -1,6 +1,6 @@
 package memory
 
-// Grants: judged, read, listed, removed and purged.
+// Grants: judging, reading, listing, removal and purge.
 
 import (
 	"context"
@@ -16,12 +16,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// grantAt returns the row of a grant, nil where there is none.
+// grantAt returns the row of a grant, or nil.
 func (t *tx) grantAt(ref grantstore.Ref) *row {
 	return t.at(transfer.Grants, string(records.RefBytes(ref)))
 }
 
-// ref is what the row of a grant is of, grant its record: nil where there is no row.
+// ref returns the reference of a grant's row, grant its record, or nil if there is no row.
 func (r *row) ref() grantstore.Ref {
 	ref, _ := records.RefOf(r.key)
 	return ref
@@ -31,16 +31,16 @@ func (r *row) grant() *records.Grant { return messageOf[*records.Grant](r) }
 
 func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), proto.CloneOf(r.grant())) }
 
-// standing is what its session says of a grant.
+// standing returns the rows of the session that judge a grant.
 func (t *tx) standing(g *records.Grant) *rules.Standing {
 	sid := g.GetSessionId()
 	return &rules.Standing{Session: t.session(sid), Use: t.use(sid, g.GetClientId()), Ended: t.ended(sid)}
 }
 
-// judge decides whether a grant is live. Every read and every write of a grant asks it.
+// judge decides whether a grant is live. Every read and every write of a grant calls it.
 func (t *tx) judge(r *row) error { return rows{t}.Judge(r.ref().Type, r.grant()) }
 
-// drop removes grants and counts those that were live: tokens, and consents.
+// drop removes grants and returns how many live tokens and consents were among them.
 func (t *tx) drop(rows ...*row) (revoked, consents int) {
 	for _, r := range rows {
 		tokens, given := rules.Counts(r.ref().Type, t.judge(r))
@@ -95,13 +95,13 @@ func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time
 	})
 }
 
-// answer keeps the answer to an operation.
+// answer stores the answer to an operation.
 func (t *tx) answer(id string, answer *records.Operation) {
 	answer.When = records.Nanos(t.now)
 	t.save(transfer.Operations, id, answer)
 }
 
-// behind is the bound just after a position, nil for none.
+// behind returns the bound just after a position, or nil for none.
 func behind(position string) *ticketstore.Bound {
 	if position == "" {
 		return nil

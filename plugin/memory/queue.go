@@ -1,6 +1,6 @@
 package memory
 
-// The queue of notifications: claimed, settled, listed and sent again.
+// The queue of notifications: claims, settlements, listing and retries.
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// queue writes a new notification. Its number may be one from before a move.
+// queue adds a new notification. It skips ids already taken, which may be from before a move.
 func (t *tx) queue(n *records.Notification) {
 	id := ""
 	for id == "" || t.at(transfer.Notifications, id) != nil {
@@ -28,7 +28,7 @@ func (t *tx) queue(n *records.Notification) {
 
 func (r *row) notification() *records.Notification { return messageOf[*records.Notification](r) }
 
-// clientsWaiting returns the clients with pending notifications, in the order of their turns.
+// clientsWaiting returns the clients with pending notifications, in round-robin order.
 func (t *tx) clientsWaiting() (clients []string) {
 	for more, from := true, "q"; more; {
 		more = false
@@ -43,7 +43,7 @@ func (t *tx) clientsWaiting() (clients []string) {
 	return slices.Concat(clients[next:], clients[:next])
 }
 
-// ready returns what a claim may have, of each client its earliest, and when there is more.
+// ready returns the notifications for a claim, each client's earliest first, and when more are due.
 func (t *tx) ready(claim *logout.Claim) (due []*row, next time.Time) {
 	round := rules.NewRound(claim, t.now)
 	for _, client := range t.clientsWaiting() {
@@ -77,7 +77,7 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	})
 }
 
-// known returns a copy of a notification, for the caller to change and save.
+// known returns a copy of a notification, which the caller may change and save.
 func (t *tx) known(id string) (*records.Notification, error) {
 	if n := t.at(transfer.Notifications, id).notification(); n != nil {
 		return proto.CloneOf(n), nil

@@ -1,6 +1,6 @@
 package memory
 
-// The tree of rows and indexes, and what counts, journals and undoes its changes.
+// The tree of rows and indexes; counting, journaling and rollback of changes.
 
 import (
 	"bytes"
@@ -19,9 +19,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The tree. A row stands under its kind, one byte, and its key
-// (plugin/proto/sessions/records/v1/records.proto). The entries of indexes are made from it, and lead to it.
-// No id has a zero byte; moments sort as bytes do.
+// The tree. A row's name is its kind, one byte, and its key (plugin/proto/sessions/records/v1/records.proto).
+// Index entries are derived from the row and point to it. No id has a zero byte; times are encoded so that
+// they sort as bytes.
 //
 //	kind key                      the row
 //	k  key                        session by cookie
@@ -34,19 +34,19 @@ import (
 //	as sid 0 created serial       ... of a session
 //	au subject 0 created serial   ... of a subject
 //	q  client 0 due id            pending notifications
-//	x  kind due key               rows whose time comes
+//	x  kind due key               rows by due time
 type entry struct {
 	name string
 	row  *row
 }
 
-// row is a row of the store. It is never changed, only replaced: undoing a change is putting the old one
-// back, and a copy of the tree is a snapshot.
+// row is a row of the store. Rows are immutable: rollback puts the old row back, and a copy of the tree is a
+// snapshot.
 type row struct {
 	kind    transfer.Kind
 	key     string
-	message proto.Message // nil for a kind whose rows are none
-	// data is the row as it crosses in a move: it is summed up and exported as it is.
+	message proto.Message // nil for a kind without messages
+	// data is the encoded record as in a move: it is hashed and exported as it is.
 	data []byte
 }
 
@@ -55,10 +55,10 @@ func (s *Store) clear() {
 	s.status.Content = map[transfer.Kind]transfer.Content{}
 }
 
-// nameOf is where a row stands. In an export it is its position.
+// nameOf returns a row's name, which is its position in an export.
 func nameOf(kind transfer.Kind, key string) string { return string([]byte{byte(kind)}) + key }
 
-// Indexes of which a part is read, or all.
+// Prefixes of indexes that are read.
 const (
 	allSessions  = "l"
 	allSurvivors = "e"
@@ -74,7 +74,7 @@ func tokensOf(sid string) string        { return "t" + sid + "\x00" }
 func waiting(client string) string      { return "q" + client + "\x00" }
 func timesOf(kind transfer.Kind) string { return "x" + nameOf(kind, "") }
 
-// listing is the index that leads to the grants that a filter selects.
+// listing returns the index of the grants that a filter selects.
 func listing(f *grantstore.Filter) string {
 	switch {
 	case f.SessionID != "":
@@ -85,7 +85,7 @@ func listing(f *grantstore.Filter) string {
 	return allGrants
 }
 
-// entries are the names of the index entries of a row.
+// entries returns the names of a row's index entries.
 func (r *row) entries() (names []string) {
 	switch m := r.message.(type) {
 	case *records.Session:
@@ -123,13 +123,13 @@ func (r *row) record() *transfer.Record {
 	return &transfer.Record{Kind: r.kind, Key: []byte(r.key), Data: r.data}
 }
 
-// at returns a row, nil where there is none.
+// at returns a row, or nil.
 func (t *tx) at(kind transfer.Kind, key string) *row {
 	e, _ := t.tree.Get(entry{name: nameOf(kind, key)})
 	return e.row
 }
 
-// messageOf returns the message of a row (nil: there is none) for those who only look at it.
+// messageOf returns the message of a row (nil: there is none). It must not be changed.
 func messageOf[M proto.Message](r *row) (message M) {
 	if r != nil {
 		message, _ = r.message.(M)
@@ -137,7 +137,7 @@ func messageOf[M proto.Message](r *row) (message M) {
 	return message
 }
 
-// read returns the message of a row, nil where there is no row.
+// read returns the message of a row, or nil if there is no row.
 func (r *row) read() proto.Message { return messageOf[proto.Message](r) }
 
 func (t *tx) session(sid string) *records.Session {
@@ -158,7 +158,7 @@ func (t *tx) operation(id string) *records.Operation {
 
 func (t *tx) job(id string) *records.Job { return messageOf[*records.Job](t.at(transfer.Jobs, id)) }
 
-// save writes a row, of a copy: rows share no memory with a caller.
+// save writes a row from a copy of message: rows share no memory with callers.
 func (t *tx) save(kind transfer.Kind, key string, message proto.Message) {
 	data, err := records.Cross(proto.Clone(message))
 	if err != nil {
@@ -169,7 +169,7 @@ func (t *tx) save(kind transfer.Kind, key string, message proto.Message) {
 
 func (t *tx) delete(kind transfer.Kind, key string) { t.replace(nameOf(kind, key), nil) }
 
-// replace puts a row in the place of another one, nil for none.
+// replace replaces a row with r, nil to delete it.
 func (t *tx) replace(name string, r *row) {
 	old := t.set(name, r)
 	if _, changed := t.before[name]; !changed {
@@ -177,7 +177,7 @@ func (t *tx) replace(name string, r *row) {
 	}
 }
 
-// set is the one place where the tree changes, and so where indexes are kept.
+// set is the only place that changes the tree, and therefore maintains the indexes.
 func (s *Store) set(name string, r *row) (old *row) {
 	if e, found := s.tree.Delete(entry{name: name}); found {
 		old = e.row
@@ -194,7 +194,7 @@ func (s *Store) set(name string, r *row) (old *row) {
 	return old
 }
 
-// rollback undoes what the change has done so far.
+// rollback undoes the changes of the transaction.
 func (t *tx) rollback() {
 	for name, old := range t.before {
 		t.set(name, old)
@@ -202,7 +202,7 @@ func (t *tx) rollback() {
 	clear(t.before)
 }
 
-// commit counts what has changed, journals it for a copy of the store, and tells what it kills.
+// commit counts the changes, journals them during an export, and adds their kill.
 func (t *tx) commit() {
 	kill := &grantstore.Kill{}
 	defer t.kills.Add(kill)
@@ -233,8 +233,8 @@ func (t *tx) commit() {
 	}
 }
 
-// scan calls f for the entries of an index, which all start alike, from a bound of what follows on (nil:
-// all), until it returns false.
+// scan calls f for the entries of an index, selected by prefix, from a bound on the rest of the name (nil:
+// all) until f returns false.
 func (t *tx) scan(index string, from *ticketstore.Bound, reverse bool, f func(position string, r *row) bool) {
 	visit := func(e entry) bool {
 		position, in := strings.CutPrefix(e.name, index)
@@ -245,7 +245,7 @@ func (t *tx) scan(index string, from *ticketstore.Bound, reverse bool, f func(po
 	if from != nil {
 		start += string(from.Position)
 	} else if reverse {
-		start += "\xff\xff\xff\xff\xff\xff\xff\xff\xff" // no moment and no id begins so
+		start += "\xff\xff\xff\xff\xff\xff\xff\xff\xff" // greater than any time and any id
 	}
 	if reverse {
 		t.tree.DescendLessOrEqual(entry{name: start}, visit)
@@ -254,7 +254,7 @@ func (t *tx) scan(index string, from *ticketstore.Bound, reverse bool, f func(po
 	}
 }
 
-// read returns at most count rows of an index that match, from a bound on.
+// read returns at most count matching rows of an index, starting at a bound.
 func (t *tx) read(
 	index string, from *ticketstore.Bound, reverse bool, count int, match func(r *row) bool,
 ) (rows []*row, s *rules.Scanned) {
@@ -275,7 +275,7 @@ func (t *tx) read(
 	return rows, s
 }
 
-// where returns the rows of an index that match, rows all of them.
+// where returns all matching rows of an index.
 func (t *tx) where(index string, match func(r *row) bool) []*row {
 	list, _ := t.read(index, nil, false, math.MaxInt, match)
 	return list
@@ -283,7 +283,7 @@ func (t *tx) where(index string, match func(r *row) bool) []*row {
 
 func (t *tx) rows(index string) []*row { return t.where(index, func(*row) bool { return true }) }
 
-// timely returns the rows of a kind whose time has come, the earliest first.
+// timely returns the rows of a kind that are due, earliest first.
 func (t *tx) timely(kind transfer.Kind) (list []*row) {
 	t.scan(timesOf(kind), nil, false, func(_ string, r *row) bool {
 		come := rules.DueOf(r.message) <= records.Nanos(t.now)

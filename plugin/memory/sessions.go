@@ -1,6 +1,6 @@
 package memory
 
-// Sessions: created, renewed, read and listed. Properties.
+// Sessions: creation, renewal, reading and listing. Properties.
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// anyTime is the moment of a request to which time does not matter.
+// anyTime is the now of a request that does not depend on time.
 var anyTime time.Time
 
 func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error {
@@ -28,7 +28,7 @@ func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error
 	return err
 }
 
-// create reports whether the session was created before.
+// create creates a session. It reports whether the session was created before.
 func (t *tx) create(session *ticketstore.Session) (again bool, err error) {
 	sid := session.SessionID
 	taken := t.session(sid) != nil || t.ended(sid) != nil
@@ -63,7 +63,7 @@ func (s tickets) CreateWithin(
 	})
 }
 
-// byCookie returns nil where there is no such session.
+// byCookie returns the session with a key, or nil.
 func (t *tx) byCookie(key ticketstore.Key) *records.Session {
 	if e, found := t.tree.Get(entry{name: "k" + string(key[:])}); found {
 		return t.session(e.row.key)
@@ -92,7 +92,7 @@ func (s tickets) Find(ctx context.Context, sid string) (*ticketstore.SessionDeta
 	})
 }
 
-// client is what a client's row in a session is about: its id, and a copy of its use.
+// client returns the client id of a client's row and a copy of its use.
 func (r *row) client() (id string, use *records.ClientUse) {
 	_, id, _ = strings.Cut(r.key, "\x00")
 	return id, proto.CloneOf(messageOf[*records.ClientUse](r))
@@ -167,7 +167,7 @@ func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ti
 	})
 }
 
-// page reads the page that a walk along an index asks for, and says where it lies.
+// page reads the page requested by a walk along an index and returns its place.
 func page[F any](
 	t *tx, index string, w *ticketstore.Walk[F], match func(r *row) bool,
 ) ([]*row, *rules.Place) {

@@ -1,6 +1,6 @@
 package memory
 
-// The store, and the transactions in which all others work.
+// The store and its transactions.
 
 import (
 	"context"
@@ -25,19 +25,19 @@ type Store struct {
 	closed bool
 	tree   *btree.BTreeG[entry]
 
-	// status is what the store says of itself and of moves. Its Content changes with the rows.
+	// status is the state of the store and of moves. Its Content changes with the rows.
 	status transfer.Status
-	// journal names the rows that have changed since an export began and that are not acknowledged yet.
+	// journal names the rows changed since an export began, except the acknowledged ones.
 	journal []string
 
-	// queued numbers notifications; served is the client that had its turn last in their queue.
+	// queued numbers notifications; served is the client that was served last by a claim.
 	queued uint32
 	served string
-	// kills are told under the lock, with the change (rule 15).
+	// kills are added under the lock, with their change (rule 15).
 	kills kills.Log
 }
 
-// What a backend consists of, all over the same rows.
+// The stores of the backend, all over the same rows.
 type (
 	tickets    struct{ *Store }
 	grants     struct{ *Store }
@@ -74,13 +74,14 @@ func (s *Store) Logout() logout.Store { return endings{s} }
 // Properties implements sessions.Backend.
 func (s *Store) Properties() ticketstore.Properties { return properties{s} }
 
-// Transfer makes it a store that can be moved.
+// Transfer makes the store movable.
 func (s *Store) Transfer() transfer.Store { return mover{s} }
 
-// Kills makes it a store whose access tokens may be cached.
+// Kills allows the host to cache access tokens.
 func (s *Store) Kills() grantstore.Kills { return &s.kills }
 
-// Describe implements sessions.Backend. It names transfer and kills because there are methods of that name.
+// Describe implements sessions.Backend. The services include transfer and kills because the methods of these
+// names exist.
 func (s *Store) Describe(context.Context) (ticketstore.Description, error) {
 	return ticketstore.Description{Name: "memory", Version: "example", Format: 1, Services: []string{
 		"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service,
@@ -97,15 +98,15 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// tx is a look at the store, or a change under way, at a moment. It reads what it has written.
+// tx is a transaction at a moment, for reading or writing. It reads its own writes.
 type tx struct {
 	*Store
 	now time.Time
-	// before are the rows that were changed as they were, nil where there was none.
+	// before holds the previous rows of those changed, nil for rows that did not exist.
 	before map[string]*row
 }
 
-// alone runs f while no other call works, whatever state the store is in.
+// alone runs f under the lock, whatever the state of the store.
 func alone[T any](ctx context.Context, s *Store, f func() (T, error)) (answer T, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +119,7 @@ func alone[T any](ctx context.Context, s *Store, f func() (T, error)) (answer T,
 	return f()
 }
 
-// view has f answer a request, unless that is invalid, while nothing changes. What f changes is undone.
+// view runs a read-only request, unless it is invalid, under the lock. Changes made by f are rolled back.
 func view[T any](
 	ctx context.Context, s *Store, now time.Time, invalid error, f func(t *tx) (T, error),
 ) (T, error) {
@@ -128,8 +129,8 @@ func view[T any](
 	})
 }
 
-// change has f carry out a request, unless that is invalid. The fence is looked at under the lock that the
-// change holds, so that each write comes before it or is refused.
+// change runs a request that writes, unless it is invalid. It checks the fence under the lock of the change,
+// so that each write is ordered before the fence or refused.
 func change[T any](
 	ctx context.Context, s *Store, now time.Time, invalid error, f func(t *tx) (T, error),
 ) (T, error) {
@@ -151,7 +152,7 @@ func admit[T any](
 	})
 }
 
-// transact keeps what f does as a whole, or undoes it when f fails. The lock must be held.
+// transact commits the changes of f, or rolls them back if f fails. The caller holds the lock.
 func transact[T any](s *Store, now time.Time, f func(t *tx) (T, error)) (T, error) {
 	t := &tx{s, now, map[string]*row{}}
 	answer, err := f(t)

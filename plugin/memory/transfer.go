@@ -67,7 +67,7 @@ func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Bat
 		}
 		batches := transfer.NewBatcher(yield)
 		snapshot.AscendGreaterOrEqual(entry{name: string(after)}, func(e entry) bool {
-			rows := slices.Contains(transfer.Kinds, transfer.Kind(e.name[0])) // indexes stand behind them
+			rows := slices.Contains(transfer.Kinds, transfer.Kind(e.name[0])) // indexes come after them
 			return rows && (e.name == string(after) || (batches.Add(e.row.record()) && ctx.Err() == nil))
 		})
 		batches.End(ctx.Err())
@@ -82,7 +82,7 @@ func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) 
 		if !rules.Journals(m.status.State) || m.status.ID != id || after > m.status.Journaled {
 			return nil, fmt.Errorf("%w: it is %s", transfer.ErrState, m.status.State)
 		}
-		if left := m.status.Journaled - after; left < m.status.Left { // what comes before is acknowledged
+		if left := m.status.Journaled - after; left < m.status.Left { // acknowledged up to after
 			m.journal, m.status.Left = slices.Clone(m.journal[m.status.Left-left:]), left
 		}
 		named := m.journal[:min(len(m.journal), limit)]
@@ -130,7 +130,7 @@ func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transf
 	return nil
 }
 
-// take puts a record in the place of what has its key, as it comes.
+// take stores a record, replacing the one with its key.
 func (t *tx) take(r *transfer.Record) error {
 	message, err := rules.Import(r)
 	switch n, _ := message.(*records.Notification); {

@@ -1,6 +1,6 @@
 package transfer
 
-// Moves: Run carries one out (rule 12).
+// Moves: Run executes a move (rule 12).
 
 import (
 	"context"
@@ -22,24 +22,25 @@ const (
 	Preparing  Phase = "preparing"
 	Copying    Phase = "copying"
 	CatchingUp Phase = "catching_up"
-	Switching  Phase = "switching" // from here on it cannot be aborted
+	Switching  Phase = "switching" // can no longer be aborted
 	Done       Phase = "done"
 	Aborted    Phase = "aborted"
 	Failed     Phase = "failed"
 )
 
 const (
-	// chunk is how many batches one Import takes: after a failure the move continues after the last Import.
+	// chunk is the number of batches per Import: after a failure the move continues after the last Import.
 	chunk = 20
-	// changesLimit is how many journal entries one call returns.
+	// changesLimit is the maximum number of journal entries per call.
 	changesLimit = 2000
-	// nearEnough is how many journal entries may be left before the fence, because writes wait for them.
+	// nearEnough is the number of journal entries left at which the source is fenced; writes wait while they
+	// are applied.
 	nearEnough = 500
-	// rounds bounds the rounds of catching up with a source that changes faster than its changes are applied.
+	// rounds bounds the catch-up rounds with a source that changes faster than its changes are applied.
 	rounds = 200
-	// signEvery is how often the source is told that the move goes on: much more often than copyPatience.
+	// signEvery is the interval of signs of life to the source, much shorter than copyPatience.
 	signEvery = time.Second
-	// leaveTimeout is how long another host may take to leave a target that it cannot have.
+	// leaveTimeout is how long another host may take to close a target that was refused to it.
 	leaveTimeout = 3 * time.Second
 )
 
@@ -49,8 +50,8 @@ const DefaultSwitchTimeout = 5 * time.Second
 // Progress is the progress of a move.
 type Progress struct {
 	Phase Phase
-	// Total is the number of records of the source at the begin, later the number copied. Copied counts
-	// copied records, Changed applied changes. Left is how many changes are not yet applied.
+	// Total is an estimate of the records to copy, replaced by their number once they are copied. Copied
+	// counts copied records, Changed applied changes. Left is the number of changes not yet applied.
 	Total   int64
 	Copied  int64
 	Changed int64
@@ -63,31 +64,31 @@ type Progress struct {
 type Move struct {
 	Source Store
 	Target Store
-	// ID is new for each move; SourceName and TargetName are the host's names of the stores.
+	// ID is unique for each move; SourceName and TargetName are the host's names of the stores.
 	ID         string
 	SourceName string
 	TargetName string
-	// TargetStore is the id of the target's data, empty where it has none. Followed: it is shared, so that
-	// the other hosts of a shared source follow.
+	// TargetStore is the id of the target's data, empty if it has none. Followed means that the target is
+	// shared, so that the other hosts of a shared source can follow.
 	TargetStore string
 	Followed    bool
 	// Report, if set, is called with each progress.
 	Report func(Progress)
 	// BeforeFence, if set, is called when all but the last changes are copied, before writes are held.
 	BeforeFence func(ctx context.Context) error
-	// SwitchTimeout bounds how long writes are held: DefaultSwitchTimeout when zero. A switch that takes
-	// longer is aborted.
+	// SwitchTimeout bounds how long writes are held: DefaultSwitchTimeout if zero. A switch that takes longer
+	// is aborted.
 	SwitchTimeout time.Duration
 
 	progress Progress
 	journal  uint64
-	// signed is when the source was told last that the move goes on.
+	// signed is the time of the last sign of life to the source.
 	signed time.Time
 }
 
-// Run moves everything. On nil the target is Active and the source Superseded, or Fenced if it was lost after
-// the switch. On an error other than ErrUndecided the source is Active and complete, and the target
-// Abandoned. ctx aborts the move, until the switch.
+// Run executes the move. If it returns nil, the target is Active and the source Superseded, or still Fenced
+// if it was lost after the switch. If it returns an error other than ErrUndecided, the source is Active and
+// complete, and the target Abandoned. Cancelling ctx aborts the move until the switch.
 func (m *Move) Run(ctx context.Context) error {
 	err := m.run(ctx)
 	switch {
@@ -101,8 +102,8 @@ func (m *Move) Run(ctx context.Context) error {
 	return err
 }
 
-// ErrUndecided means that the target could not be asked whether it is active. The source stays fenced until
-// Recover can ask.
+// ErrUndecided means that the target did not answer whether it is active. The source stays fenced until
+// Recover gets that answer.
 var ErrUndecided = fmt.Errorf("%w: it is not known whether the other store is active",
 	ticketstore.ErrUnavailable)
 
@@ -119,9 +120,9 @@ func (m *Move) run(ctx context.Context) error {
 		err = m.BeforeFence(ctx)
 	}
 	if err == nil {
-		err = ctx.Err() // the last moment to abort
+		err = ctx.Err() // last chance to abort
 	}
-	// The switch is short and bounded, and is not interrupted.
+	// The switch is short and bounded, so it is not interrupted.
 	ctx = context.WithoutCancel(ctx)
 	if err == nil {
 		err = m.switchOver(ctx)
@@ -132,8 +133,8 @@ func (m *Move) run(ctx context.Context) error {
 	return err
 }
 
-// explain names the other hosts where a host that has joined ended the move: it was refused then, or that
-// host's start has ended it (Recover).
+// explain adds the names of other hosts to an error caused by a host that has joined: the step was refused,
+// or Recover in that host has ended the move.
 func (m *Move) explain(ctx context.Context, err error) error {
 	if !errors.Is(err, ErrHosts) && !errors.Is(err, ErrState) {
 		return err
@@ -159,9 +160,9 @@ func (m *Move) prepare(ctx context.Context) error {
 	if err := m.compareVersions(ctx); err != nil {
 		return err
 	}
-	// The source first: of two hosts that begin to move it one is refused here, and has not touched a target
-	// that may be the other's too.
-	// What came of a step whose answer was lost is undone too; under the id of another move nothing is.
+	// The source first: of two hosts that start to move it one is refused here, before it touches a target
+	// that may be the same. abandon also undoes a step whose answer was lost; it changes nothing under the id
+	// of a different move.
 	err := retry(ctx, func() error { return m.Source.Become(ctx, m.turn(Exporting)) })
 	if err != nil {
 		return errors.Join(fmt.Errorf("source: %w", err), m.abandon(context.WithoutCancel(ctx)))
@@ -179,7 +180,7 @@ func (m *Move) prepare(ctx context.Context) error {
 	return nil
 }
 
-// fill begins to fill the target. A host that was refused the source may have the target open for a moment.
+// fill makes the target Importing. A host that was refused the source may have the target open for a moment.
 func (m *Move) fill(ctx context.Context) error {
 	turn := Transition{To: Importing, ID: m.ID, Peer: m.SourceName}
 	for deadline := time.Now().Add(leaveTimeout); ; {
@@ -195,13 +196,13 @@ func (m *Move) fill(ctx context.Context) error {
 	}
 }
 
-// turn is a step of the source.
+// turn returns a transition of the source.
 func (m *Move) turn(to State) Transition {
 	return Transition{To: to, ID: m.ID, Peer: m.TargetName, PeerStore: m.TargetStore, Followed: m.Followed}
 }
 
-// sign tells the source from time to time that the move goes on (Status.Silent): nothing else does while a
-// large store is copied.
+// sign sends the source a sign of life if one is due (Status.Silent): while a large store is copied it gets
+// no other call.
 func (m *Move) sign(ctx context.Context) error {
 	if time.Since(m.signed) < signEvery {
 		return nil
@@ -211,7 +212,8 @@ func (m *Move) sign(ctx context.Context) error {
 	return err
 }
 
-// compareVersions refuses a target that does not know all records of the source, before anything is changed.
+// compareVersions refuses a target that does not support all records of the source, before anything is
+// changed.
 func (m *Move) compareVersions(ctx context.Context) error {
 	source, err := statusOf(ctx, m.Source)
 	if err != nil {
@@ -228,7 +230,7 @@ func (m *Move) compareVersions(ctx context.Context) error {
 	return nil
 }
 
-// copyAll sends the rows. After a retryable failure it continues after the last imported ones.
+// copyAll copies the rows. After a retryable failure it continues after the last imported ones.
 func (m *Move) copyAll(ctx context.Context) error {
 	var position []byte
 	for ended := false; !ended; {
@@ -272,7 +274,7 @@ func (m *Move) copyAll(ctx context.Context) error {
 			return fmt.Errorf("copy: %w", err)
 		}
 	}
-	// The total at the begin was an estimate: rows were added and deleted meanwhile.
+	// The initial total was an estimate: rows were added and deleted meanwhile.
 	m.report(func(p *Progress) { p.Total = p.Copied })
 	return nil
 }
@@ -369,8 +371,8 @@ func (m *Move) compare(ctx context.Context) error {
 	return nil
 }
 
-// activate is the switch itself. An unknown outcome is resolved before anything else: only a target that is
-// not active may be abandoned.
+// activate makes the switch. An unknown outcome is resolved first: only a target that is not active may be
+// abandoned.
 func (m *Move) activate(ctx, bounded context.Context) error {
 	failure := retry(bounded, func() error {
 		return m.Target.Become(bounded, Transition{To: Active, ID: m.ID, Peer: m.SourceName})
@@ -378,7 +380,8 @@ func (m *Move) activate(ctx, bounded context.Context) error {
 	if failure == nil {
 		return nil
 	}
-	// Abandoned resolves it: a target that was active answers ErrState, also where another host moves it on.
+	// Abandoned resolves it: a target that became active returns ErrState, even if another host has since
+	// moved it.
 	err := retry(ctx, func() error { return m.Target.Become(ctx, Transition{To: Abandoned, ID: m.ID}) })
 	switch {
 	case err == nil:
@@ -402,7 +405,7 @@ func (m *Move) abandon(ctx context.Context) error {
 	defer cancel()
 	err := retry(ctx, func() error { return m.Source.Become(ctx, Transition{To: Active, ID: m.ID}) })
 	if errors.Is(err, ErrState) {
-		err = nil // it never began to export under this id
+		err = nil // it never exported under this id
 	}
 	brief, stop := context.WithTimeout(ctx, time.Second)
 	defer stop()

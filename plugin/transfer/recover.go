@@ -1,6 +1,6 @@
 package transfer
 
-// Recover ends what an interrupted move left (rule 12).
+// Recover completes or reverts an interrupted move (rule 12).
 
 import (
 	"context"
@@ -11,18 +11,20 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrIncomplete means that the store is the target of a move that did not complete, and must not serve.
+// ErrIncomplete means that the store is the target of an incomplete move and must not serve.
 var ErrIncomplete = errors.New("the store was being filled from another one and is not complete")
 
-// ErrNotSuccessor means that the store under the successor's name is another one, or has lost its content.
+// ErrNotSuccessor means that the store under the successor's name is a different one, or has lost its
+// content.
 var ErrNotSuccessor = errors.New("it is not the store that has replaced this one")
 
-// Recover ends what an interrupted move left of a store. It returns the name of the store that has replaced
-// it, empty if the store itself serves. open returns the store of a name, under a context that has its id
-// (ticketstore.WithStoreIDs) where that is known: a fenced source asks its target. An error changes nothing.
+// Recover completes or reverts an interrupted move of a store. It returns the name of the store's successor,
+// or "" if the store itself serves. It asks the target of a fenced source, which it gets from open: open
+// returns the store with a name, under a context with its id if known (ticketstore.WithStoreIDs). If Recover
+// returns an error, it has changed nothing.
 //
-// A move that another host carries out (Status.Moving) is left to it: Recover waits behind its fence until it
-// is made, lifted or given up. So a host follows with it, at its start or later, what another one moves.
+// If another host is running the move (Status.Moving), Recover waits behind its fence until the move is
+// complete, reverted or lost. So a host follows another host's move, at startup or later.
 func Recover(
 	ctx context.Context, store Store, open func(ctx context.Context, name string) (Store, error),
 ) (follow string, err error) {
@@ -40,7 +42,7 @@ func Recover(
 			_, err := EndLost(ctx, store, status)
 			return "", err
 		case Fenced:
-			// It is opened before it is needed: calls wait.
+			// Open it before it is needed, because calls are waiting.
 			target, err := openPeer(ctx, status, open)
 			if err != nil {
 				return "", fmt.Errorf("whether %q is active: %w", status.Peer, err)
@@ -60,8 +62,8 @@ func Recover(
 	}
 }
 
-// EndLost has a source serve alone whose move was lost with its host while it copied, and reports whether
-// there was one. The step is bound to the id of that move: one that has begun meanwhile goes on.
+// EndLost ends a move whose host was lost while copying, so that the source serves alone, and reports whether
+// there was one. The step is bound to the move's id: a move that has begun meanwhile is not affected.
 func EndLost(ctx context.Context, store Store, status *Status) (ended bool, err error) {
 	if status.State != Exporting || status.Moving() {
 		return false, nil
@@ -80,8 +82,8 @@ func openPeer(
 	return open(ctx, status.Peer)
 }
 
-// follows returns the name of the successor after checking that it is that store: another folder under its
-// name would serve without any of the sessions.
+// follows returns the name of the successor after verifying its identity: a different folder under that name
+// would serve without the sessions.
 func follows(
 	ctx context.Context, status *Status, open func(ctx context.Context, name string) (Store, error),
 ) (follow string, err error) {
@@ -99,8 +101,8 @@ func follows(
 	return status.Peer, nil
 }
 
-// recoverFenced asks the target of a fenced source whether it is active. Where it is not, nothing is decided
-// while another host carries the move out.
+// recoverFenced asks the target of a fenced source whether it is active. If it is not, nothing is decided
+// while another host runs the move.
 func recoverFenced(
 	ctx context.Context, store, target Store, status *Status,
 ) (follow string, decided bool, err error) {
@@ -114,13 +116,13 @@ func recoverFenced(
 			To: Superseded, ID: status.ID, Peer: status.Peer, PeerStore: status.PeerStore,
 		})
 	case other.ID != status.ID:
-		// It was never told of the move, so it is not the store that may be active: another host's folder has
-		// its name.
+		// The target never took part in the move, so it cannot be the active store: it is another host's
+		// folder of the same name.
 		return "", false, fmt.Errorf("whether %q is active: %w", status.Peer, ErrNotSuccessor)
 	case status.Moving():
 		return "", false, nil
 	case other.State == Importing:
-		// First the target, then the fence: both must never be active.
+		// First the target, then the fence: the two stores must never both be active.
 		if err := target.Become(ctx, Transition{To: Abandoned, ID: status.ID}); err != nil {
 			return "", false, err
 		}

@@ -1,6 +1,6 @@
 package transfer
 
-// Repeated calls: a store may be unavailable for a while.
+// Retries of calls while a store is unavailable.
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// retryTimeout is how long a store may be unavailable, such as while its plugin is restarted, and pause
-	// is the time between two attempts.
+	// retryTimeout is how long a store may be unavailable, for example while its plugin restarts; pause is
+	// the time between two attempts.
 	retryTimeout = 30 * time.Second
 	pause        = 50 * time.Millisecond
 )
@@ -25,15 +25,14 @@ func statusOf(ctx context.Context, store Store) (status *Status, err error) {
 	return status, err
 }
 
-// Retryable reports whether a retry on the same store can have another outcome: the error is
-// ticketstore.ErrUnavailable, but neither ErrFenced nor ticketstore.ErrNoSpace, which a retry does not
-// change.
+// Retryable reports whether a retry on the same store can have a different outcome: the error is
+// ticketstore.ErrUnavailable, but neither ErrFenced nor ticketstore.ErrNoSpace.
 func Retryable(err error) bool {
 	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrFenced) &&
 		!errors.Is(err, ticketstore.ErrNoSpace)
 }
 
-// retry repeats f while a store is unavailable, such as while its process is restarted.
+// retry repeats f while a store is unavailable, for example while its process restarts.
 func retry(ctx context.Context, f func() error) error {
 	deadline := time.Now().Add(retryTimeout)
 	for {

@@ -3,8 +3,10 @@ package rpc
 // BackendService: Configure and Describe, client and server.
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/fosite-sessions/sessions"
@@ -15,7 +17,7 @@ import (
 
 var (
 	configure = method{path: pb.BackendService_Configure_FullMethodName, name: "configure", long: true}
-	describe  = method{path: pb.BackendService_Describe_FullMethodName, name: "describe", again: true}
+	describe  = repeatable(pb.BackendService_Describe_FullMethodName, "describe")
 )
 
 // Services are the required services of a backend.
@@ -34,43 +36,30 @@ func (c *Caller) Configure(ctx context.Context, settings []byte, storeIDs ...str
 
 // Describe returns the backend's description.
 func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) {
-	answer, err := invoke[pb.DescribeResponse](ctx, c, &describe, &pb.DescribeRequest{})
-	if err != nil {
-		return ticketstore.Description{}, err
-	}
-	d := ticketstore.Description{
+	return ask(ctx, c, &describe, &pb.DescribeRequest{}, descriptionOf, checkDescription)
+}
+
+func descriptionOf(answer *pb.DescribeResponse) (d ticketstore.Description, err error) {
+	d = ticketstore.Description{
 		Name: answer.GetName(), Version: answer.GetVersion(), Format: answer.GetFormat(),
 		Services: answer.GetServices(), Shared: answer.GetShared(),
 		StoreID: answer.GetStoreId(), Trouble: answer.GetTrouble(),
 	}
-	if d.Hosts, err = wire.ToHosts("hosts", answer.GetHosts()); err != nil {
-		return ticketstore.Description{}, broken(&describe, "%v", err)
-	}
-	return d, checkDescription(d)
+	d.Hosts, err = wire.ToHosts("hosts", answer.GetHosts())
+	return d, err
 }
 
 func checkDescription(d ticketstore.Description) error {
 	if len(d.Services) > maxServices {
-		return broken(&describe, "%d services", len(d.Services))
+		return fmt.Errorf("%d services", len(d.Services))
 	}
-	if err := ticketstore.CheckID("name", d.Name); err != nil {
-		return broken(&describe, "%v", err)
-	}
-	if err := ticketstore.CheckText("version", d.Version, ticketstore.MaxText); err != nil {
-		return broken(&describe, "%v", err)
-	}
-	if err := ticketstore.CheckText("store_id", d.StoreID, ticketstore.MaxID); err != nil {
-		return broken(&describe, "%v", err)
-	}
-	if err := ticketstore.CheckText("trouble", d.Trouble, ticketstore.MaxText); err != nil {
-		return broken(&describe, "%v", err)
-	}
-	for _, service := range d.Services {
-		if err := ticketstore.CheckID("services", service); err != nil {
-			return broken(&describe, "%v", err)
-		}
-	}
-	return nil
+	return cmp.Or(
+		ticketstore.CheckID("name", d.Name),
+		ticketstore.CheckText("version", d.Version, ticketstore.MaxText),
+		ticketstore.CheckText("store_id", d.StoreID, ticketstore.MaxID),
+		ticketstore.CheckText("trouble", d.Trouble, ticketstore.MaxText),
+		checkIDs("services", d.Services),
+	)
 }
 
 type backendServer struct {

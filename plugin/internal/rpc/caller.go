@@ -68,6 +68,9 @@ type method struct {
 	ok   *known
 }
 
+// repeatable is a method whose request may be repeated.
+func repeatable(path, name string) method { return method{path: path, name: name, again: true} }
+
 // invoke makes a call and returns its answer, or the domain's error.
 func invoke[Answer any, Message interface {
 	*Answer
@@ -78,6 +81,29 @@ func invoke[Answer any, Message interface {
 		return nil, err
 	}
 	return answer, nil
+}
+
+// ask makes a call, converts the answer with read, and checks the result with check (nil: no check). An error
+// of either means that the answer is broken.
+func ask[Result, Answer any, Message interface {
+	*Answer
+	proto.Message
+}](
+	ctx context.Context, c *Caller, m *method, request proto.Message,
+	read func(*Answer) (Result, error), check func(Result) error,
+) (none Result, err error) {
+	answer, err := invoke[Answer, Message](ctx, c, m, request)
+	if err != nil {
+		return none, err
+	}
+	result, err := read(answer)
+	if err == nil && check != nil {
+		err = check(result)
+	}
+	if err != nil {
+		return none, broken(m, "%v", err)
+	}
+	return result, nil
 }
 
 // attempts makes a call until it returns an answer or a final error, or until its time is up.
@@ -177,21 +203,18 @@ type asked struct {
 
 // checkPage checks what all listings have in common: not more rows than requested, and a token if there is a
 // next page.
-func checkPage(m *method, asked asked, rows int, token string, hasNext bool) error {
-	wanted := asked.count
-	if rows > wanted {
-		return broken(m, "%d rows where %d were asked for", rows, wanted)
-	}
-	if len(token) > ticketstore.MaxResultsToken {
-		return broken(m, "a results token of %d bytes", len(token))
-	}
+func checkPage(asked asked, rows int, token string, hasNext bool) error {
+	switch {
+	case rows > asked.count:
+		return fmt.Errorf("%d rows where %d were asked for", rows, asked.count)
+	case len(token) > ticketstore.MaxResultsToken:
+		return fmt.Errorf("a results token of %d bytes", len(token))
 	// Without a token the rows behind this page could not be reached (rule 5).
-	if token == "" && (rows > 0 || hasNext) {
-		return broken(m, "rows without a results token")
-	}
+	case token == "" && (rows > 0 || hasNext):
+		return errors.New("rows without a results token")
 	// Repeating the same token would make a walk endless.
-	if hasNext && !asked.prior && token == asked.token {
-		return broken(m, "a next page that is the same again")
+	case hasNext && !asked.prior && token == asked.token:
+		return errors.New("a next page that is the same again")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -17,17 +18,11 @@ import (
 )
 
 var (
-	getGrant    = method{path: pb.GrantsService_GetGrant_FullMethodName, name: "get grant", again: true}
-	applyBatch  = method{path: pb.GrantsService_ApplyBatch_FullMethodName, name: "apply batch", again: true}
-	queryGrants = method{
-		path: pb.GrantsService_QueryGrants_FullMethodName, name: "query grants", again: true,
-	}
-	removeGrants = method{
-		path: pb.GrantsService_RemoveGrants_FullMethodName, name: "remove grants", again: true,
-	}
-	purgeGrants = method{
-		path: pb.GrantsService_PurgeGrants_FullMethodName, name: "purge grants", again: true,
-	}
+	getGrant     = repeatable(pb.GrantsService_GetGrant_FullMethodName, "get grant")
+	applyBatch   = repeatable(pb.GrantsService_ApplyBatch_FullMethodName, "apply batch")
+	queryGrants  = repeatable(pb.GrantsService_QueryGrants_FullMethodName, "query grants")
+	removeGrants = repeatable(pb.GrantsService_RemoveGrants_FullMethodName, "remove grants")
+	purgeGrants  = repeatable(pb.GrantsService_PurgeGrants_FullMethodName, "purge grants")
 )
 
 // maxRelated bounds the related grants of a code.
@@ -134,37 +129,27 @@ func (g *Grants) Query(ctx context.Context, query grantstore.Query, now time.Tim
 	if err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.QueryGrantsResponse](ctx, g.Caller, &queryGrants,
-		wire.FromGrantQuery(query, now))
-	if err != nil {
-		return nil, err
-	}
-	page, err := wire.ToGrantPage(answer)
-	if err != nil {
-		return nil, broken(&queryGrants, "%v", err)
-	}
-	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
-	if err := checkPage(&queryGrants, want, len(page.Grants), page.ResultsToken, page.HasNext); err != nil {
-		return nil, err
-	}
-	for i := range page.Grants {
-		if err := checkGrantRow(&page.Grants[i], &walk.Filter); err != nil {
-			return nil, err
-		}
-	}
-	return page, nil
+	return ask(ctx, g.Caller, &queryGrants, wire.FromGrantQuery(query, now), wire.ToGrantPage,
+		func(page *grantstore.Page) error {
+			want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+			err := checkPage(want, len(page.Grants), page.ResultsToken, page.HasNext)
+			for i := range page.Grants {
+				err = cmp.Or(err, checkGrantRow(&page.Grants[i], &walk.Filter))
+			}
+			return err
+		})
 }
 
 func checkGrantRow(row *grantstore.Grant, filter *grantstore.Filter) error {
 	if err := row.Validate(); err != nil {
-		return broken(&queryGrants, "%v", err)
+		return err
 	}
 	for _, exact := range [][2]string{
 		{filter.SubjectID, row.SubjectID}, {filter.SessionID, row.SessionID}, {filter.ClientID, row.ClientID},
 		{string(filter.Type), string(row.Type)},
 	} {
 		if exact[0] != "" && exact[0] != exact[1] {
-			return broken(&queryGrants, "a grant that the filter leaves out")
+			return errors.New("a grant that the filter leaves out")
 		}
 	}
 	return nil
@@ -249,7 +234,7 @@ func (g *grantsServer) ApplyBatch(
 				return nil, err
 			}
 			result, err := b.Grants().Apply(ctx, batch, now)
-			return wire.FromApplied(result), err
+			return answered(result, err, wire.FromApplied)
 		})
 }
 
@@ -260,7 +245,7 @@ func (g *grantsServer) QueryGrants(
 	return serveAt(ctx, g.server, queryGrants.name, request.GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.QueryGrantsResponse, error) {
 			page, err := b.Grants().Query(ctx, wire.ToGrantQuery(request), now)
-			return wire.FromGrantPage(page), err
+			return answered(page, err, wire.FromGrantPage)
 		})
 }
 

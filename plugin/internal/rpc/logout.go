@@ -5,6 +5,8 @@ package rpc
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,16 +30,10 @@ var (
 	claimDeliveries = method{
 		path: pb.LogoutService_ClaimDeliveries_FullMethodName, name: "claim deliveries",
 	}
-	settleDelivery = method{
-		path: pb.LogoutService_SettleDelivery_FullMethodName, name: "settle delivery", again: true,
-	}
-	queryNotifications = method{
-		path: pb.LogoutService_QueryNotifications_FullMethodName, name: "query notifications", again: true,
-	}
-	retryNotifications = method{
-		path: pb.LogoutService_RetryNotifications_FullMethodName, name: "retry notifications", again: true,
-	}
-	getJob = method{path: pb.LogoutService_GetJob_FullMethodName, name: "get job", again: true}
+	settleDelivery     = repeatable(pb.LogoutService_SettleDelivery_FullMethodName, "settle delivery")
+	queryNotifications = repeatable(pb.LogoutService_QueryNotifications_FullMethodName, "query notifications")
+	retryNotifications = repeatable(pb.LogoutService_RetryNotifications_FullMethodName, "retry notifications")
+	getJob             = repeatable(pb.LogoutService_GetJob_FullMethodName, "get job")
 )
 
 // Logout is a logout.Store in a plugin.
@@ -51,84 +47,64 @@ func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	if err := ending.Validate(); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.EndSessionsResponse](ctx, l.Caller, &endSessions, wire.FromEnding(ending, now))
-	if err != nil {
-		return nil, err
-	}
-	result, err := wire.ToResult(answer)
-	if err != nil {
-		return nil, broken(&endSessions, "%v", err)
-	}
-	if len(result.MissingClients) > 0 {
-		return result, checkMissing(&endSessions, ending.AskRegistered, result.MissingClients)
-	}
-	// An ending of all returns its job, any other ending its counts.
-	wanted := ""
-	if ending.All && !ending.DryRun {
-		wanted = ending.OperationID
-	}
-	if result.JobID != wanted {
-		return nil, broken(&endSessions, "another job than the one asked for")
-	}
-	return result, checkResult(&endSessions, result)
+	return ask(ctx, l.Caller, &endSessions, wire.FromEnding(ending, now), wire.ToResult,
+		func(result *logout.Result) error {
+			if len(result.MissingClients) > 0 {
+				return checkMissing(ending.AskRegistered, result.MissingClients)
+			}
+			// An ending of all returns its job, any other ending its counts.
+			wanted := ""
+			if ending.All && !ending.DryRun {
+				wanted = ending.OperationID
+			}
+			if result.JobID != wanted {
+				return errOtherJob
+			}
+			return checkResult(result)
+		})
 }
 
-func checkResult(m *method, result *logout.Result) error {
-	if min(result.SessionsRemoved, result.GrantsRevoked, result.ConsentsRevoked,
-		result.NotificationsQueued) < 0 {
-		return broken(m, "a negative count")
+var errOtherJob = errors.New("another job than the one asked for")
+
+func checkResult(result *logout.Result) error {
+	switch {
+	case min(result.SessionsRemoved, result.GrantsRevoked, result.ConsentsRevoked,
+		result.NotificationsQueued) < 0:
+		return errors.New("a negative count")
+	case len(result.Ended) > logout.MaxEnded:
+		return fmt.Errorf("%d sessions where %d are listed at most", len(result.Ended), logout.MaxEnded)
 	}
-	for _, id := range result.ClientsLeftAlone {
-		if err := ticketstore.CheckID("clients_left_alone", id); err != nil {
-			return broken(m, "%v", err)
-		}
-	}
-	if len(result.Ended) > logout.MaxEnded {
-		return broken(m, "%d sessions where %d are listed at most", len(result.Ended), logout.MaxEnded)
-	}
-	return checkEnded(m, result.Ended)
+	return cmp.Or(checkIDs("clients_left_alone", result.ClientsLeftAlone), checkEnded(result.Ended))
 }
 
 // EndDue implements logout.Store.
 func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
-	answer, err := invoke[pb.EndDueSessionsResponse](ctx, l.Caller, &endDueSessions,
-		wire.FromSweep(sweep, now))
-	if err != nil {
-		return nil, err
-	}
-	swept := wire.ToSweepResult(answer)
-	if swept.Ended < 0 || swept.Ended > max(sweep.Limit, 0) || swept.NotificationsQueued < 0 {
-		return nil, broken(&endDueSessions, "%d ended where %d were asked for", swept.Ended, sweep.Limit)
-	}
-	if len(swept.Sessions) > swept.Ended {
-		return nil, broken(&endDueSessions, "%d sessions where %d ended", len(swept.Sessions), swept.Ended)
-	}
-	return swept, cmp.Or(checkEnded(&endDueSessions, swept.Sessions),
-		checkMissing(&endDueSessions, sweep.AskRegistered, swept.MissingClients))
+	return ask(ctx, l.Caller, &endDueSessions, wire.FromSweep(sweep, now), wire.ToSweepResult,
+		func(swept *logout.SweepResult) error {
+			switch {
+			case swept.Ended < 0 || swept.Ended > max(sweep.Limit, 0) || swept.NotificationsQueued < 0:
+				return fmt.Errorf("%d ended where %d were asked for", swept.Ended, sweep.Limit)
+			case len(swept.Sessions) > swept.Ended:
+				return fmt.Errorf("%d sessions where %d ended", len(swept.Sessions), swept.Ended)
+			}
+			return cmp.Or(checkEnded(swept.Sessions), checkMissing(sweep.AskRegistered, swept.MissingClients))
+		})
 }
 
 // checkMissing rejects an answer that names clients unasked or too many: the host looks up each of them.
-func checkMissing(m *method, asked bool, clients []string) error {
+func checkMissing(asked bool, clients []string) error {
 	if most := ticketstore.MaxRegistrations; len(clients) > most || (len(clients) > 0 && !asked) {
-		return broken(m, "%d missing clients, where there may be %d if it was asked", len(clients), most)
+		return fmt.Errorf("%d missing clients, where there may be %d if it was asked", len(clients), most)
 	}
-	for _, id := range clients {
-		if err := ticketstore.CheckID("missing_clients", id); err != nil {
-			return broken(m, "%v", err)
-		}
-	}
-	return nil
+	return checkIDs("missing_clients", clients)
 }
 
-func checkEnded(m *method, ended []logout.EndedSession) error {
+func checkEnded(ended []logout.EndedSession) (err error) {
 	for _, e := range ended {
-		err := cmp.Or(ticketstore.CheckID("session_id", e.SessionID),
+		err = cmp.Or(err, ticketstore.CheckID("session_id", e.SessionID),
 			ticketstore.CheckID("subject_id", e.SubjectID))
-		if err != nil {
-			return broken(m, "%v", err)
-		}
 	}
-	return nil
+	return err
 }
 
 // Claim implements logout.Store.
@@ -136,31 +112,23 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.ClaimDeliveriesResponse](ctx, l.Caller, &claimDeliveries,
-		wire.FromClaim(claim, now))
-	if err != nil {
-		return nil, err
-	}
-	claimed, err := wire.ToClaimResult(answer)
-	if err != nil {
-		return nil, broken(&claimDeliveries, "%v", err)
-	}
-	if len(claimed.Deliveries) > claim.Limit {
-		return nil, broken(&claimDeliveries, "%d notifications where %d were asked for",
-			len(claimed.Deliveries), claim.Limit)
-	}
-	// A notification returned twice in one claim would be delivered twice at the same time.
-	handed := map[string]bool{}
-	for i := range claimed.Deliveries {
-		if id := claimed.Deliveries[i].ID; handed[id] {
-			return nil, broken(&claimDeliveries, "the same notification twice")
-		}
-		handed[claimed.Deliveries[i].ID] = true
-		if err := checkNotification(&claimDeliveries, &claimed.Deliveries[i].Notification); err != nil {
-			return nil, err
-		}
-	}
-	return claimed, nil
+	return ask(ctx, l.Caller, &claimDeliveries, wire.FromClaim(claim, now), wire.ToClaimResult,
+		func(claimed *logout.ClaimResult) (err error) {
+			if n := len(claimed.Deliveries); n > claim.Limit {
+				return fmt.Errorf("%d notifications where %d were asked for", n, claim.Limit)
+			}
+			// A notification returned twice in one claim would be delivered twice at the same time.
+			handed := map[string]bool{}
+			for i := range claimed.Deliveries {
+				n := &claimed.Deliveries[i].Notification
+				if handed[n.ID] {
+					return errors.New("the same notification twice")
+				}
+				handed[n.ID] = true
+				err = cmp.Or(err, checkNotification(n))
+			}
+			return err
+		})
 }
 
 // Settle implements logout.Store.
@@ -186,26 +154,15 @@ func (l *Logout) Notifications(
 	if err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.QueryNotificationsResponse](ctx, l.Caller, &queryNotifications,
-		wire.FromNotificationQuery(query))
-	if err != nil {
-		return nil, err
-	}
-	page, err := wire.ToNotificationPage(answer)
-	if err != nil {
-		return nil, broken(&queryNotifications, "%v", err)
-	}
-	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
-	if err := checkPage(&queryNotifications, want, len(page.Notifications), page.ResultsToken,
-		page.HasNext); err != nil {
-		return nil, err
-	}
-	for i := range page.Notifications {
-		if err := checkNotification(&queryNotifications, &page.Notifications[i]); err != nil {
-			return nil, err
-		}
-	}
-	return page, nil
+	return ask(ctx, l.Caller, &queryNotifications, wire.FromNotificationQuery(query), wire.ToNotificationPage,
+		func(page *logout.NotificationPage) error {
+			want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+			err := checkPage(want, len(page.Notifications), page.ResultsToken, page.HasNext)
+			for i := range page.Notifications {
+				err = cmp.Or(err, checkNotification(&page.Notifications[i]))
+			}
+			return err
+		})
 }
 
 // Retry implements logout.Store.
@@ -213,39 +170,25 @@ func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	if err := retry.Validate(); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.RetryNotificationsResponse](ctx, l.Caller, &retryNotifications,
-		wire.FromRetry(retry, now))
-	if err != nil {
-		return nil, err
-	}
-	retried, err := wire.ToRetryResult(answer)
-	if err != nil {
-		return nil, broken(&retryNotifications, "%v", err)
-	}
-	if retry.ID == "" {
-		return retried, checkRetried(retry, retried)
-	}
-	switch n := retried.Notification; {
-	case n == nil || n.ID != retry.ID:
-		return nil, broken(&retryNotifications, "another notification than the one asked for")
-	case retried.Count != 1 || retried.Next != "":
-		return nil, broken(&retryNotifications, "more than the one notification asked for")
-	}
-	return retried, checkNotification(&retryNotifications, retried.Notification)
+	return ask(ctx, l.Caller, &retryNotifications, wire.FromRetry(retry, now), wire.ToRetryResult,
+		func(retried *logout.RetryResult) error { return checkRetried(&retry, retried) })
 }
 
-func checkRetried(retry logout.Retry, retried *logout.RetryResult) error {
+func checkRetried(retry *logout.Retry, retried *logout.RetryResult) error {
+	n := retried.Notification
 	switch {
-	case retried.Count < 0 || retried.Count > retry.Limit:
-		return broken(&retryNotifications, "%d notifications where %d were asked for", retried.Count,
-			retry.Limit)
-	case retried.Next != "" && retried.Next == retry.After:
-		return broken(&retryNotifications, "a place that leads nowhere")
+	case retry.ID == "" && (retried.Count < 0 || retried.Count > retry.Limit):
+		return fmt.Errorf("%d notifications where %d were asked for", retried.Count, retry.Limit)
+	case retry.ID == "" && retried.Next != "" && retried.Next == retry.After:
+		return errors.New("a place that leads nowhere")
+	case retry.ID == "":
+		return ticketstore.CheckText("next", retried.Next, ticketstore.MaxID)
+	case n == nil || n.ID != retry.ID:
+		return errors.New("another notification than the one asked for")
+	case retried.Count != 1 || retried.Next != "":
+		return errors.New("more than the one notification asked for")
 	}
-	if err := ticketstore.CheckText("next", retried.Next, ticketstore.MaxID); err != nil {
-		return broken(&retryNotifications, "%v", err)
-	}
-	return nil
+	return checkNotification(n)
 }
 
 // Job implements logout.Store.
@@ -253,49 +196,33 @@ func (l *Logout) Job(ctx context.Context, id string) (*logout.Job, error) {
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.GetJobResponse](ctx, l.Caller, &getJob, &pb.GetJobRequest{Id: id})
-	if err != nil {
-		return nil, err
-	}
-	job, err := wire.ToJob(answer)
-	if err != nil {
-		return nil, broken(&getJob, "%v", err)
-	}
-	switch {
-	case job.ID != id:
-		return nil, broken(&getJob, "another job than the one asked for")
-	case job.Started.IsZero() || job.Total < -1 || job.Done < 0 || job.Result.JobID != "":
-		return nil, broken(&getJob, "a job without its time or counts")
-	}
-	if err := ticketstore.CheckText("error", job.Error, logout.MaxLastError); err != nil {
-		return nil, broken(&getJob, "%v", err)
-	}
-	return job, checkResult(&getJob, &job.Result)
+	return ask(ctx, l.Caller, &getJob, &pb.GetJobRequest{Id: id}, wire.ToJob, func(job *logout.Job) error {
+		switch {
+		case job.ID != id:
+			return errOtherJob
+		case job.Started.IsZero() || job.Total < -1 || job.Done < 0 || job.Result.JobID != "":
+			return errors.New("a job without its time or counts")
+		}
+		return cmp.Or(ticketstore.CheckText("error", job.Error, logout.MaxLastError),
+			checkResult(&job.Result))
+	})
 }
 
 // checkNotification rejects a notification that cannot be delivered or shown.
-func checkNotification(m *method, n *logout.Notification) error {
+func checkNotification(n *logout.Notification) (err error) {
 	for _, id := range []struct{ field, value string }{
 		{"id", n.ID}, {"issuer", n.Issuer}, {"client_id", n.ClientID}, {"session_id", n.SessionID},
 		{"reason", string(n.Reason)},
 	} {
-		if err := ticketstore.CheckID(id.field, id.value); err != nil {
-			return broken(m, "%v", err)
-		}
+		err = cmp.Or(err, ticketstore.CheckID(id.field, id.value))
+	}
+	if n.State == "" || n.Queued.IsZero() || n.Attempts < 0 {
+		return errors.New("a notification without its state or times")
 	}
 	state := logout.NotificationFilter{State: n.State}
-	err := cmp.Or(
-		state.Validate(),
+	return cmp.Or(err, state.Validate(),
 		ticketstore.CheckText("subject_id", n.SubjectID, ticketstore.MaxID),
-		ticketstore.CheckText("last_error", n.LastError, logout.MaxLastError),
-	)
-	switch {
-	case err != nil:
-		return broken(m, "%v", err)
-	case n.State == "" || n.Queued.IsZero() || n.Attempts < 0:
-		return broken(m, "a notification without its state or times")
-	}
-	return nil
+		ticketstore.CheckText("last_error", n.LastError, logout.MaxLastError))
 }
 
 type logoutServer struct {
@@ -310,7 +237,7 @@ func (l *logoutServer) EndSessions(
 	return serveAt(ctx, l.server, endSessions.name, request.GetEnding().GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.EndSessionsResponse, error) {
 			result, err := b.Logout().End(ctx, wire.ToEnding(request), now)
-			return wire.FromResult(result), err
+			return answered(result, err, wire.FromResult)
 		})
 }
 
@@ -321,7 +248,7 @@ func (l *logoutServer) EndDueSessions(
 	return serveAt(ctx, l.server, endDueSessions.name, request.GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.EndDueSessionsResponse, error) {
 			swept, err := b.Logout().EndDue(ctx, wire.ToSweep(request), now)
-			return wire.FromSweepResult(swept), err
+			return answered(swept, err, wire.FromSweepResult)
 		})
 }
 
@@ -332,7 +259,7 @@ func (l *logoutServer) ClaimDeliveries(
 	return serveAt(ctx, l.server, claimDeliveries.name, request.GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.ClaimDeliveriesResponse, error) {
 			claimed, err := b.Logout().Claim(ctx, wire.ToClaim(request), now)
-			return wire.FromClaimResult(claimed), err
+			return answered(claimed, err, wire.FromClaimResult)
 		})
 }
 
@@ -354,7 +281,7 @@ func (l *logoutServer) QueryNotifications(
 	return serve(ctx, l.server, queryNotifications.name,
 		func(b sessions.Backend) (*pb.QueryNotificationsResponse, error) {
 			page, err := b.Logout().Notifications(ctx, wire.ToNotificationQuery(request))
-			return wire.FromNotificationPage(page), err
+			return answered(page, err, wire.FromNotificationPage)
 		})
 }
 
@@ -365,7 +292,7 @@ func (l *logoutServer) RetryNotifications(
 	return serveAt(ctx, l.server, retryNotifications.name, request.GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.RetryNotificationsResponse, error) {
 			retried, err := b.Logout().Retry(ctx, wire.ToRetry(request), now)
-			return wire.FromRetryResult(retried), err
+			return answered(retried, err, wire.FromRetryResult)
 		})
 }
 
@@ -373,6 +300,6 @@ func (l *logoutServer) RetryNotifications(
 func (l *logoutServer) GetJob(ctx context.Context, request *pb.GetJobRequest) (*pb.GetJobResponse, error) {
 	return serve(ctx, l.server, getJob.name, func(b sessions.Backend) (*pb.GetJobResponse, error) {
 		job, err := b.Logout().Job(ctx, request.GetId())
-		return wire.FromJob(job), err
+		return answered(job, err, wire.FromJob)
 	})
 }

@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -18,9 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-var getFigures = method{
-	path: pb.BackendService_GetFigures_FullMethodName, name: "get figures", again: true,
-}
+var getFigures = repeatable(pb.BackendService_GetFigures_FullMethodName, "get figures")
 
 // codeNames are the names of gRPC's codes in the semantic conventions.
 var codeNames = map[codes.Code]string{
@@ -67,10 +66,10 @@ func NewDurations(meter metric.Meter) (metric.Float64Histogram, error) {
 
 // Figures implements sessions.Measured.
 func (c *Caller) Figures(ctx context.Context) (sessions.Figures, error) {
-	answer, err := invoke[pb.GetFiguresResponse](ctx, c, &getFigures, &pb.GetFiguresRequest{})
-	if err != nil {
-		return sessions.Figures{}, err
-	}
+	return ask(ctx, c, &getFigures, &pb.GetFiguresRequest{}, figuresOf, nil)
+}
+
+func figuresOf(answer *pb.GetFiguresResponse) (sessions.Figures, error) {
 	f := sessions.Figures{
 		Commits: answer.GetCommits(), Changes: answer.GetChanges(),
 		CommitTime: time.Duration(answer.GetCommitTime()),
@@ -78,14 +77,13 @@ func (c *Caller) Figures(ctx context.Context) (sessions.Figures, error) {
 		RoundTrips: answer.GetRoundTrips(), ConnectionWaits: answer.GetConnectionWaits(),
 		ConnectionWaitTime: time.Duration(answer.GetConnectionWaitTime()),
 	}
-	if f.CommitTime < 0 || f.ConnectionWaitTime < 0 || f.DiskUsed < -1 || f.DiskFree < -1 {
-		return sessions.Figures{}, broken(&getFigures, "a negative figure")
-	}
-	if n := copy(f.CommitBuckets[:], answer.GetCommitBuckets()); n != len(answer.GetCommitBuckets()) {
-		return sessions.Figures{}, broken(&getFigures, "%d buckets", len(answer.GetCommitBuckets()))
-	}
-	if n := copy(f.GroupBuckets[:], answer.GetGroupBuckets()); n != len(answer.GetGroupBuckets()) {
-		return sessions.Figures{}, broken(&getFigures, "%d buckets", len(answer.GetGroupBuckets()))
+	commits := copy(f.CommitBuckets[:], answer.GetCommitBuckets())
+	groups := copy(f.GroupBuckets[:], answer.GetGroupBuckets())
+	switch {
+	case f.CommitTime < 0 || f.ConnectionWaitTime < 0 || f.DiskUsed < -1 || f.DiskFree < -1:
+		return f, errors.New("a negative figure")
+	case commits != len(answer.GetCommitBuckets()) || groups != len(answer.GetGroupBuckets()):
+		return f, errors.New("too many buckets")
 	}
 	return f, nil
 }

@@ -12,12 +12,8 @@ import (
 )
 
 var (
-	getProperty = method{
-		path: pb.BackendService_GetProperty_FullMethodName, name: "get property", again: true,
-	}
-	setProperty = method{
-		path: pb.BackendService_SetProperty_FullMethodName, name: "set property", again: true,
-	}
+	getProperty = repeatable(pb.BackendService_GetProperty_FullMethodName, "get property")
+	setProperty = repeatable(pb.BackendService_SetProperty_FullMethodName, "set property")
 )
 
 // Properties is a ticketstore.Properties in a plugin.
@@ -30,18 +26,13 @@ func (p *Properties) Property(ctx context.Context, name string) ([]byte, error) 
 	if err := ticketstore.CheckPropertyName(name); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.GetPropertyResponse](ctx, p.Caller, &getProperty,
-		&pb.GetPropertyRequest{Name: name})
-	if err != nil {
+	value, err := ask(ctx, p.Caller, &getProperty, &pb.GetPropertyRequest{Name: name},
+		func(answer *pb.GetPropertyResponse) ([]byte, error) { return answer.GetValue(), nil },
+		func(value []byte) error { return ticketstore.CheckProperty(name, value) })
+	if len(value) == 0 {
 		return nil, err
 	}
-	if err := ticketstore.CheckProperty(name, answer.GetValue()); err != nil {
-		return nil, broken(&getProperty, "%v", err)
-	}
-	if len(answer.GetValue()) == 0 {
-		return nil, nil
-	}
-	return answer.GetValue(), nil
+	return value, err
 }
 
 // SetProperty implements ticketstore.Properties.

@@ -104,6 +104,14 @@ func serve[Answer any](
 	return answer, nil
 }
 
+// answered converts the result of a store to the answer of a call.
+func answered[Result, Answer any](result *Result, err error, from func(*Result) *Answer) (*Answer, error) {
+	if err != nil || result == nil {
+		return nil, err
+	}
+	return from(result), nil
+}
+
 // serveAt is serve for a call whose request must have now.
 func serveAt[Answer any](
 	ctx context.Context, s *Server, name string, nanos int64,

@@ -5,7 +5,10 @@ package rpc
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
@@ -17,22 +20,12 @@ import (
 // A repeated renewal returns ErrConflict at worst, which callers expect anyway. A rekey is not repeated,
 // because it would return ErrNotFound.
 var (
-	createSession = method{
-		path: pb.TicketsService_CreateSession_FullMethodName, name: "create session", again: true,
-	}
-	getSession = method{
-		path: pb.TicketsService_GetSession_FullMethodName, name: "get session", again: true,
-	}
-	findSession = method{
-		path: pb.TicketsService_FindSession_FullMethodName, name: "find session", again: true,
-	}
-	renewSession = method{
-		path: pb.TicketsService_RenewSession_FullMethodName, name: "renew session", again: true,
-	}
+	createSession = repeatable(pb.TicketsService_CreateSession_FullMethodName, "create session")
+	getSession    = repeatable(pb.TicketsService_GetSession_FullMethodName, "get session")
+	findSession   = repeatable(pb.TicketsService_FindSession_FullMethodName, "find session")
+	renewSession  = repeatable(pb.TicketsService_RenewSession_FullMethodName, "renew session")
 	rekeySession  = method{path: pb.TicketsService_RekeySession_FullMethodName, name: "rekey session"}
-	querySessions = method{
-		path: pb.TicketsService_QuerySessions_FullMethodName, name: "query sessions", again: true,
-	}
+	querySessions = repeatable(pb.TicketsService_QuerySessions_FullMethodName, "query sessions")
 )
 
 // Tickets is a ticketstore.Store in a plugin.
@@ -57,27 +50,21 @@ func (t *Tickets) CreateWithin(
 	if err := cmp.Or(session.Validate(), limit.Validate()); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.CreateSessionResponse](ctx, t.Caller, &createSession,
-		wire.FromLimited(session, limit, now))
-	if err != nil {
-		return nil, err
+	return ask(ctx, t.Caller, &createSession, wire.FromLimited(session, limit, now),
+		func(answer *pb.CreateSessionResponse) ([]string, error) { return answer.GetEnded(), nil },
+		func(ended []string) error { return checkIDs("ended", ended) })
+}
+
+func checkIDs(field string, ids []string) (err error) {
+	for _, id := range ids {
+		err = cmp.Or(err, ticketstore.CheckID(field, id))
 	}
-	for _, sid := range answer.GetEnded() {
-		if err := ticketstore.CheckID("ended", sid); err != nil {
-			return nil, broken(&createSession, "%v", err)
-		}
-	}
-	return answer.GetEnded(), nil
+	return err
 }
 
 // Get implements ticketstore.Store.
 func (t *Tickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	answer, err := invoke[pb.GetSessionResponse](ctx, t.Caller, &getSession,
-		&pb.GetSessionRequest{Key: key[:]})
-	if err != nil {
-		return nil, err
-	}
-	return checkSession(&getSession, answer.GetSession(), key)
+	return t.session(ctx, &getSession, &pb.GetSessionRequest{Key: key[:]}, &pb.GetSessionResponse{}, key)
 }
 
 // Find implements ticketstore.Store.
@@ -85,31 +72,24 @@ func (t *Tickets) Find(ctx context.Context, sessionID string) (*ticketstore.Sess
 	if err := ticketstore.CheckText("session_id", sessionID, ticketstore.MaxID); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.FindSessionResponse](ctx, t.Caller, &findSession,
-		&pb.FindSessionRequest{SessionId: sessionID})
-	if err != nil {
-		return nil, err
+	read := func(answer *pb.FindSessionResponse) (*ticketstore.SessionDetail, error) {
+		return wire.ToDetail(answer.GetDetail())
 	}
-	detail, err := wire.ToDetail(answer.GetDetail())
-	if err != nil {
-		return nil, broken(&findSession, "%v", err)
-	}
-	if detail.SessionID != sessionID {
-		return nil, broken(&findSession, "another session than the one asked for")
-	}
-	return detail, checkDetail(&findSession, detail)
+	return ask(ctx, t.Caller, &findSession, &pb.FindSessionRequest{SessionId: sessionID}, read,
+		func(detail *ticketstore.SessionDetail) error {
+			if detail.SessionID != sessionID {
+				return errOtherSession
+			}
+			return checkDetail(detail)
+		})
 }
 
 // Renew implements ticketstore.Store.
 func (t *Tickets) Renew(
 	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
 ) (*ticketstore.Session, error) {
-	answer, err := invoke[pb.RenewSessionResponse](ctx, t.Caller, &renewSession,
-		wire.FromRenewal(renewal, now))
-	if err != nil {
-		return nil, err
-	}
-	return checkSession(&renewSession, answer.GetSession(), renewal.Key)
+	request, answer := wire.FromRenewal(renewal, now), &pb.RenewSessionResponse{}
+	return t.session(ctx, &renewSession, request, answer, renewal.Key)
 }
 
 // Rekey implements ticketstore.Store.
@@ -119,11 +99,7 @@ func (t *Tickets) Rekey(
 	if err := checkRekey(&rekey); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.RekeySessionResponse](ctx, t.Caller, &rekeySession, wire.FromRekey(rekey, now))
-	if err != nil {
-		return nil, err
-	}
-	return checkSession(&rekeySession, answer.GetSession(), rekey.NewKey)
+	return t.session(ctx, &rekeySession, wire.FromRekey(rekey, now), &pb.RekeySessionResponse{}, rekey.NewKey)
 }
 
 // Query implements ticketstore.Store.
@@ -138,70 +114,68 @@ func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*t
 	if err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.QuerySessionsResponse](ctx, t.Caller, &querySessions,
-		wire.FromSessionQuery(query))
-	if err != nil {
-		return nil, err
-	}
-	page, err := wire.ToPage(answer)
-	if err != nil {
-		return nil, broken(&querySessions, "%v", err)
-	}
-	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
-	if err := checkPage(&querySessions, want, len(page.Sessions), page.ResultsToken,
-		page.HasNext); err != nil {
-		return nil, err
-	}
-	if page.TotalCount < -1 || page.TotalPages < -1 || page.CurrentPage < -1 {
-		return nil, broken(&querySessions, "a negative total")
-	}
-	for i := range page.Sessions {
-		if err := checkRow(&page.Sessions[i], &walk.Filter); err != nil {
-			return nil, err
-		}
-	}
-	return page, nil
+	return ask(ctx, t.Caller, &querySessions, wire.FromSessionQuery(query), wire.ToPage,
+		func(page *ticketstore.Page) error {
+			if page.TotalCount < -1 || page.TotalPages < -1 || page.CurrentPage < -1 {
+				return errors.New("a negative total")
+			}
+			want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+			err := checkPage(want, len(page.Sessions), page.ResultsToken, page.HasNext)
+			for i := range page.Sessions {
+				err = cmp.Or(err, checkRow(&page.Sessions[i], &walk.Filter))
+			}
+			return err
+		})
 }
 
-// checkSession converts the session that was requested by its key.
-func checkSession(m *method, message *records.Session, key ticketstore.Key) (*ticketstore.Session, error) {
-	session, err := wire.ToSession(message)
-	if err != nil {
-		return nil, broken(m, "%v", err)
+var errOtherSession = errors.New("another session than the one asked for")
+
+// session makes a call that returns the session of a key.
+func (t *Tickets) session(
+	ctx context.Context, m *method, request proto.Message, answer sessionAnswer, key ticketstore.Key,
+) (*ticketstore.Session, error) {
+	if err := t.Caller.call(ctx, m, request, answer); err != nil {
+		return nil, err
 	}
+	session, err := wire.ToSession(answer.GetSession())
+	switch {
+	case err != nil:
 	// The session of a different cookie would sign its user in here (rule 13).
-	if session.Key != key {
-		return nil, broken(m, "another session than the one asked for")
+	case session.Key != key:
+		err = errOtherSession
+	default:
+		err = session.Validate()
 	}
-	if err := session.Validate(); err != nil {
+	if err != nil {
 		return nil, broken(m, "%v", err)
 	}
 	return session, nil
 }
 
-func checkDetail(m *method, detail *ticketstore.SessionDetail) error {
+type sessionAnswer interface {
+	proto.Message
+	GetSession() *records.Session
+}
+
+func checkDetail(detail *ticketstore.SessionDetail) error {
 	whole := detail.Session
 	whole.Key = ticketstore.Key{1} // listings have no keys
-	if err := whole.Validate(); err != nil {
-		return broken(m, "%v", err)
-	}
+	err := whole.Validate()
 	for _, use := range detail.Clients {
-		if err := ticketstore.CheckID("client_id", use.ClientID); err != nil {
-			return broken(m, "%v", err)
-		}
+		err = cmp.Or(err, ticketstore.CheckID("client_id", use.ClientID))
 		if use.FirstUsed.IsZero() || use.LastUsed.IsZero() {
-			return broken(m, "a client without its times")
+			err = errors.New("a client without its times")
 		}
 	}
-	return nil
+	return err
 }
 
 func checkRow(row *ticketstore.SessionDetail, filter *ticketstore.SessionFilter) error {
 	if (filter.SubjectID != "" && row.SubjectID != filter.SubjectID) ||
 		(filter.SessionID != "" && row.SessionID != filter.SessionID) {
-		return broken(&querySessions, "a session that the filter leaves out")
+		return errors.New("a session that the filter leaves out")
 	}
-	return checkDetail(&querySessions, row)
+	return checkDetail(row)
 }
 
 // checkRekey rejects texts that cannot be sent.
@@ -312,6 +286,6 @@ func (t *ticketsServer) QuerySessions(
 	return serve(ctx, t.server, querySessions.name,
 		func(b sessions.Backend) (*pb.QuerySessionsResponse, error) {
 			page, err := b.Tickets().Query(ctx, wire.ToSessionQuery(request))
-			return wire.FromPage(page), err
+			return answered(page, err, wire.FromPage)
 		})
 }

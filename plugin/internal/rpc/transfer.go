@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 
@@ -19,17 +20,13 @@ import (
 )
 
 var (
-	getTransferStatus = method{
-		path: pb.TransferService_GetTransferStatus_FullMethodName, name: "get transfer status", again: true,
-	}
-	setTransferState = method{
+	getTransferStatus = repeatable(pb.TransferService_GetTransferStatus_FullMethodName, "get transfer status")
+	setTransferState  = method{
 		path: pb.TransferService_SetTransferState_FullMethodName, name: "set transfer state", again: true,
 		long: true,
 	}
 	exportRecords = method{path: pb.TransferService_ExportRecords_FullMethodName, name: "export records"}
-	listChanges   = method{
-		path: pb.TransferService_ListChanges_FullMethodName, name: "list changes", again: true,
-	}
+	listChanges   = repeatable(pb.TransferService_ListChanges_FullMethodName, "list changes")
 	importRecords = method{path: pb.TransferService_ImportRecords_FullMethodName, name: "import records"}
 )
 
@@ -41,16 +38,7 @@ var _ transfer.Store = (*Transfer)(nil)
 
 // Status implements transfer.Store.
 func (t *Transfer) Status(ctx context.Context) (*transfer.Status, error) {
-	answer, err := invoke[pb.GetTransferStatusResponse](ctx, t.Caller, &getTransferStatus,
-		&pb.GetTransferStatusRequest{})
-	if err != nil {
-		return nil, err
-	}
-	status, err := wire.ToTransferStatus(answer)
-	if err != nil {
-		return nil, broken(&getTransferStatus, "%v", err)
-	}
-	return status, nil
+	return ask(ctx, t.Caller, &getTransferStatus, &pb.GetTransferStatusRequest{}, wire.ToTransferStatus, nil)
 }
 
 // Become implements transfer.Store.
@@ -71,22 +59,19 @@ func (t *Transfer) Changes(
 		return nil, err
 	}
 	request := &pb.ListChangesRequest{Id: id, After: after, Limit: uint32(limit)}
-	answer, err := invoke[pb.ListChangesResponse](ctx, t.Caller, &listChanges, request)
-	if err != nil {
-		return nil, err
+	read := func(answer *pb.ListChangesResponse) (*transfer.Changes, error) {
+		records, err := wire.ToRecords(answer.GetRecords())
+		return &transfer.Changes{Records: records, Through: answer.GetThrough(), Left: answer.GetLeft()}, err
 	}
-	changes := &transfer.Changes{Through: answer.GetThrough(), Left: answer.GetLeft()}
-	if changes.Records, err = wire.ToRecords(answer.GetRecords()); err != nil {
-		return nil, broken(&listChanges, "%v", err)
-	}
-	if len(changes.Records) > limit || changes.Through < after {
-		return nil, broken(&listChanges, "%d records through %d after %d",
-			len(changes.Records), changes.Through, after)
-	}
-	if changes.Left > 0 && changes.Through == after {
-		return nil, broken(&listChanges, "%d changes left, and none named after %d", changes.Left, after)
-	}
-	return changes, nil
+	return ask(ctx, t.Caller, &listChanges, request, read, func(c *transfer.Changes) error {
+		switch {
+		case len(c.Records) > limit || c.Through < after:
+			return fmt.Errorf("%d records through %d after %d", len(c.Records), c.Through, after)
+		case c.Left > 0 && c.Through == after:
+			return fmt.Errorf("%d changes left, and none named after %d", c.Left, after)
+		}
+		return nil
+	})
 }
 
 // Export implements transfer.Store.
@@ -102,17 +87,9 @@ func (t *Transfer) Export(ctx context.Context, after []byte) iter.Seq2[*transfer
 			if message, err = stream.Recv(); err != nil {
 				break
 			}
-			batch := &transfer.Batch{Position: message.GetPosition()}
-			if batch.Records, err = wire.ToRecords(message.GetRecords()); err != nil {
-				yield(nil, broken(&exportRecords, "%v", err))
-				return
-			}
-			if len(batch.Records) == 0 || len(batch.Position) == 0 {
-				yield(nil, broken(&exportRecords, "a batch without records or position"))
-				return
-			}
-			if bytes.Equal(batch.Position, at) {
-				yield(nil, broken(&exportRecords, "a position that leads nowhere"))
+			batch, wrong := toBatch(message, at)
+			if wrong != nil {
+				yield(nil, broken(&exportRecords, "%v", wrong))
 				return
 			}
 			at = batch.Position
@@ -124,6 +101,21 @@ func (t *Transfer) Export(ctx context.Context, after []byte) iter.Seq2[*transfer
 			yield(nil, streamError(ctx, &exportRecords, err))
 		}
 	}
+}
+
+// toBatch converts a batch. Its position must differ from at, that of the batch before.
+func toBatch(message *pb.ExportRecordsResponse, at []byte) (*transfer.Batch, error) {
+	records, err := wire.ToRecords(message.GetRecords())
+	batch := &transfer.Batch{Records: records, Position: message.GetPosition()}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(records) == 0 || len(batch.Position) == 0:
+		return nil, errors.New("a batch without records or position")
+	case bytes.Equal(batch.Position, at):
+		return nil, errors.New("a position that leads nowhere")
+	}
+	return batch, nil
 }
 
 // Import implements transfer.Store.
@@ -164,12 +156,17 @@ type Mover interface {
 // errNotServed is returned for a backend that cannot be moved.
 var errNotServed = ticketstore.Invalidf("service", "transfer is not served by this backend")
 
-func transferOf(backend sessions.Backend) (transfer.Store, error) {
-	mover, ok := backend.(Mover)
-	if !ok || mover.Transfer() == nil {
-		return nil, errNotServed
-	}
-	return mover.Transfer(), nil
+// serveTransfer is serve for a call of a backend that can be moved.
+func serveTransfer[Answer any](
+	ctx context.Context, s *Server, name string, call func(store transfer.Store) (*Answer, error),
+) (*Answer, error) {
+	return serve(ctx, s, name, func(b sessions.Backend) (*Answer, error) {
+		mover, ok := b.(Mover)
+		if !ok || mover.Transfer() == nil {
+			return nil, errNotServed
+		}
+		return call(mover.Transfer())
+	})
 }
 
 type transferServer struct {
@@ -180,29 +177,18 @@ type transferServer struct {
 func (t *transferServer) GetTransferStatus(
 	ctx context.Context, _ *pb.GetTransferStatusRequest,
 ) (*pb.GetTransferStatusResponse, error) {
-	return serve(ctx, t.server, getTransferStatus.name,
-		func(b sessions.Backend) (*pb.GetTransferStatusResponse, error) {
-			store, err := transferOf(b)
-			if err != nil {
-				return nil, err
-			}
+	return serveTransfer(ctx, t.server, getTransferStatus.name,
+		func(store transfer.Store) (*pb.GetTransferStatusResponse, error) {
 			status, err := store.Status(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return wire.FromTransferStatus(status), nil
+			return answered(status, err, wire.FromTransferStatus)
 		})
 }
 
 func (t *transferServer) SetTransferState(
 	ctx context.Context, r *pb.SetTransferStateRequest,
 ) (*pb.SetTransferStateResponse, error) {
-	return serve(ctx, t.server, setTransferState.name,
-		func(b sessions.Backend) (*pb.SetTransferStateResponse, error) {
-			store, err := transferOf(b)
-			if err != nil {
-				return nil, err
-			}
+	return serveTransfer(ctx, t.server, setTransferState.name,
+		func(store transfer.Store) (*pb.SetTransferStateResponse, error) {
 			turn := transfer.Transition{
 				To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer(),
 				PeerStore: r.GetPeerStore(), Followed: r.GetFollowed(),
@@ -214,19 +200,16 @@ func (t *transferServer) SetTransferState(
 func (t *transferServer) ListChanges(
 	ctx context.Context, r *pb.ListChangesRequest,
 ) (*pb.ListChangesResponse, error) {
-	return serve(ctx, t.server, listChanges.name, func(b sessions.Backend) (*pb.ListChangesResponse, error) {
-		store, err := transferOf(b)
-		if err != nil {
-			return nil, err
-		}
-		changes, err := store.Changes(ctx, r.GetId(), r.GetAfter(), int(r.GetLimit()))
-		if err != nil {
-			return nil, err
-		}
-		return &pb.ListChangesResponse{
-			Records: wire.FromRecords(changes.Records), Through: changes.Through, Left: changes.Left,
-		}, nil
-	})
+	return serveTransfer(ctx, t.server, listChanges.name,
+		func(store transfer.Store) (*pb.ListChangesResponse, error) {
+			changes, err := store.Changes(ctx, r.GetId(), r.GetAfter(), int(r.GetLimit()))
+			if err != nil {
+				return nil, err
+			}
+			return &pb.ListChangesResponse{
+				Records: wire.FromRecords(changes.Records), Through: changes.Through, Left: changes.Left,
+			}, nil
+		})
 }
 
 func (t *transferServer) ExportRecords(
@@ -286,11 +269,7 @@ func (t *transferServer) stream(
 ) error {
 	ended := make(chan error, 1)
 	go func() {
-		_, err := serve(ctx, t.server, name, func(b sessions.Backend) (*struct{}, error) {
-			store, err := transferOf(b)
-			if err != nil {
-				return nil, err
-			}
+		_, err := serveTransfer(ctx, t.server, name, func(store transfer.Store) (*struct{}, error) {
 			return &struct{}{}, call(ctx, store)
 		})
 		ended <- err

@@ -80,11 +80,8 @@ func toTimes(m *pb.SessionTimes) *grantstore.SessionTimes {
 	}
 }
 
-// FromApplied returns the answer of Apply, or nil for nil.
+// FromApplied returns the answer of Apply.
 func FromApplied(r *grantstore.Result) *pb.ApplyBatchResponse {
-	if r == nil {
-		return nil
-	}
 	return &pb.ApplyBatchResponse{Revoked: int64(r.Revoked), Slid: r.Slid, Session: fromTimes(r.Session)}
 }
 
@@ -205,11 +202,8 @@ func ToGrantQuery(m *pb.QueryGrantsRequest) grantstore.Query {
 	}
 }
 
-// FromGrantPage returns the answer of a query, without the grants' data; nil stays nil.
+// FromGrantPage returns the answer of a query, without the grants' data.
 func FromGrantPage(p *grantstore.Page) *pb.QueryGrantsResponse {
-	if p == nil {
-		return nil
-	}
 	return &pb.QueryGrantsResponse{
 		Grants: convertPointers(p.Grants, fromGrantSummary), ResultsToken: p.ResultsToken,
 		HasPrev: p.HasPrev, HasNext: p.HasNext,

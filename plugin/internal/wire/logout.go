@@ -27,11 +27,8 @@ func ToEnding(m *pb.EndSessionsRequest) *logout.Ending {
 	return e
 }
 
-// FromResult returns the answer of an ending; nil stays nil.
+// FromResult returns the answer of an ending.
 func FromResult(r *logout.Result) *pb.EndSessionsResponse {
-	if r == nil {
-		return nil
-	}
 	return &pb.EndSessionsResponse{
 		Result: records.FromResult(r), JobId: r.JobID, MissingClients: r.MissingClients,
 	}
@@ -65,11 +62,8 @@ func ToSweep(m *pb.EndDueSessionsRequest) logout.Sweep {
 	}
 }
 
-// FromSweepResult returns the answer of a sweep; nil stays nil.
+// FromSweepResult returns the answer of a sweep.
 func FromSweepResult(s *logout.SweepResult) *pb.EndDueSessionsResponse {
-	if s == nil {
-		return nil
-	}
 	return &pb.EndDueSessionsResponse{
 		Ended: FromLimit(s.Ended), NotificationsQueued: int64(s.NotificationsQueued),
 		Next:     records.Nanos(s.Next),
@@ -78,13 +72,13 @@ func FromSweepResult(s *logout.SweepResult) *pb.EndDueSessionsResponse {
 }
 
 // ToSweepResult returns the result of a sweep.
-func ToSweepResult(m *pb.EndDueSessionsResponse) *logout.SweepResult {
+func ToSweepResult(m *pb.EndDueSessionsResponse) (*logout.SweepResult, error) {
 	return &logout.SweepResult{
 		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()),
 		Next:     records.Moment(m.GetNext()),
 		Sessions: records.EndedOf(m.GetSessions()), PurgeLeft: m.GetPurgeLeft(),
 		MissingClients: m.GetMissingClients(),
-	}
+	}, nil
 }
 
 // FromNotification returns the record of a notification, with its id; nil stays nil.
@@ -125,11 +119,8 @@ func ToClaim(m *pb.ClaimDeliveriesRequest) logout.Claim {
 	}
 }
 
-// FromClaimResult returns the answer of a claim; nil stays nil.
+// FromClaimResult returns the answer of a claim.
 func FromClaimResult(c *logout.ClaimResult) *pb.ClaimDeliveriesResponse {
-	if c == nil {
-		return nil
-	}
 	deliveries := convertPointers(c.Deliveries, func(d *logout.Delivery) *pb.NotificationRecord {
 		m := FromNotification(&d.Notification)
 		m.Notification.Claim = d.Claim
@@ -182,11 +173,8 @@ func ToNotificationQuery(m *pb.QueryNotificationsRequest) logout.NotificationQue
 	}
 }
 
-// FromNotificationPage returns the answer of a query; nil stays nil.
+// FromNotificationPage returns the answer of a query.
 func FromNotificationPage(p *logout.NotificationPage) *pb.QueryNotificationsResponse {
-	if p == nil {
-		return nil
-	}
 	return &pb.QueryNotificationsResponse{
 		Notifications: convertPointers(p.Notifications, FromNotification), ResultsToken: p.ResultsToken,
 		HasPrev: p.HasPrev, HasNext: p.HasNext,
@@ -203,11 +191,8 @@ func ToNotificationPage(m *pb.QueryNotificationsResponse) (*logout.NotificationP
 	return page, r.err
 }
 
-// FromJob returns the answer about a job; nil stays nil.
+// FromJob returns the answer about a job.
 func FromJob(j *logout.Job) *pb.GetJobResponse {
-	if j == nil {
-		return nil
-	}
 	return &pb.GetJobResponse{Id: j.ID, Job: records.FromJob(j)}
 }
 
@@ -238,11 +223,8 @@ func ToRetry(m *pb.RetryNotificationsRequest) logout.Retry {
 	}
 }
 
-// FromRetryResult returns the answer of a retry; nil stays nil.
+// FromRetryResult returns the answer of a retry.
 func FromRetryResult(r *logout.RetryResult) *pb.RetryNotificationsResponse {
-	if r == nil {
-		return nil
-	}
 	return &pb.RetryNotificationsResponse{
 		Notification: FromNotification(r.Notification), Count: FromLimit(r.Count), Next: r.Next,
 	}

@@ -90,7 +90,7 @@ var trips = map[string]func(*rand.Rand) error{
 	"Sweep": trip(func(s *logout.Sweep) *pb.EndDueSessionsRequest {
 		return wire.FromSweep(*s, now)
 	}, sure(wire.ToSweep)),
-	"Swept": trip(wire.FromSweepResult, same(wire.ToSweepResult)),
+	"Swept": trip(wire.FromSweepResult, wire.ToSweepResult),
 	"Claim": trip(func(c *logout.Claim) *pb.ClaimDeliveriesRequest {
 		return wire.FromClaim(*c, now)
 	}, sure(wire.ToClaim)),
@@ -254,7 +254,7 @@ var readers = map[string]func(raw []byte){
 	"Batch": reads(wire.ToBatch), "GrantQuery": reads(sure(wire.ToGrantQuery)),
 	"GrantPage": reads(wire.ToGrantPage),
 	"Ending":    reads(same(wire.ToEnding)), "Result": reads(wire.ToResult),
-	"Sweep": reads(sure(wire.ToSweep)), "Swept": reads(same(wire.ToSweepResult)),
+	"Sweep": reads(sure(wire.ToSweep)), "Swept": reads(wire.ToSweepResult),
 	"Claim": reads(sure(wire.ToClaim)), "Claimed": reads(wire.ToClaimResult),
 	"Outcome": reads(sure(wire.ToOutcome)), "NotificationQuery": reads(sure(wire.ToNotificationQuery)),
 	"NotificationPage": reads(wire.ToNotificationPage),

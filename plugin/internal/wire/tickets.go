@@ -152,11 +152,8 @@ func ToSessionQuery(m *pb.QuerySessionsRequest) ticketstore.SessionQuery {
 	}
 }
 
-// FromPage returns the answer of a query; nil stays nil.
+// FromPage returns the answer of a query.
 func FromPage(p *ticketstore.Page) *pb.QuerySessionsResponse {
-	if p == nil {
-		return nil
-	}
 	return &pb.QuerySessionsResponse{
 		Sessions:     convertPointers(p.Sessions, FromDetail),
 		ResultsToken: p.ResultsToken, HasPrev: p.HasPrev, HasNext: p.HasNext,

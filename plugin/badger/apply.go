@@ -1,6 +1,6 @@
 package badger
 
-// Batches of grants: what package steps reads and writes for one.
+// Batches of grants: the reads and writes of package steps.
 
 import (
 	"cmp"
@@ -25,7 +25,7 @@ func (s grants) Apply(
 	}
 	var result *grantstore.Result
 	var refused error
-	err := s.e.update(ctx, func(tx *kv.Tx) (err error) { // it may be called a second time
+	err := s.e.update(ctx, func(tx *kv.Tx) (err error) { // may be called twice
 		result, refused, err = carryOut(tx, batch, now)
 		return err
 	})
@@ -35,7 +35,7 @@ func (s grants) Apply(
 	return result, nil
 }
 
-// carryOut carries out a batch, see steps.Apply.
+// carryOut applies a batch, see steps.Apply.
 func carryOut(
 	tx *kv.Tx, batch *grantstore.Batch, now time.Time,
 ) (result *grantstore.Result, refused, err error) {
@@ -46,14 +46,14 @@ func carryOut(
 	return result, refused, err
 }
 
-// rows are what a change reads and writes at a moment. All writes pass one committer, so nothing comes in
-// between.
+// rows implements steps.Rows over a change. All writes go through the committer, so nothing changes between
+// its reads and writes.
 type rows struct {
 	tx  *kv.Tx
 	now time.Time
-	// families are saved last: a batch changes its family with each grant that it uses, stores and removes.
+	// families is saved last: a batch changes its family with each grant that it uses, stores and removes.
 	families families
-	// session is the one that was read or written last: what a batch uses, and what it stores, is of one.
+	// session is the last session read or written: the grants that a batch uses and stores share one.
 	session *records.Session
 }
 
@@ -109,7 +109,7 @@ func (r *rows) Client(sid, client string) (use *records.ClientUse, others int, e
 	if err != nil || others < 0 {
 		return nil, ticketstore.MaxClients, err
 	}
-	// A scan does not see what the batch itself has written.
+	// Add the batch's own writes, which a scan does not see.
 	written, err := r.tx.NewUnder(prefix)
 	return nil, others + written, err
 }
@@ -118,7 +118,7 @@ func (r *rows) Answer(id string, answer *records.Operation) error {
 	return saveAnswer(r.tx, id, answer)
 }
 
-// saveAnswer keeps the answer to an operation in the transaction that earned it.
+// saveAnswer stores the answer to an operation in the transaction of the operation.
 func saveAnswer(t *kv.Tx, id string, answer *records.Operation) error {
 	t.Gather(layout.OperationAge(answer.GetWhen()), id)
 	return t.Save(layout.OperationKey(id), answer)

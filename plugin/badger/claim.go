@@ -1,6 +1,6 @@
 package badger
 
-// Claims: notifications that are due are leased to those who deliver them, round robin over their clients.
+// Claims: due notifications are leased to their deliverers, round robin over clients.
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ func (s endings) Claim(
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
-	// Most calls find nothing: look on a snapshot before asking for the committer.
+	// Most calls find nothing: look in a snapshot before using the committer.
 	var found *survey
 	err = s.e.db.ViewAlong(ctx, func(r *kv.Snapshot) (err error) {
 		found, err = s.e.surveyQueue(r, &claim, now)
@@ -47,7 +47,7 @@ func (s endings) Claim(
 				return err
 			}
 			if n == nil {
-				claimed.Next = now // another call was faster: look again
+				claimed.Next = now // a concurrent claim was faster: try again
 				continue
 			}
 			if err := changeNotification(tx, d.id, n, func() { rules.Claim(n, lease) }); err != nil {
@@ -67,8 +67,8 @@ func (s endings) Claim(
 	return claimed, nil
 }
 
-// takeDue returns the notification of an entry that a survey has found, nil if it does not stand there any
-// more. An entry that leads to nothing, or to a row that is damaged, goes: it would be due for ever.
+// takeDue returns the notification of an entry found by a survey, or nil if the entry is gone. An entry
+// without a readable row is deleted: it would remain due forever.
 func takeDue(t *kv.Tx, d *dueNotification) (*records.Notification, error) {
 	entry, err := t.Get(d.key)
 	if err != nil || entry == nil {
@@ -113,16 +113,15 @@ func (s endings) Settle(
 	})
 }
 
-// maxSurveyed bounds the clients whose queues one claim looks at.
+// maxSurveyed bounds the clients whose queues one claim examines.
 const maxSurveyed = 4096
 
-// rotation is what claims remember of the queue for the round robin. It is lost with the process, and then
-// found out again.
+// rotation is the round-robin state of claims. It is lost with the process and then rebuilt.
 type rotation struct {
 	mutex sync.Mutex
-	// last is the client that was served last: the next survey begins with the one after it.
+	// last is the client served last: the next survey begins after it.
 	last string
-	// quiet: when queued stood at that count, nothing was due before next (zero: nothing was in the queue).
+	// quiet is set if, when the counter was queued, nothing was due before next (zero: the queue was empty).
 	quiet  bool
 	queued uint64
 	next   time.Time
@@ -136,15 +135,15 @@ type dueNotification struct {
 	id     string
 }
 
-// survey is what a look along the heads of the clients' queues finds.
+// survey is the result of visiting the heads of the clients' queues.
 type survey struct {
 	*rules.Round
 	due []dueNotification
-	// damaged are entries that are not in their form.
+	// damaged are malformed entries.
 	damaged [][]byte
-	// head is when the first notification of all is due, busy clients' too.
+	// head is when the first notification of all clients is due, including busy ones.
 	head time.Time
-	// client is the one being looked at, the n-th.
+	// client is the current client, the n-th.
 	client string
 	n      int
 }
@@ -156,19 +155,19 @@ func (s *survey) nextDue() time.Time {
 	return s.Next
 }
 
-// surveyQueue takes due notifications round robin: of each client that is not busy, its earliest, at most
-// PerClient. It jumps from client to client, so that a long queue of a client that is busy or dead costs no
-// more than a short one, and ends when it has enough; the next survey goes on with the next client. While
-// nothing falls due it does not look at all.
+// surveyQueue selects due notifications round robin: the earliest of each client that is not busy, at most
+// PerClient. It skips from client to client, so that the long queue of a busy or dead client costs no more
+// than a short one, and stops when it has enough; the next survey continues with the next client. It does not
+// scan at all until something falls due.
 func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time) (*survey, error) {
 	t := &e.rotation
 	s := &survey{Round: rules.NewRound(claim, now)}
 	t.mutex.Lock()
-	// The counter says whether a notification was queued since the queue was found quiet. It is raised after
-	// the commit of what it counts, before that is acknowledged, and was read before the snapshot was made.
-	// So it may be stale in one direction alone: the snapshot has a notification that the counter does not
-	// count yet. The next claim then finds it raised and scans once more and finds nothing. No acknowledged
-	// notification is passed over.
+	// The counter tells whether a notification was enqueued since the queue was found quiet. It is
+	// incremented after the commit that enqueues it, before that commit is acknowledged, and was read before
+	// the snapshot was made. So it can only lag: the snapshot may have a notification that is not counted
+	// yet. The next claim then sees the higher counter and does one extra scan that finds nothing. No
+	// acknowledged notification is missed.
 	behind, quiet := t.last, t.quiet && t.queued == r.Queued() && (t.next.IsZero() || now.Before(t.next))
 	if quiet {
 		s.Next = t.next
@@ -206,7 +205,8 @@ func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time)
 	return s, nil
 }
 
-// visit looks at an entry and says where to go on: at the key next or, where that is nil, at the next entry.
+// visit examines an entry and returns where to continue: at the key next or, if that is nil, at the next
+// entry.
 func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 	client, err := clientOfDue(k)
 	if err != nil {

@@ -1,6 +1,6 @@
 package badger
 
-// Endings that meet damaged rows: a session ends even where its records cannot be read.
+// Endings with damaged rows: a session can be ended even if its records cannot be read.
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// positionListed finds a session by its sid alone in the listing, whose rows hold all of it but the ticket.
-// It reads all of them: only where the session's own row is damaged is there no better way.
+// positionListed finds a session by its sid in the listing, whose rows hold the whole session except the
+// ticket. It scans the listing, which is only needed if the session's own row is damaged.
 func (e *Engine) positionListed(ctx context.Context, sid string) (position []byte, err error) {
 	err = e.db.View(ctx, func(r *kv.Snapshot) (err error) {
 		position, err = findListed(r, sid)
@@ -31,8 +31,7 @@ func findListed(r kv.Reader, sid string) (position []byte, err error) {
 	return position, err
 }
 
-// session loads the session that is to end. Where its own row is damaged, the row in the listing says what
-// its end needs.
+// session loads the session to end. If its own row is damaged, the row in the listing has what its end needs.
 func (c *closing) session(sid string) (*records.Session, error) {
 	session, err := loadSession(c.tx, sid)
 	if !layout.IsDamage(err) || c.listed == nil {
@@ -47,8 +46,8 @@ func (c *closing) session(sid string) (*records.Session, error) {
 	return listed, c.tx.StepOver(err)
 }
 
-// mended puts what is safe in the place of a client's row that is damaged: the client is notified, and
-// nothing that it holds survives.
+// mended replaces a damaged client row with safe values: the client is notified, and none of its grants
+// survive.
 func (c *closing) mended(session *records.Session, client usedClient) error {
 	entry, err := c.tx.Get(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
 	if err != nil {
@@ -65,5 +64,5 @@ func (c *closing) mended(session *records.Session, client usedClient) error {
 	return c.tx.Save(k, client.use)
 }
 
-// beyondAll is a token number that no grant was ever stored under.
+// beyondAll is a token number greater than that of any stored grant.
 const beyondAll = 1 << 62

@@ -32,7 +32,7 @@ func (s endings) Notifications(
 	return result, err
 }
 
-// notificationListing lists notifications in the order of their ids, which is that of their queueing.
+// notificationListing lists notifications in the order of their ids, which is the order of enqueueing.
 func notificationListing(r kv.Reader, f *logout.NotificationFilter) *listing.Listing[logout.Notification] {
 	l := &listing.Listing[logout.Notification]{R: r, Prefix: layout.TableNotification}
 	switch {

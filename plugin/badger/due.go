@@ -1,6 +1,6 @@
 package badger
 
-// Sweeps: sessions that are over end as expired, and what has outlived its use is purged.
+// Sweeps: expired sessions are ended, and obsolete records are purged.
 
 import (
 	"context"
@@ -17,7 +17,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// together is how many sessions of one sweep end side by side: the committer puts them into few transactions.
+// together is the number of sessions of a sweep that end concurrently: the committer batches them into few
+// transactions.
 const together = 32
 
 func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
@@ -48,8 +49,8 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		})
 	}
 	if err != nil && swept.Ended > 0 {
-		// What has ended is reported. What has not is still due: the next sweep, which is to come at once,
-		// meets the error again if it stays.
+		// The ended sessions are reported. The others are still due: the next sweep, which is to start
+		// immediately, gets the error again if it persists.
 		s.e.logger.WarnContext(ctx,
 			"a sweep did not complete, the next one goes on: if this repeats, check the database",
 			"ended", swept.Ended, "error", err)
@@ -58,8 +59,8 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	return swept, err
 }
 
-// endAll ends sessions that are due, and reports also beside an error what it did: one that cannot be ended
-// keeps no other.
+// endAll ends due sessions. Even with an error it returns what it did: a session that cannot be ended does
+// not stop the others.
 func (e *Engine) endAll(
 	ctx context.Context, due []dueEntry, sweep logout.Sweep, now time.Time,
 ) (*logout.SweepResult, error) {
@@ -84,8 +85,8 @@ func (e *Engine) endAll(
 	return swept, group.Wait()
 }
 
-// endIfDue ends a session that the expiry index names if it is due indeed. An entry that renewal has left
-// behind is moved.
+// endIfDue ends a session from the expiry index if it is really due. A stale entry, left by a renewal, is
+// moved.
 func (e *Engine) endIfDue(
 	ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time,
 ) (logout.Result, error) {
@@ -96,7 +97,7 @@ func (e *Engine) endIfDue(
 			return nil, err
 		}
 		if session == nil || records.Nanos(d.at) != session.IndexedDue {
-			tx.Delete(d.key) // another sweep was faster
+			tx.Delete(d.key) // a concurrent sweep was faster
 			return nil, nil
 		}
 		if rules.Live(session, now) {
@@ -107,8 +108,8 @@ func (e *Engine) endIfDue(
 	})
 }
 
-// endInBackground ends a session in a transaction that no user waits for, as f says, and purges what is left
-// of it. Nil from f ends none.
+// endInBackground ends a session as a background change, as f decides, and purges its remaining rows. If f
+// returns nil, no session ends.
 func (e *Engine) endInBackground(
 	ctx context.Context, sid string, now time.Time, f func(tx *kv.Tx) (*closing, error),
 ) (logout.Result, error) {
@@ -118,18 +119,17 @@ func (e *Engine) endInBackground(
 		return err
 	})
 	switch {
-	case err != nil || done == nil: // what was counted before an error was not committed
+	case err != nil || done == nil: // counts from before an error were not committed
 		return logout.Result{}, err
 	case !done.purge:
 		return done.result, nil
 	}
-	// The caller may have gone, but the session has ended.
+	// The caller's context may have ended, but the session has ended too.
 	return done.result, e.purgeSession(e.db.Base(), sid, now)
 }
 
-// endDamaged ends a session whose row is damaged, by what the listing says of it. It serves no
-// request, due or not. Where the listing does not say either, the row stays, and no index
-// points at it again.
+// endDamaged ends a session whose row is damaged, using its row in the listing, due or not: it serves no
+// request. If that cannot be used either, the row stays, but its index entries are removed.
 func (e *Engine) endDamaged(
 	ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time,
 ) (logout.Result, error) {
@@ -151,8 +151,8 @@ func (e *Engine) endDamaged(
 	})
 }
 
-// purgeEndings removes ended records that judge nothing any more, and notifications and jobs whose time is
-// up, at most so many of each, and reports whether it has left any.
+// purgeEndings removes ended records without grants to judge, and notifications and jobs that are due for
+// purging, at most limit of each, and reports whether some are left.
 func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
 	limit = min(limit, maxPurge)
 	nothing := false
@@ -170,7 +170,7 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 		return err
 	})
 	if err != nil || nothing {
-		return false, err // most sweeps: no write, no sync
+		return false, err // the common case: no write, no sync
 	}
 	err = e.updateInBackground(ctx, func(t *kv.Tx) error {
 		left = false
@@ -188,7 +188,7 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 	return left, err
 }
 
-// purgeEnded removes ended records under which no grant is left. The others are looked at again a day later.
+// purgeEnded removes ended records without grants. The others are checked again a day later.
 func purgeEnded(t *kv.Tx, limit int, now time.Time) (int, error) {
 	due, err := dueEntries(t, layout.IndexEndedDue, limit, now)
 	if err != nil {
@@ -240,7 +240,7 @@ func anyToken(r kv.Reader, sid string) (found bool, err error) {
 		func(_ []byte, value func() ([]byte, error)) (bool, error) {
 			v, err := value()
 			if ref, ok := records.RefOf(v); ok && ref.Type.IsToken() {
-				// A row that was damaged and set aside has left its entry.
+				// The entry of a damaged row that was set aside remains.
 				row, rowErr := r.Get(layout.GrantKey(ref))
 				found, err = row != nil, errors.Join(err, rowErr)
 			}

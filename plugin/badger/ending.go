@@ -15,8 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// maxInline bounds the rows of dead grants that are removed in the transaction that killed them. The rest is
-// purged afterwards.
+// maxInline bounds the rows of dead grants removed by the transaction that killed them. The others are purged
+// afterwards.
 const maxInline = 256
 
 // closing is the end of one session in one transaction.
@@ -26,21 +26,21 @@ type closing struct {
 	ending *logout.Ending
 	now    time.Time
 	result logout.Result
-	// limit bounds the rows of dead grants removed along with the session: maxInline but in a dry run.
+	// limit bounds the rows of dead grants removed along with the session: maxInline, unlimited in a dry run.
 	limit int
-	// listed is where the listing has the session, for one whose own row is damaged: broken.
+	// listed is the session's position in the listing; broken is set if its own row is damaged.
 	listed []byte
 	broken bool
-	// purge: rows of dead grants are left behind.
+	// purge: rows of dead grants remain.
 	purge bool
-	// thins: the session has tooMany clients, of which some are dealt with beforehand. thinned: some were.
+	// thins: the session has tooMany clients, some of which are processed beforehand. thinned: some were.
 	thins, thinned bool
-	// consents are the clients of whose consents some are left behind, and consentsOf their subject.
+	// consents are the clients to which consents of consentsOf, a subject, remain.
 	consents   []string
 	consentsOf string
 }
 
-// run ends the session with that sid as the ending says. Nothing there to end is no error.
+// run ends the session with that sid. A missing session is not an error.
 func (c *closing) run(sid string) error {
 	session, err := c.session(sid)
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *closing) run(sid string) error {
 		func(client usedClient) bool { return rules.Repeated(c.ending, client.use) })
 	work := c.work(clients)
 	switch most := clientsAtOnce(c.tx, session, work); {
-	case c.limit == unbounded: // nothing of it is written
+	case c.limit == unbounded: // none of this is written
 	case len(work) > most && !c.thins:
 		return &tooMany{sid: sid, ending: c.ending, now: c.now}
 	case len(work) > most:
@@ -94,7 +94,7 @@ func (c *closing) run(sid string) error {
 	return c.purgeInline(sid)
 }
 
-// deal does what an ending does of clients, whether the session stays or goes.
+// deal applies the ending to clients, whether or not the session is kept.
 func (c *closing) deal(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
 		p := rules.EndClient(c.ending, session, client.id, client.use, c.now)
@@ -121,7 +121,7 @@ func (c *closing) deal(session *records.Session, clients []usedClient) error {
 	return nil
 }
 
-// keep writes the rows of clients of a session that stays.
+// keep writes the rows of clients of a session that is kept.
 func (c *closing) keep(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
 		if !rules.EndTokens(c.ending, client.id, client.use) {
@@ -141,7 +141,7 @@ func (c *closing) keep(session *records.Session, clients []usedClient) error {
 	return nil
 }
 
-// replace puts the ended record in the session's place.
+// replace replaces the session with its ended record.
 func (c *closing) replace(session *records.Session, clients []usedClient) error {
 	ended, err := c.leave(session, clients)
 	if err != nil {
@@ -159,9 +159,9 @@ func (c *closing) replace(session *records.Session, clients []usedClient) error 
 	return c.tx.Save(layout.EndedKey(session.SessionId), ended)
 }
 
-// leave takes clients out of a session that ends, and returns the record of what survives it.
+// leave removes clients from an ending session and returns the ended record with their survivors.
 func (c *closing) leave(session *records.Session, clients []usedClient) (*records.Ended, error) {
-	ended, err := loadEnded(c.tx, session.SessionId) // of a session that was thinned before
+	ended, err := loadEnded(c.tx, session.SessionId) // exists if the session was thinned
 	if err := c.tx.Abandon(err); err != nil {
 		return nil, err
 	}
@@ -184,15 +184,15 @@ func (c *closing) leave(session *records.Session, clients []usedClient) (*record
 	return ended, nil
 }
 
-// revokeSurvivors ends what has outlived a session that ended before, as far as the ending revokes tokens
-// without exception.
+// revokeSurvivors revokes the survivors of a session that ended before, if the ending revokes tokens without
+// exception.
 func (c *closing) revokeSurvivors(sid string) error {
 	if !rules.Strict(c.ending) {
 		return nil
 	}
 	ended, err := loadEnded(c.tx, sid)
 	if layout.IsDamage(err) {
-		c.purge = true // without it nothing survives
+		c.purge = true // without the record nothing survives
 		return errors.Join(c.tx.Abandon(err), c.purgeInline(sid))
 	}
 	if err != nil || !rules.RevokeSurvivors(c.ending, ended) {
@@ -208,8 +208,7 @@ func (c *closing) revokeSurvivors(sid string) error {
 	return c.purgeInline(sid)
 }
 
-// dropConsents removes consents of a subject to a client, at most c.limit of them, and reports whether there
-// are more.
+// dropConsents removes consents of a subject to a client, at most c.limit, and reports whether some remain.
 func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 	prefix := layout.Key(layout.IndexGrantLoose, layout.More(subject), layout.More(client),
 		layout.TypePrefix(grantstore.UserConsent))
@@ -257,7 +256,7 @@ func (c *closing) drop(rows []storedGrant) error {
 	return f.save()
 }
 
-// purgeInline removes rows of grants that died just now, as many as belong in this transaction.
+// purgeInline removes rows of grants that just died, up to the limit of this transaction.
 func (c *closing) purgeInline(sid string) error {
 	if !c.purge {
 		return nil
@@ -270,7 +269,8 @@ func (c *closing) purgeInline(sid string) error {
 	if c.purge = more; !more {
 		return nil
 	}
-	// The rows count for the operation that has left them. A sweep has none: then for the one that is there.
+	// Remaining rows are counted for the operation that left them. A sweep has none: then for the one already
+	// recorded.
 	if c.ending.OperationID != "" {
 		c.tx.Put(layout.PurgeKey(sid), []byte(c.ending.OperationID))
 		return nil

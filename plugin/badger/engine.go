@@ -1,6 +1,6 @@
 package badger
 
-// Engine: opening and closing, and the stores that it serves.
+// Engine: opening and closing, and its stores.
 
 import (
 	"context"
@@ -28,23 +28,23 @@ import (
 
 var _ sessions.Measured = (*Engine)(nil)
 
-// Engine is an open database. It serves the three stores and is safe for concurrent use.
+// Engine is an open database. It implements sessions.Backend and is safe for concurrent use.
 type Engine struct {
 	db     *kv.DB
 	logger *slog.Logger
 	mover  transfer.Store
-	// jobs lets one call at a time work for an operation id.
+	// jobs serializes calls with the same operation id.
 	jobs            jobLocks
 	notificationSeq atomic.Uint32
 	rotation        rotation
 }
 
-// Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses,
-// without changing anything, a folder that holds something else, a database of a newer format, one that
-// another process has open, a wrong encryption key, and a disk that is full (ErrNoSpace). Where the context
-// has ids of stores (ticketstore.WithStoreIDs), what is none of those is refused as ErrOtherStore. For a
-// process that has the database open it waits until shortly before the context's deadline, if there is one.
-// Endings that a crash has interrupted go on in the background.
+// Open opens the database, or creates it in a missing or empty folder. Without changing anything, it refuses
+// a folder with other contents, a database of a newer format, a database that another process has open, a
+// wrong encryption key, and a full disk (ErrNoSpace). If the context has ids of stores
+// (ticketstore.WithStoreIDs), any other store is refused with ErrOtherStore. If another process has the
+// database open, Open waits for it until shortly before the context's deadline, if there is one. Endings
+// interrupted by a crash are resumed in the background.
 func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	config, err := settings.config(logger)
 	if err != nil {
@@ -89,10 +89,10 @@ func newEngine(db *kv.DB, logger *slog.Logger) *Engine {
 	return e
 }
 
-// OpenReadOnly opens a database read-only: nothing is created, migrated, resumed or purged, every change is
-// refused, and nothing in the folder is written. It refuses what Open refuses, but for a full disk, and a
-// folder that is missing or empty. Of a database whose process was killed it makes a private view in the
-// folder for temporary files, with copies of the logs that Badger would bring to an end in place.
+// OpenReadOnly opens a database read-only: it creates, migrates, resumes and purges nothing, refuses every
+// change, and writes nothing to the folder. It refuses what Open refuses, except a full disk, and also a
+// missing or empty folder. For a database whose process was killed it creates a private view in the folder
+// for temporary files, with copies of the logs that Badger would otherwise truncate in place.
 func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	config, err := settings.config(logger)
 	if err != nil {
@@ -105,7 +105,7 @@ func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (
 	return newEngine(db, config.Logger), nil
 }
 
-// config checks the settings and returns what the database is opened with.
+// config validates the settings and returns the configuration of the database.
 func (s *Settings) config(logger *slog.Logger) (kv.Config, error) {
 	encryption, err := s.validate()
 	if err != nil {
@@ -125,7 +125,7 @@ func databaseOptions(settings Settings, encryption []byte) badger.Options {
 	o := badger.DefaultOptions(settings.Path).
 		WithSyncWrites(settings.sync()).
 		WithNumVersionsToKeep(1).
-		// The committer is the only writer.
+		// There is only one writer, the committer.
 		WithDetectConflicts(false).
 		WithCompression(options.Snappy).
 		WithValueLogFileSize(128 << 20)
@@ -135,24 +135,25 @@ func databaseOptions(settings Settings, encryption []byte) badger.Options {
 	return settings.budget().apply(o)
 }
 
-// Close ends background work, waits for the calls inside and closes the database. It is idempotent. A
-// database that has failed (Failed) is closed within two seconds, which is an error.
+// Close stops background work, waits for running calls and closes the database. It is idempotent. A database
+// that has failed (Failed) is closed within two seconds, and Close returns an error.
 func (e *Engine) Close() error { return e.db.Close() }
 
-// Failed is closed when the database has failed: a commit, a sync or another write of it did. The engine
-// then answers every call with ticketstore.ErrUnavailable, reads too, and what the calls that were under
-// way have changed is not known. Close it, or rather end the process, and open the database again: that
-// serves what is on the disk.
+// Failed is closed when the database has failed: a commit, a sync or another of its writes. The engine then
+// answers every call, including reads, with ticketstore.ErrUnavailable; the outcome of calls in flight is
+// unknown. Close the engine, or better end the process, and open the database again, which serves what is on
+// disk.
 func (e *Engine) Failed() <-chan struct{} { return e.db.Failed() }
 
-// Failure is why the database has failed, nil while it has not.
+// Failure returns why the database failed, or nil if it has not.
 func (e *Engine) Failure() error { return e.db.Failure() }
 
-// Format is that of the database when it was opened, and Newest the one that this engine writes.
+// Format returns the format of the database when it was opened, and the newest format, which this engine
+// writes.
 func (e *Engine) Format() (opened, newest int) { return e.db.Format(), layout.Version }
 
-// Migrate brings a database to the newest format and closes it again. It returns the format before. Open does
-// the same.
+// Migrate migrates a database to the newest format and closes it again. It returns the formats before and
+// after. Open migrates too.
 func Migrate(ctx context.Context, settings Settings, logger *slog.Logger) (from, to int, err error) {
 	m, err := folder.MarkerAt(settings.Path)
 	if err != nil {
@@ -165,7 +166,7 @@ func Migrate(ctx context.Context, settings Settings, logger *slog.Logger) (from,
 	return m.Format, layout.Version, e.Close()
 }
 
-// Describe says what this backend is, and whether its disk is nearly full.
+// Describe returns the description of the backend, including whether its disk is nearly full.
 func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
 	if err := e.db.Failure(); err != nil {
 		return ticketstore.Description{}, err
@@ -180,7 +181,7 @@ func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
 	return d, nil
 }
 
-// About is what Describe says, but for the id of the store. It needs no database.
+// About returns the description without the id of the store. It needs no database.
 func About() ticketstore.Description {
 	return ticketstore.Description{
 		Name:    "badger",
@@ -194,7 +195,7 @@ func About() ticketstore.Description {
 }
 
 // buildVersion is set by -ldflags "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v1.2.3"
-// where the module has no version.
+// if the module has no version.
 var buildVersion string
 
 // Tickets returns the ticket store.
@@ -206,30 +207,30 @@ func (e *Engine) Grants() grantstore.Store { return grants{e} }
 // Logout returns the logout store.
 func (e *Engine) Logout() logout.Store { return endings{e} }
 
-// update runs f in the committer and returns when its changes are durable. f may run while other calls wait,
-// so it must be short; it changes nothing if it returns an error. An error of the database is ErrUnavailable.
-// If ctx ends before f was begun, nothing was changed.
+// update runs f in the committer and returns once its changes are durable. f may delay other calls, so it
+// must be short; if it returns an error, it changes nothing. A database error is ErrUnavailable. If ctx ends
+// before f has started, nothing is changed.
 func (e *Engine) update(ctx context.Context, f func(tx *kv.Tx) error) error {
 	return e.commitThinned(ctx, &kv.Change{Apply: f})
 }
 
-// updateInBackground is update for what no user waits for: it lets the others go first.
+// updateInBackground is update for changes that no user waits for: they yield to the others.
 func (e *Engine) updateInBackground(ctx context.Context, f func(tx *kv.Tx) error) error {
 	return e.commitThinned(ctx, &kv.Change{Apply: f, Background: true, Spare: true})
 }
 
-// end is update for what ends and revokes: a disk that is nearly full has room for that.
+// end is update for ends and revocations: they may use the reserve of a nearly full disk.
 func (e *Engine) end(ctx context.Context, f func(tx *kv.Tx) error) error {
 	return e.commitThinned(ctx, &kv.Change{Apply: f, Spare: true})
 }
 
-// Figures implements sessions.Measured. Badger works out what its files take once a minute.
+// Figures implements sessions.Measured. Badger computes the size of its files once a minute.
 func (e *Engine) Figures(context.Context) (sessions.Figures, error) {
 	return e.db.Figures(), e.db.Failure()
 }
 
-// Kills tells what the commits of the engine kill.
+// Kills returns the kills of the engine's commits.
 func (e *Engine) Kills() grantstore.Kills { return e.db.Kills() }
 
-// Transfer returns what moves the store.
+// Transfer returns the store's transfer.Store.
 func (e *Engine) Transfer() transfer.Store { return e.mover }

@@ -1,6 +1,6 @@
 package badger
 
-// Families (f): the unused codes and tokens of a request id; and the listings (ga gs gu gc) of those.
+// Families (f): the unused codes and tokens of a request id; and their listings (ga gs gu gc).
 
 import (
 	"errors"
@@ -14,26 +14,26 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// families changes families in a transaction. The one that was asked for last is kept as it becomes, and read
-// and written once: save it at the end. Its listings are written then too: which entries a grant has depends
-// on the others of its family (layout.Companion), and they come and go one by one.
+// families changes families in a transaction. It holds the current family in memory, so that it is read and
+// written once: call save at the end. save also writes the listings: a grant's entries depend on the other
+// members of its family (layout.Companion), which are added and removed one by one.
 type families struct {
 	tx *kv.Tx
-	id string // the request id of the one that is kept
-	// was are its members as they were read, members as they become.
+	id string // request id of the current family
+	// was are its members as read, members the current ones.
 	was, members []grantstore.Ref
-	// changes are those of its members that come, go or are replaced.
+	// changes are the members added, removed or replaced.
 	changes []familyChange
 	changed bool
 }
 
-// familyChange is a grant before and after: nil for one that is not of the family, or was used.
+// familyChange is a grant before and after, nil if it is not a member or was used.
 type familyChange struct {
 	ref       grantstore.Ref
 	old, next *records.Grant
 }
 
-// of returns the members of a family, which are its own.
+// of returns the members of a family. The slice belongs to families.
 func (f *families) of(requestID string) ([]grantstore.Ref, error) {
 	if requestID == f.id {
 		return f.members, nil
@@ -49,7 +49,7 @@ func (f *families) of(requestID string) ([]grantstore.Ref, error) {
 	return members, nil
 }
 
-// save writes what was changed.
+// save writes the changes.
 func (f *families) save() error {
 	if !f.changed {
 		return nil
@@ -81,18 +81,18 @@ func (f *families) join(ref grantstore.Ref, g *records.Grant) error {
 	return nil
 }
 
-// leave takes a grant out of its family.
+// leave removes a grant from its family.
 func (f *families) leave(ref grantstore.Ref, g *records.Grant) error {
 	found, err := f.forget(ref, g.GetRequestId())
 	if err != nil || !found {
-		replaceEntries(f.tx, layout.GrantListings(ref, g), nil) // those that it may have
+		replaceEntries(f.tx, layout.GrantListings(ref, g), nil) // all entries that it may have
 		return errors.Join(err, f.orphan(ref, g))
 	}
 	f.note(ref, g, nil)
 	return nil
 }
 
-// orphan lists the companion that a grant names which goes without its family.
+// orphan lists the companion named by a grant that leaves while the companion stays.
 func (f *families) orphan(ref grantstore.Ref, g *records.Grant) error {
 	candidates, _ := grantrows.Candidates(ref, g, func() ([]grantstore.Ref, error) { return nil, nil })
 	for _, ref := range candidates {
@@ -107,11 +107,11 @@ func (f *families) orphan(ref grantstore.Ref, g *records.Grant) error {
 	return nil
 }
 
-// forget takes a grant out of a family, whose row has gone, and reports whether it was in it.
+// forget removes a grant whose row is gone from its family, and reports whether it was a member.
 func (f *families) forget(ref grantstore.Ref, requestID string) (found bool, err error) {
 	members, err := f.of(requestID)
 	if err != nil {
-		return false, f.tx.StepOver(err) // in a family that cannot be read no member is missed
+		return false, f.tx.StepOver(err) // a family that cannot be read has no members
 	}
 	at := slices.Index(members, ref)
 	if at < 0 {
@@ -121,7 +121,7 @@ func (f *families) forget(ref grantstore.Ref, requestID string) (found bool, err
 	return true, nil
 }
 
-// note remembers what becomes of a grant.
+// note records the change of a grant.
 func (f *families) note(ref grantstore.Ref, old, next *records.Grant) {
 	f.changed = true
 	if c := f.change(ref); c != nil {
@@ -134,10 +134,10 @@ func (f *families) note(ref grantstore.Ref, old, next *records.Grant) {
 	f.changes = append(f.changes, familyChange{ref, old, next})
 }
 
-// usualChanges is how many grants of a family a refresh changes: two go, and two come.
+// usualChanges is the number of changes of a refresh: two grants go, and two come.
 const usualChanges = 4
 
-// change returns what becomes of a grant, nil where nothing does.
+// change returns the change of a grant, or nil.
 func (f *families) change(ref grantstore.Ref) *familyChange {
 	for i := range f.changes {
 		if f.changes[i].ref == ref {
@@ -147,7 +147,8 @@ func (f *families) change(ref grantstore.Ref) *familyChange {
 	return nil
 }
 
-// drop removes the tokens of a family, of the given types or (none) of all, after it has called each.
+// drop removes the tokens of a family, of the given types or, without types, of all, after calling each for
+// them.
 func (f *families) drop(
 	requestID string, types []grantstore.Type, each func(ref grantstore.Ref, g *records.Grant),
 ) error {
@@ -162,7 +163,7 @@ func (f *families) drop(
 			continue
 		}
 		g, err := grantrows.Load(f.tx, ref)
-		if err := f.tx.Abandon(err); err != nil { // a damaged one serves no request
+		if err := f.tx.Abandon(err); err != nil { // a damaged grant serves no request
 			return err
 		}
 		if g == nil {
@@ -178,7 +179,7 @@ func (f *families) drop(
 	return nil
 }
 
-// list writes the listings of what was changed, and of those whose principal has come or gone.
+// list writes the listings of changed grants, and of grants whose principal was added or removed.
 func (f *families) list() error {
 	for i := range f.changes {
 		c := &f.changes[i]
@@ -210,7 +211,7 @@ func (f *families) list() error {
 	return nil
 }
 
-// listings returns the entries by which a grant of the family (nil: none) is listed.
+// listings returns the listing entries of a grant of the family (nil: none).
 func (f *families) listings(
 	ref grantstore.Ref, g *records.Grant, members []grantstore.Ref,
 	row func(ref grantstore.Ref) (*records.Grant, error),
@@ -225,7 +226,7 @@ func (f *families) listings(
 	return layout.GrantListings(ref, g), nil
 }
 
-// before and after return a member's row as it was and as it becomes.
+// before and after return a member's row before and after the changes.
 func (f *families) before(ref grantstore.Ref) (*records.Grant, error) {
 	if c := f.change(ref); c != nil {
 		return c.old, nil
@@ -240,14 +241,13 @@ func (f *families) after(ref grantstore.Ref) (*records.Grant, error) {
 	return f.stored(ref)
 }
 
-// stored returns the row of a member that does not change, nil for one that cannot be read: no grant has
-// it as its principal.
+// stored returns the row of an unchanged member, or nil if it cannot be read: it is no grant's principal.
 func (f *families) stored(ref grantstore.Ref) (*records.Grant, error) {
 	g, err := grantrows.Load(f.tx, ref)
 	return g, f.tx.StepOver(err)
 }
 
-// companions returns the members that do not change while what may be their principal does.
+// companions returns the unchanged members whose possible principal changes.
 func (f *families) companions() (found []grantstore.Ref) {
 	for i := range f.changes {
 		c := &f.changes[i]

@@ -51,7 +51,7 @@ func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Lis
 			return nil, err
 		}
 		if !rules.Selected(f, stored.ref.Type, stored.grant) {
-			return nil, nil //nolint:nilnil // no row is what is meant
+			return nil, nil //nolint:nilnil // nil means no row
 		}
 		g := records.GrantOf(stored.ref, stored.grant)
 		g.Data = nil

@@ -1,6 +1,6 @@
 package badger
 
-// Removals of grants outside the end of a session.
+// Removals of grants, other than by the end of a session.
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Remove looks for grants on a snapshot, which does not keep the committer, and looks at each once more in
-// the transaction that removes it.
+// Remove finds grants in a snapshot, without blocking the committer, and checks each again in the transaction
+// that removes it.
 //
-// The committer orders an exchange or a refresh before or after that transaction. After it, the exchange
-// finds its code or refresh token deleted. Before it, the exchange has used the token, which then stays (rule
-// 3), and has stored new tokens with a later moment of creation. This walk meets them, or the next one does:
-// a caller repeats walks until one meets nothing (grantstore.Store.Remove).
+// The committer orders an exchange or a refresh before or after that transaction. If after, the exchange
+// finds its code or refresh token deleted. If before, the exchange has used the token, which is therefore
+// kept (rule 3), and has stored new tokens with a later creation. This walk finds them, or the next one does:
+// a caller repeats walks until one finds nothing (grantstore.Store.Remove).
 func (s grants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
 ) (*grantstore.RemovalResult, error) {
@@ -63,7 +63,7 @@ func (s grants) Remove(
 		}
 		removed = &grantstore.RemovalResult{Met: len(rows), Next: next}
 		if len(rows) == 0 {
-			return nil // what has done nothing need not be remembered
+			return nil // an operation that did nothing need not be stored
 		}
 		if err := removeGrants(tx, rows, &removal, now, removed); err != nil {
 			return err
@@ -77,7 +77,7 @@ func (s grants) Remove(
 	return removed, nil
 }
 
-// grantsToRemove lists what a removal takes.
+// grantsToRemove lists the grants that a removal selects.
 func grantsToRemove(r kv.Reader, removal *grantstore.Removal) *listing.Listing[grantstore.Grant] {
 	l := grantListing(r, &removal.Filter, time.Time{})
 	listed := l.R
@@ -91,8 +91,8 @@ func grantsToRemove(r kv.Reader, removal *grantstore.Removal) *listing.Listing[g
 	return l
 }
 
-// removeGrants removes grants that are still there and unused. Under one key there is never another
-// subject's, session's, client's or type's, but there may be a later consent.
+// removeGrants removes grants that still exist unused. A key always has the same subject, session, client and
+// type, but may hold a later consent.
 func removeGrants(
 	t *kv.Tx, rows []grantstore.Grant, removal *grantstore.Removal, now time.Time,
 	removed *grantstore.RemovalResult,

@@ -1,6 +1,6 @@
 package badger
 
-// Grants (g), and their entries (ga gs gu gc gx gl).
+// Grants (g) and their index entries (ga gs gu gc gx gl).
 
 import (
 	"context"
@@ -53,7 +53,7 @@ func (s grants) Get(
 	return found, err
 }
 
-// related returns what a code exchange needs along with the code.
+// related returns the grants that a code exchange needs along with the code.
 func related(r kv.Reader, requestID string) (grantsOfFamily []grantstore.Grant, err error) {
 	members, err := grantrows.Family(r, requestID)
 	if err != nil {
@@ -74,11 +74,11 @@ func related(r kv.Reader, requestID string) (grantsOfFamily []grantstore.Grant, 
 	return grantsOfFamily, nil
 }
 
-// replaceGrant writes next in the place of old, in its family and its indexes too. Nil stands for no grant. A
-// used one is of no family.
+// replaceGrant writes next in place of old, including its family and indexes. Nil means no grant. A used
+// grant belongs to no family.
 func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) error {
 	t := f.tx
-	var was, is []layout.Entry // by which it is listed, if its family has no part in that
+	var was, is []layout.Entry // listings that do not depend on its family
 	switch {
 	case old == nil:
 	case grantrows.OfFamily(ref, old):
@@ -100,7 +100,7 @@ func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) err
 	} else {
 		is = layout.GrantListings(ref, next)
 		if old != nil && grantrows.OfFamily(ref, old) && (len(is) > 0 || rules.Former(next)) {
-			if err := f.save(); err != nil { // takes its entries of before away: some may be the same
+			if err := f.save(); err != nil { // removes its old entries, some of which may be the same
 				return err
 			}
 		}
@@ -110,7 +110,7 @@ func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) err
 	return t.Save(layout.GrantKey(ref), next)
 }
 
-// putGrant does what replaceGrant does, and saves the family.
+// putGrant is replaceGrant followed by saving the family.
 func putGrant(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) error {
 	f := families{tx: t}
 	if err := replaceGrant(&f, ref, old, next); err != nil {
@@ -119,13 +119,13 @@ func putGrant(t *kv.Tx, ref grantstore.Ref, old, next *records.Grant) error {
 	return f.save()
 }
 
-// dropGrantRow leaves the grant in its family and its listings.
+// dropGrantRow removes a grant's row and indexes but keeps it in its family and listings.
 func dropGrantRow(t *kv.Tx, ref grantstore.Ref, g *records.Grant) {
 	replaceEntries(t, layout.GrantIndexes(ref, g), nil)
 	t.Delete(layout.GrantKey(ref))
 }
 
-// replaceEntries writes index entries in the place of others. What is the same is not written again.
+// replaceEntries replaces index entries. It does not rewrite entries that stay the same.
 func replaceEntries(t *kv.Tx, was, is []layout.Entry) {
 	for _, entry := range was {
 		if !slices.ContainsFunc(is, entry.Equal) {

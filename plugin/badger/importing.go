@@ -1,6 +1,6 @@
 package badger
 
-// The import of records: each row, and the index entries and counts made from it.
+// The import of records: each row, and the index entries and counts derived from it.
 
 import (
 	"strings"
@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// importRecord puts a record, and what is made from it, in the place of what has its key.
+// importRecord writes a record and the rows derived from it, replacing the record with its key.
 func importRecord(t *kv.Tx, r *transfer.Record) error {
 	message, err := rules.Import(r)
 	if err != nil {
@@ -35,7 +35,7 @@ func importRecord(t *kv.Tx, r *transfer.Record) error {
 	case *records.Notification:
 		return importNotification(t, r, next)
 	}
-	putRecord(t, r) // one that nothing is made from
+	putRecord(t, r) // nothing is derived from it
 	return nil
 }
 
@@ -64,7 +64,7 @@ func importJob(t *kv.Tx, r *transfer.Record, next *records.Job) error {
 	if err := saveJob(t, id, next); err != nil {
 		return err
 	}
-	putRecord(t, r) // as it came
+	putRecord(t, r) // unchanged
 	return nil
 }
 
@@ -105,7 +105,7 @@ func importSession(t *kv.Tx, r *transfer.Record, next *records.Session) error {
 	return saveSession(t, next, true)
 }
 
-// listClient adds a client's row to the client's listing and count, or takes it out of them.
+// listClient adds a client's row to the client's listing and count, or removes it from them.
 func listClient(t *kv.Tx, session *records.Session, c usedClient, in bool) error {
 	switch k := layout.SessionPosition(layout.IndexClient, layout.More(c.id), session); {
 	case c.use.GetDetached():
@@ -163,8 +163,8 @@ func importEnded(t *kv.Tx, r *transfer.Record, next *records.Ended) error {
 	return nil
 }
 
-// endedLook is where an imported ended record stands in the index of those to look at. It does not move while
-// the store is a target.
+// endedLook returns the key of an imported ended record in the due index. It does not change while the store
+// is a target.
 func endedLook(ended *records.Ended, sid string) []byte {
 	return layout.EndedDueKey(rules.EndedDue(ended), sid)
 }
@@ -184,7 +184,7 @@ func importGrant(t *kv.Tx, r *transfer.Record, next *records.Grant) error {
 	if rules.Former(next) {
 		t.Put(layout.MakeSmallKey, nil)
 	}
-	putRecord(t, r) // as it came
+	putRecord(t, r) // unchanged
 	return nil
 }
 

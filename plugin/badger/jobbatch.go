@@ -1,6 +1,6 @@
 package badger
 
-// The transactions of a job: an ending of many sessions, in bounded parts.
+// The transactions of a job: an ending of many sessions, in bounded steps.
 
 import (
 	"bytes"
@@ -12,30 +12,30 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// Bounds of one transaction of a job. Other calls wait for it, so it takes some milliseconds at most; but
-// each costs a sync, which takes as long as the end of many sessions.
+// Bounds of one transaction of a job. Other calls wait for it, so it should take at most a few milliseconds;
+// but each transaction costs a sync, which takes as long as ending many sessions.
 const (
 	batchSessions = 128
 	batchRows     = 512
 	batchKeys     = 2048
 )
 
-// unbounded stands for no bound: a rehearsal counts a session's rows at once.
+// unbounded means no bound: a dry run counts all rows of a session at once.
 const unbounded = math.MaxInt
 
-// jobBatch is what one transaction does of a job. The job goes along indexes and keeps its position in them,
-// so that a row that stays is not met again. Position, counts and changes are written together: a crash
-// neither skips nor repeats a row.
+// jobBatch is one transaction of a job. The job walks along indexes and stores its position in them, so that
+// it does not meet a remaining row again. Position, counts and changes are written together: a crash neither
+// skips nor repeats a row.
 type jobBatch struct {
 	*closing
 	job *records.Job
-	// marked: rows of dead grants were left behind in this transaction, which does not see its own marks.
+	// marked: this transaction left rows of dead grants. It does not see its own marks.
 	marked bool
-	// spent: the transaction has done as much as its bounds allow.
+	// spent: the transaction has reached its bounds.
 	spent bool
 }
 
-// run goes from phase to phase as far as one transaction goes. The job's phase is empty when all is done.
+// run advances through the phases as far as one transaction can. The job's phase is empty when it is done.
 func (s *jobBatch) run() error {
 	for s.job.Phase != "" && !s.spent {
 		var err error
@@ -56,15 +56,15 @@ func (s *jobBatch) run() error {
 	return nil
 }
 
-// next begins the next phase.
+// next starts the next phase.
 func (s *jobBatch) next() { s.job.Phase, s.job.Cursor = rules.PhaseAfter(s.job.Phase, s.ending), nil }
 
-// did adds to the job's counts.
+// did adds a result to the job's counts.
 func (s *jobBatch) did(result *logout.Result) {
 	rules.Progress(s.job, result)
 }
 
-// owner is the part of an index that is the job's: one subject's, or (empty) all of it.
+// owner is the part of an index that belongs to the job: that of a subject, or empty for all of it.
 func (s *jobBatch) owner() []byte {
 	if s.ending.All {
 		return nil
@@ -72,8 +72,8 @@ func (s *jobBatch) owner() []byte {
 	return layout.More(s.ending.SubjectID)
 }
 
-// ahead calls f for the positions of an index behind the job's cursor, at most limit of them, and reports
-// whether that was all there is.
+// ahead calls f for the positions of an index after the job's cursor, at most limit of them, and reports
+// whether the end was reached.
 func (s *jobBatch) ahead(
 	prefix []byte, limit int, f func(position []byte, value func() ([]byte, error)) (bool, error),
 ) (all bool, err error) {
@@ -99,9 +99,9 @@ func (s *jobBatch) ahead(
 	return all, err
 }
 
-// endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share,
-// and returns how many. One that cannot be read, not even in the listing, is stepped over: it serves no
-// request, and the others are to end.
+// endEach ends the sessions at positions, identified by sid, until the transaction is spent, and returns how
+// many it processed. A session that cannot be read, even from the listing, is skipped: it serves no request
+// and must not block the others.
 func (s *jobBatch) endEach(
 	positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string,
 ) (n int, err error) {
@@ -125,8 +125,7 @@ func (s *jobBatch) endEach(
 	return n, nil
 }
 
-// reached goes on to the next phase after the last row of this one. Otherwise the rest is left to the next
-// transaction.
+// reached starts the next phase after the last row of this one. Otherwise the next transaction continues.
 func (s *jobBatch) reached(end bool) {
 	if end && !s.spent {
 		s.next()
@@ -135,8 +134,8 @@ func (s *jobBatch) reached(end bool) {
 	s.spent = true
 }
 
-// sessions ends the sessions that existed when the job began. The index is in the order of creation: those
-// created since come after job.Last.
+// sessions ends the sessions that existed when the job began. The index is in creation order: later sessions
+// come after job.Last.
 func (s *jobBatch) sessions() error {
 	index := layout.IndexListing
 	if !s.ending.All {
@@ -154,9 +153,8 @@ func (s *jobBatch) sessions() error {
 	if err != nil {
 		return err
 	}
-	// What follows the owner in the index of a subject's sessions is what the listing of all sessions has as
-	// key: the moment of creation and the sid. So a position in either leads to the session's row in the
-	// listing.
+	// In the index of a subject's sessions the subject is followed by the key of the listing of all sessions:
+	// creation and sid. So a position in either index leads to the session's row in the listing.
 	listed := func(position []byte) []byte { return position }
 	n, err := s.endEach(positions, listed,
 		func(position []byte) string { return string(position[min(layout.TimeKeyLength, len(position)):]) })
@@ -165,8 +163,8 @@ func (s *jobBatch) sessions() error {
 	return err
 }
 
-// survivors revokes what has outlived sessions that ended before. A session that ends while the job is under
-// way is among them.
+// survivors revokes the survivors of sessions that ended before. Sessions that end while the job runs are
+// included.
 func (s *jobBatch) survivors() error {
 	var positions [][]byte
 	all, err := s.ahead(layout.Key(layout.IndexEndedSubject, s.owner()), batchSessions,
@@ -177,8 +175,7 @@ func (s *jobBatch) survivors() error {
 	if err != nil {
 		return err
 	}
-	// A position in this index is a sid. Where the job walks through all of it, the subject and a 0 come
-	// before.
+	// A position in this index is a sid, preceded by the subject and a 0 if the job walks the whole index.
 	none := func([]byte) []byte { return nil }
 	_, err = s.endEach(positions, none,
 		func(position []byte) string { return string(position[bytes.IndexByte(position, 0)+1:]) })
@@ -186,8 +183,8 @@ func (s *jobBatch) survivors() error {
 	return err
 }
 
-// grants revokes what subjects have without a session, consents among it, or what is left of the consents of
-// one session.
+// grants revokes the grants that subjects have without a session, including consents, or the remaining
+// consents of one session.
 func (s *jobBatch) grants() error {
 	if s.ending.SessionID != "" {
 		return s.leftConsents()
@@ -200,7 +197,7 @@ func (s *jobBatch) grants() error {
 			cursor = position
 			g, err := followGrant(s.tx, value)
 			if layout.IsDamage(err) {
-				// It serves no request, whatever its subject.
+				// A damaged grant serves no request, whatever its subject.
 				rows = append(rows, storedGrant{damaged: err,
 					entry: layout.Key(layout.IndexGrantLoose, s.owner(), position)})
 				return true, nil
@@ -247,8 +244,8 @@ func (s *jobBatch) leftConsents() error {
 	return nil
 }
 
-// purges removes the rows of dead grants that the transactions of the job have left, so that all of them are
-// counted when it is done.
+// purges removes the rows of dead grants left by the job's transactions, so that all are counted when it is
+// done.
 func (s *jobBatch) purges() error {
 	if s.marked {
 		s.spent = true

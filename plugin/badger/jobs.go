@@ -35,7 +35,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 	return found, err
 }
 
-// newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is
+// newJob returns the job of an ending without a sid. It covers the sessions up to the last one that exists
 // now.
 func newJob(r kv.Reader, ending *logout.Ending, now time.Time) (*records.Job, error) {
 	job := rules.NewJob(ending, now)
@@ -71,7 +71,7 @@ func lastSession(r kv.Reader, index []byte, job *records.Job) error {
 	})
 }
 
-// countKeys counts the keys under a prefix, -1 if there are more than most.
+// countKeys returns the number of keys under a prefix, or -1 if there are more than most.
 func countKeys(r kv.Reader, prefix []byte, most int) (n int, err error) {
 	err = r.Scan(prefix, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
 		n++
@@ -83,7 +83,7 @@ func countKeys(r kv.Reader, prefix []byte, most int) (n int, err error) {
 	return n, err
 }
 
-// endingAll reports whether an ending of all sessions is under way. One that has stopped is not.
+// endingAll reports whether an ending of all sessions is running. A stopped one does not count.
 func endingAll(r kv.Reader) (busy bool, err error) {
 	ids, err := kv.IDsUnder(r, layout.IndexJobRunning)
 	if err != nil {
@@ -95,22 +95,22 @@ func endingAll(r kv.Reader) (busy bool, err error) {
 			if err := r.StepOver(err); err != nil {
 				return false, err
 			}
-			continue // it cannot go on
+			continue // it has stopped
 		}
 		busy = busy || (job.All && job.Error == "")
 	}
 	return busy, nil
 }
 
-// jobUnderWay loads a job that is not done and reports whether there is one.
+// jobUnderWay loads a job and reports whether it exists and is not done.
 func jobUnderWay(r kv.Reader, id string, job *records.Job) (bool, error) {
 	found, err := kv.Load(r, layout.JobKey(id), job)
 	return found && job.Phase != "", err
 }
 
-// saveJob writes a job and its place: among those under way, or in the order of ages once it is done. A job
-// that is done is kept as the answer to its operation id too. Where it is not known when that was, the next
-// call that has a clock sets it (purgeJobs).
+// saveJob writes a job and its index entry: among the running jobs or, once done, by age. A finished job is
+// also kept as the answer to its operation id. If its time is unknown, the next call with a clock sets it
+// (purgeJobs).
 func saveJob(t *kv.Tx, id string, job *records.Job) error {
 	if job.Phase != "" {
 		t.Put(layout.JobRunningKey(id), nil)
@@ -122,7 +122,7 @@ func saveJob(t *kv.Tx, id string, job *records.Job) error {
 	return t.Save(layout.JobKey(id), job)
 }
 
-// dropJob removes a job and its place.
+// dropJob removes a job and its index entries.
 func dropJob(t *kv.Tx, id string, job *records.Job) {
 	t.Delete(layout.JobRunningKey(id))
 	if job.GetPhase() == "" {
@@ -131,18 +131,18 @@ func dropJob(t *kv.Tx, id string, job *records.Job) {
 	t.Delete(layout.JobKey(id))
 }
 
-// addProgress adds what was done to a job under way, in the transaction that did it.
+// addProgress adds a result to a running job, in the transaction that produced it.
 func addProgress(t *kv.Tx, id string, done *logout.Result) error {
 	job := &records.Job{}
 	found, err := jobUnderWay(t, id, job)
 	if err != nil || !found {
-		return t.StepOver(err) // not needed for a count any more
+		return t.StepOver(err) // no longer needed for a count
 	}
 	rules.Progress(job, done)
 	return saveJob(t, id, job)
 }
 
-// failJob notes why a job cannot go on.
+// failJob records why a job cannot continue.
 func failJob(t *kv.Tx, id string, cause error) error {
 	job := &records.Job{}
 	found, err := jobUnderWay(t, id, job)
@@ -153,7 +153,7 @@ func failJob(t *kv.Tx, id string, cause error) error {
 	return saveJob(t, id, job)
 }
 
-// purgeJobs removes jobs that were done long ago, and gives those their time that have none.
+// purgeJobs removes jobs that finished long ago, and dates finished jobs without a time.
 func purgeJobs(t *kv.Tx, limit int, now time.Time) (int, error) {
 	due, err := dueEntries(t, layout.IndexJobAge, limit, now.Add(-logout.JobRetention))
 	if err != nil {

@@ -1,6 +1,6 @@
 package badger
 
-// What the judgement of a grant reads: its session, ended record and client.
+// The rows that judge a grant: its session, ended record and client.
 
 import (
 	"time"
@@ -12,21 +12,21 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// judge decides whether a grant is live at now (rules.Judge). Every read and every write of a grant asks it,
+// judge decides whether a grant is live at now (rules.Judge). Every read and every write of a grant calls it
 // in its own snapshot, so that no token outlives its session between two transactions.
 func judge(r kv.Reader, t grantstore.Type, g *records.Grant, now time.Time) error {
 	_, err := judged(r, t, g, now)
 	return err
 }
 
-// judged returns what a grant was judged by too, together with an error of the judgement.
+// judged also returns the rows that judged the grant, even with an error of the verdict.
 func judged(
 	r kv.Reader, t grantstore.Type, g *records.Grant, now time.Time,
 ) (standing rules.Standing, err error) {
 	if rules.Bound(t, g) && !rules.Expired(g, now) {
 		standing.Session, err = loadSession(r, g.GetSessionId())
 		if err == nil && (standing.Session == nil || rules.Live(standing.Session, now)) {
-			standing, err = standingIn(r, standing.Session, g) // else its client's row does not matter
+			standing, err = standingIn(r, standing.Session, g) // else its client is irrelevant
 		}
 		if err != nil {
 			return standing, err
@@ -35,7 +35,7 @@ func judged(
 	return standing, rules.Judge(t, g, &standing, now)
 }
 
-// standingIn reads what the session of a grant (nil: it has ended) says of it.
+// standingIn reads the rows that judge a grant of a session (nil: it has ended).
 func standingIn(
 	r kv.Reader, session *records.Session, g *records.Grant,
 ) (standing rules.Standing, err error) {
@@ -48,7 +48,7 @@ func standingIn(
 	return standing, err
 }
 
-// loadEnded returns nil where there is no such record, which lets nothing live.
+// loadEnded returns an ended record, or nil if there is none: then nothing survives.
 func loadEnded(r kv.Reader, sid string) (*records.Ended, error) {
 	ended := &records.Ended{}
 	found, err := kv.Load(r, layout.EndedKey(sid), ended)
@@ -58,7 +58,7 @@ func loadEnded(r kv.Reader, sid string) (*records.Ended, error) {
 	return ended, nil
 }
 
-// loadClientUse returns nil where the client has no row in the session.
+// loadClientUse returns the row of a client in a session, or nil.
 func loadClientUse(r kv.Reader, sid, client string) (*records.ClientUse, error) {
 	use := &records.ClientUse{}
 	found, err := kv.Load(r, layout.ClientUseKey(sid, client), use)

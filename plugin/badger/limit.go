@@ -1,6 +1,6 @@
 package badger
 
-// Sign-ins under a limit of sessions: the oldest end in the same transaction.
+// Sign-ins under a limit of sessions: the oldest sessions end in the same transaction.
 
 import (
 	"context"
@@ -15,15 +15,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Bounds of a transaction that makes room for a session: how many it ends, and how many rows of dead grants
-// it removes with each. The rest is purged afterwards.
+// Bounds of a transaction that makes room for a session: the number of sessions that it ends, and of rows of
+// dead grants removed with each. The others are purged afterwards.
 const (
 	maxMakeRoom      = 16
 	maxMakeRoomGrant = 16
 )
 
-// CreateWithin counts, ends and creates in one transaction. The committer being the only writer, no other
-// sign-in comes between.
+// CreateWithin counts, ends and creates in one transaction. The committer is the only writer, so no other
+// sign-in can come between.
 func (s tickets) CreateWithin(
 	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
 ) (ended []string, err error) {
@@ -56,14 +56,14 @@ func (s tickets) CreateWithin(
 	return ended, nil
 }
 
-// displacement ends the oldest sessions of a subject that are too many, as many as one transaction takes.
+// displacement ends the oldest excess sessions of a subject, as many as fit into one transaction.
 type displacement struct {
 	engine *Engine
 	tx     *kv.Tx
 	limit  ticketstore.Limit
 	now    time.Time
 	ended  []string
-	// left are those with rows of dead grants left behind.
+	// left are the ended sessions with remaining rows of dead grants.
 	left []string
 }
 
@@ -94,7 +94,7 @@ func (d *displacement) run(record *records.Session) (bool, error) {
 	return excess <= maxMakeRoom, nil
 }
 
-// live returns the subject's sessions that are live at now, the oldest first.
+// live returns the subject's sessions that are live at now, oldest first.
 func (d *displacement) live(subject string) ([]string, error) {
 	sids, err := sessionsOfSubject(d.tx, subject)
 	if err != nil {
@@ -102,13 +102,14 @@ func (d *displacement) live(subject string) ([]string, error) {
 	}
 	return slices.DeleteFunc(sids, func(sid string) bool {
 		session, loadErr := loadSession(d.tx, sid)
-		// a damaged one serves no request: it does not count
+		// A damaged session serves no request and is not counted.
 		err = errors.Join(err, d.tx.StepOver(loadErr))
 		return !rules.Live(session, d.now)
 	}), err
 }
 
-// purgeInBackground removes rows of dead grants. What it cannot, a restart does: they are marked.
+// purgeInBackground removes rows of dead grants. Rows that it cannot remove are marked and removed after a
+// restart.
 func (e *Engine) purgeInBackground(ctx context.Context, sids []string, now time.Time) {
 	for _, sid := range sids {
 		if err := e.purgeSession(e.db.Base(), sid, now); err != nil {
@@ -119,7 +120,7 @@ func (e *Engine) purgeInBackground(ctx context.Context, sids []string, now time.
 	}
 }
 
-// sessionsOfSubject returns the sids of a subject, the oldest session first.
+// sessionsOfSubject returns the sids of a subject's sessions, oldest first.
 func sessionsOfSubject(r kv.Reader, subject string) (sids []string, err error) {
 	prefix := layout.Key(layout.IndexSubject, layout.More(subject))
 	err = r.Scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {

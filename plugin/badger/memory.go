@@ -1,6 +1,6 @@
 package badger
 
-// The memory budget of the engine, shared out to Badger's options.
+// The memory budget of the engine, and its distribution over Badger's options.
 
 import (
 	"io/fs"
@@ -15,32 +15,31 @@ import (
 
 // Bounds of Settings.MemoryMiB.
 const (
-	// MinMemoryMiB is the least that a database works with.
+	// MinMemoryMiB is the minimum for a database.
 	MinMemoryMiB = 64
-	// DefaultMemoryMiB is the default of a machine, or a cgroup, that has twice as much or more; of a smaller
-	// one it is half.
+	// DefaultMemoryMiB is the default on a machine or in a cgroup with at least twice as much; with less, the
+	// default is half of it.
 	DefaultMemoryMiB = 512
 	maxMemoryMiB     = 1 << 20
 )
 
-// formerTable is the size of memory tables before there was a setting: Badger's default.
+// formerTable is the size of memory tables before the setting existed: Badger's default.
 const formerTable = 64 << 20
 
-// budget is how the memory is shared out, in bytes.
+// budget is the distribution of the memory, in bytes.
 type budget struct {
-	// total is what the process is to get along with.
+	// total is the memory of the process.
 	total int64
-	// table is the size of Badger's memory tables. There is one that is written to, one that is written to
-	// the disk, and one in between. Writing one to the disk takes twice its size, and each compaction keeps
-	// buffers of about as much.
+	// table is the size of Badger's memory tables. There are three: one being written to, one being flushed,
+	// and one waiting. Flushing takes twice its size, and each compaction keeps buffers of about its size.
 	table int64
-	// cache holds decoded blocks, index the decoded indexes of tables, which only an encrypted database has.
+	// cache holds decoded blocks; index holds decoded table indexes, which only an encrypted database has.
 	cache, index int64
-	// recent is for rows that were used lately (kv.Config.Recent).
+	// recent is for recently used rows (kv.Config.Recent).
 	recent int64
 }
 
-// budget shares out the memory of the settings.
+// budget distributes the memory of the settings.
 func (s *Settings) budget() budget {
 	total := int64(s.MemoryMiB) << 20
 	if total == 0 {
@@ -48,8 +47,8 @@ func (s *Settings) budget() budget {
 	}
 	b := budget{
 		total: total,
-		// A transaction takes 15 % of a memory table: the largest change, of grantstore.MaxBatchData, has to
-		// fit.
+		// A transaction is limited to 15 % of a memory table: the largest change, of grantstore.MaxBatchData,
+		// must fit.
 		table:  min(max(total/16, 12<<20), formerTable),
 		cache:  total / 8,
 		index:  total / 16,
@@ -65,7 +64,7 @@ func (s *Settings) budget() budget {
 	return b
 }
 
-// defaultMemory is half of what there is, within the bounds.
+// defaultMemory returns half of the available memory, within the bounds.
 func defaultMemory(root fs.FS) int64 {
 	if root == nil {
 		root = os.DirFS("/")
@@ -75,9 +74,8 @@ func defaultMemory(root fs.FS) int64 {
 
 // apply sets Badger's options.
 func (b budget) apply(o badger.Options) badger.Options {
-	// Tables are of one size on every level. Badger doubles it from level to level otherwise, and a
-	// compaction of the deepest one, which builds up to 13 tables at once at several times their size each,
-	// took 500 MiB.
+	// Tables have the same size on every level. By default Badger doubles it per level, and a compaction of
+	// the last level, which builds up to 13 tables at once at several times their size each, took 500 MiB.
 	o.TableSizeMultiplier = 1
 	o = o.
 		WithMemTableSize(b.table).
@@ -85,23 +83,23 @@ func (b budget) apply(o badger.Options) badger.Options {
 		WithBlockCacheSize(b.cache).
 		WithIndexCacheSize(b.index).
 		WithBaseTableSize(min(max(b.total/128, 1<<20), 8<<20)).
-		// Compaction takes both cores of a small machine otherwise.
+		// More compactors would occupy both cores of a small machine.
 		WithNumCompactors(2).
-		// A compaction writes level 0 again before it deletes it: see defaultMinFreeMiB.
+		// A compaction rewrites level 0 before it deletes it: see defaultMinFreeMiB.
 		WithNumLevelZeroTables(3)
 	if b.total < DefaultMemoryMiB<<20 {
-		// Four or more tables of level 0 may be sorted into one, for which Badger takes 256 MiB: there are
-		// never that many.
+		// Badger may sort four or more tables of level 0 into one, which takes 256 MiB: never allow that
+		// many.
 		o = o.WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(3)
 	}
 	return o
 }
 
-// releaseBuffers has Badger let go of the buffers that it builds tables in once a table is written. It keeps
-// eight of them otherwise, of which each grows to the largest table that it was ever used for, and has no
-// option for that. Without its pool it makes them again. It reports whether this Badger has such a pool. A
-// compaction that begins at this very moment may still use the pool, which does no harm: it is read once for
-// each table. The race detector would call that a race.
+// releaseBuffers makes Badger free the buffers in which it builds tables once a table is written. Otherwise
+// it keeps eight of them, each grown to the largest table it was used for, and has no option to change this.
+// Without its pool it allocates them anew. It reports whether this version of Badger has such a pool. A
+// compaction that is starting at this moment may still use the pool, which is harmless: the field is read
+// once per table. The race detector would report it.
 //
 //go:norace
 func releaseBuffers(db *badger.DB) bool {
@@ -113,11 +111,10 @@ func releaseBuffers(db *badger.DB) bool {
 	return true
 }
 
-// LimitProcess has Go's runtime keep this process to the memory of the settings, unless GOMEMLIMIT says
-// otherwise. It is for the main function of a plugin, whose only work is the database; a program that opens
-// one beside its own work knows better what it needs.
+// LimitProcess limits the memory of this process to that of the settings by Go's runtime, unless GOMEMLIMIT
+// is set. Call it from a plugin's main function. Programs that embed the engine should set their own limit.
 func (s *Settings) LimitProcess() {
-	// Much of what the smallest ones have allocated is never touched: with less the collector would run all
-	// the time.
+	// Much of the memory that the smallest databases allocate is never touched: with a lower limit the
+	// garbage collector would run all the time.
 	machine.Limit(max(s.budget().total, 2*MinMemoryMiB<<20))
 }

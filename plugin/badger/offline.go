@@ -1,6 +1,6 @@
 package badger
 
-// What an operator asks of a database: a check, figures, whose its folder is. Package cli calls it.
+// Offline operations for operators: check, figures, ownership of the folder. Called by package cli.
 
 import (
 	"context"
@@ -10,27 +10,26 @@ import (
 )
 
 type (
-	// Report is the outcome of a check.
+	// Report is the result of a check.
 	Report = check.Report
-	// Finding is something that is not as it should be in a database.
+	// Finding is a fault found in a database.
 	Finding = check.Finding
-	// CheckConfig says what to check, and receives its progress.
+	// CheckConfig configures a check and receives its progress.
 	CheckConfig = check.Config
-	// Stats say what is in a database.
+	// Stats are the figures of a database.
 	Stats = check.Stats
 )
 
-// Check compares all of a database, in one snapshot, with the rules of records and indexes. Every index entry
-// belongs to a record, and every record has its entries. In a store that is complete, a grant has its session
-// or its ended record. Counts and sums are right. Check reads every row once, in order, and a second time
-// where something is wrong, so its memory does not grow with the database. It may be called while the engine
-// works.
+// Check verifies the whole database, in one snapshot: every index entry belongs to a record, and every record
+// has its entries; in a complete store a grant has its session or its ended record; counts and sums are
+// right. It reads every row once, in order, and again only where something is wrong, so its memory does not
+// grow with the database. It may run while the engine is in use.
 func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error) {
 	return check.Run(ctx, e.db, config)
 }
 
-// CheckFiles reads every table of a database that no process has open, without opening it, and returns a
-// finding for each that is damaged.
+// CheckFiles reads every table of a database that no process has open, without opening the database, and
+// returns a finding for each damaged table.
 func CheckFiles(ctx context.Context, settings Settings) ([]Finding, error) {
 	encryption, err := settings.validate()
 	if err != nil {
@@ -39,11 +38,12 @@ func CheckFiles(ctx context.Context, settings Settings) ([]Finding, error) {
 	return check.Files(ctx, settings.Path, encryption)
 }
 
-// Stats reads what the database keeps account of, its jobs and its files. An older format keeps less account:
-// its records are counted.
+// Stats returns the database's own counts, its jobs and its files. If an older format lacks counts, the
+// records are counted.
 func (e *Engine) Stats(ctx context.Context) (*Stats, error) { return check.Measure(ctx, e.db) }
 
-// CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root
-// would write there a server of its owner could not read. A folder that is missing has no owner, and one of
-// a group is taken as Open takes it, but not by root, unless the store in it is root's.
+// CheckOwner refuses a folder of another user, with an error that names the user and how to run the command
+// as that user: files written by root would be unreadable for the owner's server. A missing folder has no
+// owner. A folder shared by a group is accepted as by Open, but for root only if the store in it belongs to
+// root.
 func CheckOwner(path string) error { return disk.CheckOwner(path) }

@@ -1,6 +1,6 @@
 package badger
 
-// Properties (v): small values of the host's.
+// Properties (v): small values of the host.
 
 import (
 	"context"
@@ -17,7 +17,7 @@ type properties struct{ e *Engine }
 
 var _ ticketstore.Properties = properties{}
 
-// Properties returns what the host keeps in the store about the store.
+// Properties returns the properties that the host keeps in the store.
 func (e *Engine) Properties() ticketstore.Properties { return properties{e} }
 
 func (s properties) Property(ctx context.Context, name string) (value []byte, err error) {
@@ -31,15 +31,15 @@ func (s properties) Property(ctx context.Context, name string) (value []byte, er
 	return value, err
 }
 
-// loadProperty returns nil where there is none. None is kept with an empty value.
+// loadProperty returns the value of a property, or nil. Stored values are never empty.
 func loadProperty(r kv.Reader, name string) ([]byte, error) {
 	property := &records.Property{}
 	_, err := kv.Load(r, layout.PropertyKey(name), property)
 	return property.GetValue(), err
 }
 
-// SetProperty may use the room on the disk that is kept free: there are few of them, they are small, and
-// without them a host cannot start.
+// SetProperty may use the reserve of a nearly full disk: properties are few and small, and a host cannot
+// start without them.
 func (s properties) SetProperty(ctx context.Context, name string, old, value []byte) error {
 	if err := ticketstore.CheckProperty(name, value); err != nil {
 		return err

@@ -1,6 +1,6 @@
 package badger
 
-// The removal of dead grants' rows: bounded, and resumed after a restart.
+// The purge of dead grants' rows: bounded, and resumed after a restart.
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// purgeDead removes at most limit rows of grants that the session, or what is left of it, does not let live,
-// counts those that were tokens in use until then, and reports whether there may be more.
+// purgeDead removes at most limit rows of grants that their session or its ended record does not let live. It
+// returns how many were tokens in use, and whether there may be more.
 func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, more bool, err error) {
 	dead, more, err := deadOf(t, sid, limit, now)
 	if err != nil {
@@ -49,30 +49,30 @@ func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, mor
 type storedGrant struct {
 	ref   grantstore.Ref
 	grant *records.Grant
-	// damaged is why there is no grant at the end of an index entry.
+	// damaged is why the grant of an index entry cannot be read.
 	damaged error
 	entry   []byte
-	// inUse: the grant was a token in use until its session ended.
+	// inUse: the grant was a token in use when its session ended.
 	inUse bool
 }
 
-// grantBytes is more than the removal of a grant takes whose ids are as long as they may be.
+// grantBytes exceeds the size of removing a grant whose ids have the maximum length.
 const grantBytes = 12 << 10
 
-// removes is what the removal of a grant takes: its row and seven index entries.
+// removes returns the size of removing a grant: its row and seven index entries.
 func (g *storedGrant) removes() int {
 	return 8 * (len(g.grant.GetSubjectId()) + len(g.grant.GetSessionId()) + len(g.grant.GetClientId()) +
 		len(g.grant.GetRequestId()) + 64)
 }
 
-// deadOf finds at most limit rows of grants of a session that it does not let live.
+// deadOf finds at most limit rows of dead grants of a session.
 //
-// A session that is over but has not been ended yet has not decided yet what outlives it: its grants are no
-// concern of a purge.
+// A session that is expired but not ended has not decided yet which grants outlive it, so its grants are not
+// purged.
 func deadOf(r kv.Reader, sid string, limit int, now time.Time) (dead []storedGrant, rest bool, err error) {
 	session, err := loadSession(r, sid)
 	if layout.IsDamage(err) {
-		session, err = &records.Session{}, r.StepOver(err) // it is there: its clients' rows say what is dead
+		session, err = &records.Session{}, r.StepOver(err) // the session exists: its clients' rows decide
 	}
 	if err != nil {
 		return nil, false, err
@@ -105,11 +105,11 @@ func deadOf(r kv.Reader, sid string, limit int, now time.Time) (dead []storedGra
 	return dead, rest, err
 }
 
-// deadIn reports whether a session, which is nil once it has ended, does not let a grant of its own live.
+// deadIn reports whether a session (nil: it has ended) does not let one of its grants live.
 func deadIn(r kv.Reader, session *records.Session, g *storedGrant, now time.Time) (dead bool, err error) {
 	if g.damaged != nil {
 		if session != nil {
-			return false, r.StepOver(g.damaged) // it may be any client's
+			return false, r.StepOver(g.damaged) // its client is unknown
 		}
 		return true, nil // it serves no request
 	}
@@ -124,7 +124,7 @@ func deadIn(r kv.Reader, session *records.Session, g *storedGrant, now time.Time
 	return dead, nil
 }
 
-// followGrant reads the grant that an index entry leads to, nil if it is gone.
+// followGrant reads the grant of an index entry, or returns nil if it is gone.
 func followGrant(r kv.Reader, value func() ([]byte, error)) (*storedGrant, error) {
 	v, err := value()
 	if err != nil {
@@ -141,15 +141,15 @@ func followGrant(r kv.Reader, value func() ([]byte, error)) (*storedGrant, error
 	return &storedGrant{ref: ref, grant: g}, nil
 }
 
-// purgeSession removes the rows of dead grants that a closing has left behind. How many were tokens in use is
-// added, in the transaction that removes them, to the job that has left them: none is lost or counted twice,
-// whichever call does the work.
+// purgeSession removes the rows of dead grants left by a closing. The number of tokens in use among them is
+// added to the job that left them, in the transaction that removes them, so that each is counted exactly
+// once, whichever call does the work.
 func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) error {
 	for more := true; more; {
 		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
 			marked, err := tx.Get(layout.PurgeKey(sid))
 			if more = marked != nil; err != nil || !more {
-				return err // another call was faster
+				return err // a concurrent call was faster
 			}
 			revoked := 0
 			if revoked, more, err = purgeMarked(tx, sid, now); err != nil || revoked == 0 ||
@@ -165,7 +165,7 @@ func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) er
 	return nil
 }
 
-// purgeMarked removes a bounded number of those rows, and the mark when there are no more.
+// purgeMarked removes a bounded number of these rows, and the mark once none are left.
 func purgeMarked(t *kv.Tx, sid string, now time.Time) (revoked int, more bool, err error) {
 	revoked, more, err = purgeDead(t, sid, maxInline, now)
 	if err == nil && !more {
@@ -174,11 +174,11 @@ func purgeMarked(t *kv.Tx, sid string, now time.Time) (revoked int, more bool, e
 	return revoked, more, err
 }
 
-// maxPurge bounds the records that one transaction purges of a kind: the changes after it wait for it.
+// maxPurge bounds the records of a kind purged by one transaction, because other changes wait for it.
 const maxPurge = 64
 
-// Purge deletes what is past its time. Expired grants were dead before: deleting them changes no answer but
-// its words.
+// Purge deletes obsolete records. Expired grants were dead before: deleting them changes only the text of the
+// error.
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	if limit <= 0 {
 		return 0, nil
@@ -251,7 +251,7 @@ func purgeOperations(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 		}
 		t.Delete(d.key)
 		when, ids, err := layout.OperationsOfAge(d.key, others)
-		if err != nil { // it has been logged
+		if err != nil { // already logged
 			n++
 			continue
 		}
@@ -274,8 +274,8 @@ type dueEntry struct {
 	id  []byte
 }
 
-// dueEntries returns the first entries of an index ordered by time, up to and including now. One that is not
-// in its form has no id: nothing is due there, and it goes as the others do.
+// dueEntries returns the first entries of an index ordered by time, up to and including now. A malformed
+// entry has no id: nothing is due, and it is deleted like the others.
 func dueEntries(r kv.Reader, index []byte, limit int, now time.Time) (due []dueEntry, err error) {
 	err = r.Scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		at, id, err := layout.SplitTimed(k, len(index))
@@ -291,7 +291,7 @@ func dueEntries(r kv.Reader, index []byte, limit int, now time.Time) (due []dueE
 	return due, err
 }
 
-// firstDue returns the time of the first entry of an index ordered by time, zero if it is empty.
+// firstDue returns the time of the first entry of an index ordered by time, or zero if it is empty.
 func firstDue(r kv.Reader, index []byte) (at time.Time, err error) {
 	err = r.Scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (_ bool, err error) {
 		at, _, err = layout.SplitTimed(k, len(index))

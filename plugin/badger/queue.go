@@ -13,19 +13,19 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// nextNotificationID returns an id that is new and sorts by the moment.
+// nextNotificationID returns a new id that sorts by time.
 func (e *Engine) nextNotificationID(now time.Time) string {
 	return rules.NotificationID(now, e.notificationSeq.Add(1))
 }
 
-// insertNotification writes a new notification and all of its index entries.
+// insertNotification writes a new notification with its index entries.
 func insertNotification(t *kv.Tx, id string, n *records.Notification) error {
 	t.Put(layout.NotificationClientKey(n.ClientId, id), nil)
 	t.Put(layout.NotificationSessionKey(n.SessionId, id), nil)
 	return listNotification(t, id, n)
 }
 
-// changeNotification writes a notification that a rule changes, and moves its index entries.
+// changeNotification applies a rule's change to a notification and moves its index entries.
 func changeNotification(t *kv.Tx, id string, n *records.Notification, change func()) error {
 	unlistNotification(t, id, n)
 	change()
@@ -44,7 +44,7 @@ func listNotification(t *kv.Tx, id string, n *records.Notification) error {
 	return t.Save(layout.NotificationKey(id), n)
 }
 
-// unlistNotification removes the index entries that move.
+// unlistNotification removes the index entries that depend on its state.
 func unlistNotification(t *kv.Tx, id string, n *records.Notification) {
 	t.Delete(layout.NotificationStateKey(n.GetState(), id))
 	if n.GetDue() != 0 {

@@ -1,7 +1,7 @@
 package badger
 
-// Clients whose registrations endings and sweeps ask for. They are read before the transaction that ends a
-// session: a client that uses it in between has just been looked up, and its row has what it registered.
+// Clients whose registrations endings and sweeps need. They are read before the transaction that ends a
+// session: a client that uses the session in between was just looked up, and its row has its registration.
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// missing returns the clients whose registrations an ending asks for before it does anything, none if it was
-// carried out before.
+// missing returns the clients whose registrations an ending needs first, or none if the ending was carried
+// out before.
 func (e *Engine) missing(ctx context.Context, ending *logout.Ending) ([]string, error) {
 	asking := rules.Missing{Registered: ending.Registered}
 	err := e.db.View(ctx, func(r *kv.Snapshot) error {
@@ -60,7 +60,7 @@ func clientsToEnd(r kv.Reader, ending *logout.Ending) (clients []string, err err
 	return clients, nil
 }
 
-// clientsCounted returns the clients that have sessions, by their counts.
+// clientsCounted returns the clients that have sessions, from their counts.
 func clientsCounted(r kv.Reader) (clients []string, err error) {
 	table := layout.TableCount
 	err = r.Scan(table, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
@@ -74,8 +74,8 @@ func clientsCounted(r kv.Reader) (clients []string, err error) {
 	return clients, err
 }
 
-// leave returns the sessions of which all clients are known, and those that are not over: these are only
-// moved in the index.
+// leave returns the sessions whose clients are all known, and those that are not due: they are only moved in
+// the index.
 func leave(r kv.Reader, due []dueEntry, asking *rules.Missing, now time.Time) (rest []dueEntry, err error) {
 	for _, d := range due {
 		session, loadErr := loadSession(r, string(d.id))

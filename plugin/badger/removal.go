@@ -1,6 +1,6 @@
 package badger
 
-// Removals: endings that a caller asks for, of one session, of a subject's or of all, and dry runs of them.
+// Removals: endings requested by a caller, of one session, of a subject's or of all, and their dry runs.
 
 import (
 	"context"
@@ -42,7 +42,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 		err    error
 	}
 	answered := make(chan answer, 1)
-	// The work goes on when the caller has gone: a job half done would wait for a restart.
+	// The work continues if the caller's context ends: an unfinished job would wait for a restart.
 	traced := spans.FromContext(ctx)
 	err := s.e.db.InBackground(func(background context.Context) {
 		if traced != nil {
@@ -70,8 +70,8 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	}
 }
 
-// endAtOnce ends what the ending selects and returns the answer. Two calls with one operation id do not work
-// side by side: the second waits for the first and has its answer.
+// endAtOnce ends what the ending selects and returns the answer. Calls with the same operation id are
+// serialized: the second waits for the first and returns its answer.
 func (e *Engine) endAtOnce(
 	ctx context.Context, ending *logout.Ending, now time.Time,
 ) (*logout.Result, error) {
@@ -82,7 +82,7 @@ func (e *Engine) endAtOnce(
 	defer unlock()
 	result, left, err := e.begin(ctx, ending, nil, now)
 	if layout.IsDamage(err) && ending.SessionID != "" {
-		// Its own row cannot be read; perhaps the one in the listing can.
+		// Its own row cannot be read, but perhaps its row in the listing.
 		listed, listedErr := e.positionListed(ctx, ending.SessionID)
 		if listedErr != nil {
 			return nil, listedErr
@@ -95,7 +95,7 @@ func (e *Engine) endAtOnce(
 	return e.work(ctx, ending.OperationID)
 }
 
-// workAlone goes on with a job whose answer no caller waits for.
+// workAlone continues a job without a waiting caller.
 func (e *Engine) workAlone(ctx context.Context, id string) {
 	unlock, err := e.jobs.lock(ctx, id)
 	if err != nil {
@@ -109,11 +109,11 @@ func (e *Engine) workAlone(ctx context.Context, id string) {
 	}
 }
 
-// begin ends one session, or what fits of a job, in one transaction. It returns the answer where that is all
-// there is to do; otherwise the job was written in that transaction and work is left. Of an ending of all,
-// only the job is written.
+// begin ends one session, or as much of a job as fits, in one transaction. It returns the answer if the
+// ending is complete; otherwise that transaction has written the job, which must be continued. For an ending
+// of all it writes only the job.
 //
-// listed is where the listing has the session of an ending by sid, if its own row is known to be damaged.
+// listed is the listing position of the session of an ending by sid, if its own row is known to be damaged.
 func (e *Engine) begin(
 	ctx context.Context, ending *logout.Ending, listed []byte, now time.Time,
 ) (answer *logout.Result, left bool, err error) {
@@ -152,7 +152,7 @@ func (e *Engine) begin(
 	return answer, left, err
 }
 
-// beginOne ends one session. A job is written only for what does not belong in its transaction.
+// beginOne ends one session. It writes a job only for work that does not fit into its transaction.
 func (e *Engine) beginOne(
 	tx *kv.Tx, ending *logout.Ending, listed []byte, now time.Time,
 ) (answer *logout.Result, left bool, err error) {
@@ -175,7 +175,7 @@ func (e *Engine) closing(tx *kv.Tx, ending *logout.Ending, now time.Time) *closi
 	return &closing{engine: e, tx: tx, ending: ending, now: now, limit: maxInline}
 }
 
-// recallAnswer returns the answer to an operation that is done, nil if it is not.
+// recallAnswer returns the answer to a completed operation, or nil if it is not completed.
 func recallAnswer(t kv.Reader, operationID string) (*logout.Result, error) {
 	operation, job := &records.Operation{}, &records.Job{}
 	found, err := kv.Load(t, layout.OperationKey(operationID), operation)
@@ -189,8 +189,8 @@ func recallAnswer(t kv.Reader, operationID string) (*logout.Result, error) {
 	return rules.Recall(operationID, nil, job), nil
 }
 
-// work goes on with a job until it is done, one transaction after another. It may be called again after a
-// crash at any point. A job that cannot go on says so itself.
+// work runs a job to its end, one transaction after another. It may be called again after a crash at any
+// point. A job that cannot continue records its own error.
 func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, err error) {
 	for done := false; !done; {
 		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
@@ -207,7 +207,7 @@ func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, er
 	return answer, nil
 }
 
-// goOn takes a stride of a job in one transaction.
+// goOn runs one transaction of a job.
 func (e *Engine) goOn(tx *kv.Tx, id string) (answer *logout.Result, done bool, err error) {
 	job := &records.Job{}
 	found, err := jobUnderWay(tx, id, job)
@@ -227,7 +227,7 @@ func (e *Engine) goOn(tx *kv.Tx, id string) (answer *logout.Result, done bool, e
 	return records.ResultOf(job.Done), job.Phase == "", saveJob(tx, id, job)
 }
 
-// dryRun counts what an ending would do on a snapshot, in strides whose changes are thrown away.
+// dryRun counts what an ending would do, in a snapshot, in steps whose changes are discarded.
 func (e *Engine) dryRun(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	var total *logout.Result
 	err := e.db.View(ctx, func(r *kv.Snapshot) error {

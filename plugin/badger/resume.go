@@ -1,6 +1,6 @@
 package badger
 
-// What a restart goes on with: jobs, and purges that were interrupted.
+// Resuming after a restart: jobs and purges that were interrupted.
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// resume goes on with what a crash has interrupted: jobs, and the purge of dead grants' rows.
+// resume resumes jobs and purges of dead grants' rows after a crash.
 //
-// A store that takes no writes leaves that to the one in whose move it is, or to the end of the move.
+// If the store takes no writes, they are left to the other store of the move, or until the move has ended.
 func (e *Engine) resume(ctx context.Context) error {
 	if kv.Admitted(e.db.Ledger(), false) != nil {
 		return nil
@@ -45,7 +45,7 @@ func (e *Engine) resume(ctx context.Context) error {
 	})
 }
 
-// jobLocks lets one call at a time work for an operation id.
+// jobLocks serializes calls with the same operation id.
 type jobLocks struct {
 	mutex sync.Mutex
 	held  map[string]chan struct{}

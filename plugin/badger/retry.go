@@ -1,6 +1,6 @@
 package badger
 
-// Retries of notifications that an operator asks for.
+// Retries of notifications requested by an operator.
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// maxRetries bounds the notifications that one transaction sends again.
+// maxRetries bounds the notifications retried by one transaction.
 const maxRetries = 256
 
 func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
@@ -43,8 +43,8 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	return retried, nil
 }
 
-// retrySelected looks for notifications on a snapshot, which does not keep the committer, and asks each once
-// more what it is in the transaction that sends it again.
+// retrySelected finds notifications in a snapshot, without blocking the committer, and checks each again in
+// the transaction that retries it.
 func (e *Engine) retrySelected(
 	ctx context.Context, retry logout.Retry, now time.Time,
 ) (*logout.RetryResult, error) {

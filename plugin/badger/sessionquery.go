@@ -48,7 +48,7 @@ func (s tickets) Query(
 	return result, err
 }
 
-// sessionListing chooses the index that leads to the fewest rows and a match for what it leaves open.
+// sessionListing selects the index with the fewest rows, and a match function for the remaining conditions.
 func sessionListing(r kv.Reader, f *ticketstore.SessionFilter) (*listing.Listing[*records.Session], error) {
 	l := &listing.Listing[*records.Session]{R: r}
 	if !f.CreatedFrom.IsZero() {
@@ -58,7 +58,7 @@ func sessionListing(r kv.Reader, f *ticketstore.SessionFilter) (*listing.Listing
 		l.High = layout.TimeKey(records.Nanos(f.CreatedBefore))
 	}
 	matches := f.Matcher()
-	// An index of clients has no entry of a client that was detached.
+	// The index of a client has no entries of sessions from which the client was detached.
 	byClient := f.ClientID != "" && f.SessionID == "" && f.SubjectID == ""
 	check := func(v []byte) (**records.Session, error) {
 		record := &records.Session{}
@@ -74,7 +74,7 @@ func sessionListing(r kv.Reader, f *ticketstore.SessionFilter) (*listing.Listing
 		}
 		return &record, nil
 	}
-	// The positions of all indexes are those of the listing, whose rows lie together and are without the
+	// The positions of all indexes are keys of the listing, whose rows are stored together and lack the
 	// ticket.
 	follow := func(position []byte, _ func() ([]byte, error)) (**records.Session, error) {
 		v, err := r.Get(layout.Key(layout.IndexListing, position))
@@ -104,7 +104,7 @@ func sessionListing(r kv.Reader, f *ticketstore.SessionFilter) (*listing.Listing
 	return l, nil
 }
 
-// confine bounds the listing to the one row of a session, or to nothing if there is no such session.
+// confine bounds the listing to the row of one session, or to nothing if there is no such session.
 func confine(l *listing.Listing[*records.Session], r kv.Reader, sid string) error {
 	position := []byte{}
 	record, err := loadSession(r, sid)
@@ -124,8 +124,8 @@ func confine(l *listing.Listing[*records.Session], r kv.Reader, sid string) erro
 	return nil
 }
 
-// countSessions is exact without filter and with exact filters, whatever it costs to count one subject's
-// sessions; otherwise it gives up at a bound.
+// countSessions is exact without a filter and with exact filters, even if it must count a subject's sessions;
+// otherwise it gives up at a bound.
 func countSessions(
 	r kv.Reader, f *ticketstore.SessionFilter, l *listing.Listing[*records.Session],
 ) (int, error) {

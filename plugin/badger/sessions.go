@@ -1,7 +1,7 @@
 package badger
 
-// Sessions (s), their entries by cookie, subject, client, creation and expiry (k u i l x), their clients (c)
-// and the counts of those that are live (n).
+// Sessions (s), their index entries by cookie, subject, client, creation and expiry (k u i l x), their
+// clients (c) and the counts of live sessions (n).
 
 import (
 	"context"
@@ -44,7 +44,7 @@ func insertSession(t *kv.Tx, record *records.Session) error {
 	return saveSession(t, record, true)
 }
 
-// createdBefore reports whether this very session was created already: its answer was lost.
+// createdBefore reports whether this very session was created before and the answer was lost.
 func createdBefore(r kv.Reader, session *ticketstore.Session) (bool, error) {
 	sid, err := r.Get(layout.CookieKey(session.Key))
 	if err != nil {
@@ -128,7 +128,7 @@ func (s tickets) Rekey(
 			tx.Put(layout.CookieKey(rekey.NewKey), []byte(record.SessionId))
 		}
 		session = records.SessionOf(next)
-		// The session may end earlier now than the index knows: it must not be found late.
+		// The session may now be due earlier than its index entry, and must not be found late.
 		return saveSession(tx, next, records.Nanos(rules.Due(next)) < next.IndexedDue)
 	})
 	return session, err
@@ -149,7 +149,7 @@ func sessionByCookie(r kv.Reader, k ticketstore.Key) (*records.Session, error) {
 	return record, err
 }
 
-// loadSession returns nil where there is no such session.
+// loadSession returns a session, or nil.
 func loadSession(r kv.Reader, sid string) (*records.Session, error) {
 	record := &records.Session{}
 	found, err := kv.Load(r, layout.SessionKey(sid), record)
@@ -159,8 +159,8 @@ func loadSession(r kv.Reader, sid string) (*records.Session, error) {
 	return record, nil
 }
 
-// saveSession writes the session and its row in the listing, and its place in the expiry index when reindex
-// is set.
+// saveSession writes the session and its row in the listing and, if reindex is set, its entry in the expiry
+// index.
 func saveSession(t *kv.Tx, record *records.Session, reindex bool) error {
 	if reindex {
 		if record.IndexedDue != 0 {
@@ -179,7 +179,7 @@ func saveSession(t *kv.Tx, record *records.Session, reindex bool) error {
 	return err
 }
 
-// dropSession removes everything of a session but its clients' rows.
+// dropSession removes all rows of a session except those of its clients.
 func dropSession(t *kv.Tx, record *records.Session) error {
 	t.Delete(layout.SessionKey(record.SessionId))
 	t.Delete(layout.Key(layout.TableCookie, record.Key))
@@ -189,8 +189,8 @@ func dropSession(t *kv.Tx, record *records.Session) error {
 	return countSession(t, "", -1)
 }
 
-// countSession changes the number of live sessions, of a client or (empty) of all. The committer being the
-// only writer, it is exact.
+// countSession changes the number of live sessions of a client, or of all if client is empty. It is exact
+// because the committer is the only writer.
 func countSession(t *kv.Tx, client string, by int) error {
 	n, err := counted(t, client)
 	if err == nil {
@@ -212,11 +212,11 @@ func counted(r kv.Reader, client string) (int, error) {
 type usedClient struct {
 	id  string
 	use *records.ClientUse
-	// damaged: what the row says is unknown.
+	// damaged: the row cannot be read.
 	damaged bool
 }
 
-// clientsOf returns the rows of all clients of a session, detached ones too, sorted by id.
+// clientsOf returns the rows of all clients of a session, including detached ones, sorted by id.
 func clientsOf(r kv.Reader, sid string) (clients []usedClient, err error) {
 	prefix := layout.ClientUsePrefix(sid)
 	err = r.Scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {

@@ -1,6 +1,6 @@
 package badger
 
-// The settings of the engine, as the host sends them in JSON.
+// The settings of the engine, which the host sends as JSON.
 
 import (
 	"cmp"
@@ -13,61 +13,60 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Settings configure the engine. They are what a host sends to the plugin as JSON.
+// Settings configure the engine.
 type Settings struct {
-	// Path is the folder of the database. It is created with mode 0700 when missing. A folder of another user
-	// is taken, with a warning, where it belongs to a group of this process, as a Kubernetes volume with an
-	// fsGroup does, and others cannot read its files. Required.
+	// Path is the folder of the database. It is created with mode 0700 if missing. A folder of another user
+	// is accepted, with a warning, if it belongs to a group of this process, like a Kubernetes volume with an
+	// fsGroup, and others cannot read its files. Required.
 	Path string `json:"path"`
-	// Sync makes every acknowledged write durable before it is acknowledged. Default true; without it a crash
-	// of the machine may lose the last writes, a crash of the process does not.
+	// Sync makes every write durable before it is acknowledged. Default true; without it a crash of the
+	// machine may lose the last writes, a crash of the process does not.
 	Sync *bool `json:"sync,omitempty"`
 	// EncryptionKey encrypts the database at rest with AES: 16, 24 or 32 bytes in hex. Empty means no
-	// encryption. A database keeps the key that it was created with.
+	// encryption. The key of a database cannot be changed.
 	EncryptionKey string `json:"encryption_key,omitempty"`
-	// MemoryMiB is how much memory the database is to get along with, in MiB: its tables in memory, its
-	// caches, and what writing and sorting tables takes for a moment follow from it. Not less than
-	// MinMemoryMiB. Default: half of the machine's memory, or of the limit of the process's cgroup where that
-	// is less, but at most DefaultMemoryMiB. A database may be opened with another value at any time.
+	// MemoryMiB is the memory budget of the database in MiB: the sizes of memory tables and caches, and the
+	// temporary memory of flushes and compactions, follow from it. At least MinMemoryMiB. Default: half of
+	// the machine's memory, or of the limit of the process's cgroup if that is less, but at most
+	// DefaultMemoryMiB. It may be changed whenever the database is opened.
 	MemoryMiB int `json:"memory_mib,omitempty"`
-	// CacheMiB bounds the cache of decoded blocks, in MiB, where it is to be another than the eighth of
-	// MemoryMiB. What it is larger comes on top of that.
+	// CacheMiB is the size of the cache of decoded blocks in MiB, by default an eighth of MemoryMiB. A larger
+	// cache adds to MemoryMiB.
 	CacheMiB int `json:"cache_mib,omitempty"`
-	// MinFreeMiB is how much of the disk stays free, in MiB: with less, changes are refused as ErrNoSpace.
-	// Reads go on, and so do ends, revocations and purges until half of it is left, which a database also
-	// needs to be opened. Default 512.
+	// MinFreeMiB is the free disk space to preserve, in MiB: with less, changes are refused with ErrNoSpace.
+	// Reads continue, and so do ends, revocations and purges until half of it is left, which is also needed
+	// to open the database. Default 512.
 	MinFreeMiB int `json:"min_free_mib,omitempty"`
 
-	// root is the file system that shows the machine's memory; os.DirFS("/") when nil.
+	// root is the file system used to detect the machine's memory; os.DirFS("/") if nil.
 	root fs.FS
 }
 
 const (
-	// Half of it is more than what Badger needs for a moment: 64 MiB to write what is in memory to a table,
-	// and up to 145 (seen while 300,000 sessions signed in) for a compaction, which deletes nothing before it
-	// has written all.
+	// Half of it is more than Badger's temporary needs: 64 MiB to flush a memory table, and up to 145 MiB
+	// (measured while 300,000 sessions signed in) for a compaction, which deletes nothing before it has
+	// written everything.
 	defaultMinFreeMiB = 512
 )
 
-// minFree is how much of the disk stays free, in bytes.
+// minFree returns the free disk space to preserve, in bytes.
 func (s *Settings) minFree() uint64 {
 	return uint64(cmp.Or(s.MinFreeMiB, defaultMinFreeMiB)) << 20
 }
 
-// String keeps the encryption key out of logs.
+// String omits the encryption key.
 func (s Settings) String() string {
 	encrypted := s.EncryptionKey != ""
 	return fmt.Sprintf("path=%s sync=%t encrypted=%t memory_mib=%d cache_mib=%d min_free_mib=%d",
 		s.Path, s.sync(), encrypted, s.MemoryMiB, s.CacheMiB, s.MinFreeMiB)
 }
 
-// GoString does what String does.
+// GoString is String.
 func (s Settings) GoString() string { return s.String() }
 
 func (s Settings) sync() bool { return s.Sync == nil || *s.Sync }
 
-// ParseSettings reads settings from JSON. An unknown field and a bad value are *ticketstore.FieldError naming
-// it.
+// ParseSettings parses settings from JSON. Unknown fields and bad values are *ticketstore.FieldErrors.
 func ParseSettings(raw []byte) (Settings, error) {
 	s, err := program.ParseSettings[Settings]("badger", raw)
 	if err == nil {
@@ -76,7 +75,7 @@ func ParseSettings(raw []byte) (Settings, error) {
 	return s, err
 }
 
-// validate checks all of the settings and returns the encryption key.
+// validate validates all settings and returns the encryption key.
 func (s *Settings) validate() (encryption []byte, err error) {
 	var problems []error
 	if s.Path == "" {

@@ -1,6 +1,6 @@
 package badger
 
-// Endings of sessions with more clients than one transaction deals with.
+// Endings of sessions with too many clients for one transaction.
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// tooMany is the end of a session that has more clients than one transaction deals with. Stores of before
-// there was a bound (ticketstore.MaxClients) hold some; with little memory, and so small transactions, there
-// are others.
+// tooMany is the error of ending a session with more clients than fit into one transaction. Stores from
+// before clients were bounded (ticketstore.MaxClients) have such sessions; they also occur with little
+// memory, which makes transactions small.
 type tooMany struct {
 	sid    string
 	ending *logout.Ending
@@ -27,8 +27,8 @@ type tooMany struct {
 
 func (*tooMany) Error() string { return "session has more clients than end in one transaction" }
 
-// commitThinned makes a change, and thins the sessions that it is to end and that have too many clients. What
-// it reports of these clients is not in the change's counts.
+// commitThinned commits a change, thinning the sessions with too many clients that it is to end. The thinned
+// clients are missing from the change's counts.
 func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
 	for {
 		err := e.db.Commit(ctx, ch)
@@ -43,9 +43,10 @@ func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
 	}
 }
 
-// thin deals with the clients of such a session, so many in each transaction, until the rest may end in one.
-// From the first one on the session is over, so that none of its tokens is live, and is due: after a crash a
-// sweep goes on. Where the ending keeps the session, it goes on and each client is dealt with as a whole.
+// thin processes the clients of such a session, some in each transaction, until the rest fit into one. From
+// the first transaction on, the session is over, so that none of its tokens is live, and is due, so that a
+// sweep continues after a crash. If the ending keeps the session, the session stays live and each client is
+// processed as a whole.
 func (e *Engine) thin(ctx context.Context, found *tooMany) error {
 	for more := true; more; {
 		err := e.db.Commit(ctx, &kv.Change{Background: true, Spare: true, Apply: func(tx *kv.Tx) error {
@@ -62,7 +63,7 @@ func (e *Engine) thin(ctx context.Context, found *tooMany) error {
 	return nil
 }
 
-// work returns the clients for which an ending writes something.
+// work returns the clients for which the ending writes something.
 func (c *closing) work(clients []usedClient) []usedClient {
 	if !c.ending.KeepSession {
 		return clients
@@ -72,7 +73,7 @@ func (c *closing) work(clients []usedClient) []usedClient {
 	})
 }
 
-// thin deals with some of the clients of a session.
+// thin processes some of the clients of a session.
 func (c *closing) thin(session *records.Session, clients []usedClient) error {
 	c.thinned = true
 	if err := c.deal(session, clients); err != nil {
@@ -92,12 +93,12 @@ func (c *closing) thin(session *records.Session, clients []usedClient) error {
 	return c.tx.Save(layout.EndedKey(session.SessionId), ended)
 }
 
-// clientsAtOnce is how many of a session's clients its end deals with in one transaction.
+// clientsAtOnce returns how many of a session's clients can be processed by one transaction.
 func clientsAtOnce(t *kv.Tx, session *records.Session, clients []usedClient) int {
 	room := t.Share(3)
 	for i, client := range clients {
-		// Its row, its place in the listing, its count, and a notification with five index entries; some of
-		// them twice, for the journal.
+		// Its row, its listing entry, its count, and a notification with five index entries; some of them
+		// twice, for the journal.
 		room -= 10*(len(client.id)+len(session.SessionId)) + 4*len(session.SubjectId) +
 			2*len(session.Issuer) + 1<<10
 		if room < 0 || i == ticketstore.MaxClients {

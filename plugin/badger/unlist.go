@@ -1,6 +1,6 @@
 package badger
 
-// The migration to version 4 of the format: companions have no listings of their own.
+// The migration to format 4: companions have no listings of their own.
 
 import (
 	"context"
@@ -15,18 +15,19 @@ import (
 )
 
 const (
-	// maxUnlist bounds the grants that one transaction looks at.
+	// maxUnlist bounds the grants examined by one transaction.
 	maxUnlist = 512
-	// unlistProgress is how often the log says how far it is.
+	// unlistProgress is the interval of progress messages in the log.
 	unlistProgress = 5 * time.Second
 )
 
-// companionTypes are the types of companions, as parts of keys in their order.
+// companionTypes are the types of companions, as key prefixes in order.
 var companionTypes = [][]byte{layout.TypePrefix(grantstore.OpenIDRequest),
 	layout.TypePrefix(grantstore.PKCERequest), layout.TypePrefix(grantstore.ReferenceToken)}
 
-// unlist takes the listings away that companions had up to version 3, before the database serves anything: no
-// other change has to know of them. Each transaction notes how far it came, and another start goes on there.
+// unlist removes the listings that companions had up to format 3, before the database serves anything, so
+// that no other code has to handle them. Each transaction stores its progress, and a restart continues from
+// there.
 func (e *Engine) unlist(ctx context.Context) error {
 	began := time.Now()
 	looked, said := 0, began
@@ -49,10 +50,10 @@ func (e *Engine) unlist(ctx context.Context) error {
 	return nil
 }
 
-// unlistSome goes on from where the transaction before has stopped. It returns how many grants it has looked
-// at, and whether that was the last.
+// unlistSome continues after the previous transaction. It returns how many grants it has examined, and
+// whether it is done.
 func unlistSome(t *kv.Tx, limit int) (n int, done bool, err error) {
-	stop := func(n int) bool { return n == limit || n%16 == 15 && t.Full() } // which it takes long to say
+	stop := func(n int) bool { return n == limit || n%16 == 15 && t.Full() } // Full is expensive
 	return walkGrants(t, layout.UnlistKey, companionTypes, stop,
 		func(ref grantstore.Ref, g *records.Grant) error {
 			companion, err := grantrows.IsCompanion(t, ref, g)

@@ -1,6 +1,6 @@
 package badger
 
-// Used grants: kept whole for the grace, then reduced to what detects their reuse.
+// Used grants: kept whole during the grace, then reduced to what detects their reuse.
 
 import (
 	"time"
@@ -13,12 +13,12 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// A used grant is kept until it expires, so that its reuse is noticed: a client that refreshes every hour
-// for a month leaves 720 of them. What that needs takes at most 250 bytes, indexes included, where ids are
-// as long as fosite's. The rest goes with the use, or with its grace.
+// A used grant is kept until it expires so that its reuse is detected: a client that refreshes every hour for
+// a month leaves 720 of them. What this needs takes at most 250 bytes including indexes, with ids as long as
+// fosite's. The rest is deleted on use, or when the grace is over.
 
-// usedOf calls f for the used grants of a session, until it returns false. Entries that lead to nothing are
-// passed over.
+// usedOf calls f for the used grants of a session until it returns false. Entries without a grant are
+// skipped.
 func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error {
 	prefix := layout.UsedPrefix(sid)
 	return r.Scan(prefix, nil, false, func(entry []byte, _ func() ([]byte, error)) (goOn bool, err error) {
@@ -42,21 +42,21 @@ func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error
 	})
 }
 
-// shrinkUsed takes what is not needed any more from a used grant.
+// shrinkUsed deletes what is no longer needed of a used grant.
 func shrinkUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) error {
 	return putGrant(t, ref, g, rules.Reduce(g, now))
 }
 
-// maxMakeSmall bounds the grants that one transaction looks at for used ones that a release before kept
-// whole.
+// maxMakeSmall bounds the grants that one transaction examines for used grants kept whole by an earlier
+// release.
 const maxMakeSmall = 256
 
-// usedTypes are the types of which there are used ones, as parts of keys in their order.
+// usedTypes are the types of grants that can be used, as key prefixes in order.
 var usedTypes = [][]byte{layout.TypePrefix(grantstore.AuthorizationCode),
 	layout.TypePrefix(grantstore.RefreshToken)}
 
-// makeSmall goes on making used grants small that a release before kept whole, and returns how many it has
-// looked at, at most limit: 0 when all are.
+// makeSmall continues to reduce used grants kept whole by an earlier release. It returns how many grants it
+// has examined, at most limit, or 0 when it is done.
 func makeSmall(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 	var found []grantstore.Ref
 	n, _, err = walkGrants(t, layout.MakeSmallKey, usedTypes, func(n int) bool { return n == limit },
@@ -69,7 +69,7 @@ func makeSmall(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 	if err != nil {
 		return n, err
 	}
-	for _, ref := range found { // behind the walk, whose rows these are
+	for _, ref := range found { // after the walk, which reads these rows
 		if err := makeOneSmall(t, ref, now); err != nil {
 			return n, err
 		}

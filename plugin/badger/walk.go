@@ -1,6 +1,6 @@
 package badger
 
-// Walks over grants that go on in the next transaction, for migrations.
+// Walks over grants that continue in the next transaction, for migrations.
 
 import (
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -9,10 +9,10 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// walkGrants goes on with the walk whose place the row of that key has, over the grants of some types, which
-// are parts of keys in their order. f is called with each that can be read, until stop says so; it is given
-// how many there were. The row gets the new place, and goes at the end. It returns how many there were, and
-// whether the walk is over.
+// walkGrants continues the walk whose position is stored under key, over grants of the given types, which are
+// key prefixes in order. It calls f for each readable grant until stop, called with the number of grants so
+// far, returns true. It stores the new position, or deletes it at the end, and returns the number of grants
+// and whether the walk is done.
 func walkGrants(
 	t *kv.Tx, key []byte, types [][]byte, stop func(n int) bool,
 	f func(ref grantstore.Ref, g *records.Grant) error,
@@ -34,7 +34,7 @@ func walkGrants(
 			}
 			n++
 			at := k[len(layout.TableGrant):]
-			place = append(at, 0) // behind it
+			place = append(at, 0) // after the key
 			v, err := value()
 			if err != nil {
 				return false, err

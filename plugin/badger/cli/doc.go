@@ -1,3 +1,3 @@
-// Package cli has the offline commands of the sessions-badger binary: check, stats, export, import and
-// migrate, for a store that no process has open. There is one command a file.
+// Package cli implements the offline commands of the sessions-badger binary: check, stats, export, import and
+// migrate, for a store that no process has open. Each command has its own file.
 package cli

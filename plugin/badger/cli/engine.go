@@ -1,6 +1,6 @@
 package cli
 
-// The engine, as the commands see it.
+// The engine as used by the commands.
 
 import (
 	"context"
@@ -17,9 +17,9 @@ import (
 
 // Exit codes.
 const (
-	Done     = offline.Done     // a check has found nothing
-	Findings = offline.Findings // a check has found faults
-	Failed   = offline.Failed   // standard error says why
+	Done     = offline.Done     // a check found nothing
+	Findings = offline.Findings // a check found faults
+	Failed   = offline.Failed   // the error is on standard error
 )
 
 // Env is the environment of a command line.
@@ -101,7 +101,7 @@ func (p *place) Vacant(context.Context) (bool, error) {
 	return len(entries) == 0 && (err == nil || errors.Is(err, os.ErrNotExist)), nil
 }
 
-// Damage is asked first: Badger panics on a table that it cannot read.
+// Damage is called first, because Badger panics on a table that it cannot read.
 func (p *place) Damage(ctx context.Context) ([]offline.Finding, error) {
 	return badger.CheckFiles(ctx, p.settings)
 }

@@ -1,6 +1,6 @@
 package cli
 
-// The figures of a store, for people.
+// The figures of a store in readable form.
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/offline"
 )
 
-// figures are what stats shows.
+// figures is the output of stats.
 type figures struct{ *badger.Stats }
 
 // Lines implements offline.Stats.

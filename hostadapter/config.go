@@ -90,9 +90,10 @@ type Config struct {
 	// from memory. If nil, all users are active; to end sessions immediately, call RemoveSessions.
 	UserActive func(ctx context.Context, subjectID string) (bool, error)
 
-	// VisibleProperties names those of Identity.Properties that operators see with a session, by the admin
-	// routes and SessionProperties. They are kept a second time, sealed for the session, names and values in
-	// 3 KiB. A session shows those that were named when its user signed in and still are.
+	// VisibleProperties names the Identity.Properties that operators see with a session, through the admin
+	// routes and SessionProperties. They are stored a second time, sealed for the session; names and values
+	// are limited to 3 KiB. A session shows the properties that were named when its user signed in and still
+	// are.
 	VisibleProperties []string
 
 	Cookie   CookieConfig

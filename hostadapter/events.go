@@ -1,6 +1,6 @@
 package hostadapter
 
-// Events: what subscribers receive about sessions.
+// Events that subscribers receive about sessions.
 
 import (
 	"context"
@@ -10,53 +10,54 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// Event is something that has happened to a session: one of *SessionStarted, *SessionRenewed,
-// *SessionReplaced, *SessionEnded, *GrantsRevoked, *NotificationDelivered and *NotificationGivenUp. It is
-// published once the store has it, on the host that did it.
+// Event is something that happened to a session: one of *SessionStarted, *SessionRenewed, *SessionReplaced,
+// *SessionEnded, *GrantsRevoked, *NotificationDelivered and *NotificationGivenUp. It is published by the host
+// that caused it, after the store has recorded it.
 type Event interface {
-	// Attrs are the event as a log shows it.
+	// Attrs returns the attributes of the event in a log line.
 	Attrs() []slog.Attr
-	// Name is the event's, in snake case.
+	// Name returns the name of the event, in snake case.
 	Name() string
 }
 
-// Subscriber receives events, one after another, in a goroutine of its own. One that is slow misses events,
-// which are counted and logged; one that panics misses that event. Neither holds anything up.
+// Subscriber receives events, one after another, in its own goroutine. A subscriber that is too slow misses
+// events, which are counted and logged; one that panics misses that event. Neither delays anything else.
 type Subscriber interface {
 	Receive(ctx context.Context, event Event)
 }
 
-// SessionStarted says that a user signed in.
+// SessionStarted means that a user signed in.
 type SessionStarted struct {
 	Time                                        time.Time
 	SessionID, SubjectID, RemoteAddr, UserAgent string
 }
 
-// SessionRenewed says that a session was extended because it was used or because its user signed in again.
+// SessionRenewed means that a session was extended, because it was used or its user signed in again.
 type SessionRenewed struct {
 	Time                 time.Time
 	SessionID, SubjectID string
 }
 
-// SessionReplaced says that another user signed in over a session. Its end is an event of its own.
+// SessionReplaced means that a different user signed in over a session. The end of the session is a separate
+// event.
 type SessionReplaced struct {
 	Time                       time.Time
 	SessionID, SubjectID       string
 	NewSessionID, NewSubjectID string
 }
 
-// SessionEnded says that a session has ended. Actor is who ended it, where that is not its user (WithActor).
+// SessionEnded means that a session has ended. Actor is who ended it, if not its user (WithActor).
 type SessionEnded struct {
 	Time                 time.Time
 	SessionID, SubjectID string
 	Reason               logout.Reason
 	Actor                string
-	// More counts further sessions that ended with it and are not named, when very many did.
+	// More counts further sessions that ended with it but are not named, because they were too many.
 	More int
 }
 
-// GrantsRevoked counts tokens and consents that were revoked, with their sessions or without. SessionID and
-// SubjectID are what was selected, each may be empty.
+// GrantsRevoked counts tokens and consents that were revoked, with or without their sessions. SessionID and
+// SubjectID are the selection; either may be empty.
 type GrantsRevoked struct {
 	Time                 time.Time
 	SessionID, SubjectID string
@@ -65,14 +66,14 @@ type GrantsRevoked struct {
 	Actor                string
 }
 
-// NotificationDelivered says that a client accepted the notification of the end of a session.
+// NotificationDelivered means that a client accepted the notification of the end of a session.
 type NotificationDelivered struct {
 	Time         time.Time
 	Notification logout.Notification
 }
 
-// NotificationGivenUp says that a client refused its notification, or that the retry window has closed.
-// Problem says why.
+// NotificationGivenUp means that a client refused its notification, or that the retry window closed. Problem
+// is the reason.
 type NotificationGivenUp struct {
 	Time         time.Time
 	Notification logout.Notification
@@ -104,37 +105,37 @@ func whose(sid, subject string, more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{slog.String("session_id", sid), slog.String("subject_id", subject)}, more...)
 }
 
-// Attrs returns the event as a log shows it.
+// Attrs implements Event.
 func (e *SessionStarted) Attrs() []slog.Attr {
 	return whose(e.SessionID, e.SubjectID, slog.String("remote_addr", e.RemoteAddr),
 		slog.String("user_agent", e.UserAgent))
 }
 
-// Attrs returns the event as a log shows it.
+// Attrs implements Event.
 func (e *SessionRenewed) Attrs() []slog.Attr { return whose(e.SessionID, e.SubjectID) }
 
-// Attrs returns the event as a log shows it.
+// Attrs implements Event.
 func (e *SessionReplaced) Attrs() []slog.Attr {
 	return whose(e.SessionID, e.SubjectID, slog.String("new_session_id", e.NewSessionID),
 		slog.String("new_subject_id", e.NewSubjectID))
 }
 
-// Attrs returns the event as a log shows it.
+// Attrs implements Event.
 func (e *SessionEnded) Attrs() []slog.Attr {
 	return whose(e.SessionID, e.SubjectID, slog.String("reason", string(e.Reason)),
 		slog.String("actor", e.Actor), slog.Int("more", e.More))
 }
 
-// Attrs returns the event as a log shows it.
+// Attrs implements Event.
 func (e *GrantsRevoked) Attrs() []slog.Attr {
 	return whose(e.SessionID, e.SubjectID, slog.Int("tokens", e.Tokens), slog.Int("consents", e.Consents),
 		slog.String("reason", string(e.Reason)), slog.String("actor", e.Actor))
 }
 
-// Attrs returns the event as a log shows it.
+// Attrs implements Event.
 func (e *NotificationDelivered) Attrs() []slog.Attr { return ofNotification(&e.Notification) }
 
-// Attrs returns the event as a log shows it.
+// Attrs implements Event.
 func (e *NotificationGivenUp) Attrs() []slog.Attr {
 	return append(ofNotification(&e.Notification), slog.String("problem", e.Problem))
 }
@@ -152,6 +153,6 @@ func NewEventLog(logger *slog.Logger) Subscriber { return eventLog{logger} }
 
 // Receive writes one line.
 func (l eventLog) Receive(ctx context.Context, event Event) {
-	//nolint:sloglint // a few names, each a constant
+	//nolint:sloglint // event names are constants
 	l.logger.LogAttrs(ctx, slog.LevelInfo, event.Name(), event.Attrs()...)
 }

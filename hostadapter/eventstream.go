@@ -1,6 +1,6 @@
 package hostadapter
 
-// How events reach subscribers: a bounded queue each, which never delays a request.
+// The delivery of events to subscribers: a bounded queue each, which never delays a request.
 
 import (
 	"context"
@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// eventQueue is how many events wait for one subscriber.
+	// eventQueue is the length of a subscriber's queue.
 	eventQueue = 1024
-	// eventGrace is how long Close lets subscribers finish.
+	// eventGrace is how long Close waits for subscribers to finish.
 	eventGrace = 2 * time.Second
 )
 
 type actorKey struct{}
 
-// WithActor names who does what is done under the context, for the events about it.
+// WithActor returns a context whose events name the actor.
 func WithActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }
@@ -34,22 +34,22 @@ func actorOf(ctx context.Context) string {
 	return actor
 }
 
-// eventStream hands events to the subscribers.
+// eventStream dispatches events to the subscribers.
 type eventStream struct {
 	logger  *slog.Logger
 	metrics *metrics
-	// activity counts for the admin page.
+	// activity holds the counts for the admin page.
 	activity activity
-	queues   []*eventLine
-	base     context.Context //nolint:containedctx // it is the stream's own life
+	queues   []*subscription
+	base     context.Context //nolint:containedctx // it is the lifetime of the stream
 	cut      context.CancelFunc
 	mu       sync.RWMutex
 	closed   bool
 	ended    sync.WaitGroup
 }
 
-// eventLine is one subscriber's queue.
-type eventLine struct {
+// subscription is a subscriber with its queue.
+type subscription struct {
 	subscriber Subscriber
 	events     chan Event
 	dropped    atomic.Int64
@@ -59,18 +59,18 @@ func newEventStream(subscribers []Subscriber, logger *slog.Logger) *eventStream 
 	s := &eventStream{logger: logger}
 	s.base, s.cut = context.WithCancel(context.Background())
 	for _, subscriber := range subscribers {
-		line := &eventLine{subscriber: subscriber, events: make(chan Event, eventQueue)}
-		s.queues = append(s.queues, line)
+		queue := &subscription{subscriber: subscriber, events: make(chan Event, eventQueue)}
+		s.queues = append(s.queues, queue)
 		s.ended.Go(func() {
-			for event := range line.events {
-				s.hand(line, event)
+			for event := range queue.events {
+				s.dispatch(queue, event)
 			}
 		})
 	}
 	return s
 }
 
-// publish never waits: its caller is about to answer a request.
+// publish never blocks: its caller is about to answer a request.
 func (s *eventStream) publish(event Event) {
 	s.metrics.event(event)
 	s.activity.event(event)
@@ -79,36 +79,36 @@ func (s *eventStream) publish(event Event) {
 	if s.closed {
 		return
 	}
-	for _, line := range s.queues {
+	for _, queue := range s.queues {
 		select {
-		case line.events <- event:
+		case queue.events <- event:
 		default:
-			line.dropped.Add(1)
+			queue.dropped.Add(1)
 		}
 	}
 }
 
-func (s *eventStream) hand(line *eventLine, event Event) {
+func (s *eventStream) dispatch(queue *subscription, event Event) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			s.logger.ErrorContext(s.base, "subscriber panicked",
-				"subscriber", fmt.Sprintf("%T", line.subscriber), "event", event.Name(),
+				"subscriber", fmt.Sprintf("%T", queue.subscriber), "event", event.Name(),
 				"panic", fmt.Sprint(problem))
 		}
 	}()
-	if dropped := line.dropped.Swap(0); dropped > 0 {
+	if dropped := queue.dropped.Swap(0); dropped > 0 {
 		s.logger.WarnContext(s.base, "subscriber was too slow and missed events",
-			"subscriber", fmt.Sprintf("%T", line.subscriber), "missed", dropped)
+			"subscriber", fmt.Sprintf("%T", queue.subscriber), "missed", dropped)
 	}
-	line.subscriber.Receive(s.base, event)
+	queue.subscriber.Receive(s.base, event)
 }
 
-// close lets subscribers finish what waits, for a while.
+// close waits, for a limited time, until subscribers have received their queued events.
 func (s *eventStream) close() {
 	s.mu.Lock()
 	s.closed = true
-	for _, line := range s.queues {
-		close(line.events)
+	for _, queue := range s.queues {
+		close(queue.events)
 	}
 	s.mu.Unlock()
 	ended := make(chan struct{})
@@ -124,7 +124,7 @@ func (s *eventStream) close() {
 	s.cut()
 }
 
-// publishEnding publishes what an ending did.
+// publishEnding publishes the events of an ending.
 func (a *Adapter) publishEnding(ctx context.Context, ending *logout.Ending, result *logout.Result) {
 	if ending.DryRun {
 		return
@@ -149,12 +149,12 @@ func (a *Adapter) publishEnding(ctx context.Context, ending *logout.Ending, resu
 	}
 }
 
-// publishRenewed publishes a session that slid in a batch (grantstore.Result).
+// publishRenewed publishes the renewal of a session by a batch (grantstore.Result).
 func (a *Adapter) publishRenewed(sessionID, subjectID string) {
 	a.events.publish(&SessionRenewed{Time: a.now(), SessionID: sessionID, SubjectID: subjectID})
 }
 
-// delivering makes a span of a delivery.
+// delivering starts the span of a delivery.
 func (a *Adapter) delivering(
 	ctx context.Context, delivery *logout.Delivery,
 ) (context.Context, func(logout.Outcome)) {

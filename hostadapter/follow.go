@@ -1,7 +1,7 @@
 package hostadapter
 
-// Jobs that are followed to their end: what is noted of one at its begin is there at its end, also where
-// another host, or the next one, sees it.
+// Followed jobs: the note stored at the start of a job is available when it ends, even if a different host,
+// or the next run of this one, sees its end.
 
 import (
 	"context"
@@ -15,50 +15,52 @@ import (
 )
 
 const (
-	// followedProperty keeps the followed jobs in the store.
+	// followedProperty is the property that holds the followed jobs.
 	followedProperty = "followed_jobs"
-	// maxFollowed bounds them: few jobs run at a time, and those of a host that has ended are taken over. One
-	// beyond it is followed by its host alone: in the place of another the end of that one would be lost.
+	// maxFollowed bounds the jobs in the property: few jobs run at a time, and those of a stopped host are
+	// taken over. A job beyond the limit is followed by its host alone; evicting a recorded job would lose
+	// its end.
 	maxFollowed = 4
-	// MaxJobNote bounds what is noted of a job, in bytes. All of them fit into ticketstore.MaxProperty.
+	// MaxJobNote bounds the note of a job, in bytes. All notes together fit into ticketstore.MaxProperty.
 	MaxJobNote = 512
-	// followPause is how often a job is looked at, at first and later; swapGrace for how long a swap that is
-	// aborted by Close may take to say so.
+	// firstFollowPause and followPause are the first and the longest interval between polls of a job;
+	// swapGrace is how long Close waits for an aborted swap to report its end.
 	firstFollowPause, followPause, swapGrace = 50 * time.Millisecond, time.Second, 5 * time.Second
 )
 
 // JobEnd is the end of a job.
 type JobEnd struct {
 	ID string
-	// Note is what was noted at the job's begin.
+	// Note is the note stored at the start of the job.
 	Note []byte
-	// Removal or Swap is the job as it ended. Both are nil where that is not known any more, such as of a
-	// swap whose host was killed.
+	// Removal or Swap is the final state of the job. Both are nil if it is unknown, as for a swap whose host
+	// was killed.
 	Removal *logout.Job
 	Swap    *SwapState
 }
 
-// followedJobs is the property. Its writer makes each value another one: SetProperty takes what is there
-// already for a repeated call, and of two hosts that take a job out of it one is to fail.
+// followedJobs is the value of the property. Writer makes each value unique: SetProperty accepts an equal
+// value as a repeated call, but if two hosts remove a job, one of them must fail.
 type followedJobs struct {
 	Jobs   []followedJob `json:"jobs"`
 	Writer string        `json:"writer"`
 }
 
-// followedJob is a job in it. Its note is sealed: a store must not say who has begun one.
+// followedJob is a job in the property. Its note is sealed: the store must not learn or forge who started it.
 type followedJob struct {
 	Job  string `json:"job"`
 	Note []byte `json:"note"`
-	// Here: the host that has begun it knows its end, as of a swap, which has Began then.
+	// Here is set if only the host that started the job can learn its end, as for a swap, which then has
+	// Began.
 	Here  bool      `json:"here,omitempty"`
 	Began time.Time `json:"began,omitzero"`
 }
 
 const jobNotePurpose = "job note"
 
-// FollowJob calls ended when the job of that id, a removal of all or a swap, has ended. The note, at most
-// MaxJobNote bytes, is kept in the store: of a host that ends before the job ResumeJobs does the rest. It is
-// called once; a host that is killed at that moment does not call it.
+// FollowJob calls ended when the job with the id, a removal of all or a swap, has ended. The note, at most
+// MaxJobNote bytes, is kept in the store, so that ResumeJobs can call ended if this host stops before the job
+// does. ended is called once, or not at all if the host is killed just then.
 func (o *Operations) FollowJob(ctx context.Context, id string, note []byte, ended func(*JobEnd)) {
 	a := o.adapter
 	note = note[:min(len(note), MaxJobNote)]
@@ -80,7 +82,7 @@ func (o *Operations) FollowJob(ctx context.Context, id string, note []byte, ende
 	a.inBackground(func() { a.follow(followed{id: id, note: note, kept: kept}, ended) })
 }
 
-// ResumeJobs is FollowJob for the jobs of hosts that have ended. Where several hosts follow a job, one of
+// ResumeJobs does what FollowJob does for the jobs of stopped hosts. If several hosts follow a job, one of
 // them calls ended.
 func (o *Operations) ResumeJobs(ended func(*JobEnd)) {
 	a := o.adapter
@@ -97,18 +99,18 @@ func (o *Operations) ResumeJobs(ended func(*JobEnd)) {
 		}
 		for _, job := range jobs {
 			note, err := a.unseal(jobNotePurpose, []byte(job.Job), job.Note)
-			tell := ended
-			if err != nil { // not ours to believe, but its place is to become free
-				tell = func(*JobEnd) {}
+			notify := ended
+			if err != nil { // not authentic, but its slot must be freed
+				notify = func(*JobEnd) {}
 			}
 			a.inBackground(func() {
-				a.follow(followed{id: job.Job, note: note, kept: true, elsewhere: job.Here}, tell)
+				a.follow(followed{id: job.Job, note: note, kept: true, elsewhere: job.Here}, notify)
 			})
 		}
 	})
 }
 
-// inBackground runs what ends when the adapter is closed, unless it is.
+// inBackground runs a function that returns when the adapter closes, unless it is closed already.
 func (a *Adapter) inBackground(run func()) {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
@@ -117,7 +119,7 @@ func (a *Adapter) inBackground(run func()) {
 	}
 }
 
-// waits pauses, and reports whether the adapter is open still.
+// waits pauses, and returns false if the adapter closes meanwhile.
 func (a *Adapter) waits(pause time.Duration) bool {
 	select {
 	case <-time.After(pause):
@@ -131,12 +133,12 @@ func (a *Adapter) waits(pause time.Duration) bool {
 type followed struct {
 	id   string
 	note []byte
-	// kept: it is in the property. elsewhere: another host has begun it, and only that one knows of it.
+	// kept: the job is in the property. elsewhere: only the host that started the job can learn its end.
 	kept, elsewhere bool
 }
 
-// follow looks at a job until it ends. It calls ended where it was this host that took the job out of the
-// property: SetProperty lets one of several do so.
+// follow polls a job until it ends. It calls ended if this host removed the job from the property:
+// SetProperty lets only one host do so.
 func (a *Adapter) follow(job followed, ended func(*JobEnd)) {
 	ctx := context.Background()
 	end := &JobEnd{ID: job.id, Note: job.note}
@@ -146,7 +148,7 @@ func (a *Adapter) follow(job followed, ended func(*JobEnd)) {
 		case a.waits(pause):
 			continue
 		case end.Swap == nil:
-			return // a removal goes on, and the next host follows it
+			return // the removal continues, and the next host follows it
 		case closed.IsZero():
 			closed = time.Now()
 		case time.Since(closed) > swapGrace:
@@ -160,13 +162,13 @@ func (a *Adapter) follow(job followed, ended func(*JobEnd)) {
 		taken = len(after) < len(jobs)
 		return after, taken
 	})
-	// Twice is better than not at all, but that is for the host that knows the end.
+	// If in doubt, the host that knows the outcome calls ended a second time rather than never.
 	if taken || !job.kept || err != nil && !job.elsewhere {
 		ended(end)
 	}
 }
 
-// lookAt reads a job, and reports whether it has ended.
+// lookAt polls a job, and reports whether it has ended.
 func (a *Adapter) lookAt(ctx context.Context, end *JobEnd, elsewhere bool) bool {
 	if swap := a.swapOf(end.ID); swap != nil {
 		end.Swap = swap
@@ -180,9 +182,9 @@ func (a *Adapter) lookAt(ctx context.Context, end *JobEnd, elsewhere bool) bool 
 	return errors.Is(err, ticketstore.ErrNotFound) && (!elsewhere || a.isOver(ctx, end.ID))
 }
 
-// isOver reports whether a job that another host alone knows of is to be followed no further: that host has
-// told its end, or is not among those of the store any more. Which of several it was is not known, so that
-// this host waits until it is alone.
+// isOver reports whether to stop following a job whose end only the host that started it can learn: that host
+// has reported the end, or is no longer a host of the store. Since the job does not record which host that
+// is, it is considered gone only when this host is alone.
 func (a *Adapter) isOver(ctx context.Context, id string) bool {
 	_, jobs, err := a.followed(ctx)
 	if err != nil {
@@ -195,7 +197,7 @@ func (a *Adapter) isOver(ctx context.Context, id string) bool {
 	return err == nil && len(description.Hosts) <= 1
 }
 
-// followed returns the jobs in the property, and its value.
+// followed returns the jobs in the property, and the property's value.
 func (a *Adapter) followed(ctx context.Context) (value []byte, jobs []followedJob, err error) {
 	if value, err = a.property(ctx, followedProperty); err != nil || value == nil {
 		return nil, nil, err
@@ -205,7 +207,7 @@ func (a *Adapter) followed(ctx context.Context) (value []byte, jobs []followedJo
 	return value, kept.Jobs, err
 }
 
-// changeFollowed changes the followed jobs, by compare-and-set.
+// changeFollowed changes the property by compare-and-set.
 func (a *Adapter) changeFollowed(
 	ctx context.Context, change func(jobs []followedJob) (after []followedJob, changed bool),
 ) error {

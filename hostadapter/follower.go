@@ -1,6 +1,6 @@
 package hostadapter
 
-// A swap that another host makes: this one follows to the backend that replaces their own (rules 12 and 14).
+// Following a swap by another host to the backend that replaces theirs (rules 12 and 14).
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// lostEvery is how often a host looks whether another one has left a move that nobody goes on with.
+// lostEvery is how often a host checks for a move that was abandoned by a different host.
 const lostEvery = 5 * time.Second
 
-// followSwaps looks, each time that a fence has refused a call, whether another host has made it. It returns
-// when the host ends.
+// followSwaps checks, each time that a fence has refused a call, whether another host is swapping. It returns
+// when the adapter closes.
 func (a *Adapter) followSwaps() {
 	for {
 		select {
@@ -32,7 +32,7 @@ func (a *Adapter) followSwaps() {
 	}
 }
 
-// endLostMove has a store journal no more whose move was lost with its host.
+// endLostMove stops the journal of a store whose move was lost with its host.
 func (a *Adapter) endLostMove() {
 	store := a.unmoved()
 	if store == nil {
@@ -42,15 +42,15 @@ func (a *Adapter) endLostMove() {
 	defer cancel()
 	status, err := store.Status(ctx)
 	if err != nil {
-		return // it is asked again
+		return // retried after lostEvery
 	}
-	if ended, _ := transfer.EndLost(ctx, store, status); ended { // or another host was faster
+	if ended, _ := transfer.EndLost(ctx, store, status); ended { // false if another host was first
 		a.config.Logger.WarnContext(ctx, "the swap of another host was lost, and is ended", "swap", status.ID,
 			"to", status.Peer)
 	}
 }
 
-// unmoved returns the store that serves, nil where it cannot be moved, or this host moves it.
+// unmoved returns the serving store, or nil if it cannot be moved or this host is moving it.
 func (a *Adapter) unmoved() transfer.Store {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
@@ -60,7 +60,7 @@ func (a *Adapter) unmoved() transfer.Store {
 	return moverOf(a.backends.serving())
 }
 
-// followSwap goes where another host has moved what the backend holds. Calls wait until then.
+// followSwap switches to the backend to which another host has moved the data. Calls wait until then.
 func (a *Adapter) followSwap() {
 	state := a.fence()
 	if state == nil {
@@ -68,7 +68,7 @@ func (a *Adapter) followSwap() {
 	}
 	running, err := a.begin(state)
 	if err != nil {
-		return // the end of the swap that runs here wakes this again
+		return // the end of the running swap triggers this again
 	}
 	began := time.Now()
 	a.report(state, transfer.Progress{Phase: transfer.Switching})
@@ -96,8 +96,7 @@ func (a *Adapter) followSwap() {
 	}
 }
 
-// fence returns the swap of another host whose fence stands before the backend that serves, nil where there
-// is none.
+// fence returns the swap of another host that has fenced the serving backend, or nil if there is none.
 func (a *Adapter) fence() *SwapState {
 	store := a.unmoved()
 	if store == nil {
@@ -109,7 +108,7 @@ func (a *Adapter) fence() *SwapState {
 	switch {
 	case err != nil:
 		if a.waits(firstFollowPause) {
-			a.backends.lifted() // the calls that wait ask again
+			a.backends.lifted() // the waiting calls are retried
 		}
 		return nil
 	case status.State != transfer.Fenced && status.State != transfer.Superseded:
@@ -121,12 +120,11 @@ func (a *Adapter) fence() *SwapState {
 	return state
 }
 
-// reach goes to the backend that serves and puts it in the place of the one that did, which it returns: nil
-// where that serves still.
+// reach switches to the backend that serves now and returns the replaced one, or nil if that still serves.
 func (a *Adapter) reach(ctx context.Context) (old *switchedBackend, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	w := a.newWay(a.backends.name(), a.backends.serving())
+	w := a.newRoute(a.backends.name(), a.backends.serving())
 	defer func() { w.end(ctx, old != nil) }()
 	if err := w.lead(ctx); err != nil || len(w.left) == 0 {
 		return nil, err
@@ -141,8 +139,8 @@ func (a *Adapter) reach(ctx context.Context) (old *switchedBackend, err error) {
 	return a.takeOver(w.backend, w.serving, w.left...), nil
 }
 
-// cannotFollow notes why this host does not follow, and logs it when it changes. What nothing but another
-// configuration mends is the answer to all calls: waiting would not help them.
+// cannotFollow records why this host cannot follow, and logs the reason when it changes. If only a different
+// configuration helps, all calls fail with the reason: waiting would be in vain.
 func (a *Adapter) cannotFollow(state *SwapState, err error) {
 	var missing *MissingBackendError
 	final := errors.As(err, &missing) || errors.Is(err, transfer.ErrNotSuccessor) ||
@@ -160,8 +158,8 @@ func (a *Adapter) cannotFollow(state *SwapState, err error) {
 	a.backends.cannotFollow(problem, final)
 }
 
-// swapElsewhere is a swap that another host makes, as far as the store tells of it, and where it was noted
-// when it began. Where there is none, or no other host, that is ticketstore.ErrNotFound.
+// swapElsewhere returns a swap by another host, as far as the store records it; its start is known if it was
+// recorded as a followed job. If there is none it returns ticketstore.ErrNotFound.
 func (a *Adapter) swapElsewhere(ctx context.Context, id string) (*SwapState, error) {
 	unknown := fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
 	store := moverOf(a.backends.serving())
@@ -182,7 +180,7 @@ func (a *Adapter) swapElsewhere(ctx context.Context, id string) (*SwapState, err
 	switch status.State {
 	case transfer.Exporting:
 		state.Progress.Phase = transfer.Copying
-	case transfer.Fenced, transfer.Superseded: // this host is about to follow
+	case transfer.Fenced, transfer.Superseded: // this host will follow
 		state.Progress.Phase = transfer.Switching
 		return state, nil
 	default:
@@ -197,7 +195,7 @@ func (a *Adapter) swapElsewhere(ctx context.Context, id string) (*SwapState, err
 	return state, nil
 }
 
-// following says that this host follows another one's swap, empty where it does not.
+// following describes the swap by another host that this host is following, or "" if there is none.
 func (a *Adapter) following() string {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()

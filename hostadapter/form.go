@@ -1,6 +1,6 @@
 package hostadapter
 
-// Tokens of forms: sealed for the session that they were made for, and valid for an hour.
+// Form tokens: sealed for the session they were made for, and valid for an hour.
 
 import (
 	"encoding/binary"
@@ -10,7 +10,7 @@ import (
 const (
 	// formLife is how long a page with a form may stay open.
 	formLife = time.Hour
-	// formPurpose is what the tokens of forms are sealed for, with the sid as id.
+	// formPurpose is the purpose for which form tokens are sealed; their id is the sid.
 	formPurpose = "form"
 )
 
@@ -22,7 +22,7 @@ func (t tieAdapter) FormToken(sessionID string) string {
 
 // CheckFormToken implements tie.Forms.
 func (t tieAdapter) CheckFormToken(sessionID, token string) bool {
-	// Any sender may put anything here: that it does not open is no event for the log.
+	// Clients can send any value here: one that cannot be opened is not logged.
 	until, err := t.a.ring.unsealText(formPurpose, []byte(sessionID), token)
 	return err == nil && len(until) == 8 && uint64(t.a.now().Unix()) < binary.BigEndian.Uint64(until)
 }

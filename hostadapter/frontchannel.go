@@ -9,9 +9,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FrontChannelURLs returns the addresses of the frames in which the clients of a session clear their cookies
-// (Front-Channel Logout 1.0, section 3), for a host that signs out by SignOut and shows a page of its own.
-// Ask before the session ends: an unknown or ended one has none.
+// FrontChannelURLs returns the URLs of the frames in which the clients of a session clear their cookies
+// (Front-Channel Logout 1.0, section 3), for a host that uses SignOut and shows its own page. Call it before
+// the session ends: an unknown or ended session has none.
 func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]string, error) {
 	detail, err := a.find(ctx, sessionID)
 	if err != nil || detail == nil {
@@ -21,7 +21,7 @@ func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]str
 	for i := range detail.Clients {
 		address, err := a.frontChannelURL(ctx, detail.Clients[i].ClientID, &detail.Session)
 		if err != nil {
-			// One client's settings are no reason not to sign out.
+			// One client's invalid registration must not prevent the sign-out.
 			a.config.Logger.WarnContext(ctx, "client is not notified by front channel",
 				"client_id", detail.Clients[i].ClientID, "error", err)
 			continue

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Metrics that are asked for when they are read: of the store, of the backend's process, of a swap.
+// Observable metrics, collected on each read: of the store, of the backend's process, of a swap.
 
 import (
 	"context"
@@ -16,16 +16,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// gauge is a metric that is read.
+// gauge is an observable metric.
 type gauge struct {
 	name, unit, about string
-	// counts: it only rises, as long as the backend's process lives.
+	// counts marks a counter that is monotonic as long as the backend's process lives.
 	counts bool
 }
 
-// The gauges. Commits are counted in the plugin, which has no SDK, and OpenTelemetry has no histogram that is
-// read: so their buckets are counters beside their sums and counts. The label le is that of Prometheus'
-// histograms, and the buckets add up as those do.
+// The gauges. Commits are counted in the plugin, which has no SDK, and OpenTelemetry has no observable
+// histogram: so their buckets are counters beside their sums and counts. The label le and the cumulative
+// buckets follow Prometheus histograms.
 var gaugesOf = []gauge{
 	{name: "live", unit: "{session}", about: "Sessions in the store."},
 	{name: "backend.up", about: "1 while the backend answers, else 0."},
@@ -52,7 +52,7 @@ var gaugesOf = []gauge{
 	{name: "cache.memory", unit: "By", about: "Bytes of the host's cache, by an estimate."},
 }
 
-// reading is one read of all gauges.
+// reading is one collection of all gauges.
 type reading struct {
 	gauges   map[string]metric.Float64Observable
 	observer metric.Observer
@@ -86,7 +86,7 @@ func (a *Adapter) newGauges(meter metric.Meter) (metric.Registration, error) {
 		ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 		defer cancel()
 		a.read(ctx, &reading{gauges: byName, observer: o})
-		return nil // a store that does not answer is up = 0, and what it would have said is left out
+		return nil // if the store does not answer, up is 0 and its other metrics are left out
 	}, all...)
 }
 
@@ -140,7 +140,7 @@ func (a *Adapter) readStore(ctx context.Context, r *reading) error {
 	return nil
 }
 
-// backend sets what the backend measures of itself. With an error only its restarts and waits are known.
+// backend sets the backend's own metrics. With an error only its restarts and waits are known.
 func (r *reading) backend(f sessions.Figures, err error) {
 	r.set("plugin.restarts", float64(f.Restarts))
 	r.set("plugin.waits", float64(f.Waits))
@@ -167,7 +167,7 @@ func (r *reading) backend(f sessions.Figures, err error) {
 	}
 }
 
-// buckets sets the buckets of a histogram, each with what is in those before it.
+// buckets sets the cumulative buckets of a histogram.
 func (r *reading) buckets(name string, counts []uint64, all uint64, bound func(i int) float64) {
 	sum := uint64(0)
 	for i, n := range counts {

@@ -1,6 +1,6 @@
 package hostadapter
 
-// One grant: the id that names it to operators, and its removal.
+// Single grants: their ids for operators, and their removal.
 
 import (
 	"context"
@@ -12,36 +12,37 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// grantIDPurpose is what the ids of grants are sealed for.
+// grantIDPurpose is the purpose for which the ids of grants are sealed.
 const grantIDPurpose = "grant id"
 
-// GrantID returns the opaque id of a grant: the same each time, until Config.Keys begins with another key. It
-// is sealed, so that who reads a listing or a log has neither a token nor the key under which one is stored.
+// GrantID returns the opaque id of a grant. It is stable until the first of Config.Keys changes. It is
+// sealed, so that a listing or a log reveals neither a token nor the key under which it is stored.
 func (o *Operations) GrantID(ref grantstore.Ref) string {
 	plain := append(ref.Key[:], ref.Type...)
 	return base64.RawURLEncoding.EncodeToString(o.adapter.ring.sealSame(grantIDPurpose, plain))
 }
 
-// grantOf returns the grant that an id names.
+// grantOf returns the grant with the id.
 func (o *Operations) grantOf(id string) (ref grantstore.Ref, err error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(id)
 	if err != nil {
 		return ref, ticketstore.Invalidf("id", "is not the id of a grant")
 	}
-	// Not Adapter.unseal: what is wrong with it is the caller's fault and no news for the log.
+	// Not Adapter.unseal: an invalid id is the caller's fault and is not logged.
 	plain, err := o.adapter.ring.unseal(grantIDPurpose, nil, sealed)
 	if err != nil || len(plain) < len(ref.Key) {
-		return ref, ticketstore.Invalidf("id", "is no id of a grant, or one of a former key: list them again")
+		return ref, ticketstore.Invalidf("id",
+			"is not the id of a grant, or was sealed with a former key: list the grants again")
 	}
 	n := copy(ref.Key[:], plain)
 	ref.Type = grantstore.Type(plain[n:])
 	return ref, nil
 }
 
-// removeGrant removes the grant of an id, or counts what would go with it.
+// removeGrant removes the grant with the id, or counts what would be removed with it.
 //
-// A refresh that comes between Get and the batch changes nothing: the batch revokes, in one transaction, what
-// the family has by then, and a repeat within a grace finds no live token of its family (rule 3).
+// A refresh between Get and the batch does not matter: the batch revokes, in one transaction, what the family
+// has by then, and a repeat within a grace period finds no live token of its family (rule 3).
 func (o *Operations) removeGrant(ctx context.Context, removal GrantRemoval) (*GrantRemovalResult, error) {
 	ref, err := o.grantOf(removal.ID)
 	if err != nil {
@@ -64,7 +65,7 @@ func (o *Operations) removeGrant(ctx context.Context, removal GrantRemoval) (*Gr
 	switch {
 	case !family && dead:
 	case removal.DryRun && family:
-		// A used token has lost its subject; its session and client lead to the family as well.
+		// A used token has lost its subject; its session and client select the family as well.
 		of := grantstore.Filter{SessionID: g.SessionID, SubjectID: g.SubjectID, ClientID: g.ClientID}
 		result, err = o.countGrants(ctx, of, func(other *grantstore.Grant) bool {
 			return other.RequestID == g.RequestID && other.Type.IsToken()
@@ -100,7 +101,7 @@ func (o *Operations) revoke(ctx context.Context, g *grantstore.Grant, family boo
 	return done.Revoked, nil
 }
 
-// countGrants counts the live grants of a filter that match.
+// countGrants counts the live grants that the filter selects and match accepts.
 func (o *Operations) countGrants(
 	ctx context.Context, filter grantstore.Filter, match func(*grantstore.Grant) bool,
 ) (*GrantRemovalResult, error) {
@@ -122,7 +123,7 @@ func (o *Operations) countGrants(
 	return result, err
 }
 
-// count adds grants of a type.
+// count adds n grants of a type.
 func (r *GrantRemovalResult) count(t grantstore.Type, n int) {
 	if t == grantstore.UserConsent {
 		r.ConsentsRevoked += n

@@ -11,32 +11,32 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// GrantRemoval says which grants to remove. The session that a grant belongs to stays, and no client is
-// notified.
+// GrantRemoval selects the grants to remove. The sessions of the grants are kept, and no client is notified.
 type GrantRemoval struct {
-	// ID names one grant, as GrantID does. It excludes Filter.
+	// ID is the id of one grant, see GrantID. It excludes Filter.
 	//
-	// A code or a refresh token goes with its family, whatever has been issued from it since. An access token
-	// and a consent go alone: a client that has a refresh token gets a new access token by it.
+	// A code or a refresh token is removed with its family: everything issued from it since. An access token
+	// or a consent is removed alone: a client with a refresh token can get a new access token.
 	ID string
 	// Filter selects grants. At least one condition is required.
 	Filter grantstore.Filter
 	// Reason is free text for the log.
 	Reason string
-	// DryRun counts what would be removed, and removes nothing.
+	// DryRun counts what would be removed, without removing it.
 	DryRun bool
 }
 
-// GrantRemovalResult counts what a removal of grants did.
+// GrantRemovalResult counts what was removed.
 type GrantRemovalResult struct {
-	// GrantsRevoked and ConsentsRevoked count tokens and consents that were live until then.
+	// GrantsRevoked and ConsentsRevoked count tokens and consents that were live until now.
 	GrantsRevoked   int
 	ConsentsRevoked int
-	// Target is what the removal was about: its Filter, or whose grant its ID names, where that was found.
+	// Target is the selection: the removal's Filter, or the owners and type of the grant with its ID, if
+	// found.
 	Target grantstore.Filter
 }
 
-// QueryGrants returns a page of live grants, without what is sealed in them.
+// QueryGrants returns a page of live grants, without their sealed data.
 func (o *Operations) QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error) {
 	page, err := o.adapter.config.Backend.Grants().Query(ctx, query, o.adapter.now())
 	if err != nil {
@@ -47,8 +47,8 @@ func (o *Operations) QueryGrants(ctx context.Context, query grantstore.Query) (*
 
 // RemoveGrants removes the grants that the removal selects and that exist when it is called, in bounded
 // batches, and counts them. A code exchange or a refresh that races it loses: its code or refresh token is
-// gone, or what it was given is removed too. Grants issued meanwhile stay. Nothing matched is no error. After
-// an error some may have been removed; removing again is safe.
+// gone, or the tokens issued to it are removed too. Grants issued meanwhile are kept. Matching nothing is not
+// an error. After an error some may have been removed; repeating the call is safe.
 func (o *Operations) RemoveGrants(
 	ctx context.Context, removal GrantRemoval,
 ) (result *GrantRemovalResult, err error) {
@@ -68,7 +68,7 @@ func (o *Operations) RemoveGrants(
 	if err != nil {
 		return nil, err
 	}
-	if removal.DryRun { // nothing was changed, as in RemoveSessions
+	if removal.DryRun { // nothing was changed: not logged, as in RemoveSessions
 		return result, nil
 	}
 	f := result.Target
@@ -86,12 +86,12 @@ func (r *GrantRemoval) validate() error {
 			return err
 		}
 	} else if r.Filter != (grantstore.Filter{}) {
-		return ticketstore.Invalidf("id", "goes with no other condition")
+		return ticketstore.Invalidf("id", "excludes a filter")
 	}
 	return ticketstore.CheckText("reason", r.Reason, ticketstore.MaxText)
 }
 
-// removeSelected removes what a filter selects.
+// removeSelected removes the grants that a filter selects.
 func (o *Operations) removeSelected(
 	ctx context.Context, filter grantstore.Filter,
 ) (total *GrantRemovalResult, err error) {
@@ -101,7 +101,7 @@ func (o *Operations) removeSelected(
 	}
 	total = &GrantRemovalResult{Target: filter}
 	places := walk{}
-	// Walk after walk, until one meets nothing: then there was a moment at which nothing was left.
+	// Repeat whole walks until one meets nothing: then there was a moment at which nothing was left.
 	for met, done := 0, false; !done; {
 		removed, err := o.adapter.removeBatch(ctx, batch)
 		if err != nil {
@@ -126,8 +126,8 @@ func (o *Operations) removeSelected(
 	return total, nil
 }
 
-// lastGrant is the present, or the creation of the last grant there is, where a clock is or was ahead of this
-// one.
+// lastGrant returns the current time, or the creation time of the newest grant if that is later because of a
+// clock that is or was ahead of this one.
 func (o *Operations) lastGrant(ctx context.Context, filter grantstore.Filter) (time.Time, error) {
 	now := o.adapter.now()
 	page, err := o.QueryGrants(ctx, grantstore.Query{Filter: filter, Order: ticketstore.Descending, Count: 1})

@@ -1,6 +1,6 @@
 package hostadapter
 
-// What a verified id_token_hint says.
+// Verified id_token_hints.
 
 import (
 	"context"
@@ -8,23 +8,24 @@ import (
 	"slices"
 )
 
-// IDTokenHints verifies ID tokens that clients show at sign-out (RP-Initiated Logout 1.0, section 2).
+// IDTokenHints verifies ID tokens that clients present at sign-out (RP-Initiated Logout 1.0, section 2).
 type IDTokenHints interface {
-	// Verify checks that the token is an ID token issued and signed by this server, and returns what it says.
-	// A token past its exp is accepted. What this server signed as something else, as an access token or a
-	// logout token, is ErrNotIDToken, and anything else that is no ID token of this server is an error too.
-	// One whose signature cannot be checked, as that of a key that was rotated out, is ErrHintUnverified: the
-	// user is asked then. Keys or clients that cannot be read are ticketstore.ErrUnavailable.
+	// Verify checks that the token is an ID token issued and signed by this server, and returns its claims. A
+	// token past its exp is accepted. It returns ErrNotIDToken for a token that this server signed for a
+	// different purpose, such as an access token or a logout token, and some error for any other token that
+	// is not an ID token of this server. It returns ErrHintUnverified if the signature cannot be checked, for
+	// example because the key was rotated out: then the user must confirm. It returns
+	// ticketstore.ErrUnavailable if keys or clients cannot be read.
 	Verify(ctx context.Context, token string) (*IDTokenHint, error)
 }
 
-// ErrHintUnverified means that the signature of an id_token_hint is by none of the keys that are known.
+// ErrHintUnverified means that none of the known keys has signed an id_token_hint.
 var ErrHintUnverified = errors.New("hostadapter: id_token_hint is signed with a key that is not known")
 
-// ErrNotIDToken means that an id_token_hint is signed by this server, but was made for another purpose.
+// ErrNotIDToken means that this server signed an id_token_hint for a different purpose.
 var ErrNotIDToken = errors.New("hostadapter: id_token_hint is not an ID token")
 
-// IDTokenHint is what a genuine ID token says of whom it was issued for.
+// IDTokenHint holds the claims of a verified ID token.
 type IDTokenHint struct {
 	// Subject is the sub claim, SessionID the sid claim, which may be empty.
 	Subject   string
@@ -34,8 +35,8 @@ type IDTokenHint struct {
 	AuthorizedParty string
 }
 
-// client returns the client that the token was issued to. clientID is the client that the request names,
-// empty for none. ok is false where the request names another client, or none and the token is for several.
+// client returns the client to which the token was issued. clientID is the client named by the request, or
+// "". ok is false if the request names a different client, or if it names none and the token has several.
 func (h *IDTokenHint) client(clientID string) (client string, ok bool) {
 	switch {
 	case h.AuthorizedParty != "":

@@ -13,51 +13,52 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// SessionManagement is what an operator does with sessions. An Adapter is one.
+// SessionManagement queries and removes sessions, for operators. Adapter implements it.
 type SessionManagement interface {
-	// QuerySessions returns a page of sessions. See ticketstore.SessionQuery for its rules.
+	// QuerySessions returns a page of sessions, following the rules of ticketstore.SessionQuery.
 	QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error)
-	// RemoveSessions ends sessions and what belongs to them, and counts what it did. Nothing matched is a
-	// zero Result and no error. A removal of all, unless it is a dry run, is begun and continues as a job:
-	// the Result has nothing but the JobID.
+	// RemoveSessions ends sessions, revokes what belongs to them, and counts what it did. If nothing matches
+	// the Result is zero and there is no error. A removal of all sessions continues as a job, unless it is a
+	// dry run: the Result has only the JobID.
 	RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error)
 }
 
 var _ SessionManagement = (*Adapter)(nil)
 
-// SessionRemoval says what to remove. Its zero flags remove everything: the session, its tokens, its
-// consents, and its clients are notified.
+// SessionRemoval selects what to remove. With zero flags everything is removed: sessions, tokens and
+// consents, and the clients are notified.
 type SessionRemoval struct {
-	// SubjectID, SessionID or both select sessions; both must match. One of them is required, or else All.
+	// SubjectID, SessionID or both select sessions; if both are set both must match. One is required, unless
+	// All.
 	SubjectID string
 	SessionID string
-	// All selects every session, and what every subject has without one. It excludes SubjectID and SessionID.
+	// All selects every session, and every subject's grants without one. It excludes SubjectID and SessionID.
 	All bool
-	// ClientIDs narrows whose tokens and consents are revoked and who is notified. Nil means every client; an
-	// empty list is an error.
+	// ClientIDs narrows whose tokens and consents are revoked and which clients are notified. Nil means every
+	// client; an empty list is an error.
 	ClientIDs []string
-	// Reason is free text for the log. Clients see logout.Terminated.
+	// Reason is free text for the log. Clients get logout.Terminated.
 	Reason string
 
 	KeepSession      bool
 	KeepTokens       bool
 	KeepConsents     bool
 	SkipNotification bool
-	// DryRun counts what would be done and does nothing.
+	// DryRun counts what would be done without doing it.
 	DryRun bool
 }
 
-// SessionReport is what an operator sees of one session.
+// SessionReport is an operator's view of one session.
 type SessionReport struct {
 	ticketstore.SessionDetail
 	// Grants counts the session's live grants by type.
 	Grants map[grantstore.Type]int
-	// GrantsCounted is false when there are more grants than were counted (ticketstore.MaxCount).
+	// GrantsCounted is false if there are more grants than were counted (ticketstore.MaxCount).
 	GrantsCounted bool
 }
 
-// QuerySessions returns a page of sessions. A display name is sought in Unicode's form NFC, in which SignIn
-// stores names; those of earlier releases are matched as they are.
+// QuerySessions returns a page of sessions. A display name is normalized to Unicode's form NFC, in which
+// SignIn stores names; names stored by earlier releases are matched unchanged.
 func (a *Adapter) QuerySessions(
 	ctx context.Context, query ticketstore.SessionQuery,
 ) (*ticketstore.Page, error) {
@@ -71,8 +72,8 @@ func (a *Adapter) QuerySessions(
 	return page, nil
 }
 
-// RemoveSessions ends what the removal selects with reason logout.Terminated. Offline refresh tokens end too,
-// unless it keeps tokens.
+// RemoveSessions ends the sessions that the removal selects, with reason logout.Terminated. Offline refresh
+// tokens end too, unless it keeps tokens.
 func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error) {
 	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: removing sessions: %w", err)
 	}
-	if removal.DryRun { // nothing was changed: the admin routes have it in their audit
+	if removal.DryRun { // nothing was changed: the admin routes audit it
 		return result, nil
 	}
 	if result.JobID != "" {
@@ -108,8 +109,8 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	return result, nil
 }
 
-// SessionByID returns the session with that sid, its clients and a count of its grants. An unknown or ended
-// one is ticketstore.ErrNotFound.
+// SessionByID returns the session with the sid, its clients and a count of its grants. It returns
+// ticketstore.ErrNotFound if the session is unknown or ended.
 func (o *Operations) SessionByID(ctx context.Context, sessionID string) (*SessionReport, error) {
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
 package hostadapter
 
-// What a discovery document says of logout.
+// The logout metadata of a discovery document.
 
 import (
 	"encoding/json"
@@ -11,12 +11,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Metadata is what a server's discovery document says of signing out: RP-Initiated Logout 1.0, section 2.1,
+// Metadata is the part of a server's discovery document about logout: RP-Initiated Logout 1.0, section 2.1,
 // Back-Channel Logout 1.0, section 2.1, Front-Channel Logout 1.0, section 3.
 //
-// OpenID Connect Session Management 1.0 is not built, so there is no check_session_iframe, and answers have
-// no session_state: browsers partition or block the third-party cookies that its frame needs. Clients are
-// notified by back-channel logout instead, or ask with prompt=none.
+// OpenID Connect Session Management 1.0 is not implemented, so there is no check_session_iframe, and
+// responses have no session_state: browsers partition or block the third-party cookies that its frame needs.
+// Clients are notified by back-channel logout, or can check with prompt=none.
 type Metadata struct {
 	EndSessionEndpoint        string `json:"end_session_endpoint"`
 	BackChannelLogout         bool   `json:"backchannel_logout_supported"`
@@ -27,7 +27,8 @@ type Metadata struct {
 	issuer string
 }
 
-// Metadata returns what to publish; endSessionEndpoint is the whole URL under which EndSession is mounted.
+// Metadata returns the metadata to publish; endSessionEndpoint is the absolute URL where EndSession is
+// mounted.
 func (a *Adapter) Metadata(endSessionEndpoint string) *Metadata {
 	return &Metadata{
 		EndSessionEndpoint: endSessionEndpoint, BackChannelLogout: true, BackChannelLogoutSession: true,
@@ -35,10 +36,10 @@ func (a *Adapter) Metadata(endSessionEndpoint string) *Metadata {
 	}
 }
 
-// MergeInto returns a host's discovery document with the metadata in it, ready to be sent as JSON. The
-// document is anything that marshals to a JSON object; what it says of signing out is replaced, and "sid"
-// joins its claims_supported, if it has any. A document of another issuer is a *ticketstore.FieldError: no
-// client would accept it.
+// MergeInto returns a host's discovery document with the metadata merged in, ready to be sent as JSON. The
+// document may be any value that marshals to a JSON object; its logout metadata is replaced, and "sid" is
+// added to its claims_supported, if present. If the document has a different issuer, which no client would
+// accept, it returns a *ticketstore.FieldError.
 func (m *Metadata) MergeInto(document any) (map[string]any, error) {
 	merged, err := asObject(document)
 	if err != nil {

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Metrics, by OpenTelemetry's API: what is counted as it happens. What is asked for is in gauges.go.
+// Metrics, by OpenTelemetry's API: counters of events. Observable metrics are in gauges.go.
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// metrics are the counters of an Adapter. Nil counts nothing.
+// metrics are the counters of an Adapter. A nil *metrics counts nothing.
 type metrics struct {
 	started, renewed, ended            metric.Int64Counter
 	issued, consumed, refused, revoked metric.Int64Counter
@@ -22,8 +22,8 @@ type metrics struct {
 	gauges                             metric.Registration
 }
 
-// The values of the labels. Each counter begins at zero with each of them: Prometheus sees no increase where
-// a series begins at one.
+// The values of the labels. Each counter starts at zero with each of them, because Prometheus sees no
+// increase if a series starts at one.
 var (
 	reasons = []string{
 		string(logout.UserLogout), string(logout.SessionExpiration), string(logout.Terminated),
@@ -44,10 +44,10 @@ var (
 	}
 )
 
-// retried is the outcome of a delivery that is to be made again.
+// retried is the outcome of a delivery that will be retried.
 const retried = "retried"
 
-// begin begins all counters at zero.
+// begin starts all counters at zero.
 func (m *metrics) begin() {
 	for _, c := range []metric.Int64Counter{m.started, m.renewed, m.revoked, m.queued} {
 		count(c, 0, "", "")
@@ -69,7 +69,7 @@ func (m *metrics) begin() {
 	}
 }
 
-// newMetrics returns nil without a provider.
+// newMetrics returns the metrics of a provider, or nil if provider is nil.
 func (a *Adapter) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	if provider == nil {
 		return nil, nil //nolint:nilnil // nil counts nothing
@@ -111,7 +111,7 @@ func (m *metrics) close() error {
 	return m.gauges.Unregister()
 }
 
-// label is one of a counter.
+// label is a label of a counter.
 type label struct{ key, value string }
 
 func (l label) option() []metric.AddOption {
@@ -120,7 +120,7 @@ func (l label) option() []metric.AddOption {
 	}
 }
 
-// labelled are the options of the labels that counters begin with, made once.
+// labelled holds the precomputed options of the labels that counters start with.
 var labelled = func() map[label][]metric.AddOption {
 	options := map[label][]metric.AddOption{{}: nil}
 	for _, of := range []struct {
@@ -137,7 +137,7 @@ var labelled = func() map[label][]metric.AddOption {
 	return options
 }()
 
-// count adds to a counter. No label has an id: each of its values is one of a few that the code names.
+// count adds to a counter. No label has an id: its values are a small set defined in the code.
 func count(counter metric.Int64Counter, n int, key, value string) {
 	options, known := labelled[label{key, value}]
 	if !known {
@@ -146,7 +146,7 @@ func count(counter metric.Int64Counter, n int, key, value string) {
 	counter.Add(context.Background(), int64(n), options...)
 }
 
-// event counts what is published, on the host that did it.
+// event counts a published event, on the host that caused it.
 func (m *metrics) event(event Event) {
 	if m == nil {
 		return
@@ -163,7 +163,7 @@ func (m *metrics) event(event Event) {
 	}
 }
 
-// applied counts what a batch did.
+// applied counts the changes of a batch.
 func (m *metrics) applied(batch *grantstore.Batch, result *grantstore.Result, err error) {
 	if m == nil {
 		return
@@ -181,7 +181,7 @@ func (m *metrics) applied(batch *grantstore.Batch, result *grantstore.Result, er
 	count(m.revoked, result.Revoked, "", "")
 }
 
-// refusal names why a batch was refused.
+// refusal returns the label of the reason why a batch was refused.
 func refusal(err error) string {
 	for _, r := range refusals {
 		if errors.Is(err, r.is) {
@@ -191,7 +191,7 @@ func refusal(err error) string {
 	return "other"
 }
 
-// queue counts notifications that an ending has queued.
+// queue counts notifications queued by an ending.
 func (m *metrics) queue(n int) {
 	if m != nil {
 		count(m.queued, n, "", "")

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Records whose sealing key is missing: which keys, how many records, and how operators learn of it.
+// Missing sealing keys: which keys, how many records need them, and how operators learn of it.
 
 import (
 	"context"
@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// maxKeyIDs bounds the keys that a store remembers: the latest ones.
+	// maxKeyIDs bounds the key ids that a store records: the latest ones.
 	maxKeyIDs = 16
-	// countAgain is how often the records that lack their key are counted, while there are some.
+	// countAgain is how often the records that lack their key are counted, as long as there are any.
 	countAgain = time.Hour
-	// countSoon is when they are counted after a count that failed or that something came before.
+	// countSoon is the delay after a count that failed or was interrupted.
 	countSoon = time.Minute
 )
 
@@ -50,14 +50,13 @@ func formatKeyIDs(ids []keyID) string {
 	return strings.Join(texts, ", ")
 }
 
-// missingKeys are keys with which the store was filled and that the host does not have: they were taken out
-// of Config.Keys while something that they sealed was still there, or nothing is left of that. Only the
-// records say which.
+// missingKeys are keys that have sealed records of the store but are not in Config.Keys: they were removed
+// while records sealed with them existed, or none of these records are left. Only a count can tell.
 type missingKeys struct {
 	mu  sync.Mutex
 	ids []keyID
-	// sealed counts what they have sealed, as of the latest count, nil before the first; uncounted says why
-	// there is none.
+	// sealed counts the records sealed with them, as of the latest count, or nil before the first; uncounted
+	// is why the count failed.
 	sealed    *sealedCounts
 	uncounted error
 }
@@ -76,7 +75,7 @@ func (m *missingKeys) watched() []keyID {
 	return m.ids
 }
 
-// trouble says, for an operator, what cannot be opened.
+// trouble describes, for operators, what cannot be opened.
 func (m *missingKeys) trouble() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,8 +92,8 @@ func (m *missingKeys) trouble() string {
 	}
 }
 
-// countMissing counts what was sealed with keys that are missing, until nothing of them is left: then the
-// store forgets them. It walks through the whole store, which nothing but a missing key is a reason for.
+// countMissing counts the records sealed with missing keys, until none are left: then it removes the keys
+// from the store's list. It scans the whole store, which only a missing key justifies.
 func (a *Adapter) countMissing(ctx context.Context) {
 	for missing := a.missing.watched(); len(missing) > 0; missing = a.missing.watched() {
 		pause := countAgain
@@ -127,10 +126,10 @@ func (a *Adapter) countMissing(ctx context.Context) {
 	}
 }
 
-// errNotNow means that a swap or a backup comes before the count.
+// errNotNow means that a swap or a backup takes precedence over the count.
 var errNotNow = errors.New("a swap or a backup is under way")
 
-// countServing counts on the backend that serves, unless a swap or a backup is under way or begins.
+// countServing counts on the serving backend, unless a swap or a backup is running or begins.
 func (a *Adapter) countServing(ctx context.Context, missing []keyID) (*sealedCounts, []keyID, error) {
 	ctx, end, ok := a.swaps.beginCount(ctx)
 	if !ok {
@@ -144,8 +143,8 @@ func (a *Adapter) countServing(ctx context.Context, missing []keyID) (*sealedCou
 	return counts, left, err
 }
 
-// beginCount takes the place of a count, if there is neither a swap nor a backup. Each of them ends it, and
-// waits for that: its export must neither outlive the backend nor be in the way of theirs.
+// beginCount reserves the slot for a count, unless a swap or a backup is running. Either of these cancels the
+// count and waits for its end: the count's export must neither outlive the backend nor conflict with theirs.
 func (s *swaps) beginCount(ctx context.Context) (running context.Context, end func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +157,7 @@ func (s *swaps) beginCount(ctx context.Context) (running context.Context, end fu
 	return running, func() { cancel(); close(over) }, true
 }
 
-// foundMissing keeps the outcome of a count.
+// foundMissing records the result of a count.
 func (a *Adapter) foundMissing(ctx context.Context, missing, left []keyID, counts *sealedCounts) {
 	a.missing.mu.Lock()
 	a.missing.ids, a.missing.sealed = left, counts
@@ -187,7 +186,7 @@ func (a *Adapter) foundMissing(ctx context.Context, missing, left []keyID, count
 
 var errNotMovable = errors.New("the backend does not serve " + transfer.Service)
 
-// countSealed walks through the records. left are those of the keys with which some are sealed.
+// countSealed scans the records. left are the missing keys that some records need.
 func (a *Adapter) countSealed(
 	ctx context.Context, missing []keyID,
 ) (counts *sealedCounts, left []keyID, err error) {
@@ -205,7 +204,7 @@ func (a *Adapter) countSealed(
 			id, sealed := sealedBy(r)
 			switch {
 			case r.Kind > transfer.Grants:
-				return counts, left, nil // they come kind by kind
+				return counts, left, nil // records are sorted by kind
 			case !sealed || !slices.Contains(missing, id):
 				continue
 			case r.Kind == transfer.Sessions:
@@ -221,12 +220,12 @@ func (a *Adapter) countSealed(
 	return counts, left, nil
 }
 
-// sealedWith returns the keys with which the first records of a store are sealed, for one that does not
-// remember.
+// sealedWith returns the keys with which the first records of a store are sealed, for a store without a list
+// of keys.
 func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
 	store := moverOf(a.backends.serving())
 	if store == nil {
-		return nil, nil // it is unknown
+		return nil, nil // unknown
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -247,14 +246,14 @@ func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
 	return ids, nil
 }
 
-// Fields of the records in plugin/proto/sessions/records/v1/records.proto, which never change. The generated
-// code is on the plugin's side of the wall; a test compares the numbers with its.
+// Field numbers of the records in plugin/proto/sessions/records/v1/records.proto, which never change. The
+// generated code may not be imported here; a test compares the numbers with it.
 const (
 	sessionTicketField protowire.Number = 17
 	grantDataField     protowire.Number = 12
 )
 
-// sealedBy returns the id of the key that has sealed what is in a record, if something is.
+// sealedBy returns the id of the key that has sealed the data of a record, if it has sealed data.
 func sealedBy(r *transfer.Record) (id keyID, sealed bool) {
 	field := grantDataField
 	switch r.Kind {

@@ -21,8 +21,8 @@ func (o *Operations) QueryNotifications(
 	return page, nil
 }
 
-// RetryNotification has a notification delivered again now, whatever its state. An unknown one is
-// ticketstore.ErrNotFound.
+// RetryNotification makes a notification due now, whatever its state. It returns ticketstore.ErrNotFound if
+// it is unknown.
 func (o *Operations) RetryNotification(ctx context.Context, id string) (*logout.Notification, error) {
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err
@@ -35,10 +35,10 @@ func (o *Operations) RetryNotification(ctx context.Context, id string) (*logout.
 	return retried.Notification, nil
 }
 
-// RetryNotifications has the notifications that a filter selects delivered again now, in bounded batches, and
-// returns how many. The filter has at least one condition. Pending notifications that are due or being
-// delivered, and those queued meanwhile, stay as they are. After an error some may be delivered; retrying
-// again is safe.
+// RetryNotifications makes the notifications that a filter selects due now, in bounded batches, and returns
+// how many. The filter needs at least one condition. Pending notifications that are due or in flight, and
+// those queued meanwhile, are left unchanged. After an error some may have been retried; repeating the call
+// is safe.
 func (o *Operations) RetryNotifications(ctx context.Context, filter logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: filter, Limit: ticketstore.MaxCount}
 	if err := retry.Validate(); err != nil {

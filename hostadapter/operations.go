@@ -1,6 +1,6 @@
 package hostadapter
 
-// Operations: what operators do, as package admin serves it.
+// Operations: what operators can do, as served by package admin.
 
 import (
 	"context"
@@ -15,31 +15,31 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Operations are what an operator does with the sessions, grants, notifications and the backend of an
-// Adapter. Package admin serves it over HTTP.
+// Operations manages the sessions, grants, notifications and the backend of an Adapter, for operators.
+// Package admin serves it over HTTP.
 type Operations struct{ adapter *Adapter }
 
-// Operations returns what operators do.
+// Operations returns the operations of the adapter.
 func (a *Adapter) Operations() *Operations { return &Operations{a} }
 
 var _ SessionManagement = (*Operations)(nil)
 
-// QuerySessions is that of the Adapter.
+// QuerySessions is Adapter.QuerySessions.
 func (o *Operations) QuerySessions(
 	ctx context.Context, query ticketstore.SessionQuery,
 ) (*ticketstore.Page, error) {
 	return o.adapter.QuerySessions(ctx, query)
 }
 
-// RemoveSessions is that of the Adapter.
+// RemoveSessions is Adapter.RemoveSessions.
 func (o *Operations) RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error) {
 	return o.adapter.RemoveSessions(ctx, removal)
 }
 
-// Job returns the progress of a removal of many sessions: it is kept for logout.JobRetention after its end. A
-// swap is none, see SwapByID. An unknown id is ticketstore.ErrNotFound.
+// Job returns the progress of a removal of many sessions, which is kept for logout.JobRetention after its
+// end. It returns ticketstore.ErrNotFound if the id is unknown, or that of a swap: see SwapByID.
 func (o *Operations) Job(ctx context.Context, id string) (*logout.Job, error) {
-	if o.adapter.swapOf(id) != nil { // the store need not be asked, which may wait for the swap
+	if o.adapter.swapOf(id) != nil { // avoids a call to the store, which may wait for the swap
 		return nil, fmt.Errorf("hostadapter: job %w: it is a swap", ticketstore.ErrNotFound)
 	}
 	job, err := o.adapter.config.Backend.Logout().Job(ctx, id)
@@ -49,12 +49,12 @@ func (o *Operations) Job(ctx context.Context, id string) (*logout.Job, error) {
 	return job, nil
 }
 
-// BackendName returns what the backend that serves is called, empty where it has no name.
+// BackendName returns the name of the serving backend, or "" if it has none.
 func (o *Operations) BackendName() string { return o.adapter.backends.name() }
 
-// BackendNames returns the names of Config.Swap.Backends that may take over, sorted, and the one that serves.
-// Those that were left in a swap are not among them, for a swap wants an empty store. Where one was emptied
-// since, Swap takes its name.
+// BackendNames returns the names of Config.Swap.Backends that can be swapped to, sorted, including the
+// serving one. Backends that a swap has replaced are left out, because a swap requires an empty target. Swap
+// accepts the name of one that was emptied since.
 func (o *Operations) BackendNames() []string {
 	o.adapter.swaps.mu.Lock()
 	defer o.adapter.swaps.mu.Unlock()
@@ -65,10 +65,10 @@ func (o *Operations) BackendNames() []string {
 	})
 }
 
-// Now returns the moment by the clock in use, in UTC.
+// Now returns the current time of Config.Now, in UTC.
 func (o *Operations) Now() time.Time { return o.adapter.now() }
 
-// RemoteAddr is that of the Adapter.
+// RemoteAddr is Adapter.RemoteAddr.
 func (o *Operations) RemoteAddr(r *http.Request) string { return o.adapter.RemoteAddr(r) }
 
 // Logger returns the logger of the Adapter.

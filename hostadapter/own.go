@@ -1,6 +1,6 @@
 package hostadapter
 
-// What users do with their own sessions: list them, end others.
+// Users' access to their own sessions: list them, end others.
 
 import (
 	"context"
@@ -11,8 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// OwnSessions returns the live sessions of the session's user, the newest first, at most
-// ticketstore.MaxCount.
+// OwnSessions returns the live sessions of the session's user, newest first, at most ticketstore.MaxCount.
 func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketstore.SessionDetail, error) {
 	page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{SubjectID: session.SubjectID}, Count: ticketstore.MaxCount,
@@ -29,15 +28,15 @@ func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketst
 	return live, nil
 }
 
-// EndOwnSession ends another session of the session's user, as if that user had signed out there. A sid that
-// is unknown, has ended or is another user's is ticketstore.ErrNotFound.
+// EndOwnSession ends another session of the session's user, as if the user had signed out there. It returns
+// ticketstore.ErrNotFound if the sid is unknown, has ended or belongs to a different user.
 func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID string) (err error) {
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return err
 	}
 	ctx, span := a.tracing.startAbout(ctx, "end own session", sessionID, session.SubjectID)
 	defer func() { end(span, err) }()
-	// The store ends what both select, in one transaction: no user ends another's session.
+	// The store requires both ids to match, in one transaction: no user can end another user's session.
 	result, err := a.end(ctx, &logout.Ending{
 		SubjectID: session.SubjectID, SessionID: sessionID, Reason: logout.UserLogout,
 		KeepOffline: !a.config.Logout.RevokeOffline, KeepConsents: true,
@@ -53,7 +52,7 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 	return nil
 }
 
-// EndOtherSessions ends every session of the session's user but that one, and returns how many.
+// EndOtherSessions ends all sessions of the session's user except the given one, and returns how many.
 func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended int, err error) {
 	ctx, span := a.tracing.startAbout(ctx, "end other sessions", session.SessionID, session.SubjectID)
 	defer func() { end(span, err) }()

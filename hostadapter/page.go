@@ -15,59 +15,59 @@ import (
 	"time"
 )
 
-// LogoutPageKind says what a page of the end-session endpoint is for.
+// LogoutPageKind is the kind of a page of the end-session endpoint.
 type LogoutPageKind string
 
 // The kinds of pages.
 const (
 	// LogoutConfirm asks the user whether to sign out.
 	LogoutConfirm LogoutPageKind = "confirm"
-	// LogoutDone says that the user is signed out.
+	// LogoutDone tells the user that they are signed out.
 	LogoutDone LogoutPageKind = "done"
-	// LogoutFrames says so too, holds the frames in which clients clear their cookies, if any, and goes on.
+	// LogoutFrames is LogoutDone with frames in which clients clear their cookies, if any, and a redirect.
 	LogoutFrames LogoutPageKind = "frames"
-	// LogoutProblem says what is wrong with the request, or that the store is unavailable.
+	// LogoutProblem tells the user what is wrong with the request, or that the store is unavailable.
 	LogoutProblem LogoutPageKind = "problem"
 )
 
-// LogoutPage is what the end-session endpoint shows to a person. The status and the headers, a
-// Content-Security-Policy among them, are set when Config.Logout.Page is called; it adds to the policy what
-// its own style needs.
+// LogoutPage is a page of the end-session endpoint. Config.Logout.Page is called with the headers already
+// set, including a Content-Security-Policy, to which it adds what its own style needs; it writes the status.
 type LogoutPage struct {
 	Kind   LogoutPageKind
 	Status int
-	// Title and Text are in English. Text of a problem names the parameter at fault.
+	// Title and Text are in English. The Text of a problem names the parameter at fault.
 	Title string
 	Text  string
-	// UserName is who is signed in, for LogoutConfirm.
+	// UserName is the signed-in user, for LogoutConfirm.
 	UserName string
-	// ClientID is the client that asked, if it is known. It is proven by an id_token_hint only.
+	// ClientID is the requesting client, if known. Only an id_token_hint proves it.
 	ClientID string
-	// UILocales are the languages that the client asks for, the most wanted first (RP-Initiated Logout 1.0,
+	// UILocales are the languages that the client requests, in order of preference (RP-Initiated Logout 1.0,
 	// section 2).
 	UILocales []string
-	// Confirm is the value of the field "confirm" of a form that is posted to the same address, for
-	// LogoutConfirm. A LogoutProblem has it too where a user is signed in, who can sign out nevertheless.
+	// Confirm is the value of the field "confirm" of a form that is posted to the same URL, for
+	// LogoutConfirm. A LogoutProblem has it too if a user is signed in, so that they can still sign out.
 	Confirm string
-	// Frames are the addresses of the frames, for LogoutFrames.
+	// Frames are the URLs of the frames, for LogoutFrames.
 	Frames []string
-	// Continue is where the browser goes on to from LogoutFrames; empty: nowhere. It is registered for the
+	// Continue is where LogoutFrames redirects the browser, or "" if it does not. It is registered for the
 	// client.
 	Continue string
-	// Wait is how long the browser stays at most.
+	// Wait is how long the browser waits at most.
 	Wait time.Duration
 }
 
-// LogoutScript takes the browser on from LogoutFrames once all frames are loaded or the wait is over. It
-// wants a link whose attributes are id="continue", href={{.Continue}} and data-wait={{.Wait.Milliseconds}}.
-// It is all that the page's policy lets run, between <script> and </script> and unchanged. A browser that
-// runs none is taken on by LogoutPage.Refresh.
+// LogoutScript redirects the browser from LogoutFrames once all frames are loaded or the wait is over. It
+// requires a link with the attributes id="continue", href={{.Continue}} and data-wait={{.Wait.Milliseconds}}.
+// The page's policy allows only this script, between <script> and </script> and unchanged. Browsers without
+// scripts use LogoutPage.Refresh.
 const LogoutScript = `{const link=document.getElementById("continue");` +
 	`if(link){const go=()=>location.replace(link.href);` +
 	`setTimeout(go,Number(link.dataset.wait));addEventListener("load",go)}}`
 
-// Refresh is the content of <meta http-equiv="refresh"> within <noscript> in the page's head, which takes a
-// browser without scripts on from LogoutFrames when the wait is over. Empty: nowhere.
+// Refresh returns the content of <meta http-equiv="refresh"> within <noscript> in the page's head, which
+// redirects a browser without scripts from LogoutFrames after the wait. It returns "" if there is no
+// redirect.
 func (p *LogoutPage) Refresh() string {
 	if p.Continue == "" {
 		return ""
@@ -86,7 +86,7 @@ const pageStyle = `:root{color-scheme:light dark}body{margin:0;padding:12vh 1rem
 	`color:light-dark(#fff,#10131a);cursor:pointer}iframe{display:none}`
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	// What is left to trust: the address was registered, and has no scheme that runs (logout.ValidateClient).
+	// The address was registered, and its scheme does not run scripts (logout.ValidateClient).
 	"address": func(uri string) template.URL { return template.URL(uri) }, //nolint:gosec // checked before
 }).Parse(`<!DOCTYPE html>
 <html lang="en">
@@ -109,8 +109,8 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 </html>
 `))
 
-// protect sets the headers of every answer. There is no form-action: it would stop the redirect that answers
-// the form.
+// protect sets the security headers of every response. There is no form-action: it would block the redirect
+// that answers the form.
 func protect(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -132,7 +132,7 @@ var (
 	scriptSource = "; script-src " + hashSource(LogoutScript)
 )
 
-// showPage answers with a page, the host's or our own.
+// showPage answers with a page, the host's or the built-in one.
 func (a *Adapter) showPage(w http.ResponseWriter, r *http.Request, content *LogoutPage) {
 	policy := pagePolicy
 	if content.Kind == LogoutFrames {
@@ -150,11 +150,11 @@ func (a *Adapter) showPage(w http.ResponseWriter, r *http.Request, content *Logo
 	_ = pageTemplate.Execute(w, content)
 }
 
-// maxFrameSource bounds the origins in the policy, as maxLocation does an address.
+// maxFrameSource bounds the origins in the policy, for the reason of maxLocation.
 const maxFrameSource = 1 << 10
 
-// frameSource returns the directive that lets the frames be loaded: their origins, or their schemes where
-// those are too many for a header. Frames are those that we write: the page runs no other script.
+// frameSource returns the directive that allows the frames: their origins, or their schemes if the origins
+// are too long for a header. That is safe because the page has only our frames and runs no other script.
 func frameSource(frames []string) string {
 	if len(frames) == 0 {
 		return ""
@@ -171,7 +171,7 @@ func frameSource(frames []string) string {
 	return "; frame-src " + strings.Join(slices.Compact(sources), " ")
 }
 
-// origins returns the origins of addresses, each once.
+// origins returns the distinct origins of addresses.
 func origins(addresses []string) (list []string) {
 	for _, address := range addresses {
 		uri, err := url.Parse(address)

@@ -13,20 +13,19 @@ import (
 )
 
 const (
-	// attempts bounds how often a call with an unknown outcome, or one that lost a race, is made.
+	// attempts bounds the attempts of a call that has an unknown outcome or lost a race.
 	attempts = 4
-	// retryPause is the pause before the first repetition; each further one is twice as long.
+	// retryPause is the delay before the first retry; it doubles for each further one.
 	retryPause = 50 * time.Millisecond
-	// persistFor bounds the repetitions: none begins later than this after the first call. A backend that
-	// repeats calls on its own, as a plugin's client does, uses that time up, so that its timeout and ours do
-	// not multiply.
+	// persistFor bounds the retries: none begins later than this after the first call. A backend that retries
+	// by itself, such as a plugin's client, uses up this time, so that its timeout and ours do not multiply.
 	persistFor = 5 * time.Second
 )
 
-// persist makes a call to a store and repeats it while its outcome is unknown: the store could not be
-// reached, or time ran out. It repeats a few times, and a few seconds at most. The call must change nothing
-// the second time, as a batch with an operation id. Repetitions go on after ctx was canceled, for the call
-// may have been carried out, but not past the deadline of ctx.
+// persist makes a store call and retries it while its outcome is unknown because the store was unreachable or
+// timed out, a few times and for a few seconds at most. The call must be idempotent, such as a batch with an
+// operation id. Retries continue after ctx is canceled, because the call may have been applied, but not past
+// the deadline of ctx.
 func persist(ctx context.Context, call func(ctx context.Context) error) error {
 	deadline := time.Now().Add(persistFor)
 	if own, ok := ctx.Deadline(); ok && own.Before(deadline) {
@@ -41,7 +40,7 @@ func persist(ctx context.Context, call func(ctx context.Context) error) error {
 	return err
 }
 
-// apply applies a batch, again while its outcome is unknown.
+// apply applies a batch, and retries while its outcome is unknown.
 func (a *Adapter) apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
 ) (result *grantstore.Result, err error) {
@@ -52,7 +51,7 @@ func (a *Adapter) apply(
 	return result, err
 }
 
-// retryable reports whether asking again may help.
+// retryable reports whether a retry may succeed.
 func retryable(err error) bool { return IsUnavailable(err) && !errors.Is(err, ticketstore.ErrNoSpace) }
 
 func again(ctx context.Context, deadline time.Time, call func(ctx context.Context) error) error {
@@ -60,14 +59,14 @@ func again(ctx context.Context, deadline time.Time, call func(ctx context.Contex
 	defer cancel()
 	err := call(ctx)
 	if IsUnavailable(err) && !errors.Is(err, ticketstore.ErrUnavailable) {
-		// The time that ran out is ours, not the caller's.
+		// The deadline that passed is ours, not the caller's.
 		return fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, err)
 	}
 	return err
 }
 
-// IsUnavailable reports whether an error leaves it open what a store would have answered, so that trying
-// again later may help. A call that ran out of time may not have been answered.
+// IsUnavailable reports whether an error leaves the outcome of a store call unknown, so that a later retry
+// may succeed. A call that timed out may have been applied.
 func IsUnavailable(err error) bool {
 	return errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, context.Canceled)

@@ -1,6 +1,6 @@
 package hostadapter
 
-// The session cookies that a request presents: there may be several of one name (rule 13).
+// The session cookies of a request: there may be several with one name (rule 13).
 
 import (
 	"context"
@@ -11,25 +11,25 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// maxCookies bounds how many session cookies of one request are looked up. A browser sends several of one
-// name where another host of the domain, or the server under another Cookie.Domain, has set its own; the
-// server can neither distinguish them nor rely on their order (RFC 6265, section 5.4).
+// maxCookies bounds the session cookies of one request that are looked up. A browser sends several with one
+// name if another host of the domain, or the server under a different Cookie.Domain, has set them; the server
+// can neither distinguish them nor rely on their order (RFC 6265, section 5.4).
 const maxCookies = 8
 
-// presented is a live session whose cookie a request brings.
+// presented is a live session whose cookie a request contains.
 type presented struct {
 	record *ticketstore.Session
-	// session is nil where the record is not accepted: its ticket cannot be opened, or it is of another
+	// session is nil if the record is not accepted, because its ticket cannot be opened or has a different
 	// issuer.
 	session *Session
-	// opened is what the ticket says, whatever its issuer. It is nil where the ticket cannot be opened.
+	// opened is the content of the ticket, whatever its issuer, or nil if it cannot be opened.
 	opened *Session
 	// former: see public.
 	former bool
 }
 
-// secrets returns what a request brings to be looked up: that of SignIn in this request first, then the
-// cookies'.
+// secrets returns the secrets to look up for a request: first that of a SignIn in this request, then those of
+// its cookies.
 func (a *Adapter) secrets(r *http.Request) []secret {
 	secrets, _ := a.readCookies(r)
 	if h := a.holder(r.Context()); h != nil {
@@ -42,7 +42,7 @@ func (a *Adapter) secrets(r *http.Request) []secret {
 	return secrets
 }
 
-// present returns every live session that the browser has.
+// present returns all live sessions of the browser.
 func (a *Adapter) present(r *http.Request) (all []presented, err error) {
 	for _, s := range a.secrets(r) {
 		p, err := a.presentedBy(r.Context(), s)
@@ -56,7 +56,7 @@ func (a *Adapter) present(r *http.Request) (all []presented, err error) {
 	return all, nil
 }
 
-// presentedBy returns nil where there is no live session under the secret.
+// presentedBy returns the live session with the secret, or nil.
 func (a *Adapter) presentedBy(ctx context.Context, s secret) (*presented, error) {
 	record, err := a.live(ctx, s.key())
 	if err != nil || record == nil {
@@ -69,8 +69,8 @@ func (a *Adapter) presentedBy(ctx context.Context, s secret) (*presented, error)
 func (a *Adapter) judged(record *ticketstore.Session) *presented {
 	p := &presented{record: record}
 	session, former, err := a.public(record)
-	// What cannot be opened is not accepted and blocks no sign-in: the next one
-	// ends it. That it could not be opened is in the log.
+	// A ticket that cannot be opened is not accepted, but must not block a sign-in: the next one ends the
+	// session. The failure is logged.
 	if err != nil {
 		return p
 	}
@@ -81,13 +81,13 @@ func (a *Adapter) judged(record *ticketstore.Session) *presented {
 	return p
 }
 
-// isOf reports whether the session is one of that user, and of this issuer.
+// isOf reports whether the session belongs to the user and to this issuer.
 func (p *presented) isOf(subject string) bool {
 	return p.session != nil && p.session.SubjectID == subject
 }
 
-// askedAbout returns the session whose user is asked whether it may end: the first valid one, else
-// the first of another issuer, else nil: what cannot be opened ends without a question.
+// askedAbout returns the session whose user must confirm its end: the first valid one, or else the first one
+// of a different issuer, or nil: a session that cannot be opened ends without confirmation.
 func askedAbout(all []presented) *presented {
 	i := slices.IndexFunc(all, func(p presented) bool { return p.session != nil })
 	if i < 0 {
@@ -99,8 +99,7 @@ func askedAbout(all []presented) *presented {
 	return &all[i]
 }
 
-// signOutOf ends each of the sessions, also where one of them cannot be ended, and counts the clients that
-// are notified.
+// signOutOf ends all of the sessions, even if one of them fails, and counts the notified clients.
 func (a *Adapter) signOutOf(
 	ctx context.Context, records []*ticketstore.Session,
 ) (notifications int, err error) {

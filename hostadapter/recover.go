@@ -1,6 +1,6 @@
 package hostadapter
 
-// The start over a backend that was swapped: it follows to the one that serves (rule 12).
+// Start with a backend that was swapped: find the one that serves (rule 12).
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// moverOf returns what moves a backend, nil if nothing does.
+// moverOf returns the transfer store of a backend, or nil if it has none.
 func moverOf(backend sessions.Backend) transfer.Store {
 	if mover, ok := backend.(interface{ Transfer() transfer.Store }); ok {
 		return mover.Transfer()
@@ -22,10 +22,10 @@ func moverOf(backend sessions.Backend) transfer.Store {
 	return nil
 }
 
-// openBackend finds the backend that serves: the one of the configuration, or what has taken its place in a
-// swap. What a swap that came to no end has left is put right first.
+// openBackend finds the serving backend: the configured one, or the one that a swap put in its place. It
+// first repairs the state of an unfinished swap.
 func (a *Adapter) openBackend(ctx context.Context) (err error) {
-	w := a.newWay(a.config.Swap.BackendName, a.config.Backend)
+	w := a.newRoute(a.config.Swap.BackendName, a.config.Backend)
 	defer func() { w.end(ctx, err == nil) }()
 	if err := w.lead(ctx); err != nil {
 		return err
@@ -39,26 +39,26 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 	return nil
 }
 
-// way is the way from a backend to the one that serves: each that was replaced names the next.
-type way struct {
+// route leads from a backend to the one that serves: each replaced backend names its successor.
+type route struct {
 	adapter *Adapter
-	// opened are those that the way has opened, by name.
+	// opened are the backends opened on the way, by name.
 	opened map[string]sessions.Backend
-	// left are those that were replaced, serving is the one that was reached, and backend is that.
+	// left are the replaced stores; serving and backend are the store that was reached.
 	left    []PinnedStore
 	serving PinnedStore
 	backend sessions.Backend
 }
 
-// newWay begins at a backend. One that is nil is opened by its name.
-func (a *Adapter) newWay(name string, backend sessions.Backend) *way {
-	return &way{
+// newRoute starts at a backend. If backend is nil it is opened by its name.
+func (a *Adapter) newRoute(name string, backend sessions.Backend) *route {
+	return &route{
 		adapter: a, opened: map[string]sessions.Backend{}, serving: PinnedStore{Name: name}, backend: backend,
 	}
 }
 
-// end closes what the way has opened, but for the backend that it has reached where that is to serve.
-func (w *way) end(ctx context.Context, serves bool) {
+// end closes the opened backends, except the one that was reached if it is to serve.
+func (w *route) end(ctx context.Context, serves bool) {
 	for name, backend := range w.opened {
 		if serves && name == w.serving.Name {
 			w.adapter.keep(backend)
@@ -70,9 +70,9 @@ func (w *way) end(ctx context.Context, serves bool) {
 	}
 }
 
-// open opens a backend by its name, once. What says of another one that it has taken its place knows its id;
-// the first one is among those that are pinned.
-func (w *way) open(ctx context.Context, name string) (sessions.Backend, error) {
+// open opens a backend by its name, once. A successor is opened with the id that its predecessor recorded,
+// the first backend with the ids of the pinned stores.
+func (w *route) open(ctx context.Context, name string) (sessions.Backend, error) {
 	if backend, found := w.opened[name]; found {
 		return backend, nil
 	}
@@ -91,8 +91,8 @@ func (w *way) open(ctx context.Context, name string) (sessions.Backend, error) {
 	return backend, nil
 }
 
-// mover opens what moves the backend of a name.
-func (w *way) mover(ctx context.Context, name string) (transfer.Store, error) {
+// mover opens the transfer store of the backend with a name.
+func (w *route) mover(ctx context.Context, name string) (transfer.Store, error) {
 	backend, err := w.open(ctx, name)
 	if err != nil {
 		return nil, err
@@ -103,8 +103,8 @@ func (w *way) mover(ctx context.Context, name string) (transfer.Store, error) {
 	return nil, fmt.Errorf("backend %q does not serve transfer", name)
 }
 
-// lead goes to the backend that serves.
-func (w *way) lead(ctx context.Context) (err error) {
+// lead follows successors to the serving backend.
+func (w *route) lead(ctx context.Context) (err error) {
 	if w.backend == nil {
 		if w.backend, err = w.open(ctx, w.serving.Name); err != nil {
 			return err
@@ -136,7 +136,7 @@ func (w *way) lead(ctx context.Context) (err error) {
 	}
 }
 
-// openRetrying opens a backend that the process of a host which was killed may be about to leave.
+// openRetrying opens a backend, and retries because the process of a killed host may still hold it.
 func openRetrying(
 	ctx context.Context, open func(ctx context.Context) (sessions.Backend, error),
 ) (sessions.Backend, error) {
@@ -154,10 +154,10 @@ func openRetrying(
 	}
 }
 
-// openRetryFor is how long a start tries to open a backend.
+// openRetryFor is how long a start retries opening a backend.
 const openRetryFor = 10 * time.Second
 
-// keep notes a backend that is ours to close.
+// keep records a backend that the adapter must close.
 func (a *Adapter) keep(backend sessions.Backend) {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
@@ -177,11 +177,11 @@ func (a *Adapter) closeOpened() error {
 	return errors.Join(errs...)
 }
 
-// MissingBackendError is the failure of a start, or of a host that is to follow another one: the sessions
-// were moved, or may have been, to a backend in a swap, and Config.Swap.Backends does not name it. What they
-// were moved from must not serve in its place.
+// MissingBackendError is the failure of a start, or of following another host's swap: the sessions were, or
+// may have been, moved to a backend that Config.Swap.Backends does not name. The backend they were moved from
+// must not serve instead.
 type MissingBackendError struct {
-	// Name is what the backend was called in that swap.
+	// Name is the name of the backend in that swap.
 	Name string
 }
 

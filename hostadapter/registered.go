@@ -1,8 +1,8 @@
 package hostadapter
 
-// Clients are treated as they are registered when a session ends, not as they were at their last
-// authorization. The store says which clients an ending or a sweep is about, and the host what these have
-// registered, in the call that ends: a store may be wrong about the former, which costs look-ups.
+// Registrations at the end of a session: clients are treated by their current registration, not by the one at
+// their last authorization. The store tells the host which clients an ending or a sweep affects, and the host
+// passes their registrations in the call that ends. A store that returns wrong clients only costs lookups.
 
 import (
 	"context"
@@ -14,10 +14,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// lookupTimeout bounds the look at the clients of what is about to end.
+// lookupTimeout bounds the lookup of the clients of sessions that are about to end.
 const lookupTimeout = 5 * time.Second
 
-// registered returns what clients have registered by now. One that cannot be looked up is treated as at its
+// registered returns the current registrations of clients. A client whose lookup fails is treated as at its
 // last authorization.
 func (a *Adapter) registered(ctx context.Context, clientIDs []string) ticketstore.Registrations {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -33,7 +33,7 @@ func (a *Adapter) registered(ctx context.Context, clientIDs []string) ticketstor
 				Notify: client.BackChannelLogoutURI != "", Coordinated: a.coordinates(client),
 				Muted: client.Muted,
 			}
-		case !errors.Is(err, ticketstore.ErrNotFound): // else a delivery will find out
+		case !errors.Is(err, ticketstore.ErrNotFound): // an unknown client is noticed at delivery
 			failed = err
 		}
 	}
@@ -44,9 +44,9 @@ func (a *Adapter) registered(ctx context.Context, clientIDs []string) ticketstor
 	return found
 }
 
-// registeredOf returns what the clients of those sessions have registered by now that a sign-in of their
-// subject ends, the oldest: most is how many sessions the subject may have. A session that falls due before
-// the sign-in makes it fewer.
+// registeredOf returns the current registrations of the clients of the subject's oldest sessions that a
+// sign-in will end: most is the maximum number of sessions of the subject. Fewer end if a session falls due
+// before the sign-in.
 func (a *Adapter) registeredOf(ctx context.Context, subject string, most int) ticketstore.Registrations {
 	query := ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{SubjectID: subject}, Order: ticketstore.Ascending, Count: 1,

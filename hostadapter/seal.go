@@ -1,6 +1,6 @@
 package hostadapter
 
-// Sealing: XChaCha20-Poly1305 under keys that rotate, bound to purpose and id.
+// Sealing: XChaCha20-Poly1305 with rotating keys, bound to purpose and id.
 
 import (
 	"crypto/cipher"
@@ -17,17 +17,17 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// ErrSealed means that a record cannot be opened. It was sealed with a key that is no longer in Config.Keys,
-// for another purpose or id, or was changed. The record is kept as it is: with the key back in place it opens
-// again.
+// ErrSealed means that a record cannot be opened: it was sealed with a key that is no longer in Config.Keys,
+// or for a different purpose or id, or was changed. The record is kept: it can be opened once the key is
+// restored.
 var ErrSealed = errors.New("sealed record cannot be opened")
 
-// Two kinds of ErrSealed that no key mends.
+// Two kinds of ErrSealed that restoring a key does not fix.
 var (
-	// ErrChanged means that a record was changed since it was sealed, or given out in another's place.
+	// ErrChanged means that a record was changed after sealing, or substituted for a different one.
 	ErrChanged = fmt.Errorf("%w: changed, or not what it is taken for", ErrSealed)
-	// ErrFormerSeal means that an earlier release sealed the record without all that it belongs to. See
-	// Config.UnboundUntil.
+	// ErrFormerSeal means that an earlier release sealed the record without binding it to everything it
+	// belongs to. See Config.UnboundUntil.
 	ErrFormerSeal = fmt.Errorf("%w: an earlier release sealed it, and Config.UnboundUntil does not accept "+
 		"that now", ErrSealed)
 )
@@ -38,27 +38,27 @@ const (
 	sealOverhead = 1 + sealKeyID + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
 )
 
-// keyRing seals with its first key and opens with any. What it seals is version, key id, nonce and
-// ciphertext; the version, the key id, the purpose and the id are associated data, so that a sealed record is
-// of no use in another's place.
+// keyRing seals with its first key and opens with any key. A sealed value consists of version, key id, nonce
+// and ciphertext; the version, key id, purpose and id are associated data, so that it cannot be substituted
+// for a different one.
 type keyRing struct {
 	keys []sealKey
 }
 
-// keyID identifies a key. It is public: each sealed record begins with that of its key.
+// keyID identifies a key. It is public: each sealed record contains the id of its key.
 type keyID [sealKeyID]byte
 
 type sealKey struct {
 	id   keyID
 	aead cipher.AEAD
-	// nonces is the key of nonces that are derived from what is sealed.
+	// nonces is the key from which deterministic nonces are derived.
 	nonces []byte
 }
 
 func newKeyRing(secrets [][]byte) (*keyRing, error) {
 	ring := &keyRing{}
 	for _, secret := range secrets {
-		// A longer output begins with what a shorter one is (RFC 5869, section 2.3).
+		// A longer output has a shorter one as its prefix (RFC 5869, section 2.3).
 		raw, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing key v1",
 			chacha20poly1305.KeySize+sealKeyID+sha256.Size)
 		if err != nil {
@@ -78,12 +78,12 @@ func newKeyRing(secrets [][]byte) (*keyRing, error) {
 
 func (k *keyRing) seal(purpose string, id, plaintext []byte) []byte {
 	var nonce [chacha20poly1305.NonceSizeX]byte
-	rand.Read(nonce[:]) // never fails: it would end the program
+	rand.Read(nonce[:]) // never returns an error
 	return k.sealUnder(nonce[:], purpose, id, plaintext)
 }
 
-// sealSame is seal with the same result each time, until the first key is another. Equal results say that
-// the same was sealed, and no more: the nonce is a keyed hash of it.
+// sealSame is a deterministic seal: the result is the same until the first key changes. Equal results reveal
+// only that the same value was sealed: the nonce is a keyed hash of it.
 func (k *keyRing) sealSame(purpose string, plaintext []byte) []byte {
 	mac := hmac.New(sha256.New, k.keys[0].nonces)
 	mac.Write(sealContext(nil, purpose, plaintext))
@@ -124,7 +124,7 @@ func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%s: %w", purpose, ErrChanged)
 }
 
-// sealText is seal for what is sent as text.
+// sealText is seal with a base64url result.
 func (k *keyRing) sealText(purpose string, id, plaintext []byte) string {
 	return base64.RawURLEncoding.EncodeToString(k.seal(purpose, id, plaintext))
 }
@@ -137,7 +137,7 @@ func (k *keyRing) unsealText(purpose string, id []byte, text string) ([]byte, er
 	return k.unseal(purpose, id, sealed)
 }
 
-// sealedKeyID returns the id of the key that has sealed a record, whatever the format of what follows it.
+// sealedKeyID returns the id of the key that has sealed a record, whatever the format of the rest.
 func sealedKeyID(sealed []byte) (id keyID, ok bool) {
 	if len(sealed) < sealOverhead {
 		return id, false
@@ -150,7 +150,7 @@ func (k *keyRing) has(id keyID) bool {
 	return slices.ContainsFunc(k.keys, func(key sealKey) bool { return key.id == id })
 }
 
-// sealedByFirst reports whether a record is sealed with the key that seals now, and can be opened with it.
+// sealedByFirst reports whether a record is sealed with the first key, and can be opened with it.
 func (k *keyRing) sealedByFirst(purpose string, id, sealed []byte) bool {
 	_, err := (&keyRing{keys: k.keys[:1]}).unseal(purpose, id, sealed)
 	return err == nil

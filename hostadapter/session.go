@@ -1,6 +1,6 @@
 package hostadapter
 
-// The session of a request: read, checked, renewed.
+// The session of a request: lookup, validation, renewal.
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrNoMiddleware means that the context is not that of a request that passed the adapter's Middleware.
+// ErrNoMiddleware means that the context is not from a request that passed the adapter's Middleware.
 var ErrNoMiddleware = errors.New("hostadapter: request did not pass the session middleware")
 
 // Session is the session of a signed-in user as a host sees it.
@@ -24,7 +24,8 @@ type Session struct {
 	SessionID string
 	// SubjectID is the sub claim.
 	SubjectID string
-	// DisplayName, Renewed and Expires are what the store says; all else is sealed for the session's cookie.
+	// DisplayName, Renewed and Expires come from the store; all other fields are sealed for the session's
+	// cookie.
 	DisplayName string
 	Issuer      string
 	ACR         string
@@ -32,14 +33,14 @@ type Session struct {
 	AuthTime    time.Time
 	Created     time.Time
 	Renewed     time.Time
-	// Expires is when it ends unless it is used before, EndsAt when it ends in any case (zero: never).
+	// Expires is when it ends unless it is used earlier, EndsAt when it ends in any case (zero: never).
 	Expires time.Time
 	EndsAt  time.Time
-	// Properties are those of the Identity that signed in.
+	// Properties are the Identity.Properties of the sign-in.
 	Properties map[string]string
 }
 
-// clone keeps what one caller does to its Session from the next.
+// clone returns a deep copy, so that callers do not share changes.
 func (s *Session) clone() *Session {
 	if s == nil {
 		return nil
@@ -49,17 +50,17 @@ func (s *Session) clone() *Session {
 	return &c
 }
 
-// Session returns the session of the request's cookie, and renews it where that is due. It is nil without
-// error when no user is signed in: no cookie, an unknown one, a session that is over, one of a former issuer,
-// one whose ticket cannot be opened because its key was lost. A store that cannot be asked is
-// ticketstore.ErrUnavailable. The cookie is left alone in any case: a parallel request may just have signed
-// in under its name. So this may be called from any goroutine.
+// Session returns the session of the request's cookie, and renews it if that is due. It returns nil without
+// an error if no user is signed in: there is no cookie, or it is unknown, its session is over or has a former
+// issuer, or its ticket cannot be opened because the key was lost. It returns ticketstore.ErrUnavailable if
+// the store cannot be reached. It never writes the cookie, because a parallel request may just have signed in
+// with its name; so it may be called from any goroutine.
 //
-// Of several cookies of one name, which browsers send in no order that could be relied on, the first of a
-// live session counts; 8 are looked up at most. SignOut ends the sessions of all of them, SignIn those of
+// If there are several cookies with the name, which browsers send in no reliable order, the first one of a
+// live session is used; at most 8 are looked up. SignOut ends the sessions of all of them, SignIn those of
 // other subjects.
 //
-// Below the Middleware the store is asked once a request.
+// With the Middleware the store is read once per request.
 func (a *Adapter) Session(r *http.Request) (*Session, error) {
 	if h := a.holder(r.Context()); h != nil {
 		return h.load(r)
@@ -67,8 +68,8 @@ func (a *Adapter) Session(r *http.Request) (*Session, error) {
 	return a.lookUp(r)
 }
 
-// SessionFromContext returns what Session does, by the context of a request that passed the Middleware. A
-// session that SignIn made in the same request is seen. Any other context is ErrNoMiddleware.
+// SessionFromContext is Session for the context of a request that passed the Middleware. It sees a session
+// that SignIn created in the same request. For any other context it returns ErrNoMiddleware.
 func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
 	h := a.holder(ctx)
 	if h == nil {
@@ -77,8 +78,8 @@ func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
 	return h.load(h.request.WithContext(ctx))
 }
 
-// lookUp returns the live session of the request's cookie, renewed where that is due, or nil. It writes no
-// cookie, see Session.
+// lookUp returns the live session of the request's cookie, renewed if that is due, or nil. It does not write
+// the cookie, see Session.
 func (a *Adapter) lookUp(r *http.Request) (*Session, error) {
 	secrets, _ := a.readCookies(r)
 	if len(secrets) == 0 {
@@ -94,7 +95,7 @@ func (a *Adapter) lookUp(r *http.Request) (*Session, error) {
 	return session, err
 }
 
-// firstLive returns the session of the first secret that has a live one.
+// firstLive returns the first live session of the secrets.
 func (a *Adapter) firstLive(r *http.Request, secrets []secret) (*Session, error) {
 	for _, s := range secrets {
 		p, err := a.presentedBy(r.Context(), s)
@@ -117,7 +118,7 @@ func (a *Adapter) firstLive(r *http.Request, secrets []secret) (*Session, error)
 	return nil, nil
 }
 
-// slid renews the session, where it is valid and that is due, and returns it, nil if it ended meanwhile.
+// slid renews the session if it is valid and due for renewal, and returns it, or nil if it ended meanwhile.
 func (a *Adapter) slid(ctx context.Context, p *presented) *Session {
 	if p == nil || p.session == nil {
 		return nil
@@ -135,7 +136,7 @@ func (a *Adapter) slid(ctx context.Context, p *presented) *Session {
 	return session
 }
 
-// live returns the live session under that key, or nil. A session found to be over is ended.
+// live returns the live session with the key, or nil. It ends a session that is over.
 func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
 	record, err := a.config.Backend.Tickets().Get(ctx, key)
 	switch {
@@ -144,7 +145,7 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 	case err != nil:
 		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
 	case record.Key != key:
-		// Whatever it is, it is not this browser's: to it there is none.
+		// Whatever this record is, it does not belong to this browser's cookie.
 		a.reportSealed(ticketPurpose,
 			fmt.Errorf("%w: the store gave the session of another cookie", ErrChanged))
 		return nil, nil
@@ -158,8 +159,8 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 // expireTimeout bounds the end of an expired session during a request.
 const expireTimeout = 2 * time.Second
 
-// endExpired ends a session that is past its time, which decides what outlives it. One that is live stays as
-// it is. The sweep would do it within a second: a failure is logged, and no reason to fail a request.
+// endExpired ends a session that has expired; the expiry settings decide what outlives it. A live session is
+// left unchanged. A failure is only logged, because the sweep would end the session within a second.
 func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 	ctx, cancel := context.WithTimeout(ctx, expireTimeout)
 	defer cancel()
@@ -174,7 +175,7 @@ func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 	}
 }
 
-// renew slides the session if its last renewal is long enough ago. It returns nil if the session ended
+// renew renews the session if its last renewal is long enough ago. It returns nil if the session ended
 // meanwhile.
 func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticketstore.Session {
 	now := a.now()
@@ -186,12 +187,12 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticke
 		ticketstore.Renewal{Key: record.Key, Version: record.Version, Expires: expires}, now)
 	switch {
 	case err == nil:
-		// What Renew returns need not have the ticket.
+		// Renew need not return the ticket.
 		record.Expires, record.Renewed, record.Version = renewed.Expires, renewed.Renewed, renewed.Version
 		a.publishRenewed(record.SessionID, record.SubjectID)
 		return record
 	case errors.Is(err, ticketstore.ErrConflict):
-		// Another request renewed it at the same moment.
+		// Another request renewed it concurrently.
 		return record
 	case errors.Is(err, ticketstore.ErrNotFound):
 		return nil
@@ -199,12 +200,12 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticke
 		a.endExpired(ctx, record.SessionID)
 		return nil
 	}
-	// It was read and is live: the next request renews it.
+	// It is live: the next request renews it.
 	a.config.Logger.WarnContext(ctx, "session was not renewed", "session_id", record.SessionID, "error", err)
 	return record
 }
 
-// capped returns t, or limit where there is one and it is earlier.
+// capped returns the earlier of t and limit; a zero limit is none.
 func capped(t, limit time.Time) time.Time {
 	if !limit.IsZero() && limit.Before(t) {
 		return limit

@@ -55,7 +55,7 @@ var walls = []wall{
 	{name: "the root knows the domain", of: exactly(modulePath), allowed: domain},
 	{
 		name: "records know the domain", of: exactly("plugin/records"), allowed: domain,
-		except: []string{"google.golang.org/protobuf"},
+		except: []string{ourPlugin + "/protofields", "google.golang.org/protobuf"},
 	},
 	{
 		name: "rules know records, moves and the domain", of: exactly("plugin/rules"), allowed: domain,

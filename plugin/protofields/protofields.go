@@ -8,12 +8,14 @@ type Reader struct{ Broken bool }
 
 // Fields iterates over the fields of a message. Next advances it to the first field.
 type Fields struct {
-	// Number is the field number. Value is the value of a varint field. Text is the value of a
-	// length-delimited field (string, bytes or message): then IsText is set.
-	Number int
-	Value  uint64
-	Text   string
-	IsText bool
+	// Number is the field number. Value is the value of a numeric field. Text is the value of a
+	// length-delimited field (string, bytes or message): then IsText is set. IsVarint is set for numbers
+	// that are not of fixed size.
+	Number   int
+	Value    uint64
+	Text     string
+	IsText   bool
+	IsVarint bool
 
 	rest string
 }
@@ -35,7 +37,8 @@ func (r *Reader) Next(f *Fields) bool {
 		return false
 	}
 	tag := r.varint(f)
-	f.Number, f.Value, f.Text, f.IsText = int(tag>>3), 0, "", tag&7 == textKind
+	f.Number, f.Value, f.Text = int(tag>>3), 0, ""
+	f.IsText, f.IsVarint = tag&7 == textKind, tag&7 == varintKind
 	if f.Number == 0 {
 		r.Broken = true
 	}

@@ -3,7 +3,6 @@ package kv
 // Records in rows.
 
 import (
-	"cmp"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -11,13 +10,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Load reads a record into message and reports whether it was there.
+// Load decodes a record into message, which must be empty, and reports whether it was there. The record may
+// share memory with its row, see records.Decode.
 func Load(r Reader, k []byte, message proto.Message) (found bool, err error) {
-	if s, ok := r.(*Snapshot); ok {
-		var damage error
-		found, err = s.look(k, func(value []byte, _ bool) { damage = layout.Decode(k, value, message) })
-		return found, cmp.Or(err, damage)
-	}
 	value, err := r.Get(k)
 	if err != nil || value == nil {
 		return false, err

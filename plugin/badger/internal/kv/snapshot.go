@@ -41,37 +41,23 @@ const askEvery = 256
 
 // Get implements Reader. The value must not be changed.
 func (s *Snapshot) Get(k []byte) (value []byte, err error) {
-	_, err = s.look(k, func(v []byte, ours bool) {
-		if value = v; !ours {
-			value = append([]byte{}, v...)
-		}
-	})
-	return value, err
-}
-
-// look shows a value, which spares a copy while it is Badger's: ours says that it is not. It reports whether
-// there is one.
-func (s *Snapshot) look(k []byte, show func(value []byte, ours bool)) (found bool, err error) {
 	if value, known := s.recent.get(k, s.txn.ReadTs()); known {
-		show(value, true)
-		return true, nil
+		return value, nil
 	}
 	item, err := s.txn.Get(k)
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		return false, nil
+		return nil, nil
 	}
 	if err == nil {
-		err = item.Value(func(value []byte) error {
-			ours := s.recent.wants(k)
-			if ours {
-				value = append([]byte{}, value...)
-				s.recent.add(k, value, s.txn.ReadTs())
-			}
-			show(value, ours)
-			return nil
-		})
+		value, err = item.ValueCopy([]byte{})
 	}
-	return err == nil, unavailable("read", err)
+	if err != nil {
+		return nil, unavailable("read", err)
+	}
+	if s.recent.wants(k) {
+		s.recent.add(k, value, s.txn.ReadTs())
+	}
+	return value, nil
 }
 
 // Scan implements Reader.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // A caller that asks for a row that cannot be read gets an error, never "not found". What reads many rows
@@ -66,9 +68,9 @@ func Public(k []byte) string {
 	return ""
 }
 
-// Decode names the table of a record that cannot be read, never its key.
+// Decode is records.Decode. Its error names the table of a record that cannot be decoded, never its key.
 func Decode(k, value []byte, message proto.Message) error {
-	if err := proto.Unmarshal(value, message); err != nil {
+	if err := records.Decode(value, message); err != nil {
 		return Damaged(k, err)
 	}
 	return nil

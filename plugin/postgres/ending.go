@@ -12,6 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const (
@@ -132,7 +133,12 @@ func (t *tx) purgeDead(sid string, limit int) (revoked int, more bool) {
 		return rules.PurgedByEnd(r.ref().Type, grant(r), t.standing(sid, grant(r).GetClientId()), t.now)
 	}
 	l.match = func(r *row) bool { dead, _ := purged(r); return dead }
-	rows, found := t.readListing(l, nil, false, limit)
+	var rows []*row
+	var from *ticketstore.Bound
+	for more = true; more && len(rows) < limit && t.err == nil; {
+		part, found := t.readListing(l, from, false, limit-len(rows))
+		rows, more, from = append(rows, part...), found.More, behind(found.Seen)
+	}
 	keys := keysOf(rows)
 	t.need(transfer.Grants, keys...)
 	for _, key := range keys {
@@ -148,7 +154,7 @@ func (t *tx) purgeDead(sid string, limit int) (revoked int, more bool) {
 			revoked++
 		}
 	}
-	return revoked, found.More && len(rows) > 0
+	return revoked, more
 }
 
 // purgeLater removes rows of dead grants that endings without an operation have left. What it cannot,

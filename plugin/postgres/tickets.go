@@ -37,8 +37,20 @@ func (t *tx) create(session *ticketstore.Session) (again bool, err error) {
 	return false, nil
 }
 
-const limitSubject = `INSERT INTO {s}.limits (subject, at) VALUES ($1, $2)
-	ON CONFLICT (subject) DO UPDATE SET at = EXCLUDED.at`
+const (
+	limitSubject = `INSERT INTO {s}.limits (subject, at) VALUES ($1, $2)
+		ON CONFLICT (subject) DO UPDATE SET at = EXCLUDED.at`
+	forgetLimit = "DELETE FROM {s}.limits WHERE subject = $1"
+)
+
+// limit has other sign-ins of the subject under a limit wait until this transaction has ended. What they wait
+// for is a row of its own that is not committed: it is removed at once, so that none stays.
+func (t *tx) limit(subject string) {
+	if t.err == nil {
+		list := []statement{{limitSubject, []any{subject, records.Nanos(t.now)}}, {forgetLimit, []any{subject}}}
+		t.fail(t.conn.SendBatch(t.ctx, t.batch(list)).Close())
+	}
+}
 
 // makeRoom bounds the sessions that one transaction ends to make room for another.
 const makeRoom = 16
@@ -62,7 +74,7 @@ func (s tickets) CreateWithin(
 				t.ends = true // whose answer was lost
 				return done, err
 			}
-			t.exec(limitSubject, session.SubjectID, records.Nanos(now))
+			t.limit(session.SubjectID)
 			live := slices.DeleteFunc(t.sessionsOf(session.SubjectID), func(sid string) bool {
 				return sid == session.SessionID || !rules.Live(t.session(sid), now)
 			})

@@ -1,6 +1,6 @@
 package kv
 
-// The committer: group commit of changes, one transaction and one sync for all that are waiting.
+// The committer: group commit, with one transaction and one sync for all waiting changes.
 
 import (
 	"context"
@@ -19,20 +19,21 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Bounds of a transaction that is to take one more change. What Badger itself takes is measured: see extent.
+// Bounds of a transaction, beyond which it takes no more changes. Badger's own limits are measured: see
+// extent.
 const (
 	maxGroup      = 512
 	maxGroupKeys  = 20_000
 	maxGroupBytes = 4 << 20
 )
 
-// committer applies changes one after another, as many as are waiting in one transaction, and so with one
-// sync of the disk. It is the database's only writer. Each change is answered alone: one that fails leaves no
-// trace in the transaction of its neighbours.
+// committer applies changes one after another and commits all that are waiting as one transaction with one
+// sync of the disk. It is the database's only writer. Each change gets its own result: a failed change leaves
+// no trace in its group.
 //
-// Users wait for some changes. The others, such as the ends of sessions that fell due, are background changes
-// with a queue of their own: each transaction takes what users wait for first, and then some of the
-// background, so that neither queue starves the other.
+// Background changes, such as ends of expired sessions, have no waiting user and a queue of their own: each
+// transaction first takes the changes that users wait for and then some background changes, so that neither
+// queue starves.
 type committer struct {
 	db         *badger.DB
 	metadata   metadata
@@ -42,9 +43,9 @@ type committer struct {
 	stopped    chan struct{}
 	// most bounds the changes of one transaction.
 	most int
-	// takes is what a transaction may take.
+	// takes is the size limit of a transaction.
 	takes extent
-	// held is a change that did not fit into the transaction before, last the group of that transaction.
+	// held is a change that did not fit into the previous transaction, last the group of that transaction.
 	held       *Change
 	last       *group
 	damages    *damages
@@ -52,43 +53,42 @@ type committer struct {
 	space      *disk.Space
 	// commits counts the transactions.
 	commits atomic.Uint64
-	// queued counts the transactions in which notifications fell due. It is raised after each.
+	// queued counts the transactions that made notifications due. It is incremented after each.
 	queued atomic.Uint64
 	kills  kills.Log
-	// doubts wakes tendContents, which counts the contents again.
+	// doubts wakes tendContents to recount the contents.
 	doubts  chan struct{}
 	failure *failure
 	meter   meter
 	views   views
-	// sync commits a transaction, for tests to hold or fail.
+	// sync commits a transaction. Tests replace it to delay or fail commits.
 	sync func(txn *badger.Txn) error
-	// witness is asked whether the file system can still be written, "" where opening a file shows it.
+	// witness is a file used to check that the file system is still writable, "" if opening a file shows it.
 	witness string
 }
 
-// Change is what a transaction takes of one caller.
+// Change is one caller's part of a transaction.
 type Change struct {
-	// Apply may be called a second time, with another tx, when the change did not fit into the transaction of
-	// its neighbours.
+	// Apply may be called again with a different tx if the change did not fit into its group.
 	Apply func(tx *Tx) error
-	// Moves: the change is part of moving the store, which no state of it forbids.
+	// Moves: the change is a step of a move, allowed in every state of the store.
 	Moves bool
-	// Background: no user waits for it.
+	// Background: no user waits for the change.
 	Background bool
-	// Spare: it may use the room on the disk that is kept free.
+	// Spare: the change may use the disk space reserve.
 	Spare bool
 	err   error
 	done  chan struct{}
-	// spans are those of the call, nil where it is not traced; asked is then when it came.
+	// spans are those of the call, nil if it is not traced; asked is when the call came.
 	spans *spans.Recorder
 	asked time.Time
-	// taken by the committer, to apply it, or back by its caller, who gave up before that.
+	// taken is set by the committer to apply the change, or by a caller that gives up before that.
 	taken atomic.Bool
-	// held: it did not fit into the transaction before. The committer's alone.
+	// held: the change did not fit into the previous transaction. Used by the committer only.
 	held bool
 }
 
-// newCommitter starts the committer of a database. recent is what its cache of rows takes, in bytes.
+// newCommitter starts the committer of a database. recent is the size of its cache of rows in bytes.
 func newCommitter(
 	db *badger.DB, damages *damages, space *disk.Space, failure *failure, recent int64,
 ) (*committer, error) {
@@ -109,7 +109,7 @@ func newCommitter(
 	return c, nil
 }
 
-// close applies what is waiting and ends. do must not be called afterwards: DB.gate sees to it.
+// close applies the waiting changes and stops. do must not be called afterwards, which DB.gate ensures.
 func (c *committer) close() {
 	close(c.changes)
 	close(c.background)
@@ -118,9 +118,9 @@ func (c *committer) close() {
 	c.views.close()
 }
 
-// do has the change applied and waits until it is durable. A caller that gives up before the change is begun
-// takes it back; later it waits for its end, which is near: nothing writes to what the change tells its
-// caller once do has returned.
+// do submits a change and waits until it is durable. If the caller gives up before the change has started,
+// the change is withdrawn; if later, do still waits for its end, which is near: after do has returned,
+// nothing may write to the variables that the change captures.
 func (c *committer) do(ctx context.Context, ch *Change) error {
 	ch.done = make(chan struct{})
 	if ch.spans = spans.FromContext(ctx); ch.spans != nil {
@@ -168,7 +168,7 @@ func (c *committer) run() {
 	}
 }
 
-// commit applies first and whatever else is waiting.
+// commit commits first along with other waiting changes.
 func (c *committer) commit(first *Change) {
 	at := times{began: time.Now()}
 	observer := c.tombstones.observe()
@@ -181,7 +181,7 @@ func (c *committer) commit(first *Change) {
 	room := c.space.Look()
 	changes := c.gather(g, first, room)
 	at.applied = time.Now()
-	// of what is done in the background, and of the commit before: its rows were just read
+	// A failure of background work, or of the previous commit, whose rows the changes have read.
 	err := c.failure.err()
 	if err == nil {
 		err = unavailable("commit", c.write(g, room))
@@ -194,12 +194,12 @@ func (c *committer) commit(first *Change) {
 	finish(changes, err)
 }
 
-// gather applies first and whatever else is waiting to a group, as long as that has room, and returns them.
+// gather applies first and other waiting changes to a group, as long as it has room, and returns them.
 func (c *committer) gather(g *group, first *Change, room disk.Room) (changes []*Change) {
 	var used quota
 	for next := first; next != nil; {
 		if !next.held && !next.taken.CompareAndSwap(false, true) {
-			next = c.waiting(&used) // its caller has given up
+			next = c.waiting(&used) // withdrawn by its caller
 			continue
 		}
 		keys, fits := c.join(g, next, room)
@@ -218,8 +218,8 @@ func (c *committer) gather(g *group, first *Change, room disk.Room) (changes []*
 	return changes
 }
 
-// join applies a change to a group, and returns how many keys it has written and whether it fits beside the
-// others. One that fails leaves no trace.
+// join applies a change to a group. It returns how many keys the change has written, and whether it fits. A
+// failed change leaves no trace.
 func (c *committer) join(g *group, ch *Change, room disk.Room) (keys int, fits bool) {
 	t := newTx(g)
 	defer t.done()
@@ -258,7 +258,7 @@ func (c *committer) write(g *group, room disk.Room) error {
 	}
 	txn := c.db.NewTransaction(true)
 	defer txn.Discard()
-	var put, deleted []string // of the drained indexes
+	var put, deleted []string // keys of the drained indexes
 	for name, w := range g.writes {
 		var err error
 		touched := &put
@@ -292,17 +292,16 @@ func (c *committer) write(g *group, room disk.Room) error {
 	return nil
 }
 
-// settle commits a transaction, and shows it to readers once it is known to have succeeded, along with what
-// it kills.
+// settle commits a transaction and, if that succeeded, publishes it to readers along with its kills.
 func (c *committer) settle(txn *badger.Txn, next *update) error {
 	err := c.sync(txn)
-	if err != nil && !errors.Is(err, badger.ErrTxnTooBig) { // which is refused before anything was written
+	if err != nil && !errors.Is(err, badger.ErrTxnTooBig) { // nothing was written
 		c.failure.note("commit", err)
 	}
 	if err == nil {
 		c.checkWritable()
 	}
-	// Badger does not return, but only logs, a failed sync of the value log.
+	// Badger does not return a failed sync of the value log but only logs it.
 	if failed := c.failure.err(); failed != nil {
 		return failed
 	}
@@ -315,11 +314,11 @@ func (c *committer) settle(txn *badger.Txn, next *update) error {
 	return err
 }
 
-// checkWritable notes a failure of the file system that the sync has not reported: on ext4 (Linux 6.18) a
+// checkWritable detects a failure of the file system that the sync did not report: on ext4 (Linux 6.18) a
 // sync that waits for the journal when the file system meets an error may succeed although its transaction
-// was given up. What asks the journal for a place is refused from before that on. (What opens a file for
-// writing is refused a little later; setting a time of a file is refused as early, but writes, which was seen
-// to slow sign-ins down.)
+// was aborted. Operations that start a journal transaction fail from before that on. (Opening a file for
+// writing fails a little later; setting a file's time fails as early, but writes, which slowed down sign-ins
+// in a measurement.)
 func (c *committer) checkWritable() {
 	options := c.db.Opts()
 	if !options.SyncWrites {
@@ -336,8 +335,8 @@ func (c *committer) checkWritable() {
 	}
 }
 
-// finish answers a group. A change that has failed by itself keeps its own error, unless the group was not
-// written: it may have failed for what another one would have changed.
+// finish completes the changes of a group. A change that failed by itself keeps its own error, unless the
+// group was not written: its failure may depend on the writes of others.
 func finish(changes []*Change, err error) {
 	for _, ch := range changes {
 		if err != nil {
@@ -347,7 +346,7 @@ func finish(changes []*Change, err error) {
 	}
 }
 
-// unavailable makes an error of the database ErrUnavailable.
+// unavailable converts an error of the database to ErrUnavailable.
 func unavailable(doing string, err error) error {
 	if err == nil || errors.Is(err, ticketstore.ErrUnavailable) {
 		return err

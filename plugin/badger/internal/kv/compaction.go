@@ -1,6 +1,6 @@
 package kv
 
-// The watch over compactions: a table that is written must also be finished.
+// Supervision of compactions: every table that a compaction writes must be complete.
 
 import (
 	"context"
@@ -15,34 +15,34 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 )
 
-// compactions holds Badger's compactions to what they have said that they write.
+// compactions verifies that Badger's compactions have written what they logged.
 //
-// Badger (4.9.6) drops the error of a table that a compaction cannot write: it goes on without that table,
-// names the others in its manifest, and deletes the old ones. One failed sync, or a bound on open files or
-// on a file's size, then loses whatever rows were in it, without a word. So while a compaction writes, an
-// iterator keeps its old tables from being deleted, and when it is done its new tables must have as many
-// keys as it has logged for each. Where they have not, that is the database's failure: the old tables stay,
-// and the next Open takes the compaction's changes out of the manifest (finished).
+// Badger (4.9.6) drops the error of a table that a compaction cannot write: it continues without that table,
+// records the others in its manifest, and deletes the old ones. So one failed sync, or a limit on open files
+// or on file sizes, silently loses the rows of that table. Therefore an iterator keeps a compaction's old
+// tables from being deleted while it writes, and when it is done, its new tables must have as many keys as it
+// logged for each. If not, the database has failed: the old tables stay, and the next Open removes the
+// compaction's changes from the manifest (finished).
 type compactions struct {
 	failure *failure
 	note    folder.Note
-	ready   chan struct{} // closed when db is known
+	ready   chan struct{} // closed when db is set
 
 	mutex sync.Mutex
 	db    *badger.DB
-	// txn is where iterators come from: a new one waits for commits, which may wait for a compaction.
+	// txn is used to create iterators: a new transaction waits for commits, which may wait for a compaction.
 	txn   *badger.Txn
 	work  map[int]*compaction
-	taken map[uint64]bool // tables that were counted for one compaction, which no other may count
-	// held: DB.shut holds all tables, and the database is closed next.
+	taken map[uint64]bool // tables already counted for a compaction
+	// held: DB.shut holds all tables, because the database is about to be closed.
 	held bool
 }
 
-// compaction is one that is under way.
+// compaction is a running compaction.
 type compaction struct {
 	held   *badger.Iterator
 	before map[uint64]bool
-	// keys of the tables that it writes.
+	// keys are the key counts of the tables that it writes.
 	keys []uint64
 }
 
@@ -52,11 +52,11 @@ func newCompactions(failure *failure) *compactions {
 	}
 }
 
-// renewEvery is how often the transaction is replaced: rows that were replaced after it began are kept by
-// compactions.
+// renewEvery is the interval at which the transaction is replaced: compactions keep rows that were replaced
+// after it began.
 const renewEvery = time.Second
 
-// watch lets compactions go on, which wait for it.
+// watch unblocks compactions, which wait for the database.
 func (c *compactions) watch(db *badger.DB) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -64,8 +64,8 @@ func (c *compactions) watch(db *badger.DB) {
 	close(c.ready)
 }
 
-// open opens the database and watches it. Where it has failed on the way, a compaction may wait for a
-// database that does not open: it is held until the process ends.
+// open opens the database and watches it. If opening fails midway, a compaction may wait for a database that
+// never opens: it stays blocked until the process ends.
 func (c *compactions) open(options badger.Options) (*badger.DB, error) {
 	var db *badger.DB
 	var err error
@@ -89,7 +89,7 @@ func (c *compactions) open(options badger.Options) (*badger.DB, error) {
 	}
 }
 
-// renew replaces the transaction now and then, until the context ends.
+// renew replaces the transaction periodically until the context ends.
 func (c *compactions) renew(ctx context.Context) {
 	every(ctx, renewEvery, func() {
 		next := c.db.NewTransaction(false)
@@ -102,7 +102,7 @@ func (c *compactions) renew(ctx context.Context) {
 	})
 }
 
-// writes takes down that a compaction is about to write a table.
+// writes records that a compaction is about to write a table.
 func (c *compactions) writes(id int, keys uint64) {
 	<-c.ready // without the database nothing keeps the old tables
 	c.mutex.Lock()
@@ -111,7 +111,7 @@ func (c *compactions) writes(id int, keys uint64) {
 		if err := c.note.Begin(); err != nil {
 			c.mutex.Unlock()
 			c.failure.note("compacting the database", err)
-			select {} // this table must not be named; the compaction would go on without it
+			select {} // block: otherwise the compaction would continue without this table
 		}
 	}
 	defer c.mutex.Unlock()
@@ -128,7 +128,7 @@ func (c *compactions) writes(id int, keys uint64) {
 	if c.held || c.db.IsClosed() {
 		return
 	}
-	// The newest iterator is enough, and an old one keeps memory tables from being freed.
+	// The newest iterator is sufficient, and an old one keeps memory tables from being freed.
 	held := work.held
 	work.held = c.txn.NewIterator(badger.IteratorOptions{})
 	if held != nil {
@@ -136,7 +136,7 @@ func (c *compactions) writes(id int, keys uint64) {
 	}
 }
 
-// done holds a compaction to what it has said.
+// done verifies the tables of a finished compaction.
 func (c *compactions) done(id int) {
 	c.mutex.Lock()
 	work := c.work[id]
@@ -168,9 +168,9 @@ func (c *compactions) done(id int) {
 
 var errTableLost = errors.New("the disk, or a bound on open files or on the size of a file, is the cause")
 
-// missing counts the tables that were to be written and are not there.
+// missing returns how many of the compaction's tables do not exist.
 func (c *compactions) missing(work *compaction) (n int) {
-	found := map[uint64][]uint64{} // ids by the number of keys
+	found := map[uint64][]uint64{} // table ids by number of keys
 	for _, t := range c.db.Tables() {
 		if !work.before[t.ID] && !c.taken[t.ID] {
 			found[uint64(t.KeyCount)] = append(found[uint64(t.KeyCount)], t.ID)
@@ -187,7 +187,7 @@ func (c *compactions) missing(work *compaction) (n int) {
 	return n
 }
 
-// hold keeps all tables until let go, for compactions that are under way when the database is closed.
+// hold keeps all tables until letGo, for compactions that run while the database is closed.
 func (c *compactions) hold() (letGo func()) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()

@@ -1,6 +1,6 @@
 package kv
 
-// The log of damaged rows, each once.
+// Logging of damaged rows, once each.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 package kv
 
-// DB: an open database, its background work and its end.
+// DB: an open database, its background work and its closing.
 
 import (
 	"context"
@@ -33,27 +33,27 @@ type DB struct {
 	failure   *failure
 	// compactions is nil in a read-only database.
 	compactions *compactions
-	// readOnly: the database is read-only, and nothing goes on in the background.
+	// readOnly: the database is read-only and has no background work.
 	readOnly bool
-	// refusal is why a database that is read-only for want of room takes no changes.
+	// refusal is why a database that is read-only for lack of disk space refuses changes.
 	refusal error
-	// seen is what a read-only database was opened from.
+	// seen is the view from which a read-only database was opened.
 	seen *folder.View
 	// format is that of the database when it was opened.
 	format int
-	// id is the store's.
+	// id is the id of the store.
 	id string
-	// marker is that of the folder, nil in a read-only database. Marking guards it.
+	// marker is the folder's marker, nil in a read-only database. It is guarded by marking.
 	marker  *folder.Marker
 	marking sync.Mutex
 
-	// gate lets calls in until Close, which waits for those that are inside: a snapshot must not outlive the
+	// gate is held for reading by calls until Close, which waits for them: a snapshot must not outlive the
 	// database.
 	gate   sync.RWMutex
 	closed bool
-	// base is the context of background work, which Close waits for, and of exports, which hold the gate for
-	// as long as a reader goes on. stop, at the first failure or with Close, ends it.
-	base       context.Context //nolint:containedctx // it is the database's own life
+	// base is the context of background work, which Close waits for, and of exports, which hold the gate
+	// while they run. stop ends it, at the first failure or in Close.
+	base       context.Context //nolint:containedctx // the database's own lifetime
 	stop       context.CancelFunc
 	background sync.WaitGroup
 }
@@ -65,7 +65,7 @@ func newDB(ctx context.Context, db *badger.DB, space *disk.Space, failure *failu
 		format: layout.Version,
 	}
 	d.base, d.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go func() { // what goes on in the background ends with the first failure
+	go func() { // background work ends with the first failure
 		select {
 		case <-failure.happened:
 			d.stop()
@@ -75,36 +75,36 @@ func newDB(ctx context.Context, db *badger.DB, space *disk.Space, failure *failu
 	return d
 }
 
-// ID is the store's.
+// ID returns the id of the store.
 func (d *DB) ID() string { return d.id }
 
-// Format is that of the database when it was opened.
+// Format returns the format of the database when it was opened.
 func (d *DB) Format() int { return d.format }
 
-// ReadOnly reports whether the database is read-only: it was opened so, or its disk takes no writes
+// ReadOnly reports whether the database is read-only: it was opened read-only, or its disk is not writable
 // (Refusal).
 func (d *DB) ReadOnly() bool { return d.readOnly }
 
-// Refusal is the error of every change of a database that is read-only for want of room, nil of any other.
+// Refusal returns the error of every change if the database is read-only for lack of disk space, else nil.
 func (d *DB) Refusal() error { return d.refusal }
 
-// Badger returns the database below. What is written there is in no journal and in no account.
+// Badger returns the underlying database. Direct writes to it bypass the journal and the contents.
 func (d *DB) Badger() *badger.DB { return d.db }
 
-// Space says how much room the disk has.
+// Space returns the disk space monitor.
 func (d *DB) Space() *disk.Space { return d.space }
 
-// Base is the context of what goes on in the background and of exports: it ends when Close begins, or with
-// the first failure.
+// Base returns the context of background work and exports: it ends when Close begins, or with the first
+// failure.
 func (d *DB) Base() context.Context { return d.base }
 
-// Ledger is the state of the store. It must not be changed.
+// Ledger returns the state of the store. It must not be changed.
 func (d *DB) Ledger() *recordpb.Ledger { return d.committer.metadata.ledger.Load() }
 
-// Kills tells what the commits of the database kill. A read-only one has none to tell.
+// Kills returns the kills of the database's commits. A read-only database has none.
 func (d *DB) Kills() grantstore.Kills { return &d.committer.kills }
 
-// Folder is where the store is.
+// Folder returns the folder of the store.
 func (d *DB) Folder() string {
 	if d.seen != nil {
 		return d.seen.Found.Path
@@ -112,13 +112,13 @@ func (d *DB) Folder() string {
 	return d.db.Opts().Dir
 }
 
-// TransactionBytes is what one transaction takes.
+// TransactionBytes returns the maximum size of a transaction.
 func (d *DB) TransactionBytes() int { return d.committer.takes.bytes }
 
-// Close ends background work, waits for the calls inside and closes the database. It is idempotent. A
-// database that has failed (Failed) is closed within two seconds, which is an error.
+// Close stops background work, waits for running calls and closes the database. It is idempotent. A database
+// that has failed (Failed) is closed within two seconds, and Close returns an error.
 func (d *DB) Close() error {
-	d.stop() // scans and exports under way give up, so that the gate opens soon
+	d.stop() // makes running scans and exports stop, so that the gate opens soon
 	if d.failure.err() != nil {
 		return d.abandon()
 	}
@@ -141,8 +141,8 @@ func (d *DB) closeDatabase() error {
 	if d.committer != nil {
 		d.committer.close()
 	}
-	// From here on the logs may be gone, which Badger writes to tables: where the marker still asks for them
-	// they have to stay.
+	// From here on Badger may flush the logs to tables and remove them: if the marker still requires them,
+	// they must stay.
 	if err := d.markClosed(); err != nil {
 		return errors.Join(err, d.failure.err())
 	}
@@ -151,7 +151,7 @@ func (d *DB) closeDatabase() error {
 		letGo = d.compactions.hold()
 	}
 	err := d.db.Close()
-	// Badger only logs what it could not write.
+	// Badger only logs failed writes.
 	if failed := d.failure.err(); failed != nil {
 		return errors.Join(err, failed)
 	}
@@ -162,13 +162,12 @@ func (d *DB) closeDatabase() error {
 	return err
 }
 
-// abandonTimeout is how long closing a database that has failed may take. What it leaves undone, the next
-// Open does.
+// abandonTimeout bounds the closing of a failed database. The next Open does what remains.
 const abandonTimeout = 1500 * time.Millisecond
 
-// abandon closes a database that has failed, as far as its disk lets it: Badger ends its work only by
-// writing what it has in memory, which harms nothing, for all of that is complete transactions. Where that
-// does not end, the database is held until the process ends.
+// abandon closes a failed database as far as its disk allows. Badger stops only by writing its memory tables,
+// which is harmless, because they hold only complete transactions. If that does not finish, the database
+// stays open until the process ends.
 func (d *DB) abandon() error {
 	closed := make(chan error, 1)
 	go func() { closed <- d.shut() }()
@@ -185,10 +184,10 @@ func (d *DB) abandon() error {
 // Failed is closed when the database has failed: a commit, a sync or another write of it did.
 func (d *DB) Failed() <-chan struct{} { return d.failure.happened }
 
-// Failure is why the database has failed, nil while it has not.
+// Failure returns why the database failed, or nil if it has not.
 func (d *DB) Failure() error { return d.failure.err() }
 
-// Gone is the error of a database that has failed or that is closed.
+// Gone returns the error of a database that has failed or is closed.
 func (d *DB) Gone() error {
 	if err := d.failure.err(); err != nil {
 		return err
@@ -198,7 +197,7 @@ func (d *DB) Gone() error {
 
 func errClosed() error { return fmt.Errorf("%w: the database is closed", ticketstore.ErrUnavailable) }
 
-// usable returns why nothing may be read or changed any more, nil while it may. The caller holds the gate.
+// usable returns an error if the database has failed or is closed. The caller holds the gate.
 func (d *DB) usable() error {
 	if d.closed {
 		return errClosed()
@@ -206,7 +205,7 @@ func (d *DB) usable() error {
 	return d.failure.err()
 }
 
-// InBackground runs f with a context that ends with the database, which waits for it.
+// InBackground runs f with a context that ends with the database; Close waits for f.
 func (d *DB) InBackground(f func(ctx context.Context)) error {
 	d.gate.RLock()
 	defer d.gate.RUnlock()
@@ -231,8 +230,8 @@ func every(ctx context.Context, interval time.Duration, f func()) {
 	}
 }
 
-// View runs f on a snapshot, whose scans end when the caller goes or the database closes, unless the store is
-// being filled from another: what is not complete answers nothing.
+// View runs f on a snapshot, whose scans stop when the caller's context ends or the database closes. It fails
+// for a store that is being filled by a move, because its data is incomplete.
 func (d *DB) View(ctx context.Context, f func(r *Snapshot) error) error {
 	if err := d.complete(); err != nil {
 		return err
@@ -240,8 +239,8 @@ func (d *DB) View(ctx context.Context, f func(r *Snapshot) error) error {
 	return d.snapshot(ctx, nil, f)
 }
 
-// ViewAlong is View for what walks along an index whose entries go in the order in which they came: its scans
-// pass the tombstones that earlier ones have met.
+// ViewAlong is View for walks along an index whose entries are deleted in insertion order: its scans skip the
+// tombstones found by earlier scans.
 func (d *DB) ViewAlong(ctx context.Context, f func(r *Snapshot) error) error {
 	if err := d.complete(); err != nil {
 		return err
@@ -255,7 +254,7 @@ func (d *DB) complete() error {
 	return rules.Serves(transfer.State(d.Ledger().GetState()))
 }
 
-// Look is View whatever the state of the store.
+// Look is View regardless of the state of the store.
 func (d *DB) Look(ctx context.Context, f func(r *Snapshot) error) error {
 	return d.snapshot(ctx, nil, f)
 }
@@ -292,8 +291,8 @@ func (d *DB) snapshot(ctx context.Context, observer *observer, f func(r *Snapsho
 	return err
 }
 
-// Commit has a change applied and returns when it is durable. An error of the database is ErrUnavailable. If
-// ctx ends before the change was begun, nothing was changed.
+// Commit applies a change and returns once it is durable. A database error is ErrUnavailable. If ctx ends
+// before the change has started, nothing is changed.
 func (d *DB) Commit(ctx context.Context, ch *Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -312,8 +311,8 @@ func (d *DB) Commit(ctx context.Context, ch *Change) error {
 	return d.committer.do(ctx, ch)
 }
 
-// Move commits a part of moving the store, which no state of it forbids. It is small, and without it a store
-// could not come back: it may use the room on the disk that is kept free.
+// Move commits a step of a move, which is allowed in every state of the store. It may use the disk space
+// reserve, because it is small, and without it a store could not become usable again.
 func (d *DB) Move(ctx context.Context, f func(tx *Tx) error) error {
 	return d.Commit(ctx, &Change{Apply: f, Moves: true, Spare: true})
 }

@@ -1,14 +1,14 @@
-// Package kv is an open Badger database with one writer.
+// Package kv is an open Badger database with a single writer.
 //
-// A DB gives snapshots (View) and commits changes (Commit). All changes go through its committer
-// (committer.go), which applies those that are waiting one after another to one transaction (group.go,
-// tx.go), and so with one sync. Beside the rows a transaction writes what the store keeps of itself
-// (metadata.go): its state in a move, the journal of changes (journal.go), and the count and sum of each kind
-// of records. Rows that were used lately are kept in memory (recent.go). Scans of indexes that are used as
-// queues pass the tombstones in them (tombstones.go, walk.go).
+// A DB provides snapshots (View) and commits changes (Commit). All changes go through its committer
+// (committer.go), which applies the waiting changes one after another to one transaction (group.go, tx.go)
+// with one sync. Along with the rows, a transaction writes the store's metadata (metadata.go): its state in a
+// move, the journal of changes (journal.go), and the count and sum of each kind of records. Recently used
+// rows are cached in memory (recent.go). Scans of indexes that are used as queues skip their tombstones
+// (tombstones.go, walk.go).
 //
-// A write that fails is the last thing that a DB does (failure.go): what it has in memory may not be on the
-// disk. Badger only logs failures in the background (log.go), and drops some (compaction.go).
+// A failed write is final for a DB (failure.go): its memory may differ from the disk. Badger only logs
+// failures of its background work (log.go), and drops some (compaction.go).
 //
-// Nothing here knows what a session or a grant is. Which rows there are, package layout says.
+// This package is independent of the domain: the rows are defined in package layout.
 package kv

@@ -1,6 +1,6 @@
 package kv
 
-// What changes take of a transaction, which Badger bounds.
+// The size of changes in a transaction, which Badger bounds.
 
 import (
 	"fmt"
@@ -10,30 +10,30 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// extent is what writes take of a Badger transaction, which bounds both. A commit that goes beyond fails,
-// with all that is in it.
+// extent is the size of writes in a Badger transaction, which bounds both keys and bytes. A commit beyond the
+// bounds fails as a whole.
 type extent struct{ keys, bytes int }
 
 const (
-	// entryOverhead is more than Badger adds to a key and its value.
+	// entryOverhead exceeds what Badger adds to a key and its value.
 	entryOverhead = 24
-	// What the metadata takes of each transaction: the ledger, the contents, a count of doubts.
+	// The share of the metadata in each transaction: the ledger, the contents, a recount marker.
 	metadataKeys  = 8
 	metadataBytes = 16 << 10
 )
 
-// extentOf is what a transaction of the database takes beside its metadata.
+// extentOf returns the maximum size of a transaction without its metadata.
 func extentOf(db *badger.DB) extent {
 	return extent{keys: int(db.MaxBatchCount()) - metadataKeys, bytes: int(db.MaxBatchSize()) - metadataBytes}
 }
 
 func (e extent) and(other extent) extent { return extent{e.keys + other.keys, e.bytes + other.bytes} }
 
-// within reports whether it is less than Badger refuses.
+// within reports whether e is below most, at which Badger refuses a transaction.
 func (e extent) within(most extent) bool { return e.keys < most.keys && e.bytes < most.bytes }
 
-// measure returns what the change's writes take, with their entries in the journal of a move that may be
-// under way.
+// measure returns the size of the change's writes, including journal entries, since a move may be in
+// progress.
 func (t *Tx) measure() (e extent) {
 	for name, w := range t.writes {
 		e = e.and(extent{1, len(name) + len(w.value) + entryOverhead})
@@ -47,14 +47,14 @@ func (t *Tx) measure() (e extent) {
 	return e
 }
 
-// part is an equal part of it.
+// part divides e by of.
 func (e extent) part(of int) extent { return extent{e.keys / of, e.bytes / of} }
 
-// Full reports whether the change has taken its part of a transaction: what goes on in steps leaves the rest
-// to the next one. The largest step, the end of a session, takes less than the other two thirds.
+// Full reports whether the change has used its third of a transaction: work done in steps leaves the rest to
+// the next transaction. The largest step, the end of a session, fits into the other two thirds.
 func (t *Tx) Full() bool { return !t.measure().within(t.most.part(3)) }
 
-// TooLargeError is the error of a change that no transaction takes.
+// TooLargeError is the error of a change that exceeds the size of a transaction.
 type TooLargeError struct{ takes, most extent }
 
 func (e *TooLargeError) Error() string {

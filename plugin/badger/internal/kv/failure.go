@@ -12,12 +12,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// failure is the end of an open database: a commit, a sync or another write of the database that failed.
+// failure is the failure of an open database: of a commit, a sync or another of its writes.
 //
-// Badger puts rows into its memory table before it syncs them, and after a failed sync the system takes the
-// pages for clean: what is read afterwards, also by the repetition of the call that failed, may never have
-// come to the disk. So the first failure is the last thing that it does. Whatever is asked of it
-// from then on is unavailable, until the database was opened again from what is on the disk.
+// Badger puts rows into its memory table before it syncs them, and after a failed sync the kernel marks the
+// pages clean: what is read afterwards, even by a retry of the failed call, may never have reached the disk.
+// So the first failure is final: every later call fails as unavailable until the database is reopened from
+// what is on disk.
 type failure struct {
 	path     string
 	logger   *slog.Logger
@@ -30,7 +30,7 @@ func newFailure(path string, logger *slog.Logger) *failure {
 	return &failure{path: path, logger: logger, happened: make(chan struct{})}
 }
 
-// note makes the database fail, the first time that it is called.
+// note makes the database fail. Only its first call has an effect.
 func (f *failure) note(doing string, err error) {
 	f.once.Do(func() {
 		f.reason = fmt.Errorf(
@@ -42,7 +42,7 @@ func (f *failure) note(doing string, err error) {
 	})
 }
 
-// err is why the database has failed, nil while it has not.
+// err returns why the database failed, or nil if it has not.
 func (f *failure) err() error {
 	select {
 	case <-f.happened:

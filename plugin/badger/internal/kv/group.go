@@ -14,28 +14,28 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// group is what the changes of one transaction have written so far, over the snapshot that it began with.
-// Badger's own transaction has them too, but sorts all of its pending writes for every scan.
+// group holds the writes of a transaction's changes so far, over the snapshot at its beginning. Badger's own
+// transaction holds them too, but sorts all pending writes for every scan.
 type group struct {
 	base   Snapshot
 	writes map[string]write
-	// keys are those of writes in order, nil until a scan needs them: most changes only read rows.
+	// keys are the keys of writes in order, nil until a scan needs them: most changes only read rows.
 	keys *btree.BTreeG[string]
-	// gathered are the ids for rows that the changes share.
+	// gathered are ids for rows shared by the changes.
 	gathered []gathered
 	size     int
 	takes    extent
-	// most is what the transaction may take.
+	// most is the size limit of the transaction.
 	most extent
-	// ledger is the store's as the changes so far leave it.
+	// ledger is the store's ledger after the changes so far.
 	ledger          *recordpb.Ledger
 	recount, queued bool
-	// correction is what is to be added to the contents.
+	// correction is added to the contents.
 	correction map[transfer.Kind]transfer.Content
-	// before remembers rows that were read from base, where nothing changes while the group is made: a change
-	// reads the row of a session again and again, and the contents need what is replaced.
+	// before caches rows read from base, which does not change: a change reads the row of a session
+	// repeatedly, and the contents need the replaced rows.
 	before map[string][]byte
-	// room is how many rows these maps have had in them.
+	// room is the largest number of rows that these maps have held.
 	room int
 	// spare is an empty map for the writes of the next change.
 	spare map[string]write
@@ -43,8 +43,8 @@ type group struct {
 
 const btreeDegree = 16
 
-// newGroup returns an empty group. likely is how many writes it is likely to have: growing a map again and
-// again costs more than filling it.
+// newGroup returns an empty group. likely is its expected number of writes: growing a map repeatedly costs
+// more than filling it.
 func newGroup(base Snapshot, likely int) *group {
 	return &group{
 		base: base, writes: make(map[string]write, likely),
@@ -52,9 +52,9 @@ func newGroup(base Snapshot, likely int) *group {
 	}
 }
 
-// next returns an empty group that takes over the maps of this one, which must not be used any more. Where
-// they have room for many times what this group has used, new ones are made: to clear a map takes as long as
-// it is large.
+// next returns an empty group that takes over the maps of this one, which must not be used any more. If the
+// maps are far larger than this group needed, new ones are made, because clearing a map takes time
+// proportional to its size.
 func (g *group) next(base Snapshot) *group {
 	used := max(len(g.writes), len(g.before))
 	room := max(g.room, used)
@@ -86,14 +86,14 @@ func (g *group) Get(k []byte) ([]byte, error) {
 	return value, err
 }
 
-// put writes a row of the store's own.
+// put writes a row of metadata.
 func (g *group) put(k, value []byte) { g.writes[string(k)] = write{key: k, value: value} }
 
-// maxGathered bounds the ids of a row, and so what a change does that goes through some rows.
+// maxGathered bounds the ids in a row, and thereby the work of a change that walks through some rows.
 const maxGathered = 64
 
-// putGathered writes the rows that the changes share. One that is there keeps its ids: the id in its key may
-// have come back, and the others lead to it alone.
+// putGathered writes the rows shared by the changes. If a row exists, its ids are kept: the id in its key may
+// have come back, and only this row leads to the others.
 func (g *group) putGathered() error {
 	slices.SortFunc(g.gathered, func(a, b gathered) int {
 		return cmp.Or(strings.Compare(a.prefix, b.prefix), strings.Compare(a.id, b.id))
@@ -133,7 +133,7 @@ func (g *group) Scan(prefix, from []byte, reverse bool, f Visit) error {
 		return g.base.Scan(prefix, from, reverse, f)
 	}
 	stopped := false
-	// show shows the pending keys up to, or as far back as, a limit, and reports whether to go on.
+	// show visits the pending keys up to a limit, in scan direction, and reports whether to continue.
 	show := func(limit string, all bool) (bool, error) {
 		for len(pending) > 0 && (all || pending[0] == limit || (pending[0] < limit) != reverse) {
 			name := pending[0]
@@ -169,7 +169,7 @@ func (g *group) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	return err
 }
 
-// under returns the written keys that a scan would meet, in its order.
+// under returns the written keys within a scan's range, in its order.
 func (g *group) under(prefix, from []byte, reverse bool) (names []string) {
 	if g.keys == nil {
 		g.keys = btree.NewOrderedG[string](btreeDegree)
@@ -196,12 +196,12 @@ func (g *group) under(prefix, from []byte, reverse bool) (names []string) {
 	return names
 }
 
-// seekLast is where a scan in descending order begins.
+// seekLast returns where a descending scan begins.
 func seekLast(prefix, from []byte) []byte {
 	if from != nil {
 		return from
 	}
-	// No id has a byte 0xff, and no moment begins with one.
+	// No id contains the byte 0xff, and no time begins with it.
 	return append(append([]byte{}, prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 }
 

@@ -1,6 +1,6 @@
 package kv
 
-// The journal of changes: while an export is open, each transaction names the rows that it writes.
+// The journal of changes: during an export, each transaction records the keys of the rows that it writes.
 
 import (
 	"google.golang.org/protobuf/proto"
@@ -11,17 +11,17 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// maxJournal bounds the journal: beyond it the export is given up, and the move with it. A host that works
-// keeps it near empty.
+// maxJournal bounds the journal: beyond it the export, and thus the move, fails. A working host keeps it
+// nearly empty.
 const maxJournal = 4_000_000
 
-// Journals reports whether changes are journaled: the store is a source. What was written before the fence in
-// the fence's own group counts.
+// Journals reports whether changes are journaled, because the store is a source. Writes before the fence in
+// the fence's own group are included.
 func Journals(ledger *recordpb.Ledger) bool {
 	return rules.Journals(transfer.State(ledger.GetState()))
 }
 
-// journal notes the keys of the rows that a group writes.
+// journal records the keys of the rows that a group writes.
 func (u *update) journal(g *group, rows []string, most uint64) {
 	ledger := proto.CloneOf(u.ledger)
 	for _, name := range rows {

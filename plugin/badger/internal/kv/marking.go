@@ -1,6 +1,6 @@
 package kv
 
-// The upkeep of the marker while a database is open, and the watch over its folder.
+// Updates of the marker while a database is open, and monitoring of its folder.
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 )
 
-// markClosed marks the store as closed, if it was marked as open.
+// markClosed marks the store as closed if it was marked as open.
 func (d *DB) markClosed() error {
 	d.marking.Lock()
 	defer d.marking.Unlock()
 	if d.marker == nil {
 		return nil
 	}
-	if err := d.compactions.note.InPlace(); err != nil { // another folder gets no marker of this store
+	if err := d.compactions.note.InPlace(); err != nil { // do not write this store's marker to another folder
 		return err
 	}
 	path := d.db.Opts().Dir
@@ -25,11 +25,12 @@ func (d *DB) markClosed() error {
 	return errors.Join(d.marker.Note(path), d.writeMarker(path))
 }
 
-// markerEvery is how often the marker is compared with the folder. A new log is begun after tens of MiB.
+// markerEvery is the interval at which the marker is compared with the folder. Badger starts a new log after
+// tens of MiB.
 const markerEvery = 2 * time.Second
 
-// tendMarker keeps the marker up with the logs and the value log until the database is closed. A folder that
-// is no longer in its place is the database's failure: what it acknowledged from then on would be lost.
+// tendMarker keeps the marker up to date with the logs and the value log until the database is closed. A
+// folder that was moved or replaced is a failure of the database: later acknowledged writes would be lost.
 func (d *DB) tendMarker(ctx context.Context) {
 	told := ""
 	every(ctx, markerEvery, func() {
@@ -47,21 +48,21 @@ func (d *DB) tendMarker(ctx context.Context) {
 	})
 }
 
-// Mark writes the marker where it is behind what the folder has.
+// Mark updates the marker if it is outdated.
 func (d *DB) Mark() error {
 	d.marking.Lock()
 	defer d.marking.Unlock()
 	return d.remark()
 }
 
-// remark writes the marker where it is behind.
+// remark updates the marker if it is outdated.
 func (d *DB) remark() error {
 	path, note := d.db.Opts().Dir, &d.compactions.note
 	if err := note.InPlace(); err != nil {
 		return err
 	}
 	noted := d.marker.Note(path)
-	if err := note.InPlace(); err != nil { // what was noted, or failed, may be another folder's
+	if err := note.InPlace(); err != nil { // a failure may concern another folder
 		return err
 	}
 	if errors.Is(noted, folder.ErrSync) {
@@ -73,7 +74,7 @@ func (d *DB) remark() error {
 	return d.marker.Write(path)
 }
 
-// writeMarker writes the marker, unless another folder is in the place of its own.
+// writeMarker writes the marker unless its folder was replaced.
 func (d *DB) writeMarker(path string) error {
 	if err := d.compactions.note.InPlace(); err != nil {
 		return err
@@ -81,7 +82,8 @@ func (d *DB) writeMarker(path string) error {
 	return d.marker.Write(path)
 }
 
-// withoutValues runs what may remove files of the value log, which the marker does not ask for meanwhile.
+// withoutValues runs f, which may remove files of the value log, with a marker that does not require these
+// files.
 func (d *DB) withoutValues(f func() error) error {
 	d.marking.Lock()
 	defer d.marking.Unlock()
@@ -91,7 +93,7 @@ func (d *DB) withoutValues(f func() error) error {
 	values := d.marker.Values
 	d.marker.Values = map[uint64]int64{}
 	if err := d.writeMarker(d.db.Opts().Dir); err != nil {
-		d.marker.Values = values // the marker on the disk goes on asking for them
+		d.marker.Values = values // the marker on disk still requires them
 		return err
 	}
 	return errors.Join(f(), d.remark())

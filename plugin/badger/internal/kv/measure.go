@@ -1,6 +1,6 @@
 package kv
 
-// What the database measures: spans of calls that are traced, and figures of its commits.
+// Measurements: spans of traced calls, and figures of commits.
 
 import (
 	"math"
@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-// system is the engine as semantic conventions for databases call it.
+// system is the engine's name in the semantic conventions for databases.
 const system = "badger"
 
 // meter counts commits.
@@ -28,7 +28,7 @@ func (m *meter) committed(changes int, took time.Duration) {
 	m.figures.NoteCommit(changes, took)
 }
 
-// Figures are those of the commits, and the sizes on the disk.
+// Figures returns figures of the commits and sizes on disk.
 func (d *DB) Figures() sessions.Figures {
 	figures := sessions.Figures{DiskUsed: -1, DiskFree: -1}
 	if d.committer != nil {
@@ -44,17 +44,17 @@ func (d *DB) Figures() sessions.Figures {
 	return figures
 }
 
-// The attributes of spans. Those of a read are always the same.
+// Attributes of spans. Those of a read are constant.
 var (
 	ofReads   = []spans.Attribute{{Key: spans.System, Value: system}, {Key: spans.Operation, Value: "read"}}
 	ofCommits = []spans.Attribute{{Key: spans.System, Value: system}, {Key: spans.Operation, Value: "commit"}}
 )
 
-// times are the moments of a commit.
+// times are the times of a commit.
 type times struct{ began, applied, durable time.Time }
 
-// trace adds the spans of a commit to those of its changes that are traced: the wait for the transaction
-// under way, the changes of all callers in this one, and the write of it that ends with the disk's sync.
+// trace adds the spans of a commit to its traced changes: the wait for the previous transaction, the
+// application of all changes in this one, and its write including the sync.
 func (t *times) trace(changes []*Change) {
 	for _, ch := range changes {
 		if ch.spans == nil {

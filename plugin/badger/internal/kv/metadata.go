@@ -1,6 +1,6 @@
 package kv
 
-// The metadata of a store, which each transaction keeps up to date.
+// The metadata of a store, updated by each transaction.
 
 import (
 	"encoding/binary"
@@ -18,22 +18,23 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// metadata is what the committer keeps of the store, in the transactions that write rows: the ledger with the
-// state of the store in a move, the journal of changes while an export is open, and the contents, a count and
-// a sum of each kind of records. As every write passes here, none can miss the fence, the journal or a sum.
+// metadata is what the committer maintains about the store, in the transactions that write rows: the ledger
+// with the store's state in a move, the journal of changes during an export, and the contents, a count and a
+// sum of each kind of records. As every write goes through here, none can bypass the fence, the journal or a
+// sum.
 type metadata struct {
-	// ledger is read by others too; the committer alone replaces it, and never changes what it has published.
+	// ledger is also read by others; only the committer replaces it, and a published ledger is never changed.
 	ledger   atomic.Pointer[recordpb.Ledger]
 	contents map[transfer.Kind]transfer.Content
-	// maxJournal is the constant of that name, unless a test has it smaller.
+	// maxJournal is the constant of that name, smaller in tests.
 	maxJournal uint64
 }
 
-// update is what the metadata becomes with a group's commit.
+// update is the metadata after a group's commit.
 type update struct {
 	ledger   *recordpb.Ledger
 	contents map[transfer.Kind]transfer.Content
-	// kill is what the group kills.
+	// kill is the group's kill.
 	kill *grantstore.Kill
 }
 
@@ -50,7 +51,7 @@ func (m *metadata) open(db *badger.DB) error {
 	return err
 }
 
-// LoadLedger returns the ledger of a store that has none as that of an active one.
+// LoadLedger returns the ledger of a store; a store without one is active.
 func LoadLedger(r Reader) (*recordpb.Ledger, error) {
 	ledger := &recordpb.Ledger{}
 	found, err := Load(r, layout.LedgerKey, ledger)
@@ -60,7 +61,7 @@ func LoadLedger(r Reader) (*recordpb.Ledger, error) {
 	return ledger, err
 }
 
-// LoadContents returns the contents of a store, and whether it has any: one of format 1 has none.
+// LoadContents returns the contents of a store, and whether it has any: a store of format 1 has none.
 func LoadContents(r Reader) (contents map[transfer.Kind]transfer.Content, found bool, err error) {
 	stored := &recordpb.Contents{}
 	if found, err = Load(r, layout.ContentsKey, stored); err != nil {
@@ -73,7 +74,7 @@ func LoadContents(r Reader) (contents map[transfer.Kind]transfer.Content, found 
 	return contents, found, nil
 }
 
-// Admitted is the error of a change that the state of the store does not allow. It is asked in the change's
+// Admitted returns an error if the state of the store does not allow a change. It is called in the change's
 // own transaction.
 func Admitted(ledger *recordpb.Ledger, moves bool) error {
 	if moves {
@@ -82,7 +83,7 @@ func Admitted(ledger *recordpb.Ledger, moves bool) error {
 	return rules.Writes(transfer.State(ledger.GetState()))
 }
 
-// add adds to a group what the metadata becomes with it.
+// add adds the resulting metadata to a group.
 func (m *metadata) add(g *group) (*update, error) {
 	published := m.ledger.Load()
 	e := &update{
@@ -113,14 +114,14 @@ func (m *metadata) add(g *group) (*update, error) {
 	if g.correction != nil {
 		e.correct(g.correction)
 	}
-	// Every transaction leaves a row that compaction keeps, so that the tables and logs of a store show
+	// Every transaction writes a row that compactions keep, so that the tables and logs of a store show
 	// whether one is missing (folder/look.go).
 	if err := e.saveContents(g); err != nil {
 		return nil, err
 	}
 	if len(rows) > 0 {
-		// A move that begins in this group may do without the changes before it: they are in its export. They
-		// do no harm.
+		// A move that begins in this group does not need the changes before it, because its export includes
+		// them. Journaling them is harmless.
 		if (Journals(published) || Journals(g.ledger)) && !g.ledger.GetOverflowed() {
 			e.journal(g, rows, m.maxJournal)
 		}
@@ -133,7 +134,7 @@ func (m *metadata) add(g *group) (*update, error) {
 	return e, err
 }
 
-// correct adds what a count of the rows has found wrong.
+// correct adds the correction found by a recount.
 func (u *update) correct(by map[transfer.Kind]transfer.Content) {
 	corrected := maps.Clone(u.contents)
 	for kind, c := range by {
@@ -143,7 +144,7 @@ func (u *update) correct(by map[transfer.Kind]transfer.Content) {
 	u.contents = corrected
 }
 
-// count replaces a row in the contents by what becomes of it.
+// count updates the contents for the replacement of a row.
 func (u *update) count(
 	g *group, t *layout.Table, name string, w write, first bool, old map[transfer.Kind]transfer.Content,
 ) error {
@@ -164,7 +165,7 @@ func (u *update) count(
 		case err == nil:
 			c.Remove(r)
 		case g.StepOver(err) == nil:
-			g.recount = true // what it was when it was counted is unknown
+			g.recount = true // its part in the contents is unknown
 		default:
 			return err
 		}
@@ -189,7 +190,7 @@ func (u *update) kills(t *layout.Table, name string, before []byte, w write) {
 		return func() proto.Message {
 			message := rules.Message(t.Kind)
 			if w.deleted || layout.Decode([]byte(name), value, message) != nil {
-				return nil // the row goes, or is not what it should be
+				return nil // deleted or damaged
 			}
 			return message
 		}
@@ -214,7 +215,7 @@ func encodeContents(contents map[transfer.Kind]transfer.Content) ([]byte, error)
 	return proto.Marshal(stored)
 }
 
-// publish publishes what was committed.
+// publish publishes the committed metadata.
 func (m *metadata) publish(e *update) {
 	m.ledger.Store(e.ledger)
 	m.contents = e.contents

@@ -9,15 +9,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// migrate brings a database of an older format up to date before anything else is done with it. It may be
-// interrupted and begin again: the marker, which has the format, is written after it.
+// migrate migrates a database of an older format before anything else is done with it. It may be interrupted
+// and repeated: the marker with the new format is written last.
 func (d *DB) migrate(ctx context.Context, format int) error {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
 	r := &Snapshot{txn: txn, damages: d.damages}
 	_, found, err := LoadContents(r)
 	if layout.IsDamage(err) {
-		found, err = false, r.StepOver(err) // nothing is easier to replace
+		found, err = false, r.StepOver(err) // contents are easy to recompute
 	}
 	if err != nil || (found && format >= layout.Version) {
 		return err
@@ -38,7 +38,7 @@ func (d *DB) migrate(ctx context.Context, format int) error {
 		}
 	}
 	if format <= 2 {
-		if err := write.Set(layout.MakeSmallKey, []byte{}); err != nil { // for the purges that come
+		if err := write.Set(layout.MakeSmallKey, []byte{}); err != nil { // for the purges to come
 			return err
 		}
 	}
@@ -49,7 +49,7 @@ func (d *DB) migrate(ctx context.Context, format int) error {
 	}
 	err = write.Commit()
 	if err == nil {
-		err = d.db.Sync() // before the marker, also where commits are not synced: what is left to do is known
+		err = d.db.Sync() // before the marker, also if commits are not synced: it records remaining work
 	}
 	if err != nil {
 		d.failure.note("migrate", err)
@@ -58,7 +58,7 @@ func (d *DB) migrate(ctx context.Context, format int) error {
 	return nil
 }
 
-// CountContents counts and sums up all records but damaged ones: they are in no move.
+// CountContents counts and sums all records except damaged ones, which do not move.
 func CountContents(ctx context.Context, r Reader) (map[transfer.Kind]transfer.Content, error) {
 	contents := map[transfer.Kind]transfer.Content{}
 	for _, kind := range transfer.Kinds {

@@ -1,6 +1,6 @@
 package kv
 
-// The opening of a database, for changes or read-only.
+// Opening a database, for changes or read-only.
 
 import (
 	"context"
@@ -18,23 +18,23 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Config is what a database is opened with.
+// Config is the configuration of a database.
 type Config struct {
-	// Options are Badger's, but for its logger.
+	// Options are Badger's options, without its logger.
 	Options badger.Options
-	// MinFree is how much of the disk stays free, in bytes.
+	// MinFree is the free disk space to preserve, in bytes.
 	MinFree uint64
-	// Recent is how much memory rows take that were used lately, in bytes: 0 for none.
+	// Recent is the size of the cache of recently used rows, in bytes: 0 for none.
 	Recent int64
 	Logger *slog.Logger
 	// Opened, if set, is called with Badger's database as soon as it is open for changes.
 	Opened func(db *badger.DB)
 }
 
-// Open opens the database of a folder, which becomes a store if it is missing or empty. It refuses, without
-// changing anything, a folder that holds something else, a database of a newer format, one that another
-// process has open, a wrong encryption key, and a disk that is full (ErrNoSpace). A database whose disk takes
-// no writes is read-only (Refusal); once the disk takes writes again, it has failed.
+// Open opens the database of a folder, creating a store if the folder is missing or empty. Without changing
+// anything, it refuses a folder with other contents, a database of a newer format, a database that another
+// process has open, a wrong encryption key, and a full disk (ErrNoSpace). A database whose disk is not
+// writable is opened read-only (Refusal); it fails once the disk is writable again.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	space := disk.NewSpace(c.Options.Dir, c.MinFree, c.Logger)
 	if err := space.Room().RefusesOpening(); err != nil {
@@ -91,11 +91,11 @@ func openFolder(ctx context.Context, c Config, space *disk.Space, log badgerLogg
 	return d, nil
 }
 
-// start brings an older database up to date, marks the store as open and starts the committer.
+// start migrates an older database, marks the store as open and starts the committer.
 func (d *DB) start(
 	ctx context.Context, m *folder.Marker, options badger.Options, recent int64,
 ) (err error) {
-	d.marker = m // Close marks the store as closed, also where the start fails: the logs may be gone then.
+	d.marker = m // Close marks the store as closed even after a failed start: the logs may be gone then.
 	if err := d.migrate(ctx, m.Format); err != nil {
 		return err
 	}
@@ -110,17 +110,17 @@ func (d *DB) start(
 	if d.committer, err = newCommitter(d.db, d.damages, d.space, d.failure, recent); err != nil {
 		return err
 	}
-	// before the first change is sent
+	// Before the first change is submitted.
 	d.committer.witness = disk.WitnessOf(filepath.Join(options.Dir, folder.UnfinishedFile))
 	return nil
 }
 
 var errReadOnly = errors.New("the database was opened read-only: it takes no changes")
 
-// OpenReadOnly opens a database read-only: nothing is created or migrated, every change is refused, and
-// nothing in the folder is written. It refuses what Open refuses, but for a full disk, and a folder that is
-// missing or empty. Of a database whose process was killed it makes a private view in the folder for
-// temporary files, with copies of the logs that Badger would bring to an end in place.
+// OpenReadOnly opens a database read-only: it creates and migrates nothing, refuses every change, and writes
+// nothing to the folder. It refuses what Open refuses, except a full disk, and also a missing or empty
+// folder. For a database whose process was killed it creates a private view in the folder for temporary
+// files, with copies of the logs that Badger would otherwise truncate in place.
 func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
 	path := c.Options.Dir
 	if _, err := folder.MarkerAt(path); err != nil {
@@ -144,12 +144,11 @@ func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
-// probeEvery is how often a database that takes no changes tries whether its disk takes writes again.
+// probeEvery is the interval at which a refusing database checks whether its disk is writable again.
 const probeEvery = 10 * time.Second
 
-// openRefusing opens read-only a database whose disk takes no writes. Every change is refused with the
-// reason. Once the disk takes writes again, the database has failed, and the next one that is opened takes
-// changes.
+// openRefusing opens a database whose disk is not writable read-only. Every change is refused with the
+// reason. Once the disk is writable again, the database fails, so that it is reopened for changes.
 func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 	path := c.Options.Dir
 	refusal := fmt.Errorf("%w: it is read-only until there is room: %w",
@@ -170,11 +169,11 @@ func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 	return d, nil
 }
 
-// awaitDisk tries whether the disk takes writes until it does.
+// awaitDisk waits until the disk is writable.
 func (d *DB) awaitDisk(ctx context.Context, options badger.Options) {
 	every(ctx, probeEvery, func() {
 		if disk.TakesWrites(options) == nil {
-			d.failure.note("serving read-only", errors.New("the disk takes writes again")) // which ends ctx
+			d.failure.note("serving read-only", errors.New("the disk takes writes again")) // this ends ctx
 		}
 	})
 }

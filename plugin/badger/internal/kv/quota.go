@@ -1,20 +1,20 @@
 package kv
 
-// How much of the background a transaction takes, and which change comes next.
+// The share of background changes in a transaction, and the selection of the next change.
 
-// The soft budget of background changes in one transaction, in keys. A caller waits for the transaction under
-// way and then for its own, so what the background adds to a transaction is latency of the users in it and of
-// those behind it. How many keys a change writes is not known before it is applied: a change is taken while
-// the budget is not used up, and the last one may go beyond it. A transaction that holds a user's change
-// takes an eighth of what one without takes: small enough for its latency, and more than nothing, so that the
-// ends of sessions do not wait for as long as users come.
+// The soft budget of background changes in one transaction, in keys. A caller waits for the running
+// transaction and then for its own, so background changes add latency to the users in their transaction and
+// to those waiting behind it. The number of keys of a change is unknown before it is applied: changes are
+// taken while the budget is not used up, and the last one may exceed it. A transaction with a user's change
+// takes an eighth of the full budget: small enough for its latency, and enough that the ends of sessions are
+// not starved by users.
 const (
 	backgroundKeys       = 1024
 	backgroundKeysBeside = 128
 )
 
-// quota is what a transaction has taken of the background, in keys, and whether it holds a change that a user
-// waits for.
+// quota is what a transaction has taken of the background budget, in keys, and whether it holds a user's
+// change.
 type quota struct {
 	background int
 	beside     bool
@@ -28,7 +28,7 @@ func (q *quota) add(ch *Change, keys int) {
 	}
 }
 
-// left reports whether the budget of the background is not used up.
+// left reports whether budget is left.
 func (q *quota) left() bool {
 	if q.beside {
 		return q.background < backgroundKeysBeside
@@ -36,9 +36,9 @@ func (q *quota) left() bool {
 	return q.background < backgroundKeys
 }
 
-// waiting returns the next change if there is one, a user's first.
+// waiting returns the next waiting change, users' changes first, or nil.
 func (c *committer) waiting(used *quota) *Change {
-	// nil from a queue once it is closed and drained
+	// A closed and drained queue yields nil.
 	select {
 	case ch := <-c.changes:
 		if ch != nil {

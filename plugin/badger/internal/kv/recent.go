@@ -1,6 +1,6 @@
 package kv
 
-// Recent rows: what was read or written lately, so that changes and reads seldom have to ask Badger.
+// Recent rows: a cache of rows recently read or written, so that changes and reads seldom need Badger.
 
 import (
 	"sync"
@@ -9,36 +9,36 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Badger looks for a key in each of its memory tables and levels, also when the first has it. A client's
-// refresh asks for the same few rows twice within milliseconds: the host reads the refresh token, which is
-// judged by its session, and then the committer reads all of that again to use it up. Between two refreshes,
-// which may be an hour, its rows stay here only where the budget has room for those of all active sessions:
-// about 2.5 kB for each.
+// Badger looks for a key in all memory tables and levels, even if the first has it. A client's refresh reads
+// the same few rows twice within milliseconds: the host reads the refresh token, which is judged by its
+// session, and then the committer reads both again to consume the token. Between two refreshes, which may be
+// an hour, its rows stay cached only if the budget suffices for the rows of all active sessions: about 2.5 kB
+// each.
 
-// recent is a cache of rows as they are after the newest commit, and at no other moment: position is the read
-// timestamp of that. A row is taken from a reader whose snapshot is of this position, and shown to such a
-// one. The committer, the only writer, brings rows and position up to date in one step, once a commit has
-// succeeded, so that in between readers of the newer snapshot find nothing. One that fails ends the database.
+// recent caches rows as of the newest commit only: position is the read timestamp of that commit. Rows are
+// accepted from, and served to, readers whose snapshot has this position. The committer, the only writer,
+// updates rows and position in one step after a successful commit, so that readers of the newer snapshot find
+// nothing in between. A failed commit ends the database.
 //
-// A nil recent has no rows.
+// A nil recent is empty.
 type recent struct {
 	mutex    sync.Mutex
 	position uint64
-	// young has what was used since it was begun, old what was used before. When young is full it takes the
-	// place of old, which is forgotten.
+	// young holds the rows used since it was created, old those used before. When young is full, it replaces
+	// old, which is dropped.
 	young, old map[string][]byte
-	// size is how many bytes young takes, most how many it may.
+	// size is the size of young in bytes, most its limit.
 	size, most int
 }
 
 const (
-	// recentOverhead is what an entry takes beside its key and value.
+	// recentOverhead is the size of an entry besides its key and value.
 	recentOverhead = 100
-	// maxRecent is the largest value that is kept: one with a large ticket would take the room of many.
+	// maxRecent is the maximum size of a value: one with a large ticket would displace many.
 	maxRecent = 8 << 10
 )
 
-// newRecent returns a cache that takes so many bytes, nil for none.
+// newRecent returns a cache of that size, or nil for size 0.
 func newRecent(bytes int64, position uint64) *recent {
 	if bytes <= 0 {
 		return nil
@@ -46,8 +46,8 @@ func newRecent(bytes int64, position uint64) *recent {
 	return &recent{position: position, young: map[string][]byte{}, most: int(bytes / 2)}
 }
 
-// isRecent reports whether rows of a key's table are kept: what a sign-in, a code exchange and a refresh read
-// that was written before.
+// isRecent reports whether rows of a key's table are cached: rows written earlier that a sign-in, a code
+// exchange or a refresh reads.
 func isRecent(k []byte) bool {
 	switch k[0] {
 	case layout.TableSession[0], layout.TableClientUse[0], layout.TableFamily[0], layout.TableCount[0]:
@@ -58,16 +58,15 @@ func isRecent(k []byte) bool {
 	return false
 }
 
-// access begins the keys of access tokens.
+// access is the key prefix of access tokens.
 var access = layout.Key(layout.TableGrant, layout.TypePrefix(grantstore.ReferenceToken))
 
-// isReadAgain reports whether a row that is read is likely to be read again soon. Hosts keep access tokens
-// themselves.
+// isReadAgain reports whether a row is likely to be read again soon. Hosts cache access tokens themselves.
 func isReadAgain(k []byte) bool {
 	return isRecent(k) && (len(k) < len(access) || string(k[:len(access)]) != string(access))
 }
 
-// get returns a row at a position, which must not be changed, and whether it is known.
+// get returns a row at a position, and whether it is cached. The value must not be changed.
 func (r *recent) get(k []byte, at uint64) (value []byte, known bool) {
 	if r == nil || !isRecent(k) {
 		return nil, false
@@ -98,7 +97,7 @@ func (r *recent) add(k, value []byte, at uint64) {
 	}
 }
 
-// wants reports whether a row that was read is to be added.
+// wants reports whether to add a row that was read.
 func (r *recent) wants(k []byte) bool { return r != nil && isReadAgain(k) }
 
 func (r *recent) put(name string, value []byte) {
@@ -116,14 +115,14 @@ func (r *recent) put(name string, value []byte) {
 	r.young[name] = value
 }
 
-// committed brings the rows from one position to the next, by what was written.
+// committed advances the cache from one position to the next, applying writes.
 func (r *recent) committed(writes map[string]write, from, to uint64) {
 	if r == nil {
 		return
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if from != r.position { // something else has written, which it must not while the committer runs
+	if from != r.position { // a write bypassed the running committer, which must not happen
 		r.young, r.old, r.size = map[string][]byte{}, nil, 0
 	}
 	r.position = to

@@ -1,6 +1,6 @@
 package kv
 
-// Records in rows.
+// Reading and writing records.
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ func Load(r Reader, k []byte, message proto.Message) (found bool, err error) {
 	return true, layout.Decode(k, value, message)
 }
 
-// Save writes a record. Marshalling fails only for text that is not UTF-8, which validation refuses.
+// Save writes a record. Marshalling fails only for invalid UTF-8, which validation refuses.
 func (t *Tx) Save(k []byte, message proto.Message) error {
 	value, err := proto.Marshal(message)
 	if err != nil {

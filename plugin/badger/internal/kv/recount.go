@@ -1,6 +1,6 @@
 package kv
 
-// The recount of a database's contents after a change whose effect on them is unknown.
+// The recount of a database's contents after a change with an unknown effect on them.
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// What a row has added to the contents is computed from its value. Of a damaged row that has gone it is
-// unknown any more: then a key says in the same transaction that the contents are in doubt, and all rows are
-// counted again afterwards, so that the next move finds them right.
+// A row's part in the contents is computed from its value. That of a damaged row that was deleted is unknown:
+// the same transaction then writes a key that marks the contents as inexact, and all rows are counted again
+// afterwards, so that the contents are exact for the next move.
 
 // doubt wakes tendContents.
 func (c *committer) doubt() {
@@ -23,16 +23,16 @@ func (c *committer) doubt() {
 	}
 }
 
-// Recounts returns how often the contents came into doubt since they were counted, 0 when they are right.
+// Recounts returns how often the contents became inexact since the last count, or 0 if they are exact.
 func Recounts(r Reader) (uint64, error) {
 	value, err := r.Get(layout.RecountKey)
 	n, _ := binary.Uvarint(value)
 	return n, err
 }
 
-// tendContents counts the contents again whenever they are in doubt, until the database is closed.
+// tendContents recounts the contents whenever they are inexact, until the database is closed.
 func (d *DB) tendContents(ctx context.Context) {
-	d.committer.doubt() // perhaps since before the start
+	d.committer.doubt() // they may be inexact since an earlier run
 	for {
 		select {
 		case <-ctx.Done():
@@ -47,13 +47,13 @@ func (d *DB) tendContents(ctx context.Context) {
 	}
 }
 
-// recount counts the rows of a snapshot and adds what is wrong to the contents, whatever has been written
-// meanwhile: sums can be added.
+// recount counts the rows of a snapshot and adds the difference to the contents, regardless of concurrent
+// writes, because sums are additive.
 func (d *DB) recount(ctx context.Context) error {
 	var counted map[transfer.Kind]transfer.Content
 	var doubts uint64
 	var v *view
-	// In the committer no commit comes between the snapshot and the contents that belong to it.
+	// Within the committer no commit can come between the snapshot and its contents.
 	err := d.Move(ctx, func(tx *Tx) (err error) {
 		if doubts, err = Recounts(&tx.base); doubts == 0 {
 			return err

@@ -1,6 +1,6 @@
 package kv
 
-// Snapshots: the database as it was at one moment.
+// Snapshots: the database at one moment.
 
 import (
 	"errors"
@@ -10,21 +10,21 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Snapshot is the database as it was at a moment. ended, where there is one, says why a scan is to stop: its
-// caller has gone, or the database closes.
+// Snapshot is the database at one moment. ended, if set, returns an error when scans are to stop, because the
+// caller's context has ended or the database is closing.
 type Snapshot struct {
 	txn     *badger.Txn
 	ended   func() error
 	damages *damages
-	// queued is what the committer's count of that name was before.
+	// queued is the committer's counter of that name, read before the snapshot.
 	queued uint64
-	// tombstones is what it knows and finds of the drained indexes.
+	// tombstones holds the known and newly found spans of the drained indexes.
 	tombstones *observer
-	// recent are rows that were used lately, nil where none are kept.
+	// recent is the cache of recent rows, nil if there is none.
 	recent *recent
 }
 
-// Ended is why a scan is to stop, nil while it is not.
+// Ended returns why scans are to stop, or nil.
 func (s *Snapshot) Ended() error {
 	if s.ended == nil {
 		return nil
@@ -32,11 +32,10 @@ func (s *Snapshot) Ended() error {
 	return s.ended()
 }
 
-// Queued is the committer's count of transactions in which notifications fell due, as it was before the
-// snapshot.
+// Queued returns the committer's count of transactions that made notifications due, read before the snapshot.
 func (s *Snapshot) Queued() uint64 { return s.queued }
 
-// askEvery is how many rows a scan reads before it asks whether it is still wanted.
+// askEvery is the number of rows after which a scan checks whether to stop.
 const askEvery = 256
 
 // Get implements Reader. The value must not be changed.
@@ -68,8 +67,7 @@ func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	if s.tombstones != nil && !reverse && isDrained(string(prefix)) {
 		return s.scanDrained(prefix, from, f)
 	}
-	// Values lie beside their keys, so nothing is gained by reading them ahead, which costs a goroutine for
-	// each.
+	// Values are stored with their keys, so prefetching gains nothing and costs a goroutine per value.
 	it := s.txn.NewIterator(badger.IteratorOptions{Reverse: reverse, Prefix: prefix})
 	defer it.Close()
 	if reverse {
@@ -94,7 +92,7 @@ func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	return nil
 }
 
-// FirstKey returns the first key under a prefix, from a key on, nil where there is none.
+// FirstKey returns the first key under a prefix at or after from, or nil if there is none.
 func FirstKey(r Reader, prefix, from []byte) (first []byte, err error) {
 	err = r.Scan(prefix, from, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		first = k

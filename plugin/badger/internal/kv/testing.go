@@ -1,6 +1,6 @@
 package kv
 
-// What tests of the engine need of a database.
+// Helpers for tests of the engine.
 
 import (
 	"context"
@@ -11,21 +11,21 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 )
 
-// What follows is for the tests and benchmarks of the engine.
+// The following is for tests and benchmarks of the engine.
 
-// OpenOver makes a database of what Badger has open, without a folder.
+// OpenOver opens a DB over an open Badger database, without a folder.
 func OpenOver(ctx context.Context, db *badger.DB, logger *slog.Logger) (_ *DB, err error) {
 	d := newDB(ctx, db, disk.NewSpace("", 0, logger), newFailure("", logger))
 	d.committer, err = newCommitter(db, d.damages, d.space, d.failure, testRecent)
 	return d, err
 }
 
-// testRecent has the rows of few sessions in it.
+// testRecent holds the rows of a few sessions.
 const testRecent = 64 << 10
 
-// Damage has f write past the committer, which keeps the books of what it writes, and shows it to readers.
+// Damage writes to Badger directly, bypassing the committer's metadata, and publishes the writes to readers.
 func (d *DB) Damage(ctx context.Context, f func(txn *badger.Txn) error) error {
-	return d.Move(ctx, func(*Tx) error { // no commit is under way
+	return d.Move(ctx, func(*Tx) error { // no commit is running
 		if err := d.db.Update(f); err != nil {
 			return err
 		}
@@ -34,20 +34,20 @@ func (d *DB) Damage(ctx context.Context, f func(txn *badger.Txn) error) error {
 	})
 }
 
-// Commits is how many transactions were committed.
+// Commits returns the number of committed transactions.
 func (d *DB) Commits() uint64 { return d.committer.commits.Load() }
 
-// Queued is how many transactions there were in which notifications fell due.
+// Queued returns the number of transactions that made notifications due.
 func (d *DB) Queued() uint64 { return d.committer.queued.Load() }
 
-// Bounds are those of the committer. A function that sets them is called before the first change, or by one.
+// Bounds are those of the committer. They must be set before the first change, or by one.
 type Bounds struct {
-	// Changes and Keys are what one transaction takes, Journal the entries of a journal that is not read.
+	// Changes and Keys are limits of one transaction, Journal the limit of the journal.
 	Changes, Keys *int
 	Journal       *uint64
 }
 
-// Bounds returns the committer's.
+// Bounds returns the committer's bounds.
 func (d *DB) Bounds() Bounds {
 	c := d.committer
 	return Bounds{Changes: &c.most, Keys: &c.takes.keys, Journal: &c.metadata.maxJournal}

@@ -1,7 +1,6 @@
 package kv
 
-// The tombstone cache: which stretches of an index hold deleted keys alone, so that a scan can jump over
-// them.
+// The tombstone cache: ranges of an index with only deleted keys, which scans skip.
 
 import (
 	"slices"
@@ -13,9 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// drained are the indexes whose entries go in about the order in which they came. Badger keeps the tombstones
-// of deleted keys until they are compacted, and a scan from the beginning of such an index reads all of them:
-// after a day of work that takes longer than the work itself.
+// drained are the indexes whose entries are deleted in about the order of insertion. Badger keeps the
+// tombstones of deleted keys until they are compacted, and a scan from the beginning of such an index reads
+// all of them: after a day this takes longer than the actual work.
 var drained = [][]byte{
 	layout.IndexExpiry, layout.IndexSubject, layout.IndexEndedDue, layout.IndexGrantDue,
 	layout.IndexOperationAge, layout.IndexJobRunning, layout.IndexJobAge, layout.IndexNotificationDue,
@@ -30,7 +29,7 @@ var drainedByByte = func() (lists [256][]string) {
 	return lists
 }()
 
-// isDrained reports whether a key, or a prefix, is of one of them.
+// isDrained reports whether a key or prefix belongs to one of them.
 func isDrained(k string) bool {
 	if k == "" {
 		return false
@@ -44,37 +43,37 @@ func isDrained(k string) bool {
 }
 
 const (
-	// worthSpan is how many tombstones in a row are worth a span.
+	// worthSpan is the minimum number of consecutive tombstones for a span.
 	worthSpan = 64
-	// maxSpans bounds the cache. Beyond it all is forgotten, and found again by the scans that follow.
+	// maxSpans bounds the cache. Beyond it, all spans are dropped, and later scans find them again.
 	maxSpans = 1 << 14
-	// maxFilled bounds the keys that an observer notes. One that has seen more adds nothing to the cache any
-	// more.
+	// maxFilled bounds the keys recorded by an observer. Beyond it, the observer adds nothing more to the
+	// cache.
 	maxFilled = 1 << 14
 )
 
-// span is a range of keys without an entry: from is in it, to is not. cutLow and cutTop say of each end
-// whether a key that was put later has cut the span there.
+// span is a range of keys [from, to) without an entry. cutLow and cutTop record whether that end was cut by a
+// key that was put later.
 type span struct {
 	from, to       string
 	cutLow, cutTop bool
 }
 
-// tombstones is the cache of spans of the drained indexes. It is made of what scans have read: to lose it
-// costs time alone.
+// tombstones is the cache of spans of the drained indexes. It is built from what scans have read, so losing
+// it costs only time.
 //
-// No span hides an entry, because the committer, the only writer, says what it is about to put before the
-// commit. That takes the key out of every span, those in the cache and those that a scan is still reading.
+// No span hides an entry, because the committer, the only writer, announces the keys that it is about to put
+// before the commit. They are then cut out of every span, both of those in the cache and of those that a scan
+// is still reading.
 //
-// A span may be newer than a reader's snapshot, in which an entry that was deleted since is still there. The
-// reader then misses that entry, as it would with a snapshot made a moment later. That is harmless: every
-// reader of these indexes looks for work that is due, does it in a change of its own, which the committer
-// applies to the newest state, and comes again. An entry that was not deleted but moved is found at its new
-// place the next time.
+// A span may be newer than a reader's snapshot, in which an entry deleted since still exists. The reader then
+// misses that entry, as it would with a snapshot made a moment later. That is harmless: every reader of these
+// indexes looks for due work, does it in its own change, which the committer applies to the newest state, and
+// returns. An entry that was moved instead of deleted is found at its new place the next time.
 type tombstones struct {
 	mutex sync.Mutex
 	known *btree.BTreeG[span]
-	// putting are the keys that the transaction under way puts.
+	// putting are the keys that the running transaction puts.
 	putting   []string
 	observers map[*observer]struct{}
 }
@@ -86,17 +85,17 @@ func newTombstones() *tombstones {
 	}
 }
 
-// observer is a reader's handle of the cache. It is made before the reader's snapshot, so that it notes all
-// keys that the snapshot may lack. A nil observer knows and finds no span.
+// observer is a reader's handle to the cache. It is created before the reader's snapshot, so that it records
+// all keys that the snapshot may lack. A nil observer knows and finds no span.
 type observer struct {
 	cache *tombstones
-	// filled are the keys that were put since: the snapshot may not have them.
+	// filled are the keys put since: the snapshot may not have them.
 	filled []string
-	// late: there were more than it notes.
+	// late: there were more than maxFilled.
 	late bool
 }
 
-// observe returns an observer. Close it.
+// observe returns an observer. The caller must close it.
 func (c *tombstones) observe() *observer {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -111,7 +110,7 @@ func (l *observer) close() {
 	delete(l.cache.observers, l)
 }
 
-// jump returns the first key from a key on that may be there.
+// jump returns the first key at or after from that may exist.
 func (l *observer) jump(from []byte) []byte {
 	if l == nil {
 		return from
@@ -124,7 +123,7 @@ func (l *observer) jump(from []byte) []byte {
 	return from
 }
 
-// around returns the span that a key lies in.
+// around returns the span that contains a key.
 func (c *tombstones) around(k string) (around span, found bool) {
 	c.known.DescendLessOrEqual(span{from: k}, func(item span) bool {
 		around, found = item, k < item.to
@@ -133,7 +132,7 @@ func (c *tombstones) around(k string) (around span, found bool) {
 	return around, found
 }
 
-// found remembers that the snapshot has nothing from one key on up to another.
+// found records that the snapshot has no key in [from, to).
 func (l *observer) found(from, to []byte) {
 	if l == nil {
 		return
@@ -145,14 +144,14 @@ func (l *observer) found(from, to []byte) {
 		return
 	}
 	g.add(span{from: string(from), to: string(to)})
-	for _, k := range l.filled { // others were cut out of what was known when they were put
+	for _, k := range l.filled { // other keys were cut out of known spans when they were put
 		if k >= string(from) && k < string(to) {
 			g.cut(k)
 		}
 	}
 }
 
-// add adds a span, joined with those that it touches.
+// add adds a span, merged with adjacent ones.
 func (c *tombstones) add(added span) {
 	c.known.DescendLessOrEqual(added, func(item span) bool {
 		if item.to >= added.from && item.from < added.from {
@@ -183,8 +182,8 @@ func (c *tombstones) add(added span) {
 	}
 }
 
-// cut takes a key out of its span. What is left between two keys that were put later is forgotten: entries
-// that come one after another would leave as many spans.
+// cut cuts a key out of its span. A remainder between two keys that were put later is dropped: otherwise
+// entries inserted one after another would leave as many spans.
 func (c *tombstones) cut(k string) {
 	around, found := c.around(k)
 	if !found {
@@ -201,7 +200,7 @@ func (c *tombstones) cut(k string) {
 	}
 }
 
-// put is called before the commit of a transaction that puts keys.
+// put is called with the keys that a transaction puts, before its commit.
 func (c *tombstones) put(keys []string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -216,8 +215,8 @@ func (c *tombstones) put(keys []string) {
 	}
 }
 
-// committed is called after the commit, with the keys that it has deleted, or with none where it has failed.
-// A key that lies at the end of a span joins it.
+// committed is called after a commit with the keys that it deleted, or with none if it failed. A deleted key
+// adjacent to a span joins it.
 func (c *tombstones) committed(deleted []string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()

@@ -11,38 +11,37 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 )
 
-// Reader is what judging and listing need: a snapshot, or a change in the making.
+// Reader reads from a snapshot or in a change.
 type Reader interface {
-	// Get returns nil where there is nothing.
+	// Get returns the value of a key, or nil if there is none.
 	Get(k []byte) ([]byte, error)
-	// Scan calls f for each key that starts with prefix, from the key from on (nil: from the prefix's end of
-	// that direction), in descending order when reverse. The key is f's to keep; value reads its value. It
-	// stops when f returns false.
+	// Scan calls f for each key with prefix, in ascending or, if reverse, descending order, starting at from
+	// (nil: at the first key in that direction). f may keep the key; value reads its value. It stops when f
+	// returns false.
 	Scan(prefix, from []byte, reverse bool, f Visit) error
-	// StepOver logs a damaged row, and is nil then. Other errors it returns.
+	// StepOver logs an error of a damaged row and returns nil. It returns other errors unchanged.
 	StepOver(err error) error
 }
 
-// Visit is called with a row, and says whether to go on.
+// Visit is called with a row and returns whether to continue.
 type Visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
 
-// Tx is one change in the making. It reads what it has written itself, but scans what earlier changes have
-// written only: look first, then write. Its writes join the group when the change has succeeded.
+// Tx is a change being applied. Its reads see its own writes, but its scans see only writes of earlier
+// changes: scan before writing. Its writes join the group when the change succeeds.
 type Tx struct {
 	*group
 	writes map[string]write
-	// gathered are the ids for rows that the changes of a transaction share.
+	// gathered are ids for rows shared by the changes of a transaction.
 	gathered []gathered
-	// Wrote counts the writes.
+	// Wrote counts writes.
 	Wrote int
-	// ledger replaces the group's when the change joins it.
+	// ledger replaces the group's ledger when the change joins it.
 	ledger *recordpb.Ledger
-	// recount asks for the contents to be counted again. They are a count and a sum of all rows, from which a
-	// row that is replaced or deleted is taken out by what it holds. A damaged row cannot be read, so that
-	// its part cannot be taken out: from then on the contents are wrong, until all rows were counted
-	// (recount.go).
+	// recount requests a recount of the contents. They are a count and a sum over all rows; replacing or
+	// deleting a row subtracts its part, which is computed from its value. A damaged row cannot be read, so
+	// its part cannot be subtracted: the contents are then inexact until all rows are counted (recount.go).
 	recount bool
-	// queued: a notification falls due that may be earlier than others.
+	// queued: the change makes a notification due that may be earlier than all others.
 	queued bool
 }
 
@@ -59,8 +58,8 @@ func (t *Tx) Get(k []byte) ([]byte, error) {
 	return t.group.Get(k)
 }
 
-// Put writes a value, which may be empty but is never nil in what get returns. Key and value must not be
-// changed afterwards.
+// Put writes a value, which may be empty; Get never returns it as nil. Key and value must not be changed
+// afterwards.
 func (t *Tx) Put(k, value []byte) {
 	if value == nil {
 		value = []byte{}
@@ -69,35 +68,35 @@ func (t *Tx) Put(k, value []byte) {
 	t.writes[nameOf(k)] = write{key: k, value: value}
 }
 
-// Delete deletes a row, which need not be there. The key must not be changed afterwards.
+// Delete deletes a row if it exists. The key must not be changed afterwards.
 func (t *Tx) Delete(k []byte) {
 	t.Wrote++
 	t.writes[nameOf(k)] = write{key: k, deleted: true}
 }
 
-// nameOf is a key as the name of its write, without a copy of it.
+// nameOf returns a key as a string without copying it.
 func nameOf(k []byte) string {
-	return unsafe.String(unsafe.SliceData(k), len(k)) //nolint:gosec // a key that was written is not changed
+	return unsafe.String(unsafe.SliceData(k), len(k)) //nolint:gosec // a written key is not changed
 }
 
-// gathered is an id, and the prefix that its row begins with.
+// gathered is an id and the prefix of its row's key.
 type gathered struct{ prefix, id string }
 
-// Gather has an id, which has no NUL in it, put into a row that the changes of a transaction share: its key
-// is the prefix and one of the ids, its value the others, with a NUL between them. No change sees it before
-// the transaction is committed.
+// Gather adds an id, which contains no NUL, to a row shared by the changes of a transaction: its key is the
+// prefix and one of the ids, its value the other ids, separated by NUL. No change sees it before the
+// transaction is committed.
 func (t *Tx) Gather(prefix []byte, id string) {
 	t.Wrote++
 	t.gathered = append(t.gathered, gathered{nameOf(prefix), id})
 }
 
-// Reset forgets what the change has written so far.
+// Reset discards the change's writes.
 func (t *Tx) Reset() {
 	clear(t.writes)
 	t.gathered = t.gathered[:0]
 }
 
-// join adds the change to its group. takes is what measure returned of it.
+// join adds the change to its group. takes is the result of measure.
 func (t *Tx) join(takes extent) {
 	t.takes = t.takes.and(takes)
 	for name, w := range t.writes {
@@ -115,8 +114,8 @@ func (t *Tx) join(takes extent) {
 	t.group.queued = t.group.queued || t.queued
 }
 
-// Part has f make a part of the change, which the scans of the parts after it see. It reports whether the
-// part fits into the transaction beside what is there; one that does not is left out.
+// Part applies f as a part of the change, whose writes the scans of later parts see. It reports whether the
+// part fits into the transaction; if not, it is discarded.
 func (t *Tx) Part(f func(part *Tx) error) (fits bool, err error) {
 	part := newTx(t.group)
 	defer part.done()
@@ -134,22 +133,22 @@ func (t *Tx) Part(f func(part *Tx) error) (fits bool, err error) {
 	return false, nil
 }
 
-// CurrentLedger is the store's as the changes before have left it.
+// CurrentLedger returns the store's ledger after the earlier changes.
 func (t *Tx) CurrentLedger() *recordpb.Ledger { return t.group.ledger }
 
 // SetLedger replaces the store's ledger when the change joins its transaction.
 func (t *Tx) SetLedger(next *recordpb.Ledger) { t.ledger = next }
 
-// NotificationDue notes that a notification falls due that may be earlier than others.
+// NotificationDue records that a notification falls due that may be earlier than all others.
 func (t *Tx) NotificationDue() { t.queued = true }
 
-// KeysWritten is how many keys the change has written, wrote how often it has.
+// KeysWritten returns the number of keys written by the change; Wrote counts its writes.
 func (t *Tx) KeysWritten() int { return len(t.writes) }
 
-// Share is a part of what one transaction takes, in bytes.
+// Share returns a fraction of the size of a transaction, in bytes.
 func (t *Tx) Share(of int) int { return t.most.part(of).bytes }
 
-// NewUnder counts the rows under a prefix that are new with this change, which its scans do not see.
+// NewUnder returns the number of rows under a prefix created by this change, which its scans do not see.
 func (t *Tx) NewUnder(prefix []byte) (n int, err error) {
 	for name, w := range t.writes {
 		if w.deleted || !strings.HasPrefix(name, string(prefix)) {
@@ -166,10 +165,10 @@ func (t *Tx) NewUnder(prefix []byte) (n int, err error) {
 	return n, nil
 }
 
-// usualWrites is what a refresh writes, the most frequent change.
+// usualWrites is the number of writes of a refresh, the most frequent change.
 const usualWrites = 32
 
-// newTx returns a change that has written nothing.
+// newTx returns an empty change.
 func newTx(g *group) *Tx {
 	writes := g.spare
 	if g.spare = nil; writes == nil {
@@ -178,8 +177,8 @@ func newTx(g *group) *Tx {
 	return &Tx{group: g, writes: writes}
 }
 
-// done leaves the map of the change's writes to the next one, unless a large change has made it large: to
-// clear it takes as long as it is large.
+// done passes the map of the change's writes on to the next change, unless it has grown large, because
+// clearing a map takes time proportional to its size.
 func (t *Tx) done() {
 	if len(t.writes) <= 4*usualWrites {
 		clear(t.writes)
@@ -188,10 +187,11 @@ func (t *Tx) done() {
 	t.writes = nil
 }
 
-// DryRun returns a change over a snapshot that is thrown away.
+// DryRun returns a change over a snapshot, to be discarded.
 func DryRun(r *Snapshot) *Tx { return newTx(newGroup(*r, usualWrites)) }
 
-// Abandon steps over a damaged row for good: it is set aside. Entries that lead to it lead nowhere then.
+// Abandon steps over a damaged row permanently, by setting it aside. Entries that lead to it then lead
+// nowhere.
 func (t *Tx) Abandon(err error) error {
 	var d *layout.Damage
 	if !errors.As(err, &d) {
@@ -203,7 +203,7 @@ func (t *Tx) Abandon(err error) error {
 	return t.SetAside(d.Key)
 }
 
-// SetAside moves a row's bytes to where they are not read.
+// SetAside moves a row's bytes to a key where they are not read.
 func (t *Tx) SetAside(k []byte) error {
 	value, err := t.Get(k)
 	if err != nil || value == nil {

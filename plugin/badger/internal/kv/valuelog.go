@@ -1,6 +1,6 @@
 package kv
 
-// The collection of the value log's waste.
+// Garbage collection of the value log.
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// valueLogEvery is how often the value log is looked at. It holds values over 1 MiB only, which are rare:
-	// all others lie in the tables, where compaction sees to them.
+	// valueLogEvery is the interval of checks of the value log. It holds only values over 1 MiB, which are
+	// rare: all others are in the tables, where compactions remove garbage.
 	valueLogEvery = 10 * time.Minute
-	// discardRatio is how much of a file must be waste for it to be written again.
+	// discardRatio is the share of garbage at which a file is rewritten.
 	discardRatio = 0.5
 )
 
@@ -31,9 +31,8 @@ func (d *DB) tendValueLog(ctx context.Context) {
 	})
 }
 
-// collectValues is collectValueLog beside the marker, which does not ask for the files meanwhile. An error of
-// the disk is a failure of the database where Badger met it: where the marker cannot be written nothing is
-// collected.
+// collectValues is collectValueLog with a marker that does not require the files meanwhile. A disk error is a
+// failure of the database if it occurred in Badger; if the marker cannot be written, nothing is collected.
 func (d *DB) collectValues(ctx context.Context) (files int, err error) {
 	var met error
 	err = d.withoutValues(func() error {
@@ -46,7 +45,7 @@ func (d *DB) collectValues(ctx context.Context) (files int, err error) {
 	return files, err
 }
 
-// collectValueLog removes files of the value log that are mostly waste, and returns how many.
+// collectValueLog rewrites files of the value log that are mostly garbage, and returns how many.
 func collectValueLog(ctx context.Context, db *badger.DB) (files int, err error) {
 	for ctx.Err() == nil {
 		err := db.RunValueLogGC(discardRatio)

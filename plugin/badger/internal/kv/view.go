@@ -1,6 +1,6 @@
 package kv
 
-// Views: the database behind its newest commit, which readers share.
+// Views: the database as of its newest commit, shared by readers.
 
 import (
 	"sync"
@@ -8,29 +8,30 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// A transaction that Badger is asked for waits until every commit that has begun is synced, and is counted in
-// and out through a channel. A read need not wait: what was acknowledged before it began is in the view.
+// A new Badger transaction waits until every commit that has begun is synced, and is registered and
+// deregistered through a channel. A read need not wait: the view includes everything acknowledged before the
+// read began.
 
-// view is the database behind a commit. Readers share its transaction: Get and NewIterator of one that is
-// read-only change nothing but an atomic count.
+// view is the database after a commit. Readers share its transaction: Get and NewIterator of a read-only
+// transaction change nothing but an atomic counter.
 type view struct {
 	txn *badger.Txn
-	// used counts the readers, and is one more while the view is the newest.
+	// used counts the readers, plus one while the view is the newest.
 	used int
 }
 
-// views has the newest view. What belongs to it, the state of the store and its kills, is published under the
-// same lock (publish): who is told of a kill and then reads sees its commit, and who has read a commit and
-// then asks for the position finds its kill there (rule 15).
+// views holds the newest view. The store's state and kills of that commit are published under the same lock
+// (publish): a caller that receives a kill and then reads sees its commit, and a caller that has read a
+// commit and then reads the position finds its kill included (rule 15).
 type views struct {
 	mutex  sync.Mutex
 	newest *view
 }
 
-// newViews returns views that begin with a transaction, which becomes theirs.
+// newViews returns views that begin with a transaction and take ownership of it.
 func newViews(txn *badger.Txn) views { return views{newest: &view{txn: txn, used: 1}} }
 
-// take returns the newest view. Give it back.
+// take returns the newest view. The caller must give it back.
 func (s *views) take() *view {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -38,7 +39,7 @@ func (s *views) take() *view {
 	return s.newest
 }
 
-// give gives a view back. The last one to do so discards it: compactions keep the rows of a view in use.
+// give returns a view. The last reader to do so discards it: compactions keep the rows of a view in use.
 func (s *views) give(v *view) {
 	s.mutex.Lock()
 	v.used--
@@ -49,7 +50,7 @@ func (s *views) give(v *view) {
 	}
 }
 
-// publish makes a transaction the newest view, and calls along before anybody can take it.
+// publish makes a transaction the newest view, and calls along before the view can be taken.
 func (s *views) publish(txn *badger.Txn, along func()) {
 	s.mutex.Lock()
 	before := s.newest
@@ -59,5 +60,5 @@ func (s *views) publish(txn *badger.Txn, along func()) {
 	s.give(before)
 }
 
-// close gives the newest view back. No reader takes one any more.
+// close gives the newest view back. No reader may take one afterwards.
 func (s *views) close() { s.give(s.newest) }

@@ -1,6 +1,6 @@
 package kv
 
-// Walks along drained indexes, past their tombstones.
+// Walks along drained indexes, skipping their tombstones.
 
 import (
 	"bytes"
@@ -10,15 +10,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// walker walks along the entries of a drained index and jumps over the spans of the tombstone cache. It reads
-// tombstones too, so as to find spans for the cache.
+// walker walks along the entries of a drained index and skips the spans of the tombstone cache. It reads
+// tombstones too, to find new spans.
 type walker struct {
 	*Snapshot
 	it     *badger.Iterator
 	prefix []byte
-	// at is the key that it stands at, or has passed last.
+	// at is the current key, or the last one passed.
 	at []byte
-	// read counts the keys.
+	// read counts the keys read.
 	read int
 }
 
@@ -29,23 +29,23 @@ func (s *Snapshot) walk(prefix []byte) *walker {
 
 func (w *walker) close() { w.it.Close() }
 
-// behind is the next key after the one that it stands at.
+// behind returns the key after the current one.
 func (w *walker) behind() []byte { return append(bytes.Clone(w.at), 0) }
 
-// seek goes forward to the first entry from a key on, and reports whether there is one.
+// seek moves forward to the first entry at or after a key, and reports whether there is one.
 func (w *walker) seek(from []byte) (found bool, err error) {
 	w.it.Seek(w.tombstones.jump(from))
 	return w.settle(from)
 }
 
-// next is seek from the next key on.
+// next moves to the first entry after the current key.
 func (w *walker) next() (found bool, err error) {
 	from := w.behind()
 	w.advance(from)
 	return w.settle(from)
 }
 
-// advance goes to the key behind, or to the end of the span that begins there.
+// advance moves to the following key, or to the end of the span that begins there.
 func (w *walker) advance(behind []byte) {
 	if to := w.tombstones.jump(behind); bytes.Equal(to, behind) {
 		w.it.Next()
@@ -54,7 +54,7 @@ func (w *walker) advance(behind []byte) {
 	}
 }
 
-// settle passes tombstones and older versions. There is nothing between from and where it stands.
+// settle skips tombstones and older versions. There is no entry between from and the new position.
 func (w *walker) settle(from []byte) (found bool, err error) {
 	passed := 0
 	for w.it.ValidForPrefix(w.prefix) {
@@ -87,8 +87,8 @@ func (w *walker) settle(from []byte) (found bool, err error) {
 	return false, nil
 }
 
-// each calls f with the entries from a key on. f says where to go on: at the first entry from the key next on
-// or, where that is nil, at the next one; and whether to.
+// each calls f with the entries from a key on. f returns whether to continue, and where: at the first entry
+// at or after the key next or, if that is nil, at the following one.
 func (w *walker) each(from []byte, f func(k []byte) (next []byte, goOn bool, err error)) error {
 	found, err := w.seek(from)
 	for found && err == nil {
@@ -104,7 +104,7 @@ func (w *walker) each(from []byte, f func(k []byte) (next []byte, goOn bool, err
 	return err
 }
 
-// scanDrained is Scan of a drained index, in ascending order.
+// scanDrained is Scan for a drained index, in ascending order.
 func (s *Snapshot) scanDrained(prefix, from []byte, f Visit) error {
 	w := s.walk(prefix)
 	defer w.close()
@@ -117,9 +117,9 @@ func (s *Snapshot) scanDrained(prefix, from []byte, f Visit) error {
 	})
 }
 
-// Hop calls f with a key under prefix, from the key from on, and then with the first from the key on that f
-// has returned, or with the next if that is nil, until f says that it is enough. One iterator is enough for
-// it all: to make one costs more than to move it.
+// Hop calls f with the first key under prefix at or after from. Then it repeats this from the key that f
+// returned or, if that was nil, with the following key, until f returns false. It uses one iterator, because
+// creating one costs more than moving it.
 func (s *Snapshot) Hop(prefix, from []byte, f func(k []byte) (next []byte, goOn bool, err error)) error {
 	w := s.walk(prefix)
 	defer w.close()

@@ -1,6 +1,6 @@
 package check
 
-// A comparison of two large sets of entries in constant memory.
+// Comparison of two large sets of entries in constant memory.
 
 import (
 	"bytes"
@@ -9,14 +9,13 @@ import (
 	"slices"
 )
 
-// balance compares two large sets of entries, those that should be there and those that are, without keeping
-// either. Each entry has a 64-bit hash, which chooses one of many buckets. The hash is added to the bucket's
-// sum for an entry that should be there, and subtracted for one that is. Where the sets are the same, all
-// sums are 0. Where a sum is not, another walk collects the entries of that bucket alone.
+// balance compares two large sets of entries, the expected and the actual ones, without storing either. Each
+// entry has a 64-bit hash, which also selects one of many buckets. The hash is added to the bucket's sum for
+// an expected entry and subtracted for an actual one. If the sets are equal, all sums are 0. For buckets with
+// other sums, a second walk collects the entries.
 //
-// The sums of sets that differ may cancel out by chance, with a probability of about 2^-64. The seed of the
-// hash is new each time: no one can forge entries for which that happens, and a second check would find
-// them.
+// The sums of different sets may cancel out with a probability of about 2^-64. The hash has a new seed each
+// time, so that such entries cannot be forged, and a second check would find them.
 type balance struct {
 	seed maphash.Seed
 	sums []uint64
@@ -34,8 +33,7 @@ type balanceRow struct {
 
 const (
 	balanceBits = 14
-	// maxSuspects bounds the buckets that are collected, and with them the memory: one in a hundred of all
-	// rows.
+	// maxSuspects bounds the collected buckets and thereby the memory: one in a hundred of all rows.
 	maxSuspects = 1 << balanceBits / 100
 )
 
@@ -43,7 +41,7 @@ func newBalance() *balance {
 	return &balance{seed: maphash.MakeSeed(), sums: make([]uint64, 1<<balanceBits)}
 }
 
-// hash also covers where a key ends.
+// hash returns the hash of an entry. It includes the length of the key.
 func (b *balance) hash(k, v []byte) uint64 {
 	var h maphash.Hash
 	h.SetSeed(b.seed)
@@ -53,7 +51,7 @@ func (b *balance) hash(k, v []byte) uint64 {
 	return h.Sum64()
 }
 
-// wants notes an entry that should be there, has one that is.
+// wants adds an expected entry, has an actual one.
 func (b *balance) wants(k, v []byte) {
 	h := b.hash(k, v)
 	if b.suspects == nil {
@@ -98,7 +96,7 @@ func (b *balance) even() bool {
 	return any == 0
 }
 
-// suspect begins the second walk.
+// suspect starts the second walk.
 func (b *balance) suspect() {
 	b.suspects, b.rows = map[uint64]bool{}, map[string]*balanceRow{}
 	for bucket, sum := range b.sums {
@@ -112,8 +110,8 @@ func (b *balance) suspect() {
 	}
 }
 
-// each reports all differences, in the order of their keys. Of an entry that holds something else than it
-// should, both may be among the suspects or one alone.
+// each reports all differences in key order. Of an entry with a wrong value, the suspects may include the
+// expected entry, the actual one or both.
 func (b *balance) each(f func(k []byte, problem string)) {
 	for _, name := range slices.Sorted(maps.Keys(b.rows)) {
 		row := b.rows[name]

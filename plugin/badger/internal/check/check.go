@@ -1,5 +1,4 @@
-// Package check holds a database against the rules that its rows and indexes keep, and says how much of what
-// is in it. It repairs nothing.
+// Package check verifies the rows and indexes of a database and measures its contents. It repairs nothing.
 package check
 
 import (
@@ -22,13 +21,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// The outcome of a check, and what to check, are the same for every engine.
+// The configuration and report of a check, shared by all engines.
 type (
-	// Finding is something that is not as it should be.
+	// Finding is a fault.
 	Finding = offline.Finding
-	// Report is the outcome.
+	// Report is the result.
 	Report = offline.Report
-	// Config says what to check.
+	// Config configures a check.
 	Config = offline.CheckConfig
 )
 
@@ -58,7 +57,7 @@ func damagedFiles(err error) Finding {
 	}
 }
 
-// verifyFiles has Badger look at all of its tables. It panics about one that it cannot read.
+// verifyFiles makes Badger verify all its tables. Badger panics on a table that it cannot read.
 func verifyFiles(db *badger.DB) (err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
@@ -68,8 +67,8 @@ func verifyFiles(db *badger.DB) (err error) {
 	return db.VerifyChecksum()
 }
 
-// Files reads every table of a database that no process has open, without opening it, and returns a finding
-// for each that is damaged.
+// Files reads every table of a database that no process has open, without opening the database, and returns a
+// finding for each damaged table.
 func Files(ctx context.Context, path string, encryption []byte) (findings []Finding, err error) {
 	if _, err := folder.MarkerAt(path); err != nil {
 		return nil, err
@@ -102,7 +101,7 @@ func Files(ctx context.Context, path string, encryption []byte) (findings []Find
 	return findings, nil
 }
 
-// keysOf says about how many keys there are.
+// keysOf returns the approximate number of keys.
 func keysOf(db *badger.DB) (n int64) {
 	for _, t := range db.Tables() {
 		n += int64(t.KeyCount)
@@ -110,24 +109,24 @@ func keysOf(db *badger.DB) (n int64) {
 	return n
 }
 
-// checker walks through a database.
+// checker checks a database.
 type checker struct {
 	r      kv.Reader
 	config Config
 	report *Report
-	// format is the database's. One of format 1 keeps no account of its contents.
+	// format is the format of the database. Format 1 has no contents.
 	format int
 	done   int64
 	total  int64
 
 	balance *balance
-	// kept is what the database keeps account of, contents what there is.
+	// kept are the contents stored in the database, contents those counted.
 	kept, contents map[transfer.Kind]transfer.Content
-	// live counts the sessions of each client, and all under "".
+	// live counts the sessions of each client, and all sessions under "".
 	live map[string]int
-	// latest is the latest moment at which anything was written.
+	// latest is the time of the latest write.
 	latest int64
-	// again: the walk is the second one, which names what the first has found to be there.
+	// again: this is the second walk, which names the differences found by the first.
 	again bool
 }
 
@@ -139,7 +138,7 @@ func newChecker(r kv.Reader, config Config, report *Report) *checker {
 }
 
 func (c *checker) run() error {
-	// The state says which rules hold for the rows.
+	// The state determines which rules apply to the rows.
 	if err := c.own(); err != nil || c.report.State == transfer.Abandoned {
 		return err
 	}
@@ -165,7 +164,7 @@ func (c *checker) run() error {
 	return nil
 }
 
-// walk goes through all rows once.
+// walk visits all rows once.
 func (c *checker) walk() error {
 	for _, step := range []func() error{
 		c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notifications, c.properties, c.families,
@@ -178,7 +177,7 @@ func (c *checker) walk() error {
 	return nil
 }
 
-// finding adds to the report.
+// finding adds a finding to the report.
 func (c *checker) finding(f Finding) {
 	if len(c.report.Findings) >= c.config.MaxFindings {
 		c.report.More = true
@@ -193,15 +192,15 @@ func (c *checker) badf(k []byte, format string, args ...any) {
 	c.finding(Finding{Table: table, ID: id, Problem: fmt.Sprintf(format, args...)})
 }
 
-// rulef reports a row that breaks a rule, in the first walk alone.
+// rulef reports a row that breaks a rule, in the first walk only.
 func (c *checker) rulef(k []byte, broken bool, format string, args ...any) {
 	if broken && !c.again {
 		c.badf(k, format, args...)
 	}
 }
 
-// togetherf reports a row that does not go with another. While a store is being filled they need not go
-// together: they were copied at several moments.
+// togetherf reports a row that is inconsistent with another row. While a store is being filled,
+// inconsistencies are allowed, because rows were copied at different times.
 func (c *checker) togetherf(k []byte, broken bool, format string, args ...any) {
 	c.rulef(k, broken && c.report.State != transfer.Importing, format, args...)
 }
@@ -224,7 +223,7 @@ func (c *checker) scan(prefix []byte, values bool, f func(k, v []byte) error) er
 	})
 }
 
-// progressEvery is how many rows go by between two words on progress.
+// progressEvery is the number of rows between two progress reports.
 const progressEvery = 10_000
 
 func (c *checker) seen() {
@@ -233,11 +232,11 @@ func (c *checker) seen() {
 	}
 }
 
-// record notes a record and reports whether it can be read into the message, nil where it needs none.
+// record counts a record and reports whether it can be decoded into message, nil if it needs none.
 func (c *checker) record(k, v []byte, message proto.Message) bool {
 	if !c.again {
 		c.report.Records++
-		// As kv.CountContents does: what can be read as a record that moves is counted, whatever it says.
+		// Like kv.CountContents, it counts whatever can be read as a record that moves.
 		if r, err := layout.RecordOf(layout.TableOf(k), k, v); err == nil {
 			content := c.contents[r.Kind]
 			content.Add(r)
@@ -259,7 +258,7 @@ func (c *checker) record(k, v []byte, message proto.Message) bool {
 	return true
 }
 
-// entry notes what is there of an index.
+// entry adds an actual index entry.
 func (c *checker) entry(k, v []byte) {
 	if !c.again {
 		c.report.Entries++
@@ -267,10 +266,10 @@ func (c *checker) entry(k, v []byte) {
 	c.balance.has(k, v)
 }
 
-// at remembers a moment at which something was written.
+// at records the time of a write.
 func (c *checker) at(moment int64) { c.latest = max(c.latest, moment) }
 
-// checkTotals compares what was counted with what the database keeps account of.
+// checkTotals compares the counted contents with the stored ones.
 func (c *checker) checkTotals() {
 	if c.kept != nil {
 		for _, kind := range transfer.Kinds {
@@ -289,7 +288,7 @@ func (c *checker) checkTotals() {
 	}
 }
 
-// strangers finds keys of no table, from table to table.
+// strangers finds keys that belong to no table, by seeking from table to table.
 func (c *checker) strangers() error {
 	for from := []byte{0}; from != nil; {
 		first, err := kv.FirstKey(c.r, nil, from)

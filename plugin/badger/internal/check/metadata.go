@@ -1,6 +1,6 @@
 package check
 
-// The rules of what the database keeps of itself: its state in a move, its contents, the journal.
+// The rules of the metadata: state in a move, contents, journal.
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// own checks what the database keeps of itself.
+// own checks the metadata.
 func (c *checker) own() error {
 	ledger, err := kv.LoadLedger(c.r)
 	if err != nil {
@@ -51,7 +51,8 @@ func (c *checker) own() error {
 	return c.journal(ledger)
 }
 
-// journal must name what was changed since an export began. What was acknowledged may be there still.
+// journal checks that the journal has all changes since an export began. Acknowledged entries may still be
+// present.
 func (c *checker) journal(ledger *recordpb.Ledger) error {
 	next := ledger.GetAcknowledged() + 1
 	err := c.scan(layout.TableJournal, true, func(k, v []byte) error {

@@ -1,6 +1,6 @@
 package check
 
-// The check of sessions and what hangs on them: clients, grants, counts and index entries.
+// The check of sessions and their dependents: clients, grants, counts and index entries.
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// rows walks through a table whose keys begin with a sid, beside others of the same order: a sid has no NUL
-// in it, so that what follows it after one does not change the order.
+// rows iterates over a table whose keys begin with a sid, in step with other tables in the same order: a sid
+// contains no NUL, so the rest of the key after a NUL does not affect the order.
 type rows struct {
 	next func() (storedRow, error, bool)
 	row  storedRow
@@ -27,7 +27,7 @@ type storedRow struct{ k, v []byte }
 // errStop ends a scan early.
 var errStop = errors.New("stop")
 
-// walkRows begins a walk. stop ends it.
+// walkRows begins an iteration. stop ends it.
 func (c *checker) walkRows(prefix []byte, cut bool) (w *rows, stop func()) {
 	next, stop := iter.Pull2(func(yield func(storedRow, error) bool) {
 		stopped := false
@@ -59,8 +59,7 @@ func (w *rows) step(prefix int, cut bool) {
 	}
 }
 
-// bySession goes through sessions, their clients, ended records and the grants of both, all in the order of
-// sids.
+// bySession visits sessions, their clients, ended records and the grants of both, in order of sids.
 func (c *checker) bySession() error {
 	tables := []struct {
 		prefix []byte
@@ -99,7 +98,7 @@ func (c *checker) bySession() error {
 	}
 }
 
-// owner is a session, or what is left of it. A row that is damaged is there nevertheless.
+// owner is a session or its ended record. A damaged row counts as present.
 type owner struct {
 	sid               []byte
 	session           *records.Session
@@ -126,8 +125,7 @@ func (c *checker) session(o *owner, k, v []byte) {
 	c.balance.wants(layout.SessionPosition(layout.IndexListing, nil, s), listed(s))
 }
 
-// listed is what the listing holds of a session. It is written again, for the same content may be written in
-// several ways.
+// listed returns the listing row of a session. It is encoded again, because an encoding is not unique.
 func listed(s *records.Session) []byte {
 	value, _ := canonical.Marshal(s)
 	return value
@@ -153,7 +151,7 @@ func (c *checker) ended(o *owner, k, v []byte) {
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.balance.wants(layout.Key(layout.IndexEndedSubject, layout.More(ended.SubjectId), o.sid), nil)
 	}
-	// When it is looked at next moves; that it is looked at, once, does not.
+	// Its time in the due index may change, but it has exactly one entry.
 	c.balance.wants(layout.Key(layout.IndexEndedDue, layout.TimeKey(0), o.sid), nil)
 }
 
@@ -168,8 +166,7 @@ func (c *checker) client(o *owner, k, v []byte) {
 	c.balance.wants(layout.SessionPosition(layout.IndexClient, layout.More(string(id)), o.session), nil)
 }
 
-// grantOfSession finds tokens that nothing judges. That there is such a grant, and that no other is missing,
-// the balance shows it.
+// grantOfSession finds tokens that no session judges. The balance checks the grant's index entries.
 func (c *checker) grantOfSession(o *owner, k, v []byte) {
 	c.entry(k, v)
 	ref, ok := records.RefOf(v)

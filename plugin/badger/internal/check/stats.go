@@ -1,6 +1,6 @@
 package check
 
-// Statistics of a database: its rows by table, and the sizes of its files.
+// Statistics of a database: rows by table, and sizes of files.
 
 import (
 	"bytes"
@@ -17,29 +17,28 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Stats say what is in a database.
+// Stats are the statistics of a database.
 type Stats struct {
 	offline.Figures
-	// Encrypted says whether the database was opened with a key.
+	// Encrypted is whether the database was opened with a key.
 	Encrypted bool `json:"encrypted"`
-	// JobsStopped are those of the endings under way that an error has stopped.
+	// JobsStopped is the number of unfinished endings that an error has stopped.
 	JobsStopped int `json:"jobs_stopped"`
-	// RowBytes is what the rows of each table take, keys and values, before they are compressed. A database
-	// is read for them.
+	// RowBytes is the size of each table's rows, keys and values, before compression. It requires reading the
+	// whole database.
 	RowBytes map[string]int64 `json:"row_bytes"`
-	// Bytes is what the files take: tables, logs and all others.
+	// Bytes are the sizes of files: tables, logs and all others.
 	Bytes Sizes `json:"bytes"`
 }
 
-// Sizes are those of a database's files. Logs are files with room for more: what they take of the disk may be
-// less.
+// Sizes are the sizes of a database's files. Logs are sparse: they may occupy less of the disk.
 type Sizes struct {
 	Tables int64 `json:"tables"`
 	Logs   int64 `json:"logs"`
 	Other  int64 `json:"other"`
 }
 
-// Measure reads a database (Engine.Stats).
+// Measure measures a database (Engine.Stats).
 func Measure(ctx context.Context, db *kv.DB) (*Stats, error) {
 	s := &Stats{
 		Figures: offline.Figures{
@@ -133,7 +132,7 @@ func sizesOf(folder string) (sizes Sizes, err error) {
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil || !info.Mode().IsRegular() {
-			continue // gone meanwhile
+			continue // deleted meanwhile
 		}
 		sizes.add(info)
 	}

@@ -46,8 +46,8 @@ func (c *checker) grants() error {
 	})
 }
 
-// companion reports whether a grant is listed by the entries of another. Up to version 3 of the format none
-// was, nor is one that its migration has not come to yet.
+// companion reports whether a grant is listed by the entries of its principal. This does not apply to format
+// 3 and earlier, nor to grants that the migration has not reached yet.
 func (c *checker) companion(k []byte, ref grantstore.Ref, g *records.Grant) (bool, error) {
 	switch place, err := c.r.Get(layout.UnlistKey); {
 	case err != nil:
@@ -59,7 +59,8 @@ func (c *checker) companion(k []byte, ref grantstore.Ref, g *records.Grant) (boo
 	return grantrows.IsCompanion(c.r, ref, g)
 }
 
-// number finds tokens that are ahead of their client. Most have number 0, which none can be behind.
+// number finds tokens with a higher token number than their client's. Most have number 0, which needs no
+// check.
 func (c *checker) number(k []byte, ref grantstore.Ref, g *records.Grant) error {
 	if g.TokenNumber == 0 || g.SessionId == "" || !ref.Type.IsToken() || c.again {
 		return nil
@@ -76,7 +77,7 @@ func (c *checker) number(k []byte, ref grantstore.Ref, g *records.Grant) error {
 	return err
 }
 
-// memberKey stands for a grant in its family. It is no key of the database.
+// memberKey represents a grant in its family. It is not a key of the database.
 func memberKey(requestID string, member []byte) []byte {
 	return layout.Key(layout.TableFamily, layout.More(requestID), member)
 }
@@ -108,7 +109,7 @@ func (c *checker) operations() error {
 	})
 }
 
-// operationAge notes each operation of an entry as if it had one of its own.
+// operationAge adds each operation of an entry as if it had its own entry.
 func (c *checker) operationAge(k, v []byte) {
 	when, ids, err := layout.OperationsOfAge(k, v)
 	if err != nil {
@@ -168,7 +169,7 @@ func (c *checker) notifications() error {
 	})
 }
 
-// grantDue takes an entry as version 2 of the format has it too: it led to the grant once more.
+// grantDue also accepts an entry of format 2, which repeats the grant in its value.
 func (c *checker) grantDue(k, v []byte) {
 	if bytes.HasSuffix(k, v) && len(v) == records.RefLength {
 		v = nil
@@ -176,7 +177,7 @@ func (c *checker) grantDue(k, v []byte) {
 	c.entry(k, v)
 }
 
-// counts holds the counts against the sessions, which were counted by now. What is left is without a count.
+// counts compares the counts with the sessions, which are counted by now. Clients that remain have no count.
 func (c *checker) counts() error {
 	return c.scan(layout.TableCount, true, func(k, v []byte) error {
 		if c.again {
@@ -193,7 +194,7 @@ func (c *checker) counts() error {
 	})
 }
 
-// indexes notes the entries that are there, but for those that bySession has met.
+// indexes adds the actual entries, except those that bySession has visited.
 func (c *checker) indexes() error {
 	for i := range layout.Tables {
 		t := &layout.Tables[i]
@@ -242,7 +243,7 @@ func (c *checker) listing(k, v []byte) {
 	c.entry(k, v)
 }
 
-// look notes that an ended record is to be looked at, at whatever time.
+// look adds the due entry of an ended record, ignoring its time.
 func (c *checker) look(k, v []byte) {
 	at, sid, err := layout.SplitTimed(k, len(layout.IndexEndedDue))
 	if err != nil {
@@ -250,7 +251,7 @@ func (c *checker) look(k, v []byte) {
 		return
 	}
 	c.entry(layout.Key(layout.IndexEndedDue, layout.TimeKey(0), sid), v)
-	// By now all records were read, and the latest moment is known.
+	// By now all records were read, and the time of the latest write is known.
 	c.rulef(k, c.config.Ages && records.Nanos(at) < c.latest-overdue,
 		"was to be looked at, and perhaps to go, more than a week before the latest write: "+
 			"no host sweeps this store")

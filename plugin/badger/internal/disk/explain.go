@@ -1,5 +1,6 @@
-// Package disk asks the operating system about a store's folder: its owner, the process that has it open, its
-// free space and limits, what is on the disk and not in the page cache alone, and what errors mean.
+// Package disk queries the operating system about a store's folder: its owner, the process that has it open,
+// free space and limits, whether its files are on disk rather than only in the page cache, and the meaning of
+// errors.
 package disk
 
 import (
@@ -10,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Explain says in plain words what is wrong with a disk, where the system's error is known.
+// Explain describes an error of a disk in plain words, if it is known.
 func Explain(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EROFS):
@@ -26,7 +27,7 @@ func Explain(path string, err error) error {
 	return err
 }
 
-// Unreadable is the error of a folder that cannot be read.
+// Unreadable returns the error for a folder that cannot be read.
 func Unreadable(path string, err error) error {
 	return ticketstore.Invalidf("path", "%s cannot be read: %v%s", path, err, OwnedBy(path))
 }

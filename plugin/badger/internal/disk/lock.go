@@ -1,6 +1,6 @@
 package disk
 
-// Who has a store open: a lock of its folder, as Badger takes it.
+// The lock of a store's folder, as taken by Badger.
 
 import (
 	"context"
@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// LockPoll is how often to look whether a folder was let go of.
+	// LockPoll is the interval of attempts to lock a folder.
 	LockPoll = 50 * time.Millisecond
-	// LockAnswer is what is left of the time to open for saying why it is not open, or a fifth of that time
-	// where that is less.
+	// LockAnswer is the part of the opening time reserved for reporting why a folder cannot be opened, or a
+	// fifth of that time if that is less.
 	LockAnswer = time.Second
-	// lockPIDFile is where Badger writes which process has a database open.
+	// lockPIDFile is where Badger writes the id of the process that has a database open.
 	lockPIDFile = "LOCK"
 )
 
-// AwaitLock locks a folder that is there. It waits for another process to let go of it: one that was killed
-// or asked to end may still have it. It gives up shortly before the context's deadline, without one as
-// OpenReleased does.
+// AwaitLock locks an existing folder. It waits for another process to release it: a process that was killed
+// or asked to exit may still hold it. It gives up shortly before the context's deadline; without a deadline,
+// like OpenReleased.
 func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock func() error, err error) {
 	limit := time.Now().Add(LockAnswer)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -53,8 +53,8 @@ func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock fu
 	}
 }
 
-// OpenReleased opens what no process has open, for LockAnswer: where a child is being started, what this
-// process has just closed is open until that runs its program.
+// OpenReleased retries open for LockAnswer: while a child process is being started, files that this process
+// has just closed stay open until the child executes its program.
 func OpenReleased[T any](open func() (T, error)) (T, error) {
 	for limit := time.Now().Add(LockAnswer); ; time.Sleep(LockPoll) {
 		opened, err := open()
@@ -64,12 +64,13 @@ func OpenReleased[T any](open func() (T, error)) (T, error) {
 	}
 }
 
-// Share locks a folder that no process has open against those that would change it.
+// Share takes a shared lock of a folder that no process has open, which excludes processes that would change
+// it.
 func Share(path string) (unlock func() error, err error) {
 	return OpenReleased(func() (func() error, error) { return Lock(path, true) })
 }
 
-// InUse names the process that has the folder, where it can be found.
+// InUse returns an error that names the process using the folder, if it can be determined.
 func InUse(path string) error {
 	owner := ""
 	if pid := ownerOf(path); pid != 0 {
@@ -79,9 +80,9 @@ func InUse(path string) error {
 		"%s is in use by another process%s: a badger store belongs to one plugin at a time", path, owner)
 }
 
-// ownerOf returns the process that has a database open, 0 if it cannot be found. What Badger wrote down may
-// be of a process that has gone, or of another machine's or container's: it is believed of one that has the
-// folder open.
+// ownerOf returns the process that has a database open, or 0 if unknown. The id that Badger wrote may be that
+// of an ended process, or of another machine or container, so it is used only if that process has the folder
+// open.
 func ownerOf(path string) (pid int) {
 	text, err := os.ReadFile(filepath.Join(path, lockPIDFile))
 	if err != nil {
@@ -101,10 +102,10 @@ func ownerOf(path string) (pid int) {
 	return 0
 }
 
-// errInUse: a database is open in the folder.
+// errInUse means that a database is open in the folder.
 var errInUse = errors.New("is in use by another process")
 
-// IsLocked reports whether a database does not open as another process has it.
+// IsLocked reports whether a database cannot be opened because another process has it open.
 func IsLocked(err error) bool {
 	return errors.Is(err, errInUse) || strings.Contains(err.Error(), "Cannot acquire directory lock")
 }

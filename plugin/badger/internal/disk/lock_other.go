@@ -4,7 +4,7 @@ package disk
 
 // Systems where folders cannot be locked.
 
-// Lock takes no lock where folders cannot be locked.
+// Lock does nothing.
 func Lock(string, bool) (unlock func() error, err error) {
 	return func() error { return nil }, nil
 }

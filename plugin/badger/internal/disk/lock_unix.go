@@ -30,8 +30,8 @@ func Lock(path string, shared bool) (unlock func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), folder.Close())
 	}
 	return func() error {
-		// A child that is being started has the folder open as well until it runs its program: closing it
-		// here alone would leave the lock to it.
+		// A child process being started has inherited the open folder until it executes its program: closing
+		// alone would leave the lock to it.
 		return errors.Join(syscall.Flock(int(folder.Fd()), syscall.LOCK_UN), folder.Close())
 	}, nil
 }

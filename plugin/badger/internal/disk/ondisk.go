@@ -1,6 +1,6 @@
 package disk
 
-// Proof that files are on the disk, and not in memory alone, before they are read.
+// Ensuring that files are on disk, not only in the page cache, before they are read.
 
 import (
 	"os"
@@ -11,16 +11,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// OnDisk makes sure that what is about to be read from the files of a database is on its disk, or
-// refuses it.
+// OnDisk ensures that the files of a database are read from disk, or returns an error.
 //
-// After a process was killed, the page cache has pages that the system has not written yet. After a failed
-// sync it has pages that the system believes to be written although they are not. Both are read as if they
-// were on the disk, and a repeated call would be answered from them. So each file that Badger appends to is
-// synced, which also returns an error that was not reported before. Then its pages are dropped from the
-// cache, so that it is read from the disk. The tables need neither: each was synced before the manifest named
-// it, and is never written again. That leaves some tens of MiB, whatever the size of the database: its newest
-// rows (.mem), which are read in a moment anyway, and values over 1 MiB (.vlog), which are rare.
+// After a process was killed, the page cache has pages that are not written yet. After a failed sync it has
+// pages that the kernel considers written although they are not. Reads return both as if they were on disk,
+// and a retried call would be answered from them. So each file to which Badger appends is synced, which also
+// returns an error that was not reported before. Then its pages are dropped from the cache, so that it is
+// read from disk. Tables need neither: each was synced before the manifest named it, and is never written
+// again. The rest is some tens of MiB, whatever the size of the database: its newest rows (.mem), which are
+// read next anyway, and values over 1 MiB (.vlog), which are rare.
 func OnDisk(path string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -37,7 +36,7 @@ func OnDisk(path string) error {
 	return smallfile.SyncFolder(path)
 }
 
-// appended reports whether a file of a database is one that grows or is replaced in it, rather than a table.
+// appended reports whether a file of a database is appended to or replaced, unlike a table.
 func appended(name string) bool {
 	switch filepath.Ext(strings.TrimSuffix(name, files.PutOff)) {
 	case ".mem", ".vlog":
@@ -47,7 +46,7 @@ func appended(name string) bool {
 }
 
 func fileOnDisk(path string) error {
-	// For writing, as Badger will: a file system that has turned read-only is noticed before anything is done
+	// Opened for writing, as Badger will do: this detects a read-only file system before anything is done
 	// with the database.
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropPages has the system forget what it keeps of a file in memory: the next read comes from the disk.
+// dropPages drops a file from the page cache: the next read comes from disk.
 func dropPages(file *os.File) error {
 	return os.NewSyscallError("fadvise", unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED))
 }

@@ -8,5 +8,5 @@ import (
 	"os"
 )
 
-// dropPages does nothing where the system has no call for it: there the sync before it has to do.
+// dropPages does nothing: the preceding sync must suffice.
 func dropPages(*os.File) error { return nil }

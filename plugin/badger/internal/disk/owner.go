@@ -1,6 +1,6 @@
 package disk
 
-// Owner and modes of a store's folder.
+// Owner and mode of a store's folder.
 
 import (
 	"context"
@@ -14,25 +14,24 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// MarkerFile is the file that says which store a folder holds (folder/marker.go): it belongs to the user of
-// the store.
+// MarkerFile identifies the store in a folder (folder/marker.go). Its owner is the user of the store.
 const MarkerFile = "SESSIONS"
 
 // Modes of folders and files.
 const (
 	ForOwner  fs.FileMode = 0o700
 	forOthers fs.FileMode = 0o007
-	// What the group of a volume gets, of a folder and of a file.
+	// Group permissions on a volume's folder and files.
 	forGroup     fs.FileMode = 0o070
 	FileOfGroup  fs.FileMode = 0o660
 	writeByOther fs.FileMode = 0o002
 )
 
-// KeepPrivate shuts a folder that this process has not made: Badger's own files can be read by all. A
-// folder of another user cannot be shut. It is taken where it belongs to a group of this process, as a
-// Kubernetes volume with an fsGroup does, nobody else may write in it, and no file in it can be read by
-// others. A volume of a group that is not the process's own stays open to it, also for its owner and for
-// root: the server may be one of the group.
+// KeepPrivate restricts access to a folder that this process has not created, because Badger's files are
+// readable by all. A folder of another user cannot be changed. It is accepted if it belongs to a group of
+// this process, like a Kubernetes volume with an fsGroup, nobody else can write to it, and its files are not
+// readable by others. A volume of a group other than the process's primary group stays accessible to it, even
+// for its owner and for root, because the server may be in that group.
 func KeepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -89,12 +88,12 @@ func warnOfGroup(ctx context.Context, path string, owner folderOwner, info os.Fi
 		"path", path, "owner", owner.name(), "group", owner.gid, "mode", fmt.Sprintf("%04o", modeOf(info)))
 }
 
-// ofOtherGroup reports whether a folder is shared with a group that is not this process's own.
+// ofOtherGroup reports whether a folder is shared with a group other than this process's primary group.
 func (o folderOwner) ofOtherGroup(info os.FileInfo) bool {
 	return info.Mode().Perm()&forGroup == forGroup && o.gid != os.Getegid()
 }
 
-// modeOf is a mode as chmod takes it.
+// modeOf returns a mode as chmod takes it.
 func modeOf(info os.FileInfo) uint32 {
 	mode := uint32(info.Mode().Perm())
 	if info.Mode()&fs.ModeSetgid != 0 {
@@ -103,14 +102,14 @@ func modeOf(info os.FileInfo) uint32 {
 	return mode
 }
 
-// OfGroup reports whether a folder is one that this process shares with a group.
+// OfGroup reports whether this process shares a folder with a group.
 func OfGroup(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().Perm()&forGroup == forGroup
 }
 
-// ShareFiles gives the group what it needs of the files that this process has made: Badger makes some for
-// their owner alone.
+// ShareFiles gives the group access to the files that this process has created: Badger creates some for their
+// owner only.
 func ShareFiles(path string) error {
 	if !OfGroup(path) {
 		return nil
@@ -122,7 +121,7 @@ func ShareFiles(path string) error {
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() == FileOfGroup {
-			continue // gone meanwhile
+			continue // deleted meanwhile
 		}
 		if owner, known := folderOwnerOf(info); !known || owner.uid != os.Geteuid() {
 			continue
@@ -135,7 +134,7 @@ func ShareFiles(path string) error {
 	return nil
 }
 
-// OwnedBy says whose a folder is, and how to work on it, where it is another user's.
+// OwnedBy describes the owner of a folder and how to work on it, if it is another user's.
 func OwnedBy(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -149,16 +148,17 @@ func OwnedBy(path string) string {
 		owner.name(), owner.runAs(), filepath.Base(os.Args[0]))
 }
 
-// CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root
-// would write there a server of its owner could not read. A folder that is missing has no owner, and one of
-// a group is taken as Open takes it, but not by root, unless the store in it is root's.
+// CheckOwner refuses a folder of another user, with an error that names the user and how to run the command
+// as that user: files written by root would be unreadable for the owner's server. A missing folder has no
+// owner. A folder shared by a group is accepted as by Open, but for root only if the store in it belongs to
+// root.
 func CheckOwner(path string) error {
 	if whose := OwnedBy(path); whose != "" && (!OfGroup(path) || os.Geteuid() == 0) {
 		return ticketstore.Invalidf("path", "%s is not this user's%s", path, whose)
 	}
 	info, err := os.Stat(path)
 	if err != nil || os.Geteuid() != 0 {
-		return nil //nolint:nilerr // what opens it says so
+		return nil //nolint:nilerr // reported when it is opened
 	}
 	folder, known := folderOwnerOf(info)
 	if !known || !folder.ofOtherGroup(info) {

@@ -9,10 +9,10 @@ import (
 	"os"
 )
 
-// folderOwner is whom a folder belongs to.
+// folderOwner is the owner of a folder.
 type folderOwner struct{ uid, gid int }
 
-// folderOwnerOf knows no owner where the system has none of this kind.
+// folderOwnerOf returns false: owners are unknown.
 func folderOwnerOf(os.FileInfo) (folderOwner, bool) { return folderOwner{}, false }
 
 func (o folderOwner) name() string  { return "" }

@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// folderOwner is whom a folder belongs to.
+// folderOwner is the owner of a folder.
 type folderOwner struct{ uid, gid int }
 
 // folderOwnerOf returns the owner of a file or folder.
@@ -26,7 +26,7 @@ func folderOwnerOf(info os.FileInfo) (folderOwner, bool) {
 	return folderOwner{int(stat.Uid), int(stat.Gid)}, true
 }
 
-// name is the owner's, or its number where it has none.
+// name returns the owner's name, or the numeric id if there is none.
 func (o folderOwner) name() string {
 	if found, err := user.LookupId(strconv.Itoa(o.uid)); err == nil {
 		return found.Username
@@ -34,7 +34,7 @@ func (o folderOwner) name() string {
 	return fmt.Sprintf("uid %d", o.uid)
 }
 
-// runAs is a command that runs another one as the owner.
+// runAs returns a command that runs another command as the owner.
 func (o folderOwner) runAs() string {
 	if found, err := user.LookupId(strconv.Itoa(o.uid)); err == nil {
 		return "runuser -u " + found.Username + " --"
@@ -42,15 +42,15 @@ func (o folderOwner) runAs() string {
 	return fmt.Sprintf("setpriv --reuid=%d --regid=%d --clear-groups", o.uid, o.gid)
 }
 
-// inGroup reports whether this process is in the group of the folder.
+// inGroup reports whether this process is in the folder's group.
 func (o folderOwner) inGroup() bool {
 	groups, err := os.Getgroups()
 	return err == nil && (o.gid == os.Getegid() || slices.Contains(groups, o.gid))
 }
 
-// fileMode is the mode of a file that Badger makes.
+// fileMode returns the mode of a file created by Badger.
 func fileMode() fs.FileMode {
-	umask := syscall.Umask(0o077) // there is no other way to read it
+	umask := syscall.Umask(0o077) // the umask cannot be read otherwise
 	syscall.Umask(umask)
 	return 0o666 &^ fs.FileMode(umask)
 }

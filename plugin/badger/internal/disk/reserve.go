@@ -1,6 +1,6 @@
 package disk
 
-// The reserve: files given up so that removals still succeed on a full disk.
+// The reserve: files that can be given up so that removals succeed on a full disk.
 
 import (
 	"errors"
@@ -16,9 +16,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// Files that a database creates before it removes others. With no more than LeastInodes left on the file
-// system changes are refused. What ends goes on until few are left, then with those of the reserve, which are
-// files with nothing in them, made when the database is opened.
+// A database creates files before it removes others. With LeastInodes or fewer inodes left, changes are
+// refused. Ends continue until only a few are left, then with those of the reserve: empty files created when
+// the database is opened.
 const (
 	LeastInodes   = 64
 	fewInodes     = 16
@@ -26,12 +26,12 @@ const (
 	ReserveInodes = 32
 )
 
-// makeReserve makes the reserve, and finds out on the way whether the system lets this process create files.
+// makeReserve creates the reserve, which also shows whether this process can create files.
 func makeReserve(path string) error {
 	folder := filepath.Join(path, reserveFolder)
 	err := os.Mkdir(folder, ForOwner)
 	if err == nil && OfGroup(path) {
-		err = os.Chmod(folder, ForOwner|forGroup) // another process of it may give the reserve up
+		err = os.Chmod(folder, ForOwner|forGroup) // another process of the group may give it up
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -52,7 +52,7 @@ func makeReserve(path string) error {
 	return nil
 }
 
-// GiveReserve gives the reserve up and reports whether there was one.
+// GiveReserve deletes the reserve and reports whether there was one.
 func GiveReserve(path string) bool {
 	folder := filepath.Join(path, reserveFolder)
 	if _, err := os.Stat(folder); err != nil {
@@ -63,18 +63,18 @@ func GiveReserve(path string) bool {
 
 const (
 	probeFile = reserveFolder + "/probe"
-	// probeLeast is what is written where no log wants more.
+	// probeLeast is the minimum size of a probe.
 	probeLeast = 1 << 20
 )
 
-// probe finds out whether the system takes what a start writes: a quota shows at a write alone, and Badger,
-// which writes by mapped files, is ended by the system then. It writes as much as there is in logs.
+// probe checks whether the writes of a start will succeed: a quota takes effect only at a write, and kills
+// Badger, which writes through mapped files. It writes as much as the logs hold.
 func probe(path string) (err error) {
 	if err := makeReserve(path); err != nil {
 		return err
 	}
 	name := filepath.Join(path, probeFile)
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // a crash has left it
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by a crash
 		return err
 	}
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -86,7 +86,7 @@ func probe(path string) (err error) {
 	if _, err := io.CopyN(file, zeros{}, probeLeast+logs); err != nil || logs == 0 {
 		return err
 	}
-	return file.Sync() // some file systems say it no earlier
+	return file.Sync() // some file systems report it only here
 }
 
 type zeros struct{}
@@ -96,7 +96,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// logBytes is what the logs of a store take of the disk, as far as the system says it.
+// logBytes returns the disk usage of a store's logs, if known.
 func logBytes(path string) (bytes int64) {
 	names, _ := files.Names(path, files.LogExt)
 	for _, name := range names {
@@ -107,7 +107,7 @@ func logBytes(path string) (bytes int64) {
 	return bytes
 }
 
-// Refused reports whether the system takes no writes, for a reason that may pass.
+// Refused reports whether an error means that the system refuses writes for a reason that may pass.
 func Refused(err error) bool {
 	for _, reason := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, reason) {
@@ -117,7 +117,7 @@ func Refused(err error) bool {
 	return false
 }
 
-// errLimit is a limit of the process that is too low.
+// errLimit means that a limit of the process is too low.
 type errLimit struct{ name, ask, have, want string }
 
 func (e *errLimit) Error() string {
@@ -127,7 +127,7 @@ func (e *errLimit) Error() string {
 
 func (e *errLimit) Unwrap() error { return syscall.EFBIG }
 
-// limits refuses to work where the system would end the process, or fail it, at a later write.
+// limits checks the limits of the process: with lower ones a later write would fail, or kill the process.
 func limits(path string, o badger.Options) error {
 	largest := uint64(max(2*o.ValueLogFileSize, 2*o.MemTableSize, badger.DefaultOptions("").MemTableSize))
 	if most := fileSizeLimit(); most < largest {
@@ -146,10 +146,10 @@ func limits(path string, o badger.Options) error {
 	return nil
 }
 
-// spareFiles are those besides tables: logs, sockets, and tables that a compaction writes.
+// spareFiles is the number of files besides tables: logs, sockets, and tables written by a compaction.
 const spareFiles = 128
 
-// TakesWrites is nil where neither the limits of the process nor the disk refuse what a database writes.
+// TakesWrites returns an error if the limits of the process or the disk refuse the writes of a database.
 func TakesWrites(o badger.Options) error {
 	if err := limits(o.Dir, o); err != nil {
 		return err

@@ -1,6 +1,6 @@
 package disk
 
-// Room on the disk: changes are refused before Badger's mapped files have none.
+// Free space: changes are refused before Badger's mapped files run out of disk space.
 
 import (
 	"context"
@@ -14,27 +14,27 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Space keeps room on the disk of a database. Badger maps its logs and tables into memory: a process that
-// writes to such a file on a full disk is ended by the system, so changes are refused when no more than least
-// is free. What ends, revokes and purges goes on until half of that is left, and reads do.
+// Space monitors the free space of a database's disk. Badger maps its logs and tables into memory: a write to
+// such a file on a full disk kills the process, so changes are refused if no more than least is free. Ends,
+// revocations and purges continue until half of it is left, and so do reads.
 type Space struct {
 	path   string
 	Least  uint64
 	logger *slog.Logger
-	// Free returns the bytes that may still be written, or an error where that is unknown.
+	// Free returns the free bytes, or an error if unknown.
 	Free func(path string) (uint64, error)
-	// inodes returns how many files may still be created, in the same way.
+	// inodes returns the free inodes, or an error if unknown.
 	inodes func(path string) (uint64, error)
-	// short: that was logged. It is the committer's.
+	// short: the shortage was logged. Used by the committer only.
 	short bool
 }
 
-// NewSpace watches the disk of a folder, of which so many bytes are to stay free.
+// NewSpace monitors the disk of a folder, with least bytes to be kept free.
 func NewSpace(path string, least uint64, logger *slog.Logger) *Space {
 	return &Space{path: path, Least: least, logger: logger, Free: freeSpace, inodes: FreeInodes}
 }
 
-// Room asks the disk, also for a folder that is yet to be made.
+// Room returns the current room, also for a folder that does not exist yet.
 func (s *Space) Room() Room {
 	path := s.path
 	free, err := s.Free(path)
@@ -43,7 +43,7 @@ func (s *Space) Room() Room {
 		free, err = s.Free(path)
 	}
 	if err != nil {
-		free = math.MaxInt64 // what the system does not report is no limit
+		free = math.MaxInt64 // unknown means no limit
 	}
 	inodes, err := s.inodes(path)
 	if err != nil {
@@ -52,8 +52,7 @@ func (s *Space) Room() Room {
 	return Room{path: s.path, free: free, least: s.Least, inodes: inodes}
 }
 
-// Look is room for the committer: it logs when the disk has become nearly full and when it has room
-// again.
+// Look is Room for the committer: it also logs when the disk becomes nearly full, and when it has room again.
 func (s *Space) Look() Room {
 	room := s.Room()
 	switch {
@@ -64,7 +63,7 @@ func (s *Space) Look() Room {
 			s.figures(room)...)
 	case s.short && room.free > s.Least+s.Least/8 && room.inodes > LeastInodes+ReserveInodes+fewInodes:
 		s.short = false
-		_ = makeReserve(s.path) // or not: the next look finds out
+		_ = makeReserve(s.path) // if it fails, the next call retries
 		s.logger.LogAttrs(context.Background(), slog.LevelInfo, "the disk has room again, changes are taken",
 			s.figures(room)...)
 	}
@@ -86,10 +85,10 @@ type Room struct {
 	inodes      uint64
 }
 
-// Free is how many bytes may still be written, math.MaxInt64 where the system does not say.
+// Free returns the free bytes, or math.MaxInt64 if unknown.
 func (r Room) Free() uint64 { return r.free }
 
-// Trouble says what is wrong with the room, nothing where there is enough.
+// Trouble describes the shortage, or returns "" if there is enough room.
 func (r Room) Trouble() string {
 	switch {
 	case r.inodes <= LeastInodes:
@@ -102,7 +101,7 @@ func (r Room) Trouble() string {
 		r.free>>20, r.path, r.least>>20)
 }
 
-// Refuses is the error of a change, nil where there is room.
+// Refuses returns the error of a change, or nil if there is room.
 func (r Room) Refuses() error {
 	if trouble := r.Trouble(); trouble != "" {
 		return fmt.Errorf("%w: %s", ticketstore.ErrNoSpace, trouble)
@@ -110,8 +109,8 @@ func (r Room) Refuses() error {
 	return nil
 }
 
-// RefusesAll is the error of a transaction of so many bytes, also of one that may use what is kept free: half
-// of that stays.
+// RefusesAll returns the error of a transaction of that many bytes, which applies even to one that may use
+// the reserve: half of it must remain.
 func (r Room) RefusesAll(bytes int) error {
 	switch {
 	case r.inodes <= fewInodes && !GiveReserve(r.path):
@@ -123,8 +122,8 @@ func (r Room) RefusesAll(bytes int) error {
 	return fmt.Errorf("%w: %d MiB are free at %s: make room", ticketstore.ErrNoSpace, r.free>>20, r.path)
 }
 
-// RefusesOpening is the error of opening a database, which brings what its last process left in memory to the
-// disk.
+// RefusesOpening returns the error of opening a database, which flushes the memory tables of its last
+// process.
 func (r Room) RefusesOpening() error {
 	if r.free > r.least/2 {
 		return nil

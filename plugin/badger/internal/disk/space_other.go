@@ -2,7 +2,7 @@
 
 package disk
 
-// What the system says of a disk and of the limits of this process: nothing.
+// Free space and limits on systems that do not report them.
 
 import (
 	"errors"

@@ -2,7 +2,7 @@
 
 package disk
 
-// What the system says of a disk and of the limits of this process.
+// Free space of a disk and limits of this process.
 
 import (
 	"math"
@@ -15,19 +15,19 @@ func freeSpace(path string) (uint64, error) {
 	if err := syscall.Statfs(path, &disk); err != nil {
 		return 0, err
 	}
-	if disk.Blocks == 0 { // a file system that does not know, as some of networks and of FUSE
+	if disk.Blocks == 0 { // not reported, as by some network and FUSE file systems
 		return math.MaxInt64, nil
 	}
 	return disk.Bavail * uint64(disk.Bsize), nil
 }
 
-// FreeInodes returns how many files may still be created.
+// FreeInodes returns the number of free inodes.
 func FreeInodes(path string) (uint64, error) {
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(path, &disk); err != nil {
 		return 0, err
 	}
-	if disk.Files == 0 { // a file system that makes them as they are needed
+	if disk.Files == 0 { // inodes are allocated dynamically
 		return math.MaxInt64, nil
 	}
 	return disk.Ffree, nil
@@ -45,7 +45,7 @@ func softLimit(of int) uint64 {
 	return limit.Cur
 }
 
-// onDiskSize is what a file takes of the disk: logs are made large and stay sparse.
+// onDiskSize returns the disk usage of a file: logs are large but sparse.
 func onDiskSize(info os.FileInfo) int64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return min(stat.Blocks*512, info.Size())

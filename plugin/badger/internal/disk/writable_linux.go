@@ -1,6 +1,6 @@
 package disk
 
-// How a failure of an ext4 is noticed that a sync does not report: see kv.committer.checkWritable.
+// Detection of a failed ext4 file system that a sync does not report: see kv.committer.checkWritable.
 
 import (
 	"syscall"
@@ -11,8 +11,8 @@ const (
 	witnessName = "user.sessions"
 )
 
-// WitnessOf returns a file by which AskWitness finds out whether the journal of an ext4 is in use, "" on
-// other file systems.
+// WitnessOf returns a file with which AskWitness checks the journal of an ext4 file system, or "" on other
+// file systems.
 func WitnessOf(path string) string {
 	var about syscall.Statfs_t
 	if syscall.Statfs(path, &about) != nil || about.Type != ext4Magic || AskWitness(path) != nil {
@@ -21,6 +21,6 @@ func WitnessOf(path string) string {
 	return path
 }
 
-// AskWitness sets an attribute of a file to the value that it has: the journal is asked for a place, and
-// nothing is written.
+// AskWitness sets an attribute of a file to its current value: this starts a journal transaction but writes
+// nothing.
 func AskWitness(path string) error { return syscall.Setxattr(path, witnessName, []byte{'1'}, 0) }

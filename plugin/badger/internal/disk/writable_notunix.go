@@ -4,5 +4,5 @@ package disk
 
 // Systems whose file systems do not become read-only.
 
-// TryOpen does nothing where the system has no such file systems.
+// TryOpen does nothing.
 func TryOpen(string) error { return nil }

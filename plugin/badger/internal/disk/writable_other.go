@@ -2,10 +2,10 @@
 
 package disk
 
-// Systems whose journal cannot be asked.
+// Systems whose journal cannot be checked.
 
-// WitnessOf knows no file where it is not known how a journal is asked.
+// WitnessOf returns "".
 func WitnessOf(string) string { return "" }
 
-// AskWitness does nothing there.
+// AskWitness does nothing.
 func AskWitness(string) error { return nil }

@@ -1,5 +1,5 @@
-// Package files reads the files of a Badger database one by one, without opening the database: for reading
-// only, and without believing them.
+// Package files reads the individual files of a Badger database without opening the database. It only reads,
+// and does not trust their contents.
 package files
 
 import (
@@ -22,21 +22,22 @@ const (
 	KeyRegistry  = "KEYREGISTRY"
 	Discard      = "DISCARD"
 	valuesExt    = ".vlog"
-	// TableExt and LogExt end the names of tables and of logs, each of which holds what a memory table has.
+	// TableExt and LogExt are the extensions of tables and of logs. A log holds the contents of one memory
+	// table.
 	TableExt = ".sst"
 	LogExt   = ".mem"
-	// PutOff is added to the name of a log that Badger is not to see for a while.
+	// PutOff is appended to the name of a log to hide it from Badger for a while.
 	PutOff = ".later"
 )
 
-// Listing is what a folder holds of a database.
+// Listing lists the files of a database in a folder.
 type Listing struct {
-	// Manifest and KeyRegistry: the file of that name is there.
+	// Manifest and KeyRegistry are whether these files exist.
 	Manifest, KeyRegistry bool
-	// Discard is the size of that file, 0 where it is missing.
+	// Discard is the size of that file, 0 if it is missing.
 	Discard int64
-	// Tables, Logs and Values are the numbered files, in their order. A log that was put off stands for an
-	// empty one of its number, which Badger has begun meanwhile.
+	// Tables, Logs and Values are the numbered files, in order. A hidden log replaces an empty one of its
+	// number, which Badger has created meanwhile.
 	Tables, Logs, Values []File
 }
 
@@ -45,11 +46,11 @@ type File struct {
 	ID   uint64
 	Name string
 	Size int64
-	// PutOff: the file has another name than Badger's for a while.
+	// PutOff: the file is hidden from Badger by its name.
 	PutOff bool
 }
 
-// List reads the names and sizes in a folder.
+// List reads names and sizes in a folder.
 func List(path string) (*Listing, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -59,7 +60,7 @@ func List(path string) (*Listing, error) {
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // gone meanwhile
+			continue // deleted meanwhile
 		}
 		if err != nil {
 			return nil, err
@@ -106,7 +107,7 @@ func (l *Listing) ofExtension(ext string) *[]File {
 	return nil
 }
 
-// Names returns the names in a folder that end so, in their order.
+// Names returns the names in a folder with that ending, sorted.
 func Names(path, ending string) (names []string, err error) {
 	entries, err := os.ReadDir(path)
 	for _, entry := range entries {
@@ -117,13 +118,13 @@ func Names(path, ending string) (names []string, err error) {
 	return names, err
 }
 
-// TableName is the name of the table of a number.
+// TableName returns the file name of a table.
 func TableName(id uint64) string { return fmt.Sprintf("%06d%s", id, TableExt) }
 
-// LogName is Badger's name for the log of a number.
+// LogName returns the file name of a log.
 func LogName(id uint64) string { return fmt.Sprintf("%05d%s", id, LogExt) }
 
-// readAt reads n bytes at an offset, and no more than a file can have.
+// readAt reads n bytes at an offset, if the file is that large.
 func readAt(file *os.File, offset int64, n uint64) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {

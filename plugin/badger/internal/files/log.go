@@ -1,6 +1,6 @@
 package files
 
-// Logs of memory tables, read as Badger reads them.
+// Logs of memory tables, read like Badger does.
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 	"github.com/dgraph-io/badger/v4/y"
 )
 
-// LogHeader is how long the header of a log is: the number of a key, and a random part.
+// LogHeader is the length of a log's header: a key id and a random part.
 const LogHeader = 20
 
 const (
@@ -32,23 +32,23 @@ const (
 // Log is the log of a memory table.
 type Log struct {
 	File
-	// Blank: it has no header, as one that was just created.
+	// Blank: it has no header, as a log that was just created.
 	Blank bool
-	// End is where its last whole transaction ends. Entries are counted up to there.
+	// End is where its last complete transaction ends. Entries counts the entries up to there.
 	End     int64
 	Entries int
-	// Torn: something follows that is no whole transaction.
+	// Torn: data other than a complete transaction follows.
 	Torn bool
 	// First and Last are the versions of the first and the last transaction.
 	First, Last uint64
-	// Values are the value-log files that its rows lie in.
+	// Values are the value-log files to which its rows point.
 	Values map[uint64]bool
-	// Found is the value of the key that was wanted, nil where it has none.
+	// Found is the value of the wanted key, or nil.
 	Found []byte
 }
 
-// ReadLog reads a log to its end, as Badger does when it opens a database, and looks for a key. An error that
-// is not the system's is ErrRegistry.
+// ReadLog reads a log to its end, as Badger does when it opens a database, and looks for a key. Errors other
+// than the system's are ErrRegistry.
 func ReadLog(path string, file File, keys *Keys, wanted []byte) (*Log, error) {
 	opened, err := os.Open(filepath.Join(path, file.Name))
 	if err != nil {
@@ -98,7 +98,7 @@ func (l *Log) read(r *entryReader) error {
 				l.take(e)
 			}
 			begun = begun[:0]
-		default: // Badger has moved it from the value log
+		default: // moved by Badger from the value log
 			if len(begun) > 0 {
 				l.Torn = true
 				return nil
@@ -122,13 +122,13 @@ func (l *Log) take(e entry) {
 type entry struct {
 	meta    byte
 	version uint64
-	// values is the value-log file that its value lies in.
+	// values is the value-log file of its value.
 	values uint64
-	// found is its value, if its key is the one that is wanted.
+	// found is its value if its key is the wanted one.
 	found []byte
 }
 
-// errNoEntry: what follows is no entry.
+// errNoEntry means that what follows is not an entry.
 var errNoEntry = errors.New("no entry")
 
 type entryReader struct {
@@ -137,11 +137,11 @@ type entryReader struct {
 	key    []byte
 	iv     []byte
 	wanted []byte
-	// blank: where no entry followed there were zeros, or the end.
+	// blank: no entry followed, only zeros or the end.
 	blank bool
 }
 
-// next reads an entry: its head of meta, user meta, and the lengths of key and value and an expiry as
+// next reads an entry: its header of meta, user meta, and the lengths of key and value and an expiry as
 // varints; key and value; a checksum.
 func (r *entryReader) next() (e entry, err error) {
 	head, err := r.r.Peek(headMax)
@@ -198,11 +198,10 @@ func (r *entryReader) next() (e entry, err error) {
 	return e, nil
 }
 
-// headMax is the longest head of an entry.
+// headMax is the maximum length of an entry's header.
 const headMax = 22
 
-// Begins reports whether a log, or a file of the value log, has a header and an entry. It reads no more than
-// that.
+// Begins reports whether a log, or a file of the value log, has a header and an entry. It reads no further.
 func Begins(path string, file File) (header, entry bool, err error) {
 	opened, err := os.Open(filepath.Join(path, file.Name))
 	if err != nil {

@@ -1,6 +1,6 @@
 package files
 
-// A look for one key in a table.
+// Looking up one key in a table.
 
 import (
 	"bytes"
@@ -14,12 +14,12 @@ import (
 const (
 	bitDelete  = 1 << 0
 	word       = 4
-	entryHead  = 4 // how much of the key is that of the first in the block, and how much follows
+	entryHead  = 4 // shared key prefix with the block's first key, and length of the rest
 	versionEnd = 8
 )
 
-// Get returns the value of the key that ReadTable was asked for, nil where the table does not have it,
-// or where it lies in the value log.
+// Get returns the value of the key that was passed to ReadTable, or nil if the table does not have it or it
+// is in the value log.
 func (t *Table) Get(wanted []byte) (value []byte, err error) {
 	if t.wanted < 0 {
 		return nil, nil
@@ -33,7 +33,7 @@ func (t *Table) Get(wanted []byte) (value []byte, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: block %d: %w", ErrTable, t.wanted+1, err)
 	}
-	// What was read has the right checksum, and is no more trusted than that.
+	// The checksum was right, but the contents may still be malformed.
 	defer func() {
 		if recover() != nil {
 			value, err = nil, fmt.Errorf("%w: block %d cannot be read", ErrTable, t.wanted+1)

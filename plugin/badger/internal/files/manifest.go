@@ -1,6 +1,6 @@
 package files
 
-// The manifest: which tables a database has.
+// The manifest: the tables of a database.
 
 import (
 	"bytes"
@@ -18,36 +18,36 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Manifest is what a database says of its tables: sets of changes, one after another.
+// Manifest holds the change sets of a manifest file, in order.
 type Manifest struct {
 	Sets []ChangeSet
 }
 
-// ChangeSet is what was changed at one time.
+// ChangeSet is one atomic set of changes.
 type ChangeSet struct {
 	Changes []*pb.ManifestChange
 	raw     []byte
 }
 
-// Tables are those that the manifest names.
+// Tables are the tables named by a manifest.
 type Tables struct {
-	// Live are the tables of the database.
+	// Live are the current tables of the database.
 	Live map[uint64]badger.TableManifest
-	// Dropped have been: a crash may have left their files.
+	// Dropped are former tables: a crash may have left their files.
 	Dropped map[uint64]bool
 }
 
-// Badger's magic text, and the versions of its users and its own, begin the file.
+// The file begins with Badger's magic text, and the versions of the application and of Badger.
 const manifestMagic = "Bdgr\x00\x00\x00\x08"
 
-// setHead is what begins a set: its length and a checksum.
+// setHead is the length of a set's header: its length and a checksum.
 const setHead = 8
 
-// errManifest means that the manifest is not what Badger has written.
+// errManifest means that Badger cannot have written the manifest.
 var errManifest = errors.New("the manifest is damaged")
 
-// ReadManifest reads the manifest of the database in a folder, as far as Badger does: a set that was cut at
-// its end is left out.
+// ReadManifest reads the manifest of the database in a folder like Badger does: a truncated last set is
+// ignored.
 func ReadManifest(path string) (*Manifest, error) {
 	data, err := os.ReadFile(filepath.Join(path, ManifestFile))
 	if err != nil {
@@ -56,7 +56,7 @@ func ReadManifest(path string) (*Manifest, error) {
 	return ParseManifest(data)
 }
 
-// ParseManifest is ReadManifest for what the file has.
+// ParseManifest is ReadManifest for the contents of the file.
 func ParseManifest(data []byte) (*Manifest, error) {
 	rest, ours := bytes.CutPrefix(data, []byte(manifestMagic))
 	if !ours {
@@ -83,7 +83,7 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// Tables returns the tables after all changes, where these follow from one another.
+// Tables returns the tables after all changes. It returns an error if the changes are inconsistent.
 func (m *Manifest) Tables() (*Tables, error) {
 	t := &Tables{Live: map[uint64]badger.TableManifest{}, Dropped: map[uint64]bool{}}
 	for _, set := range m.Sets {
@@ -109,7 +109,7 @@ func (m *Manifest) Tables() (*Tables, error) {
 	return t, nil
 }
 
-// Bytes are what the file of the manifest has.
+// Bytes encodes the manifest file.
 func (m *Manifest) Bytes() []byte {
 	data := []byte(manifestMagic)
 	for _, set := range m.Sets {
@@ -120,17 +120,17 @@ func (m *Manifest) Bytes() []byte {
 
 const (
 	registryIV     = 16
-	registryHeader = registryIV + 12 // and a text that says whether the key is right
+	registryHeader = registryIV + 12 // and a text that verifies the key
 )
 
-// ErrRegistry means that the key registry is not what Badger has written.
+// ErrRegistry means that Badger cannot have written the key registry.
 var ErrRegistry = errors.New("the key registry is damaged")
 
-// Keys are those that the files are encrypted with.
+// Keys are the keys with which the files are encrypted.
 type Keys struct{ registry *badger.KeyRegistry }
 
 // ReadKeys reads the key registry, which may be missing. Its error is ErrRegistry, or
-// badger.ErrEncryptionKeyMismatch where it is another key's.
+// badger.ErrEncryptionKeyMismatch for a wrong key.
 func ReadKeys(path string, encryption []byte) (*Keys, error) {
 	file, err := os.Open(filepath.Join(path, KeyRegistry))
 	if errors.Is(err, os.ErrNotExist) {
@@ -156,10 +156,10 @@ func ReadKeys(path string, encryption []byte) (*Keys, error) {
 	return &Keys{registry: registry}, nil
 }
 
-// errNoKey: the registry does not have the key of a file.
+// errNoKey means that the registry does not have the key of a file.
 var errNoKey = fmt.Errorf("%w: a file is encrypted with a key that it does not have", ErrRegistry)
 
-// of returns the key of a number, nil for 0, which is that of plain files.
+// of returns the key with an id, or nil for 0, which means no encryption.
 func (k *Keys) of(id uint64) ([]byte, error) {
 	if id == 0 {
 		return nil, nil

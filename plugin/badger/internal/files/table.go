@@ -1,6 +1,6 @@
 package files
 
-// Tables: their index, their blocks and the checksums of these.
+// Tables: their index, and their blocks with checksums.
 
 import (
 	"bytes"
@@ -20,27 +20,26 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// ErrTable means that a table is not what Badger has written.
+// ErrTable means that Badger cannot have written the table.
 var ErrTable = errors.New("the table is damaged")
 
-// Table is a table whose end was read: where its blocks lie, with a checksum.
+// Table is a table whose index was read: the positions of its blocks, with a checksum.
 type Table struct {
-	// Version is the highest of its rows.
+	// Version is the highest version of its rows.
 	Version uint64
 
 	name        string
 	key         []byte
 	compression options.CompressionType
 	blocks      []span
-	// wanted is the number of the block that the key is in, if any, that was to be looked for; -1 where none
-	// can have it.
+	// wanted is the number of the block that may hold the wanted key, or -1.
 	wanted int
 }
 
 type span struct{ offset, length int64 }
 
-// ReadTable reads the end of a table, for Get to find the key that is wanted. An error that is not the
-// system's is ErrTable or ErrRegistry.
+// ReadTable reads the index of a table, for Get to find the wanted key. Errors other than the system's are
+// ErrTable or ErrRegistry.
 func ReadTable(
 	path string, id uint64, about badger.TableManifest, keys *Keys, wanted []byte,
 ) (t *Table, err error) {
@@ -57,7 +56,7 @@ func ReadTable(
 	if err != nil {
 		return nil, err
 	}
-	// What the checksum does not cover is not trusted: the reader of the index may panic.
+	// Contents not covered by the checksum are not trusted: decoding the index may panic.
 	defer func() {
 		if recover() != nil {
 			t, err = nil, fmt.Errorf("%w: its index cannot be read", ErrTable)
@@ -92,8 +91,8 @@ func ReadTable(
 	return t, nil
 }
 
-// ReadStray is ReadTable for a table that the manifest does not name, so that nothing says what it is
-// encrypted and compressed with.
+// ReadStray is ReadTable for a table that the manifest does not name, so that its encryption and compression
+// are unknown.
 func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
 	for keyID := uint64(0); ; keyID++ {
 		for _, compression := range []options.CompressionType{options.Snappy, options.None} {
@@ -114,8 +113,8 @@ func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
 	}
 }
 
-// readIndex returns the index of a table and where it begins. The file ends in the index, its length, a
-// checksum, and the length of that.
+// readIndex returns the index of a table and its offset. The file ends with the index, its length, a
+// checksum, and the checksum's length.
 func readIndex(file *os.File, size int64) (index []byte, start int64, err error) {
 	at := size
 	back := func(n uint64) ([]byte, error) {
@@ -150,7 +149,7 @@ func readIndex(file *os.File, size int64) (index []byte, start int64, err error)
 	return index, at, nil
 }
 
-// decrypt decrypts what ends in its initialization vector.
+// decrypt decrypts data that ends with its initialization vector.
 func decrypt(data, key []byte) ([]byte, error) {
 	if len(data) < aes.BlockSize {
 		return nil, fmt.Errorf("%w: it is cut short", ErrTable)
@@ -159,7 +158,7 @@ func decrypt(data, key []byte) ([]byte, error) {
 	return y.XORBlockAllocate(data[:n], key, data[n:])
 }
 
-// Verify reads every block of the table and compares it with its checksum.
+// Verify reads every block of the table and verifies its checksum.
 func (t *Table) Verify() error {
 	file, err := os.Open(t.name)
 	if err != nil {
@@ -193,7 +192,7 @@ func (t *Table) verify(file *os.File, block span) error {
 
 var errCompression = errors.New("it is compressed in a way that this program does not know")
 
-// block reads a block, if its checksum is right: its entries, where each begins, and how many there are.
+// block reads a block and verifies its checksum. A block holds entries, their offsets, and their number.
 func (t *Table) block(file *os.File, block span) ([]byte, error) {
 	data, err := readAt(file, block.offset, uint64(block.length))
 	if err != nil {
@@ -213,7 +212,7 @@ func (t *Table) block(file *os.File, block span) ([]byte, error) {
 	default:
 		return nil, errCompression
 	}
-	// A block ends in its checksum, and the length of that.
+	// A block ends with its checksum and the checksum's length.
 	if len(data) < word {
 		return nil, errSum
 	}

@@ -1,6 +1,6 @@
-// Package folder handles the files of a store before Badger opens them, and while it has them open: the
-// marker with the store's id, the check that refuses a store with files missing, the logs of a killed
-// process, and a manifest that was not finished.
+// Package folder handles the files of a store before Badger opens them, and while they are open: the marker
+// with the store's id, the check that refuses a store with missing files, the logs of a killed process, and
+// an unfinished manifest.
 package folder
 
 import (
@@ -19,9 +19,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Take looks at the folder of a store before Badger does, while nothing else has it open, and readies
-// it. One that is missing or empty becomes a store. It returns the marker. A folder that is refused stays as
-// it was.
+// Take examines and prepares the folder of a store before Badger opens it, while no other process has it
+// open. A missing or empty folder becomes a store. It returns the marker. A refused folder is left unchanged.
 func Take(ctx context.Context, options badger.Options, logger *slog.Logger) (m *Marker, err error) {
 	path, wanted := options.Dir, ticketstore.StoreIDs(ctx)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -60,7 +59,7 @@ func Take(ctx context.Context, options badger.Options, logger *slog.Logger) (m *
 	return m, nil
 }
 
-// takeStore is Take for a folder that holds something.
+// takeStore is Take for a folder that is not empty.
 func takeStore(
 	ctx context.Context, options badger.Options, wanted []string, logger *slog.Logger,
 ) (*Marker, error) {
@@ -68,7 +67,7 @@ func takeStore(
 	if _, err := ReadMarker(path); err != nil {
 		return nil, err
 	}
-	// What is looked at is what is on the disk. This changes nothing of it.
+	// Everything below reads what is on disk. This changes nothing.
 	if err := disk.OnDisk(path); errors.Is(err, fs.ErrPermission) {
 		return nil, disk.Unreadable(path, err)
 	} else if err != nil {
@@ -95,7 +94,7 @@ func takeStore(
 	return m, found.Ready(m)
 }
 
-// Ready makes of a store that was looked at what Badger opens.
+// Ready prepares an examined store for Badger.
 func (f *Findings) Ready(m *Marker) error {
 	if f.unfinished {
 		if err := writeFinished(f.Path, f.manifest); err != nil {
@@ -105,7 +104,7 @@ func (f *Findings) Ready(m *Marker) error {
 	if err := errors.Join(f.sweep(), restoreLogs(f.Path)); err != nil {
 		return ExplainOpen(f.Path, err)
 	}
-	// Badger removes logs that hold nothing before it begins a new one.
+	// Badger removes empty logs before it creates a new one.
 	if m.State == StateOpen && f.idle() {
 		m.State = StateClosed
 		return m.Write(f.Path)
@@ -113,8 +112,8 @@ func (f *Findings) Ready(m *Marker) error {
 	return nil
 }
 
-// isNew reports whether a folder has nothing in it but what a crash in the very first moment has left: drafts
-// of the marker.
+// isNew reports whether a folder is empty except for drafts of the marker, which a crash at the very
+// beginning leaves.
 func isNew(entries []fs.DirEntry) bool {
 	for _, entry := range entries {
 		if !smallfile.IsDraft(entry.Name()) && entry.Name() != disk.MarkerFile+".new" {
@@ -124,7 +123,7 @@ func isNew(entries []fs.DirEntry) bool {
 	return true
 }
 
-// ExplainOpen says what an operator can do about a database that does not open.
+// ExplainOpen describes what an operator can do about a database that cannot be opened.
 func ExplainOpen(path string, err error) error {
 	switch {
 	case disk.IsLocked(err):

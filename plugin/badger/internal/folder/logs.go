@@ -1,6 +1,6 @@
 package folder
 
-// Logs that a killed process left, brought to tables one at a time.
+// Logs left by a killed process, flushed to tables one at a time.
 
 import (
 	"errors"
@@ -17,13 +17,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// putOff ends the names of logs that are put off until others are in tables.
+// putOff is the ending of logs that are hidden until others are flushed.
 const putOff = files.LogExt + files.PutOff
 
-// SettleLogs brings what a killed process has left in its logs to tables. Badger would read all of them into
-// memory tables of the new size at once, and panics where one is too small: here they have the size that the
-// process had, one after another, and nothing else goes on. From then on the memory tables may have the size
-// of the options.
+// SettleLogs flushes the logs left by a killed process to tables. Badger would read all of them into memory
+// tables of the new size at once, and panic if one is too small. Here they are read one after another with
+// the size that the process used, and nothing else runs. After that the memory tables may have the size in
+// the options.
 func SettleLogs(m *Marker, o badger.Options, failed func() error) error {
 	logs, err := files.Names(o.Dir, files.LogExt)
 	if err != nil {
@@ -36,7 +36,7 @@ func SettleLogs(m *Marker, o badger.Options, failed func() error) error {
 		}
 	}
 	settling := m.former(o).WithNumCompactors(0).WithNumLevelZeroTablesStall(math.MaxInt).
-		WithCompression(options.None) // which takes twice the memory; a compaction makes up for it
+		WithCompression(options.None) // compression takes twice the memory; a compaction does it later
 	for i := range logs {
 		if err := settleFirst(settling, logs[i:], failed); err != nil {
 			return errors.Join(err, restoreLogs(o.Dir))
@@ -49,7 +49,7 @@ func SettleLogs(m *Marker, o badger.Options, failed func() error) error {
 	return m.Write(o.Dir)
 }
 
-// settleFirst brings the first of some logs to a table, while the others are put off.
+// settleFirst flushes the first of some logs to a table, while the others are hidden.
 func settleFirst(o badger.Options, logs []string, failed func() error) error {
 	for _, name := range logs[1:] {
 		if err := putOffLog(o.Dir, name); err != nil {
@@ -60,7 +60,7 @@ func settleFirst(o badger.Options, logs []string, failed func() error) error {
 	if err != nil {
 		return ExplainOpen(o.Dir, err)
 	}
-	// Badger only logs what it could not write.
+	// Badger only logs failed writes.
 	if err := errors.Join(db.Close(), failed()); err != nil {
 		return fmt.Errorf("write the log %s to a table: %w", logs[0], err)
 	}
@@ -77,8 +77,8 @@ func putOffLog(folder, name string) error {
 	return os.Rename(whole, strings.TrimSuffix(whole, files.LogExt)+putOff)
 }
 
-// restoreLogs takes back what SettleLogs has put off, also what a killed process did. A log of that name that
-// is there meanwhile is one that Badger began, with nothing in it.
+// restoreLogs renames the logs that SettleLogs has hidden, also in a killed process, back. An existing log of
+// the same name is an empty one created by Badger.
 func restoreLogs(folder string) error {
 	names, err := files.Names(folder, putOff)
 	for _, name := range names {
@@ -88,12 +88,12 @@ func restoreLogs(folder string) error {
 	return err
 }
 
-// former returns options that read the logs of a store which its last process has left.
+// former returns options for reading the logs left by the last process of a store.
 func (m *Marker) former(o badger.Options) badger.Options {
 	size := m.MemoryTable
 	if size == 0 {
-		size = badger.DefaultOptions("").MemTableSize // as before there was a setting
+		size = badger.DefaultOptions("").MemTableSize // the only size before there was a setting
 	}
-	// Badger wants a value to fit into a transaction, of which there are none.
+	// Badger requires that a value fit into a transaction; there are none here.
 	return o.WithMemTableSize(size).WithValueThreshold(min(o.ValueThreshold, size/10))
 }

@@ -1,6 +1,6 @@
 package folder
 
-// The look at a store's files before Badger opens them: nothing may be missing.
+// The check of a store's files before Badger opens them: none may be missing.
 
 import (
 	"context"
@@ -20,32 +20,31 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Findings are what a look at the files of a store has found.
+// Findings are the results of checking the files of a store.
 type Findings struct {
 	Path    string
 	listing *files.Listing
 	keys    *files.Keys
-	// manifest is the one to go on with. Unfinished: that of the folder may have changes that are to be taken
-	// out.
+	// manifest is the one to use. unfinished: it differs from the folder's, from which changes must be
+	// removed.
 	manifest   *files.Manifest
 	unfinished bool
-	// storeID is what the database has, empty where it has none, or where noID says why it cannot be read.
+	// storeID is the id in the database, empty if there is none or if noID is set, the error of reading it.
 	storeID string
 	noID    error
-	// Tables are those of the database, logs those of its memory tables.
+	// Tables are the tables of the database, logs the logs of its memory tables.
 	Tables map[uint64]*files.Table
 	logs   []*files.Log
-	// strays are tables that a crash has left: the database goes on without them.
+	// strays are tables left by a crash, which the database does not need.
 	strays []files.File
-	// warnings are what an operator should know of a store that opens.
+	// warnings are for the operator, about a store that can be opened.
 	warnings []slog.Attr
 }
 
-// Look looks at the files of a store before Badger does, for reading only. Badger makes the best of what it
-// finds: it deletes every table that its manifest does not name, and leaves out what it cannot read. A store
-// that is not whole is refused here instead, and nothing in its folder is changed. What cannot be
-// distinguished from a crash is no reason to refuse: the end of the newest log, or of the newest file of the
-// value log, may be missing.
+// Look checks the files of a store before Badger opens them, read-only. Badger itself uses whatever it finds:
+// it deletes every table that its manifest does not name, and skips what it cannot read. Here an incomplete
+// store is refused, and nothing in its folder is changed. What cannot be distinguished from a crash is
+// accepted: the end of the newest log, or of the newest file of the value log, may be missing.
 func Look(path string, m *Marker, encryption []byte) (*Findings, error) {
 	listing, err := files.List(path)
 	if err != nil {
@@ -54,7 +53,7 @@ func Look(path string, m *Marker, encryption []byte) (*Findings, error) {
 	f := &Findings{Path: path, listing: listing, Tables: map[uint64]*files.Table{}}
 	if !listing.Manifest {
 		if m.Store == "" && len(listing.Tables)+len(listing.Logs)+len(listing.Values) == 0 {
-			return f, nil // Badger was never here
+			return f, nil // Badger has not been here yet
 		}
 		return nil, f.missing(files.ManifestFile)
 	}
@@ -75,7 +74,7 @@ func Look(path string, m *Marker, encryption []byte) (*Findings, error) {
 	return f, nil
 }
 
-// lookAtManifest returns the tables of the database, without changes that were not finished.
+// lookAtManifest returns the tables of the database, without unfinished changes.
 func (f *Findings) lookAtManifest() (tables *files.Tables, err error) {
 	if f.manifest, err = files.ReadManifest(f.Path); err != nil {
 		return nil, err
@@ -93,7 +92,8 @@ func (f *Findings) lookAtManifest() (tables *files.Tables, err error) {
 	return f.manifest.Tables()
 }
 
-// lookForID reads which store the database is of. That is written once: whatever has it says the same.
+// lookForID reads the id of the database's store. It is written once, so the first place that has it is
+// authoritative.
 func (f *Findings) lookForID(*files.Tables, *Marker) error {
 	for _, log := range f.logs {
 		if log.Found != nil {
@@ -115,7 +115,7 @@ func (f *Findings) lookForID(*files.Tables, *Marker) error {
 	return nil
 }
 
-// lookAtTables demands every table of the manifest.
+// lookAtTables requires every table of the manifest.
 func (f *Findings) lookAtTables(manifest *files.Tables, _ *Marker) error {
 	for id, about := range manifest.Live {
 		table, err := files.ReadTable(f.Path, id, about, f.keys, layout.StoreIDKey)
@@ -127,8 +127,8 @@ func (f *Findings) lookAtTables(manifest *files.Tables, _ *Marker) error {
 	return nil
 }
 
-// lookAtLogs demands that nothing is missing between the tables and the end of the newest log. Versions of
-// transactions follow one another, and the committer leaves a row of each that compaction keeps.
+// lookAtLogs requires that nothing is missing between the tables and the end of the newest log. Versions of
+// transactions are consecutive, and the committer writes a row in each that compactions keep.
 func (f *Findings) lookAtLogs(_ *files.Tables, m *Marker) error {
 	newest := uint64(0)
 	for _, file := range f.listing.Logs {
@@ -164,7 +164,7 @@ func (f *Findings) lookAtLogs(_ *files.Tables, m *Marker) error {
 	return nil
 }
 
-// newestTable is the newest version in the tables.
+// newestTable returns the newest version in the tables.
 func (f *Findings) newestTable() (version uint64) {
 	for _, table := range f.Tables {
 		version = max(version, table.Version)
@@ -172,9 +172,9 @@ func (f *Findings) newestTable() (version uint64) {
 	return version
 }
 
-// lookAtStrays looks at tables that the manifest does not name. A crash leaves them where a compaction or the
-// writing of a log to a table was not over: then everything in them is elsewhere too. One that has something
-// newer means that the manifest was cut.
+// lookAtStrays checks tables that the manifest does not name. A crash during a compaction or a flush leaves
+// them: then everything in them is elsewhere too. A table with something newer means that the manifest was
+// truncated.
 func (f *Findings) lookAtStrays(manifest *files.Tables, _ *Marker) error {
 	newest := f.newestTable()
 	for _, file := range f.listing.Tables {
@@ -187,7 +187,7 @@ func (f *Findings) lookAtStrays(manifest *files.Tables, _ *Marker) error {
 		}
 		table, err := files.ReadStray(f.Path, file.ID, f.keys)
 		if errors.Is(err, files.ErrTable) {
-			continue // it was never finished
+			continue // it was never completed
 		}
 		if err != nil {
 			return f.explain(file.Name, err)
@@ -201,7 +201,7 @@ func (f *Findings) lookAtStrays(manifest *files.Tables, _ *Marker) error {
 	return nil
 }
 
-// lookAtValues demands the files of the value log that the marker and the logs name.
+// lookAtValues requires the files of the value log that the marker and the logs name.
 func (f *Findings) lookAtValues(_ *files.Tables, m *Marker) error {
 	wanted := map[uint64]int64{}
 	for _, log := range f.logs {
@@ -240,7 +240,7 @@ func (f *Findings) lookAtValue(file files.File, size int64, m *Marker) error {
 	case file.ID != f.listing.Values[len(f.listing.Values)-1].ID:
 		return nil
 	}
-	// A file of the value log is made like a log, its entries in no transaction.
+	// A file of the value log has the format of a log, with entries outside of transactions.
 	log, err := files.ReadLog(f.Path, file, f.keys, nil)
 	switch {
 	case err != nil:
@@ -257,7 +257,7 @@ func (f *Findings) warn(name string, end int64) {
 	f.warnings = append(f.warnings, slog.Group(name, slog.Int64("ends_at", end)))
 }
 
-// Report logs what was found.
+// Report logs the findings.
 func (f *Findings) Report(ctx context.Context, m *Marker, logger *slog.Logger) {
 	if m.damaged {
 		logger.LogAttrs(ctx, slog.LevelWarn,
@@ -277,7 +277,7 @@ func (f *Findings) idle() bool {
 	return !slices.ContainsFunc(f.logs, func(log *files.Log) bool { return log.Entries > 0 })
 }
 
-// fit refuses a database that is not that of the store which the marker names.
+// fit refuses a database with a different store id than the marker's.
 func (f *Findings) fit(m *Marker) error {
 	what := "the database is that of another one, " + f.storeID
 	switch {
@@ -300,9 +300,8 @@ func (f *Findings) fit(m *Marker) error {
 	return f.refuse(fmt.Sprintf("the marker is that of the store %s, and %s", m.Store, what))
 }
 
-// sweep removes files that are no more than a name, which Badger trips over: a crash leaves a log or a file
-// of the value log so right after it was created, or right before it is removed. The statistics of waste are
-// made again where they were cut.
+// sweep removes files without contents, on which Badger fails: a crash leaves such a log or file of the value
+// log just after its creation or just before its removal. Truncated discard statistics are created anew.
 func (f *Findings) sweep() error {
 	var names []string
 	for _, file := range slices.Concat(f.listing.Logs, f.listing.Values) {
@@ -321,19 +320,19 @@ func (f *Findings) sweep() error {
 	return nil
 }
 
-// discardSize is the least that Badger makes of that file.
+// discardSize is the minimum size of that file in Badger.
 const discardSize = 1 << 20
 
 func (f *Findings) missing(name string) error { return f.refuse(name + " is missing") }
 
-// refuse says what is wrong with a store that is not whole, and what can be done.
+// refuse returns the error for an incomplete store, including what can be done.
 func (f *Findings) refuse(what string) error {
 	return ticketstore.Invalidf("path",
 		"%s is not whole: %s. Nothing was changed. Put back the files as they were, "+
 			"all of one moment; otherwise import a backup into an empty folder", f.Path, what)
 }
 
-// explain says what is wrong with a file.
+// explain describes what is wrong with a file.
 func (f *Findings) explain(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):

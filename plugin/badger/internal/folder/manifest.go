@@ -1,6 +1,6 @@
 package folder
 
-// The note of tables that are being written, which the manifest may not name yet.
+// The note that tables are being written, which the manifest may not name yet.
 
 import (
 	"bytes"
@@ -20,39 +20,39 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// UnfinishedFile is a file in the folder of a database. Its first byte says whether tables are being
+// UnfinishedFile is a file in the folder of a database. Its first byte records whether tables are being
 // compacted, or could not be written. The manifest may then name tables that do not exist, or lack tables
-// that do. What Badger has appended to it may be on the disk although the sync has failed, and a compaction
-// names what it has (see compactions). No row is lost: all are in the memory table that was to be flushed, or
+// that do. What Badger has appended to it may be on disk although the sync failed, and a compaction records
+// the tables it has (see compactions). No row is lost: all are in the memory table that was to be flushed, or
 // in the old tables.
 const UnfinishedFile = "UNFINISHED"
 
-// The first byte, and what follows it.
+// The first byte, and the rest of the file.
 const (
 	tablesFinished   = '-'
 	TablesUnfinished = '!'
 	unfinishedText   = " ! is for tables that are being written: the next start looks after the MANIFEST.\n"
 )
 
-// Note is the file of that name. It is made before any table is written, and kept open: later there may
-// be no room for another file, or no descriptor.
+// Note is that file, opened. It is created before any table is written, and kept open: later there may be no
+// disk space or file descriptor for it.
 //
-// It is locked while it is open. Badger lets go of the folder's lock before the last reader of a closed
-// database has let go of its memory tables, whose files are removed only then: who opens the folder waits for
-// that too.
+// It is locked while it is open. Badger releases the folder's lock before the last reader of a closed
+// database has released its memory tables, whose files are removed only then: opening the folder waits for
+// this lock too.
 type Note struct {
 	mutex      sync.Mutex
-	file       *os.File // nil before open and after close
+	file       *os.File // nil before Open and after Close
 	opened     os.FileInfo
 	unlock     func() error
 	unfinished bool
-	// kept: it stays so until the next start.
+	// kept: it stays as it is until the next start.
 	kept bool
 }
 
 var errNoNote = errors.New("the file " + UnfinishedFile + " is not open")
 
-// Open opens the file, or makes it. What it says stays.
+// Open opens or creates the file. It does not change its contents.
 func (n *Note) Open(folder string) error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -71,7 +71,7 @@ func (n *Note) Open(folder string) error {
 	unlock, err := disk.OpenReleased(func() (func() error, error) { return disk.Lock(file.Name(), false) })
 	switch {
 	case err == nil:
-	case disk.IsLocked(err): // by a database that has failed: it removes nothing, nor does it close the note
+	case disk.IsLocked(err): // held by a failed database, which removes nothing and never closes the note
 		unlock = func() error { return nil }
 	default:
 		return errors.Join(err, file.Close())
@@ -80,8 +80,8 @@ func (n *Note) Open(folder string) error {
 	return nil
 }
 
-// Begin says that tables are unfinished, and is an error where that is not on the disk: none may be written
-// then.
+// Begin records that tables are unfinished. If it returns an error, the record may not be on disk, and no
+// table may be written.
 func (n *Note) Begin() error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -98,7 +98,7 @@ func (n *Note) Begin() error {
 	return nil
 }
 
-// Keep is begin, for good.
+// Keep is Begin, permanently.
 func (n *Note) Keep() error {
 	n.mutex.Lock()
 	n.kept = true
@@ -106,8 +106,8 @@ func (n *Note) Keep() error {
 	return n.Begin()
 }
 
-// End says that tables are finished. Where that does not come to the disk, the next start looks for tables
-// that are not there.
+// End records that tables are finished. If that does not reach the disk, the next start checks for missing
+// tables.
 func (n *Note) End() {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -119,12 +119,12 @@ func (n *Note) End() {
 	}
 }
 
-// ErrMoved says that a folder is no longer where its database was opened. ESTALE is how a mounted file system
-// says it.
+// ErrMoved means that a folder is no longer where its database was opened. Network file systems report this
+// as ESTALE.
 var ErrMoved = errors.New("the folder was moved, removed or replaced while the database is open")
 
-// InPlace returns ErrMoved where the folder no longer has the file that is open. What is committed then goes
-// to files that nobody finds again, and what Badger begins anew, by its name, to another folder.
+// InPlace returns ErrMoved if the folder no longer contains the open file. Commits then go to unreachable
+// files, and new files of Badger, opened by name, to a different folder.
 func (n *Note) InPlace() error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -135,7 +135,7 @@ func (n *Note) InPlace() error {
 	return inPlace(n.opened, found, err)
 }
 
-// inPlace judges what was found of an open file by its name, or why nothing was.
+// inPlace compares an open file with the file found under its name, or evaluates the error of finding it.
 func inPlace(opened, found os.FileInfo, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ESTALE):
@@ -148,7 +148,7 @@ func inPlace(opened, found os.FileInfo, err error) error {
 	return nil
 }
 
-// Close closes the file. It stays as it is.
+// Close closes the file without changing it.
 func (n *Note) Close() error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -164,7 +164,7 @@ func writeNote(file *os.File, state byte) error {
 	return errors.Join(err, file.Sync())
 }
 
-// isUnfinished reports whether the manifest of a database may have changes that were not finished.
+// isUnfinished reports whether the manifest of a database may have unfinished changes.
 func isUnfinished(path string) (bool, error) {
 	note, err := os.Open(filepath.Join(path, UnfinishedFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -181,7 +181,7 @@ func isUnfinished(path string) (bool, error) {
 	return state[0] != tablesFinished, nil
 }
 
-// writeFinished has a database go on with a manifest that was finished.
+// writeFinished replaces the manifest of a database with a finished one.
 func writeFinished(path string, m *files.Manifest) error {
 	name, data := filepath.Join(path, files.ManifestFile), m.Bytes()
 	text, err := os.ReadFile(name)
@@ -201,9 +201,9 @@ func writeFinished(path string, m *files.Manifest) error {
 	return errors.Join(writeNote(note, tablesFinished), note.Close())
 }
 
-// finished returns the manifest without the changes of a process that did not finish them: each set of
-// changes, but the first, with a table that has no file, or that replaces tables whose files are all still
-// there. It stays as it is where that does not make it whole.
+// finished returns the manifest without the unfinished changes of a process: each change set except the first
+// with a table that has no file, or that replaces tables whose files all still exist. It returns the manifest
+// unchanged if that does not make it complete.
 func finished(m *files.Manifest, exists func(id uint64) bool) *files.Manifest {
 	live := tablesOf(m.Sets)
 	kept := &files.Manifest{}
@@ -220,8 +220,8 @@ func finished(m *files.Manifest, exists func(id uint64) bool) *files.Manifest {
 	return kept
 }
 
-// unfinished reports whether the tables that a set creates are not all there, or those that it deletes all
-// are.
+// unfinished reports whether some of the tables that a set creates are missing, or all that it deletes still
+// exist.
 func unfinished(set files.ChangeSet, live map[uint64]bool, exists func(id uint64) bool) bool {
 	deleted, left := 0, 0
 	for _, change := range set.Changes {
@@ -232,11 +232,11 @@ func unfinished(set files.ChangeSet, live map[uint64]bool, exists func(id uint64
 				return true
 			}
 			if !live[id] {
-				return false // another set has gone on from it
+				return false // a later set depends on it
 			}
 		case pb.ManifestChange_DELETE:
 			deleted++
-			if exists(id) && !live[id] { // a number may be given again
+			if exists(id) && !live[id] { // ids may be reused
 				left++
 			}
 		}
@@ -244,7 +244,7 @@ func unfinished(set files.ChangeSet, live map[uint64]bool, exists func(id uint64
 	return deleted > 0 && left == deleted
 }
 
-// tablesOf returns the tables after all changes, also where these do not follow from one another.
+// tablesOf returns the tables after all changes, even if these are inconsistent.
 func tablesOf(sets []files.ChangeSet) map[uint64]bool {
 	tables := map[uint64]bool{}
 	for _, set := range sets {

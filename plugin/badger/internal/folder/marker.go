@@ -1,6 +1,6 @@
 package folder
 
-// The marker: what makes a folder a session store, and what its files must have.
+// The marker identifies a folder as a session store and records the files that it must have.
 
 import (
 	"errors"
@@ -46,30 +46,30 @@ const (
 	StateClosed = "closed"
 )
 
-// Marker is what the file says.
+// Marker is the contents of the file.
 type Marker struct {
 	Format int
-	// Store and state are empty, and MemoryTable is 0, in a marker that has the first line alone.
+	// Store and State are empty, and MemoryTable is 0, if the marker has only its first line.
 	Store       string
 	State       string
 	MemoryTable int64
 	Log         uint64
 	Values      map[uint64]int64
-	// others are the lines that this program does not know.
+	// others are lines unknown to this program.
 	others []string
-	// Written is the text that the folder has.
+	// Written is the text on disk.
 	Written string
-	// synced are the files that this process has brought to the disk.
+	// synced are the files that this process has synced.
 	synced map[string]bool
-	// damaged: what the folder has is no marker.
+	// damaged: the file's contents are not a marker.
 	damaged bool
 }
 
 var errMarkerDamaged = errors.New("is not readable as the marker of a session store")
 
-// ReadMarker returns the marker of a session store, if the folder is one and its format is known. A marker
-// that is damaged or missing, as a power loss leaves it on some file systems, is one without a store where
-// there is a database: that has to say which it is.
+// ReadMarker returns the marker of a session store, if the folder is one and its format is known. If the
+// marker is damaged or missing, as after a power loss on some file systems, but there is a database, it
+// returns a marker without a store id: the database must supply it.
 func ReadMarker(path string) (*Marker, error) {
 	file := filepath.Join(path, disk.MarkerFile)
 	_, err := os.Stat(filepath.Join(path, files.ManifestFile))
@@ -162,7 +162,7 @@ func (m *Marker) String() string {
 	return text.String()
 }
 
-// Write makes the marker that of the folder, whole or not at all.
+// Write atomically replaces the folder's marker.
 func (m *Marker) Write(path string) error {
 	text, mode := m.String(), fs.FileMode(0o600)
 	if disk.OfGroup(path) {
@@ -217,11 +217,11 @@ func (m *Marker) Note(path string) error {
 	return nil
 }
 
-// ErrSync says that what a file has may not be on the disk, and that repeating the sync does not show it.
+// ErrSync means that the contents of a file may not be on disk, and that repeating the sync does not show it.
 var ErrSync = errors.New("the database cannot be synced")
 
-// sync brings files to the disk in their order, where one of them is new: what an older log has must not be
-// lost where a newer one is kept.
+// sync syncs files in order if one of them is new: the contents of an older log must not be lost if a newer
+// one is kept.
 func (m *Marker) sync(path string, asked []files.File) error {
 	if !slices.ContainsFunc(asked, func(file files.File) bool { return !m.synced[file.Name] }) {
 		return nil
@@ -230,7 +230,7 @@ func (m *Marker) sync(path string, asked []files.File) error {
 	for _, file := range asked {
 		opened, err := os.OpenFile(filepath.Join(path, file.Name), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // Badger has removed it meanwhile
+			continue // removed by Badger meanwhile
 		}
 		if err != nil {
 			return err
@@ -244,7 +244,7 @@ func (m *Marker) sync(path string, asked []files.File) error {
 	return smallfile.SyncFolder(path)
 }
 
-// MarkerAt returns the marker of a store that has to be there.
+// MarkerAt returns the marker of a store that must exist.
 func MarkerAt(path string) (*Marker, error) {
 	entries, err := os.ReadDir(path)
 	switch {

@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// StoreID returns what names the data, chosen when the store is opened for the first time. Nothing else
-// writes yet.
+// StoreID returns the id of the data, which is chosen when the store is opened for the first time, before
+// anything else is written.
 func StoreID(db *badger.DB) (id string, err error) {
 	err = db.Update(func(txn *badger.Txn) error {
 		switch item, err := txn.Get(layout.StoreIDKey); {
@@ -30,7 +30,7 @@ func StoreID(db *badger.DB) (id string, err error) {
 	return id, err
 }
 
-// checkStoreID refuses a store that is none of the wanted ones, if there are any.
+// checkStoreID refuses a store whose id is not among the wanted ones, if there are any.
 func checkStoreID(found, path string, wanted []string) error {
 	if len(wanted) == 0 || slices.Contains(wanted, found) {
 		return nil

@@ -1,6 +1,6 @@
 package folder
 
-// Views: a store opened read-only, without any change of its files.
+// Views: a store opened read-only, without changing its files.
 
 import (
 	"errors"
@@ -15,17 +15,17 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// View is a store that is looked at. While it is open no other process opens the store for changes.
+// View is a store opened read-only. While it is open, no other process can open the store for changes.
 type View struct {
 	Marker *Marker
 	Found  *Findings
-	// path is that of the store, or of a folder with links to its files and copies of its logs.
+	// path is the store's folder, or a private folder with links to its files and copies of its logs.
 	path    string
 	private bool
 	unlock  func() error
 }
 
-// OpenView looks at a store and makes of it what Badger can open for reading only.
+// OpenView checks a store and prepares it for being opened read-only by Badger.
 func OpenView(path string, encryption []byte) (v *View, err error) {
 	unlock, err := disk.Share(path)
 	if err != nil {
@@ -37,7 +37,7 @@ func OpenView(path string, encryption []byte) (v *View, err error) {
 			err = errors.Join(err, v.Close())
 		}
 	}()
-	// Until now another process may have changed it.
+	// Before the lock another process may have changed it.
 	if v.Marker, err = ReadMarker(path); err != nil {
 		return v, err
 	}
@@ -61,13 +61,13 @@ func OpenView(path string, encryption []byte) (v *View, err error) {
 	return v, nil
 }
 
-// Open opens the database for reading.
+// Open opens the database read-only.
 func (v *View) Open(options badger.Options) (*badger.DB, error) {
 	options.Dir, options.ValueDir = v.path, v.path
 	return badger.Open(v.Marker.former(options).WithReadOnly(true))
 }
 
-// ExplainLocked says why a folder cannot be looked at.
+// ExplainLocked returns the error for a folder that cannot be locked.
 func ExplainLocked(path string, err error) error {
 	if errors.Is(err, os.ErrPermission) {
 		return disk.Unreadable(path, err)
@@ -75,9 +75,8 @@ func ExplainLocked(path string, err error) error {
 	return ExplainOpen(path, err)
 }
 
-// settled reports whether Badger opens the files as they are, without changing any of them: even for reading
-// only it removes tables that the manifest does not name, and wants logs that end where their last
-// transaction does.
+// settled reports whether Badger can open the files without changing them: even in read-only mode it removes
+// tables that the manifest does not name, and requires logs that end with their last transaction.
 func (f *Findings) settled() bool {
 	if len(f.strays) > 0 || f.unfinished {
 		return false
@@ -95,8 +94,8 @@ func (f *Findings) settled() bool {
 	return true
 }
 
-// fill makes a folder with a manifest, links to what else Badger reads, and copies of logs up to their end,
-// where Badger cannot read the store as it is.
+// fill creates a folder with a manifest, links to the other files that Badger reads, and truncated copies of
+// logs, if Badger cannot read the store as it is.
 func (v *View) fill() (err error) {
 	if v.path, err = os.MkdirTemp("", "sessions-look-"); err != nil {
 		return err
@@ -153,7 +152,7 @@ func copyLog(from, to string, end int64) error {
 	return errors.Join(err, target.Close())
 }
 
-// Close lets go of the store. The view may be nil, of a database that is open for changes.
+// Close releases the store. The view may be nil, for a database that is open for changes.
 func (v *View) Close() (err error) {
 	if v == nil {
 		return nil

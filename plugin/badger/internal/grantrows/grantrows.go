@@ -1,5 +1,5 @@
-// Package grantrows reads the rows of grants and of their families, and finds the grants that are listed by
-// the entries of another (layout.Companion).
+// Package grantrows reads the rows of grants and of their families, and finds companions, which are listed by
+// the entries of their principal (layout.Companion).
 package grantrows
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// Load returns a grant, nil where there is none.
+// Load returns a grant, or nil if there is none.
 func Load(r kv.Reader, ref grantstore.Ref) (*records.Grant, error) {
 	record := &records.Grant{}
 	found, err := kv.Load(r, layout.GrantKey(ref), record)
@@ -23,7 +23,7 @@ func Load(r kv.Reader, ref grantstore.Ref) (*records.Grant, error) {
 	return record, nil
 }
 
-// Family returns the unused codes and tokens of a request id, in the order in which they came.
+// Family returns the unused codes and tokens of a request id, in order of insertion.
 func Family(r kv.Reader, requestID string) ([]grantstore.Ref, error) {
 	if requestID == "" {
 		return nil, nil
@@ -43,17 +43,18 @@ func Family(r kv.Reader, requestID string) ([]grantstore.Ref, error) {
 	return members, nil
 }
 
-// OfFamily reports whether a grant is in the family of its request id.
+// OfFamily reports whether a grant is a member of the family of its request id.
 func OfFamily(ref grantstore.Ref, g *records.Grant) bool {
 	return g.GetRequestId() != "" && g.GetConsumed() == 0 && ref.Type.IsToken()
 }
 
-// HasPrincipal reports whether a grant is a companion of one of its family, whose rows it asks for.
+// HasPrincipal reports whether a grant is the companion of a member of its family. It reads the members'
+// rows.
 func HasPrincipal(
 	members []grantstore.Ref, ref grantstore.Ref, g *records.Grant,
 	row func(ref grantstore.Ref) (*records.Grant, error),
 ) (bool, error) {
-	// What is issued together comes together, and most questions are about what was issued last.
+	// Backward, because grants issued together are adjacent, and most queries are for the latest.
 	for _, member := range slices.Backward(members) {
 		if !layout.Leads(member.Type, ref.Type) {
 			continue
@@ -69,8 +70,8 @@ func HasPrincipal(
 	return false, nil
 }
 
-// IsCompanion is HasPrincipal of a grant whose family is yet to be read. What cannot be read leads to
-// nothing.
+// IsCompanion is HasPrincipal for a grant whose family was not read yet. An unreadable grant has no
+// companions.
 func IsCompanion(r kv.Reader, ref grantstore.Ref, g *records.Grant) (bool, error) {
 	if !OfFamily(ref, g) || !layout.Leads(grantstore.RefreshToken, ref.Type) &&
 		!layout.Leads(grantstore.AuthorizationCode, ref.Type) {
@@ -86,7 +87,7 @@ func IsCompanion(r kv.Reader, ref grantstore.Ref, g *records.Grant) (bool, error
 	})
 }
 
-// Candidates returns those of a principal's family that its companions are among.
+// Candidates returns the members of a principal's family that may be its companions.
 func Candidates(
 	ref grantstore.Ref, principal *records.Grant, family func() ([]grantstore.Ref, error),
 ) ([]grantstore.Ref, error) {
@@ -94,7 +95,7 @@ func Candidates(
 		return nil, nil
 	}
 	switch ref.Type {
-	case grantstore.RefreshToken: // it names its access token, so that its family need not be read
+	case grantstore.RefreshToken: // it names its access token, so the family need not be read
 		if access, ok := records.RefOf(principal.GetAccess()); ok {
 			return []grantstore.Ref{access}, nil
 		}

@@ -1,6 +1,6 @@
 package grantrows
 
-// Scans of listings of grants, which show companions too.
+// Scans of listings of grants, which include companions.
 
 import (
 	"bytes"
@@ -13,13 +13,14 @@ import (
 )
 
 // Listing is a reader whose Scan shows the entries of ga, gs, gu and gc as if each grant had its own. The
-// prefix of a scan ends where the moment of creation begins.
+// prefix of a scan must end before the creation.
 //
-// A companion was created at the moment of its principal. So a scan goes from moment to moment, gathers what
-// each has, and shows it in order. Hosts' moments are nanoseconds apart: few grants share one.
+// A companion has the same creation as its principal. So a scan proceeds from one creation to the next,
+// collects the grants of each, and shows them in order. Hosts' times have nanosecond resolution: few grants
+// share a creation.
 type Listing struct {
 	kv.Reader
-	// rows are those that were read at a moment: who is shown an entry reads them again.
+	// rows caches the rows read for the current creation, which callers read again.
 	rows map[string][]byte
 }
 
@@ -34,10 +35,10 @@ func (l *Listing) Get(k []byte) (value []byte, err error) {
 	return l.Reader.Get(k)
 }
 
-// entry is a key of an index, and the grant that it leads to, as bytes.
+// entry is a key of an index and the reference of its grant, as bytes.
 type entry struct{ key, ref []byte }
 
-// moment is what the grants of one moment of creation have under a prefix.
+// moment holds the grants with one creation under a prefix.
 type moment struct {
 	at      []byte // the key up to the serial
 	entries []entry
@@ -47,7 +48,7 @@ type moment struct {
 func (l *Listing) Scan(prefix, from []byte, reverse bool, f kv.Visit) error {
 	length := len(prefix) + layout.TimeKeyLength
 	begin := from
-	if len(from) >= length { // a principal may stand on the other side of its companion
+	if len(from) >= length { // a principal may be on the other side of its companion
 		begin = bytes.Clone(from[:length])
 		if reverse {
 			begin = append(begin, bytes.Repeat([]byte{0xff}, records.SerialLength+1)...)
@@ -82,8 +83,8 @@ func (l *Listing) Scan(prefix, from []byte, reverse bool, f kv.Visit) error {
 	return err
 }
 
-// addCompanions adds what a grant is the principal of. One that cannot be read is met again by who follows
-// its entry.
+// addCompanions adds the companions of a grant. An unreadable companion is reported when its entry is
+// followed.
 func (l *Listing) addCompanions(now *moment, ref []byte) error {
 	of, ok := records.RefOf(ref)
 	if !ok || of.Type != grantstore.RefreshToken && of.Type != grantstore.AuthorizationCode {
@@ -110,15 +111,15 @@ func (l *Listing) addCompanions(now *moment, ref []byte) error {
 		case err == nil && (g == nil || !layout.Companion(ref, g, principal)):
 			continue
 		}
-		// A damaged one stands where it did, for who follows the entry to step over it, or to set it aside.
+		// A damaged grant keeps its place, so that the follower of its entry can skip it or set it aside.
 		now.entries = append(now.entries,
 			entry{layout.Key(now.at, records.GrantSerial(ref)), records.RefBytes(ref)})
 	}
 	return nil
 }
 
-// addOrphans adds what a grant may be the principal of that cannot be read, or was set aside. What it leads
-// to is not known, so all families are searched for it.
+// addOrphans adds the possible companions of a grant that cannot be read or was set aside. Since its row is
+// needed to find them, all families are searched.
 func (l *Listing) addOrphans(now *moment, of grantstore.Ref) error {
 	visit := func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		members, err := Family(l.Reader, string(k[len(layout.TableFamily):]))
@@ -145,7 +146,7 @@ func (l *Listing) addOrphans(now *moment, of grantstore.Ref) error {
 	return l.Reader.Scan(layout.TableFamily, nil, false, visit)
 }
 
-// load reads a grant and remembers its row.
+// load reads a grant and caches its row.
 func (l *Listing) load(ref grantstore.Ref) (*records.Grant, error) {
 	k := layout.GrantKey(ref)
 	value, err := l.Get(k)
@@ -156,10 +157,11 @@ func (l *Listing) load(ref grantstore.Ref) (*records.Grant, error) {
 	return Load(l, ref)
 }
 
-// show calls f with the entries of a moment from a key on, each once, and reports whether to go on.
+// show calls f with the entries of a moment from a key on, without duplicates, and reports whether to
+// continue.
 func (m *moment) show(from []byte, reverse bool, f kv.Visit) (goOn bool, err error) {
-	// An entry may be there that its principal adds too, as in a store of version 3 that is read-only: they
-	// are equal, and one is shown.
+	// A principal may add an entry that exists, as in a read-only store of format 3: the duplicates are
+	// equal, and only one is shown.
 	slices.SortStableFunc(m.entries, func(a, b entry) int {
 		if reverse {
 			a, b = b, a

@@ -1,6 +1,6 @@
 package layout
 
-// Ages of operations: entries that lead to what a transaction has kept for a while.
+// Ages of operations: index entries of the answers that are kept for a while.
 
 import (
 	"bytes"
@@ -10,18 +10,18 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// Each call that changes something keeps its answer, and an entry by age would be one more key of each. The
-// calls of one transaction share an entry instead: ages are counted in whole seconds, and an entry has one
-// operation in its key and others of the same age in its value, with a NUL between them (kv.Tx.Gather). Up to
-// version 4 it had one, at a moment that was not rounded.
+// Each call that changes something stores its answer, and an entry by age for each would be one more key.
+// Instead the calls of one transaction share an entry: ages are rounded to seconds, and an entry has one
+// operation in its key and the others of the same age in its value, separated by NUL (kv.Tx.Gather). Up to
+// format 4 each operation had its own entry, with an unrounded time.
 
-// OperationAge begins the keys of entries by the age of an operation.
+// OperationAge returns the key prefix of operations of an age.
 func OperationAge(when int64) []byte { return Key(IndexOperationAge, TimeKey(nextSecond(when))) }
 
-// OperationAgeKey is the key of an entry of that operation alone.
+// OperationAgeKey returns the key of an entry for one operation.
 func OperationAgeKey(when int64, id string) []byte { return Key(OperationAge(when), Last(id)) }
 
-// nextSecond rounds a moment in nanoseconds up: nothing is forgotten before it is old enough.
+// nextSecond rounds a time in nanoseconds up, so that nothing is deleted too early.
 func nextSecond(n int64) int64 {
 	const second = int64(time.Second)
 	switch rest := n % second; {
@@ -34,7 +34,7 @@ func nextSecond(n int64) int64 {
 	}
 }
 
-// OperationsOfAge takes apart an entry by age: the moment, as OperationAge has it, and the operations.
+// OperationsOfAge parses an entry by age: the time, rounded as in OperationAge, and the operations.
 func OperationsOfAge(k, value []byte) (when int64, ids [][]byte, err error) {
 	at, first, err := SplitTimed(k, len(IndexOperationAge))
 	if err != nil {

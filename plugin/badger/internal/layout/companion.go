@@ -1,6 +1,6 @@
 package layout
 
-// Companions: grants that are listed by the entries of another.
+// Companions: grants that are listed by the entries of another grant.
 
 import (
 	"bytes"
@@ -9,13 +9,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// Index entries are most of what a flow writes. An access token is stored along with a refresh token, and
-// goes when that is used; so do the OpenID and PKCE requests of a code. Such a companion has no entries in
-// ga, gs, gu and gc: those of its principal, the refresh token or the code, lead to it too. It is shown where
-// its own would stand, at the same moment of creation (grantrows.Listing). A grant without a principal has
-// entries of its own, and gets them when its principal goes before it does (families.go).
+// Index entries are most of what a flow writes. An access token is stored together with a refresh token and
+// is deleted when that is used; so are the OpenID and PKCE requests of a code. Such a companion has no
+// entries in ga, gs, gu and gc: those of its principal, the refresh token or the code, also lead to it. It is
+// listed where its own entry would be, at the same creation (grantrows.Listing). A grant without a principal
+// has its own entries, and gets them if its principal is deleted first (families.go).
 
-// Leads reports whether a grant of one type may be the principal of one of another.
+// Leads reports whether a grant of one type may be the principal of a grant of the other type.
 func Leads(principal, companion grantstore.Type) bool {
 	switch companion {
 	case grantstore.ReferenceToken:
@@ -27,8 +27,9 @@ func Leads(principal, companion grantstore.Type) bool {
 	}
 }
 
-// Companion reports whether a grant is a companion of another, which is of a type that Leads: of the same
-// family, owners and moment, both unused; an access token has to be the one that the refresh token names.
+// Companion reports whether a grant is a companion of principal, whose type must be one that Leads: both have
+// the same family, owners and creation and are unused; an access token must be the one named by the refresh
+// token.
 func Companion(ref grantstore.Ref, g, principal *records.Grant) bool {
 	return g.GetConsumed() == 0 && principal.GetConsumed() == 0 && g.GetCreated() == principal.GetCreated() &&
 		g.GetRequestId() != "" && g.GetRequestId() == principal.GetRequestId() &&

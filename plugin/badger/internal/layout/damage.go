@@ -1,6 +1,6 @@
 package layout
 
-// Errors of rows and index entries that are not in their form.
+// Errors of malformed rows and index entries.
 
 import (
 	"bytes"
@@ -12,16 +12,14 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// A caller that asks for a row that cannot be read gets an error, never "not found". What reads many rows
-// logs it, steps over it and goes on with the others. An entry by which such a row is due would be due for
-// ever: it is deleted, and the row's bytes are moved to a table that is never read and takes no part in a
-// move.
+// A caller that reads a damaged row gets an error, never "not found". Code that reads many rows logs the
+// damage, skips the row and continues. A due entry of such a row would remain due forever: it is deleted, and
+// the row's bytes are moved to a table that is never read and not part of a move.
 //
-// A move is the exception. It refuses: what it cannot read it cannot compare, and to leave it out would be to
-// lose it. As sessions, grants and notifications all have their time, a damaged one is in a move's way no
-// longer than that.
+// A move is the exception and fails: it cannot compare a row that it cannot read, and skipping the row would
+// lose it. As sessions, grants and notifications all expire, a damaged row blocks moves only until then.
 
-// Damage is the error of a row, or an index entry, that is not in its form.
+// Damage is the error of a malformed row or index entry.
 type Damage struct {
 	Key     []byte
 	problem error
@@ -34,21 +32,21 @@ func (d *Damage) Error() string {
 
 func (d *Damage) Unwrap() error { return d.problem }
 
-// Damaged is the error of what stands under a key.
+// Damaged returns the error for the row under a key.
 func Damaged(k []byte, problem error) error { return &Damage{k, problem} }
 
-// DamagedEntry is that of an index entry.
+// DamagedEntry returns the error for an index entry.
 func DamagedEntry(k []byte) error { return Damaged(k, errEntry) }
 
 var errEntry = errors.New("it is not in its form")
 
-// IsDamage reports whether an error is that of a row, or an entry, that is not in its form.
+// IsDamage reports whether an error is a Damage.
 func IsDamage(err error) bool {
 	var d *Damage
 	return errors.As(err, &d)
 }
 
-// TableName is the name of a key's table.
+// TableName returns the name of a key's table.
 func TableName(k []byte) string {
 	if t := TableOf(k); t != nil {
 		return t.Name
@@ -56,7 +54,7 @@ func TableName(k []byte) string {
 	return "unknown"
 }
 
-// Public returns the part of a row's key that may be logged: ids that are no credential.
+// Public returns the part of a row's key that may be logged: ids that are not credentials.
 func Public(k []byte) string {
 	for _, table := range [][]byte{
 		TableSession, TableClientUse, TableEnded, TableJob, TablePurge, TableNotification, TableProperty,

@@ -13,22 +13,22 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// SessionPosition is the place of a session in a listing ordered by creation.
+// SessionPosition returns the key of a session in a listing ordered by creation.
 func SessionPosition(index, owner []byte, record *records.Session) []byte {
 	return Key(index, owner, records.SessionPosition(record))
 }
 
-// Entry is an entry of an index: where it stands, and the type and key of what it leads to unless its place
-// says so.
+// Entry is an index entry. Value is the type and key of the grant that it leads to, unless the key contains
+// them.
 type Entry struct{ Key, Value []byte }
 
-// Equal reports whether two entries are the same.
+// Equal reports whether two entries are equal.
 func (e Entry) Equal(other Entry) bool {
 	return bytes.Equal(e.Key, other.Key) && bytes.Equal(e.Value, other.Value)
 }
 
-// GrantIndexes are the index entries that a grant has in any case, none of nil: by its expiry, by its subject
-// where no session judges it, and once used by its session.
+// GrantIndexes returns the unconditional index entries of a grant, none for nil: by its expiry, by its
+// subject if no session judges it, and by its session once it is used.
 func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
 	if g == nil {
 		return nil
@@ -50,7 +50,7 @@ func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
 	case g.GetSessionId() == "":
 	case g.GetUsed() != 0:
 		entries = append(entries, Entry{Key: usedKey(g.GetSessionId(), ref)})
-	default: // of a store of version 2
+	default: // of a store of format 2
 		entries = append(entries, Entry{
 			Key(IndexGrantSession, More(g.GetSessionId()), records.GrantPosition(ref, g)),
 			records.RefBytes(ref),
@@ -59,8 +59,8 @@ func GrantIndexes(ref grantstore.Ref, g *records.Grant) []Entry {
 	return entries
 }
 
-// GrantListings are the entries by which an unused grant is listed, unless it is a Companion. Replay marks
-// and pushed requests have no owner and are listed nowhere.
+// GrantListings returns the listing entries of an unused grant, unless it is a Companion. Replay marks and
+// pushed requests have no owner and are not listed.
 func GrantListings(ref grantstore.Ref, g *records.Grant) []Entry {
 	if g == nil || !rules.Listed(ref.Type, g) {
 		return nil
@@ -79,14 +79,14 @@ func GrantListings(ref grantstore.Ref, g *records.Grant) []Entry {
 	return entries
 }
 
-// How much of the hash of a sid, and of a type and key, an entry of the used ones has: enough to find few
-// others.
+// The number of hash bytes of a sid, and of a type and key, in an entry of used grants: enough for few
+// collisions.
 const (
 	usedSessionLength = 6
 	usedRefLength     = 16
 )
 
-// UsedPrefix begins the entries of the used grants of a session, and of few others.
+// UsedPrefix returns the key prefix of the used grants of a session, and of a few others.
 func UsedPrefix(sid string) []byte {
 	sum := sha256.Sum256([]byte(sid))
 	return Key(indexGrantUsed, sum[:usedSessionLength])
@@ -96,10 +96,10 @@ func usedKey(sid string, ref grantstore.Ref) []byte {
 	return Key(UsedPrefix(sid), records.RefBytes(ref)[:usedRefLength])
 }
 
-// TypePrefix begins the keys of the grants of a type.
+// TypePrefix returns the key prefix of the grants of a type.
 func TypePrefix(t grantstore.Type) []byte { return []byte{records.TypeNumber(t)} }
 
-// JobAgeKey is a done job's place in the order of ages. Those without a time come first.
+// JobAgeKey returns the key of a finished job by age. Jobs without a time come first.
 func JobAgeKey(id string, job *records.Job) []byte {
 	finished := job.GetFinished()
 	if finished == 0 {
@@ -108,7 +108,7 @@ func JobAgeKey(id string, job *records.Job) []byte {
 	return Key(IndexJobAge, TimeKey(finished), Last(id))
 }
 
-// JournalKey is the key of an entry of the journal.
+// JournalKey returns the key of a journal entry.
 func JournalKey(number uint64) []byte {
 	return binary.BigEndian.AppendUint64(Key(TableJournal), number)
 }

@@ -1,5 +1,4 @@
-// Package layout is what stands where in a database: the keys of its rows and of the entries of its indexes.
-// It reads and writes nothing.
+// Package layout defines the layout of a database: the keys of rows and index entries. It does no I/O.
 package layout
 
 import (
@@ -122,7 +121,7 @@ var (
 	UnlistKey                = []byte("ml")
 )
 
-// Key joins a table and parts.
+// Key concatenates a table and parts.
 func Key(table []byte, parts ...[]byte) []byte {
 	n := len(table)
 	for _, p := range parts {
@@ -135,16 +134,16 @@ func Key(table []byte, parts ...[]byte) []byte {
 	return k
 }
 
-// Last is an id that ends a key, more an id that something follows.
+// Last returns an id at the end of a key, More an id followed by other parts.
 func Last(id string) []byte { return []byte(id) }
 func More(id string) []byte { return append([]byte(id), 0) }
 
-// TimeKey sorts as the moments do, those before 1970 too.
+// TimeKey encodes a time so that keys sort by time, also before 1970.
 func TimeKey(n int64) []byte { return records.SortKey(n) }
 
 const TimeKeyLength = 8
 
-// SplitTimed takes apart what follows a prefix in an index key: a moment, and what comes after it.
+// SplitTimed parses the rest of an index key after a prefix: a time, and what follows it.
 func SplitTimed(k []byte, prefix int) (at time.Time, rest []byte, err error) {
 	if len(k) < prefix+TimeKeyLength {
 		return time.Time{}, nil, DamagedEntry(k)
@@ -167,7 +166,7 @@ func PurgeKey(sid string) []byte             { return Key(TablePurge, Last(sid))
 func NotificationKey(id string) []byte       { return Key(TableNotification, Last(id)) }
 func PropertyKey(name string) []byte         { return Key(TableProperty, Last(name)) }
 
-// The keys of entries that are written in more than one place.
+// Keys of index entries that are written in several places.
 func ExpiryKey(due int64, sid string) []byte { return Key(IndexExpiry, TimeKey(due), Last(sid)) }
 func EndedSubjectKey(subject, sid string) []byte {
 	return Key(IndexEndedSubject, More(subject), Last(sid))
@@ -191,7 +190,7 @@ func NotificationDueKey(client string, due int64, id string) []byte {
 	return Key(IndexNotificationDue, More(client), TimeKey(due), Last(id))
 }
 
-// Successor is the first key after all that start with prefix.
+// Successor returns the first key after all keys with a prefix.
 func Successor(prefix []byte) []byte {
 	end := bytes.Clone(prefix)
 	for i := len(end) - 1; i >= 0; i-- {

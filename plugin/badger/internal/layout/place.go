@@ -1,6 +1,6 @@
 package layout
 
-// The name of a row in logs and findings, without any secret.
+// Names of rows in logs and findings, without secrets.
 
 import (
 	"bytes"
@@ -10,8 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// PlaceOf names the table of a key, and the ids in it. The keys of sessions and grants stay out: a hash of a
-// secret is not logged either.
+// PlaceOf returns the table of a key, and the ids in it. The keys of sessions and grants are left out: the
+// hash of a secret is not logged either.
 func PlaceOf(k []byte) (table, id string) {
 	t := TableOf(k)
 	if t == nil {
@@ -48,7 +48,7 @@ func PlaceOf(k []byte) (table, id string) {
 			return t.Name, ""
 		}
 		return t.Name, fmt.Sprintf("%s of %q and client %q", grantID(parts[2]), parts[0], parts[1])
-	case string(TableFamily): // a member follows where one is meant
+	case string(TableFamily): // may be followed by a member
 		family, member, found := bytes.Cut(rest, []byte{0})
 		if found {
 			return t.Name, fmt.Sprintf("%s in %q", grantID(member), family)
@@ -73,12 +73,12 @@ func PlaceOf(k []byte) (table, id string) {
 	return t.Name, fmt.Sprintf("%q", rest)
 }
 
-// timedID is what follows a moment.
+// timedID returns the id after a time.
 func timedID(position []byte) string {
 	return fmt.Sprintf("%q", position[min(len(position), TimeKeyLength):])
 }
 
-// grantID names a grant by its type and its serial, which does not give its key away.
+// grantID returns the type and serial of a grant, which do not reveal its key.
 func grantID(b []byte) string {
 	ref, ok := records.RefOf(b)
 	if !ok {

@@ -1,6 +1,6 @@
 package layout
 
-// The list of tables: what moves, is summed up and checked.
+// The list of tables: which of them move, are summed and are checked.
 
 import (
 	"bytes"
@@ -10,17 +10,16 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Table is one of the tables of keys.go. What moves, is summed up and checked is read from the list below
-// alone: a table that is not in it does not pass the check of the database that runs after every case of
-// every suite.
+// Table is one of the tables of keys.go. Moves, sums and checks use only the list below: a table missing in
+// it fails the check of the database that runs after every case of every suite.
 type Table struct {
 	Prefix []byte
-	// Kind is what its rows are in a move, 0 for rows that are made from others, or that are the store's own.
+	// Kind is the kind of its rows in a move, 0 for derived rows and metadata.
 	Kind transfer.Kind
 	Name string
 }
 
-// Tables are all of them: first those whose rows move with a store.
+// Tables are all tables: first those whose rows move.
 var Tables = []Table{
 	{TableSession, transfer.Sessions, "sessions"},
 	{TableClientUse, transfer.Clients, "clients"},
@@ -58,7 +57,7 @@ var Tables = []Table{
 	{IndexNotificationPurge, 0, "notices by age"},
 
 	{TableDamaged, 0, "damaged"},
-	{TableJournal, 0, "journal"}, // before the ledger, whose prefix is the shorter
+	{TableJournal, 0, "journal"}, // before the ledger, whose prefix is shorter
 	{TableLedger, 0, "ledger"},
 }
 
@@ -71,7 +70,7 @@ var tablesByByte = func() (lists [256][]*Table) {
 	return lists
 }()
 
-// TableOf returns the table of a key, nil when there is none.
+// TableOf returns the table of a key, or nil.
 func TableOf(k []byte) *Table {
 	if len(k) == 0 {
 		return nil
@@ -84,7 +83,7 @@ func TableOf(k []byte) *Table {
 	return nil
 }
 
-// KindOf returns what a row is in a move, 0 when it does not take part.
+// KindOf returns the kind of a row in a move, or 0 if it does not move.
 func KindOf(k []byte) transfer.Kind {
 	if t := TableOf(k); t != nil {
 		return t.Kind
@@ -92,7 +91,7 @@ func KindOf(k []byte) transfer.Kind {
 	return 0
 }
 
-// TableOfKind returns the table of a kind, nil for an unknown one.
+// TableOfKind returns the table of a kind, or nil if it is unknown.
 func TableOfKind(kind transfer.Kind) *Table {
 	for i := range Tables {
 		if Tables[i].Kind == kind && kind != 0 {
@@ -102,8 +101,8 @@ func TableOfKind(kind transfer.Kind) *Table {
 	return nil
 }
 
-// RecordOf returns a row as it moves. Most rows move as they are; sessions and notifications leave behind
-// where they stand in an index, and notifications that they are claimed.
+// RecordOf returns a row as it moves. Most rows move unchanged; sessions and notifications lose their index
+// times, and notifications their claim.
 func RecordOf(t *Table, k, value []byte) (*transfer.Record, error) {
 	r := &transfer.Record{Kind: t.Kind, Key: k[len(t.Prefix):], Data: value}
 	switch t.Kind {

@@ -1,5 +1,5 @@
-// Package listing pages through an index. A page is found by the positions of its rows, whatever comes and
-// goes meanwhile.
+// Package listing pages through an index. Pages are found by the positions of their rows, so that concurrent
+// insertions and deletions do not shift them.
 package listing
 
 import (
@@ -13,32 +13,30 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// MaxScan bounds the rows that one page, or one count, looks at.
+// MaxScan bounds the rows examined for a page or a count.
 const MaxScan = 10_000
 
-// Listing is an index to page through. What follows the prefix in a key is the row's position.
+// Listing is an index to page through. The rest of a key after the prefix is the row's position.
 type Listing[T any] struct {
 	R      kv.Reader
 	Prefix []byte
-	// Low and high bound the positions: from low, before high. Nil means no bound.
+	// Low (inclusive) and High (exclusive) bound the positions. Nil means no bound.
 	Low, High []byte
-	// Match reads the row at a position and returns nil if the filter leaves it out.
+	// Match reads the row at a position and returns nil if the filter excludes it.
 	Match func(position []byte, value func() ([]byte, error)) (*T, error)
 }
 
-// scanned is rows in the direction in which it was read.
+// scanned holds rows in scan direction.
 type scanned[T any] struct {
 	Rows      []T
 	positions [][]byte
-	// Seen is the last position looked at, nil if there was none.
+	// Seen is the last position examined, or nil.
 	Seen []byte
-	// More: the scan ended because it was long enough, or because enough was looked at, not because there
-	// was nothing left.
+	// More: the scan stopped because it had enough rows or reached its limit, not at the end of the listing.
 	More bool
 }
 
-// Read reads at most count matching rows from a bound on (nil: from the end of the listing in that
-// direction).
+// Read reads at most count matching rows, starting at a bound (nil: at the first row in that direction).
 func (l *Listing[T]) Read(from *ticketstore.Bound, reverse bool, count, scan int) (*scanned[T], error) {
 	s := &scanned[T]{}
 	scanned := 0
@@ -48,7 +46,7 @@ func (l *Listing[T]) Read(from *ticketstore.Bound, reverse bool, count, scan int
 		switch {
 		case from != nil && !from.Inclusive && bytes.Equal(position, from.Position),
 			reverse && l.beyondHigh(position):
-			return true, nil // not there yet
+			return true, nil // before the bound
 		case !reverse && l.beyondHigh(position), reverse && bytes.Compare(position, l.Low) < 0:
 			return false, nil
 		case scanned == scan:
@@ -57,7 +55,7 @@ func (l *Listing[T]) Read(from *ticketstore.Bound, reverse bool, count, scan int
 		}
 		scanned++
 		row, err := l.Match(position, value)
-		// A page without a row that is damaged is better than no page.
+		// A page without a damaged row is better than no page.
 		if err := l.R.StepOver(err); err != nil {
 			return false, err
 		}
@@ -78,7 +76,7 @@ func (l *Listing[T]) beyondHigh(position []byte) bool {
 	return l.High != nil && bytes.Compare(position, l.High) >= 0
 }
 
-// start is the key to seek to.
+// start returns the key to seek to.
 func (l *Listing[T]) start(from *ticketstore.Bound, reverse bool) []byte {
 	var position []byte
 	if from != nil {
@@ -96,13 +94,13 @@ func (l *Listing[T]) start(from *ticketstore.Bound, reverse bool) []byte {
 	return layout.Key(l.Prefix, position)
 }
 
-// page is the rows that were scanned, put in the listing's order, and where they lie in it.
+// page holds the rows of a page in the listing's order, and its place in the listing.
 type page[T any] struct {
 	Rows []T
 	*rules.Place
 }
 
-// ReadPage answers a walk.
+// ReadPage reads the page requested by a walk.
 func ReadPage[T, F any](l *Listing[T], w *ticketstore.Walk[F]) (*page[T], error) {
 	s, err := l.Read(w.From, w.Reverse(), w.Count, MaxScan)
 	if err != nil {
@@ -127,7 +125,7 @@ func ReadPage[T, F any](l *Listing[T], w *ticketstore.Walk[F]) (*page[T], error)
 	return &page[T]{s.Rows, rules.PlaceOf(w, found, behind)}, nil
 }
 
-// Count counts the rows of a listing, -1 if there are more than scan to look at.
+// Count returns the number of rows of a listing, or -1 if it would have to examine more than scan rows.
 func (l *Listing[T]) Count(scan int) (n int, err error) {
 	scanned := 0
 	start := l.start(nil, false)

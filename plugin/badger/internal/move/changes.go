@@ -1,6 +1,6 @@
 package move
 
-// Changes since an export began: the journal, read and acknowledged.
+// Changes since an export began: reading and acknowledging the journal.
 
 import (
 	"context"
@@ -73,7 +73,7 @@ func rowNow(r kv.Reader, name []byte) (*transfer.Record, error) {
 	return layout.RecordOf(t, name, value)
 }
 
-// acknowledge notes that the journal was applied up to a number, and deletes it up to there.
+// acknowledge records that the journal was applied up to a number, and deletes the entries up to it.
 func (m *mover) acknowledge(ctx context.Context, id string, number uint64) error {
 	ledger := m.db.Ledger()
 	switch {
@@ -97,7 +97,7 @@ func (m *mover) acknowledge(ctx context.Context, id string, number uint64) error
 	return err
 }
 
-// trim deletes what is left of the journal up to what was acknowledged.
+// trim deletes the acknowledged entries of the journal.
 func (m *mover) trim(ctx context.Context) error {
 	for left := true; left; {
 		err := m.db.Move(ctx, func(tx *kv.Tx) error {
@@ -115,7 +115,8 @@ func (m *mover) trim(ctx context.Context) error {
 	return nil
 }
 
-// maxTrim bounds the journal entries that one transaction deletes. It is more than one Changes names.
+// maxTrim bounds the journal entries deleted by one transaction. It exceeds the number named by one call of
+// Changes.
 const maxTrim = 10_000
 
 func trimSome(t *kv.Tx, upTo uint64) error {

@@ -11,7 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Export implements transfer.Store. Its reader holds the database open: an export gives up when that closes.
+// Export implements transfer.Store. Its reader keeps the database open: an export stops when the database
+// closes.
 func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
 	return func(yield func(*transfer.Batch, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -22,7 +23,7 @@ func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Ba
 	}
 }
 
-// export adds the records behind a position, which is the kind of a record and its key.
+// export adds the records after a position, which is the kind and key of a record.
 func (m *mover) export(ctx context.Context, r kv.Reader, after []byte, batches *transfer.Batcher) error {
 	for i := range layout.Tables {
 		t := &layout.Tables[i]

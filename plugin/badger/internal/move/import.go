@@ -1,6 +1,6 @@
 package move
 
-// Imports: records go into the target in transactions that take as many as fit.
+// Imports: records are written in transactions that take as many as fit.
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Import implements transfer.Store: a batch is one transaction, or as many as it takes.
+// Import implements transfer.Store. A batch is one transaction, or as many as necessary.
 func (m *mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
 	for batch, err := range batches {
 		if err != nil {
@@ -29,7 +29,7 @@ func (m *mover) Import(ctx context.Context, id string, batches iter.Seq2[[]trans
 	return nil
 }
 
-// importSome imports as many records as one transaction takes, and returns how many.
+// importSome imports as many records as fit into one transaction, and returns how many.
 func (m *mover) importSome(ctx context.Context, id string, records []transfer.Record) (n int, err error) {
 	err = m.db.Commit(ctx, &kv.Change{Moves: true, Apply: func(t *kv.Tx) error {
 		n = 0
@@ -37,8 +37,8 @@ func (m *mover) importSome(ctx context.Context, id string, records []transfer.Re
 		if err := rules.Fills(transfer.State(ledger.GetState()), ledger.GetId(), id); err != nil {
 			return err
 		}
-		// Each record is a part of its own, for what it scans may be what the one before has written. Should
-		// a later one fail, the earlier ones stay: an import may be repeated.
+		// Each record is a part of its own, because it may scan for rows written by the one before. If a
+		// later one fails, the earlier ones stay: an import may be repeated.
 		for i := range records {
 			fits, err := t.Part(func(part *kv.Tx) error { return m.take(part, &records[i]) })
 			if err != nil {
@@ -46,7 +46,7 @@ func (m *mover) importSome(ctx context.Context, id string, records []transfer.Re
 					records[i].Kind, err)
 			}
 			if !fits {
-				return nil // the next transaction takes it
+				return nil // left for the next transaction
 			}
 			n++
 		}

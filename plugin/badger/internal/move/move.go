@@ -1,5 +1,5 @@
-// Package move moves the content of a store in and out (transfer.Store): its states, exports with the journal
-// of changes beside them, and imports. What a record is made of in the target, its caller knows.
+// Package move implements transfer.Store: the states of a store, exports with the journal of changes, and
+// imports. The rows derived from a record in the target are written by the caller's function.
 package move
 
 import (
@@ -17,20 +17,20 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// mover moves the store's content in and out.
+// mover implements transfer.Store.
 type mover struct {
 	db     *kv.DB
 	logger *slog.Logger
-	// take puts a record, and what is made from it, in the place of what has its key.
+	// take writes a record and the rows derived from it, replacing the record with its key.
 	take func(tx *kv.Tx, r *transfer.Record) error
-	// resume goes on with what was interrupted.
+	// resume resumes interrupted work.
 	resume func(ctx context.Context) error
 }
 
 var _ transfer.Store = (*mover)(nil)
 
-// New returns what moves the store. Take puts a record, and what is made from it, in the place of what has
-// its key; resume goes on with what was interrupted.
+// New returns the transfer.Store of a database. take writes a record and the rows derived from it, replacing
+// the record with its key; resume resumes interrupted work.
 func New(
 	db *kv.DB, logger *slog.Logger,
 	take func(tx *kv.Tx, r *transfer.Record) error, resume func(ctx context.Context) error,
@@ -51,7 +51,7 @@ func (m *mover) Status(ctx context.Context) (status *transfer.Status, err error)
 	return status, err
 }
 
-// statusOf is what a ledger says, without the contents.
+// statusOf returns the status in a ledger, without the contents.
 func statusOf(ledger *recordpb.Ledger) *transfer.Status {
 	return &transfer.Status{
 		State: transfer.State(ledger.GetState()), ID: ledger.GetId(),
@@ -61,7 +61,7 @@ func statusOf(ledger *recordpb.Ledger) *transfer.Status {
 	}
 }
 
-// Become implements transfer.Store. The ledger changes in the committer, so that each write is before or
+// Become implements transfer.Store. The committer changes the ledger, so that each write is ordered before or
 // after it.
 func (m *mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if err := ticketstore.CheckID("id", turn.ID); err != nil {
@@ -95,14 +95,14 @@ func (m *mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if turn.To == transfer.Active {
 		m.inTheBackground(func(ctx context.Context) error { return m.trim(ctx) })
 		if before == transfer.Importing || before == transfer.Fenced {
-			// What was under way in the source, or here before the fence, goes on.
+			// Resume what was running in the source, or here before the fence.
 			return m.resume(ctx)
 		}
 	}
 	return nil
 }
 
-// turned returns the ledger after a turn, nil when the turn was made before.
+// turned returns the ledger after a transition, or nil if the transition was made before.
 func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 	now := tx.CurrentLedger()
 	status := statusOf(now)
@@ -117,7 +117,7 @@ func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 	return next, nil
 }
 
-// makeEmpty empties a target that was never completed, and refuses any other store with something in it.
+// makeEmpty empties an incomplete target, and refuses any other store with contents.
 func (m *mover) makeEmpty(ctx context.Context, turn transfer.Transition) error {
 	for done := false; !done; {
 		err := m.db.Move(ctx, func(tx *kv.Tx) error {
@@ -161,11 +161,11 @@ func firstRow(tx *kv.Tx) (found bool, err error) {
 	return false, nil
 }
 
-// clearStep is after how many keys clearSome asks whether its transaction is full.
+// clearStep is the number of keys after which clearSome checks whether its transaction is full.
 const clearStep = 64
 
-// clearSome deletes as many keys as one transaction takes, without the ledger, the contents and what was set
-// aside. It reports whether that was all.
+// clearSome deletes as many keys as fit into one transaction, except the ledger, the contents and rows set
+// aside. It reports whether all are deleted.
 func clearSome(t *kv.Tx) (done bool, err error) {
 	n, more := 0, false
 	err = t.Scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
@@ -182,7 +182,7 @@ func clearSome(t *kv.Tx) (done bool, err error) {
 	return !more, err
 }
 
-// inTheBackground runs f, whose failure is worth a line in the log.
+// inTheBackground runs f and logs its error.
 func (m *mover) inTheBackground(f func(ctx context.Context) error) {
 	err := m.db.InBackground(func(ctx context.Context) {
 		if err := f(ctx); err != nil && ctx.Err() == nil {

@@ -1,6 +1,6 @@
 package admin
 
-// The API: Config, Handler, Mount, and what the routes need of a server.
+// The API: Config, Handler, Mount, and the interfaces that the routes depend on.
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Permission is what a request needs.
+// Permission is the permission that a request requires.
 type Permission string
 
 // The permissions.
@@ -28,181 +28,182 @@ const (
 	ChangeSessions Permission = "change"
 )
 
-// Actor is who sent a request, for the audit.
+// Actor is the sender of a request, for the audit.
 type Actor struct {
-	// ID is what identifies the actor, such as a subject or an account. It may be empty where Name is not.
+	// ID identifies the actor, such as a subject or an account. It may be empty if Name is set.
 	ID string
-	// Name is what a person reads. It may be empty where ID is not.
+	// Name is the actor's name for people. It may be empty if ID is set.
 	Name string
-	// SignOut is where the page's "Sign out" posts to, on the host's own origin. Without it the page has no
-	// such button.
+	// SignOut is the URL on the host's own origin to which the page's "Sign out" button posts. If it is
+	// empty, the page has no such button.
 	SignOut string
 }
 
 // Errors of an Authorizer.
 var (
-	// ErrUnauthenticated: it is not known who sent the request. The answer is 401, and 429 where there were
-	// more than 20 of them from an address (an IPv6 /64), or 300 altogether, within a minute. The Authorizer
-	// looks at 20 wrong Authorization headers of an address in a minute. It is not asked about more, right or
-	// wrong, unless it let that address through within the last hour: there the right secret passes. What
-	// authenticates otherwise, such as a cookie, is always tried, and must be too long to guess.
+	// ErrUnauthenticated means that the sender is unknown. The response is 401, or 429 if there were more
+	// than 20 such refusals from an address (an IPv6 /64), or 300 in total, within a minute. The Authorizer
+	// checks at most 20 wrong Authorization headers from an address per minute. Further ones are not passed
+	// to it, right or wrong, unless it admitted that address within the last hour: then the right secret
+	// passes. Other credentials, such as cookies, are always checked; they must be too long to guess.
 	ErrUnauthenticated = errors.New("not authenticated")
-	// ErrForbidden: the actor lacks the permission. The answer is 403. The Actor returned along with it goes
-	// to the audit.
+	// ErrForbidden means that the actor lacks the permission. The response is 403. The Actor returned with it
+	// is recorded in the audit.
 	ErrForbidden = errors.New("permission denied")
 )
 
-// SignInError is an ErrUnauthenticated that knows where to sign in. The page leads a browser there; the JSON
-// routes answer 401.
+// SignInError is an ErrUnauthenticated with the URL of the sign-in page. The admin page redirects the browser
+// there; the JSON routes answer 401.
 type SignInError struct {
-	// URL is absolute or relative to the request's. It may lead back: the host has the request.
+	// URL is absolute or relative to the request's URL. The host may make it return to the request.
 	URL string
 }
 
-// Error says nothing of the URL, which goes into the log with it.
+// Error omits the URL, because the text is logged.
 func (e *SignInError) Error() string { return ErrUnauthenticated.Error() }
 
-// Is makes errors.Is(err, ErrUnauthenticated) hold.
+// Is reports whether target is ErrUnauthenticated.
 func (e *SignInError) Is(target error) bool { return target == ErrUnauthenticated }
 
-// Authorizer decides whether a request is let through and says who sent it. Its errors are
-// ErrUnauthenticated, ErrForbidden, or ticketstore.ErrUnavailable; any other is answered 500 and logged. It
-// must not let a request through because it could not decide: an Actor with neither ID nor Name is answered
-// 500 and logged too. The page also asks for ChangeSessions to know whether to show buttons: asking alone
-// changes nothing.
+// Authorizer decides whether a request is admitted and who sent it. It returns ErrUnauthenticated,
+// ErrForbidden, or ticketstore.ErrUnavailable; any other error is answered with 500 and logged. It must not
+// admit a request because it could not decide: an Actor with neither ID nor Name is also answered with 500
+// and logged. The page also calls it with ChangeSessions to decide whether to show buttons, so a call must
+// have no side effects.
 type Authorizer func(r *http.Request, permission Permission) (Actor, error)
 
-// Operations is what the routes do. A *hostadapter.Operations is one.
+// Operations are the operations behind the routes. *hostadapter.Operations implements it.
 type Operations interface {
 	hostadapter.SessionManagement
 	GrantManagement
 	NotificationManagement
 	BackendManagement
 	Host
-	// SessionByID returns one session; an unknown one is ticketstore.ErrNotFound.
+	// SessionByID returns one session, or ticketstore.ErrNotFound.
 	SessionByID(ctx context.Context, sessionID string) (*hostadapter.SessionReport, error)
-	// SessionProperties returns what operators see of a session's properties.
+	// SessionProperties returns the session's properties that operators may see.
 	SessionProperties(session *ticketstore.Session) map[string]string
 	JobManagement
 }
 
-// JobManagement is what the routes do with jobs.
+// JobManagement are the operations on jobs.
 type JobManagement interface {
-	// Job returns the progress of a removal; an unknown one, and a swap, is ticketstore.ErrNotFound.
+	// Job returns the progress of a removal. It returns ticketstore.ErrNotFound for an unknown id and for a
+	// swap.
 	Job(ctx context.Context, id string) (*logout.Job, error)
-	// FollowJob calls ended with the note once a job has ended, for the audit. ResumeJobs does so for the
-	// jobs of hosts that ended before them.
+	// FollowJob calls ended with the note when the job has ended, for the audit. ResumeJobs does the same for
+	// jobs started by hosts that stopped before the job ended.
 	FollowJob(ctx context.Context, id string, note []byte, ended func(*hostadapter.JobEnd))
 	ResumeJobs(ended func(*hostadapter.JobEnd))
 }
 
 // Host is what the routes need of the server around them.
 type Host interface {
-	// RemoteAddr returns where a request came from.
+	// RemoteAddr returns the address that sent a request.
 	RemoteAddr(r *http.Request) string
-	// Logger is where the audit goes.
+	// Logger is the default destination of the audit.
 	Logger() *slog.Logger
-	// Now is the clock that times are shown by.
+	// Now returns the time relative to which times are shown.
 	Now() time.Time
-	// Activity is what this host did in each of the last 60 minutes, the present one last.
+	// Activity returns this host's counts for each of the last 60 minutes, the current minute last.
 	Activity() []hostadapter.Minute
 }
 
-// GrantManagement is what the routes do with grants.
+// GrantManagement are the operations on grants.
 type GrantManagement interface {
 	// QueryGrants returns a page of live grants.
 	QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error)
 	// GrantID returns the opaque id of a grant.
 	GrantID(ref grantstore.Ref) string
-	// RemoveGrants removes grants, or the one of an id, and counts them.
+	// RemoveGrants removes and counts the grants that match a filter, or the one with an id.
 	RemoveGrants(
 		ctx context.Context, removal hostadapter.GrantRemoval,
 	) (*hostadapter.GrantRemovalResult, error)
 }
 
-// NotificationManagement is what the routes do with notifications of clients.
+// NotificationManagement are the operations on notifications of clients.
 type NotificationManagement interface {
 	// QueryNotifications returns a page of notifications.
 	QueryNotifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error)
-	// RetryNotification has a notification delivered again now; an unknown one is ticketstore.ErrNotFound.
+	// RetryNotification makes a notification due now. It returns ticketstore.ErrNotFound for an unknown id.
 	RetryNotification(ctx context.Context, id string) (*logout.Notification, error)
-	// RetryNotifications has those that a filter selects delivered again now, and counts them.
+	// RetryNotifications makes the notifications that match a filter due now, and counts them.
 	RetryNotifications(ctx context.Context, filter logout.NotificationFilter) (int, error)
 }
 
-// BackendManagement is what the routes do with the backend.
+// BackendManagement are the operations on the backend.
 type BackendManagement interface {
-	// BackendStatus returns what serves and how it is.
+	// BackendStatus returns the current backend and its health.
 	BackendStatus(ctx context.Context) *hostadapter.BackendStatus
-	// BackendName is what the backend that serves is called, BackendNames are those of the configuration that
-	// may take over, sorted, and that one.
+	// BackendName is the configured name of the current backend. BackendNames are the names that the
+	// configuration can swap to, and the current one, sorted.
 	BackendName() string
 	BackendNames() []string
-	// Backup writes a backup. One that cannot be taken now is hostadapter.ErrBackup, before anything is
-	// written.
+	// Backup writes a backup. It returns hostadapter.ErrBackup, before writing anything, if no backup can be
+	// taken now.
 	Backup(ctx context.Context, w io.Writer) error
 	Swapper
 }
 
-// Swapper replaces the backend while it serves.
+// Swapper replaces the backend while the server runs.
 type Swapper interface {
-	// Swap begins a swap to a backend by its name and returns the id of the job. An unknown name is
-	// ticketstore.ErrNotFound, a swap that cannot be is hostadapter.ErrSwap.
+	// Swap starts a swap to the named backend and returns the id of the job. It returns
+	// ticketstore.ErrNotFound for an unknown name and hostadapter.ErrSwap if the swap is not possible.
 	Swap(ctx context.Context, name string) (job string, err error)
-	// Upgrade begins the replacement of the program that serves by another over the same data. Its errors are
-	// those of Swap.
+	// Upgrade starts the replacement of the backend's program by another one over the same data. It returns
+	// the same errors as Swap.
 	Upgrade(ctx context.Context, name string) (job string, err error)
-	// AbortSwap aborts a swap before its switch; one that is over is hostadapter.ErrSwap, an unknown one
-	// ticketstore.ErrNotFound.
+	// AbortSwap aborts a swap before its switch. It returns hostadapter.ErrSwap if the swap has ended and
+	// ticketstore.ErrNotFound for an unknown job.
 	AbortSwap(ctx context.Context, job string) error
-	// SwapByID returns the progress of a swap; an unknown one is ticketstore.ErrNotFound.
+	// SwapByID returns the progress of a swap, or ticketstore.ErrNotFound for an unknown job.
 	SwapByID(ctx context.Context, job string) (*hostadapter.SwapState, error)
 }
 
 var _ Operations = (*hostadapter.Operations)(nil)
 
-// Sessions is what has operations: a *hostadapter.Adapter, or a *fositestore.Sessions.
+// Sessions provides Operations: a *hostadapter.Adapter or a *fositestore.Sessions.
 type Sessions interface {
 	Operations() *hostadapter.Operations
 }
 
-// Config says what the routes work on and who may use them. Operations and Authorize are required.
+// Config configures Handler. Operations and Authorize are required.
 type Config struct {
 	// Operations are those of the adapter: sm.Operations().
 	Operations Operations
 	// Authorize decides who may use the routes.
 	Authorize Authorizer
-	// Audit is where the audit goes: a line for each change and each refused attempt, whose fields README.md
-	// documents. By default it is in the log of the Operations. Enabled is not asked, and a line that Handle
-	// fails to write goes to the log.
+	// Audit receives one record for each change and each refused attempt; README.md documents its fields. The
+	// default is the Operations' logger. Enabled is not called, and a record that Handle fails to write is
+	// logged.
 	Audit slog.Handler
 }
 
-// Handler serves the routes on any router. It takes addresses relative to where it is mounted, so below a
+// Handler serves the routes on any router. It expects paths relative to where it is mounted, so below a
 // prefix wrap it in http.StripPrefix:
 //
 //	mux.Handle("/admin/", http.StripPrefix("/admin", admin.Handler(config)))
 //	chiRouter.Mount("/admin", http.StripPrefix("/admin", admin.Handler(config))) // chi strips nothing
 //
-// An Authorizer that needs the address as it was sent finds it in the request's RequestURI. Any other path is
-// answered 404 as a problem. Handler panics where a field of the configuration is missing: the routes must
-// not be open to everybody by mistake.
+// The unstripped path is in the request's RequestURI, for Authorizers that need it. Unknown paths are
+// answered with a 404 problem. Handler panics if a required field of the configuration is missing, so that
+// the routes are never open by mistake.
 func Handler(config Config) http.Handler {
 	router := mux.NewRouter().SkipClean(true)
 	MountConfig(router, config)
 	return router
 }
 
-// Mount adds the routes of Handler to a router of gorilla/mux, usually a subrouter below a path of its own:
+// Mount adds the routes of Handler to a gorilla/mux router, usually a subrouter with its own path prefix:
 //
 //	admin.Mount(router.PathPrefix("/admin").Subrouter(), sm, authorize)
 //
-// A router that has a NotFoundHandler keeps it.
+// If the router has a NotFoundHandler, Mount does not replace it.
 func Mount(router *mux.Router, sm Sessions, authorize Authorizer) {
 	MountConfig(router, Config{Operations: sm.Operations(), Authorize: authorize})
 }
 
-// MountConfig is Mount with all that a Config says. It panics as Handler does.
+// MountConfig is Mount with a Config. It panics as Handler does.
 func MountConfig(router *mux.Router, config Config) {
 	if config.Operations == nil {
 		panic("admin: Config.Operations is not set")
@@ -220,24 +221,24 @@ func MountConfig(router *mux.Router, config Config) {
 	for _, at := range []struct {
 		path string
 		of   routes
-	}{ // in this order: an id may contain an escaped slash, so its pattern takes all that is left
+	}{ // in this order: an id may contain an escaped slash, so its pattern matches the rest of the path
 		{"/sessions", get(m.querySessions)},
-		{"/sessions/remove", post("remove_sessions", bare(m.removeSessions))},
+		{"/sessions/remove", post("remove_sessions", noQuery(m.removeSessions))},
 		{"/sessions/{session_id:.+}", routes{
-			http.MethodGet:    read(bare(m.getSession)),
-			http.MethodDelete: change("delete_session", bare(m.deleteSession)),
+			http.MethodGet:    read(noQuery(m.getSession)),
+			http.MethodDelete: change("delete_session", noQuery(m.deleteSession)),
 		}},
 		{"/logout/deliveries", get(m.queryDeliveries)},
-		{"/logout/deliveries/retry", post("retry_deliveries", bare(m.retryDeliveries))},
-		{"/logout/deliveries/{id:.+}/retry", post("retry_delivery", bare(m.retryDelivery))},
+		{"/logout/deliveries/retry", post("retry_deliveries", noQuery(m.retryDeliveries))},
+		{"/logout/deliveries/{id:.+}/retry", post("retry_delivery", noQuery(m.retryDelivery))},
 		{"/grants", get(m.queryGrants)},
-		{"/grants/remove", post("remove_grants", bare(m.removeGrants))},
-		{"/jobs/{id:.+}", get(bare(m.getJob))},
-		{"/backend", get(bare(m.getBackend))},
-		{"/backend/swap", post("swap_backend", bare(m.swapBackend))},
-		{"/backend/swap/{id:.+}", routes{http.MethodDelete: change("abort_swap", bare(m.abortSwap))}},
-		{"/backend/backup", post("back_up_backend", bare(m.backUp))},
-		{"/openapi.json", get(bare(getContract))},
+		{"/grants/remove", post("remove_grants", noQuery(m.removeGrants))},
+		{"/jobs/{id:.+}", get(noQuery(m.getJob))},
+		{"/backend", get(noQuery(m.getBackend))},
+		{"/backend/swap", post("swap_backend", noQuery(m.swapBackend))},
+		{"/backend/swap/{id:.+}", routes{http.MethodDelete: change("abort_swap", noQuery(m.abortSwap))}},
+		{"/backend/backup", post("back_up_backend", noQuery(m.backUp))},
+		{"/openapi.json", get(noQuery(getContract))},
 	} {
 		router.Handle(at.path, m.dispatch(at.of, m.fail))
 	}

@@ -15,17 +15,17 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// audit collects what is said of a request.
+// audit collects the audit attributes of a request.
 type audit struct {
 	requestID string
 	action    string
 	actor     Actor
-	job       string // what the request began, if anything
+	job       string // the job that the request started, or ""
 	attrs     []slog.Attr
 }
 
-// begun notes the job that the request began.
-func (a *audit) begun(job string) {
+// startedJob records the job that the request started.
+func (a *audit) startedJob(job string) {
 	a.job = job
 	a.add(slog.String("job", job))
 }
@@ -41,11 +41,11 @@ func (m *mount) log(r *http.Request, record *audit, permission Permission, statu
 	m.stream.WriteEnd(r.Context(), append(attrs, record.attrs...), err)
 }
 
-// auditResult says what came of a request.
+// auditResult returns the audit's result for a response.
 func auditResult(record *audit, status int, err error) string {
 	result := auditlog.ResultOf(status, err)
 	switch {
-	case errors.Is(err, ErrUnauthenticated): // a browser on its way to sign in
+	case errors.Is(err, ErrUnauthenticated): // the browser is redirected to sign in
 		return auditlog.Refused
 	case result == auditlog.Done && record.job != "":
 		return auditlog.Started
@@ -53,7 +53,7 @@ func auditResult(record *audit, status int, err error) string {
 	return result
 }
 
-// counted is what a removal did, as the audit says it.
+// counted returns the audit attributes of a removal's counts.
 func counted(result *logout.Result) []slog.Attr {
 	return []slog.Attr{
 		slog.Int("sessions_removed", result.SessionsRemoved),
@@ -63,7 +63,7 @@ func counted(result *logout.Result) []slog.Attr {
 	}
 }
 
-// removalOf is what a removal is asked for, as the audit says it.
+// removalOf returns the audit attributes of a removal request.
 func removalOf(r *hostadapter.SessionRemoval) []slog.Attr {
 	return []slog.Attr{
 		slog.Bool("all", r.All), slog.String("subject_id", r.SubjectID),
@@ -75,8 +75,8 @@ func removalOf(r *hostadapter.SessionRemoval) []slog.Attr {
 	}
 }
 
-// countSessions notes in the audit how many sessions a change may end, and returns what notes how many are
-// left. Others may sign in and out meanwhile. What cannot be counted is left out.
+// countSessions records how many sessions a change may end, and returns a function that records how many are
+// left. Other sign-ins and sign-outs may happen in between. A failed count is omitted.
 func (m *mount) countSessions(
 	ctx context.Context, record *audit, filters ...ticketstore.SessionFilter,
 ) (after func()) {
@@ -95,7 +95,7 @@ func (m *mount) countSessions(
 	return func() { count("sessions_after") }
 }
 
-// countGrants is countSessions for grants. Beyond a page of ticketstore.MaxCount they are not counted.
+// countGrants is countSessions for grants. More than ticketstore.MaxCount grants are not counted.
 func (m *mount) countGrants(ctx context.Context, record *audit, filter grantstore.Filter) (after func()) {
 	count := func(name string) {
 		page, err := m.sessions.QueryGrants(ctx,

@@ -1,6 +1,6 @@
 package admin
 
-// The audit of jobs: one line at the begin, which is that of the request, and one at the end.
+// The audit of jobs: one record when the request starts the job, and one when the job ends.
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// jobNote is who has begun a job, as the line at its end says it.
+// jobNote identifies who started a job, for the record at its end.
 type jobNote struct {
 	RequestID string `json:"r"`
 	Action    string `json:"a"`
@@ -20,14 +20,14 @@ type jobNote struct {
 	ActorName string `json:"n,omitempty"`
 }
 
-// maxNoted bounds each text of a note.
+// maxNoted bounds each string of a note, in bytes.
 const maxNoted = 100
 
-// noteOf is the note of a job that the request began. JSON writes some characters with six: where these are
-// many, less of the texts is kept, for a note that is cut says nothing.
+// noteOf returns the note of a job that the request started. If JSON escapes make it too long, its strings
+// are shortened further, because a truncated note would be unreadable.
 func noteOf(record *audit) (note []byte) {
 	for most := maxNoted; ; most /= 2 {
-		note, _ = json.Marshal(jobNote{ // it has texts alone, which does not fail
+		note, _ = json.Marshal(jobNote{ // a struct of strings always marshals
 			RequestID: record.requestID, Action: record.action,
 			ActorID:   auditlog.Cut(auditlog.Bounded(record.actor.ID), most),
 			ActorName: auditlog.Cut(auditlog.Bounded(record.actor.Name), most),
@@ -38,16 +38,15 @@ func noteOf(record *audit) (note []byte) {
 	}
 }
 
-// followJob has the end of a job audited.
+// followJob arranges for the end of a job to be audited.
 func (m *mount) followJob(ctx context.Context, record *audit) {
 	m.sessions.FollowJob(context.WithoutCancel(ctx), record.job, noteOf(record), m.jobEnded)
 }
 
-// jobEnded writes the line at the end of a job. It has the request id, action and actor of the line at the
-// begin.
+// jobEnded writes the record for the end of a job, with the request id, action and actor of the first record.
 func (m *mount) jobEnded(end *hostadapter.JobEnd) {
 	var note jobNote
-	_ = json.Unmarshal(end.Note, &note) // what cannot be read is absent
+	_ = json.Unmarshal(end.Note, &note) // fields that cannot be read are omitted
 	ended := &job{}
 	var done []slog.Attr
 	switch {

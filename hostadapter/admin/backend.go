@@ -11,11 +11,11 @@ import (
 // The health of a backend.
 const (
 	statusReady       = "ready"
-	statusDegraded    = "degraded" // it refuses some changes, and goes on with the rest
+	statusDegraded    = "degraded" // some changes are refused, everything else works
 	statusUnavailable = "unavailable"
 )
 
-// getBackend answers 200 also when the backend is unavailable: that is what an operator needs to see.
+// getBackend answers 200 even if the backend is unavailable: operators need the details.
 func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	status := m.sessions.BackendStatus(r.Context())
 	body := client.Backend{

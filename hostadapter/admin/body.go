@@ -1,6 +1,6 @@
 package admin
 
-// Request bodies in JSON: unknown and repeated fields are refused.
+// JSON request bodies. Unknown and repeated fields are refused.
 
 import (
 	"bytes"
@@ -17,14 +17,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// maxBody bounds the body of a request.
+// maxBody bounds a request body, in bytes.
 const maxBody = 64 << 10
 
 func badRequest(detail string) error { return &problem{status: http.StatusBadRequest, detail: detail} }
 
-// readBody reads a JSON object into fields, by name. A field that is not among them, occurs twice, is null,
-// or is of another type is refused by its name; so is an empty text, unless it is the reason: a script whose
-// variable is empty must not end more than it meant to.
+// readBody reads a JSON object into fields, by name. It refuses, by name, unknown fields, repeated fields,
+// nulls and values of the wrong type. It also refuses empty strings, except an empty reason: a script with an
+// empty variable must not end more than intended.
 func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) error {
 	raw, err := readJSON(w, r)
 	if err != nil {
@@ -55,7 +55,7 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 			return ticketstore.Invalidf(name, "is null: leave it out instead")
 		}
 		seen[name] = true
-		if !isText(value) {
+		if !isUnicode(value) {
 			return ticketstore.Invalidf(name,
 				"has text that is no Unicode: invalid UTF-8, or half of a surrogate pair")
 		}
@@ -71,14 +71,14 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 		return badRequest("The body is not valid JSON.")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return badRequest("The body has something after its JSON object.")
+		return badRequest("The body has data after its JSON object.")
 	}
 	return nil
 }
 
-// isText reports whether the strings in a JSON value are Unicode. The decoder would put U+FFFD in the place
-// of what is not, and what is then looked for is another name than the one that was sent.
-func isText(value json.RawMessage) bool {
+// isUnicode reports whether the strings in a JSON value are valid Unicode. The decoder would replace invalid
+// parts by U+FFFD, and the lookup would use a different name than the one sent.
+func isUnicode(value json.RawMessage) bool {
 	if !utf8.Valid(value) {
 		return false
 	}
@@ -93,12 +93,12 @@ func isText(value json.RawMessage) bool {
 			}
 			i += 6
 		}
-		i++ // what is escaped
+		i++ // skip the escaped character
 	}
 	return true
 }
 
-// surrogate returns the surrogate that is escaped where text begins, or 0.
+// surrogate returns the surrogate escaped at the start of text, or 0.
 func surrogate(text []byte) rune {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return 0
@@ -110,7 +110,7 @@ func surrogate(text []byte) rune {
 	return rune(n)
 }
 
-// hasNull reports whether a list has a null in it, which would be read as an empty string.
+// hasNull reports whether a list contains a null, which would be decoded as an empty string.
 func hasNull(value json.RawMessage) bool {
 	var list []any
 	if json.Unmarshal(value, &list) != nil {
@@ -148,8 +148,8 @@ func readLimited(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return raw, nil
 }
 
-// readNoBody refuses a body where none is expected: it might say something that would be ignored. An empty
-// JSON object is let pass, for clients that cannot send nothing.
+// readNoBody refuses a request body that would be ignored. An empty JSON object is accepted from clients that
+// always send one.
 func readNoBody(w http.ResponseWriter, r *http.Request) error {
 	raw, err := readLimited(w, r)
 	if err != nil {

@@ -7,14 +7,14 @@ import (
 	"net/http"
 )
 
-// contract describes the routes of this package and of hostadapter/account by OpenAPI 3.1. It is written by
-// hand and comes first: tests hold every answer of the routes against it (integration/contract).
+// contract describes the routes of this package and of hostadapter/account in OpenAPI 3.1. It is written by
+// hand; tests check every response against it (integration/contract).
 //
 //go:embed openapi.json
 var contract []byte
 
 func getContract(w http.ResponseWriter, _ *http.Request, _ *audit) error {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(contract) // an error means that the reader has gone
+	_, _ = w.Write(contract) // an error means that the client is gone
 	return nil
 }

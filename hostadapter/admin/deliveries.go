@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// deliveryOf is a notification in JSON.
+// deliveryOf converts a notification to JSON.
 func deliveryOf(n *logout.Notification) client.Delivery {
 	body := client.Delivery{
 		ID: n.ID, State: string(n.State), ClientID: n.ClientID, SubjectID: n.SubjectID,
@@ -57,7 +57,7 @@ func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *aud
 	return nil
 }
 
-// retry has a notification sent again, and says in the audit whose it is.
+// retry makes a notification due now and records its target in the audit.
 func (m *mount) retry(ctx context.Context, audit *audit, id string) (*logout.Notification, error) {
 	notification, err := m.sessions.RetryNotification(ctx, id)
 	if err != nil {
@@ -84,7 +84,7 @@ func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *a
 	return nil
 }
 
-// retryAll has the notifications that a filter selects sent again, and says in the audit which and how many.
+// retryAll makes the notifications that match a filter due now and records filter and count in the audit.
 func (m *mount) retryAll(
 	ctx context.Context, audit *audit, filter logout.NotificationFilter,
 ) (count int, err error) {

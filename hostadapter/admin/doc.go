@@ -1,4 +1,4 @@
-// Package admin has HTTP routes for operators: sessions, grants, notifications of clients and the backend.
+// Package admin serves HTTP routes for operators: sessions, grants, notifications of clients and the backend.
 //
 //	GET    /sessions                        a page of sessions
 //	GET    /sessions/{session_id}           one session, its clients, a summary of its grants
@@ -17,21 +17,21 @@
 //	GET    /openapi.json                    this contract, by OpenAPI 3.1
 //	GET    /ui/                             the admin page; / redirects to it
 //
-// Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are
-// problem details (RFC 9457) that name the field at fault in "field". A query parameter or a JSON field that
-// a route does not know is refused, so that a misspelled condition never selects everything.
+// Requests and responses are JSON in snake case, times RFC 3339 in UTC; unknown values are absent. Errors are
+// problem details (RFC 9457) that name the invalid field in "field". Unknown query parameters and JSON fields
+// are refused, so that a misspelled condition never selects everything.
 //
-// The page works without scripts, loads nothing from elsewhere and runs under a strict
-// Content-Security-Policy. An Authorizer that returns a *SignInError has browsers sent to where operators
-// sign in; an Actor's SignOut gives the page a button for the way out.
+// The page works without scripts, loads nothing from other origins and runs under a strict
+// Content-Security-Policy. If the Authorizer returns a *SignInError, the browser is redirected to the
+// operators' sign-in page; an Actor's SignOut adds a sign-out button.
 //
-// Each request passes the Authorizer, with ReadSessions or ChangeSessions as the permission it needs. Every
-// change and every refused attempt is one line of the audit (Config.Audit, else the log): who, what, why,
-// from where, and the result. Its answer has the line's request id in X-Request-Id. Of requests that were not
-// authenticated the first of a minute have a line each, and the others a line with their number
-// ("more_refused") before the next request after that minute.
+// Each request is passed to the Authorizer with the permission it requires, ReadSessions or ChangeSessions.
+// Every change and every refused attempt is one audit record (Config.Audit, else the log): who, what, why,
+// from where, and the result. The response has the record's request id in X-Request-Id. Of unauthenticated
+// requests, the first in each minute get a record each; the others are counted in one record ("more_refused")
+// before the next request after that minute.
 //
 // Guesses are throttled by address, see ErrUnauthenticated. A host behind a proxy must set
-// hostadapter.Config.RemoteAddr: without it all have the address of the proxy, and those who guess there keep
-// the right secret waiting as well.
+// hostadapter.Config.RemoteAddr: otherwise all requests have the proxy's address, and one client's guesses
+// also block the right secret.
 package admin

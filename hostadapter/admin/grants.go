@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 )
 
-// grantOf is a grant in JSON. It has neither key nor data.
+// grantOf converts a grant to JSON, without its key and data.
 func (m *mount) grantOf(g *grantstore.Grant) client.Grant {
 	return client.Grant{
 		ID: m.sessions.GrantID(g.Ref), Type: string(g.Type), SubjectID: g.SubjectID, SessionID: g.SessionID,
@@ -59,7 +59,7 @@ func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audi
 	return nil
 }
 
-// remove removes grants, and says in the audit which and how many.
+// remove removes grants and records filter and count in the audit.
 func (m *mount) remove(
 	ctx context.Context, audit *audit, removal hostadapter.GrantRemoval,
 ) (*hostadapter.GrantRemovalResult, error) {

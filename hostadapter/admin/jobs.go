@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// jobKind says what a job does.
+// jobKind is the kind of a job.
 type jobKind string
 
 // The kinds of jobs.
@@ -24,7 +24,7 @@ const (
 	swapJob    jobKind = "swap"
 )
 
-// job is what takes longer than a request: a removal of many sessions or a swap.
+// job is work that outlasts a request: a removal of many sessions, or a swap.
 type job struct {
 	logout.Job
 	Kind jobKind
@@ -32,8 +32,7 @@ type job struct {
 	Swap *hostadapter.SwapState
 }
 
-// job returns the progress of a job by its id. A removal is kept for a day after its end, a swap until the
-// host ends.
+// job returns the progress of a job. Removals are kept for a day after their end, swaps until the host stops.
 func (m *mount) job(ctx context.Context, id string) (*job, error) {
 	removal, err := m.sessions.Job(ctx, id)
 	if err == nil {
@@ -49,7 +48,7 @@ func (m *mount) job(ctx context.Context, id string) (*job, error) {
 	return jobOf(swap), nil
 }
 
-// jobOf is a swap as a job: what it counts are records.
+// jobOf converts a swap to a job. Its counts are of records.
 func jobOf(swap *hostadapter.SwapState) *job {
 	j := &job{Kind: swapJob, Swap: swap, Job: logout.Job{
 		ID: swap.ID, State: logout.JobRunning, Phase: string(swap.Progress.Phase), Started: swap.Started,
@@ -68,8 +67,8 @@ func jobOf(swap *hostadapter.SwapState) *job {
 	return j
 }
 
-// writeStarted answers that a job was begun, whose progress is where Location says. That leads from the
-// addresses that begin jobs to where the routes are mounted: a proxy may have changed what is above it.
+// writeStarted answers that a job was started, with the job's URL in Location. The URL is relative to the
+// routes that start jobs, because a proxy may have changed the path prefix.
 func writeStarted(w http.ResponseWriter, id string) {
 	w.Header().Set("Location", "../jobs/"+url.PathEscape(id))
 	writeJSON(w, http.StatusAccepted, map[string]string{"job": id})

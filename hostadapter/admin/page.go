@@ -26,7 +26,7 @@ var pageFiles embed.FS
 //go:embed static/*
 var staticFiles embed.FS
 
-// pageTemplates are the pages by file name, each with the frame around it and the parts that several have.
+// pageTemplates holds the pages by file name, each with the frame and the shared parts.
 var pageTemplates = func() map[string]*template.Template {
 	parsed := map[string]*template.Template{}
 	shared := template.Must(template.New("").Funcs(pageFuncs).ParseFS(pageFiles, "pages/frame.html",
@@ -40,36 +40,36 @@ var pageTemplates = func() map[string]*template.Template {
 	return parsed
 }()
 
-// staticVersion changes with the files, so that browsers may keep them.
+// staticVersion changes with the static files, so that browsers may cache them.
 var staticVersion = func() string {
 	sum := sha256.New()
 	for _, name := range []string{"static/style.css", "static/page.js", "static/icon.svg"} {
 		raw, err := staticFiles.ReadFile(name)
 		if err != nil {
-			panic(err) // it is embedded
+			panic(err) // the files are embedded
 		}
 		sum.Write(raw)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }()
 
-// pagePolicy lets a page load its own style, script and icon and send forms to its own origin, and nothing
-// else.
+// pagePolicy allows a page to load its own style, script and icon, to send forms to its own origin, and
+// nothing else.
 const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// mountPages adds the admin page. All of its addresses lie side by side below ui/ and have ids in the query,
-// so that links are relative: neither the path of the mount nor what a proxy makes of it matters.
+// mountPages adds the admin page. All of its addresses are siblings below ui/, with ids in the query, so that
+// relative links work regardless of where the routes are mounted and of what a proxy does to the path.
 //
-// Its forms carry no token against forgery: each change passes http.CrossOriginProtection, which refuses what
-// another site's page, or one of a sibling domain, has a browser send. A token would only add browsers that
-// send neither Sec-Fetch-Site nor Origin, which are older than everything else that the page needs; and no
-// site may frame the page.
+// The forms carry no CSRF token: each change passes http.CrossOriginProtection, which refuses requests that
+// the page of another site, or of a sibling domain, makes a browser send. A token would only add support for
+// browsers that send neither Sec-Fetch-Site nor Origin, which cannot render the page anyway. No site may
+// frame the page.
 func (m *mount) mountPages(router *mux.Router) {
 	for _, path := range []string{"", "/", "/ui"} {
-		router.Handle(path, toRead(leadTo("ui/")))
+		router.Handle(path, readOnly(redirectTo("ui/")))
 	}
-	router.PathPrefix("/ui/static/").Handler(toRead(staticHandler()))
+	router.PathPrefix("/ui/static/").Handler(readOnly(staticHandler()))
 	for _, at := range []struct {
 		path string
 		of   routes
@@ -78,19 +78,19 @@ func (m *mount) mountPages(router *mux.Router) {
 		{"session", get(m.sessionPage)},
 		{"search", get(m.searchPage)},
 		{"removed", get(m.removedPage)},
-		{"revoke", post("remove_grants", posted(m.revokeFromPage))},
+		{"revoke", post("remove_grants", withForm(m.revokeFromPage))},
 		{"remove", routes{
 			http.MethodGet:  change("preview_removal", m.removalPage),
 			http.MethodPost: change("remove_sessions", m.removalPage),
 		}},
 		{"deliveries", get(m.deliveriesPage)},
-		{"retry", post("retry_delivery", posted(m.retryFromPage))},
-		{"retry-all", post("retry_deliveries", posted(m.retryAllFromPage))},
-		{"activity", get(bare(m.activityPage))},
-		{"backend", get(bare(m.backendPage))},
+		{"retry", post("retry_delivery", withForm(m.retryFromPage))},
+		{"retry-all", post("retry_deliveries", withForm(m.retryAllFromPage))},
+		{"activity", get(noQuery(m.activityPage))},
+		{"backend", get(noQuery(m.backendPage))},
 		{"job", get(m.jobPage)},
-		{"swap", post("swap_backend", posted(m.swapFromPage))},
-		{"abort-swap", post("abort_swap", posted(m.abortFromPage))},
+		{"swap", post("swap_backend", withForm(m.swapFromPage))},
+		{"abort-swap", post("abort_swap", withForm(m.abortFromPage))},
 		{"{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
 			return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}
 		})},
@@ -99,8 +99,8 @@ func (m *mount) mountPages(router *mux.Router) {
 	}
 }
 
-// toRead serves what everybody may read, by GET and HEAD alone.
-func toRead(next http.Handler) http.Handler {
+// readOnly allows only GET and HEAD, for public resources.
+func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protect(w)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -113,12 +113,11 @@ func toRead(next http.Handler) http.Handler {
 	})
 }
 
-// leadTo redirects to an address beside or below that of the request, which may be another one outside of a
-// proxy.
-func leadTo(target string) http.Handler {
+// redirectTo redirects to a URL relative to that of the request, which a proxy may have changed.
+func redirectTo(target string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		location, at := target, r.URL.Path
-		if at == "" { // all of it was the prefix of http.StripPrefix
+		if at == "" { // http.StripPrefix removed the whole path
 			at, _, _ = strings.Cut(r.RequestURI, "?")
 		}
 		if !strings.HasSuffix(at, "/") && !strings.HasSuffix(at, "/ui") {
@@ -133,8 +132,8 @@ func seeOther(w http.ResponseWriter, location string) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// staticHandler serves style, script and icon to everybody: they say nothing of this server, and error pages
-// need them.
+// staticHandler serves style, script and icon without authorization: they reveal nothing about this server,
+// and error pages need them.
 func staticHandler() http.Handler {
 	files, err := fs.Sub(staticFiles, "static")
 	if err != nil {
@@ -155,23 +154,23 @@ func staticHandler() http.Handler {
 	})
 }
 
-// view is what the frame needs of every page.
+// view is the data that the frame needs on every page.
 type view struct {
 	Title string
-	// Section is the entry of the navigation that the page belongs to.
+	// Section is the page's entry in the navigation.
 	Section string
-	// Root leads to ui/, Version to the current static files.
+	// Root is the relative URL of ui/, Version identifies the current static files.
 	Root    string
 	Version string
-	// Actor is zero where the request is not authenticated.
+	// Actor is zero if the request is not authenticated.
 	Actor Actor
-	// MayChange: the actor may change sessions, so there are buttons.
+	// MayChange reports whether the actor may change sessions, so that buttons are shown.
 	MayChange bool
 	Now       time.Time
 	Data      any
 }
 
-// show answers with a page.
+// show renders a page as the response.
 func (m *mount) show(
 	w http.ResponseWriter, r *http.Request, record *audit, status int, name string, v view,
 ) error {
@@ -193,14 +192,14 @@ func writePage(w http.ResponseWriter, r *http.Request, status int, name string, 
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
-	// Not no-referrer: browsers then send "Origin: null" with our own forms.
+	// With no-referrer, browsers would send "Origin: null" with the page's own forms.
 	header.Set("Referrer-Policy", "same-origin")
 	w.WriteHeader(status)
-	_, _ = body.WriteTo(w) // an error means that the reader has gone
+	_, _ = body.WriteTo(w) // an error means that the client is gone
 	return nil
 }
 
-// failPage answers an error with a page, or leads to where the operator signs in.
+// failPage answers an error with a page, or redirects to the operators' sign-in page.
 func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) {
 	var signIn *SignInError
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -208,7 +207,7 @@ func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) {
 		seeOther(w, signIn.URL)
 		return
 	}
-	p := m.explain(w, r, err)
+	p := m.problemFor(w, r, err)
 	data := errorPage{Status: p.status, Text: p.detail}
 	switch {
 	case signIn != nil:
@@ -224,16 +223,16 @@ func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// errorPage is the data of the page that says what went wrong.
+// errorPage is the data of the error page.
 type errorPage struct {
 	Status int
 	Text   string
-	// SignIn and Again are where to go on, if anywhere.
+	// SignIn and Again are links to continue with, or "".
 	SignIn string
 	Again  string
 }
 
-// errorTitles are those of the error pages, by status.
+// errorTitles are the titles of the error pages, by status.
 var errorTitles = map[int]string{
 	http.StatusUnauthorized: "Please sign in", http.StatusForbidden: "Not allowed",
 	http.StatusNotFound: "Not found", http.StatusServiceUnavailable: "Temporarily unavailable",

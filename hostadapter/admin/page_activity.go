@@ -1,6 +1,6 @@
 package admin
 
-// The page of what goes on: live counts, and plots of the last hour.
+// The activity page: current counts, and plots of the last hour.
 
 import (
 	"fmt"
@@ -14,15 +14,15 @@ import (
 type activityView struct {
 	*hostadapter.BackendStatus
 	Plots []plot
-	// Spans are the last hour in the same figures, for those who read a table.
+	// Spans are the figures of the last hour, as a table.
 	Spans []hostadapter.Minute
 }
 
-// plot shows one count of each minute as a bar.
+// plot shows one count per minute as bars.
 type plot struct {
 	ID, Title string
 	Total     int
-	// Most is the highest bar's, MostAt its minute; zero and empty where nothing happened.
+	// Most is the highest count, MostAt its minute; zero and empty if all counts are zero.
 	Most   int
 	MostAt string
 	Bars   []bar
@@ -31,14 +31,14 @@ type plot struct {
 // bar is a rectangle of a plot.
 type bar struct{ X, Y, Height int }
 
-// The plots' measures, and the minutes of a row of the table.
+// The dimensions of the plots, and the minutes per table row.
 const (
 	plotHeight = 60
 	barStep    = 10
 	minuteSpan = 5
 )
 
-// Text says what the plot shows.
+// Text describes the plot in words.
 func (p *plot) Text() string {
 	if p.Total == 0 {
 		return "None in the last hour."

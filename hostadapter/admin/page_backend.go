@@ -1,6 +1,6 @@
 package admin
 
-// The page of the backend, and swaps from it.
+// The backend page, with swaps.
 
 import (
 	"log/slog"
@@ -13,27 +13,27 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// backendView is the data of the backend's page.
+// backendView is the data of the backend page.
 type backendView struct {
 	*hostadapter.BackendStatus
-	// Serving is what the backend is called, Names are those that it can be replaced by. Both are empty where
-	// there is nothing to swap.
+	// Serving is the configured name of the current backend, Names are those it can be replaced by. Both are
+	// empty if there is nothing to swap to.
 	Serving string
 	Names   []string
-	// Movable: a backup can be taken.
+	// Movable reports whether a backup can be taken.
 	Movable bool
 }
 
-// moveView is what a job's page shows of a swap.
-type moveView struct{ *hostadapter.SwapState }
+// swapView is the part of a job's page about a swap.
+type swapView struct{ *hostadapter.SwapState }
 
-// Copied and Changed count records, HeldMS is for how long writes waited.
-func (v *moveView) Copied() int     { return int(v.Progress.Copied) }
-func (v *moveView) Changed() int    { return int(v.Progress.Changed) }
-func (v *moveView) HeldMS() float64 { return heldMS(v.SwapState) }
+// Copied and Changed count records; HeldMS is how long writes were paused.
+func (v *swapView) Copied() int     { return int(v.Progress.Copied) }
+func (v *swapView) Changed() int    { return int(v.Progress.Changed) }
+func (v *swapView) HeldMS() float64 { return heldMS(v.SwapState) }
 
-// PhaseText says in words what a swap is at.
-func (v *moveView) PhaseText() string {
+// PhaseText describes the phase of a swap in words.
+func (v *swapView) PhaseText() string {
 	switch v.Progress.Phase {
 	case transfer.Preparing:
 		return "Preparing"
@@ -49,12 +49,11 @@ func (v *moveView) PhaseText() string {
 	return "The old backend keeps serving"
 }
 
-// backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to
-// show.
+// backendPage shows the backend and its health, also if the backend is unavailable.
 func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	data := backendView{BackendStatus: m.sessions.BackendStatus(r.Context())}
 	data.Serving, data.Names = m.sessions.BackendName(), m.sessions.BackendNames()
-	// The one that serves comes last: it can only be upgraded.
+	// The current backend comes last: it can only be upgraded.
 	if at := slices.Index(data.Names, data.Serving); at >= 0 {
 		data.Names = append(slices.Delete(data.Names, at, at+1), data.Serving)
 	}
@@ -63,13 +62,13 @@ func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audi
 		view{Title: "Backend", Section: "backend", Data: data})
 }
 
-// swapFromPage begins a swap or an upgrade and leads to its job.
+// swapFromPage starts a swap or an upgrade and redirects to its job.
 func (m *mount) swapFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	form := r.PostForm
 	if form.Get("backend") == "" {
 		return ticketstore.Invalidf("backend", "is missing: choose one")
 	}
-	job, err := m.beginSwap(r.Context(), record, form.Get("backend"), form.Get("same_data") == "true")
+	job, err := m.startSwap(r.Context(), record, form.Get("backend"), form.Get("same_data") == "true")
 	if err != nil {
 		return err
 	}
@@ -77,12 +76,12 @@ func (m *mount) swapFromPage(w http.ResponseWriter, r *http.Request, record *aud
 	return nil
 }
 
-// abortFromPage aborts a swap and leads back to its job.
+// abortFromPage aborts a swap and redirects to its job.
 func (m *mount) abortFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	form := r.PostForm
 	job := form.Get("id")
 	record.add(slog.String("job", job))
-	if err := m.endSwap(r.Context(), job); err != nil {
+	if err := m.abortSwapJob(r.Context(), job); err != nil {
 		return err
 	}
 	seeOther(w, "job?"+url.Values{"id": {job}}.Encode())

@@ -17,7 +17,7 @@ import (
 type deliveriesPage struct {
 	list
 	States []choice
-	// Again says how many notifications have just been made due, -1 for none.
+	// Again is how many notifications were just made due, or -1.
 	Again int
 	Rows  []client.Delivery
 }
@@ -50,7 +50,7 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 		view{Title: "Back-channel logout", Section: "deliveries", Data: data})
 }
 
-// retryFromPage has one notification sent again and leads back to its list.
+// retryFromPage makes one notification due now and redirects to the list.
 func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	form := r.PostForm
 	id := form.Get("id")
@@ -61,7 +61,7 @@ func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *au
 	back := url.Values{"again": {"1"}}
 	for _, name := range deliveryFilters {
 		if name == "state" && form.Get(name) != string(logout.Pending) {
-			continue // its state is no longer that
+			continue // its state has changed
 		}
 		if value := form.Get(name); value != "" {
 			back.Set(name, value)
@@ -71,7 +71,7 @@ func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *au
 	return nil
 }
 
-// retryAllFromPage has the notifications that a filter selects sent again and leads back to their list.
+// retryAllFromPage makes the notifications that match a filter due now and redirects to their list.
 func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	form := r.PostForm
 	filter := logout.NotificationFilter{

@@ -1,6 +1,6 @@
 package admin
 
-// Grants on the page of a session: shown, counted, revoked.
+// Grants on the page of a session: list, counts, revocation.
 
 import (
 	"net/http"
@@ -29,7 +29,7 @@ func countGrants(report *hostadapter.SessionReport) []grantCount {
 	return result
 }
 
-// grantsOf returns the newest grants that a filter selects, and whether there are more.
+// grantsOf returns the newest grants that match a filter, and whether there are more.
 func (m *mount) grantsOf(r *http.Request, filter grantstore.Filter) ([]client.Grant, bool, error) {
 	page, err := m.sessions.QueryGrants(r.Context(), grantstore.Query{Filter: filter})
 	if err != nil {
@@ -38,7 +38,7 @@ func (m *mount) grantsOf(r *http.Request, filter grantstore.Filter) ([]client.Gr
 	return rowsOf(page.Grants, m.grantOf), page.HasNext, nil
 }
 
-// revokeFromPage revokes one grant and leads back to the page of the session.
+// revokeFromPage revokes one grant and redirects to the page of the session.
 func (m *mount) revokeFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	form := r.PostForm
 	sid, id := form.Get("session_id"), form.Get("id")

@@ -12,13 +12,13 @@ import (
 // jobView is the data of a job's page.
 type jobView struct {
 	*job
-	// Running: the page loads itself again.
+	// Running reports whether the page reloads itself.
 	Running bool
-	// Move is what is shown of a swap, nil for other jobs.
-	Move *moveView
+	// Move is the swap, or nil for other jobs.
+	Move *swapView
 }
 
-// Title says what the job does.
+// Title describes the job.
 func (v *jobView) Title() string {
 	switch {
 	case v.Swap == nil:
@@ -29,7 +29,7 @@ func (v *jobView) Title() string {
 	return "Swapping the backend"
 }
 
-// Abortable: this host makes the swap, and has not come to its switch, from which there is no way back.
+// Abortable reports whether this host runs the swap and has not switched yet, after which it cannot abort.
 func (v *jobView) Abortable() bool {
 	return v.Running && v.Swap != nil && !v.Swap.Upgrade && !v.Swap.Followed &&
 		v.Swap.Progress.Phase != transfer.Switching
@@ -46,7 +46,7 @@ func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) e
 	}
 	data := &jobView{job: job, Running: job.State == logout.JobRunning}
 	if job.Swap != nil {
-		data.Move = &moveView{job.Swap}
+		data.Move = &swapView{job.Swap}
 	}
 	if data.Running {
 		w.Header().Set("Refresh", "2")

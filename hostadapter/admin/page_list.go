@@ -1,6 +1,6 @@
 package admin
 
-// What the lists have in common: paging, choices, forms.
+// Parts that the lists share: paging, choices, forms.
 
 import (
 	"cmp"
@@ -14,24 +14,23 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// paging leads from a page of a listing to its neighbours.
+// paging holds the links from a page of a list to its neighbors.
 type paging struct {
-	// Prev and Next are relative addresses, empty where there is nothing to go to; First is there on all
-	// pages but the first.
+	// Prev and Next are relative URLs, or "" at either end. First is set on all pages but the first.
 	First, Prev, Next string
-	// Page and Pages are 0 where they are not known.
+	// Page and Pages are 0 if unknown.
 	Page, Pages int
-	// Total is -1 where it is not known.
+	// Total is -1 if unknown.
 	Total int
 }
 
-// list is what the lists of sessions and of notifications have in common.
+// list is the data that the lists of sessions and notifications share.
 type list struct {
-	// Filter holds the values of the form, by the names of the query.
+	// Filter holds the form's values by query parameter.
 	Filter         map[string]string
 	Filtered       bool
 	Orders, Counts []choice
-	// Problem says which condition is wrong; then there are no rows.
+	// Problem describes an invalid condition; the list is then empty.
 	Problem string
 	Paging  paging
 }
@@ -48,7 +47,7 @@ func listOf(p *parameters, filters []string) list {
 	return l
 }
 
-// pagingOf keeps what the query asked for: a token takes the filter that it was made for.
+// pagingOf returns the paging links. They repeat the query's filter, which a token requires.
 func pagingOf(p *parameters, token string, prev, next bool) paging {
 	result := paging{Total: -1}
 	asked := url.Values{}
@@ -74,10 +73,10 @@ func pagingOf(p *parameters, token string, prev, next bool) paging {
 	return result
 }
 
-// Formats that a browser's date field sends. They are taken as UTC, which is how all times are shown.
+// fieldFormats are the formats that browsers' date fields send. Times are UTC, as all times shown.
 var fieldFormats = []string{time.RFC3339, "2006-01-02T15:04", "2006-01-02T15:04:05"}
 
-// moment reads the value of a date field.
+// moment parses the value of a date field.
 func (p *parameters) moment(name string) time.Time {
 	value := p.values.Get(name)
 	if value == "" {
@@ -92,7 +91,7 @@ func (p *parameters) moment(name string) time.Time {
 	return time.Time{}
 }
 
-// number reads what a change that led here says of itself: how many, or -1 where nothing is said.
+// number parses the count in a redirect after a change, or returns -1 if there is none.
 func (p *parameters) number(name string) int {
 	if n, err := strconv.Atoi(p.text(name)); err == nil && n >= 0 {
 		return n
@@ -100,10 +99,10 @@ func (p *parameters) number(name string) int {
 	return -1
 }
 
-// counts are the page sizes to choose from.
+// counts are the selectable page sizes.
 var counts = []string{"10", "25", "50", "100"}
 
-// choice is one entry of a list to choose from.
+// choice is an option of a select field.
 type choice struct {
 	Value, Text string
 	Chosen      bool
@@ -135,8 +134,8 @@ func orderChoices(chosen string) []choice {
 		"Newest first", string(ticketstore.Ascending), "Oldest first")
 }
 
-// posted reads the form of a request into r.PostForm, for handlers that take one.
-func posted(h handler) handler {
+// withForm parses the form of a request into r.PostForm before it calls a handler.
+func withForm(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, record *audit) (err error) {
 		if r.PostForm, err = readForm(w, r); err != nil {
 			return err
@@ -145,8 +144,7 @@ func posted(h handler) handler {
 	}
 }
 
-// readForm reads the body of a form. Its fields are what the page made them; others are refused by the
-// caller.
+// readForm reads a form body. The caller refuses fields that the page did not make.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery != "" {
 		return nil, badRequest("The form has a query.")

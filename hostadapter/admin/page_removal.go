@@ -1,6 +1,6 @@
 package admin
 
-// The preview and the result of a removal.
+// The preview and the execution of a removal.
 
 import (
 	"context"
@@ -17,32 +17,34 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// maxSelected bounds the sessions that one form ends.
+// maxSelected bounds the sessions that one form can end.
 const maxSelected = 100
 
-// removalForm is what an operator selects to end: the sessions named, or all that a subject has.
+// removalForm is the operator's selection: named sessions, or all sessions of a subject.
 type removalForm struct {
 	SubjectID  string
 	SessionIDs []string
-	// All: every session there is. Sure: the operator has confirmed it.
+	// All selects every session. Sure reports whether the operator has confirmed that.
 	All, Sure bool
-	// ClientIDs narrows whose tokens and consents are revoked and who is notified; none means every client.
+	// ClientIDs limits which clients' tokens and consents are revoked and which clients are notified. Empty
+	// means every client.
 	ClientIDs []string
-	// The flags, as the JSON calls them.
+	// The flags, named as in JSON.
 	Session, Notify, Tokens, Consents bool
 	Reason                            string
-	// Preview: count again, and do nothing.
+	// Preview counts again without removing anything.
 	Preview bool
-	// Stale: the operator meant to remove, but has changed the options since the preview. It is made again.
+	// Stale reports that the options have changed since the preview, which is then shown again instead of
+	// removing.
 	Stale bool
 }
 
-// removalFlags are the names of the flags in a form. An unticked one is not sent.
+// removalFlags are the form's names of the flags. Browsers do not send unticked ones.
 var removalFlags = []string{
 	"remove_server_side_session", "send_backchannel_logout_notification", "revoke_tokens", "revoke_consents",
 }
 
-// readRemoval reads a form, or the query that first leads to it, in which the flags are left out and true.
+// readRemoval reads a form, or the query of the link to the form, in which all flags default to true.
 func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	known := append([]string{"subject_id", "session_id", "client_id", "all"}, removalFlags...)
 	if !first {
@@ -86,7 +88,7 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	return form, nil
 }
 
-// Options identifies what the preview depends on besides whose sessions they are: flags and clients.
+// Options identifies all that the preview depends on besides the selected sessions: flags and clients.
 func (f *removalForm) Options() string {
 	values := url.Values{"client_id": slices.Sorted(slices.Values(f.ClientIDs))}
 	for i, flag := range []bool{f.Session, f.Notify, f.Tokens, f.Consents} {
@@ -96,7 +98,7 @@ func (f *removalForm) Options() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// removals are the calls that the form means, one a session.
+// removals returns the removals that the form selects, one per session.
 func (f *removalForm) removals() []hostadapter.SessionRemoval {
 	one := hostadapter.SessionRemoval{
 		SubjectID: f.SubjectID, All: f.All, Reason: f.Reason, DryRun: f.Preview,
@@ -125,26 +127,26 @@ func (f *removalForm) audit(record *audit) {
 	record.add(removalOf(&one)...)
 }
 
-// removalPage is the data of the page that asks before anything ends, and of the one that says what has.
+// removalPage is the data of the page that previews a removal, and of the page with its result.
 type removalPage struct {
 	Form removalForm
-	// Targets are sessions that the form selects; MoreTargets says how many are not shown.
+	// Targets are the selected sessions; MoreTargets is how many are not shown.
 	Targets     []ticketstore.SessionDetail
 	MoreTargets int
-	// Clients are those to narrow the removal to: what the targets used, and what the form names.
+	// Clients are the clients that the removal can be limited to: those of the targets and those in the form.
 	Clients []choice
-	// Gone counts selected sessions that are not live any more.
+	// Gone counts selected sessions that are no longer live.
 	Gone   int
 	Result logout.Result
-	// Problem says why a removal of several stopped; Left counts those that it did not get to.
+	// Problem is why a removal of several sessions stopped; Left is how many were not processed.
 	Problem string
 	Left    int
 }
 
-// removalPage asks, or removes: after either it shows what was counted.
+// removalPage previews the removal or executes it, and shows the counts.
 func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	first := r.Method != http.MethodPost
-	// What cannot be read is refused: without it the form would select more sessions than were named.
+	// Refuse an unparsable query: ignoring it would select more sessions than were named.
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return badRequest("The query cannot be read.")
@@ -175,12 +177,12 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 			return err
 		}
 		if err != nil {
-			p := m.explain(w, r, err)
+			p := m.problemFor(w, r, err)
 			status, data.Problem, data.Left = p.status, p.detail, len(form.SessionIDs)-i
 			break
 		}
 		if result.JobID != "" {
-			record.begun(result.JobID)
+			record.startedJob(result.JobID)
 			seeOther(w, "job?"+url.Values{"id": {result.JobID}}.Encode())
 			return nil
 		}
@@ -192,7 +194,7 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 		return m.show(w, r, record, status, "removal",
 			view{Title: data.Title(), Section: "sessions", Data: data})
 	}
-	if data.Problem == "" { // a page that is loaded again must not remove again
+	if data.Problem == "" { // redirect, so that reloading the page does not remove again
 		seeOther(w, "removed?"+data.outcome().Encode())
 		return nil
 	}
@@ -200,7 +202,7 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 		view{Title: "Not completed", Section: "sessions", Data: data})
 }
 
-// filters select the sessions that the form is about: all of them where it names none.
+// filters returns the filters that select the form's sessions: one without conditions if none are named.
 func (f *removalForm) filters() (filters []ticketstore.SessionFilter) {
 	for _, r := range f.removals() {
 		filters = append(filters, ticketstore.SessionFilter{SubjectID: r.SubjectID, SessionID: r.SessionID})
@@ -208,10 +210,10 @@ func (f *removalForm) filters() (filters []ticketstore.SessionFilter) {
 	return filters
 }
 
-// findTargets looks up whom the form is about, for people to see.
+// findTargets looks up the selected sessions, to show them.
 func (m *mount) findTargets(ctx context.Context, form *removalForm, data *removalPage) error {
 	if form.All {
-		return nil // everybody
+		return nil // all sessions
 	}
 	for _, filter := range form.filters() {
 		page, err := m.sessions.QuerySessions(ctx, ticketstore.SessionQuery{Filter: filter})
@@ -222,7 +224,7 @@ func (m *mount) findTargets(ctx context.Context, form *removalForm, data *remova
 			data.Gone++
 		}
 		for i := range page.Sessions {
-			data.offer(page.Sessions[i].Clients)
+			data.addClients(page.Sessions[i].Clients)
 		}
 		data.Targets = append(data.Targets, page.Sessions...)
 		data.MoreTargets = max(page.TotalCount-len(page.Sessions), 0)
@@ -230,11 +232,11 @@ func (m *mount) findTargets(ctx context.Context, form *removalForm, data *remova
 	return nil
 }
 
-// maxOffered bounds the clients to choose from.
+// maxOffered bounds the clients offered.
 const maxOffered = 50
 
-// offer adds clients to choose from, each once.
-func (p *removalPage) offer(clients []ticketstore.ClientUse) {
+// addClients adds clients to the choices, without duplicates.
+func (p *removalPage) addClients(clients []ticketstore.ClientUse) {
 	for _, client := range clients {
 		id := client.ClientID
 		if len(p.Clients) < maxOffered &&
@@ -258,7 +260,7 @@ func (p *removalPage) Title() string {
 	return "End all of this subject?"
 }
 
-// Button is the text of the button that removes.
+// Button is the label of the button that removes.
 func (p *removalPage) Button() string {
 	switch {
 	case !p.Form.Session:

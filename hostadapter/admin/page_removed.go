@@ -1,6 +1,6 @@
 package admin
 
-// What a removal has done: the page that its form leads to.
+// The result page of a removal, to which the form redirects.
 
 import (
 	"net/http"
@@ -10,15 +10,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// shownRemoved is how many sessions that ended the page has links for.
+// shownRemoved bounds the links to ended sessions on the page.
 const shownRemoved = 20
 
-// outcomeCounts are the names of the counts in the query of the page.
+// outcomeCounts are the query parameters of the page's counts.
 var outcomeCounts = []string{
 	"sessions_removed", "grants_revoked", "consents_revoked", "notifications_queued",
 }
 
-// counts are those of outcomeCounts.
+// counts returns the fields for outcomeCounts.
 func (p *removalPage) counts() []*int {
 	return []*int{
 		&p.Result.SessionsRemoved, &p.Result.GrantsRevoked, &p.Result.ConsentsRevoked,
@@ -26,8 +26,8 @@ func (p *removalPage) counts() []*int {
 	}
 }
 
-// outcome is the query of the page that says what was done. It has no more than counts and ids: one that is
-// made up shows numbers to an operator, and changes nothing.
+// outcome returns the query of the result page. It has only counts and ids: a forged query shows wrong
+// numbers and changes nothing.
 func (p *removalPage) outcome() url.Values {
 	values := url.Values{}
 	for i, count := range p.counts() {
@@ -38,7 +38,7 @@ func (p *removalPage) outcome() url.Values {
 			break
 		}
 		values.Add("session_id", p.Targets[i].SessionID)
-		values.Add("subject_id", p.Targets[i].SubjectID) // the session is gone, and cannot be asked
+		values.Add("subject_id", p.Targets[i].SubjectID) // the session is gone and can no longer be looked up
 	}
 	return values
 }

@@ -1,6 +1,6 @@
 package admin
 
-// Search for anything from one field.
+// Search in all categories from one field.
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// searchPage is the data of the page that shows where a text was found, where that is more than one place.
+// searchPage is the data of the page that lists the matches if there are several kinds.
 type searchPage struct {
 	Text  string
 	Found []found
@@ -19,14 +19,14 @@ type searchPage struct {
 // found is one kind of match.
 type found struct {
 	What string
-	// Total is -1 where it is not known.
+	// Total is -1 if unknown.
 	Total int
-	// Link leads to what matches.
+	// Link is the URL of the matches.
 	Link string
 }
 
-// searchPage looks for a text as a session id, a subject, a client and a part of a name. One kind of match is
-// where it leads to, several are a page to choose from.
+// searchPage searches for a text as session id, subject, client and part of a name. With one kind of match it
+// redirects there, with several it lists them.
 func (m *mount) searchPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	p := readParameters(r, "q")
 	if p.err != nil {
@@ -38,7 +38,7 @@ func (m *mount) searchPage(w http.ResponseWriter, r *http.Request, record *audit
 		return nil
 	}
 	data := searchPage{Text: text}
-	if len(text) <= ticketstore.MaxID { // a longer one is no id
+	if len(text) <= ticketstore.MaxID { // a longer text cannot be an id
 		for _, kind := range []struct {
 			what, name string
 			filter     ticketstore.SessionFilter
@@ -57,7 +57,7 @@ func (m *mount) searchPage(w http.ResponseWriter, r *http.Request, record *audit
 		return err
 	}
 	switch len(data.Found) {
-	case 0: // the list says that there is none
+	case 0: // the list shows that it is empty
 		seeOther(w, "./?"+url.Values{"display_name": {text}}.Encode())
 		return nil
 	case 1:
@@ -68,8 +68,7 @@ func (m *mount) searchPage(w http.ResponseWriter, r *http.Request, record *audit
 		view{Title: "Search", Section: "sessions", Data: data})
 }
 
-// search adds what a filter finds. A walk for a name that came to no end counts as found: the list continues
-// it.
+// search adds the matches of a filter. An incomplete search by name counts as a match: the list continues it.
 func (m *mount) search(
 	ctx context.Context, data *searchPage, what, name string, filter ticketstore.SessionFilter,
 ) error {

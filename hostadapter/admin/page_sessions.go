@@ -1,6 +1,6 @@
 package admin
 
-// The list of sessions, and the page of one.
+// The list of sessions, and the page of one session.
 
 import (
 	"cmp"
@@ -19,7 +19,7 @@ import (
 type sessionsPage struct {
 	list
 	Rows []ticketstore.SessionDetail
-	// Searching: the store has searched a part of its sessions only, and continues from there.
+	// Searching reports that the store has searched only part of its sessions; the next page continues.
 	Searching bool
 }
 
@@ -49,8 +49,8 @@ func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *aud
 	return m.show(w, r, record, status, "sessions", view{Title: "Sessions", Section: "sessions", Data: data})
 }
 
-// listProblem says what is wrong with the conditions of a list, for the form that they came from; empty when
-// it is not their fault.
+// listProblem returns the message for an invalid list condition, for its form, or "" if the error has another
+// cause.
 func listProblem(err error) string {
 	var field *ticketstore.FieldError
 	switch {
@@ -62,7 +62,7 @@ func listProblem(err error) string {
 	return ""
 }
 
-// fieldLabels are how the forms call the parameters of the lists.
+// fieldLabels are the forms' labels of the list parameters.
 var fieldLabels = map[string]string{
 	"subject_id": "Subject", "session_id": "Session ID", "display_name": "Name", "client_id": "Client",
 	"created_after":  "Signed in from",
@@ -71,17 +71,17 @@ var fieldLabels = map[string]string{
 	"order":           "Order", "state": "State", "reason": "Reason",
 }
 
-// sessionView is the data of one session's page. Of one that has ended it has the id and the notifications.
+// sessionView is the data of one session's page. For an ended session it has the id and the notifications.
 type sessionView struct {
 	hostadapter.SessionReport
 	Properties map[string]string
 	Counts     []grantCount
 	Grants     []client.Grant
 	MoreGrants bool
-	// Consents are the subject's, whatever the session.
+	// Consents are the subject's consents, in any session.
 	Consents     []client.Grant
 	MoreConsents bool
-	// Revoked is how many grants were just revoked, -1 where none were asked for.
+	// Revoked is how many grants were just revoked, or -1.
 	Revoked        int
 	Timeline       []moment
 	Deliveries     []client.Delivery
@@ -120,7 +120,7 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 		view{Title: titleOf(&report.Session), Section: "sessions", Data: data})
 }
 
-// endedSession answers for a session that is not there: there may be notifications of it.
+// endedSession shows the notifications of a session that does not exist any more.
 func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *audit, sid string) error {
 	deliveries, more, err := m.deliveriesOf(r, sid)
 	if err != nil {
@@ -147,8 +147,8 @@ func (m *mount) deliveriesOf(r *http.Request, sid string) ([]client.Delivery, bo
 	return rowsOf(page.Notifications, deliveryOf), page.HasNext, nil
 }
 
-// titleOf names a session's user in the title of its page, where no markup can isolate the direction of the
-// name: characters that isolate it do.
+// titleOf returns the user's name for the page title. Titles have no markup, so the name is wrapped in
+// directional isolate characters.
 func titleOf(session *ticketstore.Session) string {
 	return "\u2068" + clip(80, cmp.Or(session.DisplayName, session.SubjectID)) + "\u2069"
 }

@@ -1,6 +1,6 @@
 package admin
 
-// How times, numbers and devices read.
+// Formatting of times, numbers and devices.
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// pageFuncs are what templates can do to a value.
+// pageFuncs are the functions available to templates.
 var pageFuncs = template.FuncMap{
 	"clip":   clip,
 	"plain":  plain,
@@ -26,7 +26,7 @@ var pageFuncs = template.FuncMap{
 	"beyond": func(most int, clients []ticketstore.ClientUse) int { return max(len(clients)-most, 0) },
 }
 
-// clip cuts a text for a place where it must not get long.
+// clip truncates a text for places where it must be short.
 func clip(most int, text string) string {
 	kept := 0
 	for at := range text {
@@ -38,7 +38,7 @@ func clip(most int, text string) string {
 	return text
 }
 
-// number groups the digits of n by thousands.
+// number formats n with thousands separators.
 func number(n int) string {
 	digits := strconv.Itoa(n)
 	for at := len(digits) - 3; at > 0 && digits[at-1] != '-'; at -= 3 {
@@ -47,7 +47,7 @@ func number(n int) string {
 	return digits
 }
 
-// plural counts things: "1 session", "2,000 sessions".
+// plural formats a count with its noun: "1 session", "2,000 sessions".
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -55,7 +55,7 @@ func plural(n int, one, many string) string {
 	return number(n) + " " + many
 }
 
-// labels are what people read for names of the protocol.
+// labels are the display names of protocol values.
 var labels = map[string]string{
 	"authorization_code": "Authorization code", "openid_request": "OpenID request",
 	"pkce_request":  "PKCE request",
@@ -68,7 +68,7 @@ var labels = map[string]string{
 	"session_replaced": "Replaced by another sign-in",
 }
 
-// label returns what people read for a name, which is the name itself where there is nothing better.
+// label returns the display name of a value, or the value itself if it has none.
 func label(name any) string {
 	text := fmt.Sprint(name)
 	if known, ok := labels[text]; ok {
@@ -77,13 +77,13 @@ func label(name any) string {
 	return text
 }
 
-// stamp is a moment on a page.
+// stamp is a time on a page.
 type stamp struct {
-	// Machine is RFC 3339; it is empty for no moment at all.
+	// Machine is the time in RFC 3339, or "" for the zero time.
 	Machine string
-	// Text is to the second, Short to the minute.
+	// Text has seconds, Short minutes.
 	Text, Short string
-	// Away says how far it is from now.
+	// Away is the distance from now.
 	Away string
 }
 
@@ -98,8 +98,8 @@ func stampOf(t, now time.Time) stamp {
 	}
 }
 
-// away says how far a moment is from now, in its largest unit: what is ahead as the nearest number of them,
-// what is past as a full one.
+// away formats the distance of a time from now in its largest unit, rounded to the nearest for the future and
+// down for the past.
 func away(distance time.Duration) string {
 	ahead := distance > 0
 	distance = distance.Abs()
@@ -127,7 +127,7 @@ func away(distance time.Duration) string {
 	return text + " ago"
 }
 
-// device names browser and system of a user agent, or repeats the beginning of an unknown one.
+// device returns the browser and system of a user agent, or the beginning of an unknown one.
 func device(userAgent string) string {
 	name, version, system := agent.Parse(userAgent)
 	switch {

@@ -9,14 +9,14 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// moment is an entry of a timeline.
+// moment is an entry of the timeline.
 type moment struct {
 	What, ClientID string
 	At             time.Time
 }
 
-// timelineOf is what is known of a session's life, in order: what was, and what is to come unless something
-// comes in between. Of each client there are the first and the last use.
+// timelineOf returns the known events of a session in order: past ones, and future ones unless something
+// happens first. For each client it has the first and the last use.
 func timelineOf(report *hostadapter.SessionReport) (all []moment) {
 	add := func(what, client string, at time.Time) {
 		if !at.IsZero() {

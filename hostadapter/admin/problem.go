@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// problem is an error with the status of its answer.
+// problem is an error with the status of its response.
 type problem struct {
 	status int
 	detail string
@@ -27,10 +27,10 @@ type problemBody struct {
 	Field string `json:"field,omitempty"`
 }
 
-// plain is an error's text without the names of our packages.
+// plain returns an error text without our package prefix.
 func plain(text string) string { return strings.ReplaceAll(text, "hostadapter: ", "") }
 
-// sentence is an error's plain text as a sentence.
+// sentence returns an error's plain text as a sentence.
 func sentence(err error) string {
 	text := plain(err.Error())
 	return strings.ToUpper(text[:1]) + text[1:] + "."

@@ -16,13 +16,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// parameters are those of a query, each once. An empty one counts as absent. The first error is kept.
+// parameters are the query parameters, each at most once. Empty ones count as absent. The first error is
+// kept.
 type parameters struct {
 	values url.Values
 	err    error
 }
 
-// readParameters refuses parameters that the route does not know, by name.
+// readParameters refuses parameters that the route does not have, by name.
 func readParameters(r *http.Request, known ...string) *parameters {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -40,21 +41,21 @@ func readParameters(r *http.Request, known ...string) *parameters {
 	return p
 }
 
-// nameError is about an unknown name. Its answer says which; the audit does not, for it may be
-// a secret in the wrong place.
+// nameError is about an unknown name. The response includes the name; the audit does not, because it may be a
+// misplaced secret.
 type nameError struct{ *ticketstore.FieldError }
 
 func unknownName(name, text string) error {
 	return nameError{&ticketstore.FieldError{Field: printable(name), Problem: text}}
 }
 
-// Error is what the audit says.
+// Error is the text for the audit.
 func (e nameError) Error() string { return "invalid request: a name in it " + e.Problem }
 
-// Unwrap is what the answer says.
+// Unwrap returns the error for the response.
 func (e nameError) Unwrap() error { return e.FieldError }
 
-// printable shortens a name that a client sent.
+// printable truncates a name that a client sent.
 func printable(name string) string { return auditlog.Cut(name, 64) }
 
 func (p *parameters) fail(field, text string) {
@@ -110,10 +111,10 @@ func (p *parameters) order() ticketstore.Order {
 	return value
 }
 
-// pageParameters are known to every route that answers page by page.
+// pageParameters are the parameters of every paged route.
 var pageParameters = []string{"order", "count_requested", "results_token", "request_prior_results"}
 
-// sessionFilters and deliveryFilters are the conditions of lists, in JSON and on the page.
+// sessionFilters and deliveryFilters are the filter parameters of the lists, in JSON and on the page.
 var (
 	sessionFilters = []string{
 		"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before",
@@ -122,7 +123,7 @@ var (
 	deliveryFilters = []string{"state", "client_id", "session_id"}
 )
 
-// sessionQuery is what a list of sessions asks for. moment reads a time.
+// sessionQuery returns the query of a list of sessions. moment parses a time.
 func (p *parameters) sessionQuery(moment func(name string) time.Time) ticketstore.SessionQuery {
 	return queryOf(p, ticketstore.SessionFilter{
 		SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
@@ -132,14 +133,14 @@ func (p *parameters) sessionQuery(moment func(name string) time.Time) ticketstor
 	})
 }
 
-// deliveryQuery is what a list of notifications asks for.
+// deliveryQuery returns the query of a list of notifications.
 func (p *parameters) deliveryQuery() logout.NotificationQuery {
 	return queryOf(p, logout.NotificationFilter{
 		State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id"),
 	})
 }
 
-// queryOf reads what every listing takes besides its filter.
+// queryOf adds the parameters that all lists share to a filter.
 func queryOf[F ticketstore.Filter](p *parameters, filter F) ticketstore.Query[F] {
 	return ticketstore.Query[F]{
 		Filter: filter, Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
@@ -147,10 +148,10 @@ func queryOf[F ticketstore.Filter](p *parameters, filter F) ticketstore.Query[F]
 	}
 }
 
-// maxLinkToken bounds the token in a link, of which an answer has two.
+// maxLinkToken bounds the results token in a Link header, in bytes. A response has two links.
 const maxLinkToken = 1 << 10
 
-// pageOf has a row for each of the records.
+// pageOf converts a page of records to rows.
 func pageOf[Record, Row any](
 	records []Record, rowOf func(*Record) Row, token string, prev, next bool,
 ) client.Page[Row] {
@@ -167,15 +168,15 @@ func rowsOf[Record, Row any](records []Record, rowOf func(*Record) Row) []Row {
 	return rows
 }
 
-// writeList answers a request with a page of a list.
+// writeList answers with a page of a list.
 func writeList[Row any](w http.ResponseWriter, p *parameters, page client.Page[Row]) {
 	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
 	writeJSON(w, http.StatusOK, page)
 }
 
-// writeLinks adds the links to the neighbouring pages (RFC 8288). They are relative to the address of the
-// request, which a proxy may have changed on its way here. The token carries filter and order. One that is
-// long, by its filter, is in the body alone: many proxies take 4 KiB of headers of an answer.
+// writeLinks adds Link headers for the neighboring pages (RFC 8288). They are relative to the URL of the
+// request, which a proxy may have changed. The token holds filter and order. A long token is only in the
+// body: many proxies accept at most 4 KiB of response headers.
 func writeLinks(w http.ResponseWriter, p *parameters, token string, prev, next bool) {
 	if token == "" || len(token) > maxLinkToken {
 		return

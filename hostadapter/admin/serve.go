@@ -1,6 +1,6 @@
 package admin
 
-// From a route to its handler: method, authorization, audit, errors.
+// Dispatch from route to handler: method, authorization, audit, errors.
 
 import (
 	"cmp"
@@ -19,7 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// mount is one set of routes.
+// mount is one mounted set of routes.
 type mount struct {
 	sessions    Operations
 	authorize   Authorizer
@@ -28,17 +28,17 @@ type mount struct {
 	stream      auditlog.Stream
 }
 
-// handler answers a request that was let through, or returns the error to answer it with. What it knows of a
-// change goes to the audit.
+// handler answers an admitted request, or returns the error to answer with. It adds the details of a change
+// to the audit.
 type handler func(w http.ResponseWriter, r *http.Request, audit *audit) error
 
 type route struct {
 	permission Permission
-	action     string // what the audit calls it, for changes
+	action     string // the audit's name of the action, for changes
 	handle     handler
 }
 
-// routes are those of an address, by method.
+// routes are the routes of one path, by method.
 type routes map[string]route
 
 func read(h handler) route { return route{permission: ReadSessions, handle: h} }
@@ -51,8 +51,8 @@ func get(h handler) routes { return routes{http.MethodGet: read(h)} }
 
 func post(action string, h handler) routes { return routes{http.MethodPost: change(action, h)} }
 
-// bare refuses a query, for routes without parameters.
-func bare(h handler) handler {
+// noQuery refuses query parameters, for routes that have none.
+func noQuery(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, record *audit) error {
 		if p := readParameters(r); p.err != nil {
 			return p.err
@@ -61,24 +61,24 @@ func bare(h handler) handler {
 	}
 }
 
-// answerFailure answers a request that failed.
+// answerFailure answers a failed request.
 type answerFailure func(w http.ResponseWriter, r *http.Request, err error)
 
-// answered knows the status of an answer, for the audit.
-type answered struct {
+// statusRecorder records the status of a response, for the audit.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (a *answered) WriteHeader(status int) {
+func (a *statusRecorder) WriteHeader(status int) {
 	a.status = status
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController.
-func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+// Unwrap supports http.ResponseController.
+func (a *statusRecorder) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// dispatch serves the methods of an address, and answers 405 to all others.
+// dispatch serves the methods of a path and answers 405 to all others.
 func (m *mount) dispatch(of routes, fail answerFailure) http.Handler {
 	allowed := slices.Sorted(maps.Keys(of))
 	if _, ok := of[http.MethodGet]; ok {
@@ -103,7 +103,7 @@ func (m *mount) dispatch(of routes, fail answerFailure) http.Handler {
 	})
 }
 
-// quoteMethod keeps an arbitrary method out of the answer.
+// quoteMethod keeps arbitrary methods out of the response.
 func quoteMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -119,7 +119,7 @@ func protect(w http.ResponseWriter) {
 }
 
 func (m *mount) serve(rw http.ResponseWriter, r *http.Request, route route, fail answerFailure) {
-	w := &answered{ResponseWriter: rw}
+	w := &statusRecorder{ResponseWriter: rw}
 	m.logMissed(r.Context())
 	record := &audit{action: cmp.Or(route.action, "read"), requestID: auditlog.RequestID(r)}
 	w.Header().Set(auditlog.RequestIDHeader, record.requestID)
@@ -128,11 +128,11 @@ func (m *mount) serve(rw http.ResponseWriter, r *http.Request, route route, fail
 	if refused {
 		err, logged = m.refused(w, r, err)
 	} else {
-		// For the events about what the actor does.
+		// Events name the actor.
 		r = r.WithContext(hostadapter.WithActor(r.Context(), cmp.Or(record.actor.ID, record.actor.Name)))
 		err = route.handle(w, r, record)
 	}
-	var broken *brokenOff
+	var broken *abortedDownload
 	if err != nil && !errors.As(err, &broken) {
 		fail(w, r, err)
 	}
@@ -143,11 +143,11 @@ func (m *mount) serve(rw http.ResponseWriter, r *http.Request, route route, fail
 		m.followJob(r.Context(), record)
 	}
 	if broken != nil {
-		panic(http.ErrAbortHandler) // net/http's word for an answer that ends without its end
+		panic(http.ErrAbortHandler) // tells net/http to abort the response
 	}
 }
 
-// admit asks the authorizer, and refuses changes that another site's page has a browser send.
+// admit calls the authorizer and refuses cross-origin changes from a browser.
 func (m *mount) admit(r *http.Request, route route, record *audit) error {
 	actor, err := m.authenticate(r, route.permission)
 	record.actor = actor
@@ -166,13 +166,12 @@ func (m *mount) admit(r *http.Request, route route, record *audit) error {
 
 // fail answers an error with a problem.
 func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := m.explain(w, r, err)
+	p := m.problemFor(w, r, err)
 	writeProblem(w, p.status, p.detail, p.field)
 }
 
-// explain says what an error is to the sender of the request, sets the headers that go with it, and logs what
-// is our own fault.
-func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) problem {
+// problemFor converts an error to the problem for the sender, sets its headers, and logs server errors.
+func (m *mount) problemFor(w http.ResponseWriter, r *http.Request, err error) problem {
 	var own *problem
 	var field *ticketstore.FieldError
 	status := http.StatusInternalServerError
@@ -182,7 +181,7 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 	case errors.As(err, &own):
 		status, detail, name = own.status, own.detail, own.field
 	case errors.Is(err, ErrUnauthenticated):
-		status, detail = http.StatusUnauthorized, "It is not known who sends this request."
+		status, detail = http.StatusUnauthorized, "The request is not authenticated."
 		w.Header().Set("WWW-Authenticate", `Bearer realm="admin"`)
 	case errors.Is(err, ErrForbidden):
 		status, detail = http.StatusForbidden, "The permission for this request is missing."
@@ -191,11 +190,11 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 	case errors.Is(err, ticketstore.ErrInvalid):
 		status, detail = http.StatusBadRequest, "The request is invalid."
 	case errors.Is(err, ticketstore.ErrNotFound):
-		status, detail = http.StatusNotFound, "It is not known here."
+		status, detail = http.StatusNotFound, "The resource does not exist."
 	case errors.Is(err, logout.ErrBusy):
 		status, detail = http.StatusConflict, "Another removal of all sessions is under way."
 	case errors.Is(err, ticketstore.ErrConflict), errors.Is(err, ticketstore.ErrExists):
-		status, detail = http.StatusConflict, "It has changed meanwhile."
+		status, detail = http.StatusConflict, "The resource has changed concurrently."
 	case errors.Is(err, ticketstore.ErrNoSpace):
 		status, detail = http.StatusServiceUnavailable, "The disk of the session store is nearly full, and "+
 			"this change was refused. Make room on it."
@@ -207,7 +206,7 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 		}
 		w.Header().Set("Retry-After", "5")
 	case r.Context().Err() != nil:
-		status, detail = http.StatusServiceUnavailable, "The request was given up before it was answered."
+		status, detail = http.StatusServiceUnavailable, "The request was canceled before it was answered."
 	}
 	if status >= http.StatusInternalServerError {
 		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed",
@@ -216,8 +215,8 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 	return problem{status: status, detail: detail, field: name}
 }
 
-// pathValue returns a variable of the path, which tail follows. A router with UseEncodedPath gives variables
-// as they were sent, others unescaped.
+// pathValue returns a variable of the path, followed by tail. A router with UseEncodedPath returns escaped
+// variables, others unescaped ones.
 func pathValue(r *http.Request, name, tail string) (string, error) {
 	value := mux.Vars(r)[name]
 	if strings.HasSuffix(r.URL.Path, value+tail) {

@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sessionOf is a session in JSON. It has neither key nor ticket.
+// sessionOf converts a session to JSON, without its key and ticket.
 func (m *mount) sessionOf(detail *ticketstore.SessionDetail) client.Session {
 	body := client.Session{
 		SubjectID: detail.SubjectID, SessionID: detail.SessionID, DisplayName: detail.DisplayName,
@@ -110,7 +110,7 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 		return err
 	}
 	if result.JobID != "" {
-		audit.begun(result.JobID)
+		audit.startedJob(result.JobID)
 		writeStarted(w, result.JobID)
 		return nil
 	}
@@ -134,7 +134,7 @@ func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *aud
 		return err
 	}
 	after()
-	// A session that has ended has its ended record, and maybe offline tokens that this revokes.
+	// An ended session still has its ended record, and may have offline tokens, which this revokes.
 	if result.SessionsRemoved+result.GrantsRevoked+result.ConsentsRevoked+result.NotificationsQueued == 0 {
 		return ticketstore.ErrNotFound
 	}

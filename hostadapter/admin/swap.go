@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// swapOf is the part of a job in JSON about a swap.
+// swapOf converts a swap to its part of a job in JSON.
 func swapOf(s *hostadapter.SwapState) *client.Swap {
 	return &client.Swap{
 		From: s.From, To: s.To, SameData: s.Upgrade, Left: s.Left(), Changed: s.Progress.Changed,
@@ -21,7 +21,7 @@ func swapOf(s *hostadapter.SwapState) *client.Swap {
 	}
 }
 
-// heldMS is for how long writes waited, in milliseconds.
+// heldMS returns how long writes were paused, in milliseconds.
 func heldMS(s *hostadapter.SwapState) float64 { return float64(s.Progress.Held.Microseconds()) / 1000 }
 
 func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit) error {
@@ -33,7 +33,7 @@ func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit
 	if name == "" {
 		return ticketstore.Invalidf("backend", "is missing: name a backend of the server's configuration")
 	}
-	job, err := m.beginSwap(r.Context(), audit, name, sameData)
+	job, err := m.startSwap(r.Context(), audit, name, sameData)
 	if err != nil {
 		return err
 	}
@@ -41,8 +41,8 @@ func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit
 	return nil
 }
 
-// beginSwap begins a swap, or an upgrade over the same data, and returns its job.
-func (m *mount) beginSwap(
+// startSwap starts a swap, or an upgrade over the same data, and returns its job.
+func (m *mount) startSwap(
 	ctx context.Context, audit *audit, name string, sameData bool,
 ) (job string, err error) {
 	audit.add(slog.String("backend", name), slog.Bool("same_data", sameData),
@@ -63,7 +63,7 @@ func (m *mount) beginSwap(
 	case err != nil:
 		return "", err
 	}
-	audit.begun(job)
+	audit.startedJob(job)
 	return job, nil
 }
 
@@ -76,15 +76,15 @@ func (m *mount) abortSwap(w http.ResponseWriter, r *http.Request, audit *audit) 
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}
-	if err := m.endSwap(r.Context(), job); err != nil {
+	if err := m.abortSwapJob(r.Context(), job); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// endSwap aborts a swap.
-func (m *mount) endSwap(ctx context.Context, job string) error {
+// abortSwapJob aborts a swap.
+func (m *mount) abortSwapJob(ctx context.Context, job string) error {
 	err := m.sessions.AbortSwap(ctx, job)
 	if errors.Is(err, hostadapter.ErrSwap) {
 		return swapProblem(err, "id")
@@ -92,7 +92,7 @@ func (m *mount) endSwap(ctx context.Context, job string) error {
 	return err
 }
 
-// swapProblem says why what was asked of a swap cannot be.
+// swapProblem converts the error of a refused swap to a problem.
 func swapProblem(err error, field string) error {
 	return &problem{status: http.StatusConflict, detail: sentence(err), field: field}
 }

@@ -11,70 +11,70 @@ import (
 	"time"
 )
 
-// Backend is what serves, and how it is.
+// Backend is the status of the current backend.
 type Backend struct {
-	// Status is ready, degraded or unavailable; Error says why it is not ready.
+	// Status is ready, degraded or unavailable; Error is the reason if it is not ready.
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"`
-	// ConfiguredAs is what the server's configuration calls what serves, empty where it has no names.
+	// ConfiguredAs is the name of the backend in the server's configuration, or "".
 	ConfiguredAs string `json:"configured_as,omitempty"`
-	// Name and the rest are what the backend said last.
+	// Name and the fields below are the backend's most recent report.
 	Name     string   `json:"name,omitempty"`
 	Version  string   `json:"version,omitempty"`
 	Format   int      `json:"format,omitempty"`
 	Services []string `json:"services"`
 	Shared   bool     `json:"shared"`
-	// Hosts are the programs that have a shared store open.
+	// Hosts are the programs that have the shared store open.
 	Hosts  []Host   `json:"hosts,omitempty"`
 	Limits []string `json:"limits,omitempty"`
-	// The counts are nil where they are not known.
+	// The counts are nil if unknown.
 	Sessions                  *int  `json:"sessions,omitempty"`
 	PendingDeliveries         *int  `json:"pending_deliveries,omitempty"`
 	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
-	// Cache is nil where no access tokens are cached.
+	// Cache is nil if access tokens are not cached.
 	Cache *Cache `json:"cache,omitempty"`
 }
 
-// Host is a program that has a shared store open.
+// Host is a program that has the shared store open.
 type Host struct {
-	// Name is that of its machine, Version its build's.
+	// Name is the name of its machine, Version its build.
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	// Beat is when it last said that it runs, by the store's clock.
+	// Beat is the time of its last heartbeat, by the store's clock.
 	Beat time.Time `json:"beat"`
-	// Joined is when it opened the store, by the same clock: what tells hosts of one machine apart. Zero:
-	// unknown.
+	// Joined is when it opened the store, by the same clock: it distinguishes hosts on one machine. Zero
+	// means unknown.
 	Joined time.Time `json:"joined,omitzero"`
 }
 
-// Cache is what the cache of access tokens has done since the backend was opened, and what it holds.
+// Cache holds the counters of the access token cache since the backend was opened, and its current size.
 type Cache struct {
-	// Hits were answered from it, Misses were not.
+	// Hits were answered from the cache, Misses were not.
 	Hits   uint64 `json:"hits"`
 	Misses uint64 `json:"misses"`
-	// Unleased are those of the misses that it had a copy of, without a lease to use it: several hosts share
-	// the store, and the database did not take this one's beats in time.
+	// Unleased are the misses for which the cache had a copy but no lease to use it: several hosts share the
+	// store, and the database did not accept this host's heartbeats in time.
 	Unleased uint64 `json:"unleased"`
-	// Fills are tokens that it has taken, Refusals those that ended while they were read.
+	// Fills are tokens added, Refusals are tokens not added because they ended while being read.
 	Fills    uint64 `json:"fills"`
 	Refusals uint64 `json:"refusals"`
-	// Kills are changes that it was told of, Evictions tokens that went for want of room, Drops how often all
-	// of it was dropped.
+	// Kills are invalidations received, Evictions are tokens evicted for space, Drops are flushes of the
+	// whole cache.
 	Kills     uint64 `json:"kills"`
 	Evictions uint64 `json:"evictions"`
 	Drops     uint64 `json:"drops"`
-	// Entries and Bytes, by an estimate, are what it holds.
+	// Entries and Bytes (an estimate) are the current size.
 	Entries int   `json:"entries"`
 	Bytes   int64 `json:"bytes"`
 }
 
-// Backend returns what serves. One that is unavailable is no error.
+// Backend returns the status of the backend. An unavailable backend is no error.
 func (c *Client) Backend(ctx context.Context) (*Backend, error) {
 	return get[Backend](ctx, c, "/backend", nil)
 }
 
-// SwapBackend begins a swap to a backend of the server's configuration, and returns the id of the job. With
-// sameData a newer program takes over the data of the one that serves; otherwise the backend must be empty.
+// SwapBackend starts a swap to a backend of the server's configuration and returns the id of the job. With
+// sameData a newer program takes over the data of the current one; otherwise the new backend must be empty.
 func (c *Client) SwapBackend(ctx context.Context, name string, sameData bool) (job string, err error) {
 	body := struct {
 		Backend  string `json:"backend"`
@@ -87,12 +87,12 @@ func (c *Client) SwapBackend(ctx context.Context, name string, sameData bool) (j
 	return answer.Job, err
 }
 
-// AbortSwap aborts a swap before its switch. One that is over is ErrConflict.
+// AbortSwap aborts a swap before its switch. It returns ErrConflict if the swap has ended.
 func (c *Client) AbortSwap(ctx context.Context, job string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/backend/swap/" + url.PathEscape(job)}, nil)
 }
 
-// Backup writes a backup and returns its size. On an error what was written is not whole.
+// Backup writes a backup and returns its size in bytes. After an error the written backup is incomplete.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (size int64, err error) {
 	response, err := c.send(ctx, call{method: http.MethodPost, path: "/backend/backup"})
 	if err != nil {

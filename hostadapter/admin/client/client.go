@@ -22,61 +22,61 @@ import (
 )
 
 const (
-	// attempts is how often a request is sent at most.
+	// attempts is the maximum number of attempts for a request.
 	attempts = 4
-	// firstPause is doubled from attempt to attempt, where the server does not say how long to wait.
+	// firstPause doubles from attempt to attempt, unless the server says how long to wait.
 	firstPause = 200 * time.Millisecond
-	// longestPause is how long a server may have a client wait. Beyond that its answer is the result.
+	// longestPause bounds the wait that a server may request. If it requests more, its response is returned.
 	longestPause = 30 * time.Second
-	// maxAnswer bounds an answer in JSON: 1,000 sessions of 256 clients each are smaller.
+	// maxAnswer bounds a JSON response, in bytes: 1,000 sessions of 256 clients each are smaller.
 	maxAnswer = 256 << 20
-	// maxProblem bounds an answer that is no success.
+	// maxProblem bounds an error response, in bytes.
 	maxProblem = 64 << 10
 )
 
 // Secret is a bearer token. It prints as [redacted].
 type Secret string
 
-// Format keeps the secret out of every verb.
+// Format prints [redacted] for every verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
 
-// LogValue keeps it out of logs.
+// LogValue returns [redacted].
 func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
-// MarshalText keeps it out of what is encoded.
+// MarshalText returns [redacted].
 func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// Config says where the routes are. URL is required.
+// Config configures a Client. URL is required.
 type Config struct {
-	// URL is where the host mounts the admin routes: https://op.example/admin.
+	// URL is the URL of the admin routes: https://op.example/admin.
 	URL string
-	// Token is sent as a bearer token. It may be empty where HTTP authenticates.
+	// Token is sent as a bearer token. It may be empty if HTTP authenticates.
 	Token Secret
-	// HTTP sends the requests, a client of its own by default. Its Timeout would bound backups as well:
+	// HTTP sends the requests; the default is a client of its own. Its Timeout would also bound backups:
 	// prefer contexts.
 	HTTP *http.Client
-	// UserAgent is what the client calls itself.
+	// UserAgent is the User-Agent header.
 	UserAgent string
-	// PollEvery is the pause between two questions about a job, half a second by default.
+	// PollEvery is the interval at which a job is polled, half a second by default.
 	PollEvery time.Duration
 }
 
 // Client calls the admin routes of one server. It is safe for concurrent use.
 type Client struct {
-	base      string // without a slash at its end
+	base      string // without a trailing slash
 	token     Secret
 	http      *http.Client
 	userAgent string
 	pollEvery time.Duration
 }
 
-// New returns a client. A URL that is not an absolute http or https URL, or has more than a path, is an
-// error.
+// New returns a client. It returns an error if the URL is not an absolute http or https URL, or has a query,
+// a fragment or user info.
 func New(config Config) (*Client, error) {
 	base, err := url.Parse(config.URL)
 	switch {
 	case err != nil:
-		return nil, errors.New("client: URL cannot be parsed") // not why: it may have a password in it
+		return nil, errors.New("client: URL cannot be parsed") // the cause may contain a password
 	case base.Scheme != "http" && base.Scheme != "https", base.Host == "":
 		return nil, errors.New("client: URL must begin with https:// or http:// and a host")
 	case base.User != nil, base.RawQuery != "", base.Fragment != "":
@@ -89,7 +89,7 @@ func New(config Config) (*Client, error) {
 		userAgent: cmp.Or(config.UserAgent, "fosite-sessions-client"),
 		pollEvery: cmp.Or(config.PollEvery, 500*time.Millisecond),
 	}
-	// The routes redirect nobody: a redirect leads elsewhere, and the token must not follow it.
+	// The routes never redirect. A redirect leads elsewhere, and the token must not follow it.
 	own := http.Client{}
 	if config.HTTP != nil {
 		own = *config.HTTP
@@ -104,11 +104,11 @@ type call struct {
 	method, path string
 	query        url.Values
 	body         any // sent as JSON unless nil
-	// safe: it may be sent again although an earlier one may have been carried out.
+	// safe reports whether repeating the request is harmless even if an earlier attempt was executed.
 	safe bool
 }
 
-// do sends a request and decodes the answer.
+// do sends a request and decodes the response.
 func (c *Client) do(ctx context.Context, what call, into any) error {
 	response, err := c.send(ctx, what)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *Client) do(ctx context.Context, what call, into any) error {
 	return nil
 }
 
-// ask is do with an answer of its own.
+// ask is do with a new response value.
 func ask[Answer any](ctx context.Context, c *Client, what call) (*Answer, error) {
 	answer := new(Answer)
 	if err := c.do(ctx, what, answer); err != nil {
@@ -137,12 +137,12 @@ func ask[Answer any](ctx context.Context, c *Client, what call) (*Answer, error)
 	return answer, nil
 }
 
-// get asks for what is at a path.
+// get requests a path.
 func get[Answer any](ctx context.Context, c *Client, path string, query url.Values) (*Answer, error) {
 	return ask[Answer](ctx, c, call{method: http.MethodGet, path: path, query: query, safe: true})
 }
 
-// send sends a request, again where that is safe, and returns a successful answer.
+// send sends a request, retrying it if that is safe, and returns a successful response.
 func (c *Client) send(ctx context.Context, what call) (*http.Response, error) {
 	var body []byte
 	if what.body != nil {
@@ -195,11 +195,11 @@ func (c *Client) once(ctx context.Context, what call, body []byte) (*http.Respon
 	return response, nil
 }
 
-// retryAfter says whether a request that failed is sent again, and when. A change is, where the server
-// refused to look at it (429), or where no connection came about.
+// retryAfter reports whether a failed request is retried, and after which pause. A change is retried if the
+// server refused it unseen (429) or no connection was established.
 func retryAfter(err error, attempt int, safe bool) (pause time.Duration, again bool) {
 	pause = firstPause << (attempt - 1)
-	pause += rand.N(pause / 2) //nolint:gosec // a pause is no secret
+	pause += rand.N(pause / 2) //nolint:gosec // jitter needs no secure randomness
 	var problem *Problem
 	var dial *net.OpError
 	switch {
@@ -219,11 +219,11 @@ func retryAfter(err error, attempt int, safe bool) (pause time.Duration, again b
 	return pause, safe && IsNetwork(err)
 }
 
-// IsNetwork reports whether the connection failed: no answer came, or not all of it.
+// IsNetwork reports whether the connection failed: there was no response, or only part of it.
 func IsNetwork(err error) bool {
 	var failed net.Error
 	if errors.As(err, &failed) {
-		_, alone := failed.(syscall.Errno) // as of a file that a backup is written to
+		_, alone := failed.(syscall.Errno) // such as an error of the file that a backup is written to
 		return !alone
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)

@@ -22,21 +22,21 @@ type Delivery struct {
 	Reason    string    `json:"reason"`
 	Attempts  int       `json:"attempts"`
 	Queued    time.Time `json:"queued"`
-	// NextAttempt and GiveUpAt are zero unless it is pending.
+	// NextAttempt and GiveUpAt are zero unless the delivery is pending.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 	GiveUpAt    time.Time `json:"give_up_at,omitzero"`
 	LastAttempt time.Time `json:"last_attempt,omitzero"`
 	LastError   string    `json:"last_error,omitempty"`
 }
 
-// DeliveryFilter selects notifications. Its conditions AND together; a zero field is no condition.
+// DeliveryFilter selects notifications. Its conditions are ANDed; a zero field is no condition.
 type DeliveryFilter struct {
 	State     string `json:"state,omitempty"`
 	ClientID  string `json:"client_id,omitempty"`
 	SessionID string `json:"session_id,omitempty"`
 }
 
-// DeliveryQuery asks for notifications.
+// DeliveryQuery selects and pages notifications.
 type DeliveryQuery struct {
 	DeliveryFilter
 	Paging
@@ -50,26 +50,26 @@ func (q DeliveryQuery) values() url.Values {
 	return values
 }
 
-// Deliveries returns all notifications that match, from the page that is asked for on.
+// Deliveries returns all matching notifications, starting at the requested page.
 func (c *Client) Deliveries(ctx context.Context, query DeliveryQuery) iter.Seq2[Delivery, error] {
 	return walk[Delivery](ctx, c, "/logout/deliveries", query.values(), query.Paging)
 }
 
-// DeliveryPage returns one page of them.
+// DeliveryPage returns one page of notifications.
 func (c *Client) DeliveryPage(ctx context.Context, query DeliveryQuery) (*Page[Delivery], error) {
 	return get[Page[Delivery]](ctx, c, "/logout/deliveries", query.values())
 }
 
-// RetryDelivery has a notification delivered again now. An unknown one is ErrNotFound. Asked twice it is
-// delivered at least once, as any.
+// RetryDelivery makes a notification due now. It returns ErrNotFound for an unknown id. A repeated call may
+// deliver the notification again; delivery is at least once anyway.
 func (c *Client) RetryDelivery(ctx context.Context, id string) (*Delivery, error) {
 	return ask[Delivery](ctx, c, call{
 		method: http.MethodPost, path: "/logout/deliveries/" + url.PathEscape(id) + "/retry", safe: true,
 	})
 }
 
-// RetryDeliveries has those that a filter selects delivered again now, and counts them. A filter without a
-// condition is ErrInvalid.
+// RetryDeliveries makes the notifications that match a filter due now, and counts them. It returns ErrInvalid
+// for a filter without a condition.
 func (c *Client) RetryDeliveries(ctx context.Context, filter DeliveryFilter) (queued int, err error) {
 	var answer struct {
 		NotificationsQueued int `json:"notifications_queued"`

@@ -1,13 +1,13 @@
-// Package client calls the admin routes (package admin) from Go: it lists and ends sessions, sees grants and
-// notifications, and moves or backs up the store. Its types are those of the contract, openapi.json; the
-// routes answer with them too.
+// Package client calls the admin routes (package admin) from Go: it lists and ends sessions, lists grants and
+// notifications, and swaps or backs up the store. Its types are those of the contract, openapi.json; package
+// admin encodes its responses with them.
 //
-// Lists are iterators that read page after page:
+// Lists are iterators that fetch pages as needed:
 //
 //	c, err := client.New(client.Config{URL: "https://op.example/admin", Token: token})
 //	for session, err := range c.Sessions(ctx, client.SessionQuery{SubjectID: "1001"}) {
 //
-// What a server refuses is a *Problem, which errors.Is compares with ErrNotFound and the other errors of this
-// package. Reads and dry runs are sent again where the server or the way to it fails for a while; changes
-// only where it is certain that nothing was changed. Contexts bound everything.
+// Error responses are a *Problem, which errors.Is matches with ErrNotFound and the other errors of this
+// package. Reads and dry runs are retried after temporary failures of the server or the network; changes are
+// retried only if it is certain that nothing was changed. Contexts bound each call.
 package client

@@ -12,7 +12,7 @@ import (
 
 // Grant is a live code, token, consent, pushed request or replay mark.
 type Grant struct {
-	// ID names the grant for a GrantRemoval.
+	// ID identifies the grant in a GrantRemoval.
 	ID          string    `json:"id"`
 	Type        string    `json:"type"`
 	SubjectID   string    `json:"subject_id,omitempty"`
@@ -21,13 +21,13 @@ type Grant struct {
 	RequestID   string    `json:"request_id,omitempty"`
 	Description string    `json:"description,omitempty"`
 	Created     time.Time `json:"created"`
-	// Expires is zero where it does not.
+	// Expires is zero if the grant does not expire.
 	Expires time.Time `json:"expires,omitzero"`
-	// Offline: it may outlive its session.
+	// Offline reports whether the grant may outlive its session.
 	Offline bool `json:"offline"`
 }
 
-// GrantFilter selects grants. Its conditions AND together; a zero field is no condition.
+// GrantFilter selects grants. Its conditions are ANDed; a zero field is no condition.
 type GrantFilter struct {
 	SubjectID string `json:"subject_id,omitempty"`
 	SessionID string `json:"session_id,omitempty"`
@@ -36,7 +36,7 @@ type GrantFilter struct {
 	Type string `json:"type,omitempty"`
 }
 
-// GrantQuery asks for grants.
+// GrantQuery selects and pages grants.
 type GrantQuery struct {
 	GrantFilter
 	Paging
@@ -51,35 +51,35 @@ func (q GrantQuery) values() url.Values {
 	return values
 }
 
-// Grants returns all live grants that match, from the page that is asked for on.
+// Grants returns all matching live grants, starting at the requested page.
 func (c *Client) Grants(ctx context.Context, query GrantQuery) iter.Seq2[Grant, error] {
 	return walk[Grant](ctx, c, "/grants", query.values(), query.Paging)
 }
 
-// GrantPage returns one page of them.
+// GrantPage returns one page of grants.
 func (c *Client) GrantPage(ctx context.Context, query GrantQuery) (*Page[Grant], error) {
 	return get[Page[Grant]](ctx, c, "/grants", query.values())
 }
 
-// GrantsRemoved counts what a removal of grants did.
+// GrantsRemoved counts what a removal removed.
 type GrantsRemoved struct {
 	GrantsRevoked   int `json:"grants_revoked"`
 	ConsentsRevoked int `json:"consents_revoked"`
 }
 
-// GrantRemoval asks for grants to be removed. A removal without an id and without a condition is ErrInvalid.
+// GrantRemoval selects the grants to remove. Without an id and without conditions it is ErrInvalid.
 type GrantRemoval struct {
-	// ID is that of one grant (Grant.ID), and excludes the conditions. A code or a refresh token goes with
-	// all tokens that come from it, an access token or a consent alone.
+	// ID selects one grant (Grant.ID) and excludes conditions. A code or a refresh token is removed with all
+	// tokens derived from it, an access token or a consent alone.
 	ID string `json:"id,omitempty"`
 	GrantFilter
-	// Reason is for the audit.
+	// Reason is recorded in the audit.
 	Reason string `json:"reason,omitempty"`
-	// DryRun counts, and changes nothing.
+	// DryRun counts without removing anything.
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
-// RemoveGrants removes grants and counts them. Nothing matched is no error.
+// RemoveGrants removes grants and counts them. It is no error if nothing matches.
 func (c *Client) RemoveGrants(ctx context.Context, removal GrantRemoval) (*GrantsRemoved, error) {
 	return ask[GrantsRemoved](ctx, c, call{
 		method: http.MethodPost, path: "/grants/remove", body: removal, safe: removal.DryRun,

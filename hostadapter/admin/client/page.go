@@ -1,6 +1,6 @@
 package client
 
-// Pages, and the walk over them.
+// Pages, and iteration over them.
 
 import (
 	"context"
@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// Order is that of a list, by creation.
+// Order is the order of a list, by creation.
 type Order string
 
-// The orders. The zero value is Descending: the newest first.
+// The orders. The zero value is Descending: newest first.
 const (
 	Ascending  Order = "asc"
 	Descending Order = "desc"
 )
 
-// Paging says which page of a list is wanted. Its zero value is the first, of 25 rows.
+// Paging selects a page of a list. Its zero value is the first page, with 25 rows.
 type Paging struct {
 	Order Order
-	// Count is the rows of a page, 1 to 1,000, 25 when 0.
+	// Count is the number of rows per page, 1 to 1,000; 0 means 25.
 	Count int
-	// ResultsToken is that of another page, whose filter it carries: the page after it, or before it with
-	// Prior.
+	// ResultsToken is the token of another page and contains its filter. It selects the page after that one,
+	// or, with Prior, the page before it.
 	ResultsToken string
 	Prior        bool
 }
@@ -43,7 +43,7 @@ func (p Paging) values() url.Values {
 	return values
 }
 
-// set leaves out what is empty.
+// set sets a value unless it is empty.
 func set(values url.Values, name, value string) {
 	if value != "" {
 		values.Set(name, value)
@@ -56,16 +56,16 @@ func setTime(values url.Values, name string, t time.Time) {
 	}
 }
 
-// Page is a part of a list.
+// Page is a page of a list.
 type Page[Row any] struct {
 	Results []Row `json:"results"`
-	// ResultsToken leads to the pages around. Empty where there is no row.
+	// ResultsToken selects the neighboring pages. It is empty if the page has no rows.
 	ResultsToken string `json:"results_token,omitempty"`
 	HasPrev      bool   `json:"has_prev_results"`
 	HasNext      bool   `json:"has_next_results"`
 }
 
-// walk reads page after page from the one that query asks for, in its direction. It ends with the first
+// walk iterates over pages in the query's direction, starting at the requested page. It stops at the first
 // error.
 func walk[Row any](
 	ctx context.Context, c *Client, path string, query url.Values, paging Paging,
@@ -80,7 +80,7 @@ func walk[Row any](
 			}
 			for i := range page.Results {
 				at := i
-				if paging.Prior { // backwards throughout
+				if paging.Prior { // keep the direction
 					at = len(page.Results) - 1 - i
 				}
 				if !yield(page.Results[at], nil) {

@@ -1,6 +1,6 @@
 package client
 
-// What a server refuses.
+// Errors from error responses.
 
 import (
 	"cmp"
@@ -15,22 +15,22 @@ import (
 	"time"
 )
 
-// Errors that a *Problem is compared with by errors.Is.
+// Errors that errors.Is matches with a *Problem.
 var (
-	// ErrInvalid: a parameter or a field is wrong (400, 413, 415); Problem.Field names it.
+	// ErrInvalid means that a parameter or a field is invalid (400, 413, 415); Problem.Field names it.
 	ErrInvalid = errors.New("client: the request is invalid")
-	// ErrUnauthenticated: the token is missing or wrong (401).
+	// ErrUnauthenticated means that the token is missing or wrong (401).
 	ErrUnauthenticated = errors.New("client: not authenticated")
-	// ErrForbidden: the token does not permit this (403).
+	// ErrForbidden means that the token lacks the permission (403).
 	ErrForbidden = errors.New("client: permission denied")
-	// ErrNotFound: it is not known there (404), or the URL is not that of the routes.
+	// ErrNotFound means that the target is unknown (404), or that the URL is not that of the admin routes.
 	ErrNotFound = errors.New("client: not found")
-	// ErrConflict: it cannot be now (409).
-	ErrConflict = errors.New("client: it cannot be now")
-	// ErrThrottled: there were too many wrong tokens (429).
+	// ErrConflict means that the current state does not allow the request (409).
+	ErrConflict = errors.New("client: conflict")
+	// ErrThrottled means that there were too many wrong tokens (429).
 	ErrThrottled = errors.New("client: throttled")
-	// ErrUnavailable: the session store cannot be reached (502, 503, 504). A change may have been carried
-	// out.
+	// ErrUnavailable means that the session store is unavailable (502, 503, 504). A change may have been
+	// carried out.
 	ErrUnavailable = errors.New("client: unavailable")
 )
 
@@ -43,28 +43,28 @@ var errorsByStatus = map[int]error{
 	http.StatusBadGateway: ErrUnavailable, http.StatusGatewayTimeout: ErrUnavailable,
 }
 
-// Problem is an answer that is no success (RFC 9457).
+// Problem is an error response (RFC 9457).
 type Problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
-	// Detail is for people.
+	// Detail is the explanation for people.
 	Detail string `json:"detail"`
-	// Field is the query parameter, path variable or JSON field at fault. Empty where that is none.
+	// Field is the query parameter, path variable or JSON field at fault, or "".
 	Field string `json:"field"`
-	// RetryAfter is how long the server has its caller wait, 0 where it does not say.
+	// RetryAfter is how long the server asks its caller to wait, or 0.
 	RetryAfter time.Duration `json:"-"`
 }
 
-// Error is the detail with its status.
+// Error returns the detail with the status.
 func (p *Problem) Error() string {
 	return fmt.Sprintf("%d %s: %s", p.Status, p.Title, cmp.Or(p.Detail, "the server does not say more"))
 }
 
-// Is compares with this package's errors.
+// Is reports whether target is the package's error for the status.
 func (p *Problem) Is(target error) bool { return errorsByStatus[p.Status] == target }
 
-// problemOf reads an answer. One that is no problem, as of a proxy, has its status alone.
+// problemOf decodes an error response. If it is not a problem, as from a proxy, only the status is set.
 func problemOf(response *http.Response) error {
 	p := &Problem{}
 	raw, err := io.ReadAll(io.LimitReader(response.Body, maxProblem))

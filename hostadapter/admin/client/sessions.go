@@ -1,6 +1,6 @@
 package client
 
-// Sessions: lists, one, removals.
+// Sessions: lists, lookup, removal.
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Session is a signed-in browser. What is not known is zero.
+// Session is a signed-in browser. Unknown values are zero.
 type Session struct {
 	SubjectID   string    `json:"subject_id"`
 	SessionID   string    `json:"session_id"`
@@ -26,33 +26,33 @@ type Session struct {
 	RemoteAddr  string    `json:"remote_addr,omitempty"`
 	UserAgent   string    `json:"user_agent,omitempty"`
 	ClientIDs   []string  `json:"client_ids"`
-	// Properties are those that the host makes visible.
+	// Properties are the properties that the host makes visible.
 	Properties map[string]string `json:"properties,omitempty"`
 }
 
-// Use is the use of a session by a client.
+// Use is a client's use of a session.
 type Use struct {
 	ClientID  string    `json:"client_id"`
 	FirstUsed time.Time `json:"first_used"`
 	LastUsed  time.Time `json:"last_used"`
-	// Notify: it is notified when the session ends. Coordinated: its refreshes keep the session alive.
+	// Notify: the client is notified when the session ends. Coordinated: its refreshes extend the session.
 	Notify      bool `json:"notify"`
 	Coordinated bool `json:"coordinated"`
 }
 
-// SessionReport is a session, its clients and how many grants it has, by type.
+// SessionReport is a session with its clients and the number of its grants by type.
 type SessionReport struct {
 	Session
 	Clients []Use          `json:"clients"`
 	Grants  map[string]int `json:"grants"`
-	// GrantsComplete is false where it has more grants than were counted.
+	// GrantsComplete is false if not all grants were counted.
 	GrantsComplete bool `json:"grants_complete"`
 }
 
-// SessionQuery selects sessions. Its conditions AND together; a zero field is no condition.
+// SessionQuery selects and pages sessions. Its conditions are ANDed; a zero field is no condition.
 type SessionQuery struct {
 	SubjectID, SessionID, ClientID string
-	// DisplayName is a part of the name, whatever its case.
+	// DisplayName is a case-insensitive substring of the name.
 	DisplayName string
 	// From is inclusive, Before exclusive.
 	CreatedFrom, CreatedBefore time.Time
@@ -63,7 +63,7 @@ type SessionQuery struct {
 // SessionPage is a page of sessions.
 type SessionPage struct {
 	Page[Session]
-	// The totals are nil where they are not known.
+	// The totals are nil if unknown.
 	TotalCount  *int `json:"total_count,omitempty"`
 	TotalPages  *int `json:"total_pages,omitempty"`
 	CurrentPage *int `json:"current_page,omitempty"`
@@ -82,38 +82,38 @@ func (q SessionQuery) values() url.Values {
 	return values
 }
 
-// Sessions returns all sessions that match, from the page that is asked for on.
+// Sessions returns all matching sessions, starting at the requested page.
 func (c *Client) Sessions(ctx context.Context, query SessionQuery) iter.Seq2[Session, error] {
 	return walk[Session](ctx, c, "/sessions", query.values(), query.Paging)
 }
 
-// SessionPage returns one page of them.
+// SessionPage returns one page of sessions.
 func (c *Client) SessionPage(ctx context.Context, query SessionQuery) (*SessionPage, error) {
 	return get[SessionPage](ctx, c, "/sessions", query.values())
 }
 
-// Session returns one session. An unknown or ended one is ErrNotFound.
+// Session returns one session. It returns ErrNotFound for an unknown or ended session.
 func (c *Client) Session(ctx context.Context, sessionID string) (*SessionReport, error) {
 	return get[SessionReport](ctx, c, "/sessions/"+url.PathEscape(sessionID), nil)
 }
 
-// Removal says what to end. Its zero flags remove everything: the session, its tokens, its consents, and its
-// clients are notified.
+// Removal selects what to end. With its zero flags a removal ends the session, revokes its tokens and
+// consents, and notifies its clients.
 type Removal struct {
-	// SubjectID, SessionID or both select sessions; one of them is required, or else All.
+	// SubjectID, SessionID or both select sessions. One of them, or All, is required.
 	SubjectID, SessionID string
 	All                  bool
-	// ClientIDs narrows whose tokens and consents are revoked and who is notified. An empty list that is not
-	// nil is an error.
+	// ClientIDs limits which clients' tokens and consents are revoked and which clients are notified. An
+	// empty non-nil list is an error.
 	ClientIDs []string
-	// Reason is for the audit. Clients do not see it.
+	// Reason is recorded in the audit. Clients do not see it.
 	Reason                                                  string
 	KeepSession, KeepTokens, KeepConsents, SkipNotification bool
-	// DryRun counts what would be done and does nothing.
+	// DryRun counts without changing anything.
 	DryRun bool
 }
 
-// removalBody is a Removal as the routes read it.
+// removalBody is the JSON body of a Removal.
 type removalBody struct {
 	SubjectID string    `json:"subject_id,omitempty"`
 	SessionID string    `json:"session_id,omitempty"`
@@ -133,12 +133,12 @@ type Removed struct {
 	GrantsRevoked       int `json:"grants_revoked"`
 	ConsentsRevoked     int `json:"consents_revoked"`
 	NotificationsQueued int `json:"notifications_queued"`
-	// ClientsLeftAlone are clients of ended sessions that ClientIDs left out.
+	// ClientsLeftAlone are clients of ended sessions that ClientIDs excludes.
 	ClientsLeftAlone []string `json:"clients_left_alone"`
 }
 
-// RemoveSessions ends sessions. A removal of all continues as the job whose id it returns in place of counts,
-// unless it is a dry run.
+// RemoveSessions ends sessions. With All it starts a job and returns its id instead of counts, unless it is a
+// dry run.
 func (c *Client) RemoveSessions(
 	ctx context.Context, removal Removal,
 ) (removed *Removed, job string, err error) {
@@ -164,7 +164,7 @@ func (c *Client) RemoveSessions(
 	return &answer.Removed, "", nil
 }
 
-// DeleteSession ends one session with all that belongs to it. One of which there is nothing is ErrNotFound.
+// DeleteSession ends one session with all its grants. It returns ErrNotFound if there is nothing to end.
 func (c *Client) DeleteSession(ctx context.Context, sessionID string) (*Removed, error) {
 	return ask[Removed](ctx, c, call{
 		method: http.MethodDelete, path: "/sessions/" + url.PathEscape(sessionID),

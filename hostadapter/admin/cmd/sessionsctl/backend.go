@@ -70,7 +70,7 @@ func (a *app) printBackend(b *client.Backend) error {
 	return a.print(b, pairs...)
 }
 
-// started follows a job that was begun, or says its id.
+// started follows a started job, or prints its id.
 func (a *app) started(ctx context.Context, job string, noWait bool) error {
 	if noWait {
 		return a.print(map[string]string{"job": job}, pair{"Job", clean(job)})
@@ -147,7 +147,7 @@ func (a *app) backendBackup() *cobra.Command {
 	return command
 }
 
-// backUpTo writes a backup beside the file, syncs it and puts it in its place.
+// backUpTo writes a backup to a temporary file, syncs it and renames it to path.
 func (a *app) backUpTo(ctx context.Context, path string) (size int64, err error) {
 	partial, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {

@@ -1,6 +1,6 @@
 package main
 
-// What cannot be undone is asked for.
+// Confirmation of irreversible changes.
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 )
 
-// confirm asks whether to go on, unless yes says so. Without a terminal to ask at the answer is no.
+// confirm asks for confirmation unless yes is set. Without a terminal the answer is no.
 func (a *app) confirm(yes bool, question string) error {
 	if yes {
 		return nil
@@ -29,7 +29,7 @@ func (a *app) confirm(yes bool, question string) error {
 	return nil
 }
 
-// careful are the flags of a change that is counted before it is made.
+// careful holds the flags of a change that is counted before it is made.
 type careful struct{ dryRun, yes bool }
 
 func (c *careful) add(command *cobra.Command) {
@@ -37,8 +37,8 @@ func (c *careful) add(command *cobra.Command) {
 	command.Flags().BoolVar(&c.yes, "yes", false, "do not ask")
 }
 
-// counted counts what a change would do, and reports whether it is to be made: after a yes to the question,
-// and not in a dry run, which prints what was counted.
+// counted counts what a change would do and reports whether to make it: after confirmation, and never in a
+// dry run, which prints the counts.
 func counted[Count any](
 	a *app, c *careful, count func() (Count, error), question func(Count) string, print func(Count) error,
 ) (goOn bool, err error) {
@@ -56,7 +56,7 @@ func counted[Count any](
 	return err == nil, err
 }
 
-// isTerminal reports whether a stream is one.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	opened, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(opened.Fd()))

@@ -1,6 +1,6 @@
 package main
 
-// jobs show, jobs watch.
+// jobs show, watch.
 
 import (
 	"fmt"

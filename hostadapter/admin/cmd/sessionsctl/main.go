@@ -1,8 +1,8 @@
-// Command sessionsctl does on a command line what operators do by the admin routes: it lists and ends
-// sessions, sees grants and notifications, and moves or backs up the store. README.md says how it is set up.
+// Command sessionsctl calls the admin routes from the command line: it lists and ends sessions, lists grants
+// and notifications, and swaps or backs up the store. README.md describes its configuration.
 package main
 
-// The commands, and how they end.
+// The command tree and the exit codes.
 
 import (
 	"context"
@@ -20,21 +20,21 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 )
 
-// How the command ends. README.md documents these codes: scripts rely on them.
+// The exit codes. README.md documents them; scripts rely on them.
 const (
 	exitDone         = 0
 	exitFailed       = 1
 	exitUsage        = 2 // wrong flags, arguments or configuration; nothing was sent
 	exitDenied       = 3 // the token is missing or wrong, or does not permit this
 	exitNotFound     = 4
-	exitConflict     = 5 // it cannot be now
+	exitConflict     = 5 // the current state does not allow it
 	exitUnavailable  = 6 // the server or its store cannot be reached; a change may have been carried out
 	exitJobFailed    = 7
 	exitNotConfirmed = 8
 	exitInterrupted  = 130
 )
 
-// usageError is about flags, arguments or configuration.
+// usageError is an error in flags, arguments or configuration.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -46,7 +46,7 @@ var (
 	errJobFailed    = errors.New("the job failed")
 )
 
-// app is what all commands share.
+// app is the state that all commands share.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
@@ -71,7 +71,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run runs a command line and returns the exit code.
+// run executes a command line and returns the exit code.
 func (a *app) run(ctx context.Context, arguments []string) int {
 	root := a.root()
 	root.SetArgs(arguments)
@@ -87,7 +87,7 @@ func (a *app) run(ctx context.Context, arguments []string) int {
 	return code
 }
 
-// hint says what to do about an error.
+// hint returns advice on an error.
 func (a *app) hint(code int, err error) string {
 	var problem *client.Problem
 	switch {
@@ -158,7 +158,7 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// needsCommand answers for a command that only has others below it.
+// needsCommand reports the missing subcommand of a command that only groups others.
 func needsCommand(command *cobra.Command, arguments []string) error {
 	if len(arguments) > 0 {
 		return usagef("%q is not a command of %s", arguments[0], command.CommandPath())

@@ -14,8 +14,8 @@ import (
 	"unicode"
 )
 
-// clean is text that somebody else made up, fit for a terminal: without what ends a line, moves the cursor or
-// turns the direction of writing.
+// clean makes untrusted text safe for a terminal: it removes line breaks, cursor control and characters that
+// change the text direction.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == ' ' || unicode.IsPrint(r) {
@@ -25,7 +25,7 @@ func clean(text string) string {
 	}, text)
 }
 
-// or is a text, or a dash for one that is empty.
+// or returns the text, or a dash if it is empty.
 func or(text string) string {
 	if text == "" {
 		return "-"
@@ -50,7 +50,7 @@ func number(n *int) string {
 // rowsAtOnce is how many rows of a table are aligned and printed together.
 const rowsAtOnce = 100
 
-// printList prints rows, at most limit of them unless that is 0: as a table, or as a JSON array.
+// printList prints rows, at most limit unless it is 0, as a table or a JSON array.
 func printList[Row any](
 	a *app, rows iter.Seq2[Row, error], limit int, heads []string, cells func(Row) []string,
 ) error {
@@ -113,10 +113,10 @@ func printList[Row any](
 	return nil
 }
 
-// pair is a line of what is shown of one thing.
+// pair is a name and value of a record.
 type pair struct{ name, value string }
 
-// print prints one thing: its pairs, or itself in JSON.
+// print prints one record as pairs or as JSON.
 func (a *app) print(thing any, pairs ...pair) error {
 	if a.settings.output == outputJSON {
 		encoder := json.NewEncoder(a.out)
@@ -130,7 +130,7 @@ func (a *app) print(thing any, pairs ...pair) error {
 	return table.Flush()
 }
 
-// plural is a count with what it counts.
+// plural formats a count with its noun.
 func plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
@@ -138,13 +138,13 @@ func plural(n int, one string) string {
 	return strconv.Itoa(n) + " " + one + "s"
 }
 
-// outcome is what a change did, or what it would do.
+// outcome is what a change did or would do.
 type outcome struct {
 	dryRun bool
 	pairs  []pair
 }
 
-// add adds a count: of sessions that were ended, or of sessions to end.
+// add adds a count with the words for done and for a dry run.
 func (o *outcome) add(things, done, wouldDo string, count int) {
 	name := things + " " + done
 	if o.dryRun {
@@ -153,7 +153,7 @@ func (o *outcome) add(things, done, wouldDo string, count int) {
 	o.pairs = append(o.pairs, pair{name, strconv.Itoa(count)})
 }
 
-// printOutcome prints what a change did. In JSON a dry run has the same fields.
+// printOutcome prints the outcome of a change. The JSON of a dry run has the same fields.
 func (a *app) printOutcome(thing any, o *outcome) error {
 	if o.dryRun {
 		a.say("Dry run: nothing was changed.")
@@ -161,5 +161,5 @@ func (a *app) printOutcome(thing any, o *outcome) error {
 	return a.print(thing, o.pairs...)
 }
 
-// say says something to people, which programs do not read.
+// say prints a message for people to stderr.
 func (a *app) say(format string, args ...any) { _, _ = fmt.Fprintf(a.err, format+"\n", args...) }

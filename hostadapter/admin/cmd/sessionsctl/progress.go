@@ -1,6 +1,6 @@
 package main
 
-// The progress of long work.
+// Progress of long operations.
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 )
 
-// showsBar reports whether there is a terminal that can draw a line again. One that cannot is called dumb.
+// showsBar reports whether stderr is a terminal that can redraw a line; a dumb one cannot.
 func (a *app) showsBar() bool { return isTerminal(a.err) && a.getenv("TERM") != "dumb" }
 
-// bar is a progress bar at stderr. total is -1 where it is not known.
+// bar returns a progress bar on stderr. total is -1 if unknown.
 func (a *app) bar(total int, text string, options ...progressbar.Option) *progressbar.ProgressBar {
 	return progressbar.NewOptions(total, append([]progressbar.Option{
 		progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(clean(text)),
@@ -24,8 +24,8 @@ func (a *app) bar(total int, text string, options ...progressbar.Option) *progre
 	}, options...)...)
 }
 
-// follow watches a job to its end, and prints how it ended. One that failed is errJobFailed. An interrupt
-// ends the watch and not the job.
+// follow watches a job and prints how it ended. It returns errJobFailed if the job failed. An interrupt stops
+// watching, not the job.
 func (a *app) follow(ctx context.Context, id string) error {
 	var bar *progressbar.ProgressBar
 	var last *client.Job
@@ -53,7 +53,7 @@ func (a *app) follow(ctx context.Context, id string) error {
 		}
 	}
 	if last == nil {
-		return errors.New("the server says nothing of the job")
+		return errors.New("the server returned no state of the job")
 	}
 	_ = bar.Finish()
 	if err := a.printJob(last); err != nil {

@@ -30,7 +30,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 	return group
 }
 
-// listFlags are those of every list.
+// listFlags are the flags of all lists.
 type listFlags struct {
 	order string
 	limit int
@@ -42,14 +42,14 @@ func (l *listFlags) add(command *cobra.Command) {
 	_ = command.RegisterFlagCompletionFunc("order", oneOf("asc", "desc"))
 }
 
-// paging asks for pages of a size that fits the limit.
+// paging returns a page size that fits the limit.
 func (l *listFlags) paging() (client.Paging, error) {
 	if l.limit < 0 {
 		return client.Paging{}, usagef("--limit is negative")
 	}
 	count := 1000
 	if l.limit > 0 {
-		count = min(l.limit+1, count) // one more, to know whether there is more
+		count = min(l.limit+1, count) // one more, to detect further rows
 	}
 	return client.Paging{Order: client.Order(l.order), Count: count}, nil
 }
@@ -98,7 +98,7 @@ func (a *app) sessionsList() *cobra.Command {
 // timeFlags are inclusive (after) and exclusive (before).
 var timeFlags = [4]string{"created-after", "created-before", "expires-after", "expires-before"}
 
-// readTime reads a time, or how long ago it is.
+// readTime parses a time, or a duration before now.
 func readTime(flag, value string) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil
@@ -145,7 +145,7 @@ func (a *app) printSession(s *client.SessionReport) error {
 	return a.print(s, append(pairs, pair{"Grants", or(strings.Join(kinds, ", "))})...)
 }
 
-// removeFlags are those of sessions remove.
+// removeFlags are the flags of sessions remove.
 type removeFlags struct {
 	client.Removal
 	careful
@@ -186,7 +186,7 @@ func (a *app) sessionsRemove() *cobra.Command {
 	return command
 }
 
-// removeSessions counts first, asks, and then removes.
+// removeSessions counts, asks for confirmation, and removes.
 func (a *app) removeSessions(command *cobra.Command, f *removeFlags) error {
 	ctx := command.Context()
 	count := func() (*client.Removed, error) {

@@ -1,6 +1,6 @@
 package main
 
-// Where the server and the token are: by flag, environment and file, in this order.
+// The server's URL and token: from flags, environment and file, in this order.
 
 import (
 	"cmp"
@@ -23,20 +23,20 @@ import (
 
 const (
 	defaultURL = "http://localhost:9000/admin"
-	// maxNamed is the longest unknown field that an error names. Tokens are longer.
+	// maxNamed is the longest unknown field name quoted in an error. Tokens are longer.
 	maxNamed = 16
 
 	outputTable = "table"
 	outputJSON  = "json"
 )
 
-// settings are what the flags say. Those of a token are files alone: a command line is in the list of
-// processes and in the shell's history.
+// settings are the values of the flags. Tokens are given by file only: command lines are visible in process
+// lists and shell history.
 type settings struct {
 	url, tokenFile, config, output string
 }
 
-// file is the configuration file.
+// file is the content of the configuration file.
 type file struct {
 	URL       string
 	Token     client.Secret
@@ -57,12 +57,12 @@ func (s *settings) flags(root *cobra.Command) {
 	_ = root.RegisterFlagCompletionFunc("output", oneOf(outputTable, outputJSON))
 }
 
-// oneOf completes a flag that takes one of these.
+// oneOf completes a flag with one of the values.
 func oneOf(values ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// configure puts the settings together and makes the client.
+// configure merges the settings and creates the client.
 func (a *app) configure() error {
 	s := &a.settings
 	kept, err := a.readConfig()
@@ -93,13 +93,13 @@ func (a *app) configure() error {
 	return err
 }
 
-// readConfig reads the configuration file. The one that nobody named may be missing.
+// readConfig reads the configuration file. The default file may be missing.
 func (a *app) readConfig() (*file, error) {
 	path, named := cmp.Or(a.settings.config, a.getenv("SESSIONSCTL_CONFIG")), true
 	if path == "" {
 		folder, err := os.UserConfigDir()
 		if err != nil {
-			return &file{}, nil // without a home there is none
+			return &file{}, nil // without a home directory there is no file
 		}
 		path, named = filepath.Join(folder, "sessionsctl", "config.json"), false
 	}
@@ -124,7 +124,7 @@ func (a *app) readConfig() (*file, error) {
 	return kept, nil
 }
 
-// decodeConfig reads the file's fields. Its errors name a field and quote no value, which may be the token.
+// decodeConfig decodes the file's fields. Its errors name fields but quote no values, which may be the token.
 func decodeConfig(raw []byte) (*file, error) {
 	const fields = "url, token, token_file, output"
 	var given map[string]json.RawMessage
@@ -138,7 +138,7 @@ func decodeConfig(raw []byte) (*file, error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		into, ok := known[name]
 		switch {
-		case !ok && len(name) > maxNamed: // it may be a token in the wrong place
+		case !ok && len(name) > maxNamed: // it may be a misplaced token
 			return nil, errors.New("has an unknown field: it knows " + fields)
 		case !ok:
 			return nil, fmt.Errorf("has an unknown field %q: it knows %s", name, fields)
@@ -161,8 +161,8 @@ func (a *app) readToken(path string) (client.Secret, error) {
 	return client.Secret(token), nil
 }
 
-// readSecret reads a file with a secret by the servers' rule: others may not access it, and that the file's
-// group may is worth a warning.
+// readSecret reads a file with a secret under the server's rule: it refuses a file that others can access and
+// warns if the group can.
 func (a *app) readSecret(path string) ([]byte, error) {
 	content, group, err := smallfile.ReadSecret(path)
 	if group {
@@ -171,7 +171,7 @@ func (a *app) readSecret(path string) ([]byte, error) {
 	return content, err
 }
 
-// version is that of the module, as it was built.
+// version returns the module version of the build.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

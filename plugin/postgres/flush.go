@@ -146,11 +146,9 @@ func (g *group) count(changed []*row) {
 }
 
 // countedClients keeps how many sessions each client is in, in a row of the slot's own: committers do not
-// wait for each other. A store that is being filled counts in the end.
+// wait for each other. A store that is being filled counts too: its switch, which holds all writes, does
+// nothing that grows with the store.
 func (g *group) countedClients(changed []*row) []statement {
-	if g.state == transfer.Importing {
-		return nil
-	}
 	deltas := map[string]int64{}
 	for _, r := range changed {
 		if r.kind != transfer.Clients {

@@ -181,11 +181,8 @@ func (g *group) become(turn transfer.Transition) (before transfer.State, changed
 	if next.Left != status.Left {
 		g.exec("DELETE FROM {s}.journal")
 	}
-	switch {
-	case turn.To == transfer.Importing:
+	if turn.To == transfer.Importing {
 		g.clear()
-	case turn.To == transfer.Active && before == transfer.Importing:
-		g.countClients()
 	}
 	number := numberOf(next.State)
 	g.exec(killAll)
@@ -207,11 +204,4 @@ func (g *group) clear() {
 	g.exec("DELETE FROM {s}.limits")
 	g.exec("UPDATE {s}.slots SET counts = array_fill(0::bigint, ARRAY[cardinality(counts)]), " +
 		"sums = array_fill(0::bigint, ARRAY[cardinality(sums)])")
-}
-
-// countClients counts the sessions of each client once a store was filled.
-func (g *group) countClients() {
-	g.exec("DELETE FROM {s}.client_counts")
-	g.exec(`INSERT INTO {s}.client_counts (client, slot, sessions)
-		SELECT client, 0, count(*) FROM {s}.client_uses WHERE listed IS NOT NULL GROUP BY client`)
 }

@@ -1,0 +1,80 @@
+package postgres
+
+// Targets of moves: what is kept while one is filled, and how one is emptied that was abandoned.
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// filling returns a store that is being filled under an id, and has the records of one with eight sessions,
+// of which a client has used all, and four others two each.
+func filling(t *testing.T, id string) *Engine {
+	t.Helper()
+	source, target := openEngine(t), openEngine(t)
+	signedIn(t, source, 8)
+	become(t, target, transfer.Importing, id)
+	batches := source.Transfer().Export(t.Context(), nil)
+	err := target.Transfer().Import(t.Context(), id, func(yield func([]transfer.Record, error) bool) {
+		for batch, err := range batches {
+			if err != nil || !yield(batch.Records, nil) {
+				yield(nil, err)
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+func become(t *testing.T, e *Engine, to transfer.State, id string) {
+	t.Helper()
+	turn := transfer.Transition{To: to, ID: id, Peer: "the other one"}
+	if err := e.Transfer().Become(t.Context(), turn); err != nil {
+		t.Fatalf("become %s: %v", to, err)
+	}
+}
+
+// The sessions of each client are counted as they come in: a switch, which holds all writes, does nothing
+// that grows with the store.
+func TestClientsAreCountedWhileAStoreIsFilled(t *testing.T) {
+	t.Parallel()
+	target := filling(t, "move")
+	counted := func() []int64 {
+		t.Helper()
+		rows, err := target.pool.Query(t.Context(), target.sql(
+			"SELECT sum(sessions)::bigint FROM {s}.client_counts GROUP BY client ORDER BY client"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return counts
+	}
+	if got := counted(); !slices.Equal(got, []int64{8, 2, 2, 2, 2}) {
+		t.Errorf("before the switch the clients have %v sessions, want eight and four times two", got)
+	}
+	// A session that ends meanwhile is one less of each of its clients.
+	err := target.Transfer().Import(t.Context(), "move", func(yield func([]transfer.Record, error) bool) {
+		yield([]transfer.Record{
+			{Kind: transfer.Sessions, Key: []byte("session 000"), Deleted: true},
+			{Kind: transfer.Clients, Key: []byte(clientKey("session 000", "app")), Deleted: true},
+			{Kind: transfer.Clients, Key: []byte(clientKey("session 000", "client 0")), Deleted: true},
+		}, nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	become(t, target, transfer.Active, "move")
+	if got := counted(); !slices.Equal(got, []int64{7, 1, 2, 2, 2}) {
+		t.Errorf("after the switch the clients have %v sessions, want seven, one and three times two", got)
+	}
+}

@@ -21,11 +21,11 @@ import (
 
 var _ sessions.Backend = (*Engine)(nil)
 
-// Open opens the store of the settings, or makes it in a schema that is missing or empty. It refuses, with
-// what to do about it and without changing anything, a server, database or schema that cannot keep a store
-// right: see the package's README. Where the context has ids of stores (ticketstore.WithStoreIDs), what is
-// none of those is refused as ErrOtherStore. For a server that is starting it waits until shortly before
-// the context's deadline, if there is one. Several hosts may have the store open (rule 14).
+// Open opens the store, or creates it in a missing or empty schema. Without changing anything, it refuses a
+// server, database or schema that cannot keep a store correctly, with an error that says what to do: see the
+// package's README. If the context has ids of stores (ticketstore.WithStoreIDs), any other store is refused
+// with ErrOtherStore. If the server is starting, Open waits for it until shortly before the context's
+// deadline, if there is one. Several hosts may have the store open (rule 14).
 func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -37,7 +37,7 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine,
 	return o.serve(ctx, logger)
 }
 
-// serve begins to serve an opened schema, as one of its hosts.
+// serve starts serving an opened schema as one of its hosts.
 func (o *opened) serve(ctx context.Context, logger *slog.Logger) (*Engine, error) {
 	host, err := join(ctx, o, logger)
 	if err != nil {
@@ -61,8 +61,8 @@ func (o *opened) serve(ctx context.Context, logger *slog.Logger) (*Engine, error
 	return e, nil
 }
 
-// Close ends background work, waits for the calls inside, leaves the store's hosts and closes all
-// connections. It is idempotent. A database that does not answer is left after two seconds.
+// Close stops background work, waits for running calls, deregisters the host and closes all connections. It
+// is idempotent. If the database does not answer, it gives up after two seconds.
 func (e *Engine) Close() error {
 	if e.closed.Swap(true) {
 		return nil
@@ -83,11 +83,11 @@ func (e *Engine) Close() error {
 	}
 }
 
-// closePatience is less than what a host gives its plugin to end.
+// closePatience is shorter than the time that a host gives its plugin to exit.
 const closePatience = 1800 * time.Millisecond
 
-// Describe says what this backend is, and fails when the database cannot be reached: in time for the caller
-// to hear of it, who takes a plugin for dead that does not answer.
+// Describe returns the description of the backend. If the database is unreachable, it fails before the
+// caller's timeout, because a plugin that does not answer is considered dead.
 func (e *Engine) Describe(ctx context.Context) (ticketstore.Description, error) {
 	d := About()
 	if e.closed.Load() {
@@ -115,7 +115,7 @@ func (e *Engine) Describe(ctx context.Context) (ticketstore.Description, error) 
 	return d, nil
 }
 
-// About is what Describe says, but for the id of the store. It needs no database.
+// About returns the description without the id of the store. It needs no database.
 func About() ticketstore.Description {
 	return ticketstore.Description{
 		Name: "postgres", Version: version(), Format: uint32(schema.Embedded().Newest()), Shared: true,
@@ -127,7 +127,7 @@ func About() ticketstore.Description {
 }
 
 // buildVersion is set by -ldflags "-X
-// github.com/fosite-sessions/sessions/plugin/postgres.buildVersion=v1.2.3" where the module has no version.
+// github.com/fosite-sessions/sessions/plugin/postgres.buildVersion=v1.2.3" if the module has no version.
 var buildVersion string
 
 func version() string { return program.Version(buildVersion) }

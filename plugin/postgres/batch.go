@@ -1,6 +1,6 @@
 package postgres
 
-// Batches of grants: what package steps reads and writes for one.
+// Batches of grants: the reads and writes of package steps.
 
 import (
 	"cmp"
@@ -33,9 +33,9 @@ func (s grants) Apply(
 	return a.result, cmp.Or(err, a.refused)
 }
 
-// ends reports whether the answer to a batch acknowledges that tokens have ended (rule 15). That an exchange
-// takes the access token along is no end that anybody has asked for: it may be used at another host for as
-// long as a lease.
+// ends reports whether the answer to a batch acknowledges the end of tokens (rule 15). The access token
+// deleted by an exchange does not count, because nobody requested its end: another host may accept it until
+// its lease expires.
 func ends(b *grantstore.Batch) bool {
 	tokens := func(ref grantstore.Ref) bool {
 		return ref.Type == grantstore.ReferenceToken || ref.Type == grantstore.RefreshToken
@@ -43,7 +43,7 @@ func ends(b *grantstore.Batch) bool {
 	return b.Consume == nil && (len(b.Revoke) > 0 || slices.ContainsFunc(b.Delete, tokens))
 }
 
-// planBatch says what a batch needs. Its affinity is to its session where it names one.
+// planBatch returns the plan of a batch. Its affinity is its session, if it names one.
 func planBatch(b *grantstore.Batch) *plan {
 	p := planOf(b.OperationID).operation(b.OperationID)
 	for i := range b.Seen {
@@ -66,7 +66,7 @@ func planBatch(b *grantstore.Batch) *plan {
 	}
 	if b.Consume != nil {
 		sid := ""
-		if len(p.sids) > 0 { // what is stored has the session of what is used
+		if len(p.sids) > 0 { // stored grants have the session of the consumed one
 			sid = p.sids[0]
 		}
 		p.exchange(b.Consume.Ref, sid)
@@ -77,8 +77,8 @@ func planBatch(b *grantstore.Batch) *plan {
 	return p
 }
 
-// rows are what a call reads and writes, for package steps. Of two transactions that write the same row the
-// second waits for the first and then sees what that did: so each method says which row is written.
+// rows implements steps.Rows. Of two transactions that write the same row, the second waits for the first and
+// then sees its writes: therefore each method says which row it writes.
 type rows struct{ *tx }
 
 var _ steps.Rows = rows{}
@@ -95,8 +95,8 @@ func (r rows) Judge(t grantstore.Type, g *records.Grant) error {
 	return rules.Judge(t, g, standing, r.now)
 }
 
-// Lines has one of them be written: a revocation of the family, at once, conflicts with what the use of a
-// grant that was used before adds to it.
+// Lines also writes one of them: this conflicts with a concurrent revocation of the family, which would miss
+// what the reuse adds to it.
 func (r rows) Lines(requestID string) (int, error) {
 	lines := ofTypes(r.wholeFamily(requestID), grantstore.RefreshToken)
 	if len(lines) > 0 {
@@ -110,7 +110,7 @@ func (r rows) Session(sid string) (*records.Session, error) { return r.session(s
 func (r rows) Ended(sid string) (*records.Ended, error) { return r.ended(sid), r.err }
 
 func (r rows) Client(sid, client string) (use *records.ClientUse, others int, err error) {
-	others = len(r.clients(sid)) // which reads all of them at once
+	others = len(r.clients(sid)) // reads all of them at once
 	return proto.CloneOf(r.use(sid, client)), others, r.err
 }
 
@@ -119,8 +119,8 @@ func (r rows) Answer(id string, answer *records.Operation) error {
 	return r.err
 }
 
-// Replace moves a grant that is used to another table. Of two that use it, the second waits for the first to
-// delete the row, and finds it used.
+// Replace moves a grant that is used to another table. Of two concurrent uses, the second waits for the first
+// to delete the row, and then finds it used.
 func (r rows) Replace(ref grantstore.Ref, _, next *records.Grant) error {
 	if next == nil {
 		r.remove(r.grant(ref))
@@ -137,7 +137,7 @@ func (r rows) DropAccess(ref grantstore.Ref, _ string) error {
 	return r.err
 }
 
-// DropRelated finds what the plan has read under the lock of the token that is used: only a use adds more.
+// DropRelated finds what the plan has read under the lock of the consumed token: only its use adds more.
 func (r rows) DropRelated(requestID string, types []grantstore.Type) error {
 	for _, token := range ofTypes(r.family(requestID), types...) {
 		r.remove(token)
@@ -155,8 +155,8 @@ func (r rows) SaveSession(s *records.Session) error {
 	return r.err
 }
 
-// SaveClient writes a row that the end of the session deletes. A client that is new to the session writes the
-// session's own row for that.
+// SaveClient writes a row that the end of the session deletes. For a client that is new to the session it
+// therefore also writes the session's row.
 func (r rows) SaveClient(s *records.Session, client string, use *records.ClientUse, joins bool) error {
 	key := clientKey(s.GetSessionId(), client)
 	r.put(transfer.Clients, key, use)
@@ -168,7 +168,7 @@ func (r rows) SaveClient(s *records.Session, client string, use *records.ClientU
 	return r.err
 }
 
-// ofTypes are those of the grants that are of the given types, or (none) all.
+// ofTypes returns the grants of the given types or, without types, all.
 func ofTypes(list []*row, types ...grantstore.Type) []*row {
 	return slices.DeleteFunc(list, func(r *row) bool {
 		return len(types) > 0 && !slices.Contains(types, r.ref().Type)

@@ -1,6 +1,6 @@
 package postgres
 
-// Changes since an export began: the journal, read and acknowledged.
+// Changes since an export began: reading and acknowledging the journal.
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// maxJournal bounds the journal: beyond it the export is given up, and the move with it. A host that works
-// keeps it near empty.
+// maxJournal bounds the journal: beyond it the export, and thus the move, fails. A working host keeps it
+// nearly empty.
 const maxJournal = 4_000_000
 
-// Changes implements transfer.Store. The entries of the journal are a set without order: one that is seen
-// first may have been numbered last. They get the numbers that answers need as they go out: batch is that
-// of the last entry of the answer in which an entry went out. An answer that is not acknowledged goes out
+// Changes implements transfer.Store. The entries of the journal are an unordered set: the number of one that
+// is read first may be higher. Entries get the numbers for answers when they are first returned: batch is
+// that of the last entry of the answer in which an entry was returned. An unacknowledged answer is returned
 // again.
 func (m mover) Changes(
 	ctx context.Context, id string, after uint64, limit int,
@@ -59,9 +59,8 @@ func (g *group) changes(id string, after uint64, limit int) (*transfer.Changes, 
 	return c, g.goesOut(c, int(named))
 }
 
-// goesOut marks entries, those first that have gone out before, and reads the rows that they name. Each
-// statement sees what was committed before it: a row that changes behind it is named by an entry that goes
-// out later.
+// goesOut marks entries, starting with those returned before, and reads the rows that they name. Each
+// statement sees what was committed before it: a row that changes later is named by an entry returned later.
 func (g *group) goesOut(c *transfer.Changes, entries int) error {
 	if g.err != nil || entries == 0 {
 		return g.err

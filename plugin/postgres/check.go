@@ -1,8 +1,8 @@
 package postgres
 
-// The check of a store: every row against the rules that rows keep, and against the columns, counts and
-// sums that are made from it. It reads one snapshot, and may run beside hosts that serve the store. What an
-// index holds of a table's rows the server's own check says (amcheck), where that extension is there.
+// The check of a store: every row is verified against the rules of rows, and against the columns, counts and
+// sums derived from it. It reads one snapshot, and may run while hosts serve the store. Indexes are verified
+// by the server's own extension amcheck, if installed.
 
 import (
 	"context"
@@ -20,17 +20,17 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// The outcome of a check, and what to check, are the same for every engine.
+// The configuration and report of a check, shared by all engines.
 type (
-	// Report is the outcome of a check.
+	// Report is the result of a check.
 	Report = offline.Report
-	// Finding is something that is not as it should be in a store.
+	// Finding is a fault found in a store.
 	Finding = offline.Finding
-	// CheckConfig says what to check, and receives its progress.
+	// CheckConfig configures a check and receives its progress.
 	CheckConfig = offline.CheckConfig
 )
 
-// Check holds the store against its rules. Its memory does not grow with the store.
+// Check verifies the store. Its memory does not grow with the store.
 func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error) {
 	if config.MaxFindings <= 0 {
 		config.MaxFindings = offline.DefaultMaxFindings
@@ -50,7 +50,7 @@ type checker struct {
 	report      *Report
 	counted     map[transfer.Kind]transfer.Content
 	done, total int64
-	// latest is the latest moment at which a row says that something was written.
+	// latest is the time of the latest write recorded in a row.
 	latest int64
 }
 
@@ -86,10 +86,10 @@ func (c *checker) finding(table, id, format string, args ...any) {
 		Finding{Table: table, ID: id, Problem: fmt.Sprintf(format, args...)})
 }
 
-// progressEvery is how many rows go by between two words on progress.
+// progressEvery is the number of rows between two progress reports.
 const progressEvery = 10_000
 
-// table goes through the rows of a table.
+// table checks the rows of a table.
 func (c *checker) table(t *table) {
 	rows, err := c.conn.Query(c.ctx, c.sql("SELECT "+t.list+" FROM {s}."+t.name+" t"))
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *checker) table(t *table) {
 // row checks a row, and counts it unless it is an echo.
 func (c *checker) row(t *table, r *row, dest []any) {
 	for i, column := range t.columns {
-		// Where the row lies, and when an ended record is looked at next, is not said by the row.
+		// The row does not determine its partition, nor when an ended record is next due.
 		if column.name == "data" || column.name == ringColumn.name || column.name == "echo" ||
 			(t == endedTable && column.name == "due") {
 			continue
@@ -157,7 +157,7 @@ func boolOf(t *table, dest []any, name string) (value, found bool) {
 	return false, false
 }
 
-// idOf distinguishes a row by ids. It is never a key of a session or a grant.
+// idOf identifies a row by ids, never by the key of a session or a grant.
 func idOf(r *row) string {
 	switch r.kind {
 	case transfer.Grants:
@@ -171,7 +171,7 @@ func idOf(r *row) string {
 	return r.key
 }
 
-// writtenAt is the latest moment of which a record says that it was written then.
+// writtenAt returns the latest time of a write recorded in a record.
 func writtenAt(m proto.Message) int64 {
 	switch m := m.(type) {
 	case *records.Session:
@@ -186,7 +186,7 @@ func writtenAt(m proto.Message) int64 {
 	return 0
 }
 
-// totals compares what was counted with what the slots keep account of.
+// totals compares the counted contents with the slots' contents.
 func (c *checker) totals(status *transfer.Status) {
 	for _, kind := range transfer.Kinds {
 		kept, counted := status.Content[kind], c.counted[kind]
@@ -206,7 +206,7 @@ func (c *checker) totals(status *transfer.Status) {
 // overdue is how long what a sweep removes may be late, in nanoseconds.
 const overdue = int64(7 * 24 * time.Hour)
 
-// ages finds what should have been looked at long ago.
+// ages finds rows that were due long ago.
 func (c *checker) ages() {
 	c.ask(&question{
 		table: "ended", always: true, args: []any{c.latest - overdue},
@@ -216,11 +216,11 @@ func (c *checker) ages() {
 	})
 }
 
-// question asks for the ids of rows that do not go together with others.
+// question asks for the ids of rows that are inconsistent with other rows.
 type question struct {
 	table, problem, sql string
 	args                []any
-	// always: also in a store that is being filled, whose rows were copied at several moments.
+	// always: also asked of a store that is being filled, whose rows were copied at different times.
 	always bool
 }
 
@@ -253,7 +253,8 @@ var together = []question{
 			GROUP BY key, type HAVING count(*) > 1`,
 	},
 	{
-		// An echo alone is right where the partition of its operation was emptied; else the counts are wrong.
+		// An echo without its operation is right if the operation's partition was emptied; otherwise the
+		// counts are wrong.
 		table: "operations", problem: "stands in more than one partition", always: true,
 		sql: `SELECT id FROM {s}.operations GROUP BY id HAVING count(*) FILTER (WHERE NOT echo) > 1`,
 	},
@@ -266,7 +267,7 @@ var together = []question{
 	},
 }
 
-// ask reports the rows that a question finds.
+// ask reports the rows found by a question.
 func (c *checker) ask(q *question) {
 	if c.report.State == transfer.Importing && !q.always {
 		return
@@ -276,8 +277,8 @@ func (c *checker) ask(q *question) {
 	}
 }
 
-// indexes has the server compare each index with its table, where it can: that takes the extension amcheck,
-// and a role that may call it.
+// indexes makes the server verify each index against its table. This requires the extension amcheck and a
+// role that may call it.
 func (c *checker) indexes() {
 	var function string
 	err := c.conn.QueryRow(c.ctx, `SELECT coalesce((SELECT quote_ident(n.nspname) || '.bt_index_check'
@@ -302,7 +303,7 @@ func (c *checker) indexes() {
 		if c.err != nil {
 			return
 		}
-		// The transaction goes on behind what the check says.
+		// With a savepoint the transaction continues after an error of the check.
 		c.exec("SAVEPOINT index")
 		_, err := c.conn.Exec(c.ctx, "SELECT "+function+"($1::oid::regclass, true)", i.ID)
 		if err != nil {

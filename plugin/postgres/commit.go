@@ -1,6 +1,6 @@
 package postgres
 
-// Committers: changes that wait are gathered into one transaction of the database.
+// Committers: waiting changes are grouped into one database transaction.
 
 import (
 	"context"
@@ -24,37 +24,37 @@ import (
 
 const (
 	queueLength = 1024
-	// attempts bounds how often a call is tried that meets conflicts with other transactions, patience how
-	// long for a database that cannot be reached.
+	// attempts bounds the attempts of a call that conflicts with other transactions, patience the time to
+	// wait for an unreachable database.
 	attempts = 20
 	patience = 10 * time.Second
 	pause    = 5 * time.Millisecond
 )
 
-// call is what a caller wants done in a transaction. run may be called several times, until one commits, and
-// may go on after its caller has gone: see answer.
+// call is a caller's part of a transaction. run may be called several times, until a transaction commits, and
+// may still run after its caller has returned: see answer.
 type call struct {
-	ctx  context.Context // one that is over before the call's turn has come is not carried out
+	ctx  context.Context // if it has ended before the call starts, the call is not carried out
 	now  time.Time
 	plan plan
-	// admits decides whether the store takes the call in its state.
+	// admits decides whether the state of the store allows the call.
 	admits func(transfer.State) error
 	run    func(t *tx) error
-	// scans: run looks along indexes, so that what calls before it have changed is written first.
+	// scans: run scans indexes, so changes of earlier calls must be written first.
 	scans bool
-	// once: a conflict is the answer. The call has a transaction of its own.
+	// once: a conflict is not retried. The call has its own transaction.
 	once bool
-	// ends is what the run said that counts: tx.ends.
+	// ends is tx.ends of the last run.
 	ends bool
 	done chan error
-	// spans has what is told of a call that is traced, nil for any other, which waits since asked.
+	// spans records the spans of a traced call, nil otherwise; asked is when its wait began.
 	spans *spans.Recorder
 	asked time.Time
 }
 
-// answer has carry take a call through the engine, and returns what f has returned in the run that counts. f
-// returns its results and sets nothing outside: a run may be repeated, or may still be under way when the
-// caller has gone and carry has returned an error.
+// answer passes a call to carry and returns the result of f in the last run. f returns its results and must
+// not set outer variables: a run may be repeated, or may still be running after the caller's context has
+// ended and carry has returned an error.
 func answer[T any](c *call, carry func(c *call) error, f func(t *tx) (T, error)) (none T, err error) {
 	var last T
 	c.run = func(t *tx) (err error) {
@@ -64,12 +64,12 @@ func answer[T any](c *call, carry func(c *call) error, f func(t *tx) (T, error))
 	if err := carry(c); err != nil {
 		return none, err
 	}
-	return last, nil // carry has returned behind the last run
+	return last, nil // carry returns after the last run
 }
 
-// update has f change the store, unless the request is invalid. It returns when the change is durable, and
-// known to all hosts where it acknowledges an end (tx.ends). A caller that goes leaves a change that has
-// begun to its end: a write is never cancelled.
+// update changes the store by f, unless the request is invalid. It returns when the change is durable and, if
+// it acknowledges an end (tx.ends), known to all hosts. If the caller's context ends, a change that has begun
+// still completes: a write is never cancelled.
 func update[T any](
 	ctx context.Context, e *Engine, now time.Time, invalid error, p *plan, f func(t *tx) (T, error),
 ) (none T, err error) {
@@ -87,8 +87,8 @@ func update[T any](
 	return result, nil
 }
 
-// scan is an update by background work, or by a part of a call: f looks along indexes, and sees what calls
-// before it in its transaction did. It waits for no host.
+// scan is an update by background work, or by a part of a call: f scans indexes, and sees what earlier calls
+// in its transaction did. It does not wait for other hosts.
 func scan[T any](
 	ctx context.Context, e *Engine, now time.Time, p *plan, f func(t *tx) (T, error),
 ) (T, error) {
@@ -101,7 +101,7 @@ func (e *Engine) submit(c *call) error {
 	return e.wait(c, e.committers[maphash.String(seed, c.plan.affinity)%uint64(len(e.committers))].queue)
 }
 
-// wait hands a call over and waits for its answer.
+// wait enqueues a call and waits for its answer.
 func (e *Engine) wait(c *call, queue chan<- *call) error {
 	c.done = make(chan error, 1)
 	c.traced()
@@ -124,7 +124,7 @@ func (e *Engine) wait(c *call, queue chan<- *call) error {
 	case <-c.ctx.Done():
 		return fmt.Errorf("%w: the call goes on: %w", ticketstore.ErrUnavailable, c.ctx.Err())
 	case <-e.background.Done():
-		select { // it may have been done before
+		select { // it may be done already
 		case err := <-c.done:
 			return err
 		case <-time.After(closeTimeout):
@@ -133,11 +133,11 @@ func (e *Engine) wait(c *call, queue chan<- *call) error {
 	}
 }
 
-// closeTimeout is how long a change that has begun may take once the engine closes.
+// closeTimeout is how long a running change may take once the engine closes.
 const closeTimeout = time.Second
 
-// committer is the only one that writes under its slot. It works on one group at a time; what comes meanwhile
-// waits and is the next group.
+// committer is the only writer under its slot. It works on one group at a time; calls that arrive meanwhile
+// form the next group.
 type committer struct {
 	*Engine
 	slot  int
@@ -154,10 +154,10 @@ func (c *committer) run() {
 	}
 }
 
-// gather waits for a call and takes those that wait behind it. Nil means that no more is to be done.
+// gather waits for a call and takes those queued behind it. It returns nil when there is no more to do.
 //
-// Callers that can run go first: those that the group before has answered are about to ask again, and what a
-// transaction costs is shared by those that are in it.
+// It yields to runnable callers first: those answered by the previous group are about to call again, and a
+// group's calls share the cost of its transaction.
 func (e *Engine) gather(queue <-chan *call) (calls []*call) {
 	select {
 	case first := <-queue:
@@ -180,8 +180,8 @@ func (e *Engine) gather(queue <-chan *call) (calls []*call) {
 	return calls
 }
 
-// carryOut tries calls as one group. A group that fails is tried again one by one: what one call meets, such
-// as a key that another host took meanwhile, delays no other for longer.
+// carryOut tries calls as one group. If the group fails, they are tried one by one, so that a conflict of one
+// call, such as a key taken by another host, does not delay the others further.
 func (c *committer) carryOut(calls []*call) {
 	calls = slices.DeleteFunc(calls, func(call *call) bool {
 		if call.once {
@@ -220,8 +220,8 @@ func (c *committer) tryAlone(alone *call) (answer error) {
 	return errors.Join(answer, err)
 }
 
-// try carries out calls in one transaction and returns their answers. An error is that of the transaction:
-// nothing was written, or it is not known whether it was.
+// try carries out calls in one transaction and returns their answers. An error is the error of the
+// transaction: nothing was written, or the outcome is unknown.
 func (c *committer) try(calls []*call) ([]error, error) {
 	at := moments{began: time.Now()}
 	conn, err := c.pool.Acquire(c.background)
@@ -229,7 +229,7 @@ func (c *committer) try(calls []*call) ([]error, error) {
 		return nil, err
 	}
 	defer func() { release(conn) }()
-	// What has begun is brought to its end, also while the engine closes.
+	// A transaction that has begun is completed, even while the engine closes.
 	ctx := context.WithoutCancel(c.background)
 	g := newGroup(ctx, c.Engine, conn.Conn())
 	g.locks, g.slot.number = true, c.slot
@@ -258,7 +258,7 @@ func (c *committer) try(calls []*call) ([]error, error) {
 			return nil, err
 		}
 		if err := c.resolve(id, g.slot.position, err); err != nil {
-			return answers, err // if it killed, the next beat says so
+			return answers, err // if it has killed, the next beat reads the kill
 		}
 	}
 	if g.kills() {
@@ -269,7 +269,7 @@ func (c *committer) try(calls []*call) ([]error, error) {
 	return answers, nil
 }
 
-// perform has the calls work one after the other. What one that fails has changed is undone.
+// perform runs the calls one after another. The changes of a failed call are undone.
 func (g *group) perform(calls []*call) []error {
 	answers := make([]error, len(calls))
 	for i, call := range calls {
@@ -304,8 +304,8 @@ func latest(calls []*call) (now time.Time) {
 	return now
 }
 
-// resolve finds out whether a transaction was committed whose answer was lost, by what the slot says. Its
-// lock waits for the server to be done with that transaction.
+// resolve finds out from the slot whether a transaction was committed whose answer was lost. Locking the slot
+// waits for the server to finish that transaction.
 func (c *committer) resolve(id [16]byte, position int64, cause error) error {
 	var last [16]byte
 	var now int64
@@ -319,15 +319,16 @@ func (c *committer) resolve(id [16]byte, position int64, cause error) error {
 	case last == id:
 		return nil
 	case now == position:
-		return cause // nothing was written: it may be tried again
+		return cause // nothing was written: it may be retried
 	}
 	return fmt.Errorf("%w: %w", errUnknown, cause)
 }
 
-// errUnknown: it is not known whether a transaction was committed. The caller asks by its operation's id.
+// errUnknown means that the outcome of a transaction is unknown. The caller resolves it by its operation's
+// id.
 var errUnknown = errors.New("the answer to a commit was lost")
 
-// release gives a connection back without a transaction.
+// release returns a connection to the pool, without an open transaction.
 func release(conn *pgxpool.Conn) {
 	if conn.Conn().PgConn().TxStatus() != 'I' && !conn.Conn().IsClosed() {
 		_, _ = conn.Exec(context.Background(), "ROLLBACK")

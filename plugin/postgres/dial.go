@@ -1,6 +1,6 @@
 package postgres
 
-// Connections on which nothing is cancelled.
+// Connections without cancellation.
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 // (https://www.postgresql.org/docs/current/protocol-message-formats.html, CancelRequest).
 const cancelCode = 1234<<16 | 5678
 
-// withoutCancel returns a dialer whose connections send no request to cancel, as pgx does whenever it gives
-// a connection up. A write that is cancelled while it waits for the synchronous standby is committed and
-// seen all the same (rule 3): it is left to its end, and looked up by its operation id.
+// withoutCancel returns a dialer whose connections send no cancel request, which pgx does whenever it closes
+// a connection early. A write that is cancelled while it waits for the synchronous standby is committed and
+// visible nevertheless (rule 3): it is left to complete, and its outcome is looked up by its operation id.
 func withoutCancel(dial pgconn.DialFunc) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -31,8 +31,8 @@ func withoutCancel(dial pgconn.DialFunc) pgconn.DialFunc {
 	}
 }
 
-// uncancelling drops what it is given to write first where that is a request to cancel, which always comes
-// on a connection of its own, and closes.
+// uncancelling drops its first write if that is a cancel request, which is always sent on a separate
+// connection, and closes the connection.
 type uncancelling struct {
 	net.Conn
 	begun bool

@@ -1,6 +1,6 @@
 package postgres
 
-// Connections to a machine that is gone.
+// Detection of dead connections.
 
 import (
 	"net"
@@ -10,7 +10,8 @@ import (
 // userTimeout is TCP_USER_TIMEOUT of tcp(7), which package syscall does not have.
 const userTimeout = 18
 
-// boundSilence has a connection fail when its peer does not confirm what was sent, as when it was cut off.
+// boundSilence makes a connection fail if its peer does not acknowledge sent data for a while, for example
+// after a network failure.
 func boundSilence(conn net.Conn) error {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {

@@ -2,7 +2,7 @@
 
 package postgres
 
-// Systems without TCP_USER_TIMEOUT: keep-alives find a peer that is gone, where nothing was sent.
+// Systems without TCP_USER_TIMEOUT: keep-alives detect a dead peer, but only if no data is unacknowledged.
 
 import "net"
 

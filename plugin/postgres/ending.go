@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// maxInline bounds the rows of dead grants, and of consents, that are removed in the transaction that
-	// ends their session. The rest is purged afterwards.
+	// maxInline bounds the rows of dead grants, and of consents, removed by the transaction that ends their
+	// session. The others are purged afterwards.
 	maxInline = 256
-	// unbounded is for a dry run, which counts a session's rows at once.
+	// unbounded is for a dry run, which counts all rows of a session at once.
 	unbounded = 1 << 30
 )
 
@@ -29,15 +29,15 @@ type closing struct {
 	ending *logout.Ending
 	limit  int
 	result logout.Result
-	// purge: rows of dead grants are left behind.
+	// purge: rows of dead grants remain.
 	purge bool
-	// consents are the clients of whose consents some are left behind, and consentsOf their subject.
+	// consents are the clients to which consents of consentsOf, a subject, remain.
 	consents   []string
 	consentsOf string
 }
 
-// run ends the session with that sid as the ending says. Nothing there to end is no error. The row of the
-// session is locked: what uses it, or renews it, comes before or finds it gone.
+// run ends the session with that sid. A missing session is not an error. The row of the session is locked:
+// concurrent uses and renewals come before, or find it gone.
 func (c *closing) run(sid string) {
 	session := c.session(sid)
 	switch {
@@ -73,7 +73,7 @@ func (c *closing) run(sid string) {
 	c.purgeInline(sid)
 }
 
-// part does what an ending does of a client, whether the session stays or goes.
+// part applies the ending to a client, whether or not the session is kept.
 func (c *closing) part(session *records.Session, client string, use *records.ClientUse) {
 	p := rules.EndClient(c.ending, session, client, use, c.now)
 	if p.LeftAlone {
@@ -88,8 +88,8 @@ func (c *closing) part(session *records.Session, client string, use *records.Cli
 	}
 }
 
-// revokeSurvivors ends what has outlived a session that ended before, as far as the ending revokes tokens
-// without exception.
+// revokeSurvivors revokes the survivors of a session that ended before, if the ending revokes tokens without
+// exception.
 func (c *closing) revokeSurvivors(sid string) {
 	ended := proto.CloneOf(c.ended(sid))
 	if !rules.RevokeSurvivors(c.ending, ended) {
@@ -100,8 +100,7 @@ func (c *closing) revokeSurvivors(sid string) {
 	c.purgeInline(sid)
 }
 
-// dropConsents removes consents of a subject to a client, at most c.limit of them, and reports whether there
-// are more.
+// dropConsents removes consents of a subject to a client, at most c.limit, and reports whether some remain.
 func (c *closing) dropConsents(subject, client string) (left bool) {
 	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
 	rows, found := c.readListing(grantListing(f), nil, false, c.limit)
@@ -110,8 +109,8 @@ func (c *closing) dropConsents(subject, client string) (left bool) {
 	return found.More && len(rows) > 0
 }
 
-// purgeInline removes rows of grants that died just now, as many as belong in this transaction. A mark stands
-// for those that are left, and for the operation that they count for; a sweep has none.
+// purgeInline removes rows of grants that just died, up to the limit of this transaction. If some remain, it
+// writes a mark with the operation for which they are counted; a sweep has none.
 func (c *closing) purgeInline(sid string) {
 	if !c.purge {
 		return
@@ -123,9 +122,9 @@ func (c *closing) purgeInline(sid string) {
 	}
 }
 
-// purgeDead removes at most limit rows of unused grants that the session, or what is left of it, does not let
-// live, counts those that were tokens in use until then, and reports whether there may be more. Used ones
-// stay until they expire: no index leads to them by their session.
+// purgeDead removes at most limit rows of unused grants that the session or its ended record does not let
+// live. It returns how many were tokens in use, and whether there may be more. Used grants stay until they
+// expire: no index leads from their session to them.
 func (t *tx) purgeDead(sid string, limit int) (revoked int, more bool) {
 	l := grantListing(&grantstore.Filter{SessionID: sid})
 	t.needSessions([]string{sid})
@@ -157,17 +156,17 @@ func (t *tx) purgeDead(sid string, limit int) (revoked int, more bool) {
 	return revoked, more
 }
 
-// purgeLater removes rows of dead grants that endings without an operation have left. What it cannot,
-// another host does: they are marked.
+// purgeLater removes rows of dead grants left by endings without an operation. Rows that it cannot remove are
+// marked and removed by another host.
 func (e *Engine) purgeLater(sids []string, now time.Time) {
 	for _, sid := range sids {
 		e.work.Go(func() { e.purgeSession(sid, now) })
 	}
 }
 
-// purgeSession removes the rows of dead grants of a session that is marked. How many were tokens in use is
-// added, in the transaction that removes them, to the job that has left them: none is lost or counted twice,
-// whichever host does the work.
+// purgeSession removes the rows of dead grants of a marked session. The number of tokens in use among them is
+// added to the job that left them, in the transaction that removes them, so that each is counted exactly
+// once, whichever host does the work.
 func (e *Engine) purgeSession(sid string, now time.Time) {
 	for more := true; more && e.background.Err() == nil; {
 		var err error

@@ -1,6 +1,6 @@
 package postgres
 
-// The engine: its pool, its committers and readers, and the stores that it serves.
+// The engine: its pool, its committers and readers, and its stores.
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Engine keeps the stores in a schema of a database.
+// Engine is a store in a schema of a database.
 type Engine struct {
 	pool   *pgxpool.Pool
 	schema string // quoted
@@ -34,22 +34,23 @@ type Engine struct {
 
 	committers []*committer
 	readers    []*reader
-	together   int // calls in one transaction, at most
+	together   int // maximum calls per transaction
 	pooled     bool
-	// background is what goes on without a caller. It ends with the engine.
+	// background is the context of work without a caller. It ends with the engine.
 	background context.Context
 	stop       context.CancelFunc
 	work       sync.WaitGroup
 	closed     atomic.Bool
 
-	statements sync.Map // by their text: with the schema's name in them
+	statements sync.Map // by their text, qualified with the schema
 	notices    atomic.Uint32
 	next       atomic.Uint64 // reader
-	incomplete atomic.Uint64 // reads whose plan left something out
-	// served is the client that had its turn last. Each host goes round by itself, and anew after a restart.
+	incomplete atomic.Uint64 // reads whose plan was incomplete
+	// served is the client served last by a claim. The round robin is per host, and starts anew after a
+	// restart.
 	served atomic.Pointer[string]
 	meter  meter
-	// failures bounds what the log says of a database that fails.
+	// failures limits log lines about a failing database.
 	failures loglimit.Lines
 }
 
@@ -68,14 +69,13 @@ var (
 	_ ticketstore.Properties = properties{}
 )
 
-// gathering is how many committers and readers a host has, and how many of the calls that wait each puts into
-// one transaction.
+// gathering is the number of committers and readers of a host, and the maximum calls per transaction.
 type gathering struct{ committers, readers, calls int }
 
 var defaultGathering = gathering{committers: 2, readers: 2, calls: 64}
 
-// newEngine begins to serve a schema (quoted) that has its tables, as a host, which may be nil in tests.
-// Close ends it, and not the pool.
+// newEngine starts serving a schema (quoted) with tables, as a host, which may be nil in tests. Close stops
+// it but does not close the pool.
 func newEngine(
 	ctx context.Context, pool *pgxpool.Pool, schema string, host *host, logger *slog.Logger,
 ) (*Engine, error) {
@@ -116,8 +116,8 @@ func newEngineOf(
 	return e, nil
 }
 
-// claimSlot takes the slot that was claimed the longest ago. Where there are more committers than slots some
-// share one, and wait for each other. A change of the store's state locks all slots: that is waited for.
+// claimSlot claims the slot that was claimed the longest ago. If there are more committers than slots, some
+// share a slot and wait for each other. It waits for a change of the store's state, which locks all slots.
 func (e *Engine) claimSlot(ctx context.Context) (number int, err error) {
 	claim := func(locked string) error {
 		return e.pool.QueryRow(ctx, e.sql(`UPDATE {s}.slots SET instance = $1,
@@ -134,7 +134,7 @@ func (e *Engine) claimSlot(ctx context.Context) (number int, err error) {
 	return number, nil
 }
 
-// sql returns a statement with the schema's name in the place of {s}.
+// sql returns a statement with {s} replaced by the schema's name.
 func (e *Engine) sql(text string) string {
 	if known, ok := e.statements.Load(text); ok {
 		return known.(string)
@@ -156,7 +156,7 @@ func (e *Engine) Logout() logout.Store { return endings{e} }
 // Properties implements sessions.Backend.
 func (e *Engine) Properties() ticketstore.Properties { return properties{e} }
 
-// close waits for what is under way. Calls that come later are refused.
+// close waits for running calls. Later calls are refused.
 func (e *Engine) close() {
 	e.closed.Store(true)
 	e.stop()
@@ -166,12 +166,12 @@ func (e *Engine) close() {
 
 var errClosed = fmt.Errorf("%w: it is closed", ticketstore.ErrUnavailable)
 
-// anyTime is the moment of a request to which time does not matter.
+// anyTime is the now of a request that does not depend on time.
 var anyTime time.Time
 
 func missing(what string) error { return fmt.Errorf("%s: %w", what, ticketstore.ErrNotFound) }
 
-// states are the numbers of the states in the database.
+// states maps the numbers in the database to states.
 var states = [...]transfer.State{
 	transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing,
 	transfer.Abandoned,

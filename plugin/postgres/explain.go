@@ -1,6 +1,6 @@
 package postgres
 
-// Errors of the server, for people: what is wrong, where, and what to do.
+// Readable errors of the server: what is wrong, where, and what to do.
 
 import (
 	"context"
@@ -25,11 +25,11 @@ var (
 	errRights = errors.New("the role has no right to that")
 )
 
-// Codes of PostgreSQL, appendix A.
+// Error codes of PostgreSQL, appendix A.
 const (
 	codeDiskFull       = "53100"
 	codeConnections    = "53300"
-	codeReadOnly       = "25006" // a primary that was replaced, or a replica
+	codeReadOnly       = "25006" // a replaced primary, or a replica
 	codeWrongPassword  = "28P01"
 	codeNotAdmitted    = "28000"
 	codeNoDatabase     = "3D000"
@@ -41,7 +41,7 @@ const (
 	codeStarting       = "57P03"
 )
 
-// awaited reports whether a server that did not let us in may do so soon.
+// awaited reports whether a server that refused a connection may accept one soon.
 func awaited(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
@@ -55,8 +55,8 @@ func awaited(err error) bool {
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// explain says what to do about an error of the server. It has the server's place, the user's name and the
-// database's, and no password.
+// explain says what to do about an error of the server. It includes the server's address, the user and the
+// database, but no password.
 func explain(err error, config *pgx.ConnConfig) error {
 	if err == nil || errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, ticketstore.ErrOtherStore) {
 		return err
@@ -101,7 +101,7 @@ func explainRefusal(refused *pgconn.PgError, err error, config *pgx.ConnConfig, 
 	case codeReadOnly:
 		return fmt.Errorf("%w (%s)", errReplica, at)
 	case codeUnknownSetting:
-		// A parameter of the DSN, or the role that a migration is to give something: the message says which.
+		// A parameter of the DSN, or the role for a migration's grants: the message says which.
 		return fmt.Errorf("%s does not know what dsn or runtime_role names: %s", at, refused.Message)
 	case codeCancelled:
 		return fmt.Errorf("%w: %s: %s: a statement_timeout of the role, the database or dsn is too short: "+
@@ -113,7 +113,7 @@ func explainRefusal(refused *pgconn.PgError, err error, config *pgx.ConnConfig, 
 	return err
 }
 
-// cause is what a connection failed by, without pgx's summary of the configuration.
+// cause returns why a connection failed, without pgx's summary of the configuration.
 func cause(err error) error {
 	var failed *pgconn.ConnectError
 	if errors.As(err, &failed) && failed.Unwrap() != nil {
@@ -122,7 +122,7 @@ func cause(err error) error {
 	return err
 }
 
-// place is where the server is.
+// place returns the server's address.
 func place(config *pgx.ConnConfig) string {
 	hosts := []string{net.JoinHostPort(config.Host, fmt.Sprint(config.Port))}
 	for _, f := range config.Fallbacks {

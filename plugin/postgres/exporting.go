@@ -1,6 +1,6 @@
 package postgres
 
-// Exports: all records of one snapshot, kind by kind, in the order of their keys.
+// Exports: all records of one snapshot, kind by kind, in key order.
 
 import (
 	"bytes"
@@ -12,10 +12,10 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// exportPage is how many rows are read at once.
+// exportPage is the number of rows per query.
 const exportPage = 500
 
-// Export implements transfer.Store. It ends when the engine closes.
+// Export implements transfer.Store. It stops when the engine closes.
 func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
 	return func(yield func(*transfer.Batch, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -37,7 +37,7 @@ func (m mover) export(ctx context.Context, after []byte, batches *transfer.Batch
 	defer release(conn)
 	g := newGroup(ctx, m.Engine, conn.Conn())
 	g.begin(beginSnapshot)
-	// The one who takes the rows may need longer for a batch than a forgotten transaction is left.
+	// The receiver may take longer for a batch than the timeout of idle transactions.
 	g.exec("SET LOCAL idle_in_transaction_session_timeout = 0")
 	for _, kind := range transfer.Kinds {
 		if len(after) > 0 && kind < transfer.Kind(after[0]) {
@@ -57,8 +57,8 @@ func (m mover) export(ctx context.Context, after []byte, batches *transfer.Batch
 	return nil
 }
 
-// exportKind adds the rows of a kind behind a key, and reports whether more are wanted. The grants lie in two
-// tables, in the same order: they are merged.
+// exportKind adds the rows of a kind after a key, and reports whether to continue. Grants are in two tables
+// with the same order, which are merged.
 func (g *group) exportKind(kind transfer.Kind, after string, batches *transfer.Batcher) bool {
 	var walks []*walk
 	for _, t := range tables {
@@ -86,7 +86,7 @@ func (g *group) exportKind(kind transfer.Kind, after string, batches *transfer.B
 	return false
 }
 
-// orderOf is by what exports are in order: grants by key and type, as their indexes are.
+// orderOf returns the sort key of a row in exports: grants are sorted by key and type, like their indexes.
 func orderOf(r *row) []byte {
 	if r.kind == transfer.Grants {
 		return append([]byte(r.key[1:]), r.key[0])
@@ -94,16 +94,16 @@ func orderOf(r *row) []byte {
 	return []byte(r.key)
 }
 
-// walk goes through a table in the order of its keys.
+// walk reads a table in key order.
 type walk struct {
 	*group
 	table *table
-	after string // the key behind which the next page begins
+	after string // the key after which the next page begins
 	rows  []*row
 	ended bool
 }
 
-// peek returns the next row, nil behind the last one.
+// peek returns the next row, or nil at the end.
 func (w *walk) peek() *row {
 	if len(w.rows) == 0 && !w.ended {
 		w.page()
@@ -117,7 +117,7 @@ func (w *walk) peek() *row {
 func (w *walk) page() {
 	var names, marks []string
 	for _, c := range w.table.columns[:w.table.keys] {
-		if c.name != ringColumn.name { // a record lies in one partition
+		if c.name != ringColumn.name { // a record is in only one partition
 			names, marks = append(names, c.name), append(marks, fmt.Sprintf("$%d", len(marks)+1))
 		}
 	}
@@ -141,7 +141,7 @@ func (w *walk) page() {
 	}
 }
 
-// keyArgs are the values of the columns that identify the row of a key.
+// keyArgs returns the values of the columns that identify the row of a key.
 func keyArgs(kind transfer.Kind, key string) []any {
 	switch kind {
 	case transfer.Clients:

@@ -1,6 +1,6 @@
 package postgres
 
-// Failures of the database: which pass, and what callers are told.
+// Failures of the database: which are transient, and the errors returned to callers.
 
 import (
 	"context"
@@ -13,16 +13,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Codes of PostgreSQL, appendix A.
+// Error codes of PostgreSQL, appendix A.
 const (
 	codeUnique    = "23505"
-	codeGuard     = "22012" // a row was not as it was read: division by zero
+	codeGuard     = "22012" // a row differs from what was read: division by zero
 	codeSerialize = "40001"
 	codeDeadlock  = "40P01"
 	codeLock      = "55P03"
 )
 
-// lost reports whether the connection failed, so that it is not known what the server did last.
+// lost reports whether the connection failed, so that the outcome of the last statement is unknown.
 func lost(err error) bool {
 	var failure *pgconn.PgError
 	if errors.As(err, &failure) {
@@ -33,7 +33,7 @@ func lost(err error) bool {
 		!errors.Is(err, errLease)
 }
 
-// conflict reports whether another transaction was in the way.
+// conflict reports whether a transaction conflicted with another one.
 func conflict(err error) bool {
 	var failure *pgconn.PgError
 	if errors.As(err, &failure) {
@@ -45,14 +45,14 @@ func conflict(err error) bool {
 	return false
 }
 
-// errConflict is the answer to a call that is tried once.
+// errConflict is returned for a call that is not retried.
 var errConflict = errors.New("another transaction was in the way")
 
-// errIncomplete: a call needs rows that its plan does not name.
+// errIncomplete means that a call needs rows that its plan does not name.
 var errIncomplete = errors.New("the plan of a read is not complete")
 
-// retrying repeats f while what it meets passes: conflicts a number of times, a database that cannot be
-// reached, and a lease that is over, for a while.
+// retrying retries f on transient errors: conflicts a number of times; an unreachable database and an expired
+// lease for a while.
 func (e *Engine) retrying(ctx context.Context, f func() error) error {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {
@@ -74,7 +74,8 @@ func (e *Engine) retrying(ctx context.Context, f func() error) error {
 	}
 }
 
-// unavailable is what a caller is told of a failure: nothing about what it asked for. The log has the cause.
+// unavailable converts a failure to the caller's error, without details of the request. The log has the
+// cause.
 func (e *Engine) unavailable(ctx context.Context, err error) error {
 	if e.closed.Load() {
 		return errClosed
@@ -86,7 +87,7 @@ func (e *Engine) unavailable(ctx context.Context, err error) error {
 		return err // the log says why beats fail
 	}
 	config := e.pool.Config().ConnConfig
-	if suppressed, ok := e.failures.Allow(time.Now()); ok { // callers can fail in any number
+	if suppressed, ok := e.failures.Allow(time.Now()); ok { // callers can cause any number of failures
 		e.logger.ErrorContext(ctx, "the database failed", "at", place(config), "error", explain(err, config),
 			"lines_suppressed", suppressed)
 	}

@@ -1,6 +1,6 @@
 package postgres
 
-// What a transaction changes, written in one pipeline with its commit.
+// Writing a transaction's changes in one pipeline with its commit.
 
 import (
 	"cmp"
@@ -41,7 +41,7 @@ const countClients = `INSERT INTO {s}.client_counts AS c (client, slot, sessions
 
 const journalRows = "INSERT INTO {s}.journal (kind, key) SELECT * FROM unnest($1::smallint[], $2::bytea[])"
 
-// changed returns the rows that are to be written, in an order that all transactions share.
+// changed returns the rows to write, in an order shared by all transactions.
 func (g *group) changed() []*row {
 	list := slices.DeleteFunc(slices.Collect(maps.Values(g.rows)), func(r *row) bool {
 		touched := r.touched && r.now != nil
@@ -53,7 +53,7 @@ func (g *group) changed() []*row {
 	return list
 }
 
-// writes are the statements that the changes of rows come to.
+// writes returns the statements for the changed rows.
 func (g *group) writes(at int64) (list []statement) {
 	changed := g.changed()
 	type work struct{ removed, updated, inserted []*row }
@@ -77,8 +77,8 @@ func (g *group) writes(at int64) (list []statement) {
 			of(to).inserted = append(of(to).inserted, r)
 		}
 	}
-	// What is given up, in all tables, comes before what is taken: a cookie or a grant's key that passes from
-	// one row to another is free by then.
+	// Deletions and updates that free unique values precede, in all tables, those that take them: a cookie or
+	// a grant's key that passes from one row to another is free by then.
 	add := func(t *table, sql string, rows []*row, columns int, guard bool) {
 		if len(rows) == 0 {
 			return
@@ -113,7 +113,7 @@ func (g *group) writes(at int64) (list []statement) {
 	return list
 }
 
-// names notes what changes of rows kill.
+// names adds what changes of rows kill.
 func (g *group) names(changed []*row) {
 	for _, r := range changed {
 		if r.was != nil && rules.Kills(r.kind) && (r.now == nil || !proto.Equal(r.was, r.now)) {
@@ -123,7 +123,7 @@ func (g *group) names(changed []*row) {
 	}
 }
 
-// tableOf is the table in which a row lies with a message, nil for none.
+// tableOf returns the table of a row with message m, or nil for none.
 func (r *row) tableOf(m proto.Message) *table {
 	if m == nil {
 		return nil
@@ -131,7 +131,8 @@ func (r *row) tableOf(m proto.Message) *table {
 	return tableOf(r.kind, m)
 }
 
-// count keeps the counts and sums of the records, by which the two stores of a move are compared (rule 12).
+// count maintains the counts and sums of the records, by which the two stores of a move are compared (rule
+// 12).
 func (g *group) count(changed []*row) {
 	for _, r := range changed {
 		if r.was != nil {
@@ -177,7 +178,7 @@ func (g *group) countedClients(changed []*row) []statement {
 	return []statement{{countClients, []any{g.slot.number, clients, counts}}}
 }
 
-// write writes what has changed so far, without a commit: calls that follow look along indexes.
+// write writes the changes so far without a commit, because later calls scan indexes.
 func (g *group) write(at int64) {
 	list := append(g.writes(at), g.extra...)
 	if len(list) == 0 || !g.locks || g.err != nil {
@@ -196,11 +197,11 @@ func (g *group) write(at int64) {
 	g.undo, g.extra, g.wrote = nil, nil, true
 }
 
-// errBefore is a failure before the commit was sent: nothing was written.
+// errBefore marks a failure before the commit was sent: nothing was written.
 var errBefore = errors.New("nothing was written")
 
-// commit writes what has changed. id proves the commit, should its answer be lost. What changes nothing is a
-// mere read, and needs a lease as reads do.
+// commit writes the changes. id proves the commit if its answer is lost. A transaction without changes is a
+// read, and needs a lease like a read.
 func (g *group) commit(ctx context.Context, id [16]byte, at int64) error {
 	list := append(g.writes(at), g.extra...)
 	if len(list) == 0 && !g.wrote {
@@ -214,7 +215,7 @@ func (g *group) commit(ctx context.Context, id [16]byte, at int64) error {
 	if g.kills() {
 		list = append(list, g.killRow())
 	}
-	// The slot says that all of this was committed, should the answer be lost: see resolve.
+	// The slot proves that all of this was committed if the answer is lost: see resolve.
 	list = append(list, statement{
 		writeSlot, []any{g.slot.number, id, g.slot.counts, g.slot.sums, g.slot.kills},
 	}, statement{sql: "COMMIT"})

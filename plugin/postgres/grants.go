@@ -1,6 +1,6 @@
 package postgres
 
-// Grants: read, listed, removed and purged.
+// Grants: reading, listing, removal and purge.
 
 import (
 	"cmp"
@@ -17,14 +17,14 @@ import (
 
 func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), grant(r)) }
 
-// Get reads a grant, what judges it, and the rows that go along with a code, in one snapshot and one round
+// Get reads a grant, the rows that judge it, and the related rows of a code, in one snapshot and one round
 // trip.
 func (s grants) Get(
 	ctx context.Context, ref grantstore.Ref, now time.Time,
 ) (*grantstore.GetResult, error) {
 	type answer struct {
 		found   *grantstore.GetResult
-		verdict error // on a grant that is returned all the same
+		verdict error // of a grant that is returned nevertheless
 	}
 	p := &plan{}
 	if p.grant(ref); ref.Type == grantstore.AuthorizationCode {
@@ -58,7 +58,7 @@ func (s grants) Get(
 	return a.found, cmp.Or(err, a.verdict)
 }
 
-// drop removes grants and counts those that were live: tokens, and consents.
+// drop removes grants and returns how many live tokens and consents were among them.
 func (t *tx) drop(rows ...*row) (revoked, consents int) {
 	for _, r := range rows {
 		tokens, given := rules.Counts(r.ref().Type, t.judge(r))
@@ -68,17 +68,17 @@ func (t *tx) drop(rows ...*row) (revoked, consents int) {
 	return revoked, consents
 }
 
-// answer keeps the answer to an operation. Its row is what two attempts at one operation conflict in.
+// answer stores the answer to an operation. Two attempts at one operation conflict in its row.
 func (t *tx) answer(id string, answer *records.Operation) {
 	answer.When = records.Nanos(t.now)
 	t.put(transfer.Operations, id, answer)
 }
 
-// removed bounds the rows that one transaction removes.
+// removed bounds the rows removed by one transaction.
 const removed = 256
 
-// Remove looks for grants along the index that leads to the fewest, and asks each once more under its lock:
-// it may have been used, or stored again.
+// Remove finds grants along the index with the fewest, and checks each again under its lock: it may have been
+// used, or stored anew.
 func (s grants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
 ) (*grantstore.RemovalResult, error) {
@@ -96,14 +96,14 @@ func (s grants) Remove(
 			result.Next = found.Seen
 		}
 		result.GrantsRevoked, result.ConsentsRevoked = t.dropFound(rows, l.match)
-		if len(rows) > 0 { // what has done nothing need not be remembered
+		if len(rows) > 0 { // an operation that did nothing need not be stored
 			t.answer(removal.OperationID, &records.Operation{Removed: records.FromRemoval(result)})
 		}
 		return result, nil
 	})
 }
 
-// dropFound drops grants that were found along an index, each if it still matches under its lock.
+// dropFound drops grants found along an index if they still match under their lock.
 func (t *tx) dropFound(rows []*row, match func(r *row) bool) (revoked, consents int) {
 	keys := keysOf(rows)
 	t.need(transfer.Grants, keys...)
@@ -119,7 +119,7 @@ func (t *tx) dropFound(rows []*row, match func(r *row) bool) (revoked, consents 
 	return t.drop(still...)
 }
 
-// needSessions reads sessions, their clients and their ended records together.
+// needSessions reads sessions with their clients and their ended records.
 func (t *tx) needSessions(sids []string) {
 	p := &plan{}
 	for _, sid := range sids {
@@ -136,8 +136,8 @@ const (
 	dueUsed   = "SELECT key, type FROM {s}.used WHERE ring = 4 AND due <= $1 ORDER BY due LIMIT $2"
 )
 
-// Purge deletes what is due row by row, and then empties the partitions whose time is over. Rows that another
-// host has locked are skipped: that host purges them, or a later call does.
+// Purge deletes rows that are due one by one, and then empties expired partitions. Rows locked by another
+// host are skipped: that host purges them, or a later call does.
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	if limit <= 0 {
 		return 0, nil
@@ -159,7 +159,7 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 	return purged, err
 }
 
-// purgeBatch bounds the rows that one transaction of a purge deletes.
+// purgeBatch bounds the rows deleted by one transaction of a purge.
 const purgeBatch = 512
 
 func (s grants) purgeDue(ctx context.Context, limit int, now time.Time) (int, error) {

@@ -1,6 +1,6 @@
 package postgres
 
-// This host among those that have the store open: its row, its beat, and how far its clock is off.
+// This host's registration in the store: its row, its heartbeat ("beat"), and its clock skew.
 
 import (
 	"context"
@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// leaveTime is how long a host takes to say that it ends.
+	// leaveTime bounds the deregistration of a host.
 	leaveTime = time.Second
-	// forgotten is how long the row of a host stays that says nothing: a migration counts it for less.
+	// forgotten is how long the row of a silent host is kept. A migration ignores it earlier.
 	forgotten = 10 * schema.HostSilence * time.Second
 )
 
@@ -37,18 +37,18 @@ type host struct {
 	now      func() time.Time
 	lease    *lease
 	killed   *progress
-	// beating is held for a beat. conn is kept for beats, so that they wait for no other call; database is
-	// its time at the last one.
+	// beating is held during a beat. conn is reserved for beats, so that they wait for no other call;
+	// database is the database's time at the last beat.
 	beating  sync.Mutex
 	conn     *pgxpool.Conn
 	database int64
-	// problem is what is wrong with this host at present, nil for nothing.
+	// problem is what is currently wrong with this host, nil for nothing.
 	problem atomic.Pointer[string]
-	// off: its clock is. Nothing is served until it is right: what has expired is a question of the clock.
+	// off: its clock is off. Nothing is served until it is right, because expiry depends on the clock.
 	off atomic.Bool
 }
 
-// id is what this host's row is found by, empty for an engine without one.
+// id is the key of this host's row, empty for an engine without one.
 func (h *host) id() string {
 	if h == nil {
 		return ""
@@ -56,8 +56,8 @@ func (h *host) id() string {
 	return h.instance
 }
 
-// join registers this host. A migration that takes away what this program uses, and a move that would take
-// the store from it (rule 14), either see it or are seen: all lock the ledger's row.
+// join registers this host. It excludes a migration that removes what this program uses, and a move that
+// would take the store from it (rule 14): all of them lock the ledger's row, so that each sees the others.
 func join(ctx context.Context, o *opened, logger *slog.Logger) (*host, error) {
 	h := &host{
 		pool: o.pool, schema: o.settings.schema(), pooled: isPooled(o.pool), instance: rand.Text(),
@@ -95,7 +95,7 @@ func (h *host) register(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// What was killed by now is seen by every read from now on.
+		// Every later read sees what was killed by now.
 		return tx.QueryRow(ctx, h.sql(`INSERT INTO {s}.hosts
 			(instance, name, version, knows, joined, beat, applied)
 			VALUES ($1, $2, $3, $4, `+databaseTime+`, `+databaseTime+`, (`+askKilled+`))
@@ -113,14 +113,14 @@ func (h *host) register(ctx context.Context) error {
 	return nil
 }
 
-// beats says that this host runs, until it ends. What waits for a beat has the next one come at once.
+// beats sends beats until the host ends. A waiter triggers the next beat immediately.
 func (h *host) beats(ctx context.Context) {
 	for emptied := time.Now(); ; {
 		began := time.Now()
 		h.note(ctx, h.beat(ctx))
 		if time.Since(emptied) > time.Duration(killSpan/2) {
 			emptied = time.Now()
-			_ = h.emptyKills(ctx) // where something reads it, the next time does it
+			_ = h.emptyKills(ctx) // a partition being read is emptied the next time
 		}
 		pause := time.After(h.lease.length/beatsOfLease - time.Since(began))
 		select {
@@ -138,8 +138,8 @@ func (h *host) beats(ctx context.Context) {
 	}
 }
 
-// beat is a commit, and reads what others have killed. A host whose row is gone, or marked, was silent for
-// long, and registers again: unless the store has left its program behind meanwhile.
+// beat commits, and reads the kills of other hosts. A host whose row is gone or marked was silent for long,
+// and registers again, unless the store no longer supports its program.
 func (h *host) beat(ctx context.Context) (err error) {
 	h.beating.Lock()
 	defer h.beating.Unlock()
@@ -157,7 +157,7 @@ func (h *host) beat(ctx context.Context) (err error) {
 	}
 	if err != nil {
 		if h.disconnect(); lost(err) {
-			h.pool.Reset() // connections that are idle lead to the same server
+			h.pool.Reset() // idle connections lead to the same server
 		}
 		return err
 	}
@@ -177,8 +177,8 @@ func (h *host) beat(ctx context.Context) (err error) {
 	return checkClock(before, after, time.Unix(0, b.database))
 }
 
-// lapse marks a host that is silent. A beat of that host's which is under way comes first, and is seen here:
-// one that stands still is waited for a moment, and again after the next beat.
+// lapse marks a silent host. A beat of that host in flight comes first, and is seen here; a beat that hangs
+// is waited for briefly, and again after the next beat.
 func (h *host) lapse(ctx context.Context, p *peer) error {
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
@@ -200,7 +200,7 @@ func (h *host) connect(ctx context.Context) (err error) {
 	return err
 }
 
-// disconnect ends the connection of beats: the next beat looks for the primary again.
+// disconnect closes the connection for beats: the next beat looks for the primary again.
 func (h *host) disconnect() {
 	if h.conn != nil {
 		_ = h.conn.Conn().Close(context.Background())
@@ -216,7 +216,7 @@ const (
 )
 
 // ask sends a beat and reads what is new, in one round trip. Each statement sees what was committed when it
-// began, which is behind the moment from which the lease runs.
+// began, which is after the moment from which the lease runs.
 func (h *host) ask(ctx context.Context, number int64, applied []int64) (b *beat, found []killed, err error) {
 	batch := &pgx.Batch{}
 	begins := beginning(h.pooled, "BEGIN")
@@ -272,12 +272,12 @@ func collected[T any](results pgx.BatchResults, scan pgx.RowToFunc[T]) ([]T, err
 	return pgx.CollectRows(rows, scan)
 }
 
-// note keeps what is wrong, and logs it when it changes.
+// note records what is wrong, and logs changes.
 func (h *host) note(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if off := errors.Is(err, errClock); off || err == nil { // otherwise it is not known
+	if off := errors.Is(err, errClock); off || err == nil { // otherwise it is unknown
 		h.off.Store(off)
 	}
 	if err == nil {
@@ -297,7 +297,7 @@ func (h *host) note(ctx context.Context, err error) {
 	}
 }
 
-// trouble says what is wrong with this host, empty for nothing.
+// trouble returns what is wrong with this host, or "".
 func (h *host) trouble() string {
 	if h == nil {
 		return ""
@@ -308,8 +308,8 @@ func (h *host) trouble() string {
 	return ""
 }
 
-// standing returns the number of the beat that a read must see, and whether the lease lasts. A host without
-// beats only looks.
+// standing returns the number of the beat that a read must see, and whether the lease is valid. A host
+// without beats only reads.
 func (h *host) standing() (number int64, lasts bool) {
 	if h == nil {
 		return -1, true
@@ -317,7 +317,7 @@ func (h *host) standing() (number int64, lasts bool) {
 	return h.lease.holds()
 }
 
-// refuses is why this host serves nothing at present, nil where it serves.
+// refuses returns why this host currently serves nothing, or nil.
 func (h *host) refuses() error {
 	if h != nil && h.off.Load() {
 		return errClock
@@ -325,7 +325,7 @@ func (h *host) refuses() error {
 	return nil
 }
 
-// leave takes this host's row away, once no copy answers any more.
+// leave deletes this host's row once its copies are no longer used.
 func (h *host) leave() {
 	if h == nil {
 		return
@@ -336,6 +336,6 @@ func (h *host) leave() {
 	h.lease.untilOver() // without the row nobody waits for its copies
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
-	// Without it the row is taken for a host that runs, for a minute.
+	// If this fails, the row counts as a running host for a minute.
 	_, _ = h.pool.Exec(ctx, h.sql(`DELETE FROM {s}.hosts WHERE instance = $1`), h.instance)
 }

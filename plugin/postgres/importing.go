@@ -1,6 +1,6 @@
 package postgres
 
-// Imports: records go into a store that is being filled.
+// Imports: records are written into a store that is being filled.
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Import implements transfer.Store: a batch is one transaction, or as many as it takes.
+// Import implements transfer.Store. A batch is one transaction, or as many as necessary.
 func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
 	for batch, err := range batches {
 		if err != nil {
@@ -35,9 +35,9 @@ func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transf
 	return nil
 }
 
-// importAll puts records in the place of those with their keys.
+// importAll writes records, replacing those with their keys.
 func (t *tx) importAll(id string, batch []transfer.Record) error {
-	// Who changes the ledger holds all slots, also the one of this transaction.
+	// A change of the ledger holds all slots, including the one of this transaction.
 	var move string
 	if err := t.conn.QueryRow(t.ctx, t.sql("SELECT move FROM {s}.ledger")).Scan(&move); err != nil {
 		t.fail(err)
@@ -60,8 +60,7 @@ func (t *tx) importAll(id string, batch []transfer.Record) error {
 	return t.err
 }
 
-// needed reads what a batch replaces, and the sessions and clients that belong together, in as few round
-// trips as there are kinds.
+// needed reads the rows that a batch replaces, and related sessions and clients, in one round trip per kind.
 func (t *tx) needed(batch []transfer.Record) {
 	keys := map[transfer.Kind][]string{}
 	for i := range batch {
@@ -87,8 +86,8 @@ func (t *tx) needed(batch []transfer.Record) {
 	}
 }
 
-// importOne puts a record in the place of the one with its key. Records come in any order: a client's row
-// is listed by the creation of its session, whichever of them is the first.
+// importOne writes a record, replacing the one with its key. Records come in any order: a client's row is
+// listed by the creation of its session, whichever comes first.
 func (t *tx) importOne(r *transfer.Record, message proto.Message) {
 	key := string(r.Key)
 	switch m := message.(type) {
@@ -111,7 +110,7 @@ func (t *tx) importOne(r *transfer.Record, message proto.Message) {
 	t.put(r.Kind, key, message)
 }
 
-// list has the clients of a session listed by its creation, or not at all once it is gone.
+// list sets the creation by which the clients of a session are listed, or none if the session is gone.
 func (t *tx) list(sid string, created int64, gone bool) {
 	if gone {
 		created = 0

@@ -1,6 +1,6 @@
 package postgres
 
-// The transactions of a job: an ending of many sessions, in bounded parts.
+// The transactions of a job: an ending of many sessions, in bounded steps.
 
 import (
 	"bytes"
@@ -13,27 +13,27 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Bounds of one transaction of a job: other calls of its committer wait for it.
+// Bounds of one transaction of a job, because other calls of its committer wait for it.
 const (
 	batchSessions = 64
 	batchGrants   = 512
 )
 
-// jobBatch is what one transaction does of a job. The job goes along indexes and keeps its position in them,
-// so that a row that stays is not met again. Position, counts and changes are written together: a crash
-// neither skips nor repeats a row.
+// jobBatch is one transaction of a job. The job walks along indexes and stores its position in them, so that
+// it does not meet a remaining row again. Position, counts and changes are written together: a crash neither
+// skips nor repeats a row.
 type jobBatch struct {
 	*tx
 	ending *logout.Ending
 	job    *records.Job
 	limit  int
-	// marked: rows of dead grants were left behind in this transaction, which does not see its own marks.
+	// marked: this transaction left rows of dead grants. It does not see its own marks.
 	marked bool
-	// spent: the transaction has done as much as its bounds allow.
+	// spent: the transaction has reached its bounds.
 	spent bool
 }
 
-// run goes from phase to phase as far as one transaction goes. The job's phase is empty when all is done.
+// run advances through the phases as far as one transaction can. The job's phase is empty when it is done.
 func (s *jobBatch) run() {
 	for s.job.Phase != "" && !s.spent && s.err == nil {
 		switch s.job.Phase {
@@ -52,8 +52,7 @@ func (s *jobBatch) run() {
 	}
 }
 
-// reached goes on to the next phase after the last row of this one. Otherwise the rest is left to the next
-// transaction.
+// reached starts the next phase after the last row of this one. Otherwise the next transaction continues.
 func (s *jobBatch) reached(end bool) {
 	if end {
 		s.job.Phase, s.job.Cursor = rules.PhaseAfter(s.job.Phase, s.ending), nil
@@ -75,8 +74,8 @@ func (s *jobBatch) end(sids []string) {
 	rules.Progress(s.job, done)
 }
 
-// sessions ends the sessions that existed when the job began. The index is in the order of creation: those
-// created since come after job.Last.
+// sessions ends the sessions that existed when the job began. The index is in creation order: later sessions
+// come after job.Last.
 func (s *jobBatch) sessions() {
 	l := sessionListing(&ticketstore.SessionFilter{SubjectID: s.ending.SubjectID})
 	var sids []string
@@ -100,7 +99,7 @@ const (
 	survivorsOf  = "SELECT sid FROM {s}.ended WHERE survivor = $3 AND sid > $1 ORDER BY sid LIMIT $2"
 )
 
-// survivors revokes what has outlived sessions that ended before.
+// survivors revokes the survivors of sessions that ended before.
 func (s *jobBatch) survivors() {
 	var sids []string
 	if s.ending.All {
@@ -115,8 +114,8 @@ func (s *jobBatch) survivors() {
 	s.reached(len(sids) < batchSessions)
 }
 
-// grants revokes what subjects have without a session, consents among it, or what is left of the consents of
-// one session.
+// grants revokes the grants that subjects have without a session, including consents, or the remaining
+// consents of one session.
 func (s *jobBatch) grants() {
 	if s.ending.SessionID != "" {
 		if len(s.job.ConsentsClients) == 0 {
@@ -146,8 +145,8 @@ func (s *jobBatch) grants() {
 	s.reached(len(rows) < batchGrants)
 }
 
-// purges removes the rows of dead grants that the transactions of the job have left, so that all of them are
-// counted when it is done.
+// purges removes the rows of dead grants left by the job's transactions, so that all are counted when it is
+// done.
 func (s *jobBatch) purges() {
 	if s.marked {
 		s.spent = true

@@ -1,7 +1,6 @@
 package postgres
 
-// Kills: what transactions have killed of access tokens, those of this host and those of others, told in one
-// order (rule 15).
+// Kills: the access tokens killed by transactions of this host and of others, in one order (rule 15).
 
 import (
 	"context"
@@ -19,20 +18,21 @@ import (
 )
 
 const (
-	// killSpan is the time of a partition of kills, by the database's clock. What is emptied is older than
-	// that: far longer than a lease.
+	// killSpan is the time span of a partition of kills, by the database's clock. Partitions are emptied when
+	// they are older than that, which is much longer than a lease.
 	killSpan = int64(time.Minute)
-	// mostKills is how many kills of a slot a beat reads at most: for more, all copies go.
+	// mostKills is the maximum number of kills of a slot read by a beat: if there are more, all copies are
+	// dropped.
 	mostKills = kills.Kept
 
 	insertKill = `INSERT INTO {s}.kills (n, slot, ring, awaited, sids, grants)
 		SELECT $1, $2, (` + databaseTime + ` / 60000000000 % 4)::smallint, $3, $4::text[], $5::bytea[]`
-	// killAll is the kill of a transaction that holds all slots, in the name of the first one.
+	// killAll is the kill of a transaction that holds all slots, recorded under the first slot.
 	killAll = `INSERT INTO {s}.kills (n, slot, ring, awaited)
 		SELECT kills + 1, slot, (` + databaseTime + ` / 60000000000 % 4)::smallint, true
 		FROM {s}.slots WHERE slot = 0`
 	askKilled = "SELECT array_agg(kills ORDER BY slot) FROM {s}.slots"
-	// The rows behind those that were read, of slots that have any.
+	// The kills after those already read, of slots that have any.
 	askKills = `SELECT k.slot, k.n, k.awaited, k.sids, k.grants
 		FROM unnest($1::bigint[]) WITH ORDINALITY AS a(n, place)
 		JOIN {s}.slots s ON s.slot = a.place - 1 AND s.kills > a.n AND s.kills - a.n <= $2
@@ -85,17 +85,17 @@ func killedOf(row pgx.CollectableRow) (k killed, err error) {
 	return k, nil
 }
 
-// progress is how far a host has come with the kills of each slot, and tells them on in the order in which it
-// meets them: its own when their commit is known, those of others when a beat has read them.
+// progress is a host's progress in the kills of each slot. It adds the kills to its log in the order in which
+// it learns of them: its own when their commit is known, those of other hosts when a beat has read them.
 type progress struct {
 	log kills.Log
 
 	mu    sync.Mutex
-	slots []int64 // by slot, the last kill before which none is missing
+	slots []int64 // by slot, the last kill up to which all are known
 }
 
-// own takes a kill of this host's, when it is committed and before a call returns that has done it. Where a
-// kill before it is not known, as after a commit whose answer was lost, the next beat reads both.
+// own adds a kill of this host, after its commit and before the call that committed it returns. If an earlier
+// kill of the slot is unknown, for example after a commit whose answer was lost, the next beat reads both.
 func (p *progress) own(slot int, n int64, kill *grantstore.Kill) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,8 +108,9 @@ func (p *progress) own(slot int, n int64, kill *grantstore.Kill) {
 	}
 }
 
-// read takes what a beat has read: kills, and how many each slot had before that. Where one of these is
-// missing, all copies go. It returns how far the host has come, and by which position that was told.
+// read adds what a beat has read: kills, and the number of kills that each slot had before. If one of these
+// is missing, all copies are dropped. It returns the host's progress, and the corresponding position of the
+// log.
 func (p *progress) read(found []killed, through []int64) (slots []int64, position uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,8 +136,8 @@ func (p *progress) read(found []killed, through []int64) (slots []int64, positio
 	return slices.Clone(p.slots), p.log.Position()
 }
 
-// begin is read for a host that registers: its reads see what was killed before. Copies that it has from an
-// earlier time go.
+// begin is read for a host that registers: its reads see everything killed before. Earlier copies are
+// dropped.
 func (p *progress) begin(through []int64) (position uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,8 +162,9 @@ var (
 	_ grantstore.Leases = told{}
 )
 
-// Kills says what was killed, by this host and by others. A kill of another host's is told within a beat of
-// its commit: until then a read may have seen it already. No end is acknowledged before each host was told.
+// Kills returns the kills of this host and of others. A kill of another host is streamed within a beat of its
+// commit: until then a read may have seen the commit already. An end is acknowledged only after each host has
+// learned of it.
 func (e *Engine) Kills() grantstore.Kills { return told{e} }
 
 func (k told) Position() uint64 { return k.killed.log.Position() }
@@ -174,7 +176,7 @@ func (k told) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 // awaitHosts returns when what the call has done, or has found done, is known to all hosts.
 func (e *Engine) awaitHosts(ctx context.Context) error { return e.host.awaitHosts(ctx, e.background) }
 
-// emptyKills empties the partition of kills whose time is over, and waits for a moment only.
+// emptyKills empties the expired partition of kills. It waits for locks only briefly.
 func (h *host) emptyKills(ctx context.Context) error {
 	h.beating.Lock()
 	partition := fmt.Sprintf("{s}.kills_%d", ringOf(bucket(h.database, killSpan)+2))

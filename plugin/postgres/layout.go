@@ -19,7 +19,7 @@ var sessionTable = newTable(&table{
 		bytesField("cookie", func(r *row) *[]byte { return &session(r).Key }),
 		field("subject", "text", func(r *row) *string { return &session(r).SubjectId }),
 		field("created", "bigint", func(r *row) *int64 { return &session(r).Created }),
-		// Early at most: a renewal leaves it, and a sweep that finds it early moves it (rule 8).
+		// Never late, but possibly early: a renewal does not change it, and a sweep moves it (rule 8).
 		field("due", "bigint", func(r *row) *int64 { return &session(r).IndexedDue }),
 		field("expires", "bigint", func(r *row) *int64 { return &session(r).Expires }),
 		field("renewed", "bigint", func(r *row) *int64 { return &session(r).Renewed }),
@@ -49,13 +49,12 @@ var clientTable = newTable(&table{
 			func(r *row, v string) { r.key = v }),
 		required("client", "text", func(r *row) string { _, client := splitClient(r.key); return client },
 			func(r *row, v string) { r.key = clientKey(r.key, v) }),
-		// NULL for a client that was detached: the pages of its sessions, and their count, leave it out (rule
-		// 6).
+		// NULL for a detached client: pages and counts of its sessions exclude it (rule 6).
 		optional("listed", "bigint", func(r *row) int64 {
 			if message[*records.ClientUse](r).GetDetached() {
 				return 0
 			}
-			return cmp.Or(r.created, 1) // a session that comes later in a move says when
+			return cmp.Or(r.created, 1) // a session imported later sets it
 		}, func(r *row, v int64) { r.created = v }),
 	},
 })
@@ -71,7 +70,7 @@ var endedTable = newTable(&table{
 	kind: transfer.Ended, name: "ended", keys: 1,
 	columns: []column{
 		keyColumn("sid"),
-		// NULL where nothing survives: a removal that revokes tokens looks for the others alone (rule 2).
+		// NULL if nothing survives: a removal that revokes tokens looks only for the others (rule 2).
 		optional("survivor", "text", func(r *row) string {
 			ended := message[*records.Ended](r)
 			if ended.GetSurvivors() == records.Survivors_SURVIVORS_UNSPECIFIED {
@@ -79,13 +78,13 @@ var endedTable = newTable(&table{
 			}
 			return ended.GetSubjectId()
 		}, nil),
-		// A sweep that finds grants left puts it off: see postponeEnded.
+		// A sweep that finds remaining grants postpones it: see postponeEnded.
 		required("due", "bigint",
 			func(r *row) int64 { return rules.EndedDue(message[*records.Ended](r)) }, nil),
 	},
 })
 
-// Unused grants. What may revoke, use or judge one locks its row here.
+// Unused grants. Transactions that may revoke, use or judge a grant lock its row here.
 var grantTable = newTable(&table{
 	kind: transfer.Grants, name: "grants", keys: 2,
 	columns: []column{
@@ -94,7 +93,7 @@ var grantTable = newTable(&table{
 		nullable("subject", "text", func(r *row) *string { return &grant(r).SubjectId }),
 		grantSession, grantClient,
 		field("created", "bigint", func(r *row) *int64 { return &grant(r).Created }),
-		// NULL for what no listing shows.
+		// NULL if it is never listed.
 		required("serial", "bytea", func(r *row) []byte {
 			if !rules.Listed(r.ref().Type, grant(r)) {
 				return nil
@@ -107,7 +106,7 @@ var grantTable = newTable(&table{
 
 func grant(r *row) *records.Grant { return message[*records.Grant](r) }
 
-// family is the request id of a token. Other grants belong to no family.
+// family returns the request id of a token. Other grants belong to no family.
 func family(r *row) *string {
 	if !r.ref().Type.IsToken() {
 		return nil
@@ -124,7 +123,7 @@ var (
 		func(r *row, v int16) { r.key = string([]byte{byte(v)}) + r.key })
 )
 
-// sumOf is the record's part in the sums, for rows that go together.
+// sumOf is the record's part in the sums, for rows that are deleted together.
 var sumOf = required("sum", "bigint",
 	func(r *row) int64 { return int64(cross(r.kind, r.key, r.now).Sum()) }, nil)
 
@@ -132,8 +131,8 @@ var sumOf = required("sum", "bigint",
 var ringColumn = required("ring", "smallint",
 	func(r *row) int16 { return r.ring }, func(r *row, v int16) { r.ring = v })
 
-// Used grants lie by themselves. Two uses of one conflict, for each deletes the row of the unused one (rule
-// 3); and most are deleted by emptying a partition: see ring.go.
+// Used grants have their own table. Two uses of a grant conflict, because each deletes the row of the unused
+// one (rule 3); and most are deleted by emptying a partition: see ring.go.
 var usedTable = newTable(&table{
 	kind: transfer.Grants, name: "used", keys: 3, moves: true, guarded: true,
 	columns: []column{
@@ -142,7 +141,7 @@ var usedTable = newTable(&table{
 	},
 })
 
-// usedDue is when a used grant may go. In the ring that is its expiry: see usedRing.
+// usedDue is when a used grant may be deleted. In the ring that is its expiry: see usedRing.
 func usedDue() column {
 	set := func(r *row, v int64) {
 		if r.ring != outside {
@@ -161,7 +160,7 @@ var noticeTable = newTable(&table{
 		field("client", "text", func(r *row) *string { return &notice(r).ClientId }),
 		field("sid", "text", func(r *row) *string { return &notice(r).SessionId }),
 		field("state", "text", func(r *row) *string { return &notice(r).State }),
-		// NULL unless pending: claims find no other (rule 7).
+		// NULL unless pending: claims find only pending ones (rule 7).
 		nullable("due", "bigint", func(r *row) *int64 {
 			if notice(r).GetState() != string(logout.Pending) {
 				return nil
@@ -180,7 +179,7 @@ var operationTable = newTable(&table{
 		keyColumn("id"),
 		ringColumn,
 		field("at", "bigint", func(r *row) *int64 { return &message[*records.Operation](r).When }),
-		// A second row of the same operation, in the partition beside it: see placed.
+		// Set for a second row of the same operation, in the adjacent partition: see placed.
 		required("echo", "boolean", func(r *row) bool { return r.echo }, nil),
 		sumOf,
 	},

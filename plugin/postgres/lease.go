@@ -1,15 +1,15 @@
 package postgres
 
-// The lease of a host, which its beats earn, and what waits for it and for other hosts (rule 15).
+// The lease of a host, which its beats renew, and waiting for it and for other hosts (rule 15).
 //
-// A beat is a commit: a server that has lost its leadership under synchronous replication takes none, though
-// it still answers reads. The lease runs from before the beat was sent, by the host's own clock. Without it
-// the host answers nothing: neither from copies nor from what it reads.
+// A beat is a commit: a server that has lost its leadership under synchronous replication cannot commit,
+// though it still answers reads. The lease runs from before the beat was sent, by the host's own clock.
+// Without a lease the host answers nothing, neither from copies nor from reads.
 //
-// An end is acknowledged when every registered host has taken note of it or has no lease. That a host has
-// none is not guessed: another host that has seen no beat of it for longer than a lease marks its row as
-// lapsed, in a transaction that conflicts with a beat under way. A host whose row is marked registers again,
-// with no copies, and its next beat reads what was killed before.
+// An end is acknowledged when every registered host has applied it or has no lease. The absence of a lease is
+// not guessed: another host that has seen no beat of the host for longer than a lease marks its row as
+// lapsed, in a transaction that conflicts with a beat in flight. A host whose row is marked registers again,
+// without copies, and its next beat reads what was killed before.
 
 import (
 	"context"
@@ -27,11 +27,11 @@ import (
 )
 
 const (
-	// beatsOfLease is how many beats a lease has time for.
+	// beatsOfLease is the number of beats per lease.
 	beatsOfLease = 4
-	// shortestPause is between two beats that somebody waits for, as a part of a lease.
+	// shortestPause is the pause between two beats if someone waits, as a fraction of a lease.
 	shortestPause = 50
-	// drift is how much of a lease clocks of hosts may gain or lose: a twentieth.
+	// drift is the maximum clock drift between hosts during a lease: a twentieth.
 	drift = 20
 )
 
@@ -39,60 +39,60 @@ var (
 	// errLease: nothing is answered until the next beat.
 	errLease = fmt.Errorf("%w: the database has taken no beat of this host for longer than its lease",
 		ticketstore.ErrUnavailable)
-	// errLeftBehind: a connection leads to a server that lacks a commit which this host knows of.
+	// errLeftBehind: a connection leads to a server that lacks a commit known to this host.
 	errLeftBehind = fmt.Errorf("%w: a server answers that is no longer the primary", errLease)
 )
 
 // lease is what this host knows of its own beats and of those of others.
 type lease struct {
 	length time.Duration
-	// hurry has the next beat come at once.
+	// hurry triggers the next beat immediately.
 	hurry chan struct{}
 
 	mu sync.Mutex
-	// number is that of the last beat that was sent, known that of the last one that is known to be
-	// committed, and began is when that was sent.
+	// number is that of the last beat sent, known that of the last one known to be committed, and began is
+	// when that was sent.
 	number, known int64
 	began         time.Time
-	// last is the last one whose kills were told on.
+	// last is the last beat whose kills were added to the log.
 	last beat
-	// more is closed when there is another.
+	// more is closed by the next beat.
 	more chan struct{}
-	// peers are other hosts, and since when their beats have the number that they have.
+	// peers are other hosts, and since when their beats have their current number.
 	peers map[string]peer
 	copies
 }
 
-// copies is what the host says of its copies of access tokens.
+// copies is the state of the host's copies of access tokens.
 type copies struct {
-	// told is the position of the last kill that they have taken note of.
+	// told is the position of the last kill applied to them.
 	told uint64
-	// asking are the questions for a lease that wait, granted is when the last one was answered, and released
-	// whether there are no copies any more.
+	// asking is the number of pending requests for a lease, granted is when the last one was answered, and
+	// released whether there are no copies any more.
 	asking   int
 	granted  time.Time
 	released bool
-	// marks say how far the host has come in each slot with a position, the earlier first.
+	// marks are the host's progress in each slot at some positions, in order.
 	marks []point
-	// awaited is the position of a kill for which somebody waits at another host, 0 for none.
+	// awaited is the position of a kill for which another host waits, 0 for none.
 	awaited uint64
 }
 
 // beat is what a beat has read.
 type beat struct {
 	number int64
-	// database is the database's time, state what the store says of itself.
+	// database is the database's time, state the state of the store.
 	database int64
 	state    transfer.State
-	// slots is how far this host has come with it, position by which position that was told, awaited whether
-	// a kill of another host's, for which somebody waits, is among it.
+	// slots is the host's progress after it, position the corresponding position of the log, awaited whether
+	// it includes a kill of another host for which that host waits.
 	slots    []int64
 	position uint64
 	awaited  bool
 	hosts    []peer
 }
 
-// peer is a host's row, and when its number was seen first.
+// peer is a host's row, and when its number was first seen.
 type peer struct {
 	instance string
 	number   int64
@@ -101,7 +101,7 @@ type peer struct {
 	since    time.Time
 }
 
-// point is how far a host has come in each slot with a position.
+// point is a host's progress in each slot at a position.
 type point struct {
 	position uint64
 	slots    []int64
@@ -113,18 +113,18 @@ func newLease(length time.Duration) *lease {
 	}
 }
 
-// margin is longer than a lease that another host's clock measures.
+// margin returns a duration longer than a lease measured by another host's clock.
 func (l *lease) margin() time.Duration { return l.length + l.length/drift }
 
-// begin is what a host has when it has registered: how far it has come, and no copies of before.
+// begin initializes the state of a host that has registered: its progress, and no earlier copies.
 func (l *lease) begin(slots []int64, position uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.marks = []point{{position, slots}}
 }
 
-// send returns the number of the next beat, and what it says of this host's progress: what no copy shows any
-// more. A host without copies only reads, and its reads see what its beats have seen.
+// send returns the number of the next beat, and the progress that it reports: the kills applied to the
+// copies. A host without copies only reads, and its reads see what its beats have seen.
 func (l *lease) send() (number int64, applied []int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,31 +134,32 @@ func (l *lease) send() (number int64, applied []int64) {
 		l.marks = l.marks[1:]
 	}
 	if alive && l.marks[0].position > l.told {
-		return l.number, nil // not even that: what was said before holds
+		return l.number, nil // the progress reported before remains valid
 	}
 	return l.number, l.marks[0].slots
 }
 
-// committed notes that a beat is, before its kills are told: a read that begins behind them sees it.
+// committed records that a beat is committed, before its kills are added to the log: a read that begins after
+// them sees it.
 func (l *lease) committed(number int64, sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.known, l.began = number, sent
 }
 
-// confirm takes a beat whose kills were told, and returns those of the other hosts that have been silent for
+// confirm adds a beat whose kills are in the log, and returns the other hosts that have been silent for
 // longer than a lease.
 func (l *lease) confirm(b *beat) (silent []peer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	peers := make(map[string]peer, len(b.hosts))
 	for _, p := range b.hosts {
-		p.since = time.Now() // behind the beat's snapshot
+		p.since = time.Now() // after the beat's snapshot
 		if known, ok := l.peers[p.instance]; ok && known.number == p.number {
 			p.since = known.since
 		}
 		peers[p.instance] = p
-		// By the monotonic clock alone, which may stand still: then it is found later, never too early.
+		// By the monotonic clock only, which may stop: then silence is found later, never too early.
 		if !p.lapsed && time.Since(p.since) > l.margin() {
 			silent = append(silent, p)
 		}
@@ -174,11 +175,11 @@ func (l *lease) confirm(b *beat) (silent []peer) {
 	return silent
 }
 
-// mostMarks bounds lease.marks: a cache may ask for leases while its stream stands still.
+// mostMarks bounds lease.marks: a cache may request leases while its stream makes no progress.
 const mostMarks = 256
 
-// mark notes how far the host has come. The last mark is replaced where nothing was told since, or where
-// there is no room: then the host says later how far it has come, and never too early.
+// mark records the host's progress. It replaces the last mark if nothing was added since, or if there is no
+// room: then the host reports its progress later, never too early.
 func (l *lease) mark(p point) {
 	if last := len(l.marks) - 1; last > 0 && (l.marks[last].position == p.position || last == mostMarks-1) {
 		l.marks[last] = p
@@ -192,7 +193,7 @@ func (l *lease) alive() bool {
 	return !l.released && (l.asking > 0 || time.Since(l.granted) < l.margin())
 }
 
-// noted has the next beat come at once where it says what somebody waits for at another host.
+// noted triggers the next beat if it would report progress for which another host waits.
 func (l *lease) noted() {
 	if l.awaited > 0 && (!l.alive() || l.told >= l.awaited) {
 		l.awaited = 0
@@ -207,15 +208,15 @@ func (l *lease) wake() {
 	}
 }
 
-// holds returns the number of the last beat that is known to be committed, and whether its lease lasts.
+// holds returns the number of the last beat known to be committed, and whether its lease is valid.
 func (l *lease) holds() (number int64, lasts bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.known, l.known > 0 && kills.Elapsed(l.began) < l.length
 }
 
-// next returns the last beat whose kills were told, if it was sent behind another, and what is closed when
-// there is a later one.
+// next returns the last beat whose kills are in the log, if it was sent after the beat behind, and a channel
+// that is closed by the next one.
 func (l *lease) next(behind int64) (last *beat, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -226,16 +227,16 @@ func (l *lease) next(behind int64) (last *beat, more <-chan struct{}) {
 	return nil, l.more
 }
 
-// sent returns the number of the last beat that was sent.
+// sent returns the number of the last beat sent.
 func (l *lease) sent() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.number
 }
 
-// awaitHosts returns when all hosts have taken note of what was committed before, or answer nothing. A beat
-// that is sent now sees each of those commits, and each host that may know a token from before them: who
-// registers later has read nothing yet.
+// awaitHosts returns when all hosts have applied everything committed before, or answer nothing. A beat sent
+// now sees each of those commits, and each host that may have read a token before them: a host that registers
+// later has read nothing yet.
 func (h *host) awaitHosts(ctx, closing context.Context) error {
 	if h == nil {
 		return nil
@@ -265,7 +266,7 @@ func (h *host) awaitHosts(ctx, closing context.Context) error {
 	}
 }
 
-// reached reports whether a host has come as far as wanted in each slot.
+// reached reports whether a host's progress has reached wanted in each slot.
 func (p *peer) reached(wanted []int64) bool {
 	for slot, n := range wanted {
 		if n > 0 && (slot >= len(p.applied) || p.applied[slot] < n) {
@@ -275,7 +276,7 @@ func (p *peer) reached(wanted []int64) bool {
 	return true
 }
 
-// Lease implements grantstore.Leases: it waits for a beat that is sent behind the question.
+// Lease implements grantstore.Leases. It waits for a beat that is sent after the request.
 func (k told) Lease(ctx context.Context, position uint64) (time.Duration, error) {
 	if k.host == nil {
 		return 0, errLease
@@ -290,12 +291,12 @@ func (k told) Lease(ctx context.Context, position uint64) (time.Duration, error)
 	for {
 		last, more := l.next(before)
 		if last != nil {
-			// A store that was moved ends nothing any more, and what has taken its place tells it nothing.
+			// A store that was moved ends nothing any more, and its successor does not stream kills to it.
 			return l.length, errors.Join(rules.Writes(last.state), k.host.refuses())
 		}
 		select {
 		case <-more:
-		case <-time.After(l.length): // the answer would be of no use
+		case <-time.After(l.length): // the answer would be useless
 			return 0, errLease
 		case <-ctx.Done():
 			return 0, fmt.Errorf("%w: %w", errLease, ctx.Err())
@@ -305,7 +306,7 @@ func (k told) Lease(ctx context.Context, position uint64) (time.Duration, error)
 	}
 }
 
-// ask notes that copies have come as far as a position. It returns the number of the last beat that was sent.
+// ask records that copies have reached a position. It returns the number of the last beat sent.
 func (l *lease) ask(position uint64) (before int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,22 +14,22 @@ import (
 )
 
 const (
-	// maxScan bounds the rows that one page, or one count, looks at.
+	// maxScan bounds the rows examined for a page or a count.
 	maxScan = 10_000
-	// chunk is how many rows are read at once where some of them may not match.
+	// chunk is the number of rows per query if some of them may not match.
 	chunk = 500
 )
 
-// listing is a part of an index, in the order of positions.
+// listing is a part of an index, ordered by position.
 type listing struct {
 	table *table
-	// from names the tables, the rows' own one t. where are conditions on them, with args.
+	// from names the tables, with the rows' own table as t. where are conditions on them, with args.
 	from  string
 	where []string
 	args  []any
-	// created and id are what positions are made of. Those of notifications are their ids alone.
+	// created and id are the columns of positions. Positions of notifications are their ids only.
 	created, id string
-	// prepare reads what match needs of rows. match decides what the conditions do not.
+	// prepare reads what match needs for rows. match decides what the conditions do not.
 	prepare func(rows []*row)
 	match   func(r *row) bool
 }
@@ -40,7 +40,7 @@ func (l *listing) and(condition string, arg any) {
 	l.where = append(l.where, fmt.Sprintf(condition, len(l.args)))
 }
 
-// behind is the bound just after a position, nil for none.
+// behind returns the bound just after a position, or nil for none.
 func behind(position []byte) *ticketstore.Bound {
 	if len(position) == 0 {
 		return nil
@@ -56,7 +56,7 @@ func keysOf(rows []*row) []string {
 	return keys
 }
 
-// chunk returns the next rows behind a bound (nil: from the listing's end in that direction).
+// chunk returns the next rows after a bound (nil: from the first row in that direction).
 func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int) []*row {
 	where, args := slices.Clone(l.where), slices.Clone(l.args)
 	compare, order := ">", "ASC"
@@ -90,20 +90,19 @@ func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int)
 	return t.unlocked(l.table, sql, args...)
 }
 
-// unlocked reads rows as the database has them. Under locks they are not the group's: they may change until
-// they are locked.
+// unlocked reads rows without adding them to a group that locks: they may change until they are locked.
 func (t *tx) unlocked(table *table, sql string, args ...any) []*row {
 	list := selected(t.group, table.scan(), sql, args...)
 	if !t.locks {
 		for _, r := range list {
-			copied := *r // a row that a dry run has removed keeps its place
+			copied := *r // a row removed by a dry run keeps its place
 			t.take(&copied)
 		}
 	}
 	return list
 }
 
-// split takes a position apart. One that no row has, in a results token that was made up, leads somewhere.
+// split decodes a position. It accepts even positions of no row, as in a forged results token.
 func split(l *listing, position []byte) (created int64, id any) {
 	text := position
 	if l.created != "" {
@@ -116,7 +115,7 @@ func split(l *listing, position []byte) (created int64, id any) {
 	return created, strings.ReplaceAll(strings.ToValidUTF8(string(text), ""), "\x00", "")
 }
 
-// positionOf is where a row stands in its listings.
+// positionOf returns the position of a row in its listings.
 func positionOf(r *row) []byte {
 	switch m := r.now.(type) {
 	case *records.Session:
@@ -127,7 +126,7 @@ func positionOf(r *row) []byte {
 	return []byte(r.key)
 }
 
-// readListing returns at most count rows of a listing that match, from a bound on.
+// readListing returns at most count matching rows of a listing, starting at a bound.
 func (t *tx) readListing(
 	l *listing, from *ticketstore.Bound, reverse bool, count int,
 ) (rows []*row, s *rules.Scanned) {
@@ -168,7 +167,7 @@ func (t *tx) readListing(
 	return rows, s
 }
 
-// readPage answers a walk.
+// readPage reads the page requested by a walk.
 func readPage[F any](t *tx, l *listing, w *ticketstore.Walk[F]) ([]*row, *rules.Place) {
 	rows, s := t.readListing(l, w.From, w.Reverse(), w.Count)
 	more := false
@@ -183,7 +182,7 @@ func readPage[F any](t *tx, l *listing, w *ticketstore.Walk[F]) ([]*row, *rules.
 	return rows, rules.PlaceOf(w, s, more)
 }
 
-// count counts the rows of a listing, -1 if there are more than so many to look at.
+// count returns the number of rows of a listing, or -1 if it would have to examine more than most.
 func (t *tx) count(l *listing, most int) (n int) {
 	where := append([]string{"true"}, l.where...)
 	if l.match == nil {

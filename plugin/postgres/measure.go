@@ -1,6 +1,6 @@
 package postgres
 
-// What the engine measures: spans of calls that are traced, and figures of its transactions and connections.
+// Measurements: spans of traced calls, and figures of transactions and connections.
 
 import (
 	"context"
@@ -16,27 +16,26 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-// system is the engine as semantic conventions for databases call it.
+// system is the engine's name in the semantic conventions for databases.
 const system = "postgresql"
 
-// sizeEvery is how often the tables are measured, at most: that looks at each of their files.
+// sizeEvery is the minimum interval of measuring the tables, which accesses each of their files.
 const sizeEvery = time.Minute
 
 var _ sessions.Measured = (*Engine)(nil)
 
-// meter counts what an engine does. Its lock is held for no statement.
+// meter counts the engine's activity. Its lock is never held during a statement.
 type meter struct {
 	mu      sync.Mutex
 	figures sessions.Figures
-	bytes   int64     // of the schema, -1 before they are known
-	sized   time.Time // when that was measured, or somebody began to
+	bytes   int64     // of the schema, -1 if unknown
+	sized   time.Time // when the last measurement began
 }
 
-// moments are those of a transaction: when it began, when its rows had been read and judged, and when what
-// changed was durable.
+// moments are the times of a transaction: begin, rows read and judged, changes durable.
 type moments struct{ began, judged, durable time.Time }
 
-// committed notes a transaction for the calls that it has answered. One that changed nothing is a read.
+// committed records a transaction for its calls. A transaction without changes is a read.
 func (m *meter) committed(calls []*call, at moments, wrote bool) {
 	if wrote {
 		m.mu.Lock()
@@ -58,7 +57,7 @@ func (m *meter) committed(calls []*call, at moments, wrote bool) {
 	}
 }
 
-// hasRead notes a snapshot for the calls that it has answered, if it was slow.
+// hasRead records a snapshot for its calls, if it was slow.
 func hasRead(calls []*call, began time.Time) {
 	for _, c := range calls {
 		if c.spans != nil {
@@ -69,7 +68,7 @@ func hasRead(calls []*call, began time.Time) {
 	}
 }
 
-// about are the attributes of a span: the first two are the same for all of an operation.
+// about returns the attributes of a span: the first two are constant per operation.
 func about(operation string, size int) []spans.Attribute {
 	return []spans.Attribute{
 		{Key: spans.System, Value: system}, {Key: spans.Operation, Value: operation},
@@ -77,15 +76,14 @@ func about(operation string, size int) []spans.Attribute {
 	}
 }
 
-// traced notes who wants the spans of a call, and since when it waits.
+// traced sets the recorder of a traced call, and when its wait began.
 func (c *call) traced() {
 	if c.spans = spans.FromContext(c.ctx); c.spans != nil && c.asked.IsZero() {
 		c.asked = time.Now()
 	}
 }
 
-// Figures implements sessions.Measured. What the tables take is up to a minute old, or -1 where the database
-// does not say it.
+// Figures implements sessions.Measured. The size of the tables is up to a minute old, or -1 if unknown.
 func (e *Engine) Figures(ctx context.Context) (sessions.Figures, error) {
 	if e.closed.Load() {
 		return sessions.Figures{}, errClosed
@@ -104,7 +102,8 @@ func (e *Engine) Figures(ctx context.Context) (sessions.Figures, error) {
 	return figures, nil
 }
 
-// size returns the bytes of the schema. One caller measures them, and the others have what was known before.
+// size returns the bytes of the schema. One caller measures them, and concurrent callers get the previous
+// value.
 func (e *Engine) size(ctx context.Context) int64 {
 	m := &e.meter
 	m.mu.Lock()
@@ -130,7 +129,7 @@ func (e *Engine) size(ctx context.Context) int64 {
 	return known
 }
 
-// roundTrips counts how often the database was asked: pipelines, single statements, preparations.
+// roundTrips counts round trips: pipelines, single statements, preparations.
 type roundTrips struct{ atomic.Uint64 }
 
 var (

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// leastMemory and mostMemory bound the limit that the process is kept to, in bytes.
+	// leastMemory and mostMemory bound the memory limit of the process, in bytes.
 	leastMemory, mostMemory = 64 << 20, 256 << 20
-	// heapGrowth is by how many percent the heap grows until it is collected, where there is room.
+	// heapGrowth is GOGC, the heap growth in percent between collections, below the limit.
 	heapGrowth = 400
 )
 
-// LimitProcess has Go's runtime keep this process to half of the memory of its machine or cgroup, 64 to 256
-// MiB, unless GOMEMLIMIT says otherwise, and collect less often than by default below that, unless GOGC does.
-// The engine keeps next to nothing, so that the collector would run every few MiB. It is for the main
-// function of a plugin; a program that opens a store beside its own work knows better what it needs.
+// LimitProcess limits the memory of this process to half of that of its machine or cgroup, 64 to 256 MiB,
+// unless GOMEMLIMIT is set, and collects garbage less often than by default below that, unless GOGC is set:
+// the engine keeps next to nothing in memory, so that the collector would run every few MiB. Call it from a
+// plugin's main function. Programs that embed the engine should set their own limit.
 func LimitProcess() {
 	machine.Limit(machine.Half(os.DirFS("/"), leastMemory, mostMemory))
 	if os.Getenv("GOGC") == "" {

@@ -1,6 +1,6 @@
 package postgres
 
-// Moves of a store (transfer.Store): its states, which the ledger has, and which each slot repeats for its
+// Moves of a store (transfer.Store): its states, which are in the ledger and repeated in each slot for its
 // writers.
 
 import (
@@ -18,12 +18,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// mover moves the store's content in and out.
+// mover implements transfer.Store.
 type mover struct{ *Engine }
 
 var _ transfer.Store = mover{}
 
-// Transfer returns what moves the store.
+// Transfer returns the store's transfer.Store.
 func (e *Engine) Transfer() transfer.Store { return mover{e} }
 
 const (
@@ -39,22 +39,22 @@ func (m mover) Status(ctx context.Context) (*transfer.Status, error) {
 	})
 }
 
-// status reads all that the store says of itself. A failure is the group's.
+// status reads the status of the store. A failure is the group's.
 func (g *group) status(lock string) (status *transfer.Status, err error) {
 	// The ledger first: one transition at a time. Then the slots, which waits for their writers.
 	if status, err = g.ledger(lock); err == nil {
 		status.Content, err = g.contents(lock)
-		// A host that registers locks the ledger too: it is seen here, or sees the state that is made here.
+		// A host that registers locks the ledger too: it is seen here, or sees the new state.
 		status.Others = g.others()
 	}
 	g.fail(err)
 	return status, g.err
 }
 
-// locked is the end of a question that locks the rows that it reads.
+// locked is appended to a query to lock the rows that it reads.
 const locked = " FOR UPDATE"
 
-// ledger reads what the store says of itself, but for its contents.
+// ledger reads the status without the contents.
 func (g *group) ledger(lock string) (*transfer.Status, error) {
 	var number int16
 	var acknowledged, left, silent int64
@@ -74,7 +74,7 @@ func (g *group) ledger(lock string) (*transfer.Status, error) {
 	return s, nil
 }
 
-// contents adds up what the slots say of each kind.
+// contents sums the slots' contents of each kind.
 func (g *group) contents(lock string) (map[transfer.Kind]transfer.Content, error) {
 	type slot struct{ Counts, Sums []int64 }
 	contents := map[transfer.Kind]transfer.Content{}
@@ -107,11 +107,11 @@ func (g *group) others() []ticketstore.Host {
 	}, askOthers, schema.HostSilence, g.host.id(), ticketstore.MaxHosts)
 }
 
-// anyState admits what is about the store's state, or does not depend on it.
+// anyState admits calls that are about the store's state, or do not depend on it.
 func anyState(transfer.State) error { return nil }
 
 // Become implements transfer.Store. The transaction locks the ledger and then all slots: it waits for each
-// writer that has seen the state before, and each later one sees the new one.
+// writer that has seen the old state, and each later writer sees the new one.
 func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if err := ticketstore.CheckID("id", turn.ID); err != nil {
 		return err
@@ -123,7 +123,7 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 		return err
 	})
 	if err == nil {
-		err = m.awaitHosts(ctx) // no copy answers at a host that has not noticed yet
+		err = m.awaitHosts(ctx) // until no host that has not learned of it uses a copy
 	}
 	if err != nil || !changed {
 		return err
@@ -131,14 +131,14 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	m.logger.InfoContext(ctx, "store changed its state", "from", before, "to", turn.To, "move", turn.ID,
 		"peer", turn.Peer)
 	if turn.To == transfer.Active && before != transfer.Exporting {
-		// What was under way in the source, or here before the fence, goes on.
+		// Resume what was running in the source, or here before the fence.
 		m.work.Go(func() { m.resume(m.background) })
 	}
 	return nil
 }
 
-// alone carries out f in a transaction of its own, that no slot counts. An error of f is the answer, unless
-// the database failed: then it is tried again for a while.
+// alone runs f in a transaction of its own, without a slot. An error of f is the answer, unless the database
+// failed: then it is retried for a while.
 func (m mover) alone(ctx context.Context, f func(g *group) error) (answer error) {
 	if m.closed.Load() {
 		return errClosed
@@ -164,7 +164,7 @@ func (m mover) alone(ctx context.Context, f func(g *group) error) (answer error)
 	return answer
 }
 
-// become changes the state. What it refuses is an error; a failure of the database is the group's.
+// become changes the state. Its error is a refusal; a failure of the database is the group's.
 func (g *group) become(turn transfer.Transition) (before transfer.State, changed bool, err error) {
 	status, err := g.status(locked)
 	if err != nil {
@@ -195,7 +195,7 @@ func (g *group) become(turn transfer.Transition) (before transfer.State, changed
 
 func numberOf(state transfer.State) int16 { return int16(slices.Index(states[:], state)) }
 
-// clear empties a store that is to be filled. It holds all slots: nobody writes.
+// clear empties a store that is to be filled. It holds all slots, which excludes writers.
 func (g *group) clear() {
 	for _, t := range tables {
 		g.exec("DELETE FROM {s}." + t.name)

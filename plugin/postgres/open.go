@@ -1,6 +1,6 @@
 package postgres
 
-// Opening a store: what the server is, what lies in the schema, and what the role may do there.
+// Opening a store: checks of the server, the schema and the role's privileges.
 
 import (
 	"context"
@@ -21,26 +21,26 @@ import (
 const (
 	// oldestServer is PostgreSQL 14.
 	oldestServer = 140000
-	// openPatience is how long Open waits for a server that starts or is full, with a context without a
-	// deadline.
+	// openPatience is how long Open waits for a server that is starting or has no free connection, if the
+	// context has no deadline.
 	openPatience = 10 * time.Second
 	openPause    = 100 * time.Millisecond
 )
 
-// opened is a schema that this program may use, and the pool to do so.
+// opened is a schema that this program may use, and its connection pool.
 type opened struct {
 	pool     *pgxpool.Pool
 	settings Settings
 	found    *schema.Found
-	// asynchronous says why a commit that was acknowledged may be lost. Empty where none may.
+	// asynchronous is why an acknowledged commit may be lost, empty if it cannot.
 	asynchronous string
-	// standbys are those that confirm commits, as the server has them. Empty for none.
+	// standbys are the synchronous standbys as configured on the server, empty for none.
 	standbys string
 }
 
-// connect opens the schema of the settings, to serve it or only to look at it. To be served it is made, or
-// migrated, where the settings allow that. Where the context has ids of stores (ticketstore.WithStoreIDs),
-// nothing is made, and another store is refused.
+// connect opens the schema of the settings, for serving or read-only. For serving it is created or migrated
+// if the settings allow it. If the context has ids of stores (ticketstore.WithStoreIDs), nothing is created,
+// and any other store is refused.
 func connect(ctx context.Context, settings Settings, logger *slog.Logger, serve bool) (o *opened, err error) {
 	config, err := settings.config()
 	if err != nil {
@@ -74,8 +74,8 @@ func connect(ctx context.Context, settings Settings, logger *slog.Logger, serve 
 	return o, nil
 }
 
-// firstConnection waits, for a while, for a server that starts or has no connection to spare. It logs at once
-// that it does: nobody should have to wait to read what for.
+// firstConnection waits, for a while, for a server that is starting or has no free connection. It logs the
+// wait immediately.
 func firstConnection(
 	ctx context.Context, pool *pgxpool.Pool, config *pgx.ConnConfig, logger *slog.Logger,
 ) (conn *pgxpool.Conn, err error) {
@@ -99,13 +99,13 @@ func firstConnection(
 	}
 }
 
-// serverFacts is what a store depends on.
+// serverFacts are the properties of a server on which a store depends.
 type serverFacts struct {
 	version                                 int
 	replica, readOnly                       bool
 	encoding, isolation, fsync, synchronous string
 	standbys                                string
-	several                                 bool // are named in the DSN
+	several                                 bool // named in the DSN
 	clock                                   int64
 }
 
@@ -115,7 +115,7 @@ const askServer = `SELECT current_setting('server_version_num')::int, pg_is_in_r
 	current_setting('synchronous_standby_names'),
 	(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
 
-// checkServer refuses a server that cannot keep the store right.
+// checkServer refuses a server that cannot keep the store correctly.
 func checkServer(
 	ctx context.Context,
 	conn *pgx.Conn,
@@ -154,7 +154,7 @@ func checkServer(
 	return s, nil
 }
 
-// asynchronous says why a commit that was acknowledged may be lost, empty where it may not.
+// asynchronous returns why an acknowledged commit may be lost, or "" if it cannot.
 func (s *serverFacts) asynchronous() string {
 	switch {
 	case s.fsync != "on":
@@ -170,12 +170,12 @@ func (s *serverFacts) asynchronous() string {
 	return ""
 }
 
-// maxClockOff is how far a host's clock may be off the database's (rule 14).
+// maxClockOff is the maximum difference between a host's clock and the database's (rule 14).
 const maxClockOff = 2 * time.Second
 
 var errClock = fmt.Errorf("%w: the clocks differ", ticketstore.ErrUnavailable)
 
-// checkClock refuses a host whose clock is off. The database read its own somewhen between before and after.
+// checkClock refuses a host whose clock is off. The database read its clock between before and after.
 func checkClock(before, after, database time.Time) error {
 	off := max(database.Sub(after), before.Sub(database))
 	if off <= maxClockOff {
@@ -189,8 +189,8 @@ func checkClock(before, after, database time.Time) error {
 		errClock, off.Round(time.Millisecond), direction, maxClockOff)
 }
 
-// settle finds the store in the schema, makes or migrates it where that is wanted and allowed, and checks
-// that this program may use it.
+// settle finds the store in the schema, creates or migrates it if wanted and allowed, and checks that this
+// program may use it.
 func settle(
 	ctx context.Context, conn *pgx.Conn, settings Settings, logger *slog.Logger, serve bool,
 ) (*schema.Found, error) {
@@ -236,7 +236,7 @@ func settle(
 	return found, err
 }
 
-// ours refuses a store that is none of those that the caller knows (rule 11).
+// ours refuses a store whose id is not among those that the caller accepts (rule 11).
 func ours(ctx context.Context, found *schema.Found, settings Settings) error {
 	wanted := ticketstore.StoreIDs(ctx)
 	if len(wanted) == 0 || slices.Contains(wanted, found.StoreID) {
@@ -247,7 +247,7 @@ func ours(ctx context.Context, found *schema.Found, settings Settings) error {
 	}
 }
 
-// askRights names what the role lacks of the rights that schema.Grant gives.
+// askRights returns the privileges of schema.Grant that the role lacks.
 const askRights = `
 	SELECT c.relname || ' (' || r.need || ')'
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
@@ -258,7 +258,7 @@ const askRights = `
 		AND NOT has_table_privilege(c.oid, r.need)
 	ORDER BY 1`
 
-// mayUse refuses a role that could not do its work later.
+// mayUse refuses a role with missing privileges.
 func mayUse(ctx context.Context, conn *pgx.Conn, name string) error {
 	rows, err := conn.Query(ctx, askRights, name)
 	if err != nil {

@@ -1,6 +1,6 @@
 package postgres
 
-// Plans: what calls know beforehand of the rows that they need, so that a group reads all of it at once.
+// Plans: the rows that calls are known to need, so that a group reads them at once.
 
 import (
 	"slices"
@@ -11,16 +11,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// plan names rows. It need not be complete: what it leaves out is read when it is needed.
+// plan names rows. It may be incomplete: other rows are read when they are needed.
 type plan struct {
 	sids, operations, notices, families []string
 	cookies, grants, exchanged          [][]byte
-	// sought are those of grants whose sessions are to be found: nothing else in the plan names these.
+	// sought are keys of grants whose sessions are to be found, because nothing else in the plan names them.
 	sought [][]byte
-	// spendable and soughtSpendable are those of grants and of sought that may have been used. Most reads are
-	// of access tokens, which do not lie among the used.
+	// spendable and soughtSpendable are the keys in grants and sought that may have been used. Most reads are
+	// of access tokens, which are never among the used grants.
 	spendable, soughtSpendable [][]byte
-	refs                       []string // the keys of records of grants
+	refs                       []string // keys of records of grants
 	// affinity is what the call is about: calls of one session go to one committer, so that they do not wait
 	// for each other's locks.
 	affinity string
@@ -57,7 +57,7 @@ func (p *plan) cookie(key ticketstore.Key) *plan {
 	return p
 }
 
-// grant plans for a grant and what judges it.
+// grant plans for a grant and the rows that judge it.
 func (p *plan) grant(ref grantstore.Ref) {
 	p.sought = append(p.sought, slices.Clone(ref.Key[:]))
 	if ref.Type.Consumable() {
@@ -66,7 +66,7 @@ func (p *plan) grant(ref grantstore.Ref) {
 	p.place(ref)
 }
 
-// place plans for what lies in the place of a grant, not for what judges it.
+// place plans for the grant under a key, without the rows that judge it.
 func (p *plan) place(ref grantstore.Ref) *plan {
 	p.grants = append(p.grants, slices.Clone(ref.Key[:]))
 	if ref.Type.Consumable() {
@@ -76,8 +76,8 @@ func (p *plan) place(ref grantstore.Ref) *plan {
 	return p
 }
 
-// exchange plans for a code or refresh token and for its family. sid is what the caller has read of its
-// session, if anything: should it have another one, that is read when it is judged.
+// exchange plans for a code or refresh token and for its family. sid is its session as read by the caller, or
+// "": a different session is read when the grant is judged.
 func (p *plan) exchange(ref grantstore.Ref, sid string) {
 	p.exchanged = append(p.exchanged, slices.Clone(ref.Key[:]))
 	if sid == "" {
@@ -87,14 +87,14 @@ func (p *plan) exchange(ref grantstore.Ref, sid string) {
 	p.place(ref).session(sid)
 }
 
-// The sessions of grants that are only known by their keys.
+// The sessions of grants known only by their keys.
 const (
 	sidsOf = `SELECT unnest($1::text[])
 		UNION SELECT g.sid FROM {s}.grants g WHERE g.key = ANY($2::bytea[])`
 	sidsOfUsed = ` UNION SELECT u.sid FROM {s}.used u WHERE u.key = ANY($3::bytea[])`
 )
 
-// queries are those of the plan, in the order in which rows are locked.
+// queries returns the queries of the plan, in the order in which rows are locked.
 func (p *plan) queries() (list []query) {
 	if len(p.cookies) > 0 {
 		list = append(list, cookies(p.cookies...))
@@ -118,7 +118,7 @@ func (p *plan) queries() (list []query) {
 		q := query{table: grantTable, args: []any{p.families, p.exchanged},
 			where: `t.family IN (SELECT unnest($1::text[])
 				UNION SELECT g.family FROM {s}.grants g WHERE g.key = ANY($2::bytea[]))`}
-		if len(p.exchanged) > 0 { // those the query before has read
+		if len(p.exchanged) > 0 { // read by the previous query
 			q.where += " AND t.key <> ALL($2::bytea[])"
 		}
 		list = append(list, q)
@@ -132,7 +132,7 @@ func (p *plan) queries() (list []query) {
 	return list
 }
 
-// planned notes what was read for a plan and is not there, as far as that is certain.
+// planned records which rows of a plan do not exist, as far as that is certain.
 func (g *group) planned(p *plan) {
 	for _, key := range p.cookies {
 		g.whole["cookie "+string(key)] = true
@@ -144,15 +144,15 @@ func (g *group) planned(p *plan) {
 	g.missing(transfer.Ended, p.sids)
 	sids := slices.Clone(p.sids)
 	for _, r := range g.grants {
-		sid := grant(r).GetSessionId() // none where there is no row
+		sid := grant(r).GetSessionId() // "" if there is no row
 		switch {
 		case sid == "" || !named(p.sought, r):
 		case !g.locks:
 			g.missing(transfer.Sessions, []string{sid})
 			g.missing(transfer.Ended, []string{sid})
 			sids = append(sids, sid)
-		// Under locks each statement has a snapshot of its own: a grant that came between two of them has a
-		// session that was not read. One that was read has its clients' rows read under its lock.
+		// Under locks each statement has its own snapshot: a grant inserted between two of them has a session
+		// that was not read. The clients of a session that was read are read under its lock.
 		case g.rows[nameOf(transfer.Sessions, sid)] != nil:
 			g.missing(transfer.Ended, []string{sid})
 			sids = append(sids, sid)
@@ -170,10 +170,10 @@ func (g *group) planned(p *plan) {
 	}
 }
 
-// named reports whether a grant is one of those with these keys.
+// named reports whether a grant has one of the keys.
 func named(keys [][]byte, r *row) bool {
 	return slices.ContainsFunc(keys, func(key []byte) bool { return string(key) == r.key[1:] })
 }
 
-// planOf is the plan of a call that is about something.
+// planOf returns a plan with an affinity.
 func planOf(affinity string) *plan { return &plan{affinity: affinity} }

@@ -1,6 +1,6 @@
 package postgres
 
-// The primary among several servers of a DSN, and what becomes of the connections to one that was replaced.
+// The primary among several servers of a DSN, and connections to a replaced primary.
 
 import (
 	"context"
@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// oneOfSeveral is how long one of several servers may take to let us in and to show that it commits.
+	// oneOfSeveral is how long one of several servers may take to accept a connection and to prove that it
+	// commits.
 	oneOfSeveral = 3 * time.Second
-	// silence is how long a server may leave what was sent without any sign of its machine. The system's own
-	// patience is a quarter of an hour.
+	// silence is how long a server may leave sent data unacknowledged. The system's default is a quarter of
+	// an hour.
 	silence = 10 * time.Second
 )
 
-// proveCommits has a server that takes writes commit something, which leaves no trace but in its log. A
-// primary that was left behind, when another one took its place, waits without end for its synchronous
-// standby. It would be connected to forever, for it says that it takes writes.
+// proveCommits makes a server that accepts writes commit something, which leaves no trace but in its log. A
+// primary that was replaced by another one waits for its synchronous standby without end. Without this check
+// it would be used forever, because it reports that it accepts writes.
 const proveCommits = `SELECT CASE WHEN NOT pg_is_in_recovery()
 	THEN pg_logical_emit_message(true, 'fosite-sessions', '')::text END`
 
@@ -34,8 +35,8 @@ func several(c *pgx.ConnConfig) bool {
 	})
 }
 
-// primaries has the connections of a configuration with several servers lead to the primary, wherever a
-// failover has put it.
+// primaries makes the connections of a configuration with several servers go to the primary, wherever a
+// failover has moved it.
 func primaries(c *pgx.ConnConfig) {
 	chosen := c.ValidateConnect
 	if chosen == nil {
@@ -58,13 +59,13 @@ func primaries(c *pgx.ConnConfig) {
 	}
 }
 
-// connections are those that are open, by the servers that they lead to.
+// connections are the open connections by server.
 type connections struct {
 	mutex sync.Mutex
 	open  map[*tracked]string
 }
 
-// tracked is a connection that is forgotten when it is closed.
+// tracked is a connection that is deregistered when it is closed.
 type tracked struct {
 	net.Conn
 	of *connections
@@ -94,9 +95,9 @@ func (c *connections) through(dial pgconn.DialFunc) pgconn.DialFunc {
 	}
 }
 
-// keep closes the connections to all servers but that one, which has just committed. What waits on them, for
-// a server that hangs or for a commit that its standby will never confirm, is asked for, or tried again, at
-// the primary (resolve).
+// keep closes the connections to all servers except the given one, which has just committed. Calls that wait
+// on them, for a server that hangs or for a commit that its standby will never confirm, are resolved or
+// retried at the primary (resolve).
 func (c *connections) keep(server string) {
 	c.mutex.Lock()
 	var others []*tracked

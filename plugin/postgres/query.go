@@ -34,8 +34,8 @@ func (s tickets) Query(
 	})
 }
 
-// sessionListing chooses the index: of a client's sessions it is that of the rows of clients, whose listed is
-// the creation of their session.
+// sessionListing selects the index: for a client's sessions that of the rows of clients, whose listed column
+// is the creation of their session.
 func sessionListing(f *ticketstore.SessionFilter) *listing {
 	l := &listing{table: sessionTable, from: "{s}.sessions t", created: "t.created", id: "t.sid"}
 	switch {
@@ -63,8 +63,8 @@ func sessionListing(f *ticketstore.SessionFilter) *listing {
 			l.and(bound.condition, records.Nanos(bound.at))
 		}
 	}
-	// No index leads to these, so that the rows looked at are counted. The server's lower() folds by its locale,
-	// ours by Unicode: every engine is to find the same (rule 5).
+	// No index covers these conditions, so the examined rows are counted. The server's lower() folds by its
+	// locale, ours by Unicode: every engine must find the same sessions (rule 5).
 	if f.DisplayName != "" || !f.ExpiresFrom.IsZero() || !f.ExpiresBefore.IsZero() {
 		matches := f.Matcher()
 		l.match = func(r *row) bool { return matches(records.SummaryOf(session(r))) }
@@ -77,7 +77,7 @@ const (
 	countClient = "SELECT coalesce(sum(sessions), 0)::bigint FROM {s}.client_counts WHERE client = $1"
 )
 
-// total is exact without filter and with exact filters, whatever it costs to count one subject's sessions;
+// total is exact without a filter and with exact filters, even if it must count a subject's sessions;
 // otherwise it gives up at a bound.
 func (t *tx) total(f *ticketstore.SessionFilter, l *listing) int {
 	exact := ticketstore.SessionFilter{SubjectID: f.SubjectID, SessionID: f.SessionID, ClientID: f.ClientID}
@@ -123,7 +123,8 @@ func (s grants) Query(
 	})
 }
 
-// grantListing leads to no fewer grants than a filter selects, and to no others where it names a subject.
+// grantListing returns a listing that includes all grants selected by a filter and, if it names a subject, no
+// others.
 func grantListing(f *grantstore.Filter) *listing {
 	l := &listing{table: grantTable, from: "{s}.grants t", created: "t.created", id: "t.serial"}
 	l.where = []string{"t.serial IS NOT NULL"}
@@ -134,7 +135,8 @@ func grantListing(f *grantstore.Filter) *listing {
 			l.and("t."+exact.column+" = $%d", exact.value)
 		}
 	}
-	// Along the index of a client, or of all, there may be any number of others: those looked at are counted.
+	// Along the index of a client, or of all, there may be any number of other grants: those examined are
+	// counted.
 	if f.Type != "" && (f.SessionID != "" || f.SubjectID != "") {
 		l.and("t.type = $%d", int16(records.TypeNumber(f.Type)))
 	}

@@ -1,6 +1,6 @@
 package postgres
 
-// The queue of notifications: claimed, settled, listed and sent again (rule 7).
+// The queue of notifications: claims, settlements, listing and retries (rule 7).
 
 import (
 	"cmp"
@@ -16,16 +16,16 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// queue writes a new notification.
+// queue adds a new notification.
 func (t *tx) queue(n *records.Notification) {
 	t.put(transfer.Notifications, rules.NotificationID(t.now, t.notices.Add(1)), n)
 }
 
 const (
-	// maxSurveyed bounds the clients whose queues one claim looks at.
+	// maxSurveyed bounds the clients whose queues one claim examines.
 	maxSurveyed = 4096
-	// heads walks along the clients with something due at any time, from one to the next, and takes of each
-	// the first rows of its queue: a long queue costs no more than a short one.
+	// heads walks from client to client with pending notifications, and takes the first rows of each queue: a
+	// long queue costs no more than a short one.
 	heads = `WITH RECURSIVE turn(client, n) AS (
 			(SELECT client, 1 FROM {s}.notices WHERE due IS NOT NULL AND client > $1 ORDER BY client LIMIT 1)
 			UNION ALL
@@ -38,30 +38,30 @@ const (
 		WHERE turn.client IS NOT NULL AND turn.client <= $2 ORDER BY turn.client, head.due, head.id`
 )
 
-// lastClient is behind every client id.
+// lastClient sorts after every client id.
 const lastClient = "\U0010FFFF\U0010FFFF"
 
-// head is an entry at the beginning of a client's queue.
+// head is an entry at the head of a client's queue.
 type head struct {
 	client, id string
 	due        int64
 }
 
 func (t *tx) heads(after, through string, perClient int) []head {
-	// One more than a client may have claimed says when there is more.
+	// One more than a client may have claimed, to know whether there are more.
 	return selected(t.group, func(row pgx.CollectableRow) (h head, err error) {
 		err = row.Scan(&h.client, &h.due, &h.id)
 		return h, err
 	}, heads, after, through, perClient+1, maxSurveyed)
 }
 
-// claimable is what a claim may have, and when there is more.
+// claimable is what a claim may take, and when there is more.
 type claimable struct {
 	due  []head
 	next time.Time
 }
 
-// survey finds what a claim may have, of each client its earliest.
+// survey finds what a claim may take, each client's earliest first.
 func (t *tx) survey(claim *logout.Claim, after string) *claimable {
 	var due []head
 	round := rules.NewRound(claim, t.now)
@@ -90,8 +90,8 @@ func (t *tx) survey(claim *logout.Claim, after string) *claimable {
 const lockNotices = `SELECT id FROM {s}.notices WHERE id = ANY($1::text[])
 	ORDER BY id FOR NO KEY UPDATE SKIP LOCKED`
 
-// Claim looks for what is due in a snapshot and takes of it what no other host is taking: rows that are
-// locked, or have another due time by now, are another's.
+// Claim finds what is due in a snapshot and takes what no other host is taking: it skips rows that are locked
+// or whose due time has changed.
 func (s endings) Claim(
 	ctx context.Context, claim logout.Claim, now time.Time,
 ) (*logout.ClaimResult, error) {
@@ -119,10 +119,10 @@ func (s endings) Claim(
 		t.need(transfer.Notifications, t.strings(lockNotices, ids)...)
 		lease := now.Add(claim.Lease)
 		for _, h := range due {
-			// The snapshot of before is out of date where the row has changed since (rule 14).
+			// The snapshot is outdated if the row has changed since (rule 14).
 			n := proto.CloneOf(t.noticeRead(h.id))
 			if n == nil || n.GetState() != string(logout.Pending) || n.GetDue() != h.due {
-				claimed.Next = now // another host was faster: look again
+				claimed.Next = now // another host was faster: try again
 				continue
 			}
 			rules.Claim(n, lease)
@@ -139,7 +139,7 @@ func (s endings) Claim(
 	return claimed, err
 }
 
-// noticeRead returns a notification that was read, nil for one that was not.
+// noticeRead returns a notification that was read, or nil if it was not.
 func (g *group) noticeRead(id string) *records.Notification {
 	if r := g.rows[nameOf(transfer.Notifications, id)]; r != nil {
 		n, _ := r.now.(*records.Notification)
@@ -148,7 +148,7 @@ func (g *group) noticeRead(id string) *records.Notification {
 	return nil
 }
 
-// notification returns a copy of a notification, for the caller to change and put.
+// notification returns a copy of a notification, which the caller may change and put.
 func (t *tx) notification(id string) (*records.Notification, error) {
 	if n := at[*records.Notification](t.group, transfer.Notifications, id); n != nil {
 		return proto.CloneOf(n), nil
@@ -201,7 +201,7 @@ func noticeListing(f *logout.NotificationFilter) *listing {
 	return l
 }
 
-// retried bounds the notifications that one transaction sends again.
+// retried bounds the notifications retried by one transaction.
 const retried = 256
 
 func (s endings) Retry(
@@ -228,7 +228,7 @@ func (s endings) Retry(
 		for _, id := range ids {
 			n, err := t.notification(id)
 			if err != nil || !rules.Retries(&retry.Filter, n, now) {
-				continue // it has gone, or was claimed
+				continue // gone or claimed
 			}
 			t.sendAgain(id, n)
 			result.Count++

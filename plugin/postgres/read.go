@@ -1,7 +1,6 @@
 package postgres
 
-// Reads of a transaction: rows by their keys and by indexes, each once, as many as possible in one round
-// trip.
+// Reads of a transaction: rows by key or index, each once, batched into as few round trips as possible.
 
 import (
 	"fmt"
@@ -13,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// query reads rows of a table. Where a transaction changes rows they are locked, in the order of their keys.
+// query reads rows of a table. In a transaction that changes rows they are locked in key order.
 type query struct {
 	table *table
 	where string
@@ -36,15 +35,15 @@ func (g *group) read(queries ...query) [][]*row {
 	return g.pipeline(&pgx.Batch{}, func(pgx.BatchResults) error { return nil }, queries)
 }
 
-// begin begins a transaction as sql says.
+// begin begins a transaction with the statement sql.
 func (g *group) begin(sql string) {
 	for _, s := range beginning(g.pooled, sql) {
 		g.exec(s.sql)
 	}
 }
 
-// start begins a transaction as begin says, runs a first statement, whose row head takes, and then queries,
-// in one pipeline.
+// start begins a transaction, runs a first statement, whose row is passed to head, and then queries, in one
+// pipeline.
 func (g *group) start(begin string, first statement, head func(row pgx.Row) error, queries ...query) {
 	statements := append(beginning(g.pooled, begin), first)
 	g.pipeline(g.batch(statements), func(results pgx.BatchResults) error {
@@ -57,7 +56,7 @@ func (g *group) start(begin string, first statement, head func(row pgx.Row) erro
 	}, queries)
 }
 
-// pipeline runs queries behind what a batch has, whose results head takes, in one round trip.
+// pipeline runs queries after the statements of a batch, whose results are passed to head, in one round trip.
 func (g *group) pipeline(
 	batch *pgx.Batch, head func(results pgx.BatchResults) error, queries []query,
 ) [][]*row {
@@ -90,7 +89,7 @@ func (e *Engine) batch(statements []statement) *pgx.Batch {
 	return batch
 }
 
-// collect takes the rows of the next result into the group.
+// collect adds the rows of the next result to the group.
 func (g *group) collect(results pgx.BatchResults, t *table) (found []*row) {
 	rows, err := results.Query()
 	if err != nil {
@@ -107,8 +106,8 @@ func (g *group) collect(results pgx.BatchResults, t *table) (found []*row) {
 	return found
 }
 
-// take keeps a row that was read, unless the group has it: then that one is as recent, for it is locked or of
-// the same snapshot, and may have been changed. A row that was missing before may have come since.
+// take adds a row that was read, unless the group has it: that row is as recent, because it is locked or from
+// the same snapshot, and may have been changed. A row that was missing before may exist now.
 func (g *group) take(r *row) (kept *row, new bool) {
 	name := nameOf(r.kind, r.key)
 	known := g.rows[name]
@@ -122,7 +121,7 @@ func (g *group) take(r *row) (kept *row, new bool) {
 	return known, false
 }
 
-// add keeps a row under its name.
+// add adds a row under its name.
 func (g *group) add(name name, r *row) *row {
 	g.rows[name] = r
 	switch r.kind {
@@ -143,7 +142,7 @@ type name struct {
 
 func nameOf(kind transfer.Kind, key string) name { return name{kind, key} }
 
-// row returns the row of a key, which may be none, and reads it where it is not known yet.
+// row returns the row of a key, which may not exist, reading it if necessary.
 func (g *group) row(kind transfer.Kind, key string) *row {
 	name := nameOf(kind, key)
 	if r := g.rows[name]; r != nil {
@@ -160,7 +159,7 @@ func (g *group) row(kind transfer.Kind, key string) *row {
 	return r
 }
 
-// need reads rows by their keys, and remembers which are missing.
+// need reads rows by their keys, and records which are missing.
 func (g *group) need(kind transfer.Kind, keys ...string) {
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
 		return g.rows[nameOf(kind, key)] != nil
@@ -172,7 +171,7 @@ func (g *group) need(kind transfer.Kind, keys ...string) {
 	g.missing(kind, keys)
 }
 
-// missing notes that those of the rows that were not read are not there.
+// missing records that the rows that were not read do not exist.
 func (g *group) missing(kind transfer.Kind, keys []string) {
 	for _, key := range keys {
 		if name := nameOf(kind, key); g.err == nil && g.rows[name] == nil {
@@ -181,7 +180,7 @@ func (g *group) missing(kind transfer.Kind, keys []string) {
 	}
 }
 
-// byKeys are the queries of rows by their keys.
+// byKeys returns the queries of rows by key.
 func byKeys(kind transfer.Kind, keys []string) []query {
 	switch kind {
 	case transfer.Grants:
@@ -209,8 +208,8 @@ func byKeys(kind transfer.Kind, keys []string) []query {
 	return []query{{table: t, where: where, args: []any{keys}}}
 }
 
-// grantsOf are the queries of grants by their keys; spendable are those that may have been used. A used grant
-// is looked for after an unused one, under whose lock it would have been moved.
+// grantsOf returns the queries of grants by key; spendable are the keys that may have been used. A used grant
+// is read after the unused one, under whose lock it would have been moved.
 func grantsOf(keys, spendable [][]byte) []query {
 	list := []query{{table: grantTable, where: "t.key = ANY($1::bytea[])", args: []any{keys}}}
 	if len(spendable) > 0 {
@@ -220,7 +219,7 @@ func grantsOf(keys, spendable [][]byte) []query {
 	return list
 }
 
-// refs returns the keys of records of grants that a statement finds.
+// refs returns the keys of records of grants found by a statement.
 func (t *tx) refs(sql string, args ...any) []string {
 	return selected(t.group, func(row pgx.CollectableRow) (string, error) {
 		var key []byte
@@ -230,12 +229,12 @@ func (t *tx) refs(sql string, args ...any) []string {
 	}, sql, args...)
 }
 
-// strings returns the texts that a statement finds.
+// strings returns the strings found by a statement.
 func (t *tx) strings(sql string, args ...any) []string {
 	return selected(t.group, pgx.RowTo[string], sql, args...)
 }
 
-// number returns the number that a statement finds.
+// number returns the number found by a statement.
 func (t *tx) number(sql string, args ...any) (n int) {
 	if t.err == nil {
 		t.fail(t.conn.QueryRow(t.ctx, t.sql(sql), args...).Scan(&n))
@@ -243,7 +242,7 @@ func (t *tx) number(sql string, args ...any) (n int) {
 	return n
 }
 
-// selected returns what a statement finds, each row as scan has it, and nothing when that fails.
+// selected returns the rows found by a statement, converted by scan, or nothing if it fails.
 func selected[T any](g *group, scan pgx.RowToFunc[T], sql string, args ...any) []T {
 	if g.err != nil {
 		return nil
@@ -258,7 +257,7 @@ func selected[T any](g *group, scan pgx.RowToFunc[T], sql string, args ...any) [
 	return list
 }
 
-// exec carries out a statement at once, and returns how many rows it has changed.
+// exec executes a statement immediately, and returns the number of affected rows.
 func (g *group) exec(sql string, args ...any) int64 {
 	if g.err != nil {
 		return 0

@@ -1,6 +1,6 @@
 package postgres
 
-// Opening a store read-only, and migrating it, as package cli does for operators.
+// Opening a store read-only, and migrating it, for package cli.
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// ReadOnly is a store that was opened read-only: it serves no host, changes nothing, and may be a replica.
+// ReadOnly is a store opened read-only: it serves no host, changes nothing, and may be a replica.
 type ReadOnly struct {
 	engine *Engine
 	found  *schema.Found
 }
 
-// OpenReadOnly opens a store read-only. Nothing is created or migrated, and the host is not registered.
+// OpenReadOnly opens a store read-only. It creates and migrates nothing, and does not register a host.
 func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (*ReadOnly, error) {
 	o, err := connect(ctx, settings, logger, false)
 	if err != nil {
@@ -31,13 +31,13 @@ func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (
 	return &ReadOnly{e, o.found}, nil
 }
 
-// Format is the number of the store's last migration, and Newest the one that this program knows.
+// Format returns the number of the store's last migration, and the newest one known to this program.
 func (r *ReadOnly) Format() (opened, newest int) { return r.found.Schema, schema.Embedded().Newest() }
 
-// ID names the data.
+// ID returns the id of the data.
 func (r *ReadOnly) ID() string { return r.found.StoreID }
 
-// Transfer returns what exports the store. What would change it is refused by the database, or needs an
+// Transfer returns the store's transfer.Store for exports. Its writes are refused by the database, or need an
 // Engine.
 func (r *ReadOnly) Transfer() transfer.Store { return exporter{mover{r.engine}} }
 
@@ -48,7 +48,7 @@ var errOpenedReadOnly = errors.New("the store was opened read-only")
 
 func (exporter) Become(context.Context, transfer.Transition) error { return errOpenedReadOnly }
 
-// Check compares the store with its rules (Engine.Check).
+// Check checks the store (Engine.Check).
 func (r *ReadOnly) Check(ctx context.Context, config CheckConfig) (*Report, error) {
 	return r.engine.Check(ctx, config)
 }
@@ -59,8 +59,7 @@ func (r *ReadOnly) Stats(ctx context.Context) (*Stats, error) { return r.engine.
 // Close closes the connections.
 func (r *ReadOnly) Close() error { return r.engine.Close() }
 
-// Vacant reports whether there is no store in the schema yet. It refuses a schema with tables of something
-// else.
+// Vacant reports whether the schema has no store yet. It refuses a schema with other tables.
 func Vacant(ctx context.Context, settings Settings) (vacant bool, err error) {
 	err = once(ctx, settings, func(conn *pgx.Conn) error {
 		found, err := schema.Look(ctx, conn, settings.schema())
@@ -70,9 +69,9 @@ func Vacant(ctx context.Context, settings Settings) (vacant bool, err error) {
 	return vacant, err
 }
 
-// Migrate makes the tables of a store, or brings them to the newest schema, and gives the run-time role of
-// the settings what hosts need. It is to be run as the owner of the tables, and not through a pooler. It
-// returns the schema before, 0 for none.
+// Migrate creates the tables of a store, or migrates them to the newest schema, and grants the run-time role
+// of the settings the privileges that hosts need. It must be run as the owner of the tables, and not through
+// a pooler. It returns the schema before, 0 for none, and after.
 func Migrate(ctx context.Context, settings Settings, logger *slog.Logger) (from, to int, err error) {
 	err = once(ctx, settings, func(conn *pgx.Conn) (err error) {
 		name := settings.schema()
@@ -86,7 +85,7 @@ func Migrate(ctx context.Context, settings Settings, logger *slog.Logger) (from,
 	return from, to, err
 }
 
-// once has f use a connection of its own.
+// once calls f with a separate connection.
 func once(ctx context.Context, settings Settings, f func(conn *pgx.Conn) error) error {
 	config, err := settings.config()
 	if err != nil {

@@ -1,6 +1,6 @@
 package postgres
 
-// Registrations that an ending, or a sweep, asks for before it ends sessions (rule 6).
+// Registrations that an ending or a sweep needs before it ends sessions (rule 6).
 
 import (
 	"context"
@@ -20,8 +20,8 @@ const (
 		ORDER BY client LIMIT $1`
 )
 
-// missing returns the clients whose registrations an ending asks for before it does anything, none if it was
-// carried out before.
+// missing returns the clients whose registrations an ending needs first, or none if the ending was carried
+// out before.
 func (e *Engine) missing(ctx context.Context, ending *logout.Ending, now time.Time) ([]string, error) {
 	return view(ctx, e, now, nil, func(t *tx) ([]string, error) {
 		id := ending.OperationID
@@ -44,8 +44,8 @@ func (e *Engine) missing(ctx context.Context, ending *logout.Ending, now time.Ti
 	})
 }
 
-// leave returns those of the sessions of which all clients are known, and those that are not over: these only
-// move in the index.
+// leave returns the sessions whose clients are all known, and those that are not due: they are only moved in
+// the index.
 func (t *tx) leave(sids []string, asking *rules.Missing) []string {
 	t.needSessions(sids)
 	return slices.DeleteFunc(sids, func(sid string) bool {

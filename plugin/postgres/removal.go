@@ -1,6 +1,6 @@
 package postgres
 
-// Endings that a caller asks for: of one session, of a subject's or of all under a job, and dry runs of them.
+// Endings requested by a caller: of one session, of a subject's or of all under a job, and their dry runs.
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// End works on when its caller has gone: a job half done would wait for a host to take it up.
+// End continues if the caller's context ends: an unfinished job would wait for a host to resume it.
 func (s endings) End(
 	ctx context.Context, ending *logout.Ending, now time.Time,
 ) (result *logout.Result, err error) {
@@ -68,9 +68,9 @@ func (s endings) End(
 	}
 }
 
-// begin ends one session, or what fits of a job, in one transaction. It returns the answer where that is all
-// there is to do; otherwise the job was written in that transaction and work is left. Of an ending of all,
-// only the job is written.
+// begin ends one session, or as much of a job as fits, in one transaction. It returns the answer if the
+// ending is complete; otherwise that transaction has written the job, which must be continued. For an ending
+// of all it writes only the job.
 func (e *Engine) begin(ending *logout.Ending, now time.Time) (progressed, error) {
 	id := ending.OperationID
 	p := planOf(cmp.Or(ending.SessionID, id)).session(ending.SessionID).operation(id)
@@ -81,7 +81,7 @@ func (e *Engine) begin(ending *logout.Ending, now time.Time) (progressed, error)
 			return progressed{before, true}, nil
 		}
 		begun := progressed{answer: &logout.Result{JobID: id}}
-		if job.GetPhase() != "" { // before
+		if job.GetPhase() != "" { // written by an earlier call
 			return begun, nil
 		}
 		if ending.SessionID != "" {
@@ -102,13 +102,13 @@ func (e *Engine) begin(ending *logout.Ending, now time.Time) (progressed, error)
 	})
 }
 
-// progressed is how far a transaction of an ending has come: its answer, once it is done.
+// progressed is the progress of an ending after a transaction: its answer once it is done.
 type progressed struct {
 	answer *logout.Result
 	done   bool
 }
 
-// beginOne ends one session. A job is written only for what does not belong in its transaction.
+// beginOne ends one session. It writes a job only for work that does not fit into its transaction.
 func (t *tx) beginOne(ending *logout.Ending) progressed {
 	c := closing{tx: t, ending: ending, limit: maxInline}
 	c.run(ending.SessionID)
@@ -124,13 +124,13 @@ func (t *tx) beginOne(ending *logout.Ending) progressed {
 	return progressed{}
 }
 
-// newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is
+// newJob returns the job of an ending without a sid. It covers the sessions up to the last one that exists
 // now.
 func (t *tx) newJob(ending *logout.Ending) (*records.Job, error) {
 	job := rules.NewJob(ending, t.now)
 	filter := &ticketstore.SessionFilter{SubjectID: ending.SubjectID}
 	if ending.All && !ending.DryRun {
-		// Of two at once, one waits here and finds the other.
+		// Of two concurrent ones, one waits here and then finds the other.
 		t.exec(lockLedger)
 		for _, id := range t.strings("SELECT id FROM {s}.jobs WHERE running IS NOT NULL") {
 			if other := t.job(id); other.GetAll() && other.GetPhase() != "" && other.GetError() == "" {
@@ -150,21 +150,21 @@ func (t *tx) newJob(ending *logout.Ending) (*records.Job, error) {
 	return job, nil
 }
 
-// leaseTime is for how long a host that works on a job keeps others from it, by the database's clock.
+// leaseTime is for how long a host that works on a job excludes others from it, by the database's clock.
 const leaseTime = 30 * time.Second
 
-// saveJob writes a job, and keeps other hosts from it for a while.
+// saveJob writes a job, and extends its lease.
 func (t *tx) saveJob(id string, job *records.Job) {
 	t.put(transfer.Jobs, id, job)
 	t.extra = append(t.extra, statement{`UPDATE {s}.jobs SET lease = ` + databaseTime + ` + $2 WHERE id = $1`,
 		[]any{id, int64(leaseTime)}})
 }
 
-// databaseTime is the database's clock, which decides over leases (rule 14).
+// databaseTime is the database's clock, which decides leases (rule 14).
 const databaseTime = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
 
-// workOn goes on with a job until it is done, one transaction after another. The row of the job is locked in
-// each: two hosts that work on it go step by step. A job that cannot go on says so itself.
+// workOn runs a job to its end, one transaction after another. The row of the job is locked in each: two
+// hosts that work on it alternate. A job that cannot continue records its own error.
 func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 	for {
 		p, err := scan(e.background, e, anyTime, planOf(id), func(t *tx) (progressed, error) {
@@ -175,7 +175,7 @@ func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 		case err == nil && !p.done:
 		case err != nil && e.background.Err() != nil:
 			return nil, errClosed
-		case err != nil && !errors.Is(err, ticketstore.ErrUnavailable): // otherwise it is taken up later
+		case err != nil && !errors.Is(err, ticketstore.ErrUnavailable): // otherwise it is resumed later
 			e.failJob(id, err)
 			return nil, err
 		default:
@@ -184,7 +184,7 @@ func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 	}
 }
 
-// goOn does one transaction of a job.
+// goOn runs one transaction of a job.
 func (t *tx) goOn(id string) progressed {
 	job := proto.CloneOf(t.job(id))
 	if job.GetPhase() == "" {
@@ -198,7 +198,7 @@ func (t *tx) goOn(id string) progressed {
 	return progressed{records.ResultOf(job.GetDone()), job.GetPhase() == ""}
 }
 
-// failJob notes why a job cannot go on.
+// failJob records why a job cannot continue.
 func (e *Engine) failJob(id string, cause error) {
 	_, err := scan(e.background, e, anyTime, planOf(id), func(t *tx) (bool, error) {
 		job := proto.CloneOf(t.job(id))
@@ -214,11 +214,11 @@ func (e *Engine) failJob(id string, cause error) {
 		errors.Join(cause, err))
 }
 
-// workAlone goes on with a job whose answer no caller waits for.
+// workAlone continues a job without a waiting caller.
 func (e *Engine) workAlone(id string) { _, _ = e.workOn(id) }
 
-// dryRun counts what an ending would do, in one snapshot. Nothing of what it changes is written, or kept
-// longer than for one transaction of a job.
+// dryRun counts what an ending would do, in one snapshot. Its changes are not written, and are discarded
+// after each transaction of a job.
 func (e *Engine) dryRun(
 	ctx context.Context, ending *logout.Ending, now time.Time,
 ) (*logout.Result, error) {
@@ -242,7 +242,7 @@ func (e *Engine) dryRun(
 	})
 }
 
-// forget drops what was read and changed.
+// forget discards what was read and changed.
 func (g *group) forget() {
 	clear(g.rows)
 	clear(g.uses)
@@ -259,7 +259,7 @@ func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
 		return nil, missing("job")
 	})
 	if err == nil && found.State == logout.JobDone {
-		err = s.awaitHosts(ctx) // it is shown as done when it is done at all hosts
+		err = s.awaitHosts(ctx) // it is shown as done only once it is done at all hosts
 	}
 	if err != nil {
 		return nil, err

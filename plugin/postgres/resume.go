@@ -1,6 +1,6 @@
 package postgres
 
-// What hosts take up that another one has left: jobs, and rows of dead grants (rules 1 and 14).
+// Resuming what another host has left: jobs, and rows of dead grants (rules 1 and 14).
 
 import (
 	"context"
@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// resumePause is how often a host looks.
+	// resumePause is the interval of looking for such work.
 	resumePause = 10 * time.Second
 	takeJob     = `UPDATE {s}.jobs SET lease = ` + databaseTime + ` + $1 WHERE id = (
 		SELECT id FROM {s}.jobs WHERE running IS NOT NULL AND lease < ` + databaseTime + `
 		ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id`
-	// The job that has left the rows removes them itself.
+	// Rows left by a running job are removed by the job itself.
 	leftPurges = `SELECT p.sid FROM {s}.purges p WHERE NOT EXISTS (
 		SELECT 1 FROM {s}.jobs j WHERE j.id = p.operation AND j.running IS NOT NULL) LIMIT $1`
 )
 
-// resuming takes up what was left, now and from time to time.
+// resuming resumes such work now and periodically.
 func (e *Engine) resuming() {
 	for {
 		e.resume(e.background)
@@ -33,9 +33,9 @@ func (e *Engine) resuming() {
 	}
 }
 
-// resume goes on with each job whose lease is over. A host that was stopped, and goes on with the same job
-// meanwhile, does no harm: each transaction of a job locks its row. A store that accepts no writes leaves its
-// jobs until the end of its move.
+// resume continues each job whose lease has expired. A host that was stopped and continues with the same job
+// concurrently is harmless: each transaction of a job locks its row. A store that accepts no writes leaves
+// its jobs until the end of its move.
 func (e *Engine) resume(ctx context.Context) {
 	for ctx.Err() == nil {
 		var id string
@@ -44,7 +44,7 @@ func (e *Engine) resume(ctx context.Context) {
 			break
 		}
 		if err != nil {
-			return // the calls say so
+			return // the calls report it
 		}
 		e.logger.InfoContext(ctx, "resuming a job of a host that has stopped", "job", id)
 		e.workAlone(id)

@@ -1,6 +1,6 @@
 package postgres
 
-// Rings: partitions in which rows lie by their time, and that are emptied as a whole.
+// Rings: partitions by time, which are emptied as a whole.
 
 import (
 	"context"
@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	// partitions is how many a ring has: a key is looked for in each.
+	// partitions is the number of partitions of a ring: a key is looked up in each.
 	partitions = 4
-	// outside is the partition beside the ring of used grants, whose rows are looked at one by one.
+	// outside is the partition besides the ring of used grants, whose rows are purged one by one.
 	outside = 4
-	// operationSpan is the time of a partition of operations, usedSpan that of one of used grants: refresh
+	// operationSpan is the time span of a partition of operations, usedSpan that of used grants: refresh
 	// tokens live for 30 days by default.
 	operationSpan = int64(grantstore.OperationRetention)
 	usedSpan      = int64(15 * 24 * time.Hour)
-	// skew is how far the clocks of hosts may be apart, and how long two attempts at one operation.
+	// skew is the maximum difference of hosts' clocks, and of the times of two attempts at one operation.
 	skew = int64(rules.ClockSkew)
 )
 
-// bucket is the number of the span in which a moment lies, also before 1970.
+// bucket returns the number of the span that contains a time, also before 1970.
 func bucket(at, span int64) int64 {
 	b := at / span
 	if at%span < 0 {
@@ -40,8 +40,8 @@ func bucket(at, span int64) int64 {
 
 func ringOf(bucket int64) int16 { return int16(((bucket % partitions) + partitions) % partitions) }
 
-// usedRing is where a used grant lies that is written at a moment. The ring reaches two spans ahead, so that
-// a host whose clock is behind empties no partition that others write to.
+// usedRing returns the partition of a used grant written at a time. The ring reaches two spans ahead, so that
+// a host whose clock is behind does not empty a partition to which others write.
 func usedRing(g *records.Grant, now int64) int16 {
 	due := bucket(rules.GrantDue(g), usedSpan)
 	first := bucket(now-skew, usedSpan)
@@ -51,8 +51,8 @@ func usedRing(g *records.Grant, now int64) int16 {
 	return ringOf(due)
 }
 
-// placed returns rows to insert with their places. An operation near the end of a span has a second row in
-// the next one, or in the one before: two attempts that are apart no more than skew meet in one partition.
+// placed returns rows to insert with their partitions. An operation near a boundary of its span has a second
+// row in the adjacent span: two attempts at most skew apart meet in one partition.
 func placed(t *table, rows []*row, now int64) (list []*row) {
 	for _, r := range rows {
 		copied := *r
@@ -76,8 +76,8 @@ func placed(t *table, rows []*row, now int64) (list []*row) {
 	return list
 }
 
-// emptyRings empties the partitions whose time is over: of operations those given more than a span ago, of
-// used grants those that expired in the span before. No host writes to either.
+// emptyRings empties expired partitions: of operations those older than a span, of used grants those that
+// expired in the previous span. No host writes to either.
 func (e *Engine) emptyRings(ctx context.Context, now time.Time) (emptied int, err error) {
 	at := records.Nanos(now)
 	for _, r := range []ring{
@@ -109,10 +109,10 @@ func (e *Engine) emptyRings(ctx context.Context, now time.Time) (emptied int, er
 	return emptied, nil
 }
 
-// briefly has a transaction wait for locks for a moment only: others would wait behind it.
+// briefly limits a transaction's waits for locks, because others would wait behind it.
 const briefly = "SET LOCAL lock_timeout = '100ms'"
 
-// ring is a partition to empty. counted selects its rows that are counted as records.
+// ring is a partition to empty. counted selects the rows that are counted as records.
 type ring struct {
 	kind      transfer.Kind
 	partition string
@@ -120,8 +120,8 @@ type ring struct {
 	emptied   int64
 }
 
-// empty takes the rows off the account and empties the partition. A store that is being exported would have
-// to name each row, and keeps them.
+// empty subtracts the rows from the contents and empties the partition. A store that is being exported would
+// have to journal each row, so it keeps them.
 func (r *ring) empty(t *tx) error {
 	r.emptied = 0
 	if t.state != transfer.Active {
@@ -142,7 +142,7 @@ func (r *ring) empty(t *tx) error {
 	if t.err != nil || sum == nil {
 		return nil
 	}
-	sum.And(sum, new(big.Int).SetUint64(math.MaxUint64)) // of a negative number too: two's complement
+	sum.And(sum, new(big.Int).SetUint64(math.MaxUint64)) // two's complement, also of a negative number
 	t.slot.counts[r.kind] -= count
 	t.slot.sums[r.kind] -= int64(sum.Uint64())
 	t.wrote, r.emptied = true, count

@@ -1,6 +1,6 @@
 package postgres
 
-// The settings of the engine, as the host sends them in JSON.
+// The settings of the engine, which the host sends as JSON.
 
 import (
 	"cmp"
@@ -25,69 +25,67 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// DSNEnv is the environment variable that names the database where the settings do not.
+// DSNEnv is the environment variable with the DSN, used if the settings have none.
 const DSNEnv = "SESSIONS_POSTGRES_DSN"
 
 const (
-	// DefaultSchema is where the tables lie unless the settings say otherwise.
+	// DefaultSchema is the default schema of the tables.
 	DefaultSchema = "sessions"
-	// defaultConnections are enough for the committers and readers of a host.
+	// defaultConnections suffice for the committers and readers of a host.
 	defaultConnections = 8
 	minConnections     = 4
 	maxConnections     = 100
 	connectTimeout     = 5 * time.Second
 )
 
-// Settings configure the engine. They are what a host sends to the plugin as JSON.
+// Settings configure the engine.
 type Settings struct {
-	// DSN names the database, as a URL (postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full) or as
-	// key=value pairs: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING. Its
+	// DSN is the address of the database, as a URL (postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full)
+	// or as key=value pairs: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING. Its
 	// parameters for TLS (sslmode, sslrootcert, sslcert, sslkey), several hosts and a pass file (passfile)
 	// are those of libpq; so are the environment variables that complete it.
 	DSN string `json:"dsn,omitempty"`
-	// DSNFile is a file with the DSN, for one that has a password. One of DSN, DSNFile and the environment
+	// DSNFile is a file with the DSN, for a DSN with a password. One of DSN, DSNFile and the environment
 	// variable DSNEnv is required, in this order.
 	DSNFile string `json:"dsn_file,omitempty"`
-	// PasswordFile is a file with the password alone, such as a mounted secret. It replaces that of the
-	// DSN, and is read again for each connection.
+	// PasswordFile is a file with only the password, such as a mounted secret. It replaces the DSN's
+	// password, and is read again for each connection.
 	PasswordFile string `json:"password_file,omitempty"`
-	// Schema is where the tables lie: DefaultSchema when empty. Two stores in one database have two.
+	// Schema is the schema of the tables: DefaultSchema if empty. Two stores in one database need two.
 	Schema string `json:"schema,omitempty"`
 	// Connections bounds the connections of this host: 4 to 100, default 8.
 	Connections int `json:"connections,omitempty"`
-	// Migrate has Open make the tables and bring them to the newest schema. Default true. With false, or with
-	// Pooler, a store that is not migrated is refused: `sessions-postgres migrate` does it, as the owner.
+	// Migrate makes Open create the tables and migrate them to the newest schema. Default true. If false, or
+	// with Pooler, a store that is not migrated is refused: run `sessions-postgres migrate` as the owner.
 	Migrate *bool `json:"migrate,omitempty"`
-	// RuntimeRole is a role that migrations give what hosts need, where those do not sign in as the owner
-	// of the tables.
+	// RuntimeRole is a role to which migrations grant the privileges that hosts need, if hosts do not sign in
+	// as the owner of the tables.
 	RuntimeRole string `json:"runtime_role,omitempty"`
-	// Pooler: between here and the database is a pooler in transaction mode, such as PgBouncer. No
-	// statement is prepared then, and parameters are set for each transaction, none for the session.
+	// Pooler: the database is behind a pooler in transaction mode, such as PgBouncer. Then no statement is
+	// prepared, and parameters are set per transaction, not per session.
 	Pooler bool `json:"pooler,omitempty"`
-	// UnverifiedTLS accepts a connection to another machine that is not encrypted, or whose server is not
-	// verified (sslmode other than verify-full and verify-ca): an attacker between them reads and
-	// changes everything.
+	// UnverifiedTLS allows an unencrypted connection to another machine, or one to an unverified server
+	// (sslmode other than verify-full and verify-ca): an attacker in between can read and change everything.
 	UnverifiedTLS bool `json:"unverified_tls,omitempty"`
 
-	// now is time.Now when nil.
+	// now is time.Now if nil.
 	now func() time.Time
 }
 
-// String keeps the DSN out of logs: it may have a password.
+// String omits the DSN, which may contain a password.
 func (s Settings) String() string {
 	return fmt.Sprintf("schema=%s connections=%d migrate=%t pooler=%t", s.schema(), s.connections(),
 		s.migrate(), s.Pooler)
 }
 
-// GoString does what String does.
+// GoString is String.
 func (s Settings) GoString() string { return s.String() }
 
 func (s *Settings) schema() string   { return cmp.Or(s.Schema, DefaultSchema) }
 func (s *Settings) connections() int { return cmp.Or(s.Connections, defaultConnections) }
 func (s *Settings) migrate() bool    { return (s.Migrate == nil || *s.Migrate) && !s.Pooler }
 
-// ParseSettings reads settings from JSON. Each unknown field and bad value is a *ticketstore.FieldError
-// naming it.
+// ParseSettings parses settings from JSON. Each unknown field and bad value is a *ticketstore.FieldError.
 func ParseSettings(raw []byte) (Settings, error) {
 	s, err := program.ParseSettings[Settings]("postgres", raw)
 	if err == nil {
@@ -96,7 +94,7 @@ func ParseSettings(raw []byte) (Settings, error) {
 	return s, err
 }
 
-// config checks all of the settings and returns what the database is opened with.
+// config validates all settings and returns the configuration of the pool.
 func (s *Settings) config() (*pgxpool.Config, error) {
 	var problems []error
 	bad := func(field, format string, args ...any) {
@@ -140,7 +138,7 @@ func (s *Settings) config() (*pgxpool.Config, error) {
 	return config, errors.Join(problems...)
 }
 
-// dsn returns the DSN and the setting that it comes from.
+// dsn returns the DSN and the setting that has it.
 func (s *Settings) dsn() (field, dsn string, err error) {
 	switch {
 	case s.DSN != "" && s.DSNFile != "":
@@ -159,7 +157,7 @@ func (s *Settings) dsn() (field, dsn string, err error) {
 		"database as postgres://USER@HOST:PORT/DATABASE", DSNEnv)
 }
 
-// readSecret reads a file with one line, which others may not access.
+// readSecret reads a file with one line, which others must not be able to access.
 func readSecret(path string) (string, error) {
 	text, _, err := smallfile.ReadSecret(path)
 	if err != nil {
@@ -172,7 +170,7 @@ func readSecret(path string) (string, error) {
 	return secret, nil
 }
 
-// parse reads a DSN. Its errors do not have it: a password that is not quoted right cannot be told from the
+// parse parses a DSN. Its errors do not include the DSN: a badly quoted password cannot be told from the
 // rest.
 func parse(dsn string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(dsn)
@@ -197,13 +195,13 @@ func parse(dsn string) (*pgxpool.Config, error) {
 	)
 }
 
-// sessionParameters are those that a DSN may set for its sessions.
+// sessionParameters are those that a DSN may set.
 var sessionParameters = []string{
 	"application_name", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
 	"synchronous_commit", "options", "timezone", "client_encoding",
 }
 
-// unknownParameters are those that pgx leaves to the server to refuse, which a pooler may not do.
+// unknownParameters returns those that pgx leaves to the server to refuse, which a pooler may not do.
 func unknownParameters(config *pgx.ConnConfig) (names []string) {
 	for name := range config.RuntimeParams {
 		if !slices.Contains(sessionParameters, strings.ToLower(name)) {
@@ -214,7 +212,7 @@ func unknownParameters(config *pgx.ConnConfig) (names []string) {
 	return names
 }
 
-// onlyName reports whether nothing is set for sessions but what they are called.
+// onlyName reports whether no session parameter is set except the application's name.
 func onlyName(parameters map[string]string) bool {
 	for name := range parameters {
 		if name != "application_name" {
@@ -224,7 +222,7 @@ func onlyName(parameters map[string]string) bool {
 	return true
 }
 
-// unverified returns the first host of another machine that may be connected to without verifying it.
+// unverified returns the first host on another machine to which a connection may be unverified.
 func unverified(config *pgx.ConnConfig) string {
 	if !trusted(config.Host, config.TLSConfig) {
 		return config.Host
@@ -237,8 +235,8 @@ func unverified(config *pgx.ConnConfig) string {
 	return ""
 }
 
-// trusted reports whether a connection is to this machine, or to a server that is verified. verify-ca does
-// that in a callback, since the host's name does not matter then.
+// trusted reports whether a connection is to this machine, or to a verified server. verify-ca verifies in a
+// callback, because the host's name does not matter then.
 func trusted(host string, config *tls.Config) bool {
 	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
 		return true
@@ -250,27 +248,27 @@ func trusted(host string, config *tls.Config) bool {
 		config.VerifyConnection != nil)
 }
 
-// planning are the parameters under which the server plans. Each statement finds what it reads by an index,
-// row by row: a plan that reads a table, or joins a whole one, is wrong, however small the table was when the
-// statement was planned. Workers take longer to start than any of them.
+// planning are the planner's parameters. Each statement finds its rows by an index: a plan that scans a table
+// or joins a whole one is wrong, however small the table was when the statement was planned. Parallel workers
+// take longer to start than any of them.
 var planning = map[string]string{
 	"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off",
 	"enable_mergejoin": "off", "max_parallel_workers_per_gather": "0", "jit": "off",
 }
 
-// idleTimeout is for how long a host that hangs or is cut off holds locks.
+// idleTimeout is how long a host that hangs or is disconnected can hold locks.
 const idleTimeout = "10s"
 
-// pooledMode is how statements are carried out behind a pooler: as the unnamed one, whose types are asked for
-// once, so that nothing is left behind in a session.
+// pooledMode is how statements are executed behind a pooler: as the unnamed statement, with cached parameter
+// types, so that nothing is left behind in a session.
 const pooledMode = pgx.QueryExecModeCacheDescribe
 
-// isPooled reports whether a pooler is between here and the database.
+// isPooled reports whether the database is behind a pooler.
 func isPooled(pool *pgxpool.Pool) bool {
 	return pool.Config().ConnConfig.DefaultQueryExecMode == pooledMode
 }
 
-// ofTransaction sets for one transaction what a session cannot keep behind a pooler.
+// ofTransaction sets per transaction what a session cannot keep behind a pooler.
 var ofTransaction = func() string {
 	parameters := maps.Clone(planning)
 	parameters["idle_in_transaction_session_timeout"] = idleTimeout
@@ -281,7 +279,7 @@ var ofTransaction = func() string {
 	return "SELECT " + strings.Join(set, ", ")
 }()
 
-// complete adds what the engine needs to what the DSN says.
+// complete adds the engine's parameters to those of the DSN.
 func (s *Settings) complete(config *pgxpool.Config) {
 	c := config.ConnConfig
 	if several(c) {
@@ -293,7 +291,7 @@ func (s *Settings) complete(config *pgxpool.Config) {
 	if s.Pooler {
 		c.DefaultQueryExecMode, c.StatementCacheCapacity = pooledMode, 0
 	} else {
-		// Every race is a write-write conflict, which this level shows to the later one (rule 2).
+		// Every race is a write-write conflict, which this level shows to the later transaction (rule 2).
 		c.RuntimeParams["default_transaction_isolation"] = "read committed"
 		maps.Copy(c.RuntimeParams, planning)
 		for name, value := range map[string]string{
@@ -314,7 +312,7 @@ func (s *Settings) complete(config *pgxpool.Config) {
 	}
 }
 
-// password puts what the file says at present in the place of the DSN's password.
+// password replaces the DSN's password with the current contents of the file.
 func (s *Settings) password(_ context.Context, c *pgx.ConnConfig) (err error) {
 	c.Password, err = readSecret(s.PasswordFile)
 	return err

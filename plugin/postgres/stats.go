@@ -1,6 +1,6 @@
 package postgres
 
-// Figures of a store: its rows by kind, its hosts, and what its tables take.
+// Figures of a store: rows by kind, hosts, and sizes of tables.
 
 import (
 	"context"
@@ -15,15 +15,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Stats say what is in a store.
+// Stats are the figures of a store.
 type Stats struct {
 	// Figures: the format is the number of a migration.
 	offline.Figures
 	// Needs is the oldest program that may use the store.
 	Needs int `json:"needs"`
-	// Hosts have the store open, or had until less than a minute ago.
+	// Hosts have the store open, or had it open less than a minute ago.
 	Hosts []Host `json:"hosts"`
-	// Bytes is what each table takes, with its indexes and partitions.
+	// Bytes is the size of each table, with its indexes and partitions.
 	Bytes map[string]int64 `json:"bytes"`
 }
 
@@ -33,7 +33,7 @@ type Host struct {
 	Version string `json:"version"`
 	// Knows is the newest migration that it knows.
 	Knows int `json:"knows"`
-	// Joined is when it opened the store, Beat when it last said that it runs, by the database's clock.
+	// Joined is when it opened the store, Beat the time of its last beat, by the database's clock.
 	Joined time.Time `json:"joined"`
 	Beat   time.Time `json:"beat"`
 }
@@ -41,7 +41,7 @@ type Host struct {
 const askHosts = `SELECT name, version, knows, joined, beat FROM {s}.hosts
 	WHERE beat > ` + databaseTime + ` - $1::bigint * 1000000000 ORDER BY joined, instance`
 
-// Hosts returns the programs that have the store open, the one that opened it first at the beginning.
+// Hosts returns the programs that have the store open, in the order in which they opened it.
 func (e *Engine) Hosts(ctx context.Context) (hosts []Host, err error) {
 	rows, err := e.pool.Query(ctx, e.sql(askHosts), schema.HostSilence)
 	if err != nil {
@@ -60,15 +60,14 @@ func hostOf(row pgx.CollectableRow) (h Host, err error) {
 	return h, err
 }
 
-// Partitions are counted to their tables.
+// Partitions are included in their tables.
 const askBytes = `SELECT coalesce(p.relname, c.relname)::text, sum(pg_total_relation_size(c.oid))::bigint
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
 	LEFT JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
 	WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') GROUP BY 1`
 
-// Stats reads what the store keeps account of, its notifications' states, its hosts and the sizes of its
-// tables.
+// Stats returns the contents, the states of notifications, the hosts and the sizes of the tables.
 func (e *Engine) Stats(ctx context.Context) (*Stats, error) {
 	s, err := answer(&call{ctx: ctx, admits: anyState}, e.look, func(t *tx) (*Stats, error) {
 		s := &Stats{Figures: offline.Figures{
@@ -102,7 +101,7 @@ func (t *tx) measure(s *Stats) error {
 	return t.err
 }
 
-// sums reads numbers by their names.
+// sums reads named numbers.
 func (t *tx) sums(into map[string]int64, sql string, args ...any) {
 	type sum struct {
 		Name string

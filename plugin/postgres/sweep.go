@@ -1,7 +1,7 @@
 package postgres
 
-// Sweeps: sessions that are over end as expired, what has outlived its use is purged, and jobs that a host
-// has left are taken up (rules 8 and 14).
+// Sweeps: expired sessions are ended, obsolete records are purged, and jobs left by other hosts are resumed
+// (rules 8 and 14).
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// sweptTogether bounds the sessions that one transaction of a sweep ends.
+// sweptTogether bounds the sessions ended by one transaction of a sweep.
 const sweptTogether = 64
 
 const (
@@ -57,8 +57,8 @@ func (s endings) EndDue(
 		})
 	}
 	if err != nil && swept.Ended > 0 {
-		// What has ended is reported. What has not is still due: the next sweep, which is to come at once,
-		// meets the error again if it stays.
+		// The ended sessions are reported. The others are still due: the next sweep, which is to start
+		// immediately, gets the error again if it persists.
 		s.logger.WarnContext(ctx, "a sweep did not complete, the next one goes on", "ended", swept.Ended,
 			"error", err)
 		swept.Next, err = now, nil
@@ -69,8 +69,8 @@ func (s endings) EndDue(
 	return swept, nil
 }
 
-// endExpired ends those of the sessions that are due indeed. The index is early at most: what was renewed
-// moves on in it.
+// endExpired ends the sessions that are really due. Index entries may be early: those of renewed sessions are
+// moved.
 func (s endings) endExpired(
 	ctx context.Context, sids []string, sweep *logout.Sweep, swept *logout.SweepResult, now time.Time,
 ) error {
@@ -114,14 +114,14 @@ const (
 	dueEnded   = "SELECT sid FROM {s}.ended WHERE due <= $1 ORDER BY due LIMIT $2"
 	dueNotices = "SELECT id FROM {s}.notices WHERE over <= $1 ORDER BY over LIMIT $2"
 	dueJobs    = "SELECT id FROM {s}.jobs WHERE due <= $1 ORDER BY due LIMIT $2"
-	// Ended sessions that have tokens left are looked at again a day later.
+	// Ended sessions with remaining tokens are checked again a day later.
 	keptEnded = `SELECT e.sid FROM {s}.ended e WHERE e.sid = ANY($1::text[])
 		AND EXISTS (SELECT 1 FROM {s}.grants g WHERE g.sid = e.sid AND g.type <= 5)`
 	postponeEnded = "UPDATE {s}.ended SET due = $2 WHERE sid = ANY($1::text[])"
 )
 
-// purgeEndings removes ended records that judge nothing any more, and notifications and jobs whose time is
-// up, at most so many of each, and reports whether it has left any.
+// purgeEndings removes ended records without grants to judge, and notifications and jobs that are due for
+// purging, at most limit of each, and reports whether some are left.
 func (s endings) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
 	type due struct{ ended, notices, jobs []string }
 	d, err := view(ctx, s.Engine, now, nil, func(t *tx) (due, error) {
@@ -131,7 +131,7 @@ func (s endings) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 		}, nil
 	})
 	if err != nil || len(d.ended)+len(d.notices)+len(d.jobs) == 0 {
-		return false, err // most sweeps: no write, no sync
+		return false, err // the common case: no write, no sync
 	}
 	return scan(ctx, s.Engine, now, planOf("sweep"), func(t *tx) (left bool, err error) {
 		t.need(transfer.Ended, d.ended...)
@@ -148,7 +148,7 @@ func (s endings) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 			}
 		}
 		for _, id := range d.notices {
-			// It may have been sent again meanwhile.
+			// It may have been retried meanwhile.
 			over := at[*records.Notification](t.group, transfer.Notifications, id).GetPurgeAt()
 			if over != 0 && over <= records.Nanos(now) {
 				t.remove(t.row(transfer.Notifications, id))
@@ -161,7 +161,7 @@ func (s endings) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 	})
 }
 
-// purgeJob removes a job that was done long ago, or gives it its time where it has none.
+// purgeJob removes a job that finished long ago, or dates a finished job without a time.
 func (t *tx) purgeJob(id string) {
 	job := proto.CloneOf(t.job(id))
 	if job == nil {

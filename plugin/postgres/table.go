@@ -1,6 +1,6 @@
 package postgres
 
-// Tables: how the rows of each kind lie in the database, and the statements that follow from it.
+// Tables: the columns of the rows of each kind, and the statements derived from them.
 
 import (
 	"fmt"
@@ -16,24 +16,23 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// row is a row of the store as it was read, and as it is to be. Messages are never changed, only replaced.
+// row is a row of the store as it was read and as it will be. Messages are immutable, only replaced.
 type row struct {
 	kind transfer.Kind
 	key  string // of the record: plugin/proto/sessions/records/v1/records.proto
-	// was is the message that the database has, nil for none. now is what a transaction leaves.
+	// was is the message in the database, nil for none. now is the message after the transaction.
 	was, now proto.Message
-	// touched rows are written even if nothing in them changes: another transaction's write conflicts with
-	// that.
+	// touched rows are written even if unchanged, to conflict with writes of other transactions.
 	touched bool
 	// created is when the session of a client's row was created.
 	created int64
-	// ring, at and echo say in which partition a row lies: see ring.go.
+	// ring, at and echo determine the partition of a row: see ring.go.
 	ring int16
 	echo bool
 }
 
-// column is a column of a table. array makes its values from rows, set gives one back to a row that is read.
-// clear takes from a row's message what the column holds, so that data does not repeat it; nil for nothing.
+// column is a column of a table. array builds its values from rows, set stores a value in a row that is read.
+// clear removes the column's value from a row's message, so that data does not repeat it; nil for nothing.
 type column struct {
 	name, typ string
 	array     func(rows []*row) any
@@ -42,7 +41,7 @@ type column struct {
 	clear     func(r *row)
 }
 
-// required is a column that is never NULL. Without set it is made from other columns.
+// required is a column that is never NULL. Without set it is derived from other columns.
 func required[T any](name, typ string, get func(r *row) T, set func(r *row, v T)) column {
 	return column{
 		name: name, typ: typ, dest: func() any { return new(T) },
@@ -77,22 +76,21 @@ func optional[T comparable](name, typ string, get func(r *row) T, set func(r *ro
 	})
 }
 
-// field is a column that holds a field of the message, and is never NULL.
+// field is a column of a field of the message, never NULL.
 func field[T any](name, typ string, of func(r *row) *T) column {
 	c := required(name, typ, func(r *row) T { return *of(r) }, func(r *row, v T) { *of(r) = v })
 	c.clear = func(r *row) { *of(r) = *new(T) }
 	return c
 }
 
-// bytesField is a field of bytes. None are not NULL, as nil is to pgx, but empty.
+// bytesField is a column of a field of bytes. Nil is stored as empty, not as NULL as pgx would.
 func bytesField(name string, of func(r *row) *[]byte) column {
 	c := field(name, "bytea", of)
 	c.array = required(name, "bytea", func(r *row) []byte { return append([]byte{}, *of(r)...) }, nil).array
 	return c
 }
 
-// nullable is a column that holds a field of the message, NULL for zero. of is nil where a row has no such
-// field.
+// nullable is a column of a field of the message, NULL for zero. of returns nil if a row has no such field.
 func nullable[T comparable](name, typ string, of func(r *row) *T) column {
 	value := func(r *row) (v T) {
 		if field := of(r); field != nil {
@@ -110,19 +108,19 @@ func nullable[T comparable](name, typ string, of func(r *row) *T) column {
 	return c
 }
 
-// table is where rows lie. Its last column is data: the message without what the other columns hold.
+// table is a table of rows. Its last column is data: the message without what the other columns hold.
 type table struct {
 	kind    transfer.Kind
 	name    string
 	columns []column
-	// keys is how many of the columns identify a row, in their order.
+	// keys is the number of leading columns that identify a row.
 	keys int
-	// guarded: rows that are only read need no lock. Those of clients change under the lock of their session,
-	// those of used grants become smaller and nothing else.
+	// guarded: rows that are only read need no lock. Those of clients change under the lock of their session;
+	// those of used grants are only ever reduced.
 	guarded bool
-	// moves: a row that changes may have to lie in another partition.
+	// moves: a changed row may belong to a different partition.
 	moves bool
-	// whole: the other columns hold all of the message, and there is no data.
+	// whole: the other columns hold the whole message, and there is no data.
 	whole bool
 
 	list, insert, update, remove string
@@ -133,7 +131,7 @@ func (t *table) data() column {
 	return required("data", "bytea", func(r *row) []byte {
 		rest := *r
 		rest.now = proto.Clone(r.now)
-		for _, c := range slices.Backward(t.columns) { // what some hold depends on columns before them
+		for _, c := range slices.Backward(t.columns) { // some depend on preceding columns
 			if c.clear != nil {
 				c.clear(&rest)
 			}
@@ -149,13 +147,13 @@ func (t *table) data() column {
 	}, nil)
 }
 
-// message returns the message of a row, of which there is one.
+// message returns the message of an existing row.
 func message[M proto.Message](r *row) M {
 	m, _ := r.now.(M)
 	return m
 }
 
-// newTable completes a table by its statements. Names are those of the schema that {s} stands for.
+// newTable completes a table with its statements. {s} stands for the schema.
 func newTable(t *table) *table {
 	if !t.whole {
 		t.columns = append(t.columns, t.data())
@@ -175,7 +173,7 @@ func newTable(t *table) *table {
 	where := strings.Join(same, " AND ")
 	t.list = strings.Join(read, ", ")
 	t.insert = fmt.Sprintf("INSERT INTO {s}.%s (%s) SELECT * FROM unnest(%s)", t.name, all, values)
-	// A row that is not as it was read fails the transaction.
+	// The division fails the transaction if a row differs from what was read.
 	guard := "WITH done AS (%s RETURNING 1) SELECT 1 / (count(*) >= $%d)::int FROM done"
 	t.update = fmt.Sprintf(guard, fmt.Sprintf("UPDATE {s}.%s t SET %s FROM unnest(%s) AS v(%s) WHERE %s",
 		t.name, strings.Join(sets, ", "), values, all, where), len(t.columns)+1)
@@ -184,7 +182,7 @@ func newTable(t *table) *table {
 	return t
 }
 
-// arrays are the values of rows, column by column, in the first columns of the table.
+// arrays returns the values of rows, column by column, for the first columns of the table.
 func (t *table) arrays(rows []*row, columns int) (args []any) {
 	for _, c := range t.columns[:columns] {
 		args = append(args, c.array(rows))
@@ -192,7 +190,7 @@ func (t *table) arrays(rows []*row, columns int) (args []any) {
 	return args
 }
 
-// destinations are where a row is scanned to.
+// destinations returns the scan destinations of a row.
 func (t *table) destinations() (dest []any) {
 	for _, c := range t.columns {
 		dest = append(dest, c.dest())
@@ -200,9 +198,9 @@ func (t *table) destinations() (dest []any) {
 	return dest
 }
 
-// scan returns what reads one row after the other.
+// scan returns a function that reads one row after another.
 func (t *table) scan() pgx.RowToFunc[*row] {
-	dest := t.destinations() // of all rows: what a row keeps of them is a copy
+	dest := t.destinations() // shared by all rows: a row copies what it keeps
 	return func(from pgx.CollectableRow) (*row, error) {
 		if err := from.Scan(dest...); err != nil {
 			return nil, err
@@ -215,7 +213,7 @@ func (t *table) scan() pgx.RowToFunc[*row] {
 func (t *table) scanned(dest []any) (*row, error) {
 	r := &row{kind: t.kind, now: rules.Message(t.kind)}
 	if r.now == nil {
-		r.now = &records.Property{} // the rows of this kind are no messages
+		r.now = &records.Property{} // rows of this kind have no message
 	}
 	for i, c := range t.columns {
 		c.set(r, dest[i])
@@ -230,7 +228,7 @@ func (t *table) scanned(dest []any) (*row, error) {
 	return r, nil
 }
 
-// cross is a row in the form in which it moves between stores, and by which it is counted.
+// cross returns a row as a record of a move, by which it is counted.
 func cross(kind transfer.Kind, key string, m proto.Message) *transfer.Record {
 	record := &transfer.Record{Kind: kind, Key: []byte(key)}
 	if p, ok := m.(*records.Property); ok && kind == transfer.Purges {
@@ -255,7 +253,7 @@ var tables = []*table{
 	purgeTable, propertyTable,
 }
 
-// tableOf is the table in which a row lies.
+// tableOf returns the table of a row.
 func tableOf(kind transfer.Kind, m proto.Message) *table {
 	if g, ok := m.(*records.Grant); ok && g.GetConsumed() != 0 {
 		return usedTable

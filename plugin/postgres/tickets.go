@@ -1,6 +1,6 @@
 package postgres
 
-// Sessions: created, renewed and read. Properties.
+// Sessions: creation, renewal and reading. Properties.
 
 import (
 	"context"
@@ -24,8 +24,9 @@ func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error
 	return err
 }
 
-// create reports whether the session was created before. Of two at once the unique indexes of sid and cookie
-// let one commit; the other is tried again and finds it. An ended record under the sid was a session before.
+// create reports whether the session was created before. Of two concurrent ones the unique indexes of sid and
+// cookie let one commit; the other is retried and finds it. An ended record with the sid was a session
+// before.
 func (t *tx) create(session *ticketstore.Session) (again bool, err error) {
 	sid := session.SessionID
 	taken := t.session(sid) != nil || t.ended(sid) != nil
@@ -43,8 +44,8 @@ const (
 	forgetLimit = "DELETE FROM {s}.limits WHERE subject = $1"
 )
 
-// limit has other sign-ins of the subject under a limit wait until this transaction has ended. What they wait
-// for is a row of its own that is not committed: it is removed at once, so that none stays.
+// limit makes other sign-ins of the subject under a limit wait until this transaction has ended. They wait
+// for a row that is never committed: it is deleted at once.
 func (t *tx) limit(subject string) {
 	if t.err == nil {
 		list := []statement{{limitSubject, []any{subject, records.Nanos(t.now)}}, {forgetLimit, []any{subject}}}
@@ -52,11 +53,11 @@ func (t *tx) limit(subject string) {
 	}
 }
 
-// makeRoom bounds the sessions that one transaction ends to make room for another.
+// makeRoom bounds the sessions that one transaction ends to make room for a new one.
 const makeRoom = 16
 
-// CreateWithin counts under the row of the subject, which every sign-in under a limit writes first: two at
-// once, at any hosts, go one after the other.
+// CreateWithin counts under the row of the subject, which every sign-in under a limit writes first:
+// concurrent ones, on any hosts, are serialized.
 func (s tickets) CreateWithin(
 	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
 ) (ended []string, err error) {
@@ -87,7 +88,7 @@ func (s tickets) CreateWithin(
 				c.run(sid)
 				done.ended, t.ends = append(done.ended, sid), true
 			}
-			// Created by the last of several transactions: until then nobody sees it, and it does not count.
+			// Created by the last of several transactions: until then it is not visible, and not counted.
 			if done.created = excess <= makeRoom; !done.created {
 				t.remove(t.row(transfer.Sessions, session.SessionID))
 			}
@@ -103,7 +104,7 @@ func (s tickets) CreateWithin(
 	}
 }
 
-// sessionsOf returns the sids of a subject, the oldest session first. All of them are read.
+// sessionsOf returns the sids of a subject's sessions, oldest first. It reads all the sessions.
 func (t *tx) sessionsOf(subject string) []string {
 	sids := t.strings("SELECT sid FROM {s}.sessions WHERE subject = $1 ORDER BY created, sid", subject)
 	t.need(transfer.Sessions, sids...)
@@ -156,7 +157,7 @@ func (s tickets) Renew(
 	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
 ) (*ticketstore.Session, error) {
 	p := planOf(string(renewal.Key[:])).cookie(renewal.Key)
-	// Of two at once the later one waits for the row, and finds another version (rule 9).
+	// Of two concurrent renewals the later one waits for the row, and finds a different version (rule 9).
 	return update(ctx, s.Engine, now, nil, p, func(t *tx) (*ticketstore.Session, error) {
 		record := proto.CloneOf(t.byCookie(renewal.Key))
 		if record == nil {
@@ -179,7 +180,7 @@ func (s tickets) Rekey(
 		if record == nil {
 			return nil, missing("session")
 		}
-		// The unique index of cookies refuses a new key that another transaction takes meanwhile.
+		// The unique index of cookies rejects a new key that another transaction takes concurrently.
 		next, err := rules.Rekey(record, &rekey, t.byCookie(rekey.NewKey) != nil, now)
 		if err != nil {
 			return nil, err
@@ -197,8 +198,8 @@ func (p properties) Property(ctx context.Context, name string) ([]byte, error) {
 
 const lockLedger = "UPDATE {s}.ledger SET state = state"
 
-// SetProperty writes the ledger's row too: of two that add the last property that there is room for, one
-// waits for the other.
+// SetProperty writes the ledger's row too: of two calls that add the last allowed property, one waits for the
+// other.
 func (p properties) SetProperty(ctx context.Context, name string, old, value []byte) error {
 	invalid := ticketstore.CheckProperty(name, value)
 	_, err := update(ctx, p.Engine, anyTime, invalid, planOf("properties"), func(t *tx) (bool, error) {

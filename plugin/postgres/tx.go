@@ -1,6 +1,6 @@
 package postgres
 
-// Transactions: the rows that one works on, read as they are needed, and what it changes of them.
+// Transactions: the rows read and changed.
 
 import (
 	"context"
@@ -20,41 +20,40 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// group is a transaction of the database in which several calls work, one after the other: each sees what
-// those before it did. Rows are read once, together as far as the calls say beforehand which they need; what
-// changes is written at the end, in one pipeline with the commit.
+// group is a database transaction shared by several calls, which run one after another: each sees what the
+// earlier ones did. Rows are read once, and those that the calls are known to need are read together; changes
+// are written at the end, in one pipeline with the commit.
 //
-// A failure to read ends the group, whatever the calls have concluded from rows that were missing: err is to
-// be looked at before any answer.
+// A failed read ends the group, whatever the calls have concluded from missing rows: err must be checked
+// before any answer.
 type group struct {
 	*Engine
 	ctx  context.Context
 	conn *pgx.Conn
-	// locks: what is read is locked until the end. Otherwise everything is read from one snapshot.
+	// locks: rows are locked when read, until the end. Otherwise everything is read from one snapshot.
 	locks bool
 	// sealed: the transaction has ended with the first pipeline, and nothing more can be read.
 	sealed bool
-	// state is what the store says of itself in this transaction.
+	// state is the state of the store in this transaction.
 	state transfer.State
 	slot  slot
 	err   error
 
 	rows map[name]*row
-	// uses are those of clients by session: a page looks at a thousand sessions. grants are all of grants.
+	// uses are the rows of clients by session: a page reads a thousand sessions. grants are all grants.
 	uses   map[string][]*row
 	grants []*row
-	// whole names the parts of indexes of which every row was read: see tx.index.
+	// whole names the parts of indexes that were read completely: see tx.index.
 	whole map[string]bool
-	// extra are statements besides those that the changes of rows come to.
+	// extra are statements besides those for changed rows.
 	extra []statement
 	undo  []change
 	// wrote: changes were written before the end.
 	wrote bool
-	// kill is what the changes have killed, awaited whether the answer to a call waits for other hosts:
-	// tx.ends.
+	// kill is what the changes have killed, awaited whether a call waits for other hosts: tx.ends.
 	kill    grantstore.Kill
 	awaited bool
-	// seen is the number of this host's last beat that the transaction sees, least the one that it must see,
+	// seen is the number of this host's last beat visible to the transaction, least the one that it must see,
 	// and leased whether the host had a lease when it began.
 	seen, least int64
 	leased      bool
@@ -65,7 +64,7 @@ type statement struct {
 	args []any
 }
 
-// beginning are the statements that begin a transaction as sql says.
+// beginning returns the statements that begin a transaction with the statement sql.
 func beginning(pooled bool, sql string) []statement {
 	if pooled {
 		return []statement{{sql: sql}, {sql: ofTransaction}}
@@ -80,16 +79,16 @@ type change struct {
 	touched bool
 }
 
-// tx is what one call does in a group, at a moment.
+// tx is one call in a group, at a moment.
 type tx struct {
 	*group
 	now time.Time
-	// ends: the answer acknowledges that tokens have ended. The call sets it, and the engine has all hosts
-	// take note at once, and before the answer (rule 15).
+	// ends: the answer acknowledges the end of tokens. It is set by the call, and makes the engine wait until
+	// all hosts have learned of it before it answers (rule 15).
 	ends bool
 }
 
-// savepoint is to where a call can be undone.
+// savepoint is a point to which a call can be undone.
 type savepoint struct{ changes, extra int }
 
 func (g *group) savepoint() savepoint { return savepoint{len(g.undo), len(g.extra)} }
@@ -101,18 +100,18 @@ func (g *group) rollback(to savepoint) {
 	g.undo, g.extra = g.undo[:to.changes], g.extra[:to.extra]
 }
 
-// fail keeps the first failure of the database.
+// fail records the first failure of the database.
 func (g *group) fail(err error) {
 	if g.err == nil && err != nil {
 		g.err = err
 	}
 }
 
-// put writes a row. The message becomes the group's: the caller does not change it any more.
+// put writes a row. The group takes ownership of the message, which must not be changed afterwards.
 func (g *group) put(kind transfer.Kind, key string, m proto.Message) {
 	r := g.row(kind, key)
 	if s, ok := m.(*records.Session); ok {
-		// The index of those that fall due is early at most.
+		// The due index may be early, never late.
 		if due := records.Nanos(rules.Due(s)); s.IndexedDue == 0 || due < s.IndexedDue {
 			s.IndexedDue = due
 		}
@@ -132,13 +131,13 @@ func (g *group) set(r *row, m proto.Message) {
 	r.now = m
 }
 
-// touch has a row be written even if nothing in it changes.
+// touch makes the transaction write a row even if it is unchanged.
 func (g *group) touch(r *row) {
 	g.undo = append(g.undo, change{r, r.now, r.touched})
 	r.touched = true
 }
 
-// at returns the message of a row, nil where there is none. It is not to be changed.
+// at returns the message of a row, or nil. It must not be changed.
 func at[M proto.Message](g *group, kind transfer.Kind, key string) (m M) {
 	m, _ = g.row(kind, key).now.(M)
 	return m
@@ -167,7 +166,7 @@ func (g *group) grant(ref grantstore.Ref) *row {
 	return g.row(transfer.Grants, string(records.RefBytes(ref)))
 }
 
-// byCookie returns the session of a cookie, nil where there is none.
+// byCookie returns the session of a cookie, or nil.
 func (g *group) byCookie(key ticketstore.Key) *records.Session {
 	g.index("cookie "+string(key[:]), cookies(key[:]))
 	for _, r := range g.rows {
@@ -192,19 +191,19 @@ func (g *group) index(name string, q query) {
 
 func clientsOf(sid string) string { return "clients " + sid }
 
-// clients returns the rows of the clients of a session, in the order of their ids.
+// clients returns the rows of the clients of a session, in order of their ids.
 func (g *group) clients(sid string) []*row {
 	g.index(clientsOf(sid),
 		query{table: clientTable, where: "t.sid = ANY($1::text[])", args: []any{[]string{sid}}})
 	return present(slices.Values(g.uses[sid]), func(*row) bool { return true })
 }
 
-// known are the rows of a kind that are there, and that match, in the order of their keys.
+// known returns the existing rows of a kind that match, in key order.
 func (g *group) known(kind transfer.Kind, match func(r *row) bool) []*row {
 	return present(maps.Values(g.rows), func(r *row) bool { return r.kind == kind && match(r) })
 }
 
-// present are those of rows that are there, and that match, in the order of their keys.
+// present returns the existing rows that match, in key order.
 func present(rows iter.Seq[*row], match func(r *row) bool) (list []*row) {
 	for r := range rows {
 		if r.now != nil && match(r) {
@@ -227,8 +226,8 @@ func (g *group) family(requestID string) []*row {
 	return g.unused(requestID)
 }
 
-// wholeFamily returns all of them, for a revocation: it reads until nothing new is found. A family grows by
-// the use of a token of it alone, so that it grows no more once all that are unused are locked here.
+// wholeFamily returns all of them, for a revocation: it reads until nothing new is found. A family grows only
+// by the use of one of its tokens, so it stops growing once all unused ones are locked here.
 func (g *group) wholeFamily(requestID string) []*row {
 	name := "whole " + requestID
 	for !g.whole[name] && g.err == nil {
@@ -238,7 +237,7 @@ func (g *group) wholeFamily(requestID string) []*row {
 	return g.unused(requestID)
 }
 
-// unused are the unused tokens of a request id that were read.
+// unused returns the unused tokens of a request id that were read.
 func (g *group) unused(requestID string) []*row {
 	return present(slices.Values(g.grants), func(r *row) bool {
 		of := family(r)
@@ -246,7 +245,7 @@ func (g *group) unused(requestID string) []*row {
 	})
 }
 
-// standing is what its session says of a grant.
+// standing returns the rows of the session that judge a grant.
 func (g *group) standing(sid, client string) *rules.Standing {
 	s := &rules.Standing{Session: g.session(sid)}
 	if s.Session != nil {
@@ -257,10 +256,10 @@ func (g *group) standing(sid, client string) *rules.Standing {
 	return s
 }
 
-// judge decides whether a grant is live. Every read and every write of a grant asks it.
+// judge decides whether a grant is live. Every read and every write of a grant calls it.
 func (t *tx) judge(r *row) error { return rows{t}.Judge(r.ref().Type, grant(r)) }
 
-// ref is what the row of a grant is of.
+// ref returns the reference of a grant's row.
 func (r *row) ref() grantstore.Ref {
 	ref, _ := records.RefOf(r.key)
 	return ref

@@ -1,6 +1,6 @@
 package postgres
 
-// Reads: each from one snapshot. Those that wait are gathered into one.
+// Reads, each from one snapshot. Waiting reads share a snapshot.
 
 import (
 	"context"
@@ -27,9 +27,9 @@ func newGroup(ctx context.Context, e *Engine, conn *pgx.Conn) *group {
 	return g
 }
 
-// current refuses what was read, where it may be out of date: this host had no lease when the transaction
-// began, or the server lacks a beat that was committed by then, so that it is no longer the primary. It is to
-// be asked of what ends without a commit (rule 15).
+// current returns an error if what was read may be outdated: this host had no lease when the transaction
+// began, or the server lacks a beat that was committed by then, so that it is no longer the primary. It must
+// be called for each transaction that ends without a commit (rule 15).
 func (g *group) current() error {
 	switch {
 	case !g.leased:
@@ -41,8 +41,8 @@ func (g *group) current() error {
 	return nil
 }
 
-// reads decides whether the store is read in a state. Hosts do not read one that is fenced, in the snapshot
-// of the read: another host may serve what replaces it already, and have ended there what is live here (rules
+// reads decides whether a store in a state may be read, in the snapshot of the read. Hosts do not read a
+// fenced store: another host may already serve its successor, and have ended there what is live here (rules
 // 14 and 15).
 func (e *Engine) reads(state transfer.State) error {
 	if e.host == nil {
@@ -51,8 +51,8 @@ func (e *Engine) reads(state transfer.State) error {
 	return rules.Writes(state)
 }
 
-// view has f look at the store, unless the request is invalid, on a connection of its own, as long as it
-// takes. What f changes is not written.
+// view runs a read-only request, unless it is invalid, on a connection of its own, for as long as necessary.
+// Changes made by f are not written.
 func view[T any](
 	ctx context.Context, e *Engine, now time.Time, invalid error, f func(t *tx) (T, error),
 ) (none T, err error) {
@@ -62,7 +62,7 @@ func view[T any](
 	return answer(&call{ctx: ctx, now: now, admits: e.reads}, e.look, f)
 }
 
-// find is a view of rows that its plan names, together with other calls.
+// find is a view of rows named by its plan, batched with other calls.
 func find[T any](
 	ctx context.Context, e *Engine, now time.Time, invalid error, p *plan, f func(t *tx) (T, error),
 ) (none T, err error) {
@@ -74,7 +74,7 @@ func find[T any](
 	return answer(&call{ctx: ctx, now: now, plan: *p, admits: e.reads}, carry, f)
 }
 
-// look carries out one call in a snapshot.
+// look runs one call in a snapshot.
 func (e *Engine) look(c *call) (answer error) {
 	c.traced()
 	if e.closed.Load() {
@@ -96,7 +96,7 @@ func (e *Engine) look(c *call) (answer error) {
 	return answer
 }
 
-// snapshot carries out calls in one snapshot. A sealed one is one round trip: its plans are complete.
+// snapshot runs calls in one snapshot. A sealed snapshot is one round trip, for complete plans.
 func (e *Engine) snapshot(ctx context.Context, calls []*call, sealed bool) ([]error, error) {
 	began := time.Now()
 	conn, err := e.pool.Acquire(ctx)
@@ -129,7 +129,7 @@ func (e *Engine) snapshot(ctx context.Context, calls []*call, sealed bool) ([]er
 	return answers, g.err
 }
 
-// reader reads for calls that wait.
+// reader runs waiting reads.
 type reader struct {
 	*Engine
 	queue chan *call
@@ -151,7 +151,7 @@ func (r *reader) run() {
 		if errors.Is(err, errIncomplete) {
 			r.incomplete.Add(1)
 		}
-		// One that needs more than it said, or a database that cannot be reached, delays no other.
+		// A call with an incomplete plan, or an unreachable database, must not delay the others.
 		for _, c := range calls {
 			r.work.Go(func() { c.done <- r.look(c) })
 		}

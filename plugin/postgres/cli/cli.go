@@ -1,5 +1,5 @@
-// Package cli has the commands of the sessions-postgres binary: check, stats, export, import and migrate.
-// But for import they may be used while hosts serve the store.
+// Package cli implements the commands of the sessions-postgres binary: check, stats, export, import and
+// migrate. All but import may be used while hosts serve the store.
 package cli
 
 import (
@@ -18,9 +18,9 @@ import (
 
 // Exit codes.
 const (
-	Done     = offline.Done     // a check has found nothing
-	Findings = offline.Findings // a check has found faults
-	Failed   = offline.Failed   // standard error says why
+	Done     = offline.Done     // a check found nothing
+	Findings = offline.Findings // a check found faults
+	Failed   = offline.Failed   // the error is on standard error
 )
 
 // Env is the environment of a command line.
@@ -42,7 +42,7 @@ func Run(ctx context.Context, env Env) int {
 		When:  "Commands, which may run beside servers (import: into a store that none has open)",
 		Empty: "an empty schema",
 		Flags: func(flags *flag.FlagSet) {
-			// No flag takes a DSN: the list of processes would show its password.
+			// No flag takes a DSN: the process list would show its password.
 			flags.StringVar(&p.settings.DSNFile, "dsn-file", "", "")
 			flags.StringVar(&p.settings.PasswordFile, "password-file", "", "")
 			flags.StringVar(&p.settings.Schema, "schema", "", "")
@@ -98,10 +98,10 @@ func (p *place) Migrate(ctx context.Context) (from, to int, err error) {
 
 func (p *place) Vacant(ctx context.Context) (bool, error) { return postgres.Vacant(ctx, p.settings) }
 
-// Damage finds nothing: files are the server's.
+// Damage returns nothing: the files are the server's.
 func (p *place) Damage(context.Context) ([]offline.Finding, error) { return nil, nil }
 
-// viewed is a store that is looked at, opened one that is written to.
+// viewed is a store opened read-only, opened a store opened for changes.
 type viewed struct{ *postgres.ReadOnly }
 
 func (v viewed) Stats(ctx context.Context) (offline.Stats, error) {
@@ -126,7 +126,7 @@ func (o opened) Stats(ctx context.Context) (offline.Stats, error) {
 	return figures{s}, err
 }
 
-// figures are what stats shows.
+// figures is the output of stats.
 type figures struct{ *postgres.Stats }
 
 // Lines implements offline.Stats.

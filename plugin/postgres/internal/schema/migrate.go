@@ -16,18 +16,18 @@ import (
 // clock is the database's time, in nanoseconds since 1970.
 const clock = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
 
-// HostSilence is how long a host is taken for one that runs after its last beat, in seconds.
+// HostSilence is how long after its last beat a host counts as running, in seconds.
 const HostSilence = 60
 
-// Migrate brings a schema to the newest number that the program knows, and makes it when it is missing. A
-// store of a newer number is left as it is. Each migration is one transaction; a lock lets one caller at a
-// time do it, others wait and find it done. A contracting one is ErrHosts while a host with an older
-// program is registered. The connection is not to be a pooler's.
+// Migrate migrates a schema to the newest number known to the program, creating it if it is missing. A store
+// with a higher number is left unchanged. Each migration is one transaction; a lock serializes callers, so
+// that the others find it done. A contracting migration returns ErrHosts while a host with an older program
+// is registered. The connection must not go through a pooler.
 func (p *Program) Migrate(ctx context.Context, conn *pgx.Conn, name string) (from, to int, err error) {
 	if err := create(ctx, conn, name); err != nil {
 		return 0, 0, err
 	}
-	// tern's own lock is held while it makes its table and while it migrates, not between them.
+	// tern holds its own lock while it creates its table and while it migrates, but not in between.
 	table := pgx.Identifier{name, versionTable}.Sanitize()
 	migrator, err := migrate.NewMigrator(ctx, conn, table)
 	if err != nil {
@@ -58,8 +58,8 @@ func (p *Program) Migrate(ctx context.Context, conn *pgx.Conn, name string) (fro
 	return from, to, nil
 }
 
-// create makes the schema, and refuses one with the tables of something else. The lock has two programs
-// that start together do it one by one: IF NOT EXISTS is no lock.
+// create creates the schema, and refuses a schema with other tables. The lock serializes two programs that
+// start concurrently: IF NOT EXISTS does not.
 func create(ctx context.Context, conn *pgx.Conn, name string) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, name); err != nil {
@@ -74,7 +74,7 @@ func create(ctx context.Context, conn *pgx.Conn, name string) error {
 	})
 }
 
-// run runs one migration, in tern's transaction.
+// run runs one migration in tern's transaction.
 func (s *step) run(ctx context.Context, conn *pgx.Conn, name string, first bool) error {
 	if !first {
 		if err := s.admit(ctx, conn, name); err != nil {
@@ -93,9 +93,9 @@ func (s *step) run(ctx context.Context, conn *pgx.Conn, name string, first bool)
 	return err
 }
 
-// admit refuses a contracting migration while a host is registered whose program it would leave behind. It
-// locks the ledger's row, which a host that registers holds for share: it sees what is needed afterwards,
-// or is seen here.
+// admit refuses a contracting migration while a host is registered whose program it would exclude. It locks
+// the ledger's row, of which a registering host holds a share lock: that host sees the new needs, or is seen
+// here.
 func (s *step) admit(ctx context.Context, conn *pgx.Conn, name string) error {
 	var needs int
 	err := conn.QueryRow(ctx, Qualify(name, `SELECT needs FROM {s}.ledger FOR UPDATE`)).Scan(&needs)
@@ -118,8 +118,8 @@ func (s *step) admit(ctx context.Context, conn *pgx.Conn, name string) error {
 	return nil
 }
 
-// Grant gives a role what a program needs at run time: to read and to write, and to empty the partitions of
-// what expires; neither to own nor to change a table.
+// Grant grants a role what a program needs at run time: to read and write, and to empty expired partitions,
+// but not to own or change a table.
 func Grant(ctx context.Context, conn *pgx.Conn, name, role string) error {
 	to := ` TO ` + pgx.Identifier{role}.Sanitize()
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -146,7 +146,7 @@ func Grant(ctx context.Context, conn *pgx.Conn, name, role string) error {
 				return fmt.Errorf("%s%s: %w", statement, to, err)
 			}
 		}
-		// What only migrations may change.
+		// Only migrations may change these.
 		from := strings.Replace(to, "TO", "FROM", 1)
 		for _, statement := range []string{
 			`REVOKE INSERT, UPDATE, DELETE ON {s}.` + versionTable + from,

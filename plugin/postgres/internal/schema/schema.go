@@ -1,10 +1,10 @@
-// Package schema makes and changes the tables of a store: it has the migrations, runs them, and says
-// whether a program fits to the tables that it finds.
+// Package schema creates and migrates the tables of a store, and decides whether a program is compatible with
+// the tables that it finds.
 //
-// A store has two numbers. Its schema is the number of the last migration. It needs a program that knows at
-// least another number. An expanding migration adds what older programs do not miss, and leaves what is
-// needed; a contracting one takes away what they use, raises it, and is refused while a host runs such a
-// program. So the programs of two releases work on one store while the hosts are replaced one by one.
+// A store has two numbers. Its schema is the number of the last migration. Its needs is the lowest number
+// that a program must know. An expanding migration adds what older programs do not miss, and leaves needs
+// unchanged; a contracting migration removes what they use, raises needs, and is refused while a host runs
+// such a program. So the programs of two releases can use one store while hosts are replaced one by one.
 package schema
 
 import (
@@ -25,19 +25,19 @@ import (
 //go:embed migrations/*.sql
 var embedded embed.FS
 
-// versionTable has the number of the last migration. Its form is tern's.
+// versionTable holds the number of the last migration, in tern's format.
 const versionTable = "schema_version"
 
-// validName are the names that a schema may have: none needs quotes, none is one of the server's.
+// validName matches the allowed names of a schema: none needs quotes, none is reserved by the server.
 var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-// ValidName reports whether a schema may have that name: at most 63 of a to z, 0 to 9 and _, not a digit
-// first, not one of the server's.
+// ValidName reports whether a schema may have that name: at most 63 of a-z, 0-9 and _, not beginning with a
+// digit, and not reserved by the server.
 func ValidName(name string) bool {
 	return validName.MatchString(name) && !strings.HasPrefix(name, "pg_") && name != "information_schema"
 }
 
-// Qualify replaces {s} by the name of the schema, as every statement has it.
+// Qualify replaces {s} in a statement by the name of the schema.
 func Qualify(name, statement string) string {
 	return strings.ReplaceAll(statement, "{s}", pgx.Identifier{name}.Sanitize())
 }
@@ -49,10 +49,10 @@ type step struct {
 	needs int // the oldest program that may use the store afterwards
 }
 
-// Program is what a program knows of the tables: its migrations.
+// Program holds the migrations known to a program.
 type Program struct{ steps []step }
 
-// Embedded returns what this program knows.
+// Embedded returns the migrations of this program.
 func Embedded() *Program {
 	files, err := fs.Sub(embedded, "migrations")
 	if err == nil {
@@ -61,13 +61,13 @@ func Embedded() *Program {
 			return p
 		}
 	}
-	panic("embedded migrations: " + err.Error()) // a test reads them
+	panic("embedded migrations: " + err.Error()) // covered by a test
 }
 
 var needsLine = regexp.MustCompile(`\A-- needs: (\d+)\n`)
 
-// Load reads migrations: files named 001_WORD.sql and on, whose first line is "-- needs: N". A migration that
-// raises N is a contracting one.
+// Load reads migrations: files named 001_WORD.sql and so on, whose first line is "-- needs: N". A migration
+// that raises N is a contracting one.
 func Load(files fs.FS) (*Program, error) {
 	names, err := migrate.FindMigrations(files)
 	if err != nil {
@@ -96,41 +96,41 @@ func Load(files fs.FS) (*Program, error) {
 	return p, nil
 }
 
-// Newest is the number of the last migration that the program knows.
+// Newest returns the number of the last migration.
 func (p *Program) Newest() int { return len(p.steps) }
 
-// Found is what lies in a schema.
+// Found describes a schema.
 type Found struct {
-	// Missing: there is no such schema. Empty: it has no tables, but for what a migration that was
-	// interrupted left.
+	// Missing: there is no such schema. Empty: it has no tables except those left by an interrupted
+	// migration.
 	Missing, Empty bool
 	// Schema is the number of the last migration, Needs the oldest program that may use the store.
 	Schema, Needs int
-	// StoreID names the data.
+	// StoreID is the id of the data.
 	StoreID string
 }
 
-// The reasons for which a store is refused.
+// Reasons for refusing a store.
 var (
-	// ErrForeign: the schema has tables, and they are not those of a store.
+	// ErrForeign means that the schema has tables other than those of a store.
 	ErrForeign = errors.New("the schema belongs to something else")
-	// ErrNewer: the store needs a newer program.
+	// ErrNewer means that the store needs a newer program.
 	ErrNewer = errors.New("the store needs a newer program")
-	// ErrOlder: the store has the tables of an older program and was not migrated.
+	// ErrOlder means that the store has the tables of an older program and was not migrated.
 	ErrOlder = errors.New("the store is not migrated")
-	// ErrChanged: the tables are not as the migrations made them.
+	// ErrChanged means that the tables are not as created by the migrations.
 	ErrChanged = errors.New("the tables were changed by hand")
-	// ErrHosts: a host runs a program that the migration would leave behind.
+	// ErrHosts means that a host runs a program with which the migration would be incompatible.
 	ErrHosts = errors.New("hosts with an older program use the store")
 )
 
-// Querier asks the server: a connection, a pool or a transaction.
+// Querier is a connection, a pool or a transaction.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Look says what lies in a schema. Tables of something else are ErrForeign.
+// Look describes a schema. It returns ErrForeign if the schema has other tables.
 func Look(ctx context.Context, db Querier, name string) (*Found, error) {
 	var there bool
 	var tables []string
@@ -166,8 +166,7 @@ func Look(ctx context.Context, db Querier, name string) (*Found, error) {
 	return found, err
 }
 
-// Fits reports whether the program may use a store: not one that needs a newer program, nor one that was not
-// migrated.
+// Fits returns an error if the program cannot use a store: it needs a newer program, or was not migrated.
 func (p *Program) Fits(found *Found) error {
 	switch {
 	case found.Needs > p.Newest():

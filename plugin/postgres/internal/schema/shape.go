@@ -1,6 +1,6 @@
 package schema
 
-// The shape of the tables: whether they still are as the migrations made them.
+// The shape of the tables: whether they are as created by the migrations.
 
 import (
 	"context"
@@ -12,12 +12,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// shape has a line for each column and index that the embedded migrations make. A test writes it.
+// shape has a line for each column and index created by the embedded migrations. It is written by a test.
 //
 //go:embed shape.txt
 var shape string
 
-// columnsAndIndexes describe the tables of a schema, in a form that does not have its name.
+// columnsAndIndexes lists the columns and indexes of a schema, without its name.
 const columnsAndIndexes = `
 	SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
 		|| CASE WHEN l.collname = 'C' THEN ' C' ELSE '' END
@@ -35,7 +35,7 @@ const columnsAndIndexes = `
 	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = $1 AND i.indisvalid`
 
-// Shape describes the tables of a schema: its columns and indexes, a line each, sorted.
+// Shape returns the columns and indexes of a schema, a line each, sorted.
 func Shape(ctx context.Context, db Querier, name string) ([]string, error) {
 	rows, err := db.Query(ctx, columnsAndIndexes, name)
 	if err != nil {
@@ -46,8 +46,8 @@ func Shape(ctx context.Context, db Querier, name string) ([]string, error) {
 	return lines, err
 }
 
-// CheckShape refuses tables that lack a column or an index of this program's as ErrChanged. What is there
-// besides is an operator's own, or a newer program's.
+// CheckShape returns ErrChanged if a column or an index of this program is missing. Additional ones may
+// belong to an operator or a newer program.
 func CheckShape(ctx context.Context, db Querier, name string) error {
 	have, err := Shape(ctx, db, name)
 	if err != nil {

@@ -45,7 +45,8 @@ var (
 	// than 20 such refusals from an address (an IPv6 /64), or 300 in total, within a minute. The Authorizer
 	// checks at most 20 wrong Authorization headers from an address per minute. Further ones are not passed
 	// to it, right or wrong, unless it admitted that address within the last hour: then the right secret
-	// passes. Other credentials, such as cookies, are always checked; they must be too long to guess.
+	// passes. Other credentials, such as cookies, are always checked; they must be too long to guess. A
+	// header of a request that gets ErrForbidden counts as wrong.
 	ErrUnauthenticated = errors.New("not authenticated")
 	// ErrForbidden means that the actor lacks the permission. The response is 403. The Actor returned with it
 	// is recorded in the audit.

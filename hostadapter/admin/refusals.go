@@ -180,10 +180,11 @@ func (m *mount) authenticate(r *http.Request, permission Permission) (Actor, err
 		}
 	}
 	actor, err := m.ask(r, permission)
-	if secret && !errors.Is(err, ErrUnauthenticated) {
+	// A user who is known by a cookie and gets ErrForbidden may be guessing at an operator's header.
+	if secret && !errors.Is(err, ErrUnauthenticated) && !errors.Is(err, ErrForbidden) {
 		m.refusals.uncountGuess(from)
 	}
-	if err == nil || errors.Is(err, ErrForbidden) {
+	if err == nil {
 		m.refusals.recordAdmitted(from, m.sessions.Now())
 	}
 	return actor, err

@@ -103,6 +103,40 @@ func TestGuessesAreThrottled(t *testing.T) {
 	}
 }
 
+// A sender who is known but may not, such as an ordinary user with a cookie, gets no more guesses than others:
+// neither before nor with them.
+func TestGuessesOfTheForbidden(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	handler := admin.Handler(admin.Config{Operations: quiet{&addressed{&manager{}, moment}},
+		Authorize: func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
+			asked++
+			if r.Header.Get("Cookie") != "" {
+				return admin.Actor{ID: "42"}, admin.ErrForbidden
+			}
+			return admin.Actor{}, admin.ErrUnauthenticated
+		}})
+	send := func(cookie, secret string) {
+		r := httptest.NewRequest(http.MethodGet, "/sessions", nil)
+		r.Header.Set("From", "192.0.2.1")
+		for name, value := range map[string]string{"Cookie": cookie, "Authorization": secret} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	send("a=b", "")
+	asked = 0
+	for range 15 {
+		send("a=b", "wrong")
+		send("", "wrong")
+	}
+	if asked != 20 {
+		t.Errorf("of 30 guesses the authorizer was asked %d, want 20", asked)
+	}
+}
+
 // The bound of all refusals together limits what is said of them. It keeps no address from being asked,
 // however many there are.
 func TestGuessesFromEverywhere(t *testing.T) {

@@ -3,6 +3,7 @@ package rules
 // Rules 1, 6 and 7: the effect of a session's end on its clients, tokens and consents.
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -211,11 +212,11 @@ func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
 
 // RevokesUnbound reports whether an ending without a sid, begun at a moment, revokes a grant that is not
 // judged by a session: a subject's tokens without a session and its consents. Grants created since the ending
-// began are kept.
+// began are kept, unless they were issued in exchange for an older one.
 func RevokesUnbound(e *logout.Ending, t grantstore.Type, g *records.Grant, begun time.Time) bool {
 	switch {
 	case g.GetSubjectId() == "", !Concerns(e, g.GetSubjectId()), !Names(e, g.GetClientId()),
-		g.GetConsumed() != 0, records.Moment(g.GetCreated()).After(begun.Add(ClockSkew)):
+		g.GetConsumed() != 0, records.Moment(cmp.Or(g.GetBegan(), g.GetCreated())).After(begun.Add(ClockSkew)):
 		return false
 	case t == grantstore.UserConsent:
 		return !e.KeepConsents

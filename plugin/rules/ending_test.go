@@ -410,6 +410,10 @@ func TestRevokesLoose(t *testing.T) {
 			logout.Ending{All: true}, grantstore.RefreshToken,
 			func(g *records.Grant) { g.Created = in(rules.ClockSkew + 1) }, false,
 		},
+		"refreshed since": {
+			logout.Ending{All: true}, grantstore.RefreshToken,
+			func(g *records.Grant) { g.Began, g.Created = g.GetCreated(), in(rules.ClockSkew+1) }, true,
+		},
 	} {
 		g := &records.Grant{SubjectId: "alice", ClientId: "app", Created: in(-time.Hour)}
 		if c.change != nil {

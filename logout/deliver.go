@@ -31,8 +31,8 @@ const (
 	settlePause    = 100 * time.Millisecond
 )
 
-// BadRequestAttempts is how often a delivery is attempted to a client that answers 400 without an OAuth
-// error.
+// BadRequestAttempts is after how many attempts a 400 without an OAuth error refuses the notification, if the
+// attempt before was answered the same way: one 400 may come from a proxy whose client is still starting.
 const BadRequestAttempts = 5
 
 // newHTTPClient returns a client that follows no redirects (rule 7), uses only the configured proxy, and
@@ -245,7 +245,7 @@ func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 	if tried.state != Pending {
 		return out
 	}
-	if tried.badRequest && work.Attempts+1 >= BadRequestAttempts {
+	if tried.badRequest && work.Attempts+1 >= BadRequestAttempts && work.LastError == out.LastError {
 		out.State = Refused
 		return out
 	}

@@ -162,6 +162,22 @@ func TestBadRequestWithoutAnError(t *testing.T) {
 			t.Errorf("delivered at attempt %d, want the fifth", n.Attempts)
 		}
 	})
+	t.Run("behind an outage", func(t *testing.T) {
+		t.Parallel()
+		rp := newRelyingParty(t, func(w http.ResponseWriter, _ *http.Request, attempt int) {
+			switch {
+			case attempt < 6:
+				w.WriteHeader(http.StatusBadGateway)
+			case attempt == 6:
+				w.WriteHeader(http.StatusBadRequest)
+			}
+		})
+		q := newQueue(due("n", "rp"))
+		start(t, q, logout.ClientMap{"rp": rp.client("rp")})
+		if n := q.waitState(t, "n", logout.Delivered); n.Attempts != 7 {
+			t.Errorf("delivered at attempt %d, want the seventh", n.Attempts)
+		}
+	})
 	t.Run("that stays", func(t *testing.T) {
 		t.Parallel()
 		rp := newRelyingParty(t, status(http.StatusBadRequest))

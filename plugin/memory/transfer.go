@@ -85,11 +85,12 @@ func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) 
 		if left := m.status.Journaled - after; left < m.status.Left { // acknowledged up to after
 			m.journal, m.status.Left = slices.Clone(m.journal[m.status.Left-left:]), left
 		}
-		named := m.journal[:min(len(m.journal), limit)]
-		changes := &transfer.Changes{Left: uint64(len(m.journal) - len(named))}
-		changes.Through = m.status.Journaled - changes.Left
-		seen := map[string]bool{}
-		for _, name := range named {
+		changes, seen, size := &transfer.Changes{Left: m.status.Left}, map[string]bool{}, 0
+		for _, name := range m.journal[:min(len(m.journal), limit)] {
+			if size >= transfer.MaxBatchBytes {
+				break
+			}
+			changes.Left--
 			if seen[name] {
 				continue
 			}
@@ -99,7 +100,9 @@ func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) 
 				record = e.row.record()
 			}
 			changes.Records = append(changes.Records, *record)
+			size += len(record.Data)
 		}
+		changes.Through = m.status.Journaled - changes.Left
 		return changes, nil
 	})
 }

@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,9 +19,9 @@ import (
 const maxJournal = 4_000_000
 
 // Changes implements transfer.Store. The entries of the journal are an unordered set: the number of one that
-// is read first may be higher. Entries get the numbers for answers when they are first returned: batch is
-// that of the last entry of the answer in which an entry was returned. An unacknowledged answer is returned
-// again.
+// is read first may be higher. Entries get the numbers for answers when they are returned: batch is that of
+// the last entry of the answer in which an entry was returned. The entries of an unacknowledged answer are
+// returned again.
 func (m mover) Changes(
 	ctx context.Context, id string, after uint64, limit int,
 ) (c *transfer.Changes, err error) {
@@ -54,40 +55,60 @@ func (g *group) changes(id string, after uint64, limit int) (*transfer.Changes, 
 		acknowledged, status.Left = after, status.Left-gone
 	}
 	g.exec("UPDATE {s}.ledger SET acknowledged = $1, moved = "+databaseTime, int64(acknowledged))
-	named := min(status.Left, uint64(limit))
-	c := &transfer.Changes{Through: acknowledged + named, Left: status.Left - named}
-	return c, g.goesOut(c, int(named))
+	c := &transfer.Changes{Through: acknowledged, Left: status.Left}
+	return c, g.goesOut(c, limit)
 }
 
-// goesOut marks entries, starting with those returned before, and reads the rows that they name. Each
-// statement sees what was committed before it: a row that changes later is named by an entry returned later.
-func (g *group) goesOut(c *transfer.Changes, entries int) error {
-	if g.err != nil || entries == 0 {
-		return g.err
-	}
+const (
+	// readAtOnce is the number of entries whose rows are read at once: at most 6 MiB.
+	readAtOnce  = 48
+	nextEntries = "SELECT id, kind, key FROM {s}.journal ORDER BY id LIMIT $1"
+	// goOut also resets the entries of an answer that was lost.
+	goOut = `UPDATE {s}.journal SET batch = CASE WHEN id = ANY($2) THEN $1::bigint ELSE 0 END
+		WHERE batch > 0 OR id = ANY($2)`
+)
+
+// goesOut adds the rows that the next entries name, up to limit or transfer.MaxBatchBytes, and marks these
+// entries with the number of the answer. Rows are read after their entries: each statement sees what was
+// committed before it, so a row that changes later is named by an entry returned later.
+func (g *group) goesOut(c *transfer.Changes, limit int) error {
 	type entry struct {
+		ID   int64
 		Kind int16
 		Key  []byte
 	}
-	keys, seen := map[transfer.Kind][]string{}, map[name]bool{}
-	const goesOut = `UPDATE {s}.journal SET batch = $1 WHERE id IN (
-		SELECT id FROM {s}.journal ORDER BY batch = 0, id LIMIT $2) RETURNING kind, key`
-	for _, e := range selected(g, pgx.RowToStructByPos[entry], goesOut, int64(c.Through), entries) {
-		kind, key := transfer.Kind(e.Kind), string(e.Key)
-		if name := nameOf(kind, key); !seen[name] {
-			seen[name] = true
-			keys[kind] = append(keys[kind], key)
+	ids, seen, size := []int64{}, map[name]bool{}, 0
+	for part := range slices.Chunk(selected(g, pgx.RowToStructByPos[entry], nextEntries, limit), readAtOnce) {
+		if size >= transfer.MaxBatchBytes {
+			break
+		}
+		keys := map[transfer.Kind][]string{}
+		for _, e := range part {
+			ids = append(ids, e.ID)
+			kind, key := transfer.Kind(e.Kind), string(e.Key)
+			if name := nameOf(kind, key); !seen[name] {
+				seen[name] = true
+				keys[kind] = append(keys[kind], key)
+			}
+		}
+		for _, kind := range transfer.Kinds {
+			g.need(kind, keys[kind]...)
+			if g.err != nil {
+				return g.err
+			}
+			for _, key := range keys[kind] {
+				record := &transfer.Record{Kind: kind, Key: []byte(key), Deleted: true}
+				if r := g.row(kind, key); r.now != nil {
+					record = cross(kind, key, r.now)
+				}
+				c.Records = append(c.Records, *record)
+				size += len(record.Data)
+			}
 		}
 	}
-	for _, kind := range transfer.Kinds {
-		g.need(kind, keys[kind]...)
-		for _, key := range keys[kind] {
-			record := &transfer.Record{Kind: kind, Key: []byte(key), Deleted: true}
-			if r := g.row(kind, key); r.now != nil {
-				record = cross(kind, key, r.now)
-			}
-			c.Records = append(c.Records, *record)
-		}
+	c.Through, c.Left = c.Through+uint64(len(ids)), c.Left-uint64(len(ids))
+	if len(ids) > 0 {
+		g.exec(goOut, int64(c.Through), ids)
 	}
 	return g.err
 }

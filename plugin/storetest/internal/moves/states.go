@@ -57,6 +57,32 @@ var journalCases = []moveCase{
 			p.Errorf("%d records, want 20", seen)
 		}
 	}},
+	{"changes that are large come in answers that a message can carry", func(p *pair) {
+		const grants = 100
+		s := p.SignIn("ann")
+		p.become(p.source, transfer.Exporting)
+		for range grants {
+			g := p.Access(s, "photos")
+			g.Data = make([]byte, grantstore.MaxData)
+			p.Stored(g)
+		}
+		seen := 0
+		for through, left := uint64(0), uint64(1); left > 0; {
+			c := p.changes(through, 1000)
+			size := 0
+			for _, r := range c.Records {
+				size += len(r.Data)
+				if r.Kind == transfer.Grants {
+					seen++
+				}
+			}
+			if size > 8*transfer.MaxBatchBytes {
+				p.Fatalf("an answer of %d bytes", size)
+			}
+			through, left = c.Through, c.Left
+		}
+		p.Same(seen, grants, "grants")
+	}},
 	{"nothing is journaled without an export", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.SignIn("ann")

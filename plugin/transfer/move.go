@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -36,8 +37,10 @@ const (
 	// nearEnough is the number of journal entries left at which the source is fenced; writes wait while they
 	// are applied.
 	nearEnough = 500
-	// rounds bounds the catch-up rounds with a source that changes faster than its changes are applied.
-	rounds = 200
+	// stalled is the number of catch-up rounds without progress after which the switch is attempted, if at
+	// most atMost changes are left: that many can be applied while writes are held.
+	stalled = 50
+	atMost  = 20_000
 	// signEvery is the interval of signs of life to the source, much shorter than copyPatience.
 	signEvery = time.Second
 	// leaveTimeout is how long another host may take to close a target that was refused to it.
@@ -279,14 +282,23 @@ func (m *Move) copyAll(ctx context.Context) error {
 	return nil
 }
 
-// catchUp applies changes until few are left.
+// catchUp applies changes until few are left. It fails if the source changes as fast as its changes are applied
+// and more are left than a switch can apply: holding writes would be in vain.
 func (m *Move) catchUp(ctx context.Context) error {
 	m.report(func(p *Progress) { p.Phase = CatchingUp })
-	for range rounds {
-		left, err := m.applyChanges(ctx)
-		if err != nil || left < nearEnough {
+	left, least := uint64(0), uint64(math.MaxUint64)
+	for behind := 0; behind < stalled; behind++ {
+		var err error
+		if left, err = m.applyChanges(ctx); err != nil || left < nearEnough {
 			return err
 		}
+		if left < least {
+			least, behind = left, -1
+		}
+	}
+	if left > atMost {
+		return fmt.Errorf("catch up: the source changes as fast as its changes are applied, and %d are left: "+
+			"move it when it has less to do", left)
 	}
 	return nil
 }

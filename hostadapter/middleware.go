@@ -1,6 +1,6 @@
 package hostadapter
 
-// The middleware: a session is read when a handler first asks for it.
+// The middleware: reads a session when a handler first asks for it.
 
 import (
 	"context"
@@ -8,24 +8,24 @@ import (
 	"sync"
 )
 
-// holderKey finds an adapter's holder in a context: two adapters in one process do not see each other's.
+// holderKey is the context key of an adapter's holder: two adapters in one process do not see each other's.
 type holderKey struct{ adapter *Adapter }
 
-// holder is one request's place for its session. It lets a handler sign in and go on in the same request. It
-// is a context too, in which it is found: every request has one, whether or not it asks for a session.
+// holder holds the session of one request, so that a handler can sign in and continue in the same request. It
+// is also the context in which it is found: every request has one, whether or not it asks for a session.
 type holder struct {
-	context.Context //nolint:containedctx // it adds a value to it
+	context.Context //nolint:containedctx // it is a context itself
 	adapter         *Adapter
 	request         *http.Request
 
 	mu      sync.Mutex
 	loaded  bool
 	session *Session
-	secret  *secret // that of the cookie this request set, if it did
+	secret  *secret // of the cookie set by this request, if any
 }
 
-// Middleware gives each request a place for its session. It asks the store nothing: the first call of Session
-// does.
+// Middleware gives each request a holder for its session. It does not access the store: the first call of
+// Session does.
 func (a *Adapter) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.holder(r.Context()) != nil {
@@ -49,7 +49,7 @@ func (a *Adapter) holder(ctx context.Context) *holder {
 	return h
 }
 
-// load returns the session, from the store the first time. A failure is not remembered.
+// load returns the session, which it reads from the store the first time. Errors are not cached.
 func (h *holder) load(r *http.Request) (*Session, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,7 +64,7 @@ func (h *holder) load(r *http.Request) (*Session, error) {
 	return session.clone(), nil
 }
 
-// set puts the outcome of a sign-in or a sign-out in place.
+// set stores the result of a sign-in or a sign-out.
 func (h *holder) set(session *Session, cookie *secret) {
 	if h == nil {
 		return

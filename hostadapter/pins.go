@@ -1,6 +1,6 @@
 package hostadapter
 
-// Pins: which stores a host may serve, kept across its restarts (rule 11).
+// Pins: the stores that a host may serve, recorded across its restarts (rule 11).
 
 import (
 	"context"
@@ -11,42 +11,41 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// PinnedStore is a store that a host knows by its id.
+// PinnedStore identifies a store that a host has served.
 type PinnedStore struct {
-	// Name is what the host calls it, see Config.Swap.BackendName.
+	// Name is the host's name for the store, see Config.Swap.BackendName.
 	Name string `json:"name"`
 	// StoreID is its ticketstore.Description.StoreID.
 	StoreID string `json:"store_id"`
-	// Left: another one has taken its place in a swap. It may not serve any more, but a host that starts with
-	// it is led to the one that does.
+	// Left is set after a swap has replaced the store. It must not serve again, but a host that starts with
+	// it follows to the one that serves.
 	Left bool `json:"left,omitempty"`
 }
 
-// Pins keep the ids of the stores that may serve, outside of the stores and across restarts of the host. A
-// start with another store is refused, and so is one with an empty folder where a volume is not mounted: it
-// would serve as if no user were signed in. A swap pins the new store before its switch, and marks the old
-// one as left after it.
+// Pins record the ids of the stores that may serve, outside of the stores and across restarts of the host. A
+// start with a different store is refused, and so is a start with an empty folder where a volume is not
+// mounted: it would serve as if no user were signed in. A swap pins the new store before its switch, and
+// marks the old one as left after it.
 //
-// The stores themselves are to be opened with the ids of all that is pinned (ticketstore.WithStoreIDs), so
-// that none is made by mistake. The functions of Config.Swap.Backends get a context that has the ids wherever
-// they are known.
+// Open the stores themselves with the ids of all pinned stores (ticketstore.WithStoreIDs), so that none is
+// created by mistake. The functions of Config.Swap.Backends get a context with the ids, if they are known.
 type Pins interface {
-	// Pinned returns what Pin was given last, nothing before the first time.
+	// Pinned returns the stores of the last call of Pin, none before the first.
 	Pinned(ctx context.Context) ([]PinnedStore, error)
-	// Pin keeps these stores in the place of those that were pinned. They are on disk when it returns.
+	// Pin replaces the pinned stores. They are durable when it returns.
 	Pin(ctx context.Context, stores []PinnedStore) error
 }
 
-// pinned is what the adapter knows of its stores.
+// pinned is the adapter's state of its stores.
 type pinned struct {
-	// left are those that led to the one that serves, before it.
+	// left are the replaced stores that led to the serving one.
 	left    []PinnedStore
 	serving PinnedStore
-	// kept is what Config.Pins was given last.
+	// kept are the stores of the last call of Config.Pins.Pin.
 	kept []PinnedStore
 }
 
-// wantedIDs returns the ids of which an opened store must have one, none if nothing is pinned.
+// wantedIDs returns the ids of which an opened store must have one, or none if nothing is pinned.
 func (p *pinned) wantedIDs() (ids []string) {
 	for _, store := range p.kept {
 		if store.StoreID != "" {
@@ -56,7 +55,7 @@ func (p *pinned) wantedIDs() (ids []string) {
 	return ids
 }
 
-// loadPins reads what is pinned.
+// loadPins reads the pinned stores.
 func (a *Adapter) loadPins(ctx context.Context) (err error) {
 	if a.config.Pins == nil {
 		return nil
@@ -67,21 +66,21 @@ func (a *Adapter) loadPins(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkPin refuses a store that must not serve: none of those that are pinned, or one that was left. One that
-// has taken the place of a pinned one may, for another host may have swapped it. A pin without an id is of
-// data that did not outlive its process: any other store is as good.
+// checkPin refuses a store that must not serve: one that is not pinned, or one that was left. A successor of
+// a pinned store may serve, because another host may have swapped it. A pin without an id is of data that did
+// not outlive its process: any other store is as good.
 func (a *Adapter) checkPin() error {
 	if len(a.pinned.kept) == 0 {
 		return nil
 	}
 	var wanted []string
-	way := append(slices.Clone(a.pinned.left), a.pinned.serving)
+	route := append(slices.Clone(a.pinned.left), a.pinned.serving)
 	for _, store := range a.pinned.kept {
 		if store.Left {
 			continue
 		}
 		is := func(other PinnedStore) bool { return other.StoreID == store.StoreID }
-		if store.StoreID == "" || slices.ContainsFunc(way, is) {
+		if store.StoreID == "" || slices.ContainsFunc(route, is) {
 			return nil
 		}
 		wanted = append(wanted, store.StoreID)
@@ -92,7 +91,7 @@ func (a *Adapter) checkPin() error {
 	}
 }
 
-// pin pins the stores as they are now, and next beside the one that serves, if there is one.
+// pin pins the current stores, and also next if it is given.
 func (a *Adapter) pin(ctx context.Context, next ...PinnedStore) error {
 	if a.config.Pins == nil {
 		return nil
@@ -113,7 +112,7 @@ func (a *Adapter) pin(ctx context.Context, next ...PinnedStore) error {
 	return nil
 }
 
-// pinBestEffort is pin for what has happened already. The next start puts right what it could not.
+// pinBestEffort is pin after the fact: a failure is logged, and the next start repairs it.
 func (a *Adapter) pinBestEffort(ctx context.Context) {
 	if err := a.pin(ctx); err != nil {
 		a.config.Logger.ErrorContext(ctx,
@@ -121,7 +120,7 @@ func (a *Adapter) pinBestEffort(ctx context.Context) {
 	}
 }
 
-// pinnedAs asks a store for its id.
+// pinnedAs reads the id of a store.
 func pinnedAs(ctx context.Context, name string, backend sessions.Backend) (PinnedStore, error) {
 	description, err := backend.Describe(ctx)
 	if err != nil {

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Signatures of logout tokens, with the key of the ID tokens.
+// The signer of logout tokens, with the key of the ID tokens.
 
 import (
 	"cmp"
@@ -21,17 +21,17 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// minRSABits is the least size of an RSA key (RFC 7518, sections 3.3 and 3.5).
+// minRSABits is the minimum size of an RSA key (RFC 7518, sections 3.3 and 3.5).
 const minRSABits = 2048
 
 // SigningKey is a private key that signs logout tokens.
 type SigningKey struct {
-	// Key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey, or another crypto.Signer of such a
-	// key (an HSM's).
+	// Key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey, or a crypto.Signer for such a key
+	// (for example in an HSM).
 	Key crypto.Signer
 	// KeyID is the key's kid in the server's JWKS. It may be empty.
 	KeyID string
-	// Algorithm is one of RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA. When empty it follows
+	// Algorithm is one of RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA. If empty it is derived
 	// from the key, RS256 for RSA.
 	Algorithm string
 }
@@ -39,9 +39,9 @@ type SigningKey struct {
 // keySigner is a logout.Signer.
 type keySigner func(ctx context.Context) (SigningKey, error)
 
-// NewSigner returns a signer that asks for the key at each signature, so that a key may be changed while the
-// server runs. It must be the key that signs ID tokens (Back-Channel Logout 1.0, section 2.4). Signing fails
-// for a key or algorithm that is not asymmetric.
+// NewSigner returns a signer that calls key for each signature, so that the key can change while the server
+// runs. It must be the key that signs ID tokens (Back-Channel Logout 1.0, section 2.4). Signing fails if key
+// or algorithm are not asymmetric.
 func NewSigner(key func(ctx context.Context) (SigningKey, error)) logout.Signer {
 	return keySigner(key)
 }
@@ -61,7 +61,7 @@ func (s keySigner) Sign(ctx context.Context, claims []byte) (string, error) {
 	return token, nil
 }
 
-// sign checks that key and algorithm fit before it signs.
+// sign signs after checking that the key fits the algorithm.
 func (k *SigningKey) sign(claims []byte) (string, error) {
 	if k.Key == nil {
 		return "", errors.New("is not set")
@@ -83,7 +83,7 @@ func (k *SigningKey) sign(claims []byte) (string, error) {
 	return tie.Sign(signing, k.KeyID, claims)
 }
 
-// algorithmsOf returns the algorithms that fit a key, the usual one first.
+// algorithmsOf returns the algorithms that fit a key, the default first.
 func algorithmsOf(public crypto.PublicKey) ([]jose.SignatureAlgorithm, error) {
 	switch key := public.(type) {
 	case *rsa.PublicKey:

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Sign-in: a new session, step-up of one, or replacement of another user's (rule 10).
+// Sign-in: a new session, a step-up, or the replacement of another user's session (rule 10).
 
 import (
 	"context"
@@ -23,31 +23,30 @@ import (
 type Identity struct {
 	// Subject is the sub claim. Required.
 	Subject string
-	// DisplayName is what an operator reads in a list of sessions. It is kept in Unicode's form NFC.
+	// DisplayName is shown to operators in lists of sessions. It is stored in Unicode's form NFC.
 	DisplayName string
-	// ACR and AMR say how the user signed in (OpenID Connect Core 1.0, section 2).
+	// ACR and AMR describe how the user authenticated (OpenID Connect Core 1.0, section 2).
 	ACR string
 	AMR []string
-	// AuthTime is when the user did; now when zero.
+	// AuthTime is when the user authenticated; now if zero.
 	AuthTime time.Time
-	// Properties are kept, sealed, with the session, in a ticket of at most ticketstore.MaxTicket bytes that
-	// also holds the subject, the issuer and how the user signed in. Those that Config.VisibleProperties
-	// names are for operators to see.
+	// Properties are stored, sealed, with the session, in a ticket of at most ticketstore.MaxTicket bytes
+	// that also holds the subject, the issuer and how the user authenticated. Operators see those named by
+	// Config.VisibleProperties.
 	Properties map[string]string
 }
 
-// clockSkew is how far in the future an AuthTime of another machine may lie.
+// clockSkew is how far an AuthTime from another machine may be in the future.
 const clockSkew = time.Minute
 
-// SignIn makes the identity the user of this browser and sets a cookie with a new secret each time, so that a
-// cookie that was planted before is of no use. If the same user is signed in already, the session keeps its
-// sid. A live session of another subject ends (reason session_replaced), and so does one that cannot be
-// opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is
-// wrong with it, before anything is changed.
+// SignIn signs the identity in with this browser. It sets a cookie with a new secret each time, so that a
+// planted cookie is useless. If the same user is signed in already, the session keeps its sid. A live session
+// of a different subject ends (reason session_replaced), and so does one that cannot be opened or has a
+// former issuer. For an invalid identity it returns a *ticketstore.FieldError before anything is changed.
 //
-// ticketstore.ErrTooManySessions means that the subject has as many sessions as Config.Lifetime.MaxSessions
-// allows and Config.Lifetime.RefuseSignIn is set. After any other error no user is known to be signed in:
-// answer with it, or sign in again.
+// It returns ticketstore.ErrTooManySessions if the subject has reached Config.Lifetime.MaxSessions and
+// Config.Lifetime.RefuseSignIn is set. After any other error it is unknown whether the user is signed in:
+// respond with an error, or sign in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
 	now := a.now()
 	if err := identity.check(now); err != nil {
@@ -143,7 +142,7 @@ func (a *Adapter) signIn(
 		if err != nil || record != nil {
 			return record, err
 		}
-		// it ended meanwhile
+		// The session ended meanwhile.
 	}
 	if err := a.create(ctx, fresh, now); err != nil {
 		return nil, fmt.Errorf("hostadapter: creating a session: %w", err)
@@ -156,7 +155,7 @@ func (a *Adapter) signIn(
 	return fresh, nil
 }
 
-// replace ends the sessions that a sign-in takes the place of.
+// replace ends the sessions that a sign-in replaces.
 func (a *Adapter) replace(ctx context.Context, replaced []presented) error {
 	for i := range replaced {
 		_, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
@@ -170,7 +169,7 @@ func (a *Adapter) replace(ctx context.Context, replaced []presented) error {
 	return nil
 }
 
-// publishReplaced publishes the sessions that were replaced, once their successor is there.
+// publishReplaced publishes the replaced sessions, once their successor is stored.
 func (a *Adapter) publishReplaced(replaced []presented, by *ticketstore.Session, now time.Time) {
 	for i := range replaced {
 		a.events.publish(&SessionReplaced{
@@ -180,8 +179,7 @@ func (a *Adapter) publishReplaced(replaced []presented, by *ticketstore.Session,
 	}
 }
 
-// create stores the session, within the limit where there is one. Repeating it after an answer was lost
-// succeeds.
+// create stores the session, within the limit if there is one. It may be retried after a lost answer.
 func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now time.Time) error {
 	tickets := a.config.Backend.Tickets()
 	if a.config.Lifetime.MaxSessions == 0 {
@@ -227,7 +225,7 @@ func (a *Adapter) newRecord(
 	return record
 }
 
-// lifetime returns the idle and the absolute limit of a session that begins at that moment.
+// lifetime returns the idle and the absolute limit of a session that begins at from.
 func (a *Adapter) lifetime(from time.Time) (expires, endsAt time.Time) {
 	if a.config.Lifetime.AbsoluteTimeout > 0 {
 		endsAt = from.Add(a.config.Lifetime.AbsoluteTimeout)
@@ -235,13 +233,13 @@ func (a *Adapter) lifetime(from time.Time) (expires, endsAt time.Time) {
 	return capped(from.Add(a.config.Lifetime.IdleTimeout), endsAt), endsAt
 }
 
-// stepUp gives the session of the same user a new cookie and the circumstances of the new sign-in. Nil: it
-// ended meanwhile.
+// stepUp gives the session of the same user a new cookie and the circumstances of the new sign-in. It returns
+// nil if the session ended meanwhile.
 func (a *Adapter) stepUp(
 	ctx context.Context, old, fresh *ticketstore.Session, identity *Identity, now time.Time,
 ) (*ticketstore.Session, error) {
 	var err error
-	// A clock that was set back must not have the session end before it began.
+	// If the clock was set back, the session must not end before it began.
 	from := now
 	if old.Created.After(from) {
 		from = old.Created
@@ -276,13 +274,13 @@ func (a *Adapter) stepUp(
 	return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
 }
 
-// rekey changes the session's cookie. Repeating it after an answer was lost succeeds.
+// rekey replaces the session's cookie. It may be retried after a lost answer.
 func (a *Adapter) rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) error {
 	tickets, lost := a.config.Backend.Tickets(), false
 	return persist(ctx, func(ctx context.Context) error {
 		_, err := tickets.Rekey(ctx, rekey, now)
 		if lost && err != nil && !IsUnavailable(err) {
-			// An earlier try may have succeeded without our hearing of it.
+			// An earlier attempt whose answer was lost may have succeeded.
 			if _, again := tickets.Get(ctx, rekey.NewKey); again == nil {
 				return nil
 			}
@@ -292,14 +290,14 @@ func (a *Adapter) rekey(ctx context.Context, rekey ticketstore.Rekey, now time.T
 	})
 }
 
-// randomID returns 128 random bits in hex: a sid, an operation id.
+// randomID returns 128 random bits in hex, for a sid or an operation id.
 func randomID() string {
 	var raw [16]byte
-	rand.Read(raw[:]) // never fails: it would end the program
+	rand.Read(raw[:]) // never returns an error
 	return hex.EncodeToString(raw[:])
 }
 
-// maxHeader bounds what is kept of a request's headers; no sign-in fails for their length.
+// maxHeader truncates stored request headers, so that no sign-in fails because of their length.
 const maxHeader = 1 << 10
 
 func trimText(s string) string {

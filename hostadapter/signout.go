@@ -1,6 +1,6 @@
 package hostadapter
 
-// Sign-out, and the one way in which an Adapter ends sessions.
+// Sign-out, and the single function by which an Adapter ends sessions.
 
 import (
 	"cmp"
@@ -12,10 +12,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// SignOut ends the session of this browser, or each of those whose cookies it sends, notifies their clients,
+// SignOut ends the session of this browser, or all sessions whose cookies it sends, notifies their clients,
 // and clears the cookie. Offline refresh tokens outlive it unless Config.Logout.RevokeOffline is set;
-// consents always do. Without a session it does nothing. When the store is unavailable the error is
-// ticketstore.ErrUnavailable and the cookie is kept, so that signing out can be tried again.
+// consents always do. Without a session it does nothing. If the store is unavailable it returns
+// ticketstore.ErrUnavailable and keeps the cookie, so that the sign-out can be retried.
 func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) (err error) {
 	r, span := a.tracing.startRequest(r, "sign out")
 	defer func() { end(span, err) }()
@@ -30,7 +30,7 @@ func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) (err error) {
 	return nil
 }
 
-// signOut ends the session for its user. It goes on when the browser disconnects.
+// signOut ends the session on behalf of its user. It continues if the browser disconnects.
 func (a *Adapter) signOut(ctx context.Context, record *ticketstore.Session) (*logout.Result, error) {
 	result, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
 		SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.Logout.RevokeOffline,
@@ -44,23 +44,23 @@ func (a *Adapter) signOut(ctx context.Context, record *ticketstore.Session) (*lo
 	return result, nil
 }
 
-// forget takes the session from the browser and from the rest of the request.
+// forget removes the session from the browser and from the rest of the request.
 func (a *Adapter) forget(w http.ResponseWriter, r *http.Request) {
 	a.clearCookie(w)
 	a.holder(r.Context()).set(nil, nil)
 }
 
-// mostAsked bounds how often the store may ask for clients before an ending. Once is the rule; it asks again
-// if a client has used a session for the first time meanwhile.
-const mostAsked = 3
+// maxAsks bounds how often the store may ask for clients before an ending. Normally it asks once; it asks
+// again if a client has used a session for the first time meanwhile.
+const maxAsks = 3
 
-// end has the store end what the ending selects, repeats it while the outcome is unknown, and wakes the
-// dispatcher. Clients are treated as they are registered now.
+// end makes the store end what the ending selects, retries while the outcome is unknown, and wakes the
+// dispatcher. It passes the current registrations of the clients.
 func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Result, error) {
 	ending.OperationID = cmp.Or(ending.OperationID, randomID())
 	now := a.now()
 	for asked := 0; ; asked++ {
-		ending.AskRegistered = asked < mostAsked
+		ending.AskRegistered = asked < maxAsks
 		var result *logout.Result
 		err := persist(ctx, func(ctx context.Context) (err error) {
 			result, err = a.config.Backend.Logout().End(ctx, ending, now)
@@ -73,7 +73,7 @@ func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Resul
 			}
 			err = errEndless
 		}
-		// After an error too: the ending may have been carried out.
+		// After an error too: the ending may have been applied.
 		a.dispatcher.Wake()
 		if err != nil {
 			return nil, err

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Extension of sessions that clients use (rule 9).
+// Renewal of sessions by their clients' use (rule 9).
 
 import (
 	"context"
@@ -18,8 +18,8 @@ func (a *Adapter) coordinates(client *logout.Client) bool {
 	return a.config.Lifetime.CoordinateClients
 }
 
-// slide returns what extends a session in a batch that is written anyway, because a client that coordinates
-// uses it now. The store heeds it no more often than Config.Lifetime.RenewEvery.
+// slide returns the renewal of a session for a batch that is written anyway, because a coordinating client
+// uses it now. The store applies it at most once per Config.Lifetime.RenewEvery.
 func (a *Adapter) slide(sessionID string) grantstore.Slide {
 	now := a.now()
 	return grantstore.Slide{
@@ -28,7 +28,8 @@ func (a *Adapter) slide(sessionID string) grantstore.Slide {
 	}
 }
 
-// sliding holds the sids that a request of this host is sliding: the others need not write the same.
+// sliding holds the sids that a request of this host is renewing: concurrent requests need not write the
+// same.
 type sliding struct {
 	mu   sync.Mutex
 	sids map[string]bool
@@ -53,15 +54,15 @@ func (s *sliding) end(sid string) {
 	delete(s.sids, sid)
 }
 
-// slideDue reports whether a session of these times would slide.
+// slideDue reports whether a session with these times is due for renewal.
 func (a *Adapter) slideDue(slide *grantstore.Slide, times *grantstore.SessionTimes) bool {
 	return !times.Renewed.After(slide.RenewedBefore) &&
 		capped(slide.Expires, times.EndsAt).After(times.Expires)
 }
 
-// slideNow extends a session that a client uses without anything being written, as by introspection. times
-// are those that came with the client's token: where they say that it is too early, nothing is written. A
-// failure is logged; the session was live and the next use slides it.
+// slideNow renews a session that a client uses in a request that writes nothing, such as introspection. times
+// came with the client's token: if it is too early by them, nothing is written. A failure is logged; the
+// session was live and its next use renews it.
 func (a *Adapter) slideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
 	slide := a.slide(sessionID)
 	if !a.slideDue(&slide, times) || !a.sliding.begin(sessionID) {

@@ -1,6 +1,6 @@
 package hostadapter
 
-// How the backend is, for operators.
+// The status of the backend, for operators.
 
 import (
 	"context"
@@ -16,30 +16,30 @@ import (
 // statusTimeout bounds how long BackendStatus waits for a backend that does not answer.
 const statusTimeout = 5 * time.Second
 
-// BackendStatus is what an operator sees of the backend.
+// BackendStatus is an operator's view of the backend.
 type BackendStatus struct {
-	// Description is what the backend says of itself or, while it cannot be reached, what it said last.
+	// Description is the backend's own or, while it cannot be reached, its most recent one.
 	ticketstore.Description
-	// Limits say what does not work with this backend, in words.
+	// Limits describe what this backend does not support.
 	Limits []string
-	// Err is why the backend is unavailable, nil if it is not.
+	// Err is why the backend is unavailable, or nil.
 	Err error
-	// Sessions counts the sessions, -1 where that is not known.
+	// Sessions counts the sessions, or is -1 if unknown.
 	Sessions int
-	// PendingNotifications counts notifications that wait to be delivered, -1 where that is not known. There
-	// are more if PendingCounted is false: no more than ticketstore.MaxCount are counted.
+	// PendingNotifications counts pending notifications, or is -1 if unknown. If PendingCounted is false
+	// there are more: at most ticketstore.MaxCount are counted.
 	PendingNotifications int
 	PendingCounted       bool
-	// Cache is what the cache of access tokens before the backend has done, nil where there is none.
+	// Cache holds the metrics of the cache of access tokens in front of the backend, or nil if there is none.
 	Cache *grantstore.CacheFigures
 }
 
-// cachedBackend is a backend with a cache before it, as plugin.Client is.
+// cachedBackend is a backend with a cache in front of it, such as plugin.Client.
 type cachedBackend interface {
 	CacheFigures() *grantstore.CacheFigures
 }
 
-// late is the error of a backend that was given statusTimeout to answer: one that did not cannot be reached
+// late turns the expiry of statusTimeout into ticketstore.ErrUnavailable: the backend counts as unreachable
 // (rule 4).
 func late(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -48,8 +48,8 @@ func late(err error) error {
 	return err
 }
 
-// BackendStatus asks the backend how it is. One that cannot be reached, or does not answer within seconds, is
-// a status and no error.
+// BackendStatus queries the status of the backend. If the backend cannot be reached, or does not answer
+// within seconds, the status says so; this is not an error.
 func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

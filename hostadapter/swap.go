@@ -1,6 +1,6 @@
 package hostadapter
 
-// The swap of the backend while the host serves (rule 12).
+// Swapping the backend at run time (rule 12).
 
 import (
 	"context"
@@ -16,40 +16,40 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrSwap means that a swap cannot be: it is to the backend that serves, to one that holds something, to one
-// that cannot be moved, other hosts could not follow, or another swap is under way, here or at another host.
-// The text says which.
+// ErrSwap means that a swap is not possible: the target serves already, is not empty, or cannot be moved to;
+// other hosts could not follow; or a swap is already running, here or on another host. The text says which.
 var ErrSwap = errors.New("hostadapter: the backend cannot be swapped")
 
-var errElsewhere = fmt.Errorf("%w: another host makes the swap, which is aborted there, before its switch",
+var errElsewhere = fmt.Errorf("%w: another host makes the swap: abort it there, before its switch",
 	ErrSwap)
 
 const (
-	// openTimeout bounds the start of the backend that is swapped to.
+	// openTimeout bounds opening the target of a swap.
 	openTimeout = 45 * time.Second
-	// beginTimeout bounds the wait for the begin of a swap: writes of a host that was cut off hold it up.
+	// beginTimeout bounds the wait for the begin of a swap, which pending writes of a disconnected host
+	// delay.
 	beginTimeout = 5 * time.Second
-	// openAttempts is how often a backend is opened that another host has open, openPause the longest pause
-	// between two attempts.
+	// openAttempts bounds the attempts to open a backend that another host has open, openPause the pause
+	// between them.
 	openAttempts, openPause = 3, time.Second
-	// quietTimeout bounds the wait for deliveries under way before a switch: those that are not settled by
-	// then are made again.
+	// quietTimeout bounds the wait for deliveries in flight before a switch: those not settled by then are
+	// repeated.
 	quietTimeout = 20 * time.Second
-	// leaveTimeout bounds the wait for calls under way on a backend that was replaced.
+	// leaveTimeout bounds the wait for calls in flight on a replaced backend.
 	leaveTimeout = time.Minute
-	// retryInterval is the pause between two questions whether a backend that could not be asked has taken
+	// retryInterval is the interval between checks whether a backend that could not be reached has taken
 	// over.
 	retryInterval = time.Second
-	// keptSwaps is how many swaps are remembered.
+	// keptSwaps is how many swaps are kept in memory.
 	keptSwaps = 100
 )
 
-// Swap moves everything to another backend, an empty one of Config.Swap.Backends, while the host serves (rule
-// 12). Other hosts of a shared backend follow to one that is shared too (rule 14): they need it in their
-// configuration, under the same name. It returns the id of the swap, which runs on: SwapByID reports its
-// progress, AbortSwap ends it before the switch. ctx bounds the start only. An unknown name is
-// ticketstore.ErrNotFound, a swap that is not possible ErrSwap; a backend that does not open is an error of
-// its own.
+// Swap moves all data to an empty backend of Config.Swap.Backends, without interrupting the service (rule
+// 12). If the backends are shared, the other hosts follow (rule 14): they need the target in their
+// configuration under the same name. It returns the id of the swap, which continues in the background:
+// SwapByID reports its progress, AbortSwap aborts it before the switch. ctx bounds the start only. It returns
+// ticketstore.ErrNotFound for an unknown name, and ErrSwap if the swap is not possible or the target does not
+// open.
 func (o *Operations) Swap(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err
@@ -86,7 +86,7 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	if err != nil {
 		err = fmt.Errorf("hostadapter: asking backend %q what it is: %w", name, err)
 	} else if others := status.Alone(); others != nil && !description.Shared {
-		// The source looks again when it begins, and in the transaction of its fence.
+		// The source checks again when the move begins, and in the transaction of its fence.
 		err = fmt.Errorf("%w: of %q %w: they cannot follow to %q, which hosts do not share: stop them first",
 			ErrSwap, state.From, others, name)
 	}
@@ -95,19 +95,19 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	}
 	next := PinnedStore{Name: name, StoreID: description.StoreID}
 	begun := make(chan struct{})
-	tell := sync.OnceFunc(func() { close(begun) })
+	reportBegin := sync.OnceFunc(func() { close(begun) })
 	move := &transfer.Move{
 		Source: source, Target: moverOf(target), ID: state.ID, SourceName: state.From, TargetName: name,
 		TargetStore: next.StoreID, Followed: description.Shared,
 		Report: func(p transfer.Progress) {
 			o.adapter.report(state, p)
 			if p.Phase != transfer.Preparing {
-				tell()
+				reportBegin()
 			}
 		},
 	}
 	go func() { o.adapter.finishSwap(state, o.adapter.runSwap(running, move, target, next)) }()
-	select { // from its begin on the other hosts know of it, by the store
+	select { // once it has begun, the other hosts learn of it through the store
 	case <-begun:
 	case <-time.After(beginTimeout):
 	case <-ctx.Done():
@@ -115,8 +115,8 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	return state.ID, nil
 }
 
-// free asks a source for its status, and refuses one that another host moves or has moved. What a host has
-// left of a move that was lost is ended.
+// free returns the status of a source, or an error if another host moves or has moved it. It first ends a
+// move that was lost with its host.
 func free(ctx context.Context, source transfer.Store, name string) (*transfer.Status, error) {
 	status, err := source.Status(ctx)
 	if err == nil {
@@ -135,7 +135,7 @@ func free(ctx context.Context, source transfer.Store, name string) (*transfer.St
 	return status, nil
 }
 
-// checkName refuses what is no name of Config.Swap.Backends.
+// checkName returns an error for a name that is not in Config.Swap.Backends.
 func (a *Adapter) checkName(name string) error {
 	if err := ticketstore.CheckID("backend", name); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (a *Adapter) checkName(name string) error {
 	return nil
 }
 
-// openFit opens the backend of a name, and closes it again if it is not fit for what it was opened for.
+// openFit opens a backend by name, and closes it again if it is not fit for its purpose.
 func (a *Adapter) openFit(
 	ctx context.Context, name string, fit func(ctx context.Context, backend sessions.Backend) error,
 ) (sessions.Backend, error) {
@@ -162,9 +162,9 @@ func (a *Adapter) openFit(
 	return backend, nil
 }
 
-// openTargetAlone is openTarget, and tries again where another host has the backend open: of two that begin a
-// swap to it at once each may find the other one there. It gives up where the other one swaps: this host
-// follows.
+// openTargetAlone is openTarget with retries if another host has the backend open: two hosts that begin a
+// swap to it at the same time may find each other there. It gives up if the other host swaps, because then
+// this host follows.
 func (a *Adapter) openTargetAlone(
 	ctx context.Context, name string, free func() error,
 ) (target sessions.Backend, err error) {
@@ -174,7 +174,7 @@ func (a *Adapter) openTargetAlone(
 			return target, err
 		}
 		select {
-		case <-time.After(mathrand.N(openPause)): //nolint:gosec // a pause is no secret
+		case <-time.After(mathrand.N(openPause)): //nolint:gosec // a pause is not a secret
 		case <-ctx.Done():
 			return nil, err
 		}
@@ -184,8 +184,8 @@ func (a *Adapter) openTargetAlone(
 	}
 }
 
-// openTarget opens the backend and looks whether it may become a target, so that the caller hears of it at
-// once.
+// openTarget opens the backend and checks whether it can become a target, so that the caller gets the error
+// directly.
 func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend, error) {
 	return a.openFit(ctx, name, func(ctx context.Context, target sessions.Backend) error {
 		mover := moverOf(target)
@@ -197,14 +197,14 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 		case err != nil:
 			return fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
 		case status.State == transfer.Abandoned:
-			return nil // left from a swap that never came to its end
+			return nil // left by an unfinished swap
 		case status.State != transfer.Active && status.State != transfer.Importing:
 			return fmt.Errorf("%w: %q is %s, and what it holds is older: a swap wants an empty one", ErrSwap,
 				name, status.State)
 		case status.Alone() != nil:
 			return fmt.Errorf("%w: of %q %w: stop them first", ErrSwap, name, status.Alone())
 		case status.State == transfer.Importing:
-			return nil // left likewise: nobody fills it
+			return nil // also left by an unfinished swap
 		case status.Records() > 0:
 			issuer, err := target.Properties().Property(ctx, issuerProperty)
 			if err == nil && issuer != nil && !a.servesIssuer(string(issuer)) {
@@ -216,14 +216,14 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 	})
 }
 
-// runSwap moves everything and switches. On an error the backend that served keeps serving.
+// runSwap moves everything and switches. On an error the old backend keeps serving.
 func (a *Adapter) runSwap(
 	ctx context.Context, move *transfer.Move, target sessions.Backend, next PinnedStore,
 ) error {
 	resume := func() {}
 	defer func() { resume() }()
-	// A claim would be lost by the switch, and its notification sent twice: let deliveries under way come to
-	// their end.
+	// The switch would lose pending claims, and their notifications would be sent twice: let deliveries in
+	// flight finish.
 	move.BeforeFence = func(ctx context.Context) (err error) {
 		if err := a.pin(ctx, next); err != nil {
 			return err
@@ -256,8 +256,8 @@ func (a *Adapter) runSwap(
 	return nil
 }
 
-// takeOver has a backend serve in the place of the one that does, which is the first of left, and returns
-// that.
+// takeOver makes a backend serve in place of the current one, which is the first of left. It returns the
+// current one.
 func (a *Adapter) takeOver(backend sessions.Backend, next PinnedStore, left ...PinnedStore) *switchedBackend {
 	old := a.backends.replace(next.Name, backend)
 	a.swaps.mu.Lock() // BackendNames reads it
@@ -266,7 +266,7 @@ func (a *Adapter) takeOver(backend sessions.Backend, next PinnedStore, left ...P
 	return old
 }
 
-// retire pins what serves now, and closes the backend that it has replaced once no call runs on it.
+// retire pins the serving store, and closes the replaced backend once no call is in flight on it.
 func (a *Adapter) retire(ctx context.Context, old *switchedBackend) {
 	a.pinBestEffort(ctx)
 	a.noteServing(ctx)
@@ -280,7 +280,7 @@ func (a *Adapter) retire(ctx context.Context, old *switchedBackend) {
 	}
 }
 
-// decide asks until it is known whether the target has taken over. Writes are refused meanwhile.
+// decide polls until it is known whether the target has taken over. Writes are refused meanwhile.
 func (a *Adapter) decide(ctx context.Context, move *transfer.Move) error {
 	for {
 		follow, err := transfer.Recover(context.WithoutCancel(ctx), move.Source,

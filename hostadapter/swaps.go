@@ -1,6 +1,6 @@
 package hostadapter
 
-// Swaps that run and that have run: one at a time, their progress and their end.
+// Running and finished swaps: one at a time, their progress and their outcome.
 
 import (
 	"context"
@@ -20,40 +20,40 @@ import (
 type SwapState struct {
 	ID       string
 	From, To string
-	// Upgrade: another program was to serve the same data.
+	// Upgrade: a different program was to serve the same data.
 	Upgrade bool
-	// Followed: another host makes the swap, under the same ID, and this one follows. Only its switch is seen
-	// here; before it Progress.Total is -1.
+	// Followed: another host makes the swap, under the same ID, and this one follows. This host sees only the
+	// switch; before it Progress.Total is -1.
 	Followed bool
 	Started  time.Time
-	// Finished is zero while it runs, Err why it failed or was aborted.
+	// Finished is zero while the swap runs; Err is why it failed or was aborted.
 	Finished time.Time
 	Err      error
 	Progress transfer.Progress
-	// Rate is how many records were copied a second, so far or in all.
+	// Rate is the number of records copied per second, so far or in total.
 	Rate float64
 }
 
-// Left is how many records and changes are still to be copied.
+// Left returns how many records and changes are still to be copied.
 func (s *SwapState) Left() int64 {
 	return max(0, s.Progress.Total-s.Progress.Copied) + int64(min(s.Progress.Left, math.MaxInt32))
 }
 
-// swaps keeps what is known of swaps, and lets one run at a time, or one backup.
+// swaps holds the known swaps. It allows one swap or one backup at a time.
 type swaps struct {
 	mu      sync.Mutex
-	running context.CancelFunc // nil when none runs
-	backup  context.CancelFunc // nil when none is taken
-	// endCount ends a count of sealed records and waits for that. It is nil before the first.
+	running context.CancelFunc // nil if no swap is running
+	backup  context.CancelFunc // nil if no backup is running
+	// endCount cancels a count of sealed records and waits for its end. It is nil before the first count.
 	endCount func()
-	// closing is closed when the host ends.
+	// closing is closed when the adapter closes.
 	closing chan struct{}
 	ended   sync.WaitGroup
 	known   []*SwapState
-	opened  []sessions.Backend // by us, to be closed by us
+	opened  []sessions.Backend // by the adapter, which closes them
 }
 
-// closed reports whether the host ends.
+// closed reports whether the adapter is closing.
 func (s *swaps) closed() bool {
 	select {
 	case <-s.closing:
@@ -63,7 +63,7 @@ func (s *swaps) closed() bool {
 	}
 }
 
-// newSwap is a swap that begins.
+// newSwap returns the state of a swap that begins.
 func (a *Adapter) newSwap(id, name string) *SwapState {
 	return &SwapState{
 		ID: id, From: a.backends.name(), To: name, Started: a.now(),
@@ -71,8 +71,8 @@ func (a *Adapter) newSwap(id, name string) *SwapState {
 	}
 }
 
-// begin takes the only place of a swap that runs, until finishSwap. A backup is in the way of one that begins
-// here; one that another host makes waits for nobody.
+// begin reserves the single swap slot until finishSwap. A running backup blocks a swap started by this host;
+// a swap started by another host cancels the backup.
 func (a *Adapter) begin(state *SwapState) (context.Context, error) {
 	s := &a.swaps
 	s.mu.Lock()
@@ -127,7 +127,7 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 		state.Progress.Phase = transfer.Failed
 	}
 	a.swaps.mu.Unlock()
-	a.backends.wake() // what another host does meanwhile was left until now
+	a.backends.wake() // check for swaps by other hosts, which were ignored meanwhile
 	if err != nil {
 		a.config.Logger.Log(context.Background(), level, "backend was not swapped", "swap", state.ID, "from",
 			state.From, "to", state.To,
@@ -135,23 +135,23 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 	}
 }
 
-// SwapByID returns the progress of a swap. Swaps are remembered until the host ends; of one that another host
-// makes the store says that it is under way, and no more until its switch. An unknown one is
-// ticketstore.ErrNotFound.
+// SwapByID returns the progress of a swap. Swaps are kept in memory until the adapter closes; for a swap by
+// another host, the store only tells that it is running, until its switch. It returns ticketstore.ErrNotFound
+// if the id is unknown.
 func (o *Operations) SwapByID(ctx context.Context, id string) (*SwapState, error) {
 	if state := o.adapter.swapOf(id); state != nil {
 		return state, nil
 	}
 	elsewhere, err := o.adapter.swapElsewhere(ctx, id)
-	// This host may have begun to follow it meanwhile: the store that was asked may be closed by now, and the
-	// one that has replaced it knows nothing of the swap.
+	// This host may have begun to follow it meanwhile: then the store that was asked may be closed, and its
+	// successor has no record of the swap.
 	if state := o.adapter.swapOf(id); state != nil {
 		return state, nil
 	}
 	return elsewhere, err
 }
 
-// swapOf returns a swap that this host makes, made or follows, nil for any other.
+// swapOf returns a swap that this host makes, made or follows, or nil.
 func (a *Adapter) swapOf(id string) *SwapState {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
@@ -162,14 +162,14 @@ func (a *Adapter) swapOf(id string) *SwapState {
 	return nil
 }
 
-// find must be called with the lock held.
+// find returns the index of a swap, or -1. The caller holds mu.
 func (s *swaps) find(id string) int {
 	return slices.IndexFunc(s.known, func(state *SwapState) bool { return state.ID == id })
 }
 
-// AbortSwap ends the swap of that id, if it has not come to its switch: the backend that serves stays as it
-// is. SwapByID reports the outcome. One that is over, or that another host makes, is ErrSwap, an unknown one
-// ticketstore.ErrNotFound.
+// AbortSwap aborts a swap that has not reached its switch: the serving backend stays unchanged. SwapByID
+// reports the outcome. It returns ErrSwap if the swap is over, or made by another host, and
+// ticketstore.ErrNotFound if the id is unknown.
 func (o *Operations) AbortSwap(ctx context.Context, id string) error {
 	if _, err := o.SwapByID(ctx, id); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (o *Operations) AbortSwap(ctx context.Context, id string) error {
 	at := o.adapter.swaps.find(id)
 	switch {
 	case at < 0:
-		return errElsewhere // the store alone tells of it
+		return errElsewhere // known from the store only
 	case !o.adapter.swaps.known[at].Finished.IsZero():
 		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, o.adapter.backends.name())
 	case o.adapter.swaps.known[at].Followed:

@@ -1,6 +1,6 @@
 package hostadapter
 
-// The sweep: sessions that fall due are ended, records whose time is up purged (rule 8).
+// The sweep: ends sessions that fall due, purges due records (rule 8).
 
 import (
 	"context"
@@ -11,39 +11,39 @@ import (
 )
 
 const (
-	// sweepCalls bounds how often EndDue or Purge is called in one round. What that leaves is done in the
-	// next, which begins at once.
+	// sweepCalls bounds the calls of EndDue or Purge in one round. The next round begins at once and does the
+	// rest.
 	sweepCalls = 20
 	// sweepTimeout bounds one round.
 	sweepTimeout = 30 * time.Second
-	// clockInterval is how often the clock is read while nothing is due: it may be set, and a machine
-	// may sleep.
+	// clockInterval is how often the clock is read while nothing is due: it may be set, and the machine may
+	// sleep.
 	clockInterval = time.Second
-	// sharedInterval is how often a store that other hosts share is asked: their sessions may live shorter
+	// sharedInterval is how often a shared store is asked: sessions of other hosts may have shorter lifetimes
 	// than ours.
 	sharedInterval = 500 * time.Millisecond
-	// manyRounds is how many rounds in a row may leave work for the next and have it begin at once: more than
-	// it takes to end some million sessions. After that a store that never comes to an end is asked less
-	// often, with a pause between two rounds.
+	// manyRounds is how many rounds in a row may leave work for the next round and start it at once: enough
+	// to end more than a million sessions. After that the rounds are paced by sweepPause, because the store
+	// may never finish.
 	manyRounds = 1000
 	sweepPause = 100 * time.Millisecond
-	// purgeLimit bounds what one call of Purge does.
+	// purgeLimit bounds one call of Purge.
 	purgeLimit = 200
 )
 
-// sweeper ends sessions that fall due and purges records whose time is up. It asks the store when the next
-// session is due, and not again before that moment: a session that begins meanwhile lives at least as long as
-// the shortest lifetime, by a clock that goes forward. It belongs to one goroutine.
+// sweeper ends sessions that fall due and purges due records. It asks the store when the next session is due,
+// and does not ask again before that time, because a session that begins meanwhile lives at least as long as
+// the shortest lifetime, unless the clock is set back. It is owned by one goroutine.
 type sweeper struct {
 	adapter *Adapter
-	// next is when to ask again; the zero time means now. It was worked out at from: a clock before that was
-	// set back, and a session may have begun since that is due before next.
+	// next is when to ask again; zero means now. It was computed at from: a clock before from was set back,
+	// and a session that is due before next may have begun since.
 	next, from time.Time
-	// asked and purged are when that was last done. They pace the sweeper and say nothing of sessions, so
-	// they are real time.
+	// asked and purged are when that was last done. They pace the sweeper and do not affect sessions, so they
+	// are real time.
 	asked, purged time.Time
 	failing       bool
-	// unfinished counts the rounds in a row that left work for the next.
+	// unfinished counts the consecutive rounds that left work for the next.
 	unfinished int
 }
 
@@ -77,7 +77,7 @@ func (s *sweeper) due() bool {
 	return !now.Before(s.next) || now.Before(s.from) || time.Since(s.asked) >= s.every()
 }
 
-// every is how often the store is asked in any case.
+// every returns the maximum interval between calls of the store.
 func (s *sweeper) every() time.Duration {
 	if d := s.adapter.description.Load(); d.Shared && !s.adapter.config.Expiry.Off {
 		return min(sharedInterval, s.adapter.config.Expiry.SweepEvery)
@@ -85,7 +85,7 @@ func (s *sweeper) every() time.Duration {
 	return s.adapter.config.Expiry.SweepEvery
 }
 
-// pause is how long there is nothing to do.
+// pause returns the time until the next round.
 func (s *sweeper) pause() time.Duration {
 	least := time.Millisecond
 	if s.unfinished > manyRounds {
@@ -95,21 +95,20 @@ func (s *sweeper) pause() time.Duration {
 	return min(most, max(s.next.Sub(s.adapter.now()), least))
 }
 
-// round asks the store and does what there is to do. Only a change from failing to working and back is worth
-// a line in the log.
+// round asks the store and does what is due. It logs only when it begins to fail and when it recovers.
 func (s *sweeper) round(ctx context.Context) {
 	round, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	// The clock may be set back while the store answers: what it answers belongs to the time before.
+	// The clock may be set back while the store answers: the answer belongs to the time before.
 	s.asked, s.from = time.Now(), s.adapter.now()
 	span := &lateSpan{tracing: &s.adapter.tracing, name: "sweep", began: s.asked}
 	next, err := s.adapter.endDue(round, span)
-	// A session that cannot be ended keeps nothing else from going.
+	// A session that cannot be ended must not block the purge.
 	if !IsUnavailable(err) && time.Since(s.purged) >= s.adapter.config.Expiry.SweepEvery {
 		left, purgeErr := s.adapter.purge(round, span)
 		switch {
 		case left:
-			next = s.from // the rest is a matter of the next round, which begins at once
+			next = s.from // the next round begins at once and does the rest
 		case purgeErr == nil:
 			s.purged = time.Now()
 		}
@@ -144,7 +143,7 @@ func (s *sweeper) round(ctx context.Context) {
 	s.next = next
 }
 
-// endDue ends sessions that are due, in batches, and returns when the next one may be.
+// endDue ends due sessions, in batches, and returns when the next one may be due.
 func (a *Adapter) endDue(ctx context.Context, span *lateSpan) (next time.Time, err error) {
 	shortest := a.config.Lifetime.IdleTimeout
 	if a.config.Lifetime.AbsoluteTimeout > 0 {
@@ -180,7 +179,7 @@ func (a *Adapter) endDue(ctx context.Context, span *lateSpan) (next time.Time, e
 				Reason: logout.SessionExpiration,
 			})
 		}
-		// A call may have spent its limit on sessions that slid, and leave due ones behind them.
+		// A call may have spent its limit on renewed sessions, with due ones behind them.
 		if (swept.Next.IsZero() || swept.Next.After(now)) && !swept.PurgeLeft {
 			return capped(now.Add(shortest), swept.Next), nil
 		}
@@ -188,7 +187,7 @@ func (a *Adapter) endDue(ctx context.Context, span *lateSpan) (next time.Time, e
 	return a.now(), nil
 }
 
-// purge purges grants whose time is up, in batches, and reports whether any were left.
+// purge purges due grants, in batches, and reports whether any are left.
 func (a *Adapter) purge(ctx context.Context, span *lateSpan) (left bool, err error) {
 	for range sweepCalls {
 		purged, err := a.config.Backend.Grants().Purge(ctx, purgeLimit, a.now())

@@ -1,6 +1,6 @@
 package hostadapter
 
-// The switch between backends: every call goes through it, and waits while writes are held.
+// The switch between backends: all calls go through it, and wait while writes are held.
 
 import (
 	"context"
@@ -16,35 +16,36 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// switchTimeout is how long a call waits for the switch from one backend to another. It is longer than a
-// fence stands whose host was lost.
+// switchTimeout bounds how long a call waits for the switch from one backend to another. It is longer than
+// the fence of a lost host lasts.
 const switchTimeout = 15 * time.Second
 
-// backendSwitch is the Backend that everything in the host uses. Behind it one backend takes the place of
-// another: calls that run end where they began, and one that the old one refused, because it is fenced, waits
-// and is made on whichever serves then. Nothing was written by a call that is refused so: that is decided in
-// its transaction.
+// backendSwitch is the Backend that the host uses, and delegates to the serving backend, which it can
+// replace. Calls in flight finish where they began. A call that the old backend refused because it is fenced
+// waits and is retried on the backend that serves then. Retrying is safe because the fence is checked in the
+// call's transaction: nothing was written.
 type backendSwitch struct {
 	mu      sync.Mutex
 	current *switchedBackend
 	// held is not nil while calls wait: nothing serves until it is closed.
 	held    chan struct{}
 	metrics *metrics // set before the first call
-	// fenced is told of each call that a fence has refused: a host that has not made it follows.
+	// fenced receives a signal for each call that a fence has refused, so that a host that is not swapping
+	// itself follows.
 	fenced chan struct{}
-	// problem is why this host does not follow to the backend that replaces its own, nil where it does. A
-	// final one is the answer to all calls.
+	// problem is why this host does not follow to the new backend, or nil. If it is final, all calls fail
+	// with it.
 	problem error
 	final   bool
 }
 
-// switchedBackend is a backend that serves or served.
+// switchedBackend is the serving backend, or one that served before.
 type switchedBackend struct {
 	sessions.Backend
 	name string
-	// over is closed when another backend has taken its place, or the fence was lifted.
+	// over is closed when the backend is replaced, or its fence is lifted.
 	over chan struct{}
-	// inside counts the calls that run on it; left is closed when there are none after it was replaced.
+	// inside counts the calls in flight; left is closed when there are none after the backend was replaced.
 	inside   int
 	replaced bool
 	left     chan struct{}
@@ -62,7 +63,7 @@ func newSwitch(name string, backend sessions.Backend) *backendSwitch {
 
 var _ sessions.Backend = (*backendSwitch)(nil)
 
-// enter begins a call. While calls are held it waits, bounded.
+// enter begins a call. It waits, bounded, while calls are held.
 func (s *backendSwitch) enter(ctx context.Context) (p *switchedBackend, over <-chan struct{}, err error) {
 	var timeout <-chan time.Time
 	for {
@@ -98,7 +99,7 @@ func (s *backendSwitch) enter(ctx context.Context) (p *switchedBackend, over <-c
 
 var errHeld = fmt.Errorf("%w: its program is being replaced", ticketstore.ErrUnavailable)
 
-// hold has calls wait from now on, and waits, bounded, for those that run. release must follow.
+// hold makes new calls wait, and waits, bounded, for those in flight. release must follow.
 func (s *backendSwitch) hold(limit time.Duration) {
 	s.mu.Lock()
 	s.held = make(chan struct{})
@@ -114,7 +115,7 @@ func (s *backendSwitch) hold(limit time.Duration) {
 	}
 }
 
-// release puts a backend in the place of the one that was held, and has the calls that wait go on there.
+// release replaces the held backend, and lets the waiting calls continue on the new one.
 func (s *backendSwitch) release(name string, backend sessions.Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,21 +132,21 @@ func (s *backendSwitch) leave(p *switchedBackend) {
 	p.settle()
 }
 
-// settle must be called with the lock held.
+// settle closes left if it is due. The caller holds the lock.
 func (p *switchedBackend) settle() {
 	if p.replaced && p.inside == 0 {
 		close(p.left)
 	}
 }
 
-// name returns what the host calls the backend that serves.
+// name returns the host's name for the serving backend.
 func (s *backendSwitch) name() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current.name
 }
 
-// replace puts a backend in the place of the one that serves, and returns that one.
+// replace replaces the serving backend, and returns the old one.
 func (s *backendSwitch) replace(name string, backend sessions.Backend) *switchedBackend {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,11 +159,11 @@ func (s *backendSwitch) replace(name string, backend sessions.Backend) *switched
 	return old
 }
 
-// lifted has the calls that wait tried again: the backend that serves takes them again.
+// lifted retries the waiting calls: the fence of the current backend was lifted.
 func (s *backendSwitch) lifted() { s.cannotFollow(nil, false) }
 
-// cannotFollow notes why this host does not follow to the backend that replaces its own. With a final problem
-// calls are refused; otherwise those that wait are tried again.
+// cannotFollow records why this host does not follow to the new backend. If the problem is final, calls fail
+// with it; if it is nil, the waiting calls are retried.
 func (s *backendSwitch) cannotFollow(problem error, final bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,22 +174,22 @@ func (s *backendSwitch) cannotFollow(problem error, final bool) {
 	}
 }
 
-// trouble is why this host does not follow, nil where it does.
+// trouble returns why this host does not follow, or nil.
 func (s *backendSwitch) trouble() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.problem
 }
 
-// wake has the host look whether it has to follow.
+// wake makes followSwaps check for a swap to follow.
 func (s *backendSwitch) wake() {
 	select {
 	case s.fenced <- struct{}{}:
-	default: // it is about to
+	default: // already signaled
 	}
 }
 
-// through makes a call on the backend that serves.
+// through makes a call on the serving backend.
 func through[R any](
 	ctx context.Context, s *backendSwitch, call func(b sessions.Backend) (R, error),
 ) (R, error) {
@@ -220,7 +221,7 @@ func through[R any](
 	}
 }
 
-// on makes a call on a store of the backend that serves, and onAt one that is given a moment.
+// on makes a call on a store of the serving backend; onAt also passes the current time.
 func on[S, A, R any](
 	ctx context.Context, s *backendSwitch, of func(sessions.Backend) S,
 	method func(S, context.Context, A) (R, error), a A,
@@ -403,7 +404,7 @@ func (p switchedProperties) SetProperty(ctx context.Context, name string, old, v
 	return err
 }
 
-// serving returns the backend that serves. What it is asked for outside of a swap goes through the switch.
+// serving returns the serving backend itself. Calls that must survive a swap go through the switch instead.
 func (s *backendSwitch) serving() sessions.Backend {
 	s.mu.Lock()
 	defer s.mu.Unlock()

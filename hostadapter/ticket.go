@@ -1,6 +1,6 @@
 package hostadapter
 
-// The ticket: what makes a record the session of its user, sealed for sid and cookie.
+// The ticket: the user and sign-in of a session, sealed for its sid and cookie.
 
 import (
 	"context"
@@ -15,16 +15,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What tickets are sealed for: session and cookie together, see ticketID. formerTicketPurpose is that of
-// releases that knew no Config.UnboundUntil: the sid alone.
+// Purposes of sealed tickets. ticketPurpose binds to session and cookie, see ticketID. formerTicketPurpose,
+// of releases before Config.UnboundUntil, binds to the sid alone.
 const (
 	ticketPurpose       = "session ticket"
 	formerTicketPurpose = "ticket"
 )
 
-// ticket is the content of ticketstore.Session.Ticket: whose session it is, and how the user signed in. What
-// the store says of it beside the ticket is for queries; where it says something else, the session is
-// refused.
+// ticket is the content of ticketstore.Session.Ticket: the user of the session, and how they signed in. The
+// same fields beside the ticket in the store are for queries; if they differ, the session is refused.
 type ticket struct {
 	Subject    string            `json:"sub"`
 	Issuer     string            `json:"iss"`
@@ -43,8 +42,8 @@ func ticketOf(record *ticketstore.Session, properties map[string]string) *ticket
 	}
 }
 
-// ticketID names a session together with its cookie. The sid has its length before it, so that no other pair
-// makes the same.
+// ticketID identifies a session together with its cookie. The length of the sid is prepended, so that the
+// encoding is unambiguous.
 func ticketID(record *ticketstore.Session) []byte {
 	id := make([]byte, 0, binary.MaxVarintLen64+len(record.SessionID)+len(record.Key))
 	id = binary.AppendUvarint(id, uint64(len(record.SessionID)))
@@ -52,7 +51,7 @@ func ticketID(record *ticketstore.Session) []byte {
 	return append(id, record.Key[:]...)
 }
 
-// sealTicket returns the ticket of a record, which is complete but for it.
+// sealTicket returns the ticket of a record that is otherwise complete.
 func (a *Adapter) sealTicket(record *ticketstore.Session, properties map[string]string) ([]byte, error) {
 	plain, err := json.Marshal(ticketOf(record, properties))
 	if err != nil {
@@ -65,8 +64,8 @@ func (a *Adapter) sealTicket(record *ticketstore.Session, properties map[string]
 	return a.ring.seal(ticketPurpose, ticketID(record), plain), nil
 }
 
-// public opens the record's ticket and returns the session for the host. former: the ticket is one that
-// Config.UnboundUntil lets pass, and is to be sealed again.
+// public opens the record's ticket and returns the session for the host. former: the ticket has a former
+// seal, accepted by Config.UnboundUntil, and must be sealed again.
 func (a *Adapter) public(record *ticketstore.Session) (session *Session, former bool, err error) {
 	t, former, err := a.openTicket(record)
 	if err != nil {
@@ -125,8 +124,8 @@ func (t *ticket) differs(record *ticketstore.Session) string {
 	return ""
 }
 
-// reseal binds a session that a former release sealed to its cookie, and slides it as renew does. The record
-// is returned as it is then; nil: it ended meanwhile. A failure is logged: the next request tries again,
+// reseal binds a session sealed by a former release to its cookie, and renews it like renew. It returns the
+// updated record, or nil if the session ended meanwhile. A failure is logged: the next request tries again,
 // until Config.UnboundUntil.
 func (a *Adapter) reseal(
 	ctx context.Context, record *ticketstore.Session, properties map[string]string,
@@ -150,7 +149,7 @@ func (a *Adapter) reseal(
 		a.publishRenewed(record.SessionID, record.SubjectID)
 		return rekey.Apply(record, now)
 	case errors.Is(err, ticketstore.ErrConflict):
-		return record // another request did it, or renewed the session
+		return record // another request resealed or renewed the session
 	case errors.Is(err, ticketstore.ErrNotFound), errors.Is(err, ticketstore.ErrExpired):
 		return nil
 	}

@@ -1,6 +1,6 @@
 package hostadapter
 
-// What the packages below need of an Adapter: the implementation of tie.Adapter.
+// The implementation of tie.Adapter for the packages below hostadapter.
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// Tie is for the packages below this one: what is in it is of no use to hosts, and may change at any time.
+// Tie is for the packages below hostadapter: it is of no use to hosts, and may change at any time.
 func (a *Adapter) Tie() tie.Adapter { return tieAdapter{a} }
 
-// tieAdapter is an Adapter with what the packages below need of it.
+// tieAdapter implements tie.Adapter.
 type tieAdapter struct{ a *Adapter }
 
 var _ tie.Adapter = tieAdapter{}

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Spans of what the host does, by OpenTelemetry's API.
+// Tracing of the host's operations, by OpenTelemetry's API.
 
 import (
 	"context"
@@ -18,30 +18,30 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// TelemetryConfig says where traces and metrics go. Its zero value means nowhere: not to the global providers
-// of OpenTelemetry's API, for what leaves the server is said by its configuration alone. A host that has set
-// these gives otel.GetTracerProvider() and otel.GetMeterProvider().
+// TelemetryConfig configures where traces and metrics are sent. Its zero value sends nothing, not even to the
+// global providers of OpenTelemetry's API: only the configuration decides what leaves the server. A host that
+// uses the global providers sets otel.GetTracerProvider() and otel.GetMeterProvider().
 type TelemetryConfig struct {
-	// TracerProvider makes spans of sign-ins, look-ups of a request's session, sign-outs, what users end and
-	// allow, queries, removals, sweeps that find something, deliveries, swaps and backups. A backend makes
-	// its own below them (plugin.Config.TracerProvider).
+	// TracerProvider creates spans of sign-ins, session lookups, sign-outs, users' own changes, queries,
+	// removals, sweeps that find something, deliveries, swaps and backups. A backend creates child spans of
+	// its own (plugin.Config.TracerProvider).
 	TracerProvider trace.TracerProvider
-	// MeterProvider gets the metrics whose names begin with "fosite_sessions.". Some of them ask the backend
-	// each time they are read. No label names a person, a session or a client.
+	// MeterProvider gets the metrics whose names begin with "fosite_sessions.". Collecting some of them
+	// queries the backend. No label identifies a person, a session or a client.
 	MeterProvider metric.MeterProvider
-	// SpanAttributes are those of SpanSession, SpanUser and SpanClient that spans have. None by default: they
-	// name people.
+	// SpanAttributes lists which of SpanSession, SpanUser and SpanClient are set on spans. None by default,
+	// because they identify people.
 	SpanAttributes []string
 }
 
-// The attributes of spans that name somebody.
+// Attributes of spans that identify a person, a session or a client.
 const (
 	SpanSession = "session.id"
 	SpanUser    = "user.id"
 	SpanClient  = "fosite_sessions.client.id"
 )
 
-// scope names what makes the spans and measurements.
+// scope is the instrumentation scope of spans and metrics.
 const scope = "github.com/fosite-sessions/sessions/hostadapter"
 
 func (c *TelemetryConfig) check() error {
@@ -54,7 +54,7 @@ func (c *TelemetryConfig) check() error {
 	return nil
 }
 
-// tracing makes spans. The zero tracing makes none, without an allocation.
+// tracing creates spans. The zero tracing creates none, without an allocation.
 type tracing struct {
 	tracer trace.Tracer
 	named  []string
@@ -68,10 +68,10 @@ func newTracing(c *TelemetryConfig) tracing {
 	return t
 }
 
-// noSpan is what start returns without a tracer.
+// noSpan is returned by start if there is no tracer.
 var noSpan trace.Span = noop.Span{}
 
-// start begins a span, which end must end.
+// start begins a span; call end to end it.
 func (t *tracing) start(ctx context.Context, name string) (context.Context, trace.Span) {
 	if t.tracer == nil {
 		return ctx, noSpan
@@ -79,7 +79,7 @@ func (t *tracing) start(ctx context.Context, name string) (context.Context, trac
 	return t.tracer.Start(ctx, name)
 }
 
-// startAbout is start for what concerns a session or a user, either of which may be empty.
+// startAbout is start for an operation on a session or a user; either id may be empty.
 func (t *tracing) startAbout(
 	ctx context.Context, name, sessionID, subjectID string,
 ) (context.Context, trace.Span) {
@@ -89,7 +89,7 @@ func (t *tracing) startAbout(
 	return ctx, span
 }
 
-// startRequest is start for what is given a request.
+// startRequest is start for a request's context.
 func (t *tracing) startRequest(r *http.Request, name string) (*http.Request, trace.Span) {
 	if t.tracer == nil {
 		return r, noSpan
@@ -98,8 +98,8 @@ func (t *tracing) startRequest(r *http.Request, name string) (*http.Request, tra
 	return r.WithContext(ctx), span
 }
 
-// lateSpan is a span that is made when there is something to tell, from an earlier moment on. Calls that were
-// made before lie within it in time, and not below it.
+// lateSpan is a span that is created only once there is something to record, with an earlier start time.
+// Calls made before that lie within it in time, but are not its children.
 type lateSpan struct {
 	*tracing
 	name  string
@@ -107,7 +107,7 @@ type lateSpan struct {
 	span  trace.Span // nil before it begins
 }
 
-// begin returns the context of the span, which the first call begins.
+// begin returns the context of the span; the first call creates it.
 func (s *lateSpan) begin(ctx context.Context) context.Context {
 	if s.tracer == nil {
 		return ctx
@@ -119,7 +119,7 @@ func (s *lateSpan) begin(ctx context.Context) context.Context {
 	return ctx
 }
 
-// end ends the span where there is one. An error is something to tell.
+// end ends the span, if it was created. An error creates it.
 func (s *lateSpan) end(ctx context.Context, err error) {
 	if err != nil {
 		s.begin(ctx)
@@ -129,15 +129,15 @@ func (s *lateSpan) end(ctx context.Context, err error) {
 	}
 }
 
-// name says whose a span is, where that is wanted.
+// name sets an identifying attribute, if it is configured.
 func (t *tracing) name(span trace.Span, key, value string) {
 	if t.tracer != nil && value != "" && slices.Contains(t.named, key) {
 		span.SetAttributes(attribute.String(key, value))
 	}
 }
 
-// end ends a span. The text of an error may name somebody: it stays out. What the caller got wrong, such as
-// the id of a session that there is not, is no failure.
+// end ends a span. The text of an error is left out, because it may identify a person. The caller's mistakes,
+// such as an unknown session id, are not failures.
 func end(span trace.Span, err error) {
 	if err == nil {
 		span.End()

@@ -1,6 +1,6 @@
 package hostadapter
 
-// The replacement of the backend's program over the same data.
+// Replacing the backend's program while keeping its data.
 
 import (
 	"context"
@@ -14,17 +14,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// callsTimeout bounds the wait for calls under way before the program that serves them is closed. Those that
-// last longer are ended by it.
+// callsTimeout bounds the wait for calls in flight before the program that serves them is closed. Longer
+// calls are aborted.
 const callsTimeout = 5 * time.Second
 
-// Upgrade replaces the program of the backend that serves by another one over the same data, without a
-// restart of the host. The new one is what Config.Swap.Backends opens under the name. That may be the name of
-// the backend that serves, if its program was replaced on disk. Calls wait while the one is closed and the
-// other opened, a fraction of a second. If the other does not open, or has other data, the one that served is
-// opened again, so it must be in Config.Swap.Backends too. It returns the id of a swap, for SwapByID; an
-// upgrade cannot be aborted. An unknown name is ticketstore.ErrNotFound, an upgrade that is not possible
-// ErrSwap.
+// Upgrade replaces the program of the serving backend, on the same data, without a restart of the host. The
+// new program is what Config.Swap.Backends opens under the name; this may be the name of the serving backend,
+// if its program was replaced on disk. Calls wait while one is closed and the other opened, for a fraction of
+// a second. If the new one does not open, or has different data, the old one is opened again, so it must be
+// in Config.Swap.Backends too. Upgrade returns the id of a swap, for SwapByID; an upgrade cannot be aborted.
+// It returns ticketstore.ErrNotFound for an unknown name, and ErrSwap if the upgrade is not possible.
 func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err
@@ -55,8 +54,7 @@ func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err e
 	return state.ID, nil
 }
 
-// runUpgrade replaces the program. Two processes cannot own one store, so there is a time in which nothing
-// serves.
+// runUpgrade replaces the program. Two processes cannot own one store, so for a moment nothing serves.
 func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	ctx := context.Background()
 	a.report(state, transfer.Progress{Phase: transfer.Switching})
@@ -72,7 +70,7 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 		name, next = state.From, a.openAgain(ctx, state.From, storeID)
 	}
 	if next == nil {
-		a.backends.release(name, a.backends.serving()) // closed: the host is about to be, too
+		a.backends.release(name, a.backends.serving()) // closed, and the adapter is closing
 		return errors.Join(err, errors.New("hostadapter: the server ended before a backend was open again"))
 	}
 	a.keep(next)
@@ -88,7 +86,7 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	return err
 }
 
-// openUpgrade opens a backend that must have the data of that id and be fit to serve.
+// openUpgrade opens a backend that must have the data with that id and be fit to serve.
 func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (sessions.Backend, error) {
 	return a.openFit(ticketstore.WithStoreIDs(ctx, storeID), name,
 		func(ctx context.Context, backend sessions.Backend) error {
@@ -103,8 +101,8 @@ func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (sessio
 		})
 }
 
-// openAgain opens the backend that served before, until it is open or the server ends, which is when it
-// returns nil.
+// openAgain opens the former backend, and retries until it is open. It returns nil if the adapter closes
+// first.
 func (a *Adapter) openAgain(ctx context.Context, name, storeID string) sessions.Backend {
 	for {
 		backend, err := a.openUpgrade(ctx, name, storeID)

@@ -1,6 +1,6 @@
 package hostadapter
 
-// Users who are gone: what they have ends at its next use.
+// Inactive users: their sessions and tokens end at the next use.
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// userActive asks Config.UserActive, and ends all that the user has where the answer is no.
+// userActive calls Config.UserActive, and ends everything the user has if it returns false.
 func (a *Adapter) userActive(ctx context.Context, subjectID string) (bool, error) {
 	if a.config.UserActive == nil {
 		return true, nil

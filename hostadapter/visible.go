@@ -1,6 +1,6 @@
 package hostadapter
 
-// Properties of a session that operators see.
+// Session properties that operators can see.
 
 import (
 	"encoding/json"
@@ -9,14 +9,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// visiblePurpose is what visible properties are sealed for, together with the sid: the ticket, which has them
-// too, needs the cookie's key to be opened. So a store cannot show one session's in another's place.
+// visiblePurpose is the purpose for which visible properties are sealed, with the sid as id: the ticket,
+// which has them too, needs the cookie's key to be opened. The binding keeps a store from showing one
+// session's properties with another session.
 const visiblePurpose = "visible properties"
 
-// maxVisible bounds the JSON of what operators see.
+// maxVisible bounds the JSON of the visible properties.
 const maxVisible = 3 << 10
 
-// sealVisible returns those of a session's properties that operators see, nil where there are none.
+// sealVisible returns the sealed visible properties of a session, or nil if there are none.
 func (a *Adapter) sealVisible(sessionID string, properties map[string]string) ([]byte, error) {
 	visible := a.visible(properties)
 	if len(visible) == 0 {
@@ -33,7 +34,7 @@ func (a *Adapter) sealVisible(sessionID string, properties map[string]string) ([
 	return a.ring.seal(visiblePurpose, []byte(sessionID), plain), nil
 }
 
-// visible returns those that Config.VisibleProperties names.
+// visible returns the properties that Config.VisibleProperties names.
 func (a *Adapter) visible(properties map[string]string) map[string]string {
 	visible := map[string]string{}
 	for _, name := range a.config.VisibleProperties {
@@ -44,9 +45,9 @@ func (a *Adapter) visible(properties map[string]string) map[string]string {
 	return visible
 }
 
-// SessionProperties returns what operators see of a session's properties (Config.VisibleProperties), of a
-// session as QuerySessions or SessionByID returned it. What cannot be opened, because its key is gone or the
-// store gave it with another session, is logged and left out.
+// SessionProperties returns the visible properties (Config.VisibleProperties) of a session that QuerySessions
+// or SessionByID returned. Properties that cannot be opened, because their key is gone or the store returned
+// them with a different session, are logged and left out.
 func (o *Operations) SessionProperties(session *ticketstore.Session) map[string]string {
 	a := o.adapter
 	if len(session.Visible) == 0 || len(a.config.VisibleProperties) == 0 {

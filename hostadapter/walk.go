@@ -1,22 +1,22 @@
 package hostadapter
 
-// Bounds of walks through a store that may not end.
+// Bounds for paging through a store that never ends.
 
 import "errors"
 
-// maxCalls bounds the calls of one walk that get nowhere. Walks that read are over rows of one session or
-// user, and end long before. Those that change rows may come upon any number, and earn more calls by them:
-// a store that is wrong about these keeps a walk going until its context ends.
+// maxCalls bounds the calls of one walk that make no progress. Walks that only read cover the rows of one
+// session or user, and end long before. Walks that change rows may meet any number of them, and get more
+// calls for each: if the store is wrong about these, the walk continues until its context ends.
 const maxCalls = 10_000
 
-// errEndless ends a walk that a store leads in circles, or on for ever.
+// errEndless ends a walk whose pages are circular or never end.
 var errEndless = errors.New("the store gave a broken answer: its pages lead nowhere")
 
-// walk goes over what a store answers in several calls, each of which says where the next one continues.
+// walk pages through a store's results, each of which says where the next one continues.
 type walk struct {
 	calls int
 	at    string
-	// changed counts rows. Every second one allows a call.
+	// changed counts changed rows. Every second one allows another call.
 	changed int
 }
 
@@ -29,7 +29,7 @@ func (w *walk) on(next string) error {
 	return nil
 }
 
-// eachPage asks for one page after another, beginning without a results token, until there are no more. ask
+// eachPage requests one page after another, beginning without a results token, until there are no more. ask
 // returns the token of the next page and whether there is one.
 func eachPage(ask func(token string) (next string, more bool, err error)) error {
 	for pages := (walk{}); ; {
@@ -43,7 +43,7 @@ func eachPage(ask func(token string) (next string, more bool, err error)) error 
 	}
 }
 
-// again begins another walk. It counts as a call.
+// again starts another walk. It counts as a call.
 func (w *walk) again() error {
 	w.at = ""
 	return w.on("from the beginning")

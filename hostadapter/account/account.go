@@ -1,6 +1,6 @@
 package account
 
-// The handler: list, end one, end all others.
+// The handler: lists sessions, ends one, ends all others, revokes consents.
 
 import (
 	"cmp"
@@ -24,40 +24,40 @@ import (
 
 const maxBody = 16 << 10
 
-// Config says how users see their sessions. Sessions is required.
+// Config configures the handler. Sessions is required.
 type Config struct {
 	Sessions *hostadapter.Adapter
-	// ClientName names a client as users know it. By default they see its id.
+	// ClientName returns the display name of a client. By default it is the client's id.
 	ClientName func(clientID string) string
-	// SignIn answers a browser without a session. The default is a page with status 401.
+	// SignIn answers a browser without a session. By default the answer is a page with status 401.
 	SignIn http.Handler
-	// Page shows the page in the host's own look; the status and a Content-Security-Policy that allows no
-	// more than forms to itself are set. A plain page in English when nil.
+	// Page renders the page in the host's design; the status is set, and a Content-Security-Policy that
+	// allows only forms to itself. If nil, a plain English page is shown.
 	Page func(w http.ResponseWriter, r *http.Request, page *Page)
-	// Audit is where the audit goes, as that of package admin, whose README documents its fields: a line for
-	// each change, done or not, of which the user is the actor. Where no user is signed in there is at most
-	// one a second. By default it is in the log.
+	// Audit receives the audit records, as in package admin, whose README documents their fields: one for
+	// each attempted change, with the user as actor. Without a signed-in user there is at most one a second.
+	// By default they are logged.
 	Audit slog.Handler
 }
 
-// Page is what a user sees.
+// Page is the content of a user's page.
 type Page struct {
-	// UserName is who is signed in.
+	// UserName is the signed-in user.
 	UserName string
-	// Sessions are the user's, the current one first.
+	// Sessions are the user's sessions, the current one first.
 	Sessions []Session
-	// Applications are what the user has allowed (hostadapter.Consents), by when that was last changed.
+	// Applications are the user's consents (hostadapter.Consents), ordered by their last change.
 	Applications []Application
-	// Token goes into the field "token" of the forms. They are posted to "end", with the field "session_id",
-	// to "end-others", and to "revoke", with the field "client_id".
+	// Token is the value of the field "token" of the forms. They are posted to "end", with the field
+	// "session_id", to "end-others", and to "revoke", with the field "client_id".
 	Token string
 }
 
-// Application is a client that the user has let have something.
+// Application is a client to which the user has consented.
 type Application struct {
 	ClientID string `json:"client_id"`
 	Name     string `json:"name"`
-	// Scopes are what it may have, sorted.
+	// Scopes are the granted scopes, sorted.
 	Scopes []string `json:"scopes"`
 	// Given is when the user last agreed to one of them.
 	Given time.Time `json:"given"`
@@ -66,15 +66,15 @@ type Application struct {
 // Session is one session of the user.
 type Session struct {
 	SessionID string `json:"session_id"`
-	// Current: it is the session of this request.
+	// Current is set for the session of this request.
 	Current bool `json:"current"`
-	// Device is what the user agent says it is: "Firefox on Linux".
+	// Device is the browser and system according to the user agent: "Firefox on Linux".
 	Device     string `json:"device"`
 	RemoteAddr string `json:"remote_addr,omitempty"`
-	// Created is when the user signed in, LastUsed about when the session was last used.
+	// Created is when the user signed in, LastUsed approximately when the session was last used.
 	Created  time.Time `json:"created"`
 	LastUsed time.Time `json:"last_used"`
-	// Clients are the names of the applications that were used in it.
+	// Clients are the names of the applications used in it.
 	Clients []string `json:"clients"`
 }
 
@@ -83,12 +83,12 @@ type handler struct {
 	tie        tie.Adapter
 	protection *http.CrossOriginProtection
 	stream     auditlog.Stream
-	strangers  loglimit.Lines // those of requests that nobody signed in makes: anybody can, in any number
+	strangers  loglimit.Lines // of requests without a session, of which clients can send any number
 	outage     loglimit.Lines
 }
 
-// Handler serves a user's sessions on any router. Its addresses are relative, so no prefix needs to be
-// stripped. It panics where Config.Sessions is not set.
+// Handler serves a user's sessions on any router. Its links are relative, so no prefix needs to be stripped.
+// It panics if Config.Sessions is not set.
 func Handler(config Config) http.Handler {
 	if config.Sessions == nil {
 		panic("account: Config.Sessions is not set")
@@ -105,7 +105,7 @@ func Handler(config Config) http.Handler {
 	})
 }
 
-// problem is an answer that is not what was asked for.
+// problem is an error response.
 type problem struct {
 	status int
 	text   string
@@ -113,8 +113,7 @@ type problem struct {
 
 func (p *problem) Error() string { return p.text }
 
-// ServeHTTP lists the sessions and what the user has allowed, ends one session or all others, or takes back
-// what the user has allowed an application.
+// ServeHTTP lists the user's sessions and consents, ends one session or all others, or revokes a consent.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -138,7 +137,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		err = h.read(w, r, session)
 	}
-	status := http.StatusSeeOther // as done answers
+	status := http.StatusSeeOther // the response of done
 	if wantsJSON(r) {
 		status = http.StatusOK
 	}
@@ -160,7 +159,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.log(r, session, requestID, action, change, status, err)
 }
 
-// read shows what the user has.
+// read shows the user's sessions and consents.
 func (h *handler) read(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -174,7 +173,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, session *hostadap
 	return h.list(w, r, session)
 }
 
-// change carries out what the user asks for.
+// change makes the requested change.
 func (h *handler) change(
 	w http.ResponseWriter, r *http.Request, session *hostadapter.Session, action string, change *record,
 ) error {
@@ -199,8 +198,8 @@ func (h *handler) change(
 	return done(w, r, ended)
 }
 
-// belowIt returns where to go from an address without a slash at its end, beside which the page's forms would
-// lead. It is relative: a proxy may have changed what is above it.
+// belowIt returns the redirect for a URL without a trailing slash, for which the page's relative form actions
+// would be wrong. It is relative, because a proxy may have rewritten the path above it.
 func belowIt(r *http.Request) string {
 	at := r.URL.Path
 	if at == "" { // all of it was the prefix of http.StripPrefix
@@ -228,7 +227,7 @@ func (h *handler) end(
 	return done(w, r, 1)
 }
 
-// revoke takes back what the user has allowed an application, and its tokens.
+// revoke revokes the consent to an application, and its tokens.
 func (h *handler) revoke(
 	w http.ResponseWriter, r *http.Request, session *hostadapter.Session, change *record,
 ) error {
@@ -243,7 +242,7 @@ func (h *handler) revoke(
 	return done(w, r, 0)
 }
 
-// applications returns what the user has allowed.
+// applications returns the user's consents.
 func (h *handler) applications(r *http.Request, session *hostadapter.Session) ([]Application, error) {
 	consents, err := h.Sessions.Consents().List(r.Context(), session.SubjectID)
 	list := []Application{}
@@ -260,15 +259,15 @@ func (h *handler) applications(r *http.Request, session *hostadapter.Session) ([
 	return list, err
 }
 
-// errSignedOut: nobody is signed in.
+// errSignedOut means that there is no signed-in user.
 var errSignedOut = &problem{http.StatusUnauthorized, "You are not signed in."}
 
-// errStale: the form was made for another session, or is none of ours.
+// errStale means that the form was made for a different session, or is forged.
 var errStale = &problem{
 	http.StatusForbidden, "The page does not belong to your session. Please load it again.",
 }
 
-// checkForm refuses what another site, or a page that was made for another session, had sent.
+// checkForm refuses cross-site requests, and forms that were made for a different session.
 func (h *handler) checkForm(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
 	if err := h.protection.Check(r); err != nil {
 		return &problem{http.StatusForbidden, "The request comes from another site."}
@@ -334,7 +333,7 @@ func (h *handler) show(detail *ticketstore.SessionDetail, session *hostadapter.S
 	return shown
 }
 
-// device is what a user agent says that it is.
+// device describes the device according to its user agent.
 func device(userAgent string) string {
 	browser, _, system := agent.Parse(userAgent)
 	if browser != "" && system != "" {
@@ -343,28 +342,28 @@ func device(userAgent string) string {
 	return cmp.Or(browser, "Unknown device")
 }
 
-// done answers a change.
+// done answers a successful change.
 func done(w http.ResponseWriter, r *http.Request, ended int) error {
 	if wantsJSON(r) {
 		return writeJSON(w, http.StatusOK, map[string]int{"sessions_ended": ended})
 	}
-	w.Header().Set("Location", "./") // where the page is
+	w.Header().Set("Location", "./") // the page
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
 }
 
-// failed answers a request that was not carried out, and returns the status.
+// failed answers a failed request, and returns the status.
 func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	var known *problem
 	var field *ticketstore.FieldError
 	switch {
 	case !wantsJSON(r) && r.Method == http.MethodPost &&
 		(errors.Is(err, errStale) || errors.Is(err, ticketstore.ErrNotFound)):
-		_ = done(w, r, 0) // to the page as it is now
+		_ = done(w, r, 0) // back to the current page
 		return http.StatusSeeOther
 	case errors.Is(err, errSignedOut) && h.SignIn != nil && !wantsJSON(r):
 		h.SignIn.ServeHTTP(w, r)
-		return errSignedOut.status // in the audit, whatever that has answered
+		return errSignedOut.status // for the audit, whatever SignIn answered
 	case errors.As(err, &known):
 	case errors.As(err, &field):
 		known = &problem{http.StatusBadRequest, field.Error()}
@@ -388,7 +387,7 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) (sta
 	return known.status
 }
 
-// wantsJSON reports whether the request asks for JSON and not for a page.
+// wantsJSON reports whether the request asks for JSON instead of a page.
 func wantsJSON(r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")

@@ -1,6 +1,6 @@
 package account
 
-// The audit of what users change here: lines like those of the admin routes, whose README documents them.
+// The audit of users' changes: lines like those of the admin routes, whose README documents them.
 
 import (
 	"log/slog"
@@ -10,17 +10,17 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/internal/auditlog"
 )
 
-// actions are what the audit calls the changes, by the end of their addresses.
+// actions maps the last element of a change's URL to its action in the audit.
 var actions = map[string]string{
 	"end": "end_own_session", "end-others": "end_other_sessions", "revoke": "revoke_own_consent",
 }
 
-// record collects what the audit says of a change.
+// record collects attributes for the audit of a change.
 type record struct{ attrs []slog.Attr }
 
 func (c *record) add(attrs ...slog.Attr) { c.attrs = append(c.attrs, attrs...) }
 
-// log writes the line of a change that was asked for. session is nil where nobody is signed in.
+// log writes the audit line of an attempted change. session is nil without a signed-in user.
 func (h *handler) log(
 	r *http.Request, session *hostadapter.Session, requestID, action string, change *record,
 	status int, err error,

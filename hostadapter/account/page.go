@@ -1,6 +1,6 @@
 package account
 
-// The plain page.
+// The built-in page.
 
 import (
 	"crypto/sha256"
@@ -28,13 +28,13 @@ const pageStyle = `:root{color-scheme:light dark;--line:light-dark(#d9dde4,#3239
 	`button{padding:.5rem .9rem;border:1px solid var(--line);border-radius:.5rem;font:inherit;` +
 	`font-weight:600;background:none;color:inherit;cursor:pointer}`
 
-// view is what the plain page is made of.
+// view is the data of the built-in page.
 type view struct {
 	*Page
 	Problem string
 }
 
-// Others counts the sessions besides the current one.
+// Others returns the number of sessions besides the current one.
 func (v *view) Others() int { return max(len(v.Sessions)-1, 0) }
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{

@@ -1,4 +1,4 @@
-// Package agent reads the browser and the system out of a user agent.
+// Package agent extracts the browser and the operating system from a User-Agent header.
 package agent
 
 import (
@@ -8,12 +8,12 @@ import (
 	"github.com/mileusna/useragent"
 )
 
-// maxAgent is how much of a user agent is parsed, in bytes: real ones are shorter.
+// maxAgent is how many bytes of a user agent are parsed: real ones are shorter.
 const maxAgent = 512
 
-// Parse returns what a user agent names: the browser, its major version and the system, such as "Firefox",
-// "128" and "Linux". Each is empty where it names none that a person could read. Senders make the text up:
-// what is returned has letters, digits and few other characters, and no markup.
+// Parse returns the browser, its major version and the system of a user agent, such as "Firefox", "128" and
+// "Linux". Each is empty if unknown or unreadable. Clients can send any text: the results contain only
+// letters, digits and a few other characters, and no markup.
 func Parse(userAgent string) (browser, version, system string) {
 	parsed := useragent.Parse(strings.ToValidUTF8(userAgent[:min(len(userAgent), maxAgent)], ""))
 	browser = strings.TrimPrefix(parsed.Name, "Headless ")
@@ -32,7 +32,7 @@ func Parse(userAgent string) (browser, version, system string) {
 	return browser, version, system
 }
 
-// isWord reports whether a name is one that a person can read at a glance.
+// isWord reports whether a name is short and readable.
 func isWord(name string) bool {
 	return name != "" && len(name) <= 40 && !strings.ContainsFunc(name, func(r rune) bool {
 		return r > unicode.MaxASCII ||

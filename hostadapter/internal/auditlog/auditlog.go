@@ -1,5 +1,5 @@
-// Package auditlog writes the lines of the audit, for operators and for users: README.md of package admin
-// documents their fields.
+// Package auditlog writes audit records for operators and users. The README of package admin documents their
+// fields.
 package auditlog
 
 import (
@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	// RequestIDHeader names a request in the audit and its answer. A proxy may have named it before.
+	// RequestIDHeader identifies a request in the audit and in its response. A proxy may have set it.
 	RequestIDHeader = "X-Request-Id"
 	maxRequestID    = 128
-	// maxText bounds what a sender makes up in a line, in bytes.
+	// maxText bounds client-supplied text in a line, in bytes.
 	maxText = 256
 )
 
 // The results of an attempt.
 const (
 	Done    = "done"
-	Started = "started" // it goes on as a job
-	Refused = "refused" // the sender is not known, or lacks the permission
+	Started = "started" // it continues as a job
+	Refused = "refused" // the caller is unknown, or lacks the permission
 	Failed  = "failed"  // nothing was changed
-	Unknown = "unknown" // it failed, and a change may have been carried out
+	Unknown = "unknown" // it failed, and a change may have been applied
 )
 
-// ResultOf says what came of a request that was answered with that status.
+// ResultOf returns the result of a request with that response status.
 func ResultOf(status int, err error) string {
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden,
@@ -45,20 +45,20 @@ func ResultOf(status int, err error) string {
 	return Done
 }
 
-// Stream is where lines go.
+// Stream is the destination of audit lines.
 type Stream struct {
-	// Message is what the lines are called.
+	// Message is the message of the lines.
 	Message string
-	// To takes the lines, nil has them written to the log. Its Enabled is not asked.
+	// To handles the lines; if nil they are written to Logger. Its Enabled is not called.
 	To     slog.Handler
 	Logger *slog.Logger
 	Now    func() time.Time
 }
 
-// Write writes a line without the attributes that say nothing: a text or a list that is empty. One that
-// cannot be written where the audit goes comes to the log, with the reason: it is not lost without a word.
+// Write writes a line, without empty text and list attributes. If To fails, the line is written to Logger
+// together with the error, so that it is not lost silently.
 func (s *Stream) Write(ctx context.Context, level slog.Level, attrs []slog.Attr) {
-	attrs = slices.DeleteFunc(attrs, saysNothing)
+	attrs = slices.DeleteFunc(attrs, isEmpty)
 	if s.To == nil {
 		s.Logger.LogAttrs(ctx, level, s.Message, attrs...) //nolint:sloglint // one of two constants
 		return
@@ -71,7 +71,7 @@ func (s *Stream) Write(ctx context.Context, level slog.Level, attrs []slog.Attr)
 	}
 }
 
-// WriteEnd writes the line of a request that has come to its end: a warning, and why, where it failed.
+// WriteEnd writes the line of a finished request: a warning with the error if it failed.
 func (s *Stream) WriteEnd(ctx context.Context, attrs []slog.Attr, err error) {
 	level := slog.LevelInfo
 	if err != nil {
@@ -81,8 +81,8 @@ func (s *Stream) WriteEnd(ctx context.Context, attrs []slog.Attr, err error) {
 	s.Write(ctx, level, attrs)
 }
 
-// saysNothing reports whether a text or a list is empty. Numbers and flags always say something.
-func saysNothing(attr slog.Attr) bool {
+// isEmpty reports whether a text or a list is empty. Numbers and booleans are never empty.
+func isEmpty(attr slog.Attr) bool {
 	switch value := attr.Value.Any().(type) {
 	case nil:
 		return true
@@ -94,7 +94,7 @@ func saysNothing(attr slog.Attr) bool {
 	return false
 }
 
-// Request is what all lines about a request say of it.
+// Request returns the attributes common to all lines about a request.
 func Request(r *http.Request, requestID, action, remoteAddr string, status int) []slog.Attr {
 	return []slog.Attr{
 		slog.String("request_id", requestID), slog.String("action", action),
@@ -103,8 +103,8 @@ func Request(r *http.Request, requestID, action, remoteAddr string, status int) 
 	}
 }
 
-// RequestID returns what a request is called: what the sender, or a proxy, says if that is an id, else a new
-// one. It names lines and proves nothing.
+// RequestID returns the id of a request: the one in its header if it is well formed, or else a new one. It is
+// only a name for log lines and proves nothing.
 func RequestID(r *http.Request) string {
 	given := r.Header.Get(RequestIDHeader)
 	if given == "" || len(given) > maxRequestID || strings.ContainsFunc(given, notInID) {
@@ -113,13 +113,13 @@ func RequestID(r *http.Request) string {
 	return given
 }
 
-// notInID reports whether a rune is none of a UUID, a ULID, or of base64.
+// notInID reports whether a rune does not occur in UUIDs, ULIDs or base64.
 func notInID(r rune) bool {
 	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') &&
 		!strings.ContainsRune("-_.:+/=", r)
 }
 
-// Cut shortens a text that a client sent.
+// Cut truncates a text that a client sent.
 func Cut(text string, most int) string {
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
@@ -127,8 +127,8 @@ func Cut(text string, most int) string {
 	return strings.ToValidUTF8(text, "?")
 }
 
-// Bounded is what a client sent, fit for a line of a log, whatever writes it: not too long, and without
-// characters that end a line or change a terminal.
+// Bounded makes a text that a client sent safe for a log line in any format: bounded in length, and without
+// characters that end a line or control a terminal.
 func Bounded(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || !unicode.IsPrint(r) {

@@ -146,9 +146,9 @@ func (g *group) count(changed []*row) {
 	}
 }
 
-// countedClients keeps how many sessions each client is in, in a row of the slot's own: committers do not
-// wait for each other. A store that is being filled counts too: its switch, which holds all writes, does
-// nothing that grows with the store.
+// countedClients maintains the number of sessions of each client, in a row of the slot's own, so that
+// committers do not wait for each other. A store that is being filled is counted too, so that its switch,
+// which holds all writes, does no work that grows with the store.
 func (g *group) countedClients(changed []*row) []statement {
 	deltas := map[string]int64{}
 	for _, r := range changed {

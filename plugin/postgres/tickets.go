@@ -48,7 +48,9 @@ const (
 // for a row that is never committed: it is deleted at once.
 func (t *tx) limit(subject string) {
 	if t.err == nil {
-		list := []statement{{limitSubject, []any{subject, records.Nanos(t.now)}}, {forgetLimit, []any{subject}}}
+		list := []statement{
+			{limitSubject, []any{subject, records.Nanos(t.now)}}, {forgetLimit, []any{subject}},
+		}
 		t.fail(t.conn.SendBatch(t.ctx, t.batch(list)).Close())
 	}
 }

@@ -1,6 +1,6 @@
 package records
 
-// Records in the form in which they move between stores, and their sort keys.
+// Records as they move between stores, and their sort keys.
 
 import (
 	"crypto/sha256"
@@ -11,11 +11,12 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// What every store has in common, so that records and results tokens are good in another one: the form in
-// which a record crosses, and the positions of listings (plugin/proto/sessions/records/v1/records.proto).
+// The following is common to all stores, so that records and results tokens are valid in any of them: the
+// encoding of a record in a move, and the positions of listings
+// (plugin/proto/sessions/records/v1/records.proto).
 
-// Cross takes from a record what is a store's own and does not move with it, and returns it in the form in
-// which it crosses: two stores with the same records have the same bytes.
+// Cross clears the fields of a record that are internal to a store, and encodes it as in a move: two stores
+// with the same records have the same bytes.
 func Cross(message proto.Message) ([]byte, error) {
 	switch m := message.(type) {
 	case *Session:
@@ -26,13 +27,13 @@ func Cross(message proto.Message) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(message)
 }
 
-// SortKey is a moment as eight bytes that sort as the moments do, those before 1970 too.
+// SortKey encodes a time as eight bytes that sort by time, also before 1970.
 func SortKey(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63) }
 
-// SessionPosition is where a session stands in listings, which are in the order of creation.
+// SessionPosition returns the position of a session in listings, which are in creation order.
 func SessionPosition(s *Session) []byte { return append(SortKey(s.GetCreated()), s.GetSessionId()...) }
 
-// GrantPosition is where a grant stands.
+// GrantPosition returns the position of a grant.
 func GrantPosition(ref grantstore.Ref, g *Grant) []byte {
 	return append(SortKey(g.GetCreated()), GrantSerial(ref)...)
 }
@@ -40,7 +41,7 @@ func GrantPosition(ref grantstore.Ref, g *Grant) []byte {
 // SerialLength is the length of GrantSerial.
 const SerialLength = 8
 
-// GrantSerial distinguishes grants of one moment in listings without giving their keys away.
+// GrantSerial distinguishes grants with the same creation in listings without revealing their keys.
 func GrantSerial(ref grantstore.Ref) []byte {
 	sum := sha256.Sum256(RefBytes(ref))
 	return sum[:SerialLength]

@@ -1,6 +1,6 @@
-// Package records is the schema of what a store keeps, generated from
-// plugin/proto/sessions/records/v1/records.proto, and its conversions from and to the domain. Engines keep
-// these messages as their rows, moves and backups carry them.
+// Package records is the schema of a store's records, generated from
+// plugin/proto/sessions/records/v1/records.proto, and their conversions from and to the domain. Engines store
+// these messages as rows; moves and backups carry them.
 package records
 
 import (
@@ -15,14 +15,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// minMoment and maxMoment are the first and the last moment that fit into a record: moments beyond are stored
-// as these.
+// minMoment and maxMoment are the earliest and latest times that fit into a record: times beyond are clamped.
 var (
 	minMoment = time.Unix(0, math.MinInt64).UTC()
 	maxMoment = time.Unix(0, math.MaxInt64).UTC()
 )
 
-// Nanos is how a moment is stored: nanoseconds since 1970 in UTC, 0 for none.
+// Nanos returns a time as stored: nanoseconds since 1970 UTC, 0 for the zero time.
 func Nanos(t time.Time) int64 {
 	switch {
 	case t.IsZero():
@@ -32,7 +31,7 @@ func Nanos(t time.Time) int64 {
 	case t.Before(minMoment):
 		return math.MinInt64
 	case t.UnixNano() == 0:
-		return 1 // 0 is no moment
+		return 1 // 0 means no time
 	}
 	return t.UnixNano()
 }
@@ -45,7 +44,7 @@ func Moment(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// types are the grant types by their numbers in the schema, which are part of it.
+// types are the grant types by their number in the schema.
 var types = [...]grantstore.Type{
 	1: grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.PKCERequest,
 	grantstore.RefreshToken,
@@ -62,13 +61,13 @@ var numbers = func() map[grantstore.Type]byte {
 	return of
 }()
 
-// TypeNumber is the number of a grant type, 0 for none that there is.
+// TypeNumber returns the number of a grant type, or 0 if it is unknown.
 func TypeNumber(t grantstore.Type) byte { return numbers[t] }
 
 // RefLength is the length of RefBytes.
 const RefLength = 1 + sha256.Size
 
-// RefBytes is the key of a grant's record: its type's number and its key.
+// RefBytes returns the key of a grant's record: its type's number and its key.
 func RefBytes(ref grantstore.Ref) []byte {
 	b := make([]byte, RefLength)
 	b[0] = numbers[ref.Type]
@@ -103,7 +102,7 @@ func SessionOf(r *Session) *ticketstore.Session {
 	return s
 }
 
-// SummaryOf is the session as listings show it, without Key and Ticket.
+// SummaryOf returns the session as shown in listings, without Key and Ticket.
 func SummaryOf(r *Session) *ticketstore.Session {
 	return &ticketstore.Session{
 		SessionID: r.GetSessionId(), SubjectID: r.GetSubjectId(), DisplayName: r.GetDisplayName(),
@@ -150,7 +149,7 @@ func GrantOf(ref grantstore.Ref, r *Grant) *grantstore.Grant {
 	}
 }
 
-// SessionTimesOf returns the times of a grant's session, nil for one that has ended.
+// SessionTimesOf returns the times of a grant's session, or nil if it has ended.
 func SessionTimesOf(r *Session) *grantstore.SessionTimes {
 	if r == nil {
 		return nil
@@ -181,7 +180,7 @@ func FromNotification(n *logout.Notification) *Notification {
 	}
 }
 
-// FromResult returns the record of what an ending did.
+// FromResult returns the record of an ending's result.
 func FromResult(r *logout.Result) *EndingResult {
 	return &EndingResult{
 		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked),
@@ -226,7 +225,7 @@ func FromEnding(ending *logout.Ending, now time.Time) *Job {
 	}
 }
 
-// EndingOf is the reverse of FromEnding, for the job of that operation id.
+// EndingOf is the reverse of FromEnding, for the job with that operation id.
 func EndingOf(operationID string, job *Job) *logout.Ending {
 	ending := &logout.Ending{
 		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(),
@@ -239,14 +238,14 @@ func EndingOf(operationID string, job *Job) *logout.Ending {
 		Registered:       RegistrationsOf(job.GetRegistered()),
 	}
 	if job.GetNarrowed() {
-		// Rule 6: an empty selection is not every client. Protobuf does not distinguish an empty list from an
-		// absent one.
+		// Rule 6: an empty selection does not mean all clients. Protobuf does not distinguish an empty list
+		// from an absent one.
 		ending.ClientIDs = append([]string{}, job.GetClientIds()...)
 	}
 	return ending
 }
 
-// FromRegistrations returns the records of what clients have registered, sorted by client id.
+// FromRegistrations returns the records of clients' registrations, sorted by client id.
 func FromRegistrations(registered ticketstore.Registrations) (list []*Registration) {
 	for _, id := range slices.Sorted(maps.Keys(registered)) {
 		r := &Registration{ClientId: id, Unknown: true}
@@ -270,7 +269,7 @@ func RegistrationsOf(list []*Registration) ticketstore.Registrations {
 		if !r.GetUnknown() {
 			registered[r.GetClientId()] = &ticketstore.Registration{
 				Notify: r.GetNotify(), Coordinated: r.GetCoordinated(),
-				// What is too large stays so, for Validate to refuse it.
+				// A value that is too large stays so, for Validate to refuse it.
 				Muted: ticketstore.Ends(min(r.GetMuted(), math.MaxUint8)),
 			}
 		}
@@ -302,7 +301,7 @@ func JobOf(operationID string, job *Job) *logout.Job {
 	}
 }
 
-// FromRemoval returns the record of what a removal of grants did.
+// FromRemoval returns the record of a removal's result.
 func FromRemoval(r *grantstore.RemovalResult) *Removed {
 	return &Removed{
 		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),

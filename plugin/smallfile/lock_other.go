@@ -9,5 +9,5 @@ import (
 	"os"
 )
 
-// lock takes a file for this process. Where files cannot be locked, drafts are left alone.
+// lock returns an error. Where files cannot be locked, drafts are left alone.
 func lock(*os.File) error { return errors.ErrUnsupported }

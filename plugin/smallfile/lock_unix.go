@@ -9,6 +9,5 @@ import (
 	"syscall"
 )
 
-// lock locks a file for this process until it is closed. It fails when another process has it, and does not
-// wait.
+// lock locks a file until it is closed. It fails if another process holds the lock, and does not wait.
 func lock(file *os.File) error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }

@@ -13,13 +13,13 @@ import (
 const (
 	// maxSecret bounds a file with a secret, in bytes.
 	maxSecret = 1 << 20
-	// forOthers and forGroup are what a mode gives to other users, and to the file's group.
+	// forOthers and forGroup are the permission bits of other users and of the file's group.
 	forOthers fs.FileMode = 0o007
 	forGroup  fs.FileMode = 0o070
 )
 
-// ReadSecret returns the content of the file with a secret at path. A file that other users may access is
-// refused; its group may, as that of a Kubernetes secret has to, and group reports that it does. Where files
+// ReadSecret returns the content of the file with a secret at path. It refuses a file that other users can
+// access. Its group may have access, as is necessary for a Kubernetes secret; group reports that. Where files
 // have no modes (Windows), nothing is refused.
 func ReadSecret(path string) (content []byte, group bool, err error) {
 	file, err := os.Open(path)

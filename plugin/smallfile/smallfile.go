@@ -1,6 +1,6 @@
-// Package smallfile writes the files that a start depends on: markers, keys, tokens, backups. After a crash
-// or a power loss such a file is complete, in its old or its new form, or does not exist. It reads files with
-// secrets.
+// Package smallfile writes the files on which a start depends: markers, keys, tokens, backups. After a crash
+// or a power loss such a file is complete, in its old or its new form, or does not exist. It also reads files
+// with secrets.
 package smallfile
 
 import (
@@ -18,17 +18,16 @@ import (
 const (
 	draftPrefix = "."
 	draftSuffix = ".draft"
-	// buffer is how much is written at a time: backups are written in the same way.
+	// buffer is the size of a write: backups are written in the same way.
 	buffer = 1 << 20
-	// draftTries bounds how often a draft is created again after another process took it for an abandoned
-	// one.
+	// draftTries bounds how often a draft is recreated after another process took it for abandoned.
 	draftTries = 10
 )
 
-// Write writes content to the file at path, with the given mode and independent of the umask. An existing
-// file is replaced if it is a regular one. When Write returns nil the content and the name are on disk. When
-// it returns an error the file is unchanged and no draft is left, except where only the last step failed, the
-// sync of the folder: then the new file exists, but may not survive a power loss.
+// Write writes content to the file at path, with the given mode regardless of the umask. An existing file is
+// replaced if it is a regular one. When Write returns nil, the content and the name are on disk. When it
+// returns an error, the file is unchanged and no draft is left, unless only the last step failed, the sync of
+// the folder: then the new file exists, but may not survive a power loss.
 func Write(path string, content []byte, mode fs.FileMode) error {
 	return WriteFrom(path, mode, func(w io.Writer) error {
 		_, err := w.Write(content)
@@ -36,8 +35,7 @@ func Write(path string, content []byte, mode fs.FileMode) error {
 	})
 }
 
-// WriteFrom is Write for content that is generated while it is written. An error of write is returned
-// unchanged.
+// WriteFrom is Write for content that is generated while it is written. It returns errors of write unchanged.
 func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (err error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is there and is no file", path)
@@ -64,7 +62,7 @@ func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (er
 	if err = draft.Sync(); err != nil {
 		return err
 	}
-	// The draft stays open, and so locked, until it is renamed.
+	// The draft stays open, and thus locked, until it is renamed.
 	if err = os.Rename(draft.Name(), path); err != nil {
 		return err
 	}
@@ -73,8 +71,8 @@ func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (er
 	return errors.Join(named.Close(), SyncFolder(filepath.Dir(path)))
 }
 
-// createDraft creates a draft of the file, and removes those that a crash has left. A draft that is being
-// written is locked.
+// createDraft creates a draft of the file, and removes drafts left by a crash. A draft being written is
+// locked.
 func createDraft(path string) (*os.File, error) {
 	folder, name := filepath.Split(path)
 	if folder == "" {
@@ -89,7 +87,7 @@ func createDraft(path string) (*os.File, error) {
 		if err := lock(draft); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return nil, errors.Join(err, draft.Close(), os.Remove(draft.Name()))
 		}
-		// Before it was locked another process may have removed it as an abandoned one.
+		// Before it was locked, another process may have removed it as abandoned.
 		if _, err := os.Lstat(draft.Name()); err == nil {
 			return draft, nil
 		}
@@ -100,7 +98,7 @@ func createDraft(path string) (*os.File, error) {
 	return nil, fmt.Errorf("a draft of %s cannot be kept: something removes it", path)
 }
 
-// removeAbandoned ignores errors: a draft that stays does no harm.
+// removeAbandoned ignores errors: a remaining draft is harmless.
 func removeAbandoned(folder, name string) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -122,13 +120,13 @@ func removeAbandoned(folder, name string) {
 	}
 }
 
-// IsDraft reports whether a file's name is that of a draft. A draft that is found at a start was left by a
-// crash and is of no use.
+// IsDraft reports whether a file's name is that of a draft. A draft found at startup was left by a crash and
+// is useless.
 func IsDraft(name string) bool {
 	return strings.HasPrefix(name, draftPrefix) && strings.HasSuffix(name, draftSuffix)
 }
 
-// SyncFolder makes the entries of a folder durable: what was created, renamed and removed there.
+// SyncFolder makes creations, renames and removals in a folder durable.
 func SyncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package smallfile
 
-// RestrictUmask does nothing where files have no modes.
+// RestrictUmask does nothing: files have no modes.
 func RestrictUmask() {}

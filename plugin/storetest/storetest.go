@@ -1,8 +1,8 @@
-// Package storetest is the conformance suite of backends: a backend is right if Run passes. Its groups are
+// Package storetest is the conformance suite of backends: a backend is correct if Run passes. Its groups are
 // named after the rules of ARCHITECTURE.md. Cases of one store check the others too, so no part of the suite
-// is enough by itself.
+// suffices by itself.
 //
-// Backends may be slow: cases run in parallel, each on an empty backend of its own.
+// Backends may be slow: cases run in parallel, each on its own empty backend.
 package storetest
 
 import (
@@ -21,26 +21,26 @@ import (
 // Stores are the stores of one backend, over the same data.
 type Stores = world.Stores
 
-// Fixture is a backend under test: its stores, and what moves them.
+// Fixture is a backend under test: its stores, and its transfer.Store.
 type Fixture = moves.Fixture
 
-// Config is how to open a backend.
+// Config configures the suite for a backend.
 type Config struct {
 	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
 	// tests. Required.
 	New func(t *testing.T) Fixture
-	// Immovable leaves out the cases of moves and backups, for a backend without a transfer.Store.
+	// Immovable skips the cases of moves and backups, for a backend without a transfer.Store.
 	Immovable bool
-	// Uncached leaves out the cases of kills, for a backend without grantstore.Kills: it is never cached.
+	// Uncached skips the cases of kills, for a backend without grantstore.Kills, which is never cached.
 	Uncached bool
-	// Target is another kind of backend to move to: only the cases of moves run then. Nil moves to New's.
+	// Target is a different kind of backend to move to: then only the cases of moves run. Nil moves to New's.
 	Target func(t *testing.T) Fixture
-	// Sections are those that run, of Tickets, Grants, Logout, Kills and Transfer; none means all.
+	// Sections are the sections to run: Tickets, Grants, Logout, Kills and Transfer; none means all.
 	Sections []string
-	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
+	// Rows is the number of rows in the larger cases; 0 means 300. More rows take longer and find more.
 	Rows int
-	// WalkRows is how many rows are walked without a filter while rows are added and removed; 0 means Rows,
-	// which walks with a filter use.
+	// WalkRows is the number of rows walked without a filter while rows are added and removed; 0 means Rows,
+	// which is used by walks with a filter.
 	WalkRows int
 }
 

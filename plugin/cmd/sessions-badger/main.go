@@ -1,5 +1,5 @@
 // Command sessions-badger is the session plugin on an embedded Badger database. An authorization server
-// starts it (plugin.Config.Path) with the settings of package badger. On a command line it has the offline
+// starts it (plugin.Config.Path) with the settings of package badger. On a command line it offers the offline
 // commands of package cli.
 package main
 

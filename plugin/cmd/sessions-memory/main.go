@@ -14,8 +14,7 @@ import (
 
 func main() { plugin.Serve(plugin.ServeConfig{Open: open}) }
 
-// open refuses settings, of which the backend has none: a setting that is not understood is an error that
-// says so.
+// open refuses all settings, because the backend has none.
 func open(_ context.Context, settings []byte, _ *slog.Logger) (sessions.Backend, error) {
 	if !bytes.Equal(settings, []byte("{}")) {
 		return nil, ticketstore.Invalidf("settings", "are not empty: the memory backend has none")

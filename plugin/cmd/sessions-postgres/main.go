@@ -1,5 +1,6 @@
 // Command sessions-postgres is the session plugin on a PostgreSQL database. An authorization server starts it
-// (plugin.Config.Path) with the settings of package postgres. On a command line it has the commands of cli.
+// (plugin.Config.Path) with the settings of package postgres. On a command line it offers the commands of
+// package cli.
 package main
 
 import (

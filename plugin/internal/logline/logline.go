@@ -1,6 +1,6 @@
 // Package logline carries log records from a plugin to its host over the plugin's standard error: one JSON
-// object a line, in the form of hashicorp/go-hclog, so that any go-plugin host can read them. It has a parser
-// of its own, because go-plugin's panics on a line like {"@message":5}.
+// object a line, in the format of hashicorp/go-hclog, so that any go-plugin host can read them. It has its
+// own parser, because go-plugin's panics on a line like {"@message":5}.
 package logline
 
 import (
@@ -23,8 +23,8 @@ const (
 	messageKey = "@message"
 	timeLayout = "2006-01-02T15:04:05.000000Z07:00"
 
-	// maxLine bounds a line in bytes; the rest of a longer one is dropped. maxAttributes bounds the
-	// attributes taken from one.
+	// maxLine bounds a line in bytes; the rest of a longer line is dropped. maxAttributes bounds the
+	// attributes of a line.
 	maxLine       = 64 << 10
 	maxAttributes = 64
 )
@@ -62,8 +62,8 @@ func LevelName(level slog.Level) string {
 	return "error"
 }
 
-// ParseLevel returns the level of a name, and whether there is one. hclog's trace and off become the nearest
-// levels of slog.
+// ParseLevel returns the level with a name, and whether the name is valid. hclog's trace and off become the
+// nearest levels of slog.
 func ParseLevel(name string) (slog.Level, bool) {
 	switch strings.ToLower(name) {
 	case "trace", "debug":
@@ -81,7 +81,7 @@ func ParseLevel(name string) (slog.Level, bool) {
 // Parser turns lines into records. It keeps the state of one stream: lines that follow a Go panic are errors.
 type Parser struct{ panicked bool }
 
-// Parse returns the record of a line. A line that is no JSON object is a message.
+// Parse returns the record of a line. A line that is not a JSON object becomes a message.
 func (p *Parser) Parse(line []byte, now time.Time) slog.Record {
 	var members map[string]any
 	if json.Unmarshal(line, &members) != nil || members == nil {
@@ -110,7 +110,7 @@ func attributes(members map[string]any, levelKnown bool) []string {
 	return keys[:min(len(keys), maxAttributes)]
 }
 
-// text returns a member of any type as text.
+// text formats a member of any type.
 func text(member any) string {
 	switch m := member.(type) {
 	case nil:
@@ -137,7 +137,7 @@ func (p *Parser) text(line string, now time.Time) slog.Record {
 	return slog.NewRecord(now, level, line, 0)
 }
 
-// Copy logs each line of r until it ends. seen, if not nil, is called with each record first.
+// Copy logs each line of r until EOF. seen, if not nil, is called with each record first.
 func Copy(r io.Reader, logger *slog.Logger, seen func(record slog.Record)) {
 	reader := bufio.NewReaderSize(r, maxLine)
 	var parser Parser
@@ -159,7 +159,7 @@ func Copy(r io.Reader, logger *slog.Logger, seen func(record slog.Record)) {
 	}
 }
 
-// Text returns the record in one line.
+// Text formats a record as one line.
 func Text(record slog.Record) string {
 	line := record.Message
 	record.Attrs(func(a slog.Attr) bool {
@@ -176,8 +176,8 @@ func log(logger *slog.Logger, record slog.Record) {
 	}
 }
 
-// Writer logs what is written to it, line by line. Each write must have whole lines; a split line becomes two
-// records.
+// Writer logs what is written to it, line by line. Each write must consist of whole lines; a split line
+// becomes two records.
 type Writer struct{ Logger *slog.Logger }
 
 // Write never fails.

@@ -1,4 +1,4 @@
-// Package machine says how much memory this process may take, and holds it to that.
+// Package machine determines and limits the memory of this process.
 package machine
 
 import (
@@ -15,9 +15,9 @@ import (
 	"strings"
 )
 
-// Memory returns the bytes of memory that this process may use: the least of what the machine has and of the
-// limits of its cgroup and of the cgroup's ancestors, of version 1 and 2. It is 0 where the system says none
-// of that. The root is that of the file system: os.DirFS("/").
+// Memory returns the memory available to this process in bytes: the minimum of the machine's memory and the
+// limits of its cgroup and the cgroup's ancestors, of versions 1 and 2. It returns 0 if unknown. root is the
+// root of the file system: os.DirFS("/").
 func Memory(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
 	take := func(n int64) {
@@ -43,7 +43,7 @@ func Memory(root fs.FS) int64 {
 	return least
 }
 
-// Half is half of Memory, within bounds; the upper one where the system says nothing.
+// Half returns half of Memory, within bounds, or the upper bound if unknown.
 func Half(root fs.FS, least, most int64) int64 {
 	half := most
 	if all := Memory(root); all > 0 {
@@ -52,14 +52,14 @@ func Half(root fs.FS, least, most int64) int64 {
 	return min(max(half, least), most)
 }
 
-// Limit has Go's runtime keep this process to so many bytes, unless GOMEMLIMIT says otherwise.
+// Limit sets the memory limit of Go's runtime, unless GOMEMLIMIT is set.
 func Limit(memory int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memory)
 	}
 }
 
-// total is the machine's memory.
+// total returns the machine's memory.
 func total(root fs.FS) int64 {
 	text, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
@@ -74,13 +74,13 @@ func total(root fs.FS) int64 {
 	return 0
 }
 
-// number reads a limit; 0 where there is none.
+// number reads a limit, 0 if there is none.
 func number(root fs.FS, name string) int64 {
 	text, err := fs.ReadFile(root, name)
 	if err != nil {
 		return 0
 	}
-	// "max" is no number. Version 1 says some 2^63 for no limit.
+	// "max" is not a number. Version 1 has about 2^63 for no limit.
 	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0
@@ -88,13 +88,13 @@ func number(root fs.FS, name string) int64 {
 	return n
 }
 
-// group is where the limits of this process's cgroup are.
+// group is the location of the limits of this process's cgroup.
 type group struct {
 	mount, folder string
 	files         []string
 }
 
-// groups returns one of each version that is mounted and limits memory.
+// groups returns a group for each mounted version that limits memory.
 func groups(root fs.FS) (found []group) {
 	text, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -120,8 +120,8 @@ func groups(root fs.FS) (found []group) {
 		for _, m := range mounts(root) {
 			if mounted(m) {
 				g.mount, g.folder = m.point, m.point
-				// In a container the mount may show a part of the tree only. A path outside of it says
-				// nothing about where we are in it.
+				// In a container the mount may show only a part of the tree. If the path is outside of it,
+				// our position is unknown.
 				if below, ok := within(fields[2], m.root); ok {
 					g.folder = path.Join(m.point, below)
 				}
@@ -133,7 +133,7 @@ func groups(root fs.FS) (found []group) {
 	return found
 }
 
-// within returns a path as it is seen from a folder above it.
+// within returns a path relative to a folder that contains it.
 func within(name, folder string) (string, bool) {
 	if name == folder {
 		return "", true

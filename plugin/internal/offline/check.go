@@ -1,6 +1,6 @@
 package offline
 
-// The command check compares every index with its records, and every record with the rules.
+// The command check verifies every index against its records, and every record against the rules.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 package offline
 
-// The command export writes a backup. Its report is that of import too.
+// The command export writes a backup. Its report is used by import too.
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type copied struct {
 	Taken   time.Time      `json:"taken"`
 	State   transfer.State `json:"state"`
 	Seconds float64        `json:"seconds"`
-	// StoreID is that of the store that import has made.
+	// StoreID is the id of the store created by import.
 	StoreID string `json:"store_id,omitempty"`
 	*backup.Summary
 }
@@ -80,7 +80,7 @@ func export(ctx context.Context, c *call) (code int, err error) {
 	return Done, nil
 }
 
-// exportable refuses a store of an older format, and warns of one that was replaced.
+// exportable refuses a store of an older format, and warns about a superseded one.
 func (c *call) exportable(ctx context.Context, s Store) (*transfer.Status, error) {
 	if format, newest := s.Format(); format < newest {
 		return nil, fmt.Errorf("the store has format %d: migrate it to %d first (%s migrate)",

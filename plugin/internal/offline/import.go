@@ -27,7 +27,7 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 		in = opened
 	}
 	counted := &countingReader{r: bufio.NewReaderSize(in, buffer)}
-	// A file that is no backup, or of an unknown format, is refused before the folder is touched.
+	// A file that is not a backup, or has an unknown format, is refused before the folder is touched.
 	r, err := backup.NewReader(counted)
 	if err != nil {
 		return Failed, fmt.Errorf("%s: %w", file, err)
@@ -57,7 +57,7 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 	return Done, nil
 }
 
-// importable refuses a store with records, which it opens read-only. The target of an incomplete import is
+// importable refuses a store with records, checking it read-only. The target of an incomplete import is
 // accepted: it is emptied.
 func (c *call) importable(ctx context.Context) error {
 	if vacant, err := c.place.Vacant(ctx); err != nil || vacant {
@@ -78,7 +78,8 @@ func (c *call) importable(ctx context.Context) error {
 	})
 }
 
-// restore returns the id of the new store. It is not that of the store in the backup, which may still exist.
+// restore returns the id of the new store. It differs from that of the store in the backup, which may still
+// exist.
 func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id string, err error) {
 	s, err := c.place.Open(ctx)
 	if err != nil {

@@ -1,6 +1,6 @@
 package offline
 
-// Progress on a terminal, and numbers for people.
+// Progress on a terminal, and readable numbers.
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// progressPause is the shortest interval between two lines of progress.
+// progressPause is the minimum interval between two progress lines.
 const progressPause = 200 * time.Millisecond
 
 // progress shows progress on a terminal, in one line that it overwrites.
@@ -31,7 +31,7 @@ func (c *call) progress(doing string) *progress {
 	return p
 }
 
-// report shows that done of about total rows are done.
+// report shows that done of about total rows are processed.
 func (p *progress) report(done, total int64) {
 	now := p.now()
 	if p.w == nil || now.Sub(p.told) < progressPause {
@@ -60,7 +60,7 @@ func (p *progress) end() {
 	}
 }
 
-// took is the elapsed time, rounded.
+// took returns the elapsed time, rounded.
 func (p *progress) took() time.Duration { return p.now().Sub(p.began).Round(time.Millisecond) }
 
 // Grouped formats a number with thousands separators.

@@ -23,14 +23,14 @@ import (
 
 // Exit codes.
 const (
-	Done     = 0 // a check has found nothing
-	Findings = 1 // a check has found faults
-	Failed   = 2 // standard error says why
+	Done     = 0 // a check found nothing
+	Findings = 1 // a check found faults
+	Failed   = 2 // the error is on standard error
 )
 
 // Env is the environment of a command line.
 type Env struct {
-	// Name is the program's, Args what follows it.
+	// Name is the program's name, Args are its arguments.
 	Name string
 	Args []string
 	// Protocol is the version of the plugin protocol that the program speaks to servers.
@@ -40,17 +40,17 @@ type Env struct {
 	Stderr   io.Writer
 	// Terminal: Stderr is a terminal, and shows progress.
 	Terminal bool
-	// Now is time.Now when nil.
+	// Now is time.Now if nil.
 	Now func() time.Time
 }
 
-// Main runs a command in this process and ends it: the one that its arguments name, until that has ended or
-// the process is told to end.
+// Main runs the command named by the process's arguments until it has ended or the process is asked to exit,
+// and exits.
 func Main(protocol int, run func(ctx context.Context, env Env) int) {
 	smallfile.RestrictUmask()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)         // a second Ctrl-C ends a command that waits for input
-	if !signal.Ignored(syscall.SIGHUP) { // it is below nohup
+	context.AfterFunc(ctx, stop)         // so that a second Ctrl-C ends a command that waits for input
+	if !signal.Ignored(syscall.SIGHUP) { // ignored under nohup
 		ctx, _ = signal.NotifyContext(ctx, syscall.SIGHUP)
 	}
 	code := run(ctx, Env{
@@ -64,12 +64,12 @@ func Main(protocol int, run func(ctx context.Context, env Env) int) {
 // command is one command.
 type command struct {
 	name string
-	args []string // behind the one that names the store
+	args []string // after the one that names the store
 	does string
 	run  func(ctx context.Context, c *call) (code int, err error)
 }
 
-// commands of an engine.
+// commands returns the commands of an engine.
 func commands(engine *Engine) []command {
 	return []command{
 		{"check", nil, "compare indexes with records, and records with the rules; read-only", check},
@@ -83,7 +83,7 @@ func commands(engine *Engine) []command {
 	}
 }
 
-// file is the argument that names a backup.
+// file is the argument that names a backup file.
 const file = "FILE"
 
 // call is a running command line.
@@ -148,7 +148,7 @@ Exit codes: 0 success, 1 a check has found faults, 2 failure.
 `, c.engine.FlagLines, DefaultMaxFindings)
 }
 
-// wanted are the arguments of a command.
+// wanted returns the arguments of a command.
 func (c *call) wanted(command *command) []string {
 	if c.engine.Argument == "" {
 		return command.args
@@ -182,7 +182,7 @@ func (c *call) failed(what string, err error) int {
 	return Failed
 }
 
-// parse reads the flags, in any place, and returns the other arguments.
+// parse parses the flags, at any position, and returns the other arguments.
 func (c *call) parse() (given []string, err error) {
 	flags := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)

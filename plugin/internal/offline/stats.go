@@ -1,6 +1,6 @@
 package offline
 
-// The command stats shows what is in a store.
+// The command stats shows figures of a store.
 
 import (
 	"cmp"
@@ -13,27 +13,27 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Figures are those that the stores of all engines have.
+// Figures are the figures common to the stores of all engines.
 type Figures struct {
-	// Format is that of the store, Newest the newest that this program knows.
+	// Format is the store's format, Newest the newest format known to this program.
 	Format int `json:"format"`
 	Newest int `json:"newest_format"`
-	// State is what the store is in a move; Peer and Move are those of the latest one, Origin the one that
-	// filled it.
+	// State is the store's state in a move; Peer and Move are those of the latest move, Origin is the move
+	// that filled the store.
 	State  transfer.State `json:"state"`
 	Peer   string         `json:"peer,omitempty"`
 	Move   string         `json:"move,omitempty"`
 	Origin string         `json:"origin,omitempty"`
-	// Journaled is how many entries of the journal are not acknowledged.
+	// Journaled is the number of unacknowledged journal entries.
 	Journaled uint64 `json:"journaled"`
-	// Records counts rows by their kind, Deliveries notifications by their state.
+	// Records counts rows by kind, Deliveries notifications by state.
 	Records    map[string]int64 `json:"records"`
 	Deliveries map[string]int64 `json:"deliveries"`
-	// JobsRunning are endings under way.
+	// JobsRunning is the number of unfinished endings.
 	JobsRunning int `json:"jobs_running"`
 }
 
-// RowLines are the lines about rows. jobs says more of the jobs under way.
+// RowLines returns the lines about rows. jobs is appended to the line about unfinished jobs.
 func (f *Figures) RowLines(jobs string) (lines [][2]string) {
 	for _, kind := range transfer.Kinds {
 		text := Grouped(f.Records[kind.String()])
@@ -60,7 +60,7 @@ func Named(numbers map[string]int64, text func(int64) string) string {
 	return strings.Join(parts, ", ")
 }
 
-// Largest are the names of numbers, that of the largest first.
+// Largest returns the names of numbers, largest first.
 func Largest(numbers map[string]int64) []string {
 	return slices.SortedFunc(maps.Keys(numbers), func(a, b string) int {
 		return cmp.Or(cmp.Compare(numbers[b], numbers[a]), strings.Compare(a, b))

@@ -1,5 +1,5 @@
-// Package program is what the programs of all engines share: how they read their settings, their version,
-// and where they write.
+// Package program has what the programs of all engines share: parsing of settings, version, detection of
+// terminals.
 package program
 
 import (
@@ -20,8 +20,8 @@ import (
 
 var errTrailing = errors.New("settings: more than one JSON value")
 
-// ParseSettings reads an engine's settings from JSON, unchecked. Each field that the engine does not have,
-// and each value of the wrong kind, is a *ticketstore.FieldError naming the field.
+// ParseSettings decodes an engine's settings from JSON without validating them. Each unknown field, and each
+// value of a wrong type, is a *ticketstore.FieldError naming the field.
 func ParseSettings[S any](engine string, raw []byte) (settings S, err error) {
 	var fields map[string]json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(raw))
@@ -31,7 +31,7 @@ func ParseSettings[S any](engine string, raw []byte) (settings S, err error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return settings, errTrailing
 	}
-	// One by one, as encoding/json returns the first error alone.
+	// One by one, because encoding/json returns only the first error.
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		errs = append(errs, parseField(engine, name, fields[name], &settings))
@@ -60,7 +60,7 @@ func parseField(engine, name string, value json.RawMessage, settings any) error 
 	return ticketstore.Invalidf(name, "cannot be read: %v", err)
 }
 
-// kindOf names the kind of a setting's values.
+// kindOf names the type of a setting's values.
 func kindOf(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
@@ -77,7 +77,7 @@ func Terminal(file *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Version is the version of the build: as the linker was told, or that of the module.
+// Version returns the version of the build: the one set by the linker, or that of the module.
 func Version(linked string) string {
 	if linked != "" {
 		return linked

@@ -1,6 +1,6 @@
 package pgserver
 
-// Clusters for tests of failover: three PostgreSQL servers under Patroni, with one etcd.
+// Clusters for failover tests: three PostgreSQL servers under Patroni, with one etcd.
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// The network of a cluster. It lies in the test's own network namespace (testenv.NeedNetwork). The hosts of a
-// store are at the bridge, etcd at a second address of it.
+// The network of a cluster, in the test's own network namespace (testenv.NeedNetwork). The hosts of a store
+// are at the bridge, etcd at a second address of it.
 const (
 	bridge      = "sessions"
 	hostAddress = "10.77.0.1"
@@ -27,11 +27,11 @@ const (
 	bridgeMAC   = "02:00:00:00:00:01"
 )
 
-// clusterSize is a primary, its synchronous standby, and a third that takes the standby's place.
+// clusterSize counts a primary, its synchronous standby, and a third node that replaces the standby.
 const clusterSize = 3
 
-// Cluster is a PostgreSQL that fails over by itself: an acknowledged commit is on the disks of two servers
-// (synchronous_mode), and the second of them takes over.
+// Cluster is a PostgreSQL cluster with automatic failover: an acknowledged commit is on the disks of two
+// servers (synchronous_mode), and the second of them takes over.
 type Cluster struct {
 	Nodes   []*Node
 	ttl     time.Duration
@@ -42,9 +42,9 @@ type Cluster struct {
 	etcd    testenv.Log
 }
 
-// StartCluster starts a cluster of the test's own in the test's network namespace, and waits until it is
-// whole. ttl is for how long a primary keeps its place without renewing its claim, at least 8 s. The cluster
-// ends with the test. Without Patroni and etcd the test is skipped, in CI it fails.
+// StartCluster starts a cluster for the test in the test's network namespace, and waits until it is complete.
+// ttl is how long a primary keeps its lock without renewing it, at least 8 s. The cluster ends with the test.
+// Without Patroni and etcd the test is skipped; in CI it fails.
 func StartCluster(t *testing.T, ttl time.Duration) *Cluster {
 	t.Helper()
 	c := &Cluster{bin: need(t), ttl: ttl, client: &http.Client{
@@ -60,8 +60,8 @@ func StartCluster(t *testing.T, ttl time.Duration) *Cluster {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(c.folder) })
 	c.own(t, c.folder)
-	// A bridge without an address of its own takes one of its ports': when that node goes, the others would
-	// look for etcd at the former address until their neighbour tables have given up, some 30 s later.
+	// A bridge without its own MAC address takes that of a port: when that node goes, the others would use
+	// the old address for etcd until their neighbour tables expire, some 30 s later.
 	for _, command := range []string{
 		"link add " + bridge + " address " + bridgeMAC + " type bridge",
 		"address add " + hostAddress + "/24 dev " + bridge,
@@ -82,10 +82,10 @@ func StartCluster(t *testing.T, ttl time.Duration) *Cluster {
 	return c
 }
 
-// ClusterTools are the programs that a cluster needs beside PostgreSQL's.
+// ClusterTools returns the programs that a cluster needs besides PostgreSQL's.
 func ClusterTools() []string { return []string{"patroni", "etcd", "setpriv"} }
 
-// own gives a file to the servers' user.
+// own changes the owner of a file to the servers' user.
 func (c *Cluster) own(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Chown(path, int(c.account.uid), int(c.account.gid)); err != nil {
@@ -118,7 +118,7 @@ func (c *Cluster) startEtcd(t *testing.T) {
 	testenv.Start(t, command)
 }
 
-// DSN names all servers, of which the primary is meant wherever it is.
+// DSN names all servers; the primary among them is used.
 func (c *Cluster) DSN() string {
 	var hosts []string
 	for _, n := range c.Nodes {
@@ -128,7 +128,7 @@ func (c *Cluster) DSN() string {
 		" dbname=postgres sslmode=disable target_session_attrs=read-write"
 }
 
-// Primary returns the node that has the claim to be the primary, and is; nil without one.
+// Primary returns the node that holds the lock and is the primary, or nil.
 func (c *Cluster) Primary() *Node {
 	for _, n := range c.Nodes {
 		if n.is("primary") {
@@ -138,7 +138,7 @@ func (c *Cluster) Primary() *Node {
 	return nil
 }
 
-// AwaitPrimary waits until a node other than one is the primary.
+// AwaitPrimary waits until a node other than the given one is the primary.
 func (c *Cluster) AwaitPrimary(t testing.TB, other *Node) (primary *Node) {
 	t.Helper()
 	c.eventually(t, "another node is the primary", func() bool {
@@ -152,8 +152,8 @@ func (c *Cluster) AwaitPrimary(t testing.TB, other *Node) (primary *Node) {
 	return primary
 }
 
-// AwaitWhole waits until there are a primary, a synchronous standby and another standby, none behind, so that
-// the next failure loses nothing.
+// AwaitWhole waits until there are a primary, a synchronous standby and another standby, all caught up, so
+// that the next failure loses nothing.
 func (c *Cluster) AwaitWhole(t testing.TB) {
 	t.Helper()
 	c.eventually(t, "the cluster is whole", func() bool {
@@ -182,7 +182,7 @@ func (c *Cluster) AwaitWhole(t testing.TB) {
 	})
 }
 
-// eventually is testenv.Eventually with more patience, and the nodes' logs.
+// eventually is testenv.Eventually with a longer deadline, and the nodes' logs.
 func (c *Cluster) eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(testenv.Patience + 4*c.ttl); !holds(); time.Sleep(50 * time.Millisecond) {
@@ -192,7 +192,7 @@ func (c *Cluster) eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// Log is the end of what the nodes have said.
+// Log returns the end of the nodes' logs.
 func (c *Cluster) Log() string {
 	var all strings.Builder
 	fmt.Fprintf(&all, "etcd: %s\n", end(c.etcd.String()))
@@ -204,10 +204,10 @@ func (c *Cluster) Log() string {
 
 func end(text string) string { return text[max(0, len(text)-4<<10):] }
 
-// is reports whether a node has a role, by the status of its health check.
+// is reports whether a node has a role, from the status of its health check.
 func (n *Node) is(role string) bool { return n.ask(role, nil) }
 
-// ask makes a request at the node's Patroni, and reports whether the answer is 200.
+// ask sends a request to the node's Patroni, and reports whether the status is 200.
 func (n *Node) ask(path string, answer any) bool {
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet,
 		"http://"+n.address+":8008/"+path, nil)

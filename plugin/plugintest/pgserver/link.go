@@ -1,6 +1,6 @@
 package pgserver
 
-// A way to a server that a test cuts.
+// A connection to a server that a test can cut.
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Link is a way to a server over TCP. While it is cut, bytes and connections wait, and nothing is refused or
-// reset: what was on its way arrives when it is joined, also from a client that has gone meanwhile.
+// Link forwards TCP connections to a server. While it is cut, bytes and connections wait, and nothing is
+// refused or reset: what was in flight arrives once it is joined, even from a client that has gone meanwhile.
 type Link struct {
 	server   *Server
 	listener net.Listener
@@ -24,10 +24,10 @@ type Link struct {
 	whole chan struct{} // closed while bytes pass
 }
 
-// Link makes a way to the server, until the test ends.
+// Link creates a link to the server, until the test ends.
 func (s *Server) Link(t testing.TB) *Link {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed below
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed below
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,13 +43,13 @@ func (s *Server) Link(t testing.TB) *Link {
 	return l
 }
 
-// DSN names the server by the link, as the superuser.
+// DSN returns the DSN of the server through the link, for the superuser.
 func (l *Link) DSN() string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=postgres sslmode=disable",
 		l.listener.Addr().(*net.TCPAddr).Port, superuser)
 }
 
-// Cut has nothing pass until Join.
+// Cut stops the link until Join.
 func (l *Link) Cut() {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -63,7 +63,7 @@ func (l *Link) Join() {
 	close(l.whole)
 }
 
-// pass waits until the link is whole, and reports false once the test has ended.
+// pass waits until the link is joined. It returns false once the test has ended.
 func (l *Link) pass() bool {
 	l.mutex.Lock()
 	whole := l.whole
@@ -86,7 +86,7 @@ func (l *Link) accept() {
 	}
 }
 
-// connect carries a connection until both of its ends have closed it.
+// connect forwards a connection until both of its ends have closed it.
 func (l *Link) connect(client net.Conn) {
 	defer func() { _ = client.Close() }()
 	if !l.pass() {
@@ -104,7 +104,7 @@ func (l *Link) connect(client net.Conn) {
 	back.Wait()
 }
 
-// carry closes a connection where the other one has ended, and everything from there has passed.
+// carry forwards one direction, and closes the destination at the end of the source.
 func (l *Link) carry(to io.WriteCloser, from io.Reader) {
 	defer func() { _ = to.Close() }()
 	buffer := make([]byte, 32<<10)

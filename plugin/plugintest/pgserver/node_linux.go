@@ -1,7 +1,7 @@
 package pgserver
 
-// The nodes of a cluster, each as a machine of its own: process ids, network and mounts are its own, and go
-// with its first process.
+// The nodes of a cluster, each like a separate machine: its process ids, network and mounts are its own, and
+// end with its first process.
 
 import (
 	"encoding/json"
@@ -41,7 +41,7 @@ func (c *Cluster) newNode(t *testing.T, number int) *Node {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := json.Marshal(n.settings(folder)) // which is YAML, too
+	raw, err := json.Marshal(n.settings(folder)) // JSON is also YAML
 	if err == nil {
 		err = os.WriteFile(n.config, raw, 0o600)
 	}
@@ -53,8 +53,9 @@ func (c *Cluster) newNode(t *testing.T, number int) *Node {
 	return n
 }
 
-// settings are those of Patroni 3.0 (https://patroni.readthedocs.io/en/latest/yaml_configuration.html).
-// loop_wait and retry_timeout are as short as it has them: their sum, the latter twice, is at most the ttl.
+// settings returns the settings of Patroni 3.0
+// (https://patroni.readthedocs.io/en/latest/yaml_configuration.html). loop_wait and retry_timeout are the
+// minimum: loop_wait plus twice retry_timeout must not exceed the ttl.
 func (n *Node) settings(folder string) map[string]any {
 	type m = map[string]any
 	signIn := m{"username": superuser, "password": "unused"}
@@ -69,7 +70,7 @@ func (n *Node) settings(folder string) map[string]any {
 				"postgresql": m{"use_pg_rewind": true, "parameters": m{
 					"fsync": "on", "synchronous_commit": "on", "wal_log_hints": "on",
 					"max_connections": 100, "shared_buffers": "64MB",
-					// What a node missed while it was away, also before the next primary knows its slot.
+					// For a node that was away, even before the next primary knows its slot.
 					"wal_keep_size": "512MB",
 				}},
 			},
@@ -89,12 +90,12 @@ func (n *Node) settings(folder string) map[string]any {
 	}
 }
 
-// machine is what a node's first process does: it waits for its interface, and becomes Patroni.
+// machine is the script of a node's first process: it waits for its interface, and executes Patroni.
 const machine = `read -r _ && mount --make-rprivate / && mount -t proc proc /proc && ip link set lo up &&
 	ip address add "$1/24" dev eth0 && ip link set eth0 up &&
 	exec setpriv --reuid="$2" --regid="$3" --clear-groups --pdeathsig=KILL patroni "$4"`
 
-// Begin starts a node that does not run.
+// Begin starts a node that is not running.
 func (n *Node) Begin(t testing.TB) {
 	t.Helper()
 	a := n.cluster.account
@@ -126,10 +127,10 @@ func (n *Node) Begin(t testing.TB) {
 	}
 }
 
-// link is the bridge's end of the node's cable. That of a node that was killed goes a little later.
+// link is the bridge's end of the node's veth pair. That of a killed node disappears a little later.
 func (n *Node) link() string { return fmt.Sprintf("%s-%d", n.Name, n.started) }
 
-// Kill ends the node at once, as a loss of power does. Begin starts it again.
+// Kill ends the node immediately, like a power loss. Begin starts it again.
 func (n *Node) Kill() {
 	if n.process == nil || n.process.Process == nil {
 		return
@@ -138,24 +139,24 @@ func (n *Node) Kill() {
 	<-n.ended
 }
 
-// Cut takes the node's cable away, and Join plugs it in again.
+// Cut disconnects the node from the network, and Join reconnects it.
 func (n *Node) Cut(t testing.TB) { t.Helper(); ip(t, "link set "+n.link()+" down") }
 
-// Join is the end of Cut.
+// Join ends Cut.
 func (n *Node) Join(t testing.TB) { t.Helper(); ip(t, "link set "+n.link()+" up") }
 
-// Pause stops all processes of the node, as a machine that hangs does.
+// Pause stops all processes of the node, like a machine that hangs.
 func (n *Node) Pause(t testing.TB) { t.Helper(); n.signal(t, syscall.SIGSTOP, true) }
 
-// PausePatroni stops Patroni and leaves PostgreSQL alone: another node takes over, and this one answers on.
+// PausePatroni stops Patroni but not PostgreSQL: another node takes over, and this one still answers.
 func (n *Node) PausePatroni(t testing.TB) { t.Helper(); n.signal(t, syscall.SIGSTOP, false) }
 
-// Continue is the end of Pause and PausePatroni.
+// Continue ends Pause and PausePatroni.
 func (n *Node) Continue(t testing.TB) { t.Helper(); n.signal(t, syscall.SIGCONT, true) }
 
 func (n *Node) signal(t testing.TB, sent syscall.Signal, server bool) {
 	t.Helper()
-	// Once more, for those that were started meanwhile by some that were not stopped yet.
+	// Twice, for processes started meanwhile by others that were not stopped yet.
 	for range 2 {
 		for _, pid := range descendants(n.process.Process.Pid) {
 			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
@@ -169,7 +170,7 @@ func (n *Node) signal(t testing.TB, sent syscall.Signal, server bool) {
 	}
 }
 
-// descendants are a process and all that it has started, directly or not.
+// descendants returns a process and all its descendants.
 func descendants(pid int) []int {
 	all := []int{pid}
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))

@@ -17,8 +17,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// Pooler starts a PgBouncer in transaction mode in front of the server, for the test, and returns a DSN as
-// the superuser. It refuses whatever a session would have to keep.
+// Pooler starts a PgBouncer in transaction mode in front of the server, for the test, and returns a DSN for
+// the superuser. It refuses everything that a session would have to keep.
 func (s *Server) Pooler(t testing.TB) (dsn string) {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
@@ -29,7 +29,7 @@ func (s *Server) Pooler(t testing.TB) (dsn string) {
 	default:
 		t.Skip("there is no PgBouncer")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it only asks for a free port
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // only to find a free port
 	if err != nil {
 		t.Fatal(err)
 	}

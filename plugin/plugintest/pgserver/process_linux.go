@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// own has a process run as the server's user, and end at once when the test binary is killed.
+// own runs a process as the server's user, and ends it immediately when the test binary is killed.
 func (s *Server) own(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
 	if s.account != nil {
@@ -23,7 +23,7 @@ func (s *Server) own(command *exec.Cmd) {
 	}
 }
 
-// Kill ends all processes of the server by SIGKILL, as a crash of its machine does. Begin starts it again.
+// Kill ends all processes of the server by SIGKILL, like a crash of its machine. Begin starts it again.
 func (s *Server) Kill() {
 	for _, pid := range s.processes() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -31,7 +31,7 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
-// Pause stops all processes of the server, as a machine that hangs does, until Continue or the test's end.
+// Pause stops all processes of the server, like a machine that hangs, until Continue or the test's end.
 func (s *Server) Pause(t testing.TB) {
 	t.Helper()
 	stopped := s.processes()
@@ -43,14 +43,15 @@ func (s *Server) Pause(t testing.TB) {
 	t.Cleanup(s.Continue)
 }
 
-// Continue has the processes run on that Pause stopped.
+// Continue resumes the processes stopped by Pause.
 func (s *Server) Continue() {
 	for _, pid := range s.processes() {
 		_ = syscall.Kill(pid, syscall.SIGCONT)
 	}
 }
 
-// processes are those of the server, the first process first: stopped or killed, it starts no others.
+// processes returns those of the server, the first process first: once stopped or killed, it starts no
+// others.
 func (s *Server) processes() []int {
 	first := s.process.Process.Pid
 	pids := []int{first}
@@ -63,20 +64,19 @@ func (s *Server) processes() []int {
 	return pids
 }
 
-// CPU is the CPU time that the server's processes have used, those included that have ended. A tick of the
-// system is 10 ms.
+// CPU returns the CPU time used by the server's processes, including ended ones, in ticks of 10 ms.
 func (s *Server) CPU() (total time.Duration) {
 	const tick = 10 * time.Millisecond
 	for i, pid := range s.processes() {
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		_, after, _ := strings.Cut(string(stat), ") ") // behind the name: proc_pid_stat(5)
+		_, after, _ := strings.Cut(string(stat), ") ") // after the name: proc_pid_stat(5)
 		fields := strings.Fields(after)
 		if len(fields) < 15 {
 			continue // it has just ended
 		}
 		used := fields[11:13]
 		if i == 0 {
-			used = fields[11:15] // the first process has also what its children had
+			used = fields[11:15] // the first process includes its ended children
 		}
 		for _, field := range used {
 			ticks, _ := strconv.Atoi(field)

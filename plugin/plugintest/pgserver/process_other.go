@@ -11,7 +11,7 @@ import (
 
 func (s *Server) own(*exec.Cmd) {}
 
-// CPU is not known here.
+// CPU returns 0: it is unknown.
 func (s *Server) CPU() time.Duration { return 0 }
 
 func removeLeftovers() {}

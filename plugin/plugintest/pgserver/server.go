@@ -1,6 +1,6 @@
 package pgserver
 
-// A server: its folder, its process, and what tests do to it.
+// A server: its folder and its process.
 
 import (
 	"context"
@@ -22,16 +22,16 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// superuser owns the cluster. It needs no password at the socket, which lies in a folder of the test's own.
+// superuser owns the cluster. It needs no password at the socket, which is in the test's own folder.
 const superuser = "postgres"
 
 // Server is a running PostgreSQL.
 type Server struct {
-	// Port is that of the socket and of the loopback interface.
+	// Port is the port of the socket and of the loopback interface.
 	Port int
 
 	bin     string
-	folder  string // the socket's, and above data
+	folder  string // of the socket; contains data
 	account *account
 	options []string
 	log     testenv.Log
@@ -39,10 +39,10 @@ type Server struct {
 	ended   chan struct{}
 }
 
-// account is the user that the server runs as: it refuses to run as root.
+// account is the user of the server, which refuses to run as root.
 type account struct{ uid, gid uint32 }
 
-// binaries returns the folder of the newest PostgreSQL of this machine, empty without one.
+// binaries returns the folder of the newest PostgreSQL on this machine, or "".
 func binaries() string {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(found) == 0 {
@@ -59,7 +59,7 @@ func binaries() string {
 	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) }))
 }
 
-// unprivileged returns the account for a server that root starts, nil for another user.
+// unprivileged returns the account for a server started by root, or nil if this process is not root.
 func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil //nolint:nilnil // the server runs as we do
@@ -74,11 +74,11 @@ func unprivileged() (*account, error) {
 	return nil, errors.New("there is neither a user postgres nor nobody to run a server as")
 }
 
-// ErrNone is for a machine that has no PostgreSQL.
+// ErrNone means that the machine has no PostgreSQL.
 var ErrNone = errors.New("there is no PostgreSQL")
 
-// New makes a server for a program that is no test, with settings such as "shared_buffers=1GB". Close ends
-// it. The error is ErrNone where there are no binaries.
+// New starts a server for a program that is not a test, with settings such as "shared_buffers=1GB". Close
+// stops it. It returns ErrNone if there are no binaries.
 func New(settings ...string) (*Server, error) {
 	bin := binaries()
 	if bin == "" {
@@ -87,17 +87,17 @@ func New(settings ...string) (*Server, error) {
 	return newServer(bin, settings)
 }
 
-// Close ends the server and removes its folder.
+// Close stops the server and removes its folder.
 func (s *Server) Close() { s.remove() }
 
-// newServer makes a cluster and starts it. options are settings, such as "fsync=off".
+// newServer creates a cluster and starts it. options are settings, such as "fsync=off".
 func newServer(bin string, options []string) (s *Server, err error) {
 	removeLeftovers()
 	s = &Server{bin: bin, options: options}
 	if s.account, err = unprivileged(); err != nil {
 		return nil, err
 	}
-	// The path of a socket has 107 bytes at most.
+	// The path of a socket is limited to 107 bytes.
 	parent := os.TempDir()
 	if len(parent) > 50 {
 		parent = "/tmp"
@@ -121,14 +121,15 @@ func newServer(bin string, options []string) (s *Server, err error) {
 	return s, s.start()
 }
 
-// The name of a server's folder has the process that made it: the next one removes what a killed one left.
+// The name of a server's folder includes the process that created it, so that the next process removes the
+// folders of killed ones.
 const folderPrefix = "sessions-pg-"
 
 func leftoverPrefix() string { return fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()) }
 
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 
-// initialize makes the cluster: the superuser at the socket, passwords at the loopback interface.
+// initialize creates the cluster, with the superuser at the socket and passwords at the loopback interface.
 func (s *Server) initialize() error {
 	initdb := exec.CommandContext(context.Background(), filepath.Join(s.bin, "initdb"), "--pgdata", s.data(),
 		"--username", superuser, "--encoding", "UTF8", "--locale", "C.UTF-8",
@@ -141,7 +142,8 @@ func (s *Server) initialize() error {
 	return nil
 }
 
-// start starts the server and waits until it answers. A port that another process took meanwhile is replaced.
+// start starts the server and waits until it answers. It retries with a new port if another process took the
+// port meanwhile.
 func (s *Server) start() error {
 	for attempt := 1; ; attempt++ {
 		if s.Port == 0 {
@@ -189,7 +191,7 @@ func (s *Server) launch() error {
 	return s.await()
 }
 
-// await waits until the server takes connections.
+// await waits until the server accepts connections.
 func (s *Server) await() error {
 	deadline := time.NewTimer(testenv.Patience)
 	defer deadline.Stop()
@@ -212,29 +214,29 @@ func (s *Server) await() error {
 	}
 }
 
-// DSN names the server by its socket, and a user, who needs no password there. The database is "postgres".
+// DSN returns a DSN with the socket and a user, who needs no password there. The database is "postgres".
 func (s *Server) DSN(user string) string {
 	return fmt.Sprintf("host=%s port=%d user=%s dbname=postgres", s.folder, s.Port, user)
 }
 
-// Loopback names the server by the loopback interface, where a password is asked for.
+// Loopback returns a DSN with the loopback interface, where a password is required.
 func (s *Server) Loopback(user, password string) string {
 	return fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/postgres", user, password, s.Port)
 }
 
-// Folder is where the server's socket lies, and "data" with its files.
+// Folder returns the folder with the server's socket and its files, in "data".
 func (s *Server) Folder() string { return s.folder }
 
-// Superuser is a DSN of who may everything there.
+// Superuser returns the DSN of the superuser.
 func (s *Server) Superuser() string { return s.DSN(superuser) }
 
-// Log is what the server has said.
+// Log returns the server's log.
 func (s *Server) Log() string { return s.log.String() }
 
-// Bin is the folder of the server's programs, such as pg_waldump.
+// Bin returns the folder of the server's programs, such as pg_waldump.
 func (s *Server) Bin() string { return s.bin }
 
-// stop ends the server, in order or at once.
+// stop stops the server, by the given signal.
 func (s *Server) stop(signal syscall.Signal) {
 	_ = s.process.Process.Signal(signal)
 	select {

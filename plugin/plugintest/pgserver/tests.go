@@ -1,6 +1,6 @@
 package pgserver
 
-// What tests call.
+// The functions for tests.
 
 import (
 	"context"
@@ -17,17 +17,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// shared is the server of this test binary, from the first test that asks for it until Main ends.
+// shared is the server of this test binary, from the first test that uses it until Main ends.
 var shared struct {
 	once   sync.Once
 	server *Server
 	err    error
 }
 
-// made counts what tests made in their servers, for names that no two have.
+// made numbers what tests create in their servers, for unique names.
 var made atomic.Int64
 
-// Main runs the tests of a package and ends the server that they share. It returns the code to exit with.
+// Main runs the tests of a package and stops the server that they share. It returns the exit code.
 func Main(m *testing.M) int {
 	defer func() {
 		if shared.server != nil {
@@ -37,7 +37,7 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// need returns the folder of PostgreSQL's programs, or skips the test. In CI it fails instead.
+// need returns the folder of PostgreSQL's programs, or skips the test. In CI it fails the test.
 func need(t testing.TB) string {
 	t.Helper()
 	bin := binaries()
@@ -51,7 +51,7 @@ func need(t testing.TB) string {
 	return bin
 }
 
-// Shared returns the server that the tests of this binary share. Their package needs Main.
+// Shared returns the server shared by the tests of this binary. Their package needs Main.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	bin := need(t)
@@ -62,7 +62,7 @@ func Shared(t testing.TB) *Server {
 	return shared.server
 }
 
-// Start starts a server of the test's own, with settings such as "max_connections=5". It ends with the test.
+// Start starts a server for the test, with settings such as "max_connections=5". It ends with the test.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	s, err := newServer(need(t), settings)
@@ -73,8 +73,7 @@ func Start(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// Schema returns a DSN and a name for a schema that nobody else uses. Whatever is in it when the test ends is
-// dropped.
+// Schema returns a DSN and the name of an unused schema. The schema is dropped at the end of the test.
 func (s *Server) Schema(t testing.TB) (dsn, schema string) {
 	t.Helper()
 	schema = fmt.Sprintf("sessions_%d", made.Add(1))
@@ -82,7 +81,7 @@ func (s *Server) Schema(t testing.TB) (dsn, schema string) {
 	return s.DSN(superuser), schema
 }
 
-// Database makes an empty database for the test and returns its DSN, as the superuser.
+// Database creates an empty database for the test and returns its DSN, for the superuser.
 func (s *Server) Database(t testing.TB) (dsn string) {
 	t.Helper()
 	database := fmt.Sprintf("test_%d", made.Add(1))
@@ -91,7 +90,7 @@ func (s *Server) Database(t testing.TB) (dsn string) {
 	return s.DSN(superuser) + " dbname=" + database
 }
 
-// Role makes a role that may sign in, for the test, and returns its name.
+// Role creates a role that may sign in, for the test, and returns its name.
 func (s *Server) Role(t testing.TB, password string) string {
 	t.Helper()
 	role := fmt.Sprintf("role_%d", made.Add(1))
@@ -100,11 +99,11 @@ func (s *Server) Role(t testing.TB, password string) string {
 	return role
 }
 
-// Exec executes statements as the superuser, in the database "postgres", each in a transaction of its own.
-// One that an engine's last transaction was in the way of is made again.
+// Exec executes statements as the superuser, in the database "postgres", each in its own transaction. It
+// retries a statement that conflicts with an engine's last transaction.
 func (s *Server) Exec(t testing.TB, statements ...string) {
 	t.Helper()
-	// Not the test's context: it is done when a cleanup runs.
+	// Not the test's context, which is cancelled before cleanups run.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	connection, err := pgx.Connect(ctx, s.DSN(superuser))
@@ -123,8 +122,8 @@ func (s *Server) Exec(t testing.TB, statements ...string) {
 	}
 }
 
-// Hold executes a statement as the superuser, in a transaction that holds its locks until letGo rolls it
-// back, which the end of the test does too.
+// Hold executes a statement as the superuser, in a transaction that holds its locks until letGo, or the end
+// of the test, rolls it back.
 func (s *Server) Hold(t testing.TB, statement string) (letGo func()) {
 	t.Helper()
 	connection, err := pgx.Connect(t.Context(), s.DSN(superuser))
@@ -146,10 +145,10 @@ func deadlocked(err error) bool {
 	return errors.As(err, &failure) && failure.Code == "40P01"
 }
 
-// Stop stops the server in order: sessions are ended, nothing is lost.
+// Stop shuts the server down: sessions are ended, nothing is lost.
 func (s *Server) Stop() { s.stop(syscall.SIGINT) }
 
-// Begin starts a server again that was stopped or killed, at the same port.
+// Begin restarts a server that was stopped or killed, at the same port.
 func (s *Server) Begin(t testing.TB) {
 	t.Helper()
 	if err := s.start(); err != nil {

@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// Disk is an ext4 file system on a loop device, mounted with errors=remount-ro as distributions do.
+// Disk is an ext4 file system on a loop device, mounted with errors=remount-ro like by distributions.
 type Disk struct {
-	// Path is the folder where it is mounted.
+	// Path is its mount point.
 	Path  string
 	image string
 }
 
-// Mount makes a disk of so many MiB. It goes with its test.
+// Mount creates a disk of that many MiB, which is removed with its test.
 func Mount(t testing.TB, mib int) *Disk {
 	t.Helper()
 	need(t, "mkfs.ext4", "e2fsck", "findmnt", "mount", "umount")
@@ -36,8 +36,8 @@ func Mount(t testing.TB, mib int) *Disk {
 	return d
 }
 
-// MountIn makes a disk of so many MiB in a folder, where its image lies as well. An error says why that
-// cannot be done here.
+// MountIn creates a disk of that many MiB in a folder, which also holds its image. An error means that this
+// machine does not allow it.
 func MountIn(folder string, mib int) (*Disk, error) {
 	d := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image")}
 	image, err := os.Create(d.image)
@@ -54,20 +54,20 @@ func MountIn(folder string, mib int) (*Disk, error) {
 	return d, d.mount()
 }
 
-// mount has the loop device made and taken away with the mount, so that nothing is left of a test that is
-// killed. What is freed on the disk is freed in the image.
+// mount creates the loop device with the mount, so that both end together even if the test is killed. Blocks
+// freed on the disk are freed in the image.
 func (d *Disk) mount() error {
 	_, err := run("mount", "-o", "loop,discard,errors=remount-ro", d.image, d.Path)
 	return err
 }
 
-// Unmount takes the disk away, also under those who have a file of it open.
+// Unmount unmounts the disk, even if a process has a file open on it.
 func (d *Disk) Unmount() error {
 	_, err := run("umount", "--lazy", d.Path)
 	return err
 }
 
-// Fail has the file system meet an error, upon which it turns read-only. What was not synced is lost.
+// Fail makes the file system meet an error, which turns it read-only. What was not synced is lost.
 func (d *Disk) Fail() error {
 	device, err := run("findmnt", "--noheadings", "--output", "SOURCE", d.Path)
 	if err != nil {
@@ -77,9 +77,9 @@ func (d *Disk) Fail() error {
 	return os.WriteFile(trigger, []byte("a test\n"), 0)
 }
 
-// Mend checks the file system and mounts it again, as a start of the machine does. No process may have a file
-// of it open, and no mount namespace of another test may have it mounted, which would bring back the file
-// system as it failed: then it is an error, and Mend may be called again.
+// Mend checks the file system and mounts it again, like a restart of the machine. It returns an error if a
+// process has a file open on it, or if a mount namespace of another test has it mounted, which would bring
+// back the failed file system; then Mend may be called again.
 func (d *Disk) Mend() error {
 	if _, err := run("findmnt", d.Path); err == nil {
 		if _, err := run("umount", d.Path); err != nil {
@@ -92,18 +92,18 @@ func (d *Disk) Mend() error {
 	return errors.Join(check(d.image), d.mount())
 }
 
-// check has a file system mended as far as it needs that.
+// check repairs a file system if necessary.
 func check(image string) error {
 	_, err := run("e2fsck", "-f", "-y", image)
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 1 { // mended
+	if errors.As(err, &exit) && exit.ExitCode() == 1 { // repaired
 		return nil
 	}
 	return err
 }
 
-// AfterPowerLoss makes another disk, in an empty folder, of what is on this one at the moment: what was not
-// synced may be missing.
+// AfterPowerLoss creates a second disk, in an empty folder, from the current contents of this one: what was
+// not synced may be missing.
 func (d *Disk) AfterPowerLoss(folder string) (*Disk, error) {
 	lost := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image")}
 	if err := errors.Join(copyFile(d.image, lost.image), os.Mkdir(lost.Path, 0o700)); err != nil {

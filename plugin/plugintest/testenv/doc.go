@@ -1,3 +1,2 @@
-// Package testenv has what tests of several packages share: disks that fail, as a small file system that
-// turns read-only, or as syncs that fail in a process.
+// Package testenv has helpers shared by the tests of several packages, such as disks and syncs that fail.
 package testenv

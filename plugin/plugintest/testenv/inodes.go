@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// FewInodes mounts a file system in memory that takes so many files, and returns its folder. See Tmpfs for
-// who may.
+// FewInodes mounts a file system in memory with that many inodes, and returns its folder. See Tmpfs for the
+// requirements.
 func FewInodes(t testing.TB, inodes int) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
@@ -21,8 +21,8 @@ func FewInodes(t testing.TB, inodes int) (folder string) {
 	return folder
 }
 
-// UseInodes creates files on a file system, in a folder that it returns, until at most so many more can be
-// made.
+// UseInodes creates files on a file system, in a folder that it returns, until at most left more can be
+// created.
 func UseInodes(t testing.TB, mount string, left uint64) (folder string) {
 	t.Helper()
 	folder = filepath.Join(mount, "others")

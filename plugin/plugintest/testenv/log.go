@@ -1,13 +1,13 @@
 package testenv
 
-// A log buffer that goroutines share.
+// A concurrent log buffer.
 
 import (
 	"strings"
 	"sync"
 )
 
-// Log keeps what is written to it, by any number of goroutines, for a test that reads it meanwhile.
+// Log buffers what is written to it. It is safe for concurrent use.
 type Log struct {
 	mutex sync.Mutex
 	text  []byte
@@ -22,24 +22,24 @@ func (l *Log) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns all that was written so far.
+// String returns everything written so far.
 func (l *Log) String() string {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	return string(l.text)
 }
 
-// Contains reports whether a text was written so far.
+// Contains reports whether text was written.
 func (l *Log) Contains(text string) bool { return strings.Contains(l.String(), text) }
 
-// Tail returns the last n bytes that were written.
+// Tail returns the last n bytes.
 func (l *Log) Tail(n int) string {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	return string(l.text[max(0, len(l.text)-n):])
 }
 
-// Taken returns what was written since the last call of it.
+// Taken returns what was written since its last call.
 func (l *Log) Taken() string {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

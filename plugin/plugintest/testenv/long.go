@@ -1,19 +1,19 @@
 package testenv
 
-// How long repeated tests take.
+// The duration of repeated tests.
 
 import (
 	"os"
 	"testing"
 )
 
-// longEnv has every repeated test repeat as often as it takes to find what happens seldom.
+// longEnv makes repeated tests repeat often enough to find rare failures.
 const longEnv = "SESSIONS_TEST_LONG"
 
-// Long reports whether tests are to take their time.
+// Long reports whether longEnv is set.
 func Long() bool { return os.Getenv(longEnv) != "" }
 
-// SkipRace skips a test under the race detector, which sees nothing there that it does not see elsewhere.
+// SkipRace skips a test under the race detector, which would find nothing new there.
 func SkipRace(t testing.TB, why string) {
 	t.Helper()
 	if Race {

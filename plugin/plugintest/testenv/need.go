@@ -1,6 +1,6 @@
 package testenv
 
-// What a test needs of the machine; in CI it must be there.
+// Requirements of a test; in CI they must be met.
 
 import (
 	"os"
@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// need skips a test, and fails it in CI, where it may not do what it is about: that takes root on Linux and
-// some tools of Debian's.
+// need skips a test, or fails it in CI, unless the requirements are met: root on Linux and some tools of
+// Debian.
 func need(t testing.TB, tools ...string) {
 	t.Helper()
 	missing := func(what string) {
@@ -30,7 +30,7 @@ func need(t testing.TB, tools ...string) {
 	}
 }
 
-// Traces reports whether syncs of another process can be made to fail here. In CI they must.
+// Traces reports whether syncs of another process can be made to fail here. In CI it fails the test if not.
 func Traces(t testing.TB) bool {
 	t.Helper()
 	_, err := exec.LookPath("strace")

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// NeedNetwork reports whether this process runs the test in a network and mount namespace of its own, where
-// it may make interfaces and mount what goes with its last process. Where it does not, it has run the test
-// there, and the test is done. Without root or those tools the test is skipped, and fails in CI.
+// NeedNetwork reports whether this process runs the test in its own network and mount namespace, where it may
+// create interfaces and mounts that end with its last process. If it returns false, it has run the test
+// there, and the test is done. Without root or the tools the test is skipped, and fails in CI.
 func NeedNetwork(t *testing.T, tools ...string) (inside bool) {
 	t.Helper()
 	need(t, append(tools, "ip")...)

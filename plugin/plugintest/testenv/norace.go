@@ -2,5 +2,5 @@
 
 package testenv
 
-// Race says that the race detector is off.
+// Race is whether the race detector is on.
 const Race = false

@@ -14,22 +14,22 @@ import (
 	"testing"
 )
 
-// Process is a process that a test started. It ends with its test at the latest, however that ends.
+// Process is a process started by a test. It ends with the test at the latest, however the test ends.
 type Process struct {
 	*exec.Cmd
-	// Log has what the process writes to standard error.
+	// Log is the process's standard error.
 	Log Log
 
 	ended chan struct{}
 
 	mutex  sync.Mutex
 	more   *sync.Cond
-	lines  []string // of standard output, that were not read yet
+	lines  []string // of standard output, not read yet
 	closed bool
 }
 
-// Self returns a command that runs the test binary once more, as one of its tests alone, with more
-// environment variables. With an empty name it runs no test: TestMain knows by the environment what it is.
+// Self returns a command that runs one test of the test binary again, with additional environment variables.
+// With an empty name it runs no test: TestMain decides by the environment what to do.
 func Self(t testing.TB, test string, env ...string) *exec.Cmd {
 	command := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test binary itself
 	if test != "" {
@@ -40,7 +40,7 @@ func Self(t testing.TB, test string, env ...string) *exec.Cmd {
 	return command
 }
 
-// Start starts a command. Its output is read unless the command says where that goes.
+// Start starts a command. Its output is read unless the command redirects it.
 func Start(t testing.TB, command *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{Cmd: command, ended: make(chan struct{})}
@@ -65,7 +65,8 @@ func (p *Process) start() error {
 		p.closed = true
 		return p.Start()
 	}
-	// A pipe of our own: exec's is closed as soon as the process has ended, whether it was read or not.
+	// A pipe of our own, because exec's is closed as soon as the process has ended, whether it was read or
+	// not.
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return err
@@ -95,7 +96,7 @@ func (p *Process) read(reader *os.File) {
 	p.more.Broadcast()
 }
 
-// Lines are what the process writes to standard output and was not read yet, up to its end.
+// Lines iterates over the lines of standard output that were not read yet, until its end.
 func (p *Process) Lines() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for {
@@ -117,8 +118,8 @@ func (p *Process) Lines() iter.Seq[string] {
 	}
 }
 
-// Said waits for a line that begins with a word, passing others, and returns what follows it. It is false
-// when the process ends without.
+// Said waits for a line that begins with a word, skipping others, and returns the rest of the line. It
+// returns false if the process ends without such a line.
 func (p *Process) Said(word string) (rest string, said bool) {
 	for line := range p.Lines() {
 		if first, rest, _ := strings.Cut(line, " "); first == word {
@@ -131,7 +132,7 @@ func (p *Process) Said(word string) (rest string, said bool) {
 // Ended is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Wait waits until the process has ended, and returns an error unless it was with success.
+// Wait waits until the process has ended, and returns an error unless it succeeded.
 func (p *Process) Wait() error {
 	<-p.ended
 	if !p.ProcessState.Success() {
@@ -146,14 +147,14 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// Runs reports whether a process runs. One that only waits to be reaped does not, once all of its threads
-// have ended: until then it holds its files, and the lock of its database.
+// Runs reports whether a process runs. A zombie does not, once all its threads have ended: until then it
+// holds its files, and the lock of its database.
 func Runs(pid int) bool {
 	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	return len(threads) > 1 || State(pid) != "Z"
 }
 
-// State is the letter that the system has for the state of a process, Z also for one that is gone.
+// State returns the system's letter for the state of a process, Z also for one that is gone.
 func State(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// endWithParent has a process killed when the one that starts it ends without a cleanup.
+// endWithParent makes the kernel kill a process when its parent ends without a cleanup.
 func endWithParent(command *exec.Cmd) {
 	if command.SysProcAttr == nil {
 		command.SysProcAttr = &syscall.SysProcAttr{}

@@ -9,15 +9,14 @@ import (
 	"testing"
 )
 
-// Quota is a folder whose owner has a quota. The file system has room beyond it, and says so when it is
-// asked.
+// Quota is a folder whose owner has a quota. The file system has more room than that, and reports it.
 type Quota struct {
 	// Path is the folder.
 	Path string
 }
 
-// MountQuota makes a Btrfs file system of so many MiB and a folder in it with a quota, in MiB. It goes with
-// its test.
+// MountQuota creates a Btrfs file system of that many MiB with a folder that has a quota, in MiB. It is
+// removed with its test.
 func MountQuota(t testing.TB, mib, quota int) *Quota {
 	t.Helper()
 	need(t, "mkfs.btrfs", "btrfs", "mount", "umount")
@@ -54,7 +53,7 @@ func MountQuota(t testing.TB, mib, quota int) *Quota {
 	return q
 }
 
-// Lift takes the quota away.
+// Lift removes the quota.
 func (q *Quota) Lift(t testing.TB) {
 	t.Helper()
 	if _, err := run("btrfs", "qgroup", "limit", "none", q.Path); err != nil {

@@ -2,6 +2,6 @@
 
 package testenv
 
-// Race says that the race detector is on. What it cannot see, other processes above all, need not run with
-// it.
+// Race is whether the race detector is on. Tests of what it cannot see, such as other processes, need not run
+// with it.
 const Race = true

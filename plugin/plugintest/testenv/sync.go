@@ -17,11 +17,11 @@ import (
 	"testing"
 )
 
-// syncs are the system calls that bring data to the disk: Badger's logs and tables use msync, its manifest
-// fsync.
+// syncs are the system calls that write data to disk: Badger uses msync for its logs and tables, fsync for
+// its manifest.
 const syncs = "msync,fsync,fdatasync"
 
-// Failing has syncs of a process fail.
+// Failing makes syncs of a process fail.
 type Failing struct {
 	tracer *exec.Cmd
 	ended  chan struct{}
@@ -30,15 +30,15 @@ type Failing struct {
 	said  bytes.Buffer
 }
 
-// FailSync has the next sync of each thread of a running process fail with an input/output error, until Stop.
-// It returns when that is so.
+// FailSync makes the next sync of each thread of a running process fail with an input/output error, until
+// Stop. It returns once this is in effect.
 func FailSync(t testing.TB, pid int) (*Failing, error) {
 	t.Helper()
 	need(t, "strace")
 	return FailSyncOf(pid)
 }
 
-// FailSyncOf is FailSync, with an error where it cannot be done.
+// FailSyncOf is FailSync, returning an error if it is impossible.
 func FailSyncOf(pid int) (*Failing, error) {
 	f := &Failing{ended: make(chan struct{})}
 	//nolint:noctx // a test's own process
@@ -105,7 +105,7 @@ func (f *Failing) output() string {
 // Ended is closed when the process has ended.
 func (f *Failing) Ended() <-chan struct{} { return f.ended }
 
-// Stop lets the process go on undisturbed, if it still runs. It may be called again.
+// Stop stops making syncs fail. It may be called again.
 func (f *Failing) Stop() {
 	_ = f.tracer.Process.Signal(syscall.SIGTERM)
 	<-f.ended

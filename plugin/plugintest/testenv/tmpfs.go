@@ -13,12 +13,11 @@ import (
 	"testing"
 )
 
-// namespaceEnv names the test that runs in a mount namespace of its own.
+// namespaceEnv names the test that runs in its own mount namespace.
 const namespaceEnv = "TESTENV_NAMESPACE"
 
-// Tmpfs mounts a small file system in memory on a folder, with the options of mount(8) such as "size=1m". It
-// goes with its test. Only root may mount, or a test InNamespace; the test is skipped where it may not, but
-// fails in CI.
+// Tmpfs mounts a small file system in memory on a folder, with options of mount(8) such as "size=1m". It is
+// removed with its test. It needs root or a test InNamespace; otherwise the test is skipped, but fails in CI.
 func Tmpfs(t testing.TB, folder string, flags uintptr, options string) {
 	t.Helper()
 	switch err := syscall.Mount("test", folder, "tmpfs", flags, options); {
@@ -31,7 +30,7 @@ func Tmpfs(t testing.TB, folder string, flags uintptr, options string) {
 	}
 }
 
-// Resize changes the options of a file system that Tmpfs mounted.
+// Resize changes the options of a file system mounted by Tmpfs.
 func Resize(t testing.TB, folder, options string) {
 	t.Helper()
 	if err := syscall.Mount("test", folder, "tmpfs", syscall.MS_REMOUNT, options); err != nil {
@@ -39,8 +38,8 @@ func Resize(t testing.TB, folder, options string) {
 	}
 }
 
-// NeedNamespace is InNamespace for a test that is nothing without one: it is skipped where that cannot be,
-// but fails in CI.
+// NeedNamespace is InNamespace for a test that requires a namespace: without it the test is skipped, but
+// fails in CI.
 func NeedNamespace(t *testing.T) (inside bool) {
 	t.Helper()
 	inside, err := InNamespace(t)
@@ -54,15 +53,15 @@ func NeedNamespace(t *testing.T) (inside bool) {
 	return inside
 }
 
-// InNamespace reports whether this process runs the test in a mount namespace of its own, where it may mount
-// what goes with its last process, also when that is killed. Where it does not, it has run the test there,
-// and the test is done; an error says why that cannot be.
+// InNamespace reports whether this process runs the test in its own mount namespace, whose mounts end with
+// its last process, even if that is killed. If it returns false and no error, it has run the test there, and
+// the test is done; an error means that this is impossible.
 func InNamespace(t *testing.T) (inside bool, err error) {
 	t.Helper()
 	return inNamespace(t, 0)
 }
 
-// inNamespace does what InNamespace does, with other namespaces beside that of mounts.
+// inNamespace is InNamespace with additional namespaces.
 func inNamespace(t *testing.T, others uintptr) (inside bool, err error) {
 	t.Helper()
 	if os.Getenv(namespaceEnv) == t.Name() {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what must come, on a machine that is busy with other tests.
+// Patience is the deadline of a test's waits, long enough for a busy machine.
 const Patience = time.Minute
 
-// Eventually waits until a condition holds, and ends the test when that takes longer than Patience.
+// Eventually waits until a condition holds, and fails the test after Patience.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); !holds(); time.Sleep(2 * time.Millisecond) {
@@ -22,8 +22,8 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 }
 
 // Patient returns a context that ends with the test or after Patience. With it a store that was just closed
-// is opened again however busy the tests are: a process that another one is starting has a copy of its lock
-// until it runs its program, and an opening that has a deadline waits for that.
+// can be reopened on a busy machine: a process being started has a copy of the store's lock until it executes
+// its program, and opening with a deadline waits for that.
 func Patient(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)

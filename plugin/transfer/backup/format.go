@@ -15,8 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Format is the version of the format. A newer one is refused. Version 2 added records of a kind that readers
-// of version 1 do not know: the properties of a store.
+// Format is the version of the format. A newer one is refused. Version 2 added a kind of records, the
+// properties of a store, unknown to readers of version 1.
 const Format = 2
 
 const (
@@ -27,34 +27,35 @@ const (
 	frameSummary = 'S'
 
 	prefixLength = 1 + 4
-	// maxPayload bounds a frame: it holds a batch, which is bounded, and the largest record far below.
+	// maxPayload bounds a frame: it fits a batch, which is bounded, and by far the largest record.
 	maxPayload = 16 << 20
 )
 
 // Errors of reading a file.
 var (
-	// ErrNone: it is no backup.
+	// ErrNone means that the file is not a backup.
 	ErrNone = errors.New("it is no backup of a session store")
-	// ErrDamaged: it was cut short or changed.
+	// ErrDamaged means that the file was truncated or changed.
 	ErrDamaged = errors.New("the backup is damaged or cut short")
-	// ErrFormat: its format is newer than those that are known here.
+	// ErrFormat means that the file's format is newer than this program.
 	ErrFormat = errors.New("the backup's format is newer than this program")
 )
 
 // Header describes the store that was backed up.
 type Header struct {
-	// Format is that of the file.
+	// Format is the format of the file.
 	Format int `json:"format"`
-	// Backend, Version and StoreFormat are those of the backend's description.
+	// Backend, Version and StoreFormat are from the backend's description.
 	Backend     string `json:"backend"`
 	Version     string `json:"version"`
 	StoreFormat uint32 `json:"store_format"`
-	// State is the store's when the backup was taken. A superseded store has not changed since it was.
+	// State is the store's state when the backup was taken. A superseded store has not changed since it was
+	// superseded.
 	State transfer.State `json:"state"`
 	// Taken is when the backup began.
 	Taken time.Time `json:"taken"`
-	// Records is how many records the store held then. The snapshot that follows may have more or fewer if
-	// the store serves.
+	// Records is the number of records in the store when the backup began. The snapshot that follows may have
+	// more or fewer if the store serves.
 	Records int64 `json:"records"`
 }
 
@@ -72,7 +73,7 @@ type KindSummary struct {
 	Sum   uint64        `json:"sum"`
 }
 
-// Of returns how many records of a kind there are.
+// Of returns the number of records of a kind.
 func (s *Summary) Of(kind transfer.Kind) int64 {
 	for _, k := range s.Kinds {
 		if k.Kind == kind {
@@ -91,7 +92,7 @@ func (c contents) add(r *transfer.Record) {
 	c[r.Kind] = content
 }
 
-// are reports whether they are those of a store's status.
+// are reports whether they equal those of a store's status.
 func (c contents) are(kept map[transfer.Kind]transfer.Content) bool {
 	for kind, content := range kept {
 		if c[kind] != content {
@@ -119,7 +120,7 @@ func (c contents) summary() *Summary {
 	return s
 }
 
-// frames writes frames. Each is one Write, so that a writer with a deadline gets bounded pieces.
+// frames writes frames. Each is a single Write, so that a writer with a deadline gets bounded pieces.
 type frames struct {
 	w     io.Writer
 	chain [sha256.Size]byte
@@ -146,7 +147,7 @@ func (f *frames) writeJSON(kind byte, value any) error {
 	return f.write(kind, payload)
 }
 
-// next is the sum of a frame that comes after another.
+// next returns the sum of a frame that follows another.
 func next(chain [sha256.Size]byte, frame []byte) (sum [sha256.Size]byte) {
 	hash := sha256.New()
 	_, _ = hash.Write(chain[:])
@@ -163,7 +164,7 @@ func appendRecord(payload []byte, r *transfer.Record) []byte {
 	return append(payload, r.Data...)
 }
 
-// splitRecords is the reverse of appendRecord for all of a payload.
+// splitRecords is the reverse of appendRecord for a whole payload.
 func splitRecords(payload []byte) (records []transfer.Record, err error) {
 	for len(payload) > 0 {
 		r := transfer.Record{Kind: transfer.Kind(payload[0])}
@@ -180,7 +181,7 @@ func splitRecords(payload []byte) (records []transfer.Record, err error) {
 	return records, nil
 }
 
-// decodeJSON refuses unknown fields: a file of this format has none.
+// decodeJSON rejects unknown fields: a file of this format has none.
 func decodeJSON(payload []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()

@@ -1,6 +1,6 @@
 package backup
 
-// The reading of backup files, with every sum checked.
+// Reading backup files, verifying every sum.
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Reader reads a file and checks all of its sums.
+// Reader reads a file and verifies all its sums.
 type Reader struct {
 	r      io.Reader
 	chain  [sha256.Size]byte
@@ -27,7 +27,7 @@ type Reader struct {
 	summary *Summary
 }
 
-// NewReader reads the beginning of a file: its errors are ErrNone, ErrFormat and ErrDamaged.
+// NewReader reads the header of a file. It returns ErrNone, ErrFormat or ErrDamaged.
 func NewReader(r io.Reader) (*Reader, error) {
 	reader := &Reader{r: r, read: contents{}}
 	begin := make([]byte, len(magic))
@@ -45,7 +45,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A newer header may have more fields than we know.
+	// A newer header may have unknown fields.
 	var header struct{ Format int }
 	if err := json.Unmarshal(payload, &header); err != nil || kind != frameHeader {
 		return nil, reader.damaged("it has no header")
@@ -59,8 +59,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 // Header returns the file's header.
 func (r *Reader) Header() Header { return r.header }
 
-// Batches returns the records, as an import takes them. It ends with the first error. The file is complete
-// only if it ends without one: records before that may be part of a damaged file.
+// Batches returns the records for an import. It ends with the first error. The file is complete only if it
+// ends without an error: earlier records may be part of a damaged file.
 func (r *Reader) Batches(ctx context.Context) iter.Seq2[[]transfer.Record, error] {
 	return func(yield func([]transfer.Record, error) bool) {
 		for r.summary == nil {
@@ -79,10 +79,10 @@ func (r *Reader) Batches(ctx context.Context) iter.Seq2[[]transfer.Record, error
 	}
 }
 
-// Summary returns the content of the file, nil before the end of Batches.
+// Summary returns the summary of the file, or nil before the end of Batches.
 func (r *Reader) Summary() *Summary { return r.summary }
 
-// batch reads a frame of records, or the last one.
+// batch reads a frame of records, or the summary.
 func (r *Reader) batch() ([]transfer.Record, error) {
 	kind, payload, err := r.frame()
 	switch {

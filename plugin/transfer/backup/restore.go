@@ -11,13 +11,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// abandonTimeout bounds what is done after a failure.
+// abandonTimeout bounds the cleanup after a failure.
 const abandonTimeout = 30 * time.Second
 
-// Restore fills an empty store from a file and makes it active. id is new each time. report, if not nil, is
-// called with the number of records written and of the expected total. Until the whole file is read and
+// Restore fills an empty store from a file and makes it active. id must be new each time. report, if not nil,
+// is called with the number of records written and the expected total. Until the whole file is read and
 // written, the store is transfer.Importing and serves nothing; after an error it is transfer.Abandoned until
-// another import has filled it. A store with records is transfer.ErrNotEmpty and unchanged.
+// another import has filled it. For a store with records it returns transfer.ErrNotEmpty and changes nothing.
 func Restore(
 	ctx context.Context, target transfer.Store, r *Reader, id string, report func(done, total int64),
 ) (err error) {
@@ -61,7 +61,7 @@ func importAll(
 	})
 }
 
-// abandon makes the store abandoned. If that fails it stays importing, and does not serve either.
+// abandon makes the store abandoned. If that fails, the store stays importing, which does not serve either.
 func abandon(ctx context.Context, target transfer.Store, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, abandonTimeout)
 	defer cancel()

@@ -1,6 +1,6 @@
 package backup
 
-// The writing of backup files.
+// Writing backup files.
 
 import (
 	"context"
@@ -19,10 +19,10 @@ type Source struct {
 	ticketstore.Description
 }
 
-// Write writes a backup of a store, which may serve meanwhile and is not changed. taken is the moment for the
-// header. report, if not nil, is called with the number of records written and of the total, an estimate
-// while the store serves. What was written before an error is no valid backup: it has no summary. A store
-// that is not complete is transfer.ErrIncomplete.
+// Write writes a backup of a store, which may serve meanwhile and is not changed. taken is the time in the
+// header. report, if not nil, is called with the number of records written and the total, an estimate while
+// the store serves. What was written before an error is not a valid backup, because it has no summary. For an
+// incomplete store it returns transfer.ErrIncomplete.
 func Write(
 	ctx context.Context, w io.Writer, source Source, taken time.Time, report func(done, total int64),
 ) (*Summary, error) {
@@ -56,7 +56,7 @@ func Write(
 	if err != nil {
 		return nil, err
 	}
-	// Contents can be compared only if the store did not change meanwhile.
+	// The contents can be compared only if the store did not change meanwhile.
 	if contents(before.Content).are(after.Content) && !written.are(before.Content) {
 		return nil, fmt.Errorf("%w: the store's own sums say that its records were damaged",
 			transfer.ErrMismatch)

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Lock takes a folder as Badger does, together with others or alone. It fails with errInUse when a database
-// is open in it, and does not wait.
+// Lock locks a folder like Badger does, shared or exclusively. It fails with errInUse if a database is open
+// in it, and does not wait.
 func Lock(path string, shared bool) (unlock func() error, err error) {
 	folder, err := os.Open(path)
 	if err != nil {

@@ -20,21 +20,20 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The marker distinguishes a session store from any other folder, and says what it is, without opening the
-// database. It is text. The first line is MarkerFormat; that may be all, in a store that no newer program has
-// opened. Lines of a name and a value follow, and the line "end":
+// The marker identifies a folder as a session store, and describes it, without opening the database. It is
+// text. The first line is MarkerFormat, which may be the only one if no newer program has opened the store.
+// Lines of a name and a value follow, and the line "end":
 //
-//	store ID              of the data: the database has to have the same
+//	store ID              id of the data, which the database must have too
 //	state open|closed     open while a process has the database open, and after one that was killed
-//	memory_table BYTES    size of the memory tables that the database was last opened with
-//	log NUMBER            of the newest log (.mem): while the state is open, it or a newer one is there
-//	values NUMBER:BYTES   a file of the value log that has to be there, and its least length; one a line
+//	memory_table BYTES    size of the memory tables when the database was last opened
+//	log NUMBER            number of the newest log (.mem): while open, it or a newer one must exist
+//	values NUMBER:BYTES   a required file of the value log, and its minimum length; one per line
 //
-// Without the line "state" a store opens without the logs that it asks for: what was in them is lost then.
+// Without the line "state" a store can be opened without its required logs: their contents are then lost.
 //
-// Lines that this program does not know are kept. The marker is written when a store is opened and closed,
-// and when a log or a file of the value log is begun or collected, which is rare; no write of a session waits
-// for it.
+// Unknown lines are kept. The marker is written when a store is opened and closed, and when a log or a file
+// of the value log is created or collected, which is rare; no write of a session waits for it.
 const (
 	MarkerFormat = "fosite-sessions badger format %d\n"
 	markerEnd    = "end"
@@ -175,8 +174,8 @@ func (m *Marker) Write(path string) error {
 	return nil
 }
 
-// Note takes down which logs and files of the value log an open database has. They are on the disk before the
-// marker asks for them: a power loss would leave a store that is refused otherwise.
+// Note records which logs and files of the value log an open database has. They are synced before the marker
+// requires them: otherwise a power loss would leave a store that is refused.
 func (m *Marker) Note(path string) error {
 	if err := disk.ShareFiles(path); err != nil {
 		return err

@@ -11,12 +11,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Version is the version of everything below. A newer one is refused, and an older one migrated when it is
-// opened (kv/migrate.go). Version 1 had no contents in its ledger, version 2 no properties: a program that
-// does not know them would lose count of them. Up to version 2 used grants stayed whole, among the grants of
-// their session; the purge makes them small (used.go). Up to version 3 each grant had entries of its own; the
-// start takes those of companions away (unlist.go). Up to version 4 an entry by the age of operations had one
-// of them, which is read as it was.
+// Version is the version of the format below. A newer format is refused, and an older one is migrated when it
+// is opened (kv/migrate.go). Format 1 had no contents in its ledger, format 2 no properties: an older program
+// would lose count of them. Up to format 2 used grants stayed whole, among the grants of their session; the
+// purge reduces them (used.go). Up to format 3 each grant had its own listings; the start deletes those of
+// companions (unlist.go). Up to format 4 an entry by the age of operations had one operation, and is still
+// read.
 const Version = 5
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID),
@@ -35,7 +35,7 @@ const Version = 5
 //
 //	e  sid                            -> Ended
 //	es subject 0 sid                  ->                         ended sessions with survivors
-//	ex due sid                        ->                         when to look whether an ended record may go
+//	ex due sid                        ->                         when to check whether an ended record may go
 //
 //	g  type key                       -> Grant
 //	f  request id                     -> Family
@@ -53,7 +53,7 @@ const Version = 5
 //	j  operation id                   -> Job                     ending of several steps
 //	dr operation id                   ->                         those under way
 //	dx time operation id              ->                         age of those that are done
-//	p  sid                            -> operation id            has rows of dead grants left; whose
+//	p  sid                            -> operation id            rows of dead grants remain; left by whom
 //
 //	q  id                             -> Notification
 //	qd client 0 due id                ->                         pending notifications of a client
@@ -62,17 +62,17 @@ const Version = 5
 //	qs sid 0 id                       ->                         ... by session
 //	qx due id                         ->                         when a settled notification may go
 //
-//	v  name                           -> Property                of the host's
+//	v  name                           -> Property                of the host
 //
 //	ms                                -> Ledger                  state of the store in a move
 //	mc                                -> Contents                count and sum of each kind of records
-//	mr                                -> number                  how often contents came into doubt
-//	mi                                -> id                      of the store, for good
-//	mu                                -> place                   used grants are to be made small: how far
-//	ml                                -> place                   listings of companions are to go: how far
+//	mr                                -> number                  of requests to recount the contents
+//	mi                                -> id                      of the store, never changed
+//	mu                                -> place                   progress of reducing used grants
+//	ml                                -> place                   progress of deleting companions' listings
 //	mj number                         -> key of a row            journal of changes while an export is open
 //
-//	z  key                            -> value                   a row that was damaged, as it was
+//	z  key                            -> value                   a damaged row, as it was
 //
 // The prefixes below start with a byte that no other table starts with, or differ in their second
 // byte: a table whose name is one letter and has sisters with two is written with a 0 after it.

@@ -4,9 +4,9 @@
 // 	protoc        (unknown)
 // source: record.proto
 
-// What the Badger engine keeps beside the records of plugin/proto/sessions/records/v1. Moments are
-// nanoseconds since 1970 in UTC, 0 where there is none. Fields are only ever added: what an older binary
-// could not read raises the format version in keys.go instead.
+// Records of the Badger engine besides those of plugin/proto/sessions/records/v1. Times are nanoseconds since
+// 1970 UTC, 0 for none. Fields are only ever added: a change that an older binary could not read raises the
+// format version in keys.go instead.
 
 package recordpb
 
@@ -29,7 +29,7 @@ const (
 // Family lists the live tokens of one request id, so that they can be found and removed without a search.
 type Family struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// members are type byte and key.
+	// members are type bytes and keys.
 	Members       [][]byte `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -72,22 +72,22 @@ func (x *Family) GetMembers() [][]byte {
 	return nil
 }
 
-// Ledger is what the store knows of itself and of moves to and from other stores.
+// Ledger is the state of the store and of its moves to and from other stores.
 type Ledger struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	State string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
-	// id is the move's, peer the name of the other store.
+	// id is the id of the move, peer the name of the other store.
 	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Peer string `protobuf:"bytes,3,opt,name=peer,proto3" json:"peer,omitempty"`
 	// journaled is the number of the latest entry of the journal, acknowledged that of the latest that was
 	// applied elsewhere.
 	Journaled    uint64 `protobuf:"varint,4,opt,name=journaled,proto3" json:"journaled,omitempty"`
 	Acknowledged uint64 `protobuf:"varint,5,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
-	// overflowed: the journal grew too long and was given up.
+	// overflowed: the journal grew too long and was dropped.
 	Overflowed bool `protobuf:"varint,6,opt,name=overflowed,proto3" json:"overflowed,omitempty"`
-	// origin is the move that filled the store.
+	// origin is the id of the move that filled the store.
 	Origin string `protobuf:"bytes,7,opt,name=origin,proto3" json:"origin,omitempty"`
-	// peer_store is the id of the other store's data, empty where it is not known.
+	// peer_store is the id of the other store's data, empty if unknown.
 	PeerStore     string `protobuf:"bytes,8,opt,name=peer_store,json=peerStore,proto3" json:"peer_store,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -179,7 +179,7 @@ func (x *Ledger) GetPeerStore() string {
 	return ""
 }
 
-// Contents counts and sums up the records of each kind. It is written in each transaction that writes
+// Contents holds the count and sum of the records of each kind. It is written in each transaction that writes
 // records.
 type Contents struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`

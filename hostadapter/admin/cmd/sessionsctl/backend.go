@@ -19,9 +19,9 @@ import (
 )
 
 func (a *app) backendCommand() *cobra.Command {
-	group := &cobra.Command{Use: "backend", Short: "What keeps the sessions: status, swap, backup"}
+	group := &cobra.Command{Use: "backend", Short: "The storage backend: status, swap, backup"}
 	group.AddCommand(&cobra.Command{
-		Use: "show", Short: "Show what serves, and how it is", Args: cobra.NoArgs,
+		Use: "show", Short: "Show the current backend and its health", Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			backend, err := a.client.Backend(command.Context())
 			if err != nil {
@@ -92,7 +92,7 @@ func (a *app) backendSwap() *cobra.Command {
 					return err
 				}
 				if dryRun {
-					a.say("It would be moved to %q. Only the swap finds out whether that is fit.",
+					a.say("This would move to %q. Only the swap checks whether that backend is suitable.",
 						clean(name))
 					return a.printBackend(backend)
 				}
@@ -121,13 +121,13 @@ func (a *app) backendBackup() *cobra.Command {
 	var force bool
 	command := &cobra.Command{
 		Use: "backup FILE", Short: "Write a backup to a file, or to stdout (-)", Args: cobra.ExactArgs(1),
-		Long: "Write a backup to a file, or to stdout (-). The file is there only when it is whole,\n" +
-			"and only its owner may read it: it says who is signed in where.",
+		Long: "Write a backup to a file, or to stdout (-). The file appears only when it is complete,\n" +
+			"and only its owner may read it: it contains the sessions of all users.",
 		RunE: func(command *cobra.Command, arguments []string) error {
 			ctx, path := command.Context(), arguments[0]
 			if path == "-" {
 				if isTerminal(a.out) {
-					return usagef("a backup is no text for a terminal: name a file, or lead stdout elsewhere")
+					return usagef("a backup is binary: name a file, or redirect stdout")
 				}
 				_, err := a.download(ctx, a.out)
 				return err
@@ -143,7 +143,7 @@ func (a *app) backendBackup() *cobra.Command {
 				pair{"Bytes", strconv.FormatInt(size, 10)})
 		},
 	}
-	command.Flags().BoolVar(&force, "force", false, "replace a file that is there")
+	command.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	return command
 }
 

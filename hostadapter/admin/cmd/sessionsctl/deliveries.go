@@ -20,8 +20,8 @@ func (a *app) deliveriesCommand() *cobra.Command {
 func deliveryFlags(command *cobra.Command, filter *client.DeliveryFilter) {
 	flags := command.Flags()
 	flags.StringVar(&filter.State, "state", "", "pending, delivered, refused or given_up")
-	flags.StringVar(&filter.ClientID, "client", "", "exactly this client")
-	flags.StringVar(&filter.SessionID, "session", "", "exactly this session")
+	flags.StringVar(&filter.ClientID, "client", "", "exact client id")
+	flags.StringVar(&filter.SessionID, "session", "", "exact session id")
 	_ = command.RegisterFlagCompletionFunc("state", oneOf("pending", "delivered", "refused", "given_up"))
 }
 
@@ -61,7 +61,7 @@ func (a *app) deliveriesRetry() *cobra.Command {
 			ctx := command.Context()
 			if len(arguments) == 1 {
 				if filter != (client.DeliveryFilter{}) || flags.dryRun {
-					return usagef("an ID goes with neither --dry-run nor conditions")
+					return usagef("an ID excludes --dry-run and conditions")
 				}
 				delivery, err := a.client.RetryDelivery(ctx, arguments[0])
 				if err != nil {
@@ -72,7 +72,7 @@ func (a *app) deliveriesRetry() *cobra.Command {
 					pair{"Next attempt", moment(delivery.NextAttempt)})
 			}
 			if (filter == client.DeliveryFilter{}) {
-				return usagef("say which: an ID, or at least one of --state, --client, --session")
+				return usagef("select notifications: an ID, or at least one of --state, --client, --session")
 			}
 			count := func() (n int, err error) {
 				for _, err := range a.client.Deliveries(ctx, client.DeliveryQuery{

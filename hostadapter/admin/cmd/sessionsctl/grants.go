@@ -24,10 +24,10 @@ func (a *app) grantsCommand() *cobra.Command {
 
 func grantFlags(command *cobra.Command, filter *client.GrantFilter) {
 	flags := command.Flags()
-	flags.StringVar(&filter.SubjectID, "subject", "", "exactly this subject")
-	flags.StringVar(&filter.SessionID, "session", "", "exactly this session")
-	flags.StringVar(&filter.ClientID, "client", "", "exactly this client")
-	flags.StringVar(&filter.Type, "type", "", "exactly this type, such as refresh_token or user_consent")
+	flags.StringVar(&filter.SubjectID, "subject", "", "exact subject")
+	flags.StringVar(&filter.SessionID, "session", "", "exact session id")
+	flags.StringVar(&filter.ClientID, "client", "", "exact client id")
+	flags.StringVar(&filter.Type, "type", "", "exact type, such as refresh_token or user_consent")
 	_ = command.RegisterFlagCompletionFunc("type", oneOf(grantTypes...))
 }
 
@@ -61,13 +61,14 @@ func (a *app) grantsRemove() *cobra.Command {
 	var flags careful
 	command := &cobra.Command{
 		Use: "remove", Short: "Revoke grants", Args: cobra.NoArgs,
-		Long: "Revoke grants: those of the conditions, or the one of --id (see grants list -o json). By " +
-			"its id a code or a refresh token goes with all tokens that come from it, an access token alone.",
+		Long: "Revoke grants: all that match the conditions, or the one with --id (grants list -o json). " +
+			"With --id, a code or a refresh token is revoked with all tokens derived from it, an access " +
+			"token alone.",
 		Example: "  sessionsctl grants remove --subject 1001 --client demo-photos --type user_consent\n" +
 			"  sessionsctl grants remove --id ID --dry-run",
 		RunE: func(command *cobra.Command, _ []string) error {
 			if (removal.GrantFilter == client.GrantFilter{} && removal.ID == "") {
-				return usagef("say which: at least one of --subject, --session, --client, --type, or --id")
+				return usagef("select grants: one of --subject, --session, --client, --type, or --id")
 			}
 			if removal.ID != "" && removal.GrantFilter != (client.GrantFilter{}) {
 				return usagef("--id goes with no other condition")

@@ -12,9 +12,9 @@ import (
 )
 
 func (a *app) jobsCommand() *cobra.Command {
-	group := &cobra.Command{Use: "jobs", Short: "Removals of many, and swaps"}
+	group := &cobra.Command{Use: "jobs", Short: "Removals of many sessions, and swaps"}
 	group.AddCommand(&cobra.Command{
-		Use: "show ID", Short: "Show how far a job is", Args: cobra.ExactArgs(1),
+		Use: "show ID", Short: "Show the progress of a job", Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, arguments []string) error {
 			job, err := a.client.Job(command.Context(), arguments[0])
 			if err != nil {

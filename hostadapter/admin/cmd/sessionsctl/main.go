@@ -132,9 +132,9 @@ func exitCode(ctx context.Context, err error) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sessionsctl",
-		Short: "List and end sessions, and look after the store that keeps them",
+		Short: "List and end sessions, and maintain their store",
 		Long: "sessionsctl calls the admin routes of a server with fosite-sessions.\n\n" +
-			"The address and the token come from flags, then from the environment (SESSIONSCTL_URL,\n" +
+			"The URL and the token come from flags, then from the environment (SESSIONSCTL_URL,\n" +
 			"SESSIONSCTL_TOKEN_FILE, SESSIONSCTL_TOKEN, SESSIONSCTL_OUTPUT), then from a file.",
 		SilenceUsage: true, SilenceErrors: true,
 		Version: version(),

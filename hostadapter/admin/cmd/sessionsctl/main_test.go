@@ -182,8 +182,8 @@ func TestBadSettings(t *testing.T) {
 		},
 		"configuration that is no JSON":    {nil, `token = ` + secret, 0o600, "not a JSON object"},
 		"unknown field":                    {nil, `{"tokens":"` + secret + `"}`, 0o600, `field "tokens"`},
-		"token as a field":                 {nil, `{"` + secret + `":"x"}`, 0o600, "unknown field: it knows"},
-		"a field that is no text":          {nil, `{"output":["` + secret + `"]}`, 0o600, "output, which is"},
+		"token as a field":                 {nil, `{"` + secret + `":"x"}`, 0o600, "unknown field: known"},
+		"a field of another type":          {nil, `{"output":["` + secret + `"]}`, 0o600, "output, which is"},
 		"token twice":                      {nil, twice, 0o600, "both"},
 		"output":                           {[]string{"-o", "yaml"}, "", 0o600, `"yaml"`},
 		"a URL with a password":            {[]string{"--url", withPassword}, "", 0o600, "URL"},
@@ -300,7 +300,7 @@ func TestHints(t *testing.T) {
 		"no session":  {404, `{"detail":"x"}`, false, []string{"sessions", "show", "s"}, "x", "/admin?"},
 		"all and one": {
 			200, removal, false, []string{"sessions", "remove", "--all", "--subject", "1"},
-			"--all goes with neither --subject nor --session", "say whose",
+			"--all goes with neither --subject nor --session", "select sessions",
 		},
 	} {
 		d := newDesk(t, c.status, c.answer)

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) sessionsCommand() *cobra.Command {
-	group := &cobra.Command{Use: "sessions", Short: "Who is signed in, where, since when"}
+	group := &cobra.Command{Use: "sessions", Short: "List, show and end sessions"}
 	group.AddCommand(a.sessionsList(), &cobra.Command{
 		Use: "show SESSION_ID", Short: "Show one session, its clients and grants", Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, arguments []string) error {
@@ -38,7 +38,7 @@ type listFlags struct {
 
 func (l *listFlags) add(command *cobra.Command) {
 	command.Flags().StringVar(&l.order, "order", "desc", "asc or desc, by creation")
-	command.Flags().IntVar(&l.limit, "limit", 100, "how many at most, 0 for all")
+	command.Flags().IntVar(&l.limit, "limit", 100, "maximum number of rows, 0 for all")
 	_ = command.RegisterFlagCompletionFunc("order", oneOf("asc", "desc"))
 }
 
@@ -84,10 +84,10 @@ func (a *app) sessionsList() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&query.SubjectID, "subject", "", "exactly this subject")
-	flags.StringVar(&query.SessionID, "session", "", "exactly this session")
-	flags.StringVar(&query.ClientID, "client", "", "exactly this client")
-	flags.StringVar(&query.DisplayName, "name", "", "a part of the user's name, whatever its case")
+	flags.StringVar(&query.SubjectID, "subject", "", "exact subject")
+	flags.StringVar(&query.SessionID, "session", "", "exact session id")
+	flags.StringVar(&query.ClientID, "client", "", "exact client id")
+	flags.StringVar(&query.DisplayName, "name", "", "case-insensitive substring of the user's name")
 	for i, name := range timeFlags {
 		flags.StringVar(&times[i], name, "", "a time like 2006-01-02T15:04:05Z, or how long ago, like 90m")
 	}
@@ -165,13 +165,13 @@ func (a *app) sessionsRemove() *cobra.Command {
 			case f.All && whose:
 				return usagef("--all goes with neither --subject nor --session")
 			case !f.All && !whose:
-				return usagef("say whose: --subject, --session or both, or --all")
+				return usagef("select sessions: --subject, --session or both, or --all")
 			}
 			return a.removeSessions(command, &f)
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.SubjectID, "subject", "", "all of this subject")
+	flags.StringVar(&f.SubjectID, "subject", "", "all sessions of this subject")
 	flags.StringVar(&f.SessionID, "session", "", "this session")
 	flags.BoolVar(&f.All, "all", false, "every session of every subject, as a job")
 	flags.StringSliceVar(&f.ClientIDs, "client", nil,

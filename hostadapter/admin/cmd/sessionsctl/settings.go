@@ -46,11 +46,11 @@ type file struct {
 
 func (s *settings) flags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.StringVar(&s.url, "url", "", "address of the admin routes (default "+defaultURL+")")
-	flags.StringVar(&s.tokenFile, "token-file", "", "file with the token, which others may not access")
+	flags.StringVar(&s.url, "url", "", "URL of the admin routes (default "+defaultURL+")")
+	flags.StringVar(&s.tokenFile, "token-file", "", "file with the token, not accessible to others")
 	flags.StringVar(&s.config, "config", "",
 		"configuration file in JSON: url, token_file or token, output (default sessionsctl/config.json "+
-			"in the folder of your configuration)")
+			"in your configuration folder)")
 	flags.StringVarP(&s.output, "output", "o", "", "table for people, json for programs (default table)")
 	_ = root.MarkPersistentFlagFilename("token-file")
 	_ = root.MarkPersistentFlagFilename("config", "json")
@@ -139,11 +139,11 @@ func decodeConfig(raw []byte) (*file, error) {
 		into, ok := known[name]
 		switch {
 		case !ok && len(name) > maxNamed: // it may be a misplaced token
-			return nil, errors.New("has an unknown field: it knows " + fields)
+			return nil, errors.New("has an unknown field: known are " + fields)
 		case !ok:
-			return nil, fmt.Errorf("has an unknown field %q: it knows %s", name, fields)
+			return nil, fmt.Errorf("has an unknown field %q: known are %s", name, fields)
 		case json.Unmarshal(given[name], into) != nil:
-			return nil, fmt.Errorf("has %s, which is no text", name)
+			return nil, fmt.Errorf("has %s, which is not a string", name)
 		}
 	}
 	return kept, nil

@@ -35,7 +35,7 @@ const Version = 5
 //
 //	e  sid                            -> Ended
 //	es subject 0 sid                  ->                         ended sessions with survivors
-//	ex due sid                        ->                         when to check whether an ended record may go
+//	ex due sid                        ->                         when to check if an ended record may go
 //
 //	g  type key                       -> Grant
 //	f  request id                     -> Family

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -195,13 +196,14 @@ func (g *group) become(turn transfer.Transition) (before transfer.State, changed
 
 func numberOf(state transfer.State) int16 { return int16(slices.Index(states[:], state)) }
 
-// clear empties a store that is to be filled. It holds all slots, which excludes writers.
+// clear empties a store that is to be filled. It holds all slots, which excludes writers. An abandoned move
+// may have left many rows, so none is looked at.
 func (g *group) clear() {
+	var names []string
 	for _, t := range tables {
-		g.exec("DELETE FROM {s}." + t.name)
+		names = append(names, "{s}."+t.name)
 	}
-	g.exec("DELETE FROM {s}.client_counts")
-	g.exec("DELETE FROM {s}.limits")
+	g.exec("TRUNCATE " + strings.Join(names, ", ") + ", {s}.client_counts, {s}.limits")
 	g.exec("UPDATE {s}.slots SET counts = array_fill(0::bigint, ARRAY[cardinality(counts)]), " +
 		"sums = array_fill(0::bigint, ARRAY[cardinality(sums)])")
 }

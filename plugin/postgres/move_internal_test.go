@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -77,4 +78,26 @@ func TestClientsAreCountedWhileAStoreIsFilled(t *testing.T) {
 	if got := counted(); !slices.Equal(got, []int64{7, 1, 2, 2, 2}) {
 		t.Errorf("after the switch the clients have %v sessions, want seven, one and three times two", got)
 	}
+}
+
+// A target that was abandoned is emptied without a look at its rows, however many they are: nothing is left
+// of them in the tables' files.
+func TestAnAbandonedTargetIsEmptiedAtOnce(t *testing.T) {
+	t.Parallel()
+	target := filling(t, "first")
+	become(t, target, transfer.Abandoned, "first")
+	become(t, target, transfer.Importing, "second")
+	rows, err := target.pool.Query(t.Context(), `SELECT c.relname::text
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relkind = 'r' AND pg_relation_size(c.oid) > 0
+			AND c.relname !~ '^(ledger|schema_version|slots|hosts|kills_.)$' ORDER BY 1`, strings.Trim(target.schema, `"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(left) > 0 {
+		t.Errorf("the tables %v still have pages of rows that are gone, error %v", left, err)
+	}
+	become(t, target, transfer.Active, "second")
+	rightAfterwards(t, target)
 }

@@ -253,7 +253,7 @@ const askRights = `
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
 		unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r(need)
 	WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')
-		AND (r.need <> 'TRUNCATE' OR c.relispartition)
+		AND (r.need <> 'TRUNCATE' OR ` + schema.Emptied + `)
 		AND (r.need = 'SELECT' OR c.relname NOT IN ('schema_version', 'ledger'))
 		AND NOT has_table_privilege(c.oid, r.need)
 	ORDER BY 1`

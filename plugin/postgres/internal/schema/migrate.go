@@ -118,19 +118,24 @@ func (s *step) admit(ctx context.Context, conn *pgx.Conn, name string) error {
 	return nil
 }
 
-// Grant grants a role what a program needs at run time: to read and write, and to empty expired partitions,
-// but not to own or change a table.
+// Emptied is a condition on pg_class c. It selects the tables that a program empties as a whole: expired
+// partitions, and all tables with records before a store is filled.
+const Emptied = `c.relkind IN ('r', 'p')
+	AND c.relname NOT IN ('` + versionTable + `', 'ledger', 'slots', 'hosts', 'journal')`
+
+// Grant grants a role what a program needs at run time: to read, write and empty tables, but not to own or
+// change one.
 func Grant(ctx context.Context, conn *pgx.Conn, name, role string) error {
 	to := ` TO ` + pgx.Identifier{role}.Sanitize()
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT c.relname::text FROM pg_catalog.pg_class c
 			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relispartition`, name)
+			WHERE n.nspname = $1 AND `+Emptied, name)
 		if err != nil {
 			return err
 		}
-		ring, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		emptied, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return err
 		}
@@ -138,8 +143,8 @@ func Grant(ctx context.Context, conn *pgx.Conn, name, role string) error {
 			`GRANT USAGE ON SCHEMA {s}`,
 			`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {s}`,
 		}
-		for _, partition := range ring {
-			statements = append(statements, `GRANT TRUNCATE ON {s}.`+pgx.Identifier{partition}.Sanitize())
+		for _, table := range emptied {
+			statements = append(statements, `GRANT TRUNCATE ON {s}.`+pgx.Identifier{table}.Sanitize())
 		}
 		for _, statement := range statements {
 			if _, err := tx.Exec(ctx, Qualify(name, statement)+to); err != nil {

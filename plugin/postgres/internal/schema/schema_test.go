@@ -250,11 +250,12 @@ func TestRuntimeRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	runtime := connect(t, server.Loopback(role, "secret"))
-	// What a move writes: see become.
+	// What a move writes, and empties: see become.
 	exec(t, runtime, name, `UPDATE {s}.ledger SET state = 0, move = '', peer = '', peer_store = '',
 			origin = '', acknowledged = 0, moved = 0`,
 		`INSERT INTO {s}.hosts (instance, name, version, knows, joined, beat)
-			VALUES ('i', 'n', 'v', 1, 1, 1)`)
+			VALUES ('i', 'n', 'v', 1, 1, 1)`,
+		`TRUNCATE {s}.sessions, {s}.used, {s}.client_counts`)
 	for _, forbidden := range []string{
 		`UPDATE {s}.ledger SET needs = 9`, `DELETE FROM {s}.ledger`,
 		`UPDATE {s}.schema_version SET version = 9`, `ALTER TABLE {s}.hosts ADD remark text`,

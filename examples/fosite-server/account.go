@@ -1,6 +1,6 @@
 package main
 
-// The host's own look for the page on which users see their sessions.
+// The host's page on which users see their sessions.
 
 import (
 	"net/http"
@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/account"
 )
 
-// accountPage shows users where they are signed in.
+// accountPage renders the page with the user's sessions and consents.
 func (p *provider) accountPage(w http.ResponseWriter, r *http.Request, page *account.Page) {
 	data := struct {
 		*account.Page
@@ -18,7 +18,7 @@ func (p *provider) accountPage(w http.ResponseWriter, r *http.Request, page *acc
 	p.render(w, r, http.StatusOK, "account", "Where you are signed in", data, "")
 }
 
-// clientName is what users know a client as.
+// clientName returns the client's display name.
 func (p *provider) clientName(id string) string {
 	if c := p.clients[id]; c != nil {
 		return c.displayName()
@@ -26,7 +26,7 @@ func (p *provider) clientName(id string) string {
 	return id
 }
 
-// ago says how long ago something was, for people.
+// ago formats how long ago a time was.
 func ago(t time.Time) string {
 	switch age := time.Since(t); {
 	case age < 2*time.Minute:

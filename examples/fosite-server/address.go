@@ -1,6 +1,6 @@
 package main
 
-// Addresses of requests behind trusted proxies.
+// Client addresses of requests behind trusted proxies.
 
 import (
 	"net"
@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// remoteAddr returns where a request comes from: of the addresses that trusted proxies have added to
-// X-Forwarded-For, the last that is not theirs. Those before it can be forged.
+// remoteAddr returns the address that a request comes from: the last address in X-Forwarded-For that is not a
+// trusted proxy's. Earlier entries can be forged.
 func (o *options) remoteAddr(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -44,9 +44,9 @@ func (o *options) isProxy(host string) bool {
 	})
 }
 
-// neighbourhood is what addresses of one user have in common: a network with one IPv6 address has a /64 of
-// them.
-func neighbourhood(address string) string {
+// addressPrefix returns the address, or the /64 of an IPv6 address, because a user's network usually has a
+// whole /64.
+func addressPrefix(address string) string {
 	if withPort, err := netip.ParseAddrPort(address); err == nil {
 		address = withPort.Addr().String()
 	}

@@ -1,6 +1,6 @@
 package main
 
-// The audit of the admin routes in a file of its own.
+// The audit of the admin routes in a separate file.
 
 import (
 	"errors"
@@ -15,8 +15,8 @@ const (
 	auditKept = 10
 )
 
-// openAudit has the audit written to a file that rotates. One that cannot be written is an error at the
-// start, not at the first change.
+// openAudit opens the rotating audit file. It fails at start, not at the first change, if the file cannot be
+// written.
 func (s *running) openAudit(path string) error {
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

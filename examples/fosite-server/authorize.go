@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// authorize is the authorization endpoint. Where the user has to sign in or to consent first, the request
-// continues in the form's handler.
+// authorize is the authorization endpoint. If the user must sign in or consent first, the form's handler
+// continues the request.
 func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		p.problem(w, r, http.StatusBadRequest, "The request cannot be read",
@@ -25,8 +25,8 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, pending{Query: r.Form.Encode(), Started: time.Now()}, reply{})
 }
 
-// proceed takes an authorization request as far as it goes: to the sign-in page, to the consent page, or back
-// to the client.
+// proceed continues an authorization request with the sign-in page, the consent page, or the response to the
+// client.
 func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pending, answer reply) {
 	ctx := r.Context()
 	ar, err := p.oauth2.NewAuthorizeRequest(ctx, request.request(r))
@@ -37,9 +37,9 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 	if concrete, ok := ar.(*fosite.AuthorizeRequest); ok {
 		concrete.RequestedAt = request.Started
 	}
-	// Whatever has changed since the page was shown, and however often it is said.
+	// A denial is accepted even if the page is stale or was submitted before.
 	if answer.decision == decisionDeny {
-		if _, err := p.forms.spend(ctx, answer.form); err != nil {
+		if _, err := p.forms.useOnce(ctx, answer.form); err != nil {
 			p.unavailable(w, r, err)
 			return
 		}
@@ -87,8 +87,8 @@ func (p *provider) grant(
 	p.oauth2.WriteAuthorizeResponse(ctx, w, ar, response)
 }
 
-// authorizeSession is the host's own fosite session: the claims that this server adds to ID tokens. The
-// session manager adds iss, sub, sid, auth_time, acr and amr.
+// authorizeSession returns the host's own fosite session with the claims that this server adds to ID tokens.
+// The session manager adds iss, sub, sid, auth_time, acr and amr.
 func (p *provider) authorizeSession(
 	ar fosite.AuthorizeRequester, session *hostadapter.Session,
 ) *openid.DefaultSession {
@@ -101,8 +101,7 @@ func (p *provider) authorizeSession(
 	return s
 }
 
-// deny answers the client with an error, or the user where the client cannot be trusted to be the one that
-// asked.
+// deny redirects to the client with an error, or shows the error to the user if the client cannot be trusted.
 func (p *provider) deny(w http.ResponseWriter, r *http.Request, ar fosite.AuthorizeRequester, err error) {
 	p.refused(r, "authorize", err)
 	if ar == nil || !ar.IsRedirectURIValid() {
@@ -114,20 +113,20 @@ func (p *provider) deny(w http.ResponseWriter, r *http.Request, ar fosite.Author
 	p.oauth2.WriteAuthorizeError(r.Context(), w, ar, err)
 }
 
-// problem shows a page with an error.
+// problem shows an error page.
 func (p *provider) problem(w http.ResponseWriter, r *http.Request, status int, title, message, code string) {
 	data := struct{ Title, Message, Code string }{title, message, code}
 	p.render(w, r, status, "error", title, data, "")
 }
 
-// failed says that the fault is ours.
+// failed answers an internal error.
 func (p *provider) failed(w http.ResponseWriter, r *http.Request, err error) {
 	p.logger.ErrorContext(r.Context(), "page could not be rendered", "path", r.URL.Path, "error", err)
 	p.problem(w, r, http.StatusInternalServerError, "Something went wrong", "Please try again.",
 		"server_error")
 }
 
-// unavailable says that the session store is unavailable. The user keeps the cookie.
+// unavailable answers that the session store is unavailable. The user keeps the cookie.
 func (p *provider) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	p.logger.ErrorContext(r.Context(), "session store failed", "error", err)
 	w.Header().Set("Retry-After", "1")

@@ -10,20 +10,21 @@ import (
 )
 
 const (
-	// browserLifetime is how long a browser is known after a sign-in, maxBrowserUsers how many users it may
-	// be known for.
+	// browserLifetime is how long a browser is remembered after a sign-in. maxBrowserUsers bounds the users
+	// remembered for it.
 	browserLifetime = 90 * 24 * time.Hour
 	maxBrowserUsers = 4
 )
 
-// knownBrowsers are those in which users have signed in before, by a signed cookie: what others fail at does
-// not count there.
+// knownBrowsers recognizes, by a signed cookie, browsers in which users have signed in before: failed
+// attempts elsewhere do not count against them.
 type knownBrowsers struct {
 	signer signer
 	cookie cookie
 }
 
-// browserPass is what the cookie says: the browser's id, and keyed hashes of who has signed in there.
+// browserPass is the cookie's content: the browser's id, and keyed hashes of the accounts that signed in
+// there.
 type browserPass struct {
 	ID    string   `json:"i"`
 	Users [][]byte `json:"u"`
@@ -35,7 +36,7 @@ func newKnownBrowsers(globalSecret []byte, issuer, name, path string) knownBrows
 	}
 }
 
-// known returns the id of the browser if the user has signed in there before, else nothing.
+// known returns the id of the browser if the user has signed in there before, else "".
 func (k *knownBrowsers) known(r *http.Request, account string) (id string) {
 	user := k.signer.sum(account)
 	for _, pass := range k.passes(r) {
@@ -46,7 +47,7 @@ func (k *knownBrowsers) known(r *http.Request, account string) (id string) {
 	return ""
 }
 
-// remember has the browser known as one in which the user has signed in, beside the last others.
+// remember records in the cookie that the user has signed in, keeping the most recent other users.
 func (k *knownBrowsers) remember(w http.ResponseWriter, r *http.Request, account string) {
 	pass := browserPass{ID: k.known(r, account), Users: [][]byte{k.signer.sum(account)}}
 	for _, before := range k.passes(r) {
@@ -65,7 +66,7 @@ func (k *knownBrowsers) remember(w http.ResponseWriter, r *http.Request, account
 	k.cookie.set(w, "", k.signer.token(pass), browserLifetime)
 }
 
-// passes are what the browser's cookies say.
+// passes returns the valid contents of the browser's cookies.
 func (k *knownBrowsers) passes(r *http.Request) []browserPass {
 	return signedCookies[browserPass](r, k.cookie.name, k.signer)
 }

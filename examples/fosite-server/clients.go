@@ -1,6 +1,6 @@
 package main
 
-// Registered clients, and what fosite and session management ask of them.
+// Registered clients, with the methods that fosite and session management require.
 
 import (
 	"encoding/json"
@@ -18,14 +18,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The ways in which a client authenticates at the token endpoint.
+// The client authentication methods of the token endpoint.
 const (
 	authBasic = "client_secret_basic"
 	authPost  = "client_secret_post"
 	authNone  = "none"
 )
 
-// client is a registered client. Its fields are those of OpenID Connect Dynamic Client Registration 1.0,
+// client is a registered client. Its fields are defined in OpenID Connect Dynamic Client Registration 1.0,
 // section 2, Back-Channel Logout 1.0, section 2.2, Front-Channel Logout 1.0, section 2, and RP-Initiated
 // Logout 1.0, section 3.1.
 type client struct {
@@ -38,17 +38,17 @@ type client struct {
 	backChannelSession     bool
 	frontChannelURI        string
 	frontChannelSession    bool
-	// coordinate and mutedEnds are our own: whether the client's activity keeps sessions alive, and the ends
-	// that it is not notified of.
+	// coordinate and mutedEnds are extensions: whether the client's activity extends sessions, and the
+	// session ends of which it is not notified.
 	coordinate    *bool
 	mutedEnds     ticketstore.Ends
 	scopes        []string
 	grantTypes    []string
 	responseTypes []string
 	authMethod    string
-	// skipConsent is our own: the operator vouches for the client, users are not asked.
+	// skipConsent is an extension: the operator trusts the client, and users are not asked for consent.
 	skipConsent bool
-	// extra are the fields that this server has no use for; they are kept.
+	// extra holds fields that this server does not use.
 	extra map[string]json.RawMessage
 }
 
@@ -80,7 +80,7 @@ func (c *client) GetJSONWebKeys() *jose.JSONWebKeySet          { return nil }
 func (c *client) GetJSONWebKeysURI() string                    { return "" }
 func (c *client) GetRequestObjectSigningAlgorithm() string     { return "" }
 
-// The session manager finds a client's logout settings by these methods.
+// The session manager reads a client's logout settings through these methods.
 
 func (c *client) GetBackChannelLogoutURI() string           { return c.backChannelURI }
 func (c *client) GetBackChannelLogoutSessionRequired() bool { return c.backChannelSession }
@@ -92,7 +92,7 @@ func (c *client) GetPostLogoutRedirectURIs() []string         { return c.postLog
 func (c *client) GetCoordinateLifetimeWithUserSession() *bool { return c.coordinate }
 func (c *client) GetMutedSessionEnds() ticketstore.Ends       { return c.mutedEnds }
 
-// displayName is what the pages call the client.
+// displayName is the client's name on the pages.
 func (c *client) displayName() string {
 	if c.name != "" {
 		return c.name
@@ -100,7 +100,7 @@ func (c *client) displayName() string {
 	return c.id
 }
 
-// loadClients reads a file of clients. Its error names every problem of the file with its position.
+// loadClients reads a file of clients. Its error lists every problem with its position.
 func loadClients(path string, hash secretHasher) (map[string]*client, error) {
 	records, p, err := readRecords(path, "clients")
 	if err != nil {
@@ -230,7 +230,7 @@ func (c *client) checkURIs(p *problems, r record) {
 	}
 }
 
-// endNames are how a file of clients calls the ways in which a session ends.
+// endNames are the names of session ends in a file of clients.
 var endNames = map[string]ticketstore.Ends{
 	"sign_out": ticketstore.EndBySignOut, "expiry": ticketstore.EndByExpiry,
 	"removal":     ticketstore.EndByRemoval,
@@ -248,8 +248,8 @@ func endsField(p *problems, r record, name string) (ends ticketstore.Ends) {
 	return ends
 }
 
-// checkRedirectURI refuses what fosite would refuse at each authorization, so that the operator learns of it
-// at the start.
+// checkRedirectURI refuses URIs that fosite would refuse at each authorization, so that the operator is told
+// at start.
 func checkRedirectURI(uri string) error {
 	parsed, err := url.Parse(uri)
 	switch {
@@ -269,8 +269,8 @@ func checkRedirectURI(uri string) error {
 	return nil
 }
 
-// checkLogoutURI holds a logout URI to what the session manager can send to (Back-Channel Logout 1.0, section
-// 2.2).
+// checkLogoutURI refuses logout URIs that the session manager cannot send to (Back-Channel Logout 1.0,
+// section 2.2).
 func checkLogoutURI(uri string) error {
 	if err := logout.ValidateClient(logout.Client{ClientID: "-", BackChannelLogoutURI: uri}); err != nil {
 		return errors.New(problemOf(err))
@@ -278,8 +278,8 @@ func checkLogoutURI(uri string) error {
 	return nil
 }
 
-// problemOf returns what a *ticketstore.FieldError says without the field's name, which the position gives
-// already.
+// problemOf returns the message of a *ticketstore.FieldError without the field's name, which the position
+// already gives.
 func problemOf(err error) string {
 	var fieldError *ticketstore.FieldError
 	if errors.As(err, &fieldError) {

@@ -13,13 +13,13 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// What the buttons of the consent page say.
+// The values of the consent page's buttons.
 const (
 	decisionAllow = "allow"
 	decisionDeny  = "deny"
 )
 
-// scopeTexts is what the consent page says of each scope.
+// scopeTexts describe the scopes on the consent page.
 var scopeTexts = map[string]string{
 	"openid":         "Know who you are",
 	"profile":        "See your name and user name",
@@ -27,18 +27,17 @@ var scopeTexts = map[string]string{
 	"offline_access": "Stay signed in when you are away",
 }
 
-// reply is what a user has answered to a consent page: nothing, where that is not where the request comes
-// from.
+// reply is the user's answer to a consent page, or zero if the request does not come from one.
 type reply struct {
 	form     *form
 	decision string
-	// again: the page is to be shown once more although the consent may be remembered, as the answer was to
-	// another one.
+	// again requests that the page be shown again even if consent is remembered, because the answer was given
+	// to a different page.
 	again bool
 }
 
-// to is the reply as far as it is one to the page that this request would show now: it counts once, in the
-// session and for the client and the scopes that the page named.
+// to returns the reply if it answers the page that this request would show now: it counts once, and only for
+// the session, the client and the scopes that the page showed.
 func (a reply) to(
 	ctx context.Context, p *provider, ar fosite.AuthorizeRequester, session *hostadapter.Session,
 ) (reply, error) {
@@ -48,14 +47,14 @@ func (a reply) to(
 	if a.form.SessionID != session.SessionID || !hmac.Equal(a.form.Shown, shownFor(ar, session)) {
 		return reply{again: true}, nil
 	}
-	first, err := p.forms.spend(ctx, a.form)
+	first, err := p.forms.useOnce(ctx, a.form)
 	if !first {
-		return reply{}, err // what it granted is remembered, unless it was taken back
+		return reply{}, err // the consent is remembered, unless it was revoked
 	}
 	return a, nil
 }
 
-// shownFor is the hash of what the consent page says.
+// shownFor returns the hash of what the consent page shows.
 func shownFor(ar fosite.AuthorizeRequester, session *hostadapter.Session) []byte {
 	texts := []string{ar.GetClient().GetID(), nameOf(ar), session.SubjectID, ar.GetRedirectURI().String()}
 	return hashOf(append(texts, ar.GetRequestedScopes()...)...)
@@ -100,8 +99,8 @@ func (p *provider) askConsent(
 	return true
 }
 
-// consent takes the consent form. One that cannot be used leads on: to the page as it would be now, or to the
-// start without its request.
+// consent handles the consent form. If the form is stale, it shows the current page; if it has no usable
+// request, it redirects to the start page.
 func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
 	opened, err := p.forms.open(r, forConsent)
 	if opened == nil || opened.Query == "" {
@@ -115,8 +114,8 @@ func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, opened.pending, answer)
 }
 
-// needsConsent reports whether the user must be asked. A yes is remembered for all sessions until an operator
-// revokes the consent.
+// needsConsent reports whether the user must be asked. Consent is remembered across sessions until an
+// operator revokes it.
 func (p *provider) needsConsent(
 	ctx context.Context, ar fosite.AuthorizeRequester, session *hostadapter.Session, answer reply,
 ) (bool, error) {

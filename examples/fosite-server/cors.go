@@ -1,6 +1,6 @@
 package main
 
-// Requests of scripts of other origins.
+// Cross-origin requests from scripts.
 
 import (
 	"net/http"
@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// originsOf returns the origins of the clients' redirect URIs: their scripts may read what clients may.
+// originsOf returns the origins of the clients' redirect URIs, from which scripts may call the endpoints.
 func originsOf(clients map[string]*client) map[string]bool {
 	origins := map[string]bool{}
 	for _, c := range clients {
 		for _, uri := range c.redirectURIs {
 			u, err := url.Parse(uri)
 			if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-				continue // an application's own scheme
+				continue // an application's own scheme has no origin
 			}
 			host := strings.ToLower(u.Host)
 			if u.Scheme == "http" {
@@ -29,9 +29,9 @@ func originsOf(clients map[string]*client) map[string]bool {
 	return origins
 }
 
-// acrossOrigins lets scripts of these origins send requests with an access token, and answers their
-// preflights (OpenID Connect Core 1.0, section 5.3; Fetch, CORS protocol). Cookies play no part.
-func acrossOrigins(origins map[string]bool, next http.HandlerFunc) http.HandlerFunc {
+// withCORS permits scripts of these origins to send requests with an access token, and answers
+// preflights (OpenID Connect Core 1.0, section 5.3; Fetch, CORS protocol). Cookies are not used.
+func withCORS(origins map[string]bool, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Origin")
 		if origin := r.Header.Get("Origin"); origins[origin] {

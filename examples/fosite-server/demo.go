@@ -1,6 +1,6 @@
 package main
 
-// The demo clients: relying parties with sessions of their own.
+// The demo clients: relying parties with their own sessions.
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// demoClient is a relying party as it would run anywhere else: it knows the server by its issuer URL alone,
-// keeps sessions of its own, and ends them when a logout token says so.
+// demoClient is a relying party as it would run on another machine: it knows only the server's issuer URL,
+// has its own sessions, and ends them when it receives a logout token.
 type demoClient struct {
 	id     string
 	name   string
@@ -30,17 +30,17 @@ type demoClient struct {
 
 	sessions *demoSessions
 	tokens   *logoutTokens
-	// stop is closed when the listener shuts down: event streams would hold it up.
+	// stop is closed when the listener shuts down, to end event streams.
 	stop chan struct{}
 
 	mu       sync.Mutex
 	provider *oidc.Provider
 }
 
-// link is a place to go to.
+// link is a link on the page.
 type link struct{ Name, URL string }
 
-// newDemoClient returns a demo client that is reached at url.
+// newDemoClient returns a demo client with the given URL.
 func newDemoClient(id, name, accent, url, issuer string, logger *slog.Logger) *demoClient {
 	return &demoClient{
 		id: id, name: name, accent: accent, secret: randomText(), url: url, issuer: issuer,
@@ -49,7 +49,7 @@ func newDemoClient(id, name, accent, url, issuer string, logger *slog.Logger) *d
 	}
 }
 
-// registration is what the server knows of the client.
+// registration returns the client's registration at the server.
 func (d *demoClient) registration(hash secretHasher) *client {
 	c := &client{
 		id: d.id, name: d.name, secretHash: hash.sum([]byte(d.secret)),
@@ -66,7 +66,7 @@ func (d *demoClient) registration(hash secretHasher) *client {
 		c.skipConsent = true
 		c.frontChannelURI, c.frontChannelSession = d.url+"/frontchannel-logout", true
 		yes := true
-		c.coordinate = &yes // its use keeps the session alive
+		c.coordinate = &yes // its activity extends the session
 	}
 	return c
 }
@@ -83,12 +83,12 @@ func (d *demoClient) handler() http.Handler {
 	mux.HandleFunc("GET /frontchannel-logout", d.frontChannelLogout)
 	mux.Handle("GET /static/", staticHandler())
 	protection := http.NewCrossOriginProtection()
-	// it comes from a server and proves itself by its signature
+	// a server sends it, authenticated by the token's signature
 	protection.AddInsecureBypassPattern("POST /backchannel-logout")
-	return secured(protection.Handler(mux))
+	return withSecurityHeaders(protection.Handler(mux))
 }
 
-// discover returns the server's metadata, fetched when first needed: the server starts after its clients.
+// discover returns the server's metadata, fetched at first use because the server starts after its clients.
 func (d *demoClient) discover(ctx context.Context) (*oidc.Provider, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -107,7 +107,7 @@ func (d *demoClient) discover(ctx context.Context) (*oidc.Provider, error) {
 
 const demoTimeout = 10 * time.Second
 
-// demoHTTP is how the demo clients call the server.
+// demoHTTP is the HTTP client with which demo clients call the server.
 var demoHTTP = &http.Client{Timeout: demoTimeout}
 
 func (d *demoClient) oauth2(provider *oidc.Provider) *oauth2.Config {
@@ -119,7 +119,7 @@ func (d *demoClient) oauth2(provider *oidc.Provider) *oauth2.Config {
 	}
 }
 
-// demoPage is the data of the demo client's one page.
+// demoPage is the data of the demo client's page.
 type demoPage struct {
 	demoView
 	App, Issuer    string
@@ -147,7 +147,7 @@ func (d *demoClient) fail(w http.ResponseWriter, r *http.Request, status int, er
 	d.show(w, r, status, err.Error(), "")
 }
 
-// login sends the browser to the server.
+// login redirects the browser to the server.
 func (d *demoClient) login(w http.ResponseWriter, r *http.Request) {
 	provider, err := d.discover(r.Context())
 	if err != nil {
@@ -163,7 +163,7 @@ func (d *demoClient) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, target, http.StatusFound)
 }
 
-// callback takes the code that the server sent the browser back with.
+// callback handles the redirect back from the server, with the code.
 func (d *demoClient) callback(w http.ResponseWriter, r *http.Request) {
 	attempt, ok := d.sessions.finish(cookieValue(r, d.cookie("login")), r.URL.Query().Get("state"), d.now())
 	if !ok {
@@ -171,7 +171,7 @@ func (d *demoClient) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if code := r.URL.Query().Get("error"); code != "" {
-		d.fail(w, r, http.StatusForbidden, fmt.Errorf("the server said: %s", code))
+		d.fail(w, r, http.StatusForbidden, fmt.Errorf("the server returned: %s", code))
 		return
 	}
 	session, err := d.exchange(r.Context(), r.URL.Query().Get("code"), attempt)
@@ -192,7 +192,7 @@ func (d *demoClient) exchange(ctx context.Context, code string, attempt demoAtte
 	ctx = oidc.ClientContext(ctx, demoHTTP)
 	token, err := d.oauth2(provider).Exchange(ctx, code, oauth2.VerifierOption(attempt.verifier))
 	if err != nil {
-		return nil, fmt.Errorf("the code was not exchanged: %w", err)
+		return nil, fmt.Errorf("code exchange failed: %w", err)
 	}
 	raw, _ := token.Extra("id_token").(string)
 	idToken, err := provider.Verifier(&oidc.Config{ClientID: d.id}).Verify(ctx, raw)
@@ -209,7 +209,7 @@ func (d *demoClient) exchange(ctx context.Context, code string, attempt demoAtte
 		return nil, fmt.Errorf("the ID token is not valid: %w", err)
 	}
 	if idToken.Nonce != attempt.nonce || claims.SessionID == "" {
-		return nil, fmt.Errorf("the ID token is not valid: nonce or sid is not as it must be")
+		return nil, fmt.Errorf("the ID token is not valid: wrong nonce or no sid")
 	}
 	if claims.Name == "" {
 		claims.Name = idToken.Subject
@@ -221,7 +221,7 @@ func (d *demoClient) exchange(ctx context.Context, code string, attempt demoAtte
 	}, nil
 }
 
-// logout ends the local session and sends the browser to the server's end_session_endpoint (RP-Initiated
+// logout ends the local session and redirects the browser to the server's end_session_endpoint (RP-Initiated
 // Logout 1.0).
 func (d *demoClient) logout(w http.ResponseWriter, r *http.Request) {
 	session := d.sessions.forget(cookieValue(r, d.cookie("session")))
@@ -242,7 +242,7 @@ func (d *demoClient) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
-// check asks userinfo with the access token, to show whether it is still good.
+// check calls the userinfo endpoint to show whether the access token is still valid.
 func (d *demoClient) check(w http.ResponseWriter, r *http.Request) {
 	token := d.sessions.accessToken(cookieValue(r, d.cookie("session")))
 	provider, err := d.discover(r.Context())
@@ -260,7 +260,7 @@ func (d *demoClient) check(w http.ResponseWriter, r *http.Request) {
 	d.show(w, r, http.StatusOK, "", "The server accepts the access token: it belongs to "+info.Subject+".")
 }
 
-// events notifies the page when its session has changed (server-sent events).
+// events notifies the page of changes to its session (server-sent events).
 func (d *demoClient) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -278,7 +278,7 @@ func (d *demoClient) events(w http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case <-changed:
-		case <-heartbeat.C: // the message repeats itself
+		case <-heartbeat.C: // send the same message again
 		case <-r.Context().Done():
 			return
 		case <-d.stop:

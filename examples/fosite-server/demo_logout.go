@@ -1,6 +1,6 @@
 package main
 
-// How a demo client ends sessions: back channel and front channel.
+// The demo client's back-channel and front-channel logout.
 
 import (
 	"bytes"
@@ -22,10 +22,10 @@ import (
 const (
 	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 	logoutType  = "logout+jwt"
-	// logoutAge bounds how old a logout token may be, logoutSkew how far its clock may be ahead.
+	// logoutAge bounds the age of a logout token, logoutSkew its time in the future.
 	logoutAge  = 10 * time.Minute
 	logoutSkew = time.Minute
-	// maxLogoutBody bounds a back-channel request in bytes.
+	// maxLogoutBody bounds a back-channel request, in bytes.
 	maxLogoutBody = 64 << 10
 )
 
@@ -36,7 +36,7 @@ func (d *demoClient) backChannelLogout(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		var provider *oidc.Provider
 		if provider, err = d.discover(r.Context()); err != nil {
-			// Not a 400: the token may be good, so the server should try again.
+			// Not a 400: the token may be valid, so the server should retry.
 			http.Error(w, "the issuer's keys are out of reach", http.StatusServiceUnavailable)
 			return
 		}
@@ -54,7 +54,7 @@ func (d *demoClient) backChannelLogout(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// logoutTokenOf takes the logout token out of a form with exactly one.
+// logoutTokenOf returns the logout token of a form with exactly one.
 func logoutTokenOf(w http.ResponseWriter, r *http.Request) (string, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
 		kind != "application/x-www-form-urlencoded" {
@@ -83,8 +83,7 @@ func (d *demoClient) endByToken(ctx context.Context, provider *oidc.Provider, ra
 }
 
 // frontChannelLogout is loaded in a frame of the server's page (Front-Channel Logout 1.0, section 2).
-// Browsers may keep this client's cookie from it, so the session is found by its sid, which cannot be
-// guessed.
+// Browsers may block this client's cookie there, so the session is found by its unguessable sid.
 func (d *demoClient) frontChannelLogout(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -100,7 +99,7 @@ func (d *demoClient) frontChannelLogout(w http.ResponseWriter, r *http.Request) 
 	_, _ = w.Write([]byte("signed out"))
 }
 
-// logoutTokens verifies logout tokens and remembers those it has seen.
+// logoutTokens verifies logout tokens and remembers their jti.
 type logoutTokens struct {
 	mu   sync.Mutex
 	seen map[string]time.Time // jti to exp
@@ -108,9 +107,9 @@ type logoutTokens struct {
 
 func newLogoutTokens() *logoutTokens { return &logoutTokens{seen: map[string]time.Time{}} }
 
-// verify holds a logout token to all of Back-Channel Logout 1.0, section 2.6, and to what that section leaves
-// to choice: the type, the age and the jti, which must be new. go-oidc checks signature, algorithm, iss, aud,
-// exp, nonce, and that sub or sid and the event are there.
+// verify checks a logout token by Back-Channel Logout 1.0, section 2.6, including what that section makes
+// optional: type, age and a new jti. go-oidc checks signature, algorithm, iss, aud, exp, nonce, and the
+// presence of the event and of sub or sid.
 func (l *logoutTokens) verify(
 	ctx context.Context, verifier *oidc.IDTokenVerifier, raw string, now time.Time,
 ) (*oidc.LogoutToken, error) {
@@ -140,7 +139,7 @@ func (l *logoutTokens) verify(
 	return token, l.use(token, now)
 }
 
-// use refuses a token whose jti came before.
+// use refuses a token whose jti was used before.
 func (l *logoutTokens) use(token *oidc.LogoutToken, now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,7 +151,7 @@ func (l *logoutTokens) use(token *oidc.LogoutToken, now time.Time) error {
 	return nil
 }
 
-// checkLogoutType refuses everything that does not say it is a logout token, above all ID tokens.
+// checkLogoutType refuses tokens whose typ is not that of logout tokens, above all ID tokens.
 func checkLogoutType(raw string) error {
 	parsed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{
 		jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384,

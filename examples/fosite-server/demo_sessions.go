@@ -17,13 +17,13 @@ import (
 
 var errSignInUnknown = errors.New("this sign-in was not begun in this browser, or too long ago")
 
-// Bounds of what a demo client keeps.
+// Bounds of a demo client's memory.
 const (
 	attemptLifetime = time.Hour
 	demoLifetime    = 24 * time.Hour
 )
 
-// demoAttempt is a sign-in under way.
+// demoAttempt is a pending sign-in.
 type demoAttempt struct {
 	state, nonce, verifier string
 	started                time.Time
@@ -34,16 +34,16 @@ type demoSession struct {
 	subject, sessionID, name, email string
 	authTime, started, ended        time.Time
 	idToken, accessToken            string
-	// told is by which channels it was notified of its end, and when.
+	// told lists the channels by which the end of the session was reported, with times.
 	told []string
-	// revision names what a page has seen of the session; changed is closed when it moves on.
+	// revision identifies the state that a page has seen; changed is closed when the state changes.
 	revision int
 	changed  chan struct{}
 }
 
 func (s *demoSession) seen() string { return s.sessionID + "/" + strconv.Itoa(s.revision) }
 
-// demoView is what a page shows of a session.
+// demoView is the part of a session that a page shows.
 type demoView struct {
 	State                           string // "out", "in", "ended"
 	Seen                            string
@@ -52,7 +52,7 @@ type demoView struct {
 	Told                            []string
 }
 
-// The channels by which a demo client hears of a session's end.
+// The channels by which a demo client is told of a session's end.
 const (
 	byLogoutToken = "a logout token came (back channel)"
 	byFrame       = "the sign-out page loaded our address in a frame (front channel)"
@@ -79,7 +79,7 @@ func newDemoSessions() *demoSessions {
 	return &demoSessions{sessions: map[string]*demoSession{}, attempts: map[string]demoAttempt{}}
 }
 
-// begin keeps an attempt and returns the cookie value that finishes it.
+// begin stores an attempt and returns its cookie value.
 func (d *demoSessions) begin(attempt demoAttempt) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -91,7 +91,7 @@ func (d *demoSessions) begin(attempt demoAttempt) string {
 	return id
 }
 
-// finish takes the attempt of a cookie; its state must be the one that the server sent back.
+// finish removes the attempt of a cookie. Its state must equal the one that the server returned.
 func (d *demoSessions) finish(id, state string, now time.Time) (demoAttempt, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,7 +104,7 @@ func (d *demoSessions) finish(id, state string, now time.Time) (demoAttempt, boo
 	return attempt, true
 }
 
-// add keeps a session and returns its cookie value.
+// add stores a session and returns its cookie value.
 func (d *demoSessions) add(session *demoSession) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -117,7 +117,7 @@ func (d *demoSessions) add(session *demoSession) string {
 	return id
 }
 
-// forget drops the session of a cookie and returns it, nil if there was none.
+// forget removes the session of a cookie and returns it, or nil if there is none.
 func (d *demoSessions) forget(id string) *demoSession {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -129,8 +129,8 @@ func (d *demoSessions) forget(id string) *demoSession {
 	return session
 }
 
-// end ends the sessions that are named and returns how many there were. Sessions that ended stay for their
-// page to say so.
+// end ends the selected sessions and returns their number. Ended sessions are kept so that their page can
+// show it.
 func (d *demoSessions) end(subject, sessionID, channel string, now time.Time) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -155,8 +155,8 @@ func (d *demoSessions) end(subject, sessionID, channel string, now time.Time) in
 	return count
 }
 
-// watch returns what a page should have seen, and a channel that is closed when that changes; nil when it
-// never will.
+// watch returns the current state of a session and a channel that is closed when it changes, or nil if it
+// cannot change.
 func (d *demoSessions) watch(id string) (string, <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -194,8 +194,8 @@ func (d *demoSessions) view(id string) demoView {
 	return view
 }
 
-// cookie returns the name of a cookie of this client. Ports share cookies, so each client has names of its
-// own.
+// cookie returns the name of one of this client's cookies. Cookies are shared across ports, so names include
+// the client's id.
 func (d *demoClient) cookie(kind string) string { return d.id + "_" + kind }
 
 func (d *demoClient) setCookie(w http.ResponseWriter, kind, value string) {

@@ -17,13 +17,13 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// The demo clients. Users are asked for their consent by the first; the operator vouches for the second.
+// The demo clients. The first asks for consent; the operator trusts the second.
 const (
 	demoAsking  = "demo-photos"
 	demoTrusted = "demo-notes"
 )
 
-// demoUsers are there when no file of users is given.
+// demoUsers are used if no file of users is given.
 var demoUsers = []demoUser{
 	{Username: "ann", Password: "ann-demo", subject: "1001", name: "Ann Example", email: "ann@example.com"},
 	{Username: "ben", Password: "ben-demo", subject: "1002", name: "Ben Example", email: "ben@example.com"},
@@ -43,8 +43,8 @@ func (d demoUser) user() *user {
 	return &user{username: d.Username, passwordHash: hash, subject: d.subject, name: d.name, email: d.email}
 }
 
-// startDemoClients listens on the two ports after the server's, or on free ones where the server's was to be
-// a free one. Those without one of the secrets make their own. The returned servers are running.
+// startDemoClients listens on the two ports after the server's, or on free ports if the server's is free.
+// Clients for which secrets has none get a new secret. The returned servers are running.
 func startDemoClients(
 	ctx context.Context, o *options, issuer string, address net.Addr, secrets map[string]string,
 	logger *slog.Logger,
@@ -57,7 +57,7 @@ func startDemoClients(
 		return nil, nil, err
 	}
 	if host == "" || net.ParseIP(host).IsUnspecified() {
-		host = "localhost" // they keep to this machine whatever the server does
+		host = "localhost" // demo clients listen on this machine only
 	}
 	port, _ := strconv.Atoi(wanted)
 	if port != 0 {
@@ -89,7 +89,7 @@ func startDemoClients(
 	return clients, servers, nil
 }
 
-// runDemo runs the demo clients alone until ctx is done, with the secrets that they are registered with.
+// runDemo runs only the demo clients until ctx is done, with the secrets that they are registered with.
 func runDemo(ctx context.Context, o *options, stdout io.Writer, logger *slog.Logger) error {
 	raw, err := readSecret(ctx, o.demoFor, logger)
 	if err != nil {

@@ -19,8 +19,8 @@ func (p *provider) discovery(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, document)
 }
 
-// metadata is the discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414) without what the
-// session manager adds.
+// metadata returns the discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414) without the
+// session manager's fields.
 func (p *provider) metadata() map[string]any {
 	return map[string]any{
 		"issuer":                                        p.issuer,

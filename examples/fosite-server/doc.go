@@ -1,7 +1,6 @@
-// Command fosite-server is a whole OpenID provider on fosite with server-side sessions: sign-in and consent
-// pages, every OAuth 2.0 and OpenID Connect endpoint that a relying party needs, the admin routes, and two
-// demo clients that learn by Back-Channel Logout that their user's session is over.
+// Command fosite-server is a complete OpenID provider on fosite with server-side sessions: sign-in and
+// consent pages, all OAuth 2.0 and OpenID Connect endpoints that a relying party needs, the admin routes, and
+// two demo clients that receive Back-Channel Logout when their user's session ends.
 //
-// What a server of your own needs of it is in sessions.go. The rest is the server that most readers already
-// have.
+// The code that session management needs is in sessions.go. The rest is an ordinary fosite server.
 package main

@@ -22,7 +22,7 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	}
 	if request.GetGrantTypes().ExactOne("client_credentials") {
 		for _, scope := range request.GetRequestedScopes() {
-			request.GrantScope(scope) // fosite has held them to the client's
+			request.GrantScope(scope) // fosite has checked them against the client's scopes
 		}
 	}
 	response, err := p.oauth2.NewAccessResponse(ctx, request)
@@ -51,30 +51,30 @@ func (p *provider) revoke(w http.ResponseWriter, r *http.Request) {
 	p.oauth2.WriteRevocationResponse(ctx, w, p.oauth2.NewRevocationRequest(ctx, r))
 }
 
-// refused notes a request that was turned away, without anything that the client sent.
+// refused logs a refused request, without any data sent by the client.
 func (p *provider) refused(r *http.Request, endpoint string, err error) {
 	reason := fosite.ErrorToRFC6749Error(err)
-	p.noting(r).InfoContext(r.Context(), "request refused", "endpoint", endpoint,
+	p.limitedLogger(r).InfoContext(r.Context(), "request refused", "endpoint", endpoint,
 		"error", reason.ErrorField, "description", reason.DescriptionField)
 }
 
-// How many lines a log gets of what any request can cause: from one address, and altogether.
+// Limits of the log lines that unauthenticated requests can cause: per address, and in total.
 var (
 	notesOfOne = rate{burst: 20, every: 3 * time.Second}
 	notesOfAll = rate{burst: 300, every: 200 * time.Millisecond}
 )
 
-// notes bounds the lines of a log that need no credentials.
+// notes limits log lines that need no credentials to cause.
 type notes struct {
 	limiter    limiter
 	suppressed atomic.Int64
 }
 
-// noting is the logger for what any request can cause in the log. Lines beyond the bounds are left out, and
-// counted in the next that is not.
-func (p *provider) noting(r *http.Request) *slog.Logger {
+// limitedLogger returns the logger for events that unauthenticated requests can cause. Lines over the limit are
+// dropped and counted in the next line.
+func (p *provider) limitedLogger(r *http.Request) *slog.Logger {
 	from, now := p.sessions.RemoteAddr(r), time.Now()
-	one, all := limitKey(hashOf("address", neighbourhood(from))), limitKey(hashOf("all"))
+	one, all := limitKey(hashOf("address", addressPrefix(from))), limitKey(hashOf("all"))
 	_, wait := p.notes.limiter.take(notesOfOne, one, now)
 	if wait == 0 {
 		_, wait = p.notes.limiter.take(notesOfAll, all, now)
@@ -90,5 +90,5 @@ func (p *provider) noting(r *http.Request) *slog.Logger {
 	return logger
 }
 
-// maxNoted bounds what a sender makes up in a line of the log in bytes.
+// maxNoted bounds client-supplied values in a log line, in bytes.
 const maxNoted = 128

@@ -1,6 +1,6 @@
 package main
 
-// What this program does when it runs as the plugin.
+// The plugin mode of this program.
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
-// servePlugin is what this program does when it runs as the plugin, of the backend that its argument names.
+// servePlugin runs this program as the plugin for the backend named by its argument.
 func servePlugin() {
 	open := openBadger
 	if len(os.Args) > 1 && os.Args[1] == backendPostgres {

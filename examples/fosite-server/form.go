@@ -1,6 +1,6 @@
 package main
 
-// Signed forms: what a sign-in or consent page carries.
+// Signed forms of the sign-in and consent pages.
 
 import (
 	"context"
@@ -13,19 +13,18 @@ import (
 	"time"
 )
 
-// formLifetime is how long a page with a form may stay open.
+// formLifetime is how long a page with a form stays valid.
 const formLifetime = time.Hour
 
-// pending is an authorization request that waits for its user to sign in or to consent. It travels in the
-// forms.
+// pending is an authorization request that waits for sign-in or consent. The forms carry it.
 type pending struct {
-	// Query holds the parameters of the authorization request; empty for a sign-in without a request.
+	// Query holds the parameters of the authorization request; it is empty for a sign-in without a request.
 	Query string `json:"q"`
-	// Started is when the request came: a later sign-in satisfies prompt=login and max_age.
+	// Started is when the request arrived: a later sign-in satisfies prompt=login and max_age.
 	Started time.Time `json:"t"`
 }
 
-// request returns r as if it were the authorization request itself, whatever form it really came from.
+// request returns r converted to the original authorization request.
 func (p *pending) request(r *http.Request) *http.Request {
 	form, _ := url.ParseQuery(p.Query) // this server has encoded it
 	clone := r.Clone(r.Context())
@@ -35,7 +34,7 @@ func (p *pending) request(r *http.Request) *http.Request {
 	return clone
 }
 
-// purpose is what a form is for. A form for one purpose is of no use for another.
+// purpose is the purpose of a form. A form is valid for one purpose only.
 type purpose string
 
 const (
@@ -43,22 +42,22 @@ const (
 	forConsent purpose = "consent"
 )
 
-// form is what a form's token says of the page that it is on.
+// form is the signed content of a form's token.
 type form struct {
 	pending
 	Purpose purpose `json:"p"`
 	// Browser is the hash of a cookie of the browser that the page was made for.
 	Browser []byte `json:"b"`
-	// SessionID is the session of the user whom the page names, empty for none. Shown is the hash of what
-	// else the page asks the user about.
+	// SessionID is the session of the user that the page names, or "". Shown is the hash of everything else
+	// that the page asks the user about.
 	SessionID string `json:"s,omitempty"`
 	Shown     []byte `json:"w,omitempty"`
-	// ID is what a form that grants something can be used by once.
+	// ID makes a form that grants something usable only once.
 	ID   string    `json:"i"`
 	Made time.Time `json:"m"`
 }
 
-// forms protects forms against forgery, and against being taken for what they did not show.
+// forms protects forms against forgery, and against use for something that they did not show.
 type forms struct {
 	signer signer
 	cookie cookie
@@ -67,15 +66,15 @@ type forms struct {
 }
 
 var (
-	// errNoForm: nothing that was sent is a form of ours.
+	// errNoForm means that the request has no valid form token.
 	errNoForm = errors.New("this form was not made by this server")
-	// errStale: the form is ours, but of another browser, for another purpose, or too old. Its request can be
+	// errStale means that the form is for another browser or purpose, or has expired. Its request can be
 	// shown again.
 	errStale = errors.New("this page was open for too long, or in another browser")
 )
 
-// maxFormCookies bounds the cookies of forms that are tried. A browser has more than one where it opened
-// several pages at once.
+// maxFormCookies bounds the form cookies that are tried. A browser that opened several pages concurrently has
+// several.
 const maxFormCookies = 32
 
 func newForms(globalSecret []byte, issuer string, m *marks) *forms {
@@ -83,9 +82,9 @@ func newForms(globalSecret []byte, issuer string, m *marks) *forms {
 	return &forms{signer: newSigner(globalSecret, "forms"), cookie: cookie, now: time.Now, marks: m}
 }
 
-// token returns the hidden value of a form for the browser of r, and sets the cookie that goes with it where
-// there is none. Each such cookie has a name of its own: of two pages that are opened at once, the second
-// must not take away the first one's.
+// token returns the hidden value of a form for the browser of r, and sets the accompanying cookie if the
+// browser has none. Cookie names are unique, so that of two pages opened concurrently the second does not
+// overwrite the first one's cookie.
 func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) string {
 	browsers := f.browsers(r)
 	if len(browsers) == 0 {
@@ -96,8 +95,8 @@ func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) string 
 	return f.signer.token(made)
 }
 
-// open returns what the form of a request carries. With errStale it returns it too, for the page to be shown
-// again.
+// open returns the content of the request's form. It also returns it with errStale, so that the page can be
+// shown again.
 func (f *forms) open(r *http.Request, wanted purpose) (*form, error) {
 	var opened form
 	if !f.signer.open(r.PostFormValue("form"), &opened) {
@@ -107,20 +106,20 @@ func (f *forms) open(r *http.Request, wanted purpose) (*form, error) {
 		return hmac.Equal(opened.Browser, hashOf(browser))
 	})
 	if !ours || opened.Purpose != wanted || f.now().Sub(opened.Made) > formLifetime {
-		opened.Started = f.now() // as if its request came now
+		opened.Started = f.now() // treat its request as new
 		return &opened, errStale
 	}
 	return &opened, nil
 }
 
-// spend reports whether the form is used for the first time, at any server.
-func (f *forms) spend(ctx context.Context, used *form) (bool, error) {
-	// Longer than any server takes the form, whose clocks differ.
+// useOnce reports whether this is the first use of the form, across all servers.
+func (f *forms) useOnce(ctx context.Context, used *form) (bool, error) {
+	// Longer than any server accepts the form, to allow for clock skew.
 	until := used.Made.Add(formLifetime + time.Minute)
 	return f.marks.set(ctx, f.now(), f.marks.of(until, "form", used.ID))
 }
 
-// browsers returns the values of the browser's cookies of forms.
+// browsers returns the values of the browser's form cookies.
 func (f *forms) browsers(r *http.Request) (values []string) {
 	for _, cookie := range r.Cookies() {
 		ours := strings.HasPrefix(cookie.Name, f.cookie.name+"_")

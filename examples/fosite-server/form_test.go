@@ -68,7 +68,7 @@ func TestForms(t *testing.T) {
 	other := newForms([]byte(strings.Repeat("s", 32)), "http://localhost", f.marks)
 	other.now = f.now
 	for i, server := range []*forms{f, other, f} {
-		if first, err := server.spend(t.Context(), got); err != nil || first != (i == 0) {
+		if first, err := server.useOnce(t.Context(), got); err != nil || first != (i == 0) {
 			t.Errorf("use %d of a form is taken for the first: %t, error %v", i+1, first, err)
 		}
 	}

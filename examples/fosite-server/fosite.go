@@ -1,6 +1,6 @@
 package main
 
-// The fosite configuration and provider, as they would be without session management.
+// The fosite configuration and provider, independent of session management.
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/ory/fosite/token/jwt"
 )
 
-// newFositeConfig is the configuration of a fosite server as it would be without session management.
+// newFositeConfig returns the configuration of a fosite server without session management.
 func newFositeConfig(issuer string, s *secrets, hash secretHasher) *fosite.Config {
 	return &fosite.Config{
 		IDTokenIssuer:               issuer,
@@ -29,8 +29,8 @@ func newFositeConfig(issuer string, s *secrets, hash secretHasher) *fosite.Confi
 	}
 }
 
-// composeProvider puts the flows together. Access tokens are opaque: every use of one is a question to this
-// server, so they die with their session at once.
+// composeProvider composes the flows. Access tokens are opaque: each use is checked by this server, so they
+// end with their session at once.
 func composeProvider(
 	config *fosite.Config, storage any, key func(context.Context) (any, error),
 ) fosite.OAuth2Provider {
@@ -51,7 +51,7 @@ func composeProvider(
 	)
 }
 
-// clientStore is the host's own fosite storage: it knows the clients.
+// clientStore is the host's own fosite storage of clients.
 type clientStore map[string]*client
 
 var _ fosite.ClientManager = clientStore(nil)
@@ -66,15 +66,15 @@ func (s clientStore) GetClient(_ context.Context, id string) (fosite.Client, err
 
 var errNoAssertions = errors.New("clients do not authenticate by assertion here")
 
-// ClientAssertionJWTValid refuses: private_key_jwt is not among the ways to authenticate.
+// ClientAssertionJWTValid returns an error: private_key_jwt is not supported.
 func (clientStore) ClientAssertionJWTValid(context.Context, string) error { return errNoAssertions }
 
-// SetClientAssertionJWT refuses as well.
+// SetClientAssertionJWT returns an error.
 func (clientStore) SetClientAssertionJWT(context.Context, string, time.Time) error {
 	return errNoAssertions
 }
 
-// newSession is the fosite session of a token request or an authorization.
+// newSession returns the fosite session of a token request or an authorization.
 func newSession() *openid.DefaultSession {
 	return &openid.DefaultSession{
 		Claims: &jwt.IDTokenClaims{Extra: map[string]any{}}, Headers: &jwt.Headers{Extra: map[string]any{}},

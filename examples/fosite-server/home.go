@@ -1,6 +1,6 @@
 package main
 
-// The page at the root.
+// The root page.
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// homePage is the data of the page at the root.
+// homePage is the data of the root page.
 type homePage struct {
 	User                                   string
 	Since, SinceText, Expires, ExpiresText string
@@ -44,7 +44,7 @@ func (p *provider) home(w http.ResponseWriter, r *http.Request) {
 	p.render(w, r, http.StatusOK, "home", title, data, "")
 }
 
-// usedClients names the clients that took part in a session.
+// usedClients returns the names of the clients that used a session.
 func (p *provider) usedClients(ctx context.Context, session *hostadapter.Session) ([]string, error) {
 	detail, err := p.sessions.Backend().Tickets().Find(ctx, session.SessionID)
 	if errors.Is(err, ticketstore.ErrNotFound) {

@@ -1,6 +1,6 @@
 package main
 
-// The HTTP server and its bounds.
+// The HTTP server and its limits.
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// maxBody bounds what any client may send in bytes.
+// maxBody bounds request bodies, in bytes.
 const maxBody = 1 << 20
 
-// bounded limits the bodies of all requests.
-func bounded(next http.Handler) http.Handler {
+// limitBodies limits the bodies of all requests.
+func limitBodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next.ServeHTTP(w, r)
@@ -40,5 +40,5 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener, logg
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // an error means that the reader has gone
+	_ = json.NewEncoder(w).Encode(body) // an error means that the client is gone
 }

@@ -27,23 +27,22 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// secrets are what the server keeps in files, each in one of its own that only its owner may read, so that
-// tokens and cookies outlive a restart, and are good at all servers that have the same.
+// secrets are the server's secrets, each in a file that only its owner may read. Tokens and cookies survive a
+// restart, and are valid at all servers with the same secrets.
 type secrets struct {
-	// signing signs ID tokens and logout tokens. RS256, which every relying party must know (OpenID Connect
-	// Core 1.0, section 15.1).
+	// signing signs ID tokens and logout tokens with RS256, which every relying party must support (OpenID
+	// Connect Core 1.0, section 15.1).
 	signing *jose.JSONWebKey
-	// global is fosite's GlobalSecret: it signs codes and tokens, and seals what the plugin stores.
+	// global is fosite's GlobalSecret: it signs codes and tokens, and seals the plugin's data.
 	global []byte
-	// adminToken opens the admin routes.
+	// adminToken grants access to the admin routes.
 	adminToken string
 }
 
-// dataFiles are what the data folder holds.
+// dataFiles are the entries of the data folder.
 var dataFiles = append([]string{pinFile, "sessions"}, keyFiles...)
 
-// checkDataFolder refuses a folder that is not this user's alone to write to, and one that holds nothing of
-// ours but something else.
+// checkDataFolder refuses a folder that other users can write to, and a folder that has only foreign files.
 func checkDataFolder(folder string) error {
 	info, err := os.Stat(folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,7 +58,7 @@ func checkDataFolder(folder string) error {
 	if err != nil {
 		return err
 	}
-	// What a crash in the very first moment has left is nothing.
+	// Temporary files left by a crash during the first start do not count.
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return smallfile.IsDraft(e.Name()) })
 	if len(entries) == 0 {
 		return nil
@@ -72,8 +71,8 @@ func checkDataFolder(folder string) error {
 	return fmt.Errorf("%s holds something that is not this server's data: choose an empty folder", folder)
 }
 
-// checkOwner refuses a folder in which another user could put keys in the place of ours. A system that knows
-// no owners has no modes either.
+// checkOwner refuses a folder in which another user could replace the keys. Systems without owners have no
+// modes either.
 func checkOwner(folder string, info fs.FileInfo) error {
 	owner, known := ownerOf(info)
 	mode := info.Mode().Perm()
@@ -88,14 +87,14 @@ func checkOwner(folder string, info fs.FileInfo) error {
 	return nil
 }
 
-// keyFiles are the keys' files, in the data folder or where -keys says.
+// keyFiles are the files of the keys, in the data folder or the folder of -keys.
 var keyFiles = []string{"signing-key.pem", "global-secret", "admin-token"}
 
-// keysFolder is where they are.
+// keysFolder returns the folder of the keys.
 func (o *options) keysFolder() string { return cmp.Or(o.keys, o.data) }
 
-// loadSecrets reads the keys. In the data folder those that are missing are made; where servers share them
-// they are not: of two servers that start together each would have its own.
+// loadSecrets reads the keys. Missing keys are created in the data folder, but not in a folder shared by
+// servers: two servers starting together would create different ones.
 func loadSecrets(ctx context.Context, o *options, adminToken string, logger *slog.Logger) (*secrets, error) {
 	load := func(name string, create func() ([]byte, error)) (string, []byte, error) {
 		path := filepath.Join(o.keysFolder(), name)
@@ -143,11 +142,11 @@ func loadSecrets(ctx context.Context, o *options, adminToken string, logger *slo
 	return &secrets{signing: signing, global: secret, adminToken: adminToken}, nil
 }
 
-// minAdminToken is how many characters the admin token has at least: it is guarded against guessing by its
-// length alone.
+// minAdminToken is the minimum length of the admin token in characters. Only its length protects it from
+// guessing.
 const minAdminToken = 16
 
-// readAdminToken returns the token in a file, without the end of its line.
+// readAdminToken returns the token in a file, without the trailing newline.
 func readAdminToken(ctx context.Context, path string, logger *slog.Logger) (string, error) {
 	raw, err := readSecret(ctx, path, logger)
 	token := strings.TrimSpace(string(raw))
@@ -157,8 +156,8 @@ func readAdminToken(ctx context.Context, path string, logger *slog.Logger) (stri
 	return token, err
 }
 
-// readSecret returns the content of a file with a secret. It is one rule for all of them: others may not
-// access it, and that the file's group may is worth a warning.
+// readSecret returns the content of a file with a secret. It refuses a file that others can access, and logs
+// a warning if the group can.
 func readSecret(ctx context.Context, path string, logger *slog.Logger) ([]byte, error) {
 	content, group, err := smallfile.ReadSecret(path)
 	if group {
@@ -167,7 +166,7 @@ func readSecret(ctx context.Context, path string, logger *slog.Logger) ([]byte, 
 	return content, err
 }
 
-// loadOrCreate returns the secret in a file, creating it first where it is missing.
+// loadOrCreate returns the secret in a file, creating it if it is missing.
 func loadOrCreate(
 	ctx context.Context, path string, logger *slog.Logger, create func() ([]byte, error),
 ) ([]byte, error) {
@@ -217,7 +216,7 @@ func createSigningKey() ([]byte, error) {
 
 func createRandom() ([]byte, error) { return []byte(randomText()), nil }
 
-// signingKey is fosite's and the session manager's way to the key.
+// signingKey returns the signing key for fosite and the session manager.
 func (s *secrets) signingKey(context.Context) (any, error) { return s.signing, nil }
 
 // randomText returns 256 random bits in base64.

@@ -1,6 +1,6 @@
 package main
 
-// Rate limits in memory.
+// In-memory rate limits.
 
 import (
 	"crypto/sha256"
@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// rate is so many at once, and then one in an interval.
+// rate permits burst at once, and then one per interval.
 type rate struct {
 	burst int
 	every time.Duration
 }
 
 const (
-	// maxLimited bounds what a limiter remembers.
+	// maxLimited bounds the keys of a limiter.
 	maxLimited = 50_000
 	// evictionTries is how many entries are compared to choose the one to evict.
 	evictionTries = 8
@@ -23,14 +23,14 @@ const (
 
 type limitKey [sha256.Size]byte
 
-// limiter counts by the generic cell rate algorithm: each key has one moment, at which all that was taken is
-// given back.
+// limiter implements the generic cell rate algorithm: for each key it stores the time at which the full burst
+// is available again.
 type limiter struct {
 	mu   sync.Mutex
 	full map[limitKey]time.Time
 }
 
-// take takes one, or returns how long to wait for it. What was taken is given back an interval after at.
+// take takes one, or returns how long to wait for it. The one taken is available again an interval after at.
 func (l *limiter) take(r rate, key limitKey, now time.Time) (at time.Time, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,8 +51,8 @@ func (l *limiter) take(r rate, key limitKey, now time.Time) (at time.Time, wait 
 	return full, 0
 }
 
-// pass has all taken that is before a moment.
-func (l *limiter) pass(key limitKey, moment time.Time) {
+// advance marks everything before a time as taken.
+func (l *limiter) advance(key limitKey, moment time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if full, there := l.full[key]; there && full.Before(moment) {
@@ -60,8 +60,8 @@ func (l *limiter) pass(key limitKey, moment time.Time) {
 	}
 }
 
-// evict forgets, of some entries in no order, the one that is due first: one that was hit often outlives
-// those that an attacker makes up.
+// evict removes, of a few random entries, the one that recovers first: heavily used keys outlive those that
+// an attacker makes up.
 func (l *limiter) evict() {
 	var first limitKey
 	tries := 0

@@ -1,6 +1,6 @@
 package main
 
-// Files of clients and users: JSON arrays, with every problem named by line.
+// Files of clients and users: JSON arrays. Errors give the line of every problem.
 
 import (
 	"bytes"
@@ -13,25 +13,25 @@ import (
 	"slices"
 )
 
-// maxFile bounds the size of the files of clients and users in bytes.
+// maxFile bounds files of clients and users, in bytes.
 const maxFile = 16 << 20
 
-// record is one object of a JSON array, with where it was found.
+// record is an object of a JSON array, with its position.
 type record struct {
 	index  int
 	line   int
 	fields map[string]json.RawMessage
 }
 
-// problems collects everything that is wrong with a file, so that one run names it all.
+// problems collects all errors of a file, so that one run reports them all.
 type problems struct {
 	file  string
-	list  string // what the array holds: "clients"
+	list  string // what the array contains: "clients"
 	found []error
 }
 
-// addf notes a problem of one field; field may be empty, for the record as a whole. Values are left out where
-// they may be secrets.
+// addf adds a problem of a field, or of the record if field is empty. Values that may be secrets are left
+// out.
 func (p *problems) addf(r record, field, problem string, args ...any) {
 	where := fmt.Sprintf("%s:%d: %s[%d]", p.file, r.line, p.list, r.index)
 	if field != "" {
@@ -42,8 +42,8 @@ func (p *problems) addf(r record, field, problem string, args ...any) {
 
 func (p *problems) err() error { return errors.Join(p.found...) }
 
-// readRecords reads a JSON array of objects. Objects that cannot be read at all are noted and left out; an
-// error means that the file as a whole cannot be read.
+// readRecords reads a JSON array of objects. Unreadable objects are reported and skipped; an error means that
+// the whole file is unreadable.
 func readRecords(path, list string) ([]record, *problems, error) {
 	raw, err := readBounded(path)
 	if err != nil {
@@ -95,8 +95,7 @@ func readBounded(path string) ([]byte, error) {
 	return bytes.TrimPrefix(raw, []byte("\ufeff")), nil
 }
 
-// objectFields takes an object apart and refuses one that names a field twice: JSON leaves open which of them
-// would count.
+// objectFields decodes an object and refuses duplicate names: JSON does not define which of them counts.
 func objectFields(element json.RawMessage) (map[string]json.RawMessage, error) {
 	decoder := json.NewDecoder(bytes.NewReader(element))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
@@ -132,14 +131,14 @@ func syntaxError(path string, raw []byte, offset int64, err error) error {
 	return fmt.Errorf("%s:%d: is not valid JSON: %w", path, lineOf(raw, offset), err)
 }
 
-// lineOf returns the line from 1 of an offset; white space before a value belongs to the lines before it.
+// lineOf returns the line, from 1, of an offset. White space before a value belongs to the preceding lines.
 func lineOf(raw []byte, offset int64) int {
 	offset = min(max(offset, 0), int64(len(raw)))
 	return 1 + bytes.Count(raw[:offset], []byte("\n"))
 }
 
-// field decodes one field of a record into target, noting a value of the wrong type, and takes it out of the
-// record: what remains in the end is unknown. A missing or null field leaves target as it is.
+// field decodes one field of a record into target, reporting a value of the wrong type, and deletes it from
+// the record, so that unknown fields remain. A missing or null field leaves target unchanged.
 func field[T any](p *problems, r record, name, want string, target *T) {
 	value, ok := r.fields[name]
 	delete(r.fields, name)
@@ -169,7 +168,7 @@ func flagField(p *problems, r record, name string) bool {
 	return flag
 }
 
-// unique notes every value that an earlier record has too.
+// unique reports values that an earlier record also has.
 type unique map[string]int
 
 func (u unique) check(p *problems, r record, name, value string) {
@@ -183,5 +182,5 @@ func (u unique) check(p *problems, r record, name, value string) {
 	u[value] = r.index
 }
 
-// unused names the fields that were kept without effect, sorted: a misspelt name is among them.
+// unused returns the names of ignored fields, sorted, because one of them may be misspelled.
 func unused(extra map[string]json.RawMessage) []string { return slices.Sorted(maps.Keys(extra)) }

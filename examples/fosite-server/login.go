@@ -17,11 +17,11 @@ import (
 type loginForm struct {
 	Form, Client, Current, Username, Problem string
 	Demo                                     []demoUser
-	// target is where the client waits: browsers hold redirects after a form to the page's policy.
+	// target is the client's redirect URI: browsers apply the page's form policy to redirects too.
 	target string
 }
 
-// loginPage is a sign-in that no client asked for.
+// loginPage shows a sign-in that no client requested.
 func (p *provider) loginPage(w http.ResponseWriter, r *http.Request) {
 	session, err := p.sessions.Session(r)
 	if err != nil {
@@ -38,8 +38,8 @@ func (p *provider) showLogin(
 	p.render(w, r, status, "login", "Sign in", page, page.target)
 }
 
-// login takes the sign-in form and continues the authorization request that it was shown for, if any. The
-// form is bound to the browser alone: the password says who signs in now, not who is signed in there.
+// login handles the sign-in form and continues the authorization request that it was shown for, if any. The
+// form is bound only to the browser: the password determines the user, not the existing session.
 func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	opened, err := p.forms.open(r, forSignIn)
 	if opened == nil {
@@ -79,8 +79,8 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, *request, reply{})
 }
 
-// checkPassword returns the user whose password the form has, or answers the request where it has not, or
-// where passwords were guessed too often.
+// checkPassword returns the user if the form's password is right. Otherwise, or if there were too many
+// attempts, it answers the request.
 func (p *provider) checkPassword(
 	w http.ResponseWriter, r *http.Request, request pending, username string,
 ) *user {
@@ -99,7 +99,7 @@ func (p *provider) checkPassword(
 	}
 	u, err := p.users.authenticate(username, r.PostFormValue("password"))
 	if err != nil {
-		p.noting(r).InfoContext(r.Context(), "sign-in failed")
+		p.limitedLogger(r).InfoContext(r.Context(), "sign-in failed")
 		p.tryAgain(w, r, request, http.StatusUnauthorized, loginForm{
 			Username: username, Problem: "User name or password is wrong.",
 		})
@@ -112,7 +112,7 @@ func (p *provider) checkPassword(
 	return u
 }
 
-// tryAgain shows the form with what was wrong.
+// tryAgain shows the form with an error.
 func (p *provider) tryAgain(
 	w http.ResponseWriter, r *http.Request, request pending, status int, page loginForm,
 ) {

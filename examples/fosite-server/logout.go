@@ -1,6 +1,6 @@
 package main
 
-// The pages of a sign-out.
+// The sign-out pages.
 
 import (
 	"html/template"
@@ -9,15 +9,14 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// What the page of a sign-out takes as it is: the script whose hash is in the page's policy, and addresses
-// that were registered.
+// These values are inserted unescaped: the script whose hash is in the page's policy, and registered URLs.
 func logoutScript() template.JS { return hostadapter.LogoutScript }
 func registered(uri string) template.URL {
 	return template.URL(uri) //nolint:gosec // checked by the session manager
 }
 
-// logoutPage shows the pages of the end-session endpoint. The policy that they come with lets frames and
-// script in; our style is to be added.
+// logoutPage renders the pages of the end-session endpoint. Their policy allows frames and script; logoutPage
+// adds this server's style.
 func (p *provider) logoutPage(w http.ResponseWriter, r *http.Request, content *hostadapter.LogoutPage) {
 	data := struct {
 		*hostadapter.LogoutPage

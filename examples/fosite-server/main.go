@@ -19,14 +19,14 @@ import (
 )
 
 func main() {
-	if plugin.Launched() { // by ourselves, see openBackend
+	if plugin.Launched() { // started by openBackend
 		servePlugin()
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)         // a second Ctrl-C ends the program at once
-	if !signal.Ignored(syscall.SIGHUP) { // it is below nohup
-		// The terminal closes: the kernel and the shell send one each.
+	context.AfterFunc(ctx, stop)         // a second Ctrl-C kills the program
+	if !signal.Ignored(syscall.SIGHUP) { // not under nohup
+		// When the terminal closes, the kernel and the shell each send one.
 		ctx, _ = signal.NotifyContext(ctx, syscall.SIGHUP)
 	}
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -39,14 +39,14 @@ func main() {
 	}
 }
 
-// run serves until ctx is done. The lines that say where go to stdout, logs to stderr.
+// run serves until ctx is done. It prints addresses to stdout and logs to stderr.
 func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) error {
 	o, err := parseOptions(arguments, stderr)
 	if err != nil {
 		return fmt.Errorf("%w (-help lists the flags)", err)
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	// The SDK has one place for what it cannot send, for the whole process.
+	// The SDK has one process-wide handler for export errors.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		logger.ErrorContext(ctx, "traces or metrics are not sent", "error", err)
 	}))

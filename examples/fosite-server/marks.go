@@ -1,6 +1,6 @@
 package main
 
-// Marks: what counts once, or so often, among all servers that share a store.
+// Marks: events that count once, or at a limited rate, across all servers that share a store.
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// marks say that something has happened, until it is of no interest any more. They lie in the store, as those
-// do that notice a client assertion that comes again: they hold for all servers that share it, outlive a
-// restart, and go with a swap.
+// marks record that something has happened, for a limited time. They are stored as grants, like the jti of
+// client assertions: they apply to all servers that share the store, survive a restart, and are copied by a
+// swap.
 type marks struct {
 	signer signer
 	grants grantstore.Store
@@ -25,21 +25,21 @@ func newMarks(globalSecret []byte, grants grantstore.Store) *marks {
 	return &marks{signer: newSigner(globalSecret, "marks"), grants: grants}
 }
 
-// mark is one of them, and when it goes.
+// mark is a mark and its expiry.
 type mark struct {
 	ref   grantstore.Ref
 	until time.Time
 }
 
-// of names a mark. The name is keyed: clients choose the jti of their assertions, and must not meet another
-// mark.
+// of returns a mark for a name. The name is keyed: clients choose the jti of their assertions and must not
+// collide with marks.
 func (m *marks) of(until time.Time, texts ...string) mark {
 	ref := grantstore.Ref{Type: grantstore.JTI, Key: ticketstore.KeyOf(string(m.signer.sum(texts...)))}
 	return mark{ref: ref, until: until}
 }
 
-// set sets marks, all of them or, where one is set already, none. It reports whether it did: of two that set
-// the same one does.
+// set sets all marks, or none if one of them is already set, and reports whether it did. Of concurrent calls
+// for the same mark one succeeds.
 func (m *marks) set(ctx context.Context, now time.Time, list ...mark) (done bool, err error) {
 	batch := &grantstore.Batch{OperationID: randomText()}
 	for _, one := range list {
@@ -69,10 +69,10 @@ func (m *marks) clear(ctx context.Context, now time.Time, list ...mark) error {
 	return err
 }
 
-// count counts an attempt with all servers, as failed until succeed, or returns how long it has to wait. here
-// counts it at this one, whose memory answers most of what is refused. An interval of a limit's rate has one
-// mark, so that of all servers one takes it. Intervals begin at the same moments for all, so that of a burst
-// one attempt more may pass than at a server alone.
+// count counts an attempt across all servers, as failed until succeed is called, or returns how long it must
+// wait. here counts it at this server, whose memory handles most refusals. Each interval of a limit's rate
+// has one mark, which only one server can set. All servers use the same interval boundaries, so a burst may
+// allow one attempt more than at a single server.
 func (m *marks) count(
 	ctx context.Context, now time.Time, here func(*taken) (wait time.Duration),
 ) (succeed func() error, wait time.Duration, err error) {
@@ -105,14 +105,15 @@ func (m *marks) count(
 	}
 }
 
-// interval is the mark of one of the intervals since 1970.
+// interval returns the mark of an interval, numbered since 1970.
 func (m *marks) interval(l limit, number int64) mark {
 	key := l.key()
 	return m.of(time.Unix(0, (number+1)*int64(l.every)), "interval", string(key[:]), l.every.String(),
 		strconv.FormatInt(number, 10))
 }
 
-// learn has the limiter in memory pass what other servers have taken. They take intervals in their order.
+// learn advances the limiter in memory past the intervals that other servers have taken, which they take in
+// order.
 func (m *marks) learn(ctx context.Context, now time.Time, one take) error {
 	first := one.number()
 	if set, err := m.isSet(ctx, now, m.interval(one.limit, first)); err != nil || !set {
@@ -125,6 +126,6 @@ func (m *marks) learn(ctx context.Context, now time.Time, one take) error {
 		failed = errors.Join(failed, err)
 		return !set
 	})
-	one.from.pass(one.key(), time.Unix(0, (first+1+int64(passed))*int64(one.every)))
+	one.from.advance(one.key(), time.Unix(0, (first+1+int64(passed))*int64(one.every)))
 	return failed
 }

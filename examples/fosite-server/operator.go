@@ -1,6 +1,6 @@
 package main
 
-// Who may use the admin routes, and the operators' sign-in.
+// Authorization of the admin routes, and the operators' sign-in.
 
 import (
 	"context"
@@ -26,12 +26,13 @@ const (
 	pathAdminSignIn  = pathAdmin + "/sign-in"
 	pathAdminSignOut = pathAdmin + "/sign-out"
 
-	// operatorLifetime is how long an operator's cookie is valid.
+	// operatorLifetime is the lifetime of an operator's cookie.
 	operatorLifetime = time.Hour
 )
 
-// operators knows who may use the admin routes: any bearer of the admin token, and a browser in which it was
-// given on the sign-in page. That browser keeps no token but a signed cookie, which is valid for an hour.
+// operators authorizes the admin routes: requests with the admin token as bearer token, and browsers in which
+// it was entered on the sign-in page. Such a browser gets a signed cookie instead of the token, valid for an
+// hour.
 type operators struct {
 	token    [sha256.Size]byte
 	signer   signer
@@ -49,12 +50,12 @@ func newOperators(s *secrets, issuer string, m *marks) *operators {
 		browsers: newKnownBrowsers(s.global, issuer, "known_operator", pathAdmin),
 	}
 	o.cookie.sameSite = http.SameSiteStrictMode
-	// With another admin token the cookies of the old one are worthless.
+	// Changing the admin token invalidates the old token's cookies.
 	o.signer = newSigner(s.global, "operator "+string(o.token[:]))
 	return o
 }
 
-// authorize is the admin routes' Authorizer: an actor that it knows may do everything.
+// authorize is the admin routes' Authorizer: known actors have all permissions.
 func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
@@ -65,8 +66,8 @@ func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor,
 	}
 	open, err := o.open(r)
 	switch {
-	case errors.Is(err, ticketstore.ErrUnavailable) && saysWhatIsWrong(r):
-		open = true // the cookie is ours; whether it was signed out is not known meanwhile
+	case errors.Is(err, ticketstore.ErrUnavailable) && isStatusPage(r):
+		open = true // the cookie is valid; whether it was signed out is unknown while the store is down
 	case err != nil:
 		return admin.Actor{}, err
 	}
@@ -80,11 +81,11 @@ func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor,
 	return admin.Actor{Name: "admin", SignOut: pathAdminSignOut}, nil
 }
 
-// statusPages say what the store is and what is wrong with it. They have counts, and no data of a user.
+// statusPages show the store's health. They have counts, but no user data.
 var statusPages = []string{pathAdmin + "/backend", pathAdminPage + "backend", pathAdminPage + "activity"}
 
-// saysWhatIsWrong reports whether a request is for a page that operators need most while the store is down.
-func saysWhatIsWrong(r *http.Request) bool {
+// isStatusPage reports whether the request is for a page that operators need while the store is down.
+func isStatusPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && slices.Contains(statusPages, r.URL.Path)
 }
 
@@ -93,7 +94,7 @@ func (o *operators) isToken(given string) bool {
 	return subtle.ConstantTimeCompare(sum[:], o.token[:]) == 1
 }
 
-// operatorPass is what a cookie says.
+// operatorPass is the content of a cookie.
 type operatorPass struct {
 	Nonce   string    `json:"n"`
 	Expires time.Time `json:"e"`
@@ -104,10 +105,10 @@ func (o *operators) issue() string {
 	return o.signer.token(operatorPass{randomID(), o.now().Add(operatorLifetime)})
 }
 
-// open reports whether a request has a cookie that is good: ours, not too old, and not signed out, at any
-// server. An error means that it has one of ours, and that the store does not say the rest.
+// open reports whether the request has a valid cookie: signed, unexpired, and not signed out at any server.
+// An error means that the cookie is signed and unexpired, but the store is unavailable.
 func (o *operators) open(r *http.Request) (bool, error) {
-	for _, pass := range o.presented(r) {
+	for _, pass := range o.validPasses(r) {
 		if ended, err := o.marks.isSet(r.Context(), o.now(), o.ended(pass)); err != nil || !ended {
 			return err == nil, err
 		}
@@ -115,19 +116,19 @@ func (o *operators) open(r *http.Request) (bool, error) {
 	return false, nil
 }
 
-// ended is the mark of a cookie that was signed out before its time.
+// ended returns the mark of a cookie that was signed out before its expiry.
 func (o *operators) ended(pass operatorPass) mark {
-	// Longer than any server takes the cookie, whose clocks differ.
+	// Longer than any server accepts the cookie, to allow for clock skew.
 	return o.marks.of(pass.Expires.Add(time.Minute), "operator", pass.Nonce)
 }
 
-// presented returns what the cookies of a request say that are ours and not too old.
-func (o *operators) presented(r *http.Request) []operatorPass {
+// validPasses returns the signed and unexpired contents of the request's cookies.
+func (o *operators) validPasses(r *http.Request) []operatorPass {
 	return slices.DeleteFunc(signedCookies[operatorPass](r, o.cookie.name, o.signer),
 		func(pass operatorPass) bool { return !o.now().Before(pass.Expires) })
 }
 
-// end makes cookies worthless before their time. After an error it is to be called again.
+// end invalidates cookies before their expiry. Retry it after an error.
 func (o *operators) end(ctx context.Context, passes []operatorPass) error {
 	var errs []error
 	for _, pass := range passes {
@@ -137,18 +138,18 @@ func (o *operators) end(ctx context.Context, passes []operatorPass) error {
 	return errors.Join(errs...)
 }
 
-// operatorRoutes serves the operator's sign-in, under the path that the cookie is sent to.
+// operatorRoutes serves the operators' sign-in below the path of the cookie.
 func (p *provider) operatorRoutes(router *mux.Router) {
 	router.HandleFunc(pathAdminSignIn, p.operatorPage).Methods(http.MethodGet, http.MethodHead)
 	ours := http.NewCrossOriginProtection().Handler
 	router.Handle(pathAdminSignIn, ours(http.HandlerFunc(p.operatorSignIn))).Methods(http.MethodPost)
 	router.Handle(pathAdminSignOut, ours(http.HandlerFunc(p.operatorSignOut))).Methods(http.MethodPost)
-	// Here, as the admin routes' own answer comes otherwise.
-	router.Handle(pathAdminSignIn, takesOnly(http.MethodGet, http.MethodHead, http.MethodPost))
-	router.Handle(pathAdminSignOut, takesOnly(http.MethodPost))
+	// Registered here, because otherwise the admin routes would answer.
+	router.Handle(pathAdminSignIn, answerNotAllowed(http.MethodGet, http.MethodHead, http.MethodPost))
+	router.Handle(pathAdminSignOut, answerNotAllowed(http.MethodPost))
 }
 
-// operatorForm is the data of the operator's sign-in page.
+// operatorForm is the data of the operators' sign-in page.
 type operatorForm struct{ Next, Problem string }
 
 func (p *provider) operatorPage(w http.ResponseWriter, r *http.Request) {
@@ -156,18 +157,18 @@ func (p *provider) operatorPage(w http.ResponseWriter, r *http.Request) {
 		operatorForm{Next: nextPage(r.URL.Query().Get("next"))}, "")
 }
 
-// operatorTries bounds the guesses at the admin token from one address.
+// operatorTries limits guesses at the admin token per address.
 var operatorTries = rate{burst: 20, every: 3 * time.Second}
 
-// operatorAccount is what a browser is known for in which an operator has signed in.
+// operatorAccount is the account under which a browser of an operator is remembered.
 const operatorAccount = "operator"
 
-// try counts a sign-in as failed, as signInThrottle does. Failures elsewhere do not count, nor those of
-// others in a browser in which an operator has signed in before.
+// try counts a sign-in as failed, as signInThrottle does. In a browser in which an operator has signed in
+// before, failures elsewhere do not count.
 func (o *operators) try(
 	r *http.Request, address string,
 ) (succeed func() error, wait time.Duration, err error) {
-	l := limit{operatorTries, "address", "", neighbourhood(address)}
+	l := limit{operatorTries, "address", "", addressPrefix(address)}
 	if id := o.browsers.known(r, operatorAccount); id != "" {
 		l = limit{knownBrowser, "browser", "", id}
 	}
@@ -176,7 +177,7 @@ func (o *operators) try(
 	})
 }
 
-// operatorSignIn takes the admin token. The form needs no token of its own: it is of no use without the
+// operatorSignIn handles the admin token's form. The form needs no CSRF token: it is useless without the
 // secret.
 func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	o, from := p.operators, p.sessions.RemoteAddr(r)
@@ -187,7 +188,7 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if wait > 0 {
-		p.noting(r).WarnContext(r.Context(), "operator sign-in refused after too many failures")
+		p.limitedLogger(r).WarnContext(r.Context(), "operator sign-in refused after too many failures")
 		seconds := int(wait/time.Second) + 1
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		form.Problem = fmt.Sprintf("Too many attempts. Please wait %d seconds.", seconds)
@@ -195,7 +196,7 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !o.isToken(strings.TrimSpace(r.PostFormValue("token"))) {
-		p.noting(r).WarnContext(r.Context(), "operator sign-in failed")
+		p.limitedLogger(r).WarnContext(r.Context(), "operator sign-in failed")
 		form.Problem = "This is not the admin token."
 		p.render(w, r, http.StatusUnauthorized, "operator", "Operator sign-in", form, "")
 		return
@@ -210,10 +211,10 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
 }
 
-// operatorSignOut ends all that the browser has. Where that cannot be kept the browser keeps its cookies, so
-// that it can ask again.
+// operatorSignOut invalidates all of the browser's cookies. If that cannot be stored, the browser keeps them
+// so that it can retry.
 func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
-	passes := p.operators.presented(r)
+	passes := p.operators.validPasses(r)
 	if err := p.operators.end(r.Context(), passes); err != nil {
 		p.unavailable(w, r, fmt.Errorf("an operator's sign-out was not kept: %w", err))
 		return
@@ -225,7 +226,7 @@ func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, pathAdminSignIn, http.StatusSeeOther)
 }
 
-// nextPage returns where to go after the sign-in: to an address of the admin page, whatever was asked for.
+// nextPage returns the URL to open after the sign-in, which is always below the admin page.
 func nextPage(wanted string) string {
 	target, err := url.Parse(wanted)
 	if err != nil || target.Scheme != "" || target.Host != "" ||

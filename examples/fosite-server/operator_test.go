@@ -213,7 +213,7 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 		return r
 	}
 	kept, ended := o.issue(), o.issue()
-	if err := o.end(t.Context(), o.presented(request(ended))); err != nil {
+	if err := o.end(t.Context(), o.validPasses(request(ended))); err != nil {
 		t.Fatal(err)
 	}
 	for _, server := range []*operators{o, other, start()} {
@@ -249,7 +249,7 @@ func TestSeveralOperatorCookies(t *testing.T) {
 		admin.ChangeSessions); err == nil {
 		t.Error("any number of cookies is looked at")
 	}
-	if err := o.end(t.Context(), o.presented(request(second, foreign, first))); err != nil {
+	if err := o.end(t.Context(), o.validPasses(request(second, foreign, first))); err != nil {
 		t.Fatal(err)
 	}
 	for _, value := range []string{first, second} {

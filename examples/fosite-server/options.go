@@ -29,16 +29,16 @@ type options struct {
 	dsn     string
 	dsnFile string
 	schema  string
-	// unverifiedTLS: see postgres.Settings.
+	// unverifiedTLS is described at postgres.Settings.
 	unverifiedTLS bool
-	// acceptStore is the id of a store that may take the place of the one that is pinned.
+	// acceptStore is the id of a store that may replace the pinned one.
 	acceptStore string
 	clients     string
 	demoFor     string
 	users       string
 	adminToken  string
 	tokenFile   string
-	fileToken   string // that tokenFile holds
+	fileToken   string // the content of tokenFile
 	auditLog    string
 	allowCIDRs  []netip.Prefix
 	metricsAddr string
@@ -52,13 +52,13 @@ type options struct {
 	refuseSignIn   bool
 }
 
-// defaultData is in the folder that the server is started in.
+// defaultData is relative to the working directory.
 const defaultData = "fosite-server-data"
 
 func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	var o options
 	flags := flag.NewFlagSet("fosite-server", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // its word on an error is ours, and the list of flags hides it
+	flags.SetOutput(io.Discard) // run prints the error itself, without the list of flags
 	flags.StringVar(&o.addr, "addr", "localhost:9000",
 		"`address` to listen on; the demo clients take the two ports after it, or free ones after :0")
 	flags.StringVar(&o.issuer, "issuer", "",
@@ -137,7 +137,7 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	return &o, o.validate()
 }
 
-// networks adds those of a flag to a list.
+// networks parses a flag and appends its networks to list.
 func networks(list *[]netip.Prefix) func(text string) error {
 	return func(text string) error {
 		for one := range strings.SplitSeq(text, ",") {
@@ -212,7 +212,7 @@ func checkIssuer(text string) error {
 	return nil
 }
 
-// issuerOf returns the issuer for a server that listens on address and was asked to listen on wanted.
+// issuerOf returns the issuer for a server that listens on address and was requested to listen on wanted.
 func issuerOf(wanted string, address net.Addr) string {
 	host, _, _ := net.SplitHostPort(wanted)
 	if host == "" || net.ParseIP(host).IsUnspecified() {

@@ -18,7 +18,7 @@ var pageFiles embed.FS
 //go:embed static
 var staticFiles embed.FS
 
-// pages are the templates by file name, each with the frame around it.
+// pages are the templates by file name, each with the frame.
 var pages = func() map[string]*template.Template {
 	parsed := map[string]*template.Template{}
 	for _, name := range []string{
@@ -31,22 +31,22 @@ var pages = func() map[string]*template.Template {
 	return parsed
 }()
 
-// page is what the frame needs of every page.
+// page is the data that the frame needs on every page.
 type page struct {
 	Title string
-	// Site is the name at the top; Accent picks its colour.
+	// Site is the name at the top; Accent selects its color.
 	Site   string
 	Accent string
-	// Script is the path of a script; empty for none.
+	// Script is the path of a script, or "".
 	Script string
 	Data   any
 }
 
-// siteName is what the server's own pages are headed with.
+// siteName is the heading of the server's own pages.
 const siteName = "Fosite Server"
 
-// render answers with a page. formTarget is the origin that a form of the page may lead on to besides our
-// own; browsers apply the policy to redirects as well.
+// render renders a page as the response. formTarget is an additional origin to which a form may lead:
+// browsers apply the policy to redirects too.
 func render(w http.ResponseWriter, status int, name string, p page, formTarget string) error {
 	policy := "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors " +
 		"'none'; form-action 'self'"
@@ -60,7 +60,7 @@ func render(w http.ResponseWriter, status int, name string, p page, formTarget s
 	return writePage(w, status, name, p)
 }
 
-// writePage answers with a page whose policy is set.
+// writePage renders a page whose policy is already set.
 func writePage(w http.ResponseWriter, status int, name string, p page) error {
 	var body bytes.Buffer
 	if err := pages[name].ExecuteTemplate(&body, "frame", p); err != nil {
@@ -74,8 +74,8 @@ func writePage(w http.ResponseWriter, status int, name string, p page) error {
 	return err
 }
 
-// originOf returns what a Content-Security-Policy calls the target of a redirect: its origin, or the scheme
-// of an app's own URI.
+// originOf returns the Content-Security-Policy source of a redirect target: its origin, or the scheme of an
+// app's private URI.
 func originOf(target *url.URL) string {
 	switch {
 	case target == nil:
@@ -86,14 +86,14 @@ func originOf(target *url.URL) string {
 	return target.Scheme + ":"
 }
 
-// secured sets the headers that every answer has. What may be cached sets its own.
-func secured(next http.Handler) http.Handler {
+// withSecurityHeaders sets the headers of all responses. Cacheable responses override Cache-Control.
+func withSecurityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("X-Frame-Options", "DENY")
-		// Not no-referrer: browsers then send "Origin: null" with our own forms.
+		// With no-referrer, browsers would send "Origin: null" with the page's own forms.
 		header.Set("Referrer-Policy", "same-origin")
 		next.ServeHTTP(w, r)
 	})
@@ -108,7 +108,7 @@ func staticHandler() http.Handler {
 	serve := http.StripPrefix("/static/", http.FileServerFS(files))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/") {
-			http.NotFound(w, r) // no list of what is there
+			http.NotFound(w, r) // no directory listing
 			return
 		}
 		w.Header().Set("Cache-Control", "max-age=300")

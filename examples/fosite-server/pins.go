@@ -17,14 +17,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// pinFile is next to the keys.
+// pinFile is beside the keys.
 const pinFile = "stores.json"
 
-// pins keep which stores may serve in a file of the data folder, so that a start without the volume of the
-// sessions is refused instead of signing everybody out.
+// pins stores in a file of the data folder which stores may serve, so that a start without the sessions'
+// volume is refused instead of signing all users out.
 type pins struct {
 	path string
-	// accept is the id of -accept-store: that store may serve, too.
+	// accept is the id of -accept-store, which is accepted too.
 	accept string
 }
 
@@ -62,7 +62,7 @@ func (p *pins) Pin(_ context.Context, stores []hostadapter.PinnedStore) error {
 	return smallfile.Write(p.path, append(content, '\n'), 0o600)
 }
 
-// wanted returns a context for opening the main store: it must be one of those that are pinned.
+// wanted returns a context for opening the main store that requires one of the pinned stores.
 func (p *pins) wanted(ctx context.Context) (context.Context, error) {
 	stores, err := p.Pinned(ctx)
 	var ids []string
@@ -72,7 +72,7 @@ func (p *pins) wanted(ctx context.Context) (context.Context, error) {
 	return ticketstore.WithStoreIDs(ctx, ids...), err
 }
 
-// explain says what to do about a store that is not the one that is pinned.
+// explain adds advice to the error for a store that is not pinned.
 func (p *pins) explain(err error) error {
 	var other *ticketstore.OtherStoreError
 	switch {

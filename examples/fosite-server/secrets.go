@@ -12,9 +12,9 @@ import (
 	"github.com/ory/fosite"
 )
 
-// secretHasher hashes client secrets with a key that lives as long as the process: they come in plain text
-// from a file at each start, so a slow hash would protect nothing, and fosite compares one on every token
-// request. It is a fosite.Hasher.
+// secretHasher hashes client secrets with a per-process key. The secrets are in plain text in the file read
+// at start, so a slow hash would protect nothing, and fosite compares one on every token request. It is a
+// fosite.Hasher.
 type secretHasher struct{ key []byte }
 
 var _ fosite.Hasher = secretHasher{}
@@ -36,7 +36,7 @@ func (h secretHasher) Hash(_ context.Context, secret []byte) ([]byte, error) {
 	return h.sum(secret), nil
 }
 
-// Compare returns an error unless hash is that of the secret. It takes the same time wherever they differ.
+// Compare returns an error unless hash is the hash of secret. It takes constant time.
 func (h secretHasher) Compare(_ context.Context, hash, secret []byte) error {
 	if len(secret) == 0 || !hmac.Equal(hash, h.sum(secret)) {
 		return errors.New("client secret is wrong")
@@ -44,8 +44,8 @@ func (h secretHasher) Compare(_ context.Context, hash, secret []byte) error {
 	return nil
 }
 
-// String keeps the key out of logs.
+// String returns [redacted].
 func (secretHasher) String() string { return "[redacted]" }
 
-// GoString keeps the key out of logs.
+// GoString returns [redacted].
 func (secretHasher) GoString() string { return "[redacted]" }

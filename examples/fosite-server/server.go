@@ -29,12 +29,12 @@ type provider struct {
 	operators *operators
 	notes     notes
 	logger    *slog.Logger
-	// audit is where the audit of the admin routes and the account page goes, nil for the log.
+	// audit receives the audit of the admin routes and the account page; nil means the log.
 	audit slog.Handler
 }
 
-// routes puts the provider's own pages and endpoints on a router; those of the session manager are mounted in
-// sessions.go.
+// routes adds the provider's own pages and endpoints to a router; sessions.go mounts those of the session
+// manager.
 func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc("/", p.home).Methods(http.MethodGet, http.MethodHead)
 	router.HandleFunc("/login", p.loginPage).Methods(http.MethodGet, http.MethodHead)
@@ -44,7 +44,7 @@ func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc(pathToken, p.token).Methods(http.MethodPost)
 	router.HandleFunc(pathIntrospect, p.introspect).Methods(http.MethodPost)
 	router.HandleFunc(pathRevoke, p.revoke).Methods(http.MethodPost)
-	router.HandleFunc(pathUserInfo, acrossOrigins(originsOf(p.clients), p.userInfo)).Methods(http.MethodGet,
+	router.HandleFunc(pathUserInfo, withCORS(originsOf(p.clients), p.userInfo)).Methods(http.MethodGet,
 		http.MethodPost, http.MethodOptions)
 	router.HandleFunc(pathJWKS, p.jwks).Methods(http.MethodGet, http.MethodHead)
 	for _, path := range []string{
@@ -60,8 +60,8 @@ func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc("/readyz", p.ready)
 }
 
-// methodNotAllowed names the methods that an address takes (RFC 9110, section 15.5.6), which the router's own
-// answer leaves out.
+// methodNotAllowed adds the allowed methods of a path (RFC 9110, section 15.5.6), which the router's own
+// response lacks.
 func methodNotAllowed(router *mux.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var allowed []string
@@ -73,12 +73,12 @@ func methodNotAllowed(router *mux.Router) http.Handler {
 				allowed = append(allowed, method)
 			}
 		}
-		takesOnly(allowed...).ServeHTTP(w, r)
+		answerNotAllowed(allowed...).ServeHTTP(w, r)
 	})
 }
 
-// takesOnly answers methods that an address does not take.
-func takesOnly(allowed ...string) http.Handler {
+// answerNotAllowed answers 405 with the allowed methods.
+func answerNotAllowed(allowed ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		http.Error(w, "this address does not take the method of the request", http.StatusMethodNotAllowed)

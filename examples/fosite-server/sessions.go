@@ -19,9 +19,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// This file is all that session management needs of this server.
+// This file has all the code that session management needs in this server.
 
-// openBackend starts the storage plugin over a folder, or over a schema of the database.
+// openBackend starts the storage plugin for a folder, or for a schema of the database.
 func openBackend(
 	ctx context.Context, o *options, t *telemetry, place string, logger *slog.Logger,
 ) (*plugin.Client, error) {
@@ -37,7 +37,7 @@ func openBackend(
 		config.Path = o.plugin
 		return plugin.Open(ctx, config)
 	}
-	// Run ourselves once more, as the plugin.
+	// Run this program again, as the plugin.
 	var err error
 	if config.Path, err = os.Executable(); err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func openBackend(
 	return plugin.Open(ctx, config)
 }
 
-// attachSessions puts session management between the provider and fosite.
+// attachSessions inserts session management between the provider and fosite.
 func (s *running) attachSessions(ctx context.Context) error {
 	p := s.provider
 	var err error
@@ -82,7 +82,7 @@ func (s *running) attachSessions(ctx context.Context) error {
 func (p *provider) mountSessions(router *mux.Router) {
 	router.Use(p.sessions.Middleware)
 	router.Handle(pathEndSession, p.sessions.EndSession())
-	p.operatorRoutes(router) // the sign-in of the admin page is below the same path
+	p.operatorRoutes(router) // the admin page's sign-in is below the same path
 	admin.MountConfig(router.PathPrefix(pathAdmin).Subrouter(), admin.Config{
 		Operations: p.sessions.Operations(), Authorize: p.operators.authorize, Audit: p.audit,
 	})
@@ -92,5 +92,5 @@ func (p *provider) mountSessions(router *mux.Router) {
 		Page:   p.accountPage, Audit: p.audit,
 	})
 	router.PathPrefix(pathAccount).Handler(pages)
-	router.Handle(strings.TrimSuffix(pathAccount, "/"), pages) // leads to the address with the slash
+	router.Handle(strings.TrimSuffix(pathAccount, "/"), pages) // redirects to the path with the slash
 }

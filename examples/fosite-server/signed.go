@@ -1,6 +1,6 @@
 package main
 
-// What browsers are given to bring back: signed values, and the cookies that hold them.
+// Signed values that browsers return, and the cookies that hold them.
 
 import (
 	"crypto/hkdf"
@@ -14,33 +14,33 @@ import (
 	"time"
 )
 
-// signer signs values of one purpose. They are no secret to whom they are given.
+// signer signs values for one purpose. The values are not encrypted.
 type signer struct{ key []byte }
 
-// newSigner derives the key of a purpose, the same at all servers that share the secret.
+// newSigner derives the key of a purpose, which is the same at all servers with the same secret.
 func newSigner(globalSecret []byte, purpose string) signer {
 	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server "+purpose, sha256.Size)
 	if err != nil {
-		panic(err) // a longer key would fail
+		panic(err) // only a longer key would fail
 	}
 	return signer{key}
 }
 
-// sum is the HMAC of texts, which is no signature of a value: those are of two.
+// sum returns the HMAC of texts. It cannot be confused with the signature of a value, which has two texts.
 func (s signer) sum(texts ...string) []byte {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write(hashOf(texts...))
 	return mac.Sum(nil)
 }
 
-// token encodes a value of texts, bytes and moments, which JSON can hold, with its signature.
+// token encodes a value as JSON, with its signature.
 func (s signer) token(value any) string {
 	content, _ := json.Marshal(value)
 	return base64.RawURLEncoding.EncodeToString(append(s.sum("value", string(content)), content...))
 }
 
-// signedCookies are the values of the cookies of a name that the server has signed, of the first few: another
-// server on a port of this host may have set its own.
+// signedCookies returns the validly signed values of the first few cookies of a name: another server on a
+// port of this host may have set its own.
 func signedCookies[V any](r *http.Request, name string, s signer) (values []V) {
 	cookies := r.CookiesNamed(name)
 	for _, cookie := range cookies[:min(len(cookies), maxSignedCookies)] {
@@ -54,7 +54,7 @@ func signedCookies[V any](r *http.Request, name string, s signer) (values []V) {
 
 const maxSignedCookies = 8
 
-// open decodes what token made into a value, and reports whether it is that.
+// open decodes a token into value, and reports whether its signature is valid.
 func (s signer) open(token string, value any) bool {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) < sha256.Size {
@@ -64,26 +64,26 @@ func (s signer) open(token string, value any) bool {
 	return hmac.Equal(sum, s.sum("value", string(content))) && json.Unmarshal(content, value) == nil
 }
 
-// hashOf hashes texts so that no two lists of them have the same.
+// hashOf hashes texts with their lengths, so that different lists have different hashes.
 func hashOf(texts ...string) []byte {
 	sum := sha256.New()
 	for _, text := range texts {
-		_ = binary.Write(sum, binary.BigEndian, uint64(len(text))) // a hash takes everything
+		_ = binary.Write(sum, binary.BigEndian, uint64(len(text))) // writing to a hash never fails
 		sum.Write([]byte(text))
 	}
 	return sum.Sum(nil)
 }
 
-// cookie is one that this server sets.
+// cookie is a cookie that this server sets.
 type cookie struct {
 	name, path string
 	secure     bool
 	sameSite   http.SameSite
 }
 
-// newCookie returns a cookie of that name. Below an https issuer it is Secure, whatever r.TLS says behind a
-// proxy, and the name has the prefix that goes with its path. Ports share cookies: those of the demo clients
-// have other names.
+// newCookie returns a cookie of that name. With an https issuer it is Secure, independent of r.TLS because of
+// proxies, and the name has the prefix for its path. Cookies are shared across ports: the demo clients'
+// cookies have other names.
 func newCookie(issuer, name, path string) cookie {
 	c := cookie{name, path, strings.HasPrefix(issuer, "https:"), http.SameSiteLaxMode}
 	switch {
@@ -95,7 +95,7 @@ func newCookie(issuer, name, path string) cookie {
 	return c
 }
 
-// set gives the cookie to a browser for a time, zero: until it is closed. A negative one takes it away.
+// set sets the cookie for a lifetime. Zero means until the browser is closed; a negative lifetime deletes it.
 func (c *cookie) set(w http.ResponseWriter, suffix, value string, lifetime time.Duration) {
 	//nolint:gosec // all attributes are set; secure follows the issuer's scheme
 	http.SetCookie(w, &http.Cookie{

@@ -1,6 +1,6 @@
 package main
 
-// One signing key among the servers of a store.
+// One signing key for all servers of a store.
 
 import (
 	"context"
@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	// signingKeyProperty keeps, in the store, the id of the key that signs ID tokens, which the JWKS has too,
-	// and what makes each value another one.
+	// signingKeyProperty stores the id of the key that signs ID tokens, which is also in the JWKS, with a
+	// suffix that makes each value unique.
 	signingKeyProperty = "signing_key"
-	// maxKeyClaims bounds how often servers that start together take the store from each other.
+	// maxKeyClaims bounds the retries of servers that start concurrently.
 	maxKeyClaims = 10
 )
 
-// errOtherSigningKey means that another server of the store signs with another key.
+// errOtherSigningKey means that another server of the store signs with a different key.
 var errOtherSigningKey = errors.New("other servers that have the store open sign with another key")
 
-// checkSigningKey refuses the key id of a server where others have the store open and sign with another one:
-// an ID token of one would not verify with the JWKS of the other. Global-secret does not cover it. A server
-// that is alone may have a new key, which is how one is replaced: former is the id of the one before. kept is
-// what the store has.
+// checkSigningKey refuses a server's key id if other servers have the store open and sign with a different
+// key: ID tokens of one would not verify with the JWKS of the other. The global secret does not cover the
+// signing key. A server that is alone may have a new key, which is how a key is replaced: former is the id of
+// the previous key. kept is the stored value.
 func checkSigningKey(
 	ctx context.Context, store sessions.Backend, id string,
 ) (kept []byte, former string, err error) {
@@ -44,10 +44,10 @@ func checkSigningKey(
 	return kept, former, err
 }
 
-// claimSigningKey has the store keep the key id of a server that checkSigningKey does not refuse.
+// claimSigningKey stores the key id of a server unless checkSigningKey refuses it.
 //
-// Servers with different keys may start together. Each is among the hosts of the store before it looks, and
-// each writes a value of its own, so that SetProperty fails where another one has come in between.
+// Servers with different keys may start concurrently. Each is registered as a host of the store before it
+// checks, and each writes a unique value, so that SetProperty fails if another server has written in between.
 func claimSigningKey(ctx context.Context, store sessions.Backend, id string, logger *slog.Logger) error {
 	for range maxKeyClaims {
 		kept, former, err := checkSigningKey(ctx, store, id)

@@ -1,6 +1,6 @@
 package main
 
-// Start and stop of the whole server.
+// Start and stop of the server.
 
 import (
 	"cmp"
@@ -24,26 +24,26 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 )
 
-// stopTimeout is how long requests under way have at the end. A connection that a browser opened ahead counts
-// as one for its first 5 s.
+// stopTimeout bounds requests in flight at shutdown. A connection that a browser opened in advance counts as
+// in flight for its first 5 s.
 const stopTimeout = 10 * time.Second
 
-// running is a started server. Its parts are stopped in the reverse order of their start.
+// running is a started server. Its parts are stopped in reverse order.
 type running struct {
 	options   *options
 	provider  *provider
-	backend   *plugin.Client // that the server started with
-	plugins   sync.Map       // *plugin.Client by the name of the store
+	backend   *plugin.Client // the one that the server started with
+	plugins   sync.Map       // *plugin.Client by store name
 	address   net.Addr
 	server    *http.Server
 	demo      []*http.Server
 	telemetry *telemetry
-	// metricsAddress is that of -metrics-addr, nil without.
+	// metricsAddress is the address of -metrics-addr, or nil.
 	metricsAddress net.Addr
 	closeLast      []func() error
 }
 
-// start brings everything up; when it fails, nothing stays behind.
+// start starts everything; if it fails, it cleans up.
 func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, err error) {
 	s := &running{options: o}
 	defer func() {
@@ -93,7 +93,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	}
 	s.plugins.Store(mainStore, s.backend)
 	s.closeLast = append(s.closeLast, s.backend.Close)
-	// Not before all that may fail: a start that fails leaves no secrets behind.
+	// After everything that may fail: a failed start leaves no secrets behind.
 	if p.secrets, err = loadSecrets(ctx, o, cmp.Or(o.adminToken, o.fileToken), logger); err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
@@ -115,17 +115,17 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	for _, path := range []string{
 		pathAuthorize, pathToken, pathIntrospect, pathRevoke, pathUserInfo, pathEndSession,
 	} {
-		protection.AddInsecureBypassPattern(path) // other sites may post here: the specifications say so
+		protection.AddInsecureBypassPattern(path) // the specifications require that other sites may post here
 	}
 	for _, path := range []string{pathAdmin + "/", pathAccount} {
-		protection.AddInsecureBypassPattern(path) // they refuse by themselves, with a line of the audit
+		protection.AddInsecureBypassPattern(path) // they refuse by themselves, with an audit record
 	}
-	s.server = newHTTPServer(secured(bounded(protection.Handler(s.telemetry.handler(router)))))
+	s.server = newHTTPServer(withSecurityHeaders(limitBodies(protection.Handler(s.telemetry.handler(router)))))
 	go serve(context.WithoutCancel(ctx), s.server, listener, logger)
 	return s, nil
 }
 
-// loadFiles reads what the flags name; the demo users replace a file of users.
+// loadFiles reads the files named by flags; the demo users are used if there is no file of users.
 func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher) error {
 	var errs []error
 	var err error
@@ -156,7 +156,7 @@ func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher)
 			errs = append(errs, fmt.Errorf("-admin-token-file: %w", err))
 		}
 	}
-	if o.dsnFile != "" { // the plugin reads it, and does not know whose warning it would be
+	if o.dsnFile != "" { // the plugin reads it too, but its warning would not name the flag
 		if _, err := readSecret(ctx, o.dsnFile, p.logger); err != nil {
 			errs = append(errs, fmt.Errorf("-dsn-file: %w", err))
 		}
@@ -177,7 +177,7 @@ func (s *running) startDemo(ctx context.Context, hash secretHasher) error {
 	for _, d := range clients {
 		p.clients[d.id] = d.registration(hash)
 	}
-	// The demo clients are on this machine.
+	// The demo clients run on this machine.
 	s.options.allowCIDRs = append(slices.Clone(s.options.allowCIDRs), netip.MustParsePrefix("127.0.0.1/32"),
 		netip.MustParsePrefix("::1/128"))
 	return nil
@@ -187,8 +187,8 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	p := s.provider
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)
 	key := p.secrets.signing.KeyID
-	// Before the first delivery, which a host with another key must not sign. What else is wrong with the
-	// store attachSessions says.
+	// Checked before the first delivery, which a host with a wrong key must not sign. attachSessions reports
+	// other errors of the store.
 	if _, _, err = checkSigningKey(ctx, s.backend, key); !errors.Is(err, errOtherSigningKey) {
 		err = s.attachSessions(ctx)
 	}
@@ -216,7 +216,7 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	case err != nil:
 		return fmt.Errorf("session management: %w", s.options.pins().explain(err))
 	}
-	// What the servers of a store count together.
+	// Counts shared by the servers of a store.
 	m := newMarks(p.secrets.global, p.sessions.Backend().Grants())
 	p.forms = newForms(p.secrets.global, p.issuer, m)
 	p.throttle = newSignInThrottle(p.secrets.global, p.issuer, m)
@@ -224,11 +224,11 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	if p.sessions.Operations().BackendName() == mainStore {
 		return nil
 	}
-	return s.backend.Close() // another one took its place in a swap, before this start
+	return s.backend.Close() // another backend replaced it in a swap before this start
 }
 
-// stop lets requests finish, cuts off those that take longer than stopTimeout, which the log says, and closes
-// everything.
+// stop waits for requests in flight, closes the connections of those that take longer than stopTimeout, which
+// is logged, and closes everything.
 func (s *running) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
@@ -259,7 +259,7 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// pluginPID is the process id of the plugin that serves.
+// pluginPID returns the process id of the current plugin.
 func (s *running) pluginPID() int {
 	client, _ := s.plugins.Load(s.provider.sessions.Operations().BackendName())
 	if client, ok := client.(*plugin.Client); ok {
@@ -268,8 +268,7 @@ func (s *running) pluginPID() int {
 	return 0
 }
 
-// announce prints "key: value" lines, which keep their names, up to an empty line; what follows is for
-// people.
+// announce prints "key: value" lines with fixed keys, then an empty line, then text for people.
 func (s *running) announce(w io.Writer) {
 	p := s.provider
 	lines := [][2]string{
@@ -308,8 +307,8 @@ func (s *running) announce(w io.Writer) {
 	_, _ = io.WriteString(w, text.String())
 }
 
-// adminTokenLine is the admin token or, where it is kept in a file of the operator's, that file: the output
-// may go to a log.
+// adminTokenLine returns the admin token, or the operator's file that has it, because the output may be
+// logged.
 func (s *running) adminTokenLine() [2]string {
 	if flag, file := s.options.tokenSource(); file != "" {
 		return [2]string{"admin_token_from", flag + " " + file}
@@ -324,8 +323,7 @@ func (s *running) adminTokenForShell() string {
 	return s.provider.secrets.adminToken
 }
 
-// tokenSource is the operator's file with the admin token and the flag that has named it, empty where there
-// is none.
+// tokenSource returns the operator's file with the admin token and the flag that named it, or "".
 func (o *options) tokenSource() (flag, file string) {
 	switch {
 	case o.tokenFile != "":

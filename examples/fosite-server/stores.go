@@ -1,6 +1,6 @@
 package main
 
-// Stores that the server may be swapped to.
+// The stores that the server can swap to.
 
 import (
 	"context"
@@ -21,16 +21,16 @@ import (
 // mainStore is the name of the store that a server starts with.
 const mainStore = "main"
 
-// The backends that are built in.
+// The built-in backends.
 const (
 	backendBadger   = "badger"
 	backendPostgres = "postgres"
 )
 
-// inDatabase begins the place of a store in the database, before its schema. Other places are folders.
+// inDatabase is the prefix of a place in the database, before the schema. Other places are folders.
 const inDatabase = backendPostgres + ":"
 
-// mainPlace is where that store lies.
+// mainPlace returns the place of the main store.
 func (o *options) mainPlace() string {
 	if o.backend == backendPostgres {
 		return inDatabase + o.schema
@@ -38,7 +38,7 @@ func (o *options) mainPlace() string {
 	return filepath.Join(o.data, "sessions")
 }
 
-// store reads a -store flag.
+// store parses a -store flag.
 func (o *options) store(text string) error {
 	name, place, _ := strings.Cut(text, "=")
 	switch _, twice := o.stores[name]; {
@@ -57,7 +57,7 @@ func (o *options) store(text string) error {
 	return nil
 }
 
-// checkStores refuses two stores in one place: one cannot be moved into itself.
+// checkStores refuses two stores in the same place: a store cannot be swapped to itself.
 func (o *options) checkStores() error {
 	places := map[string]string{o.mainPlace(): "the sessions of -data"}
 	for _, name := range slices.Sorted(maps.Keys(o.stores)) {
@@ -73,7 +73,8 @@ func (o *options) checkStores() error {
 	return nil
 }
 
-// checkDSN checks how the database is named, if one is used, and that no list of processes has its password.
+// checkDSN checks that the database is named if one is used, and that its password is not in the process
+// list.
 func (o *options) checkDSN() error {
 	used := o.backend == backendPostgres
 	for _, place := range o.stores {
@@ -100,7 +101,8 @@ func (o *options) checkDSN() error {
 	return nil
 }
 
-// postgres are the settings of a store in the database. The plugin does not see this program's environment.
+// postgres returns the settings of a store in the database. The plugin does not get this program's
+// environment.
 func (o *options) postgres(schema string) postgres.Settings {
 	settings := postgres.Settings{
 		DSN: o.dsn, DSNFile: o.dsnFile, Schema: schema, UnverifiedTLS: o.unverifiedTLS,
@@ -111,8 +113,8 @@ func (o *options) postgres(schema string) postgres.Settings {
 	return settings
 }
 
-// stores are what the sessions can be swapped to while the server serves. The main store is among them for a
-// newer plugin to take it over.
+// stores returns the backends that the server can swap to. It includes the main store, so that a newer plugin
+// can take it over.
 func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (sessions.Backend, error) {
 	stores := map[string]func(context.Context) (sessions.Backend, error){}
 	places := map[string]string{mainStore: s.options.mainPlace()}

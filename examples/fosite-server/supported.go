@@ -1,6 +1,6 @@
 package main
 
-// What the provider can do: discovery says it, and the files of clients are held to it.
+// Capabilities of the provider: discovery publishes them, and files of clients are checked against them.
 var (
 	supportedScopes        = []string{"openid", "profile", "email", "offline_access"}
 	supportedGrantTypes    = []string{"authorization_code", "refresh_token", "client_credentials"}
@@ -8,7 +8,7 @@ var (
 	supportedAuthMethods   = []string{authBasic, authPost, authNone}
 )
 
-// The paths that are published.
+// The published paths.
 const (
 	pathAuthorize  = "/oauth2/auth"
 	pathToken      = "/oauth2/token"

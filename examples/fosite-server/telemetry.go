@@ -1,6 +1,6 @@
 package main
 
-// Traces and metrics: OpenTelemetry's SDK, where they go, and the spans of requests.
+// Traces and metrics: OpenTelemetry's SDK, exporters, and the spans of requests.
 
 import (
 	"context"
@@ -32,17 +32,17 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 )
 
-// pathMetrics is where Prometheus reads the metrics.
+// pathMetrics is the path of the Prometheus metrics.
 const pathMetrics = "/metrics"
 
-// telemetry is what the SDK needs. The zero telemetry traces and measures nothing.
+// telemetry holds the SDK's objects. The zero value disables telemetry.
 type telemetry struct {
 	tracer  *sdktrace.TracerProvider // nil without -traces
 	meter   *sdkmetric.MeterProvider
 	metrics http.Handler
 }
 
-// newTelemetry sets the SDK up. traces is a file or a URL, empty for none.
+// newTelemetry sets up the SDK. traces is a file or a URL, or "".
 func newTelemetry(ctx context.Context, traces string) (*telemetry, error) {
 	registry := prometheus.NewRegistry()
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo())
@@ -59,7 +59,7 @@ func newTelemetry(ctx context.Context, traces string) (*telemetry, error) {
 	}
 	var client otlptrace.Client = &jsonFile{path: traces}
 	if scheme, _, isURL := strings.Cut(traces, "://"); isURL {
-		if scheme != "http" && scheme != "https" { // the exporter would take it for http
+		if scheme != "http" && scheme != "https" { // the exporter would use http instead
 			return nil, fmt.Errorf("-traces: %q is no scheme of a collector: use http or https", scheme)
 		}
 		client = otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(traces))
@@ -72,7 +72,7 @@ func newTelemetry(ctx context.Context, traces string) (*telemetry, error) {
 	return t, nil
 }
 
-// host is what the adapter is given.
+// host returns the adapter's telemetry configuration.
 func (t *telemetry) host() hostadapter.TelemetryConfig {
 	config := hostadapter.TelemetryConfig{MeterProvider: t.meter}
 	if t.tracer != nil {
@@ -81,7 +81,7 @@ func (t *telemetry) host() hostadapter.TelemetryConfig {
 	return config
 }
 
-// plugins is the tracer of the plugins' calls, nil without -traces.
+// plugins returns the tracer provider for plugin calls, or nil without -traces.
 func (t *telemetry) plugins() trace.TracerProvider {
 	if t.tracer == nil {
 		return nil
@@ -89,7 +89,7 @@ func (t *telemetry) plugins() trace.TracerProvider {
 	return t.tracer
 }
 
-// handler makes a span of each request where there are traces, with the route that served it.
+// handler creates a span for each request if tracing is enabled, with the route that served it.
 func (t *telemetry) handler(router *mux.Router) http.Handler {
 	if t.tracer == nil {
 		return router
@@ -109,7 +109,7 @@ func (t *telemetry) handler(router *mux.Router) http.Handler {
 		otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }))
 }
 
-// close sends what is left.
+// close exports what remains.
 func (t *telemetry) close(ctx context.Context) error {
 	if t.tracer == nil {
 		return t.meter.Shutdown(ctx)
@@ -117,10 +117,10 @@ func (t *telemetry) close(ctx context.Context) error {
 	return errors.Join(t.tracer.Shutdown(ctx), t.meter.Shutdown(ctx))
 }
 
-// mountMetrics serves the metrics behind the admin token, or on an address of their own.
+// mountMetrics serves the metrics behind the admin token, or on a separate address.
 func (s *running) mountMetrics(ctx context.Context, router *mux.Router) error {
 	if s.options.metricsAddr == "" {
-		router.Handle(pathMetrics, s.provider.forReaders(s.telemetry.metrics)).Methods(http.MethodGet)
+		router.Handle(pathMetrics, s.provider.requireReader(s.telemetry.metrics)).Methods(http.MethodGet)
 		return nil
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.options.metricsAddr)
@@ -136,8 +136,8 @@ func (s *running) mountMetrics(ctx context.Context, router *mux.Router) error {
 	return nil
 }
 
-// forReaders lets those through who may read what the admin routes show.
-func (p *provider) forReaders(next http.Handler) http.Handler {
+// requireReader admits senders that may read the admin routes.
+func (p *provider) requireReader(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := p.operators.authorize(r, admin.ReadSessions); err != nil {
 			w.Header().Set("WWW-Authenticate", "Bearer")
@@ -148,7 +148,7 @@ func (p *provider) forReaders(next http.Handler) http.Handler {
 	})
 }
 
-// jsonFile appends traces to a file, a request of OTLP in JSON on each line, as collectors read them.
+// jsonFile appends traces to a file, one OTLP request as JSON per line, as collectors read them.
 type jsonFile struct {
 	path string
 	file *os.File
@@ -169,7 +169,7 @@ func (j *jsonFile) UploadTraces(_ context.Context, spans []*otlp.ResourceSpans) 
 	if err != nil {
 		return err
 	}
-	// protojson would write ids in base64: OTLP wants hex.
+	// protojson would encode ids in base64; OTLP requires hex.
 	read, err := new(ptrace.ProtoUnmarshaler).UnmarshalTraces(encoded)
 	if err != nil {
 		return err

@@ -7,34 +7,32 @@ import (
 	"time"
 )
 
-// How often a password may be tried: so many times at once, and then once in an interval. A success takes its
-// try back.
+// Limits of password attempts: a burst, and then one per interval. A success returns its attempt.
 var (
-	// accountAndAddress is strict: a user who mistypes a password is alone there, also behind a proxy with
-	// many others.
+	// accountAndAddress is strict: only the user's own typing errors count, even behind a proxy with many
+	// users.
 	accountAndAddress = rate{burst: 5, every: 30 * time.Second}
-	// wholeAccount bounds guesses from many addresses, and wholeAddress guesses at many accounts. Beyond them
-	// an account from an address has its first tries and no more, so that neither an attacker behind a user's
-	// proxy nor one at the user's account keeps the user out.
+	// wholeAccount limits guesses from many addresses, and wholeAddress guesses at many accounts. Beyond them
+	// each account still has its first attempts from an address, so that an attacker behind a user's proxy,
+	// or at the user's account, does not lock the user out.
 	wholeAccount = rate{burst: 20, every: 5 * time.Second}
 	wholeAddress = rate{burst: 100, every: time.Second}
 	firstTries   = rate{burst: 2, every: time.Hour}
-	// strangers bounds the first tries at an account beyond wholeAccount, from however many addresses they
-	// come.
+	// strangers limits the first attempts at an account beyond wholeAccount, over all addresses.
 	strangers = rate{burst: 1000, every: time.Hour / 1000}
-	// knownBrowser takes the place of the others in a browser in which that user has signed in before: what
-	// others do does not count there.
+	// knownBrowser replaces the other limits in a browser in which that user has signed in before: attempts
+	// elsewhere do not count there.
 	knownBrowser = rate{burst: 10, every: 10 * time.Second}
 )
 
-// signInThrottle bounds how often passwords are guessed, by account, by address, and by both, at all servers
-// that share the store.
+// signInThrottle limits password guesses by account, by address, and by both, across all servers that share
+// the store.
 type signInThrottle struct {
 	knownBrowsers
 	marks   *marks
 	limiter limiter
-	// firsts has the first tries. They are remembered for hours, and must not have what is in the other
-	// forgotten.
+	// firsts holds the first attempts. They are kept for hours, and separately so that they do not evict the
+	// others.
 	firsts limiter
 }
 
@@ -42,14 +40,14 @@ func newSignInThrottle(globalSecret []byte, issuer string, m *marks) *signInThro
 	return &signInThrottle{knownBrowsers: newKnownBrowsers(globalSecret, issuer, "known", "/"), marks: m}
 }
 
-// try counts an attempt to sign in as failed, and returns how long it has to wait instead: then the password
-// is not to be looked at. succeed takes it back. Counting first leaves nothing to attempts that are made all
-// at once. Accounts that do not exist are counted as those that do: otherwise the answers would show which is
-// which.
+// try counts a sign-in attempt as failed, or returns how long it must wait; then the password must not be
+// checked. succeed undoes the count. Counting before checking prevents concurrent attempts from exceeding the
+// limit. Accounts that do not exist are counted too: otherwise the responses would reveal which accounts
+// exist.
 func (t *signInThrottle) try(
 	r *http.Request, account, address string, now time.Time,
 ) (succeed func() error, wait time.Duration, err error) {
-	address = neighbourhood(address)
+	address = addressPrefix(address)
 	return t.marks.count(r.Context(), now, func(taken *taken) time.Duration {
 		if id := t.known(r, account); id != "" {
 			return taken.take(&t.limiter, limit{knownBrowser, "browser", account, id}, now)
@@ -75,17 +73,17 @@ func (t *signInThrottle) tryUnknown(taken *taken, account, address string, now t
 	return taken.take(&t.limiter, limit{strangers, "strangers", account, ""}, now)
 }
 
-// taken is what an attempt counts for.
+// taken are the limits that an attempt counts against.
 type taken []take
 
-// take is a limit that an attempt counts for, and where its turn was in it.
+// take is a limit that an attempt counts against, and its position there.
 type take struct {
 	limit
 	from *limiter
 	at   time.Time
 }
 
-// number is that of the interval, of those since 1970.
+// number is the number of the interval, since 1970.
 func (t take) number() int64 { return t.at.UnixNano() / int64(t.every) }
 
 func (a *taken) take(from *limiter, l limit, now time.Time) (wait time.Duration) {
@@ -102,11 +100,11 @@ func (a *taken) giveBack() {
 	}
 }
 
-// limit is one of those that an attempt counts for.
+// limit is one of the limits of an attempt.
 type limit struct {
 	rate
 	kind, account, from string
 }
 
-// key is short whatever is typed as a user name.
+// key has a fixed size, however long the user name is.
 func (l limit) key() limitKey { return limitKey(hashOf(l.kind, l.account, l.from)) }

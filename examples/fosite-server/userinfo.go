@@ -17,7 +17,7 @@ func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	token := fosite.AccessTokenFromRequest(r)
 	if token == "" {
-		// Without a token there is no error (RFC 6750, section 3.1).
+		// A request without a token gets no error code (RFC 6750, section 3.1).
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		w.WriteHeader(http.StatusUnauthorized)
 		return
@@ -44,7 +44,7 @@ func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	subject := request.GetSession().GetSubject()
-	if subject == "" { // a client's own token, or one of a user whom its session does not name
+	if subject == "" { // a client's own token, or one whose session names no user
 		w.Header().Set("WWW-Authenticate",
 			`Bearer error="insufficient_scope", error_description="The access token is not a user's."`)
 		writeJSON(w, http.StatusForbidden, map[string]string{"error": "insufficient_scope"})
@@ -57,7 +57,7 @@ func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, claims)
 }
 
-// claims adds what the scopes open (OpenID Connect Core 1.0, section 5.4). What is not known is left out.
+// claims adds the claims of the scopes (OpenID Connect Core 1.0, section 5.4). Unknown values are omitted.
 func (u *user) claims(scopes fosite.Arguments, claims map[string]any) {
 	if scopes.Has("profile") {
 		setText(claims, "name", u.name)

@@ -13,9 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// passwordCost is as low as bcrypt goes: the passwords are in plain text in the file that they come from,
-// and a thousand of them must not hold up the start. A server that keeps hashes would take bcrypt.DefaultCost
-// or more.
+// passwordCost is the minimum of bcrypt: the file has the passwords in plain text, and a thousand of them
+// must not delay the start. A server that stores hashes would use bcrypt.DefaultCost or more.
 const passwordCost = bcrypt.MinCost
 
 // user is an account that can sign in.
@@ -25,11 +24,11 @@ type user struct {
 	subject      string
 	name         string
 	email        string
-	// extra are the fields that this server has no use for; they are kept.
+	// extra holds fields that this server does not use.
 	extra map[string]json.RawMessage
 }
 
-// users finds users by the name that they type and by their subject.
+// users looks up users by user name and by subject.
 type users struct {
 	byUsername map[string]*user
 	bySubject  map[string]*user
@@ -37,16 +36,16 @@ type users struct {
 
 var errWrongPassword = errors.New("user name or password is wrong")
 
-// nobody is compared with when the user is unknown, so that the answer takes as long as for one who is known.
-var nobody = sync.OnceValue(func() []byte {
+// dummyHash is the hash compared for unknown users, so that the response takes as long as for known ones.
+var dummyHash = sync.OnceValue(func() []byte {
 	hash, err := bcrypt.GenerateFromPassword([]byte("nobody"), passwordCost)
 	if err != nil {
-		panic(err) // a constant password of a constant cost
+		panic(err) // a constant password with a constant cost
 	}
 	return hash
 })
 
-// active reports whether the user is in the file still, of which there may be another at each start.
+// active reports whether the user is still in the file, which may change between starts.
 func (u *users) active(_ context.Context, subject string) (bool, error) {
 	return u.bySubject[subject] != nil, nil
 }
@@ -54,7 +53,7 @@ func (u *users) active(_ context.Context, subject string) (bool, error) {
 // authenticate returns the user with that name and password.
 func (u *users) authenticate(username, password string) (*user, error) {
 	found, known := u.byUsername[username]
-	hash := nobody()
+	hash := dummyHash()
 	if known {
 		hash = found.passwordHash
 	}
@@ -71,7 +70,7 @@ func (u *users) add(added *user) {
 
 func newUsers() *users { return &users{byUsername: map[string]*user{}, bySubject: map[string]*user{}} }
 
-// loadUsers reads a file of users. Its error names every problem of the file with its position.
+// loadUsers reads a file of users. Its error lists every problem with its position.
 func loadUsers(path string) (*users, error) {
 	records, p, err := readRecords(path, "users")
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 )
 
-// A server has what it has without sessions, and sm.
+// server is the server without sessions, plus sm.
 type server struct {
 	addr   string
 	mux    *http.ServeMux
@@ -38,7 +38,7 @@ type server struct {
 }
 
 func main() {
-	key, _ := rsa.GenerateKey(rand.Reader, 2048) // never fails; a real server keeps its key
+	key, _ := rsa.GenerateKey(rand.Reader, 2048) // never fails; a real server stores its key
 	addr := cmp.Or(os.Getenv("ADDR"), "localhost:9000")
 	s := &server{addr: addr, mux: http.NewServeMux(), store: storage.NewExampleStore(), key: key}
 	s.config = &fosite.Config{IDTokenIssuer: "http://" + addr, GlobalSecret: []byte(os.Getenv("SECRET"))}
@@ -104,7 +104,7 @@ func (s *server) authorize(w http.ResponseWriter, r *http.Request) {
 	s.oauth2.WriteAuthorizeResponse(r.Context(), w, ar, response)
 }
 
-// loginForm returns the user of a form that was filled in right; otherwise it has shown the form.
+// loginForm returns the user if the form was filled in correctly; otherwise it has shown the form.
 func (s *server) loginForm(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
 	if err := http.NewCrossOriginProtection().Check(r); r.Method == http.MethodPost && err == nil {
 		user = r.PostFormValue("user")
@@ -140,7 +140,7 @@ func (s *server) introspect(w http.ResponseWriter, r *http.Request) {
 	s.oauth2.WriteIntrospectionResponse(r.Context(), w, response)
 }
 
-// operator lets those use the admin routes who have the token of the environment.
+// operator admits requests with the token from the environment.
 func operator(r *http.Request, _ admin.Permission) (admin.Actor, error) {
 	token, sent := os.Getenv("ADMIN_TOKEN"), []byte(r.Header.Get("Authorization"))
 	if token == "" || subtle.ConstantTimeCompare(sent, []byte("Bearer "+token)) != 1 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -422,6 +423,48 @@ func TestLostAnswers(t *testing.T) {
 	b.mustBe("")
 	if notifications := h.notifications(); len(notifications) != 1 {
 		t.Errorf("%d notifications, want one: the ending was repeated under its id", len(notifications))
+	}
+}
+
+func TestStepUpThatAlwaysLoses(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	conflict := fault{err: ticketstore.ErrConflict}
+	h.backend.fail("Rekey", conflict, conflict, conflict, conflict)
+	_, err := b.trySignIn(hostadapter.Identity{Subject: "ann"})
+	if !errors.Is(err, ticketstore.ErrConflict) {
+		t.Errorf("SignIn: %v, want ErrConflict", err)
+	}
+}
+
+// Sessions that have expired and are not ended yet count in no page.
+func TestEndOtherSessionsOfManyPages(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	const others = ticketstore.MaxCount + 20
+	create := func(sid string, lifetime time.Duration) {
+		now := h.clock.Now()
+		err := h.backend.Backend.Tickets().Create(t.Context(), &ticketstore.Session{
+			SessionID: sid, Key: ticketstore.KeyOf(sid), SubjectID: "ann", Issuer: issuer, Created: now,
+			Renewed: now, Expires: now.Add(lifetime), AuthTime: now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range others {
+		create(fmt.Sprint("other ", i), 24*time.Hour)
+	}
+	h.clock.advance(time.Second)
+	create("expired", time.Second)
+	h.clock.advance(time.Second)
+	own := b.signIn(hostadapter.Identity{Subject: "ann"})
+	ended, err := h.EndOtherSessions(t.Context(), own)
+	if err != nil || ended != others {
+		t.Errorf("%d sessions ended, %v; want %d", ended, err, others)
 	}
 }
 

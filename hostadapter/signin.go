@@ -45,8 +45,8 @@ const clockSkew = time.Minute
 // former issuer. For an invalid identity it returns a *ticketstore.FieldError before anything is changed.
 //
 // It returns ticketstore.ErrTooManySessions if the subject has reached Config.Lifetime.MaxSessions and
-// Config.Lifetime.RefuseSignIn is set. After any other error it is unknown whether the user is signed in:
-// respond with an error, or sign in again.
+// Config.Lifetime.RefuseSignIn is set; a live session of another subject has ended even so. After any other
+// error it is unknown whether the user is signed in: respond with an error, or sign in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
 	now := a.now()
 	if err := identity.check(now); err != nil {
@@ -238,7 +238,7 @@ func (a *Adapter) lifetime(from time.Time) (expires, endsAt time.Time) {
 func (a *Adapter) stepUp(
 	ctx context.Context, old, fresh *ticketstore.Session, identity *Identity, now time.Time,
 ) (*ticketstore.Session, error) {
-	var err error
+	var err, conflict error
 	// If the clock was set back, the session must not end before it began.
 	from := now
 	if old.Created.After(from) {
@@ -266,12 +266,13 @@ func (a *Adapter) stepUp(
 		case !errors.Is(err, ticketstore.ErrConflict):
 			return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
 		}
+		conflict = err
 		if old, err = a.live(ctx, old.Key); err != nil || old == nil ||
 			!a.judged(old).isOf(identity.Subject) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
+	return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", conflict)
 }
 
 // rekey replaces the session's cookie. It may be retried after a lost answer.

@@ -104,7 +104,8 @@ func (s *sweeper) round(ctx context.Context) {
 	span := &lateSpan{tracing: &s.adapter.tracing, name: "sweep", began: s.asked}
 	next, err := s.adapter.endDue(round, span)
 	// A session that cannot be ended must not block the purge.
-	if !IsUnavailable(err) && time.Since(s.purged) >= s.adapter.config.Expiry.SweepEvery {
+	if expiry := &s.adapter.config.Expiry; !expiry.Off && !IsUnavailable(err) &&
+		time.Since(s.purged) >= expiry.SweepEvery {
 		left, purgeErr := s.adapter.purge(round, span)
 		switch {
 		case left:

@@ -425,3 +425,40 @@ func (f signerFunc) Sign(ctx context.Context, _ []byte) (string, error) {
 	f(ctx)
 	return "", errors.New("no key")
 }
+
+// From the switch on there is no way back, also while a call runs on the backend that was replaced.
+func TestSwapIsNotAbortedBehindItsSwitch(t *testing.T) {
+	t.Parallel()
+	var old *backend
+	h := newHost(t, swappable(t, "old", "new"), func(c *hostadapter.Config) {
+		open := c.Swap.Backends["old"]
+		c.Swap.Backends["old"] = func(ctx context.Context) (sessions.Backend, error) {
+			opened, err := open(ctx)
+			old = &backend{
+				Backend: opened, calls: map[string]int{}, faults: map[string][]fault{},
+				hooks: map[string]func(){},
+			}
+			return old, err
+		}
+	})
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	entered, leave := make(chan struct{}), make(chan struct{})
+	old.before("Get", func() { close(entered); <-leave })
+	var reading sync.WaitGroup
+	reading.Go(func() { b.mustBe("ann") })
+	<-entered
+	id, err := h.Operations().Swap(t.Context(), "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the new backend serves", func() bool { return h.Operations().BackendName() == "new" })
+	if err := h.Operations().AbortSwap(t.Context(), id); !errors.Is(err, hostadapter.ErrSwap) {
+		t.Errorf("an abort behind the switch: %v, want ErrSwap", err)
+	}
+	close(leave)
+	reading.Wait()
+	if state := h.swapped(id); state.Err != nil {
+		t.Errorf("the swap ended with %v", state.Err)
+	}
+}

@@ -168,8 +168,8 @@ func (s *swaps) find(id string) int {
 }
 
 // AbortSwap aborts a swap that has not reached its switch: the serving backend stays unchanged. SwapByID
-// reports the outcome. It returns ErrSwap if the swap is over, or made by another host, and
-// ticketstore.ErrNotFound if the id is unknown.
+// reports the outcome. It returns ErrSwap if the swap has reached its switch or is over, is an upgrade, or is
+// made by another host, and ticketstore.ErrNotFound if the id is unknown.
 func (o *Operations) AbortSwap(ctx context.Context, id string) error {
 	if _, err := o.SwapByID(ctx, id); err != nil {
 		return err
@@ -177,13 +177,18 @@ func (o *Operations) AbortSwap(ctx context.Context, id string) error {
 	o.adapter.swaps.mu.Lock()
 	defer o.adapter.swaps.mu.Unlock()
 	at := o.adapter.swaps.find(id)
-	switch {
-	case at < 0:
+	if at < 0 {
 		return errElsewhere // known from the store only
-	case !o.adapter.swaps.known[at].Finished.IsZero():
+	}
+	switch known := o.adapter.swaps.known[at]; {
+	case !known.Finished.IsZero():
 		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, o.adapter.backends.name())
-	case o.adapter.swaps.known[at].Followed:
+	case known.Followed:
 		return errElsewhere
+	case known.Upgrade:
+		return fmt.Errorf("%w: an upgrade cannot be aborted", ErrSwap)
+	case known.Progress.Phase == transfer.Switching, known.Progress.Phase == transfer.Done:
+		return fmt.Errorf("%w: the swap has reached its switch", ErrSwap)
 	}
 	o.adapter.swaps.running()
 	return nil

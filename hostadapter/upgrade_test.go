@@ -32,12 +32,16 @@ func TestCloseEndsTheWaitForABackend(t *testing.T) {
 		}
 	})
 	broken.Store(true)
-	if _, err := h.Operations().Upgrade(t.Context(), "old"); err != nil {
+	id, err := h.Operations().Upgrade(t.Context(), "old")
+	if err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, "the host waits for a backend to open", func() bool {
 		return logs.Contains("the backend that served does not open again")
 	})
+	if err := h.Operations().AbortSwap(t.Context(), id); !errors.Is(err, hostadapter.ErrSwap) {
+		t.Errorf("aborting an upgrade: %v, want ErrSwap", err)
+	}
 	attempts := opened.Load()
 	_ = h.Close() // nothing was open
 	if again := opened.Load() - attempts; again != 0 {

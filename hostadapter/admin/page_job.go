@@ -32,7 +32,7 @@ func (v *jobView) Title() string {
 // Abortable reports whether this host runs the swap and has not switched yet, after which it cannot abort.
 func (v *jobView) Abortable() bool {
 	return v.Running && v.Swap != nil && !v.Swap.Upgrade && !v.Swap.Followed &&
-		v.Swap.Progress.Phase != transfer.Switching
+		v.Swap.Progress.Phase != transfer.Switching && v.Swap.Progress.Phase != transfer.Done
 }
 
 func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) error {

@@ -60,12 +60,7 @@ type rows struct {
 var _ steps.Rows = (*rows)(nil)
 
 func (r *rows) Operation(id string) (*records.Operation, error) {
-	answer := &records.Operation{}
-	found, err := kv.Load(r.tx, layout.OperationKey(id), answer)
-	if err != nil || !found {
-		return nil, err
-	}
-	return answer, nil
+	return kv.Find[records.Operation](r.tx, layout.OperationKey(id))
 }
 
 func (r *rows) Grant(ref grantstore.Ref) (*records.Grant, error) { return grantrows.Load(r.tx, ref) }

@@ -57,7 +57,7 @@ func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Lis
 		g.Data = nil
 		switch verdict := judge(r, g.Type, stored.grant, now); {
 		case verdict == nil:
-			return g, nil
+			return &g, nil
 		case rules.Dead(verdict):
 			return nil, nil //nolint:nilnil // dead
 		default:

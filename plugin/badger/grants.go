@@ -41,7 +41,7 @@ func (s grants) Get(
 			!errors.Is(verdict, grantstore.ErrSessionEnded) {
 			return verdict
 		}
-		found = &grantstore.GetResult{Grant: *records.GrantOf(ref, record)}
+		found = &grantstore.GetResult{Grant: records.GrantOf(ref, record)}
 		if verdict == nil && ref.Type == grantstore.AuthorizationCode {
 			found.Related, err = related(r, record.GetRequestId())
 		}
@@ -68,7 +68,7 @@ func related(r kv.Reader, requestID string) (grantsOfFamily []grantstore.Grant, 
 			return nil, err
 		}
 		if record != nil {
-			grantsOfFamily = append(grantsOfFamily, *records.GrantOf(ref, record))
+			grantsOfFamily = append(grantsOfFamily, records.GrantOf(ref, record))
 		}
 	}
 	return grantsOfFamily, nil

@@ -50,20 +50,10 @@ func standingIn(
 
 // loadEnded returns an ended record, or nil if there is none: then nothing survives.
 func loadEnded(r kv.Reader, sid string) (*records.Ended, error) {
-	ended := &records.Ended{}
-	found, err := kv.Load(r, layout.EndedKey(sid), ended)
-	if err != nil || !found {
-		return nil, err
-	}
-	return ended, nil
+	return kv.Find[records.Ended](r, layout.EndedKey(sid))
 }
 
 // loadClientUse returns the row of a client in a session, or nil.
 func loadClientUse(r kv.Reader, sid, client string) (*records.ClientUse, error) {
-	use := &records.ClientUse{}
-	found, err := kv.Load(r, layout.ClientUseKey(sid, client), use)
-	if err != nil || !found {
-		return nil, err
-	}
-	return use, nil
+	return kv.Find[records.ClientUse](r, layout.ClientUseKey(sid, client))
 }

@@ -151,12 +151,7 @@ func sessionByCookie(r kv.Reader, k ticketstore.Key) (*records.Session, error) {
 
 // loadSession returns a session, or nil.
 func loadSession(r kv.Reader, sid string) (*records.Session, error) {
-	record := &records.Session{}
-	found, err := kv.Load(r, layout.SessionKey(sid), record)
-	if err != nil || !found {
-		return nil, err
-	}
-	return record, nil
+	return kv.Find[records.Session](r, layout.SessionKey(sid))
 }
 
 // saveSession writes the session and its row in the listing and, if reindex is set, its entry in the expiry

@@ -29,7 +29,7 @@ func (r *row) ref() grantstore.Ref {
 
 func (r *row) grant() *records.Grant { return messageOf[*records.Grant](r) }
 
-func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), proto.CloneOf(r.grant())) }
+func (r *row) grantOf() grantstore.Grant { return records.GrantOf(r.ref(), proto.CloneOf(r.grant())) }
 
 // standing returns the rows of the session that judge a grant.
 func (t *tx) standing(g *records.Grant) *rules.Standing {
@@ -60,14 +60,14 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*gr
 		if errors.Is(verdict, ticketstore.ErrNotFound) {
 			return nil, verdict
 		}
-		found := &grantstore.GetResult{Grant: *r.grantOf()}
+		found := &grantstore.GetResult{Grant: r.grantOf()}
 		if verdict != nil {
 			return found, verdict
 		}
 		if ref.Type == grantstore.AuthorizationCode {
 			for _, other := range t.rows(familyOf(r.grant().RequestId)) {
 				if rules.Related(other.ref().Type) {
-					found.Related = append(found.Related, *other.grantOf())
+					found.Related = append(found.Related, other.grantOf())
 				}
 			}
 		}
@@ -88,7 +88,7 @@ func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time
 		for _, r := range rows {
 			g := r.grantOf()
 			g.Data = nil
-			result.Grants = append(result.Grants, *g)
+			result.Grants = append(result.Grants, g)
 		}
 		result.ResultsToken, err = rules.Token(walk, place, 0)
 		return result, err

@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), grant(r)) }
+func (r *row) grantOf() grantstore.Grant { return records.GrantOf(r.ref(), grant(r)) }
 
 // Get reads a grant, the rows that judge it, and the related rows of a code, in one snapshot and one round
 // trip.
@@ -39,14 +39,14 @@ func (s grants) Get(
 		if errors.Is(verdict, ticketstore.ErrNotFound) {
 			return answer{}, verdict
 		}
-		found := &grantstore.GetResult{Grant: *r.grantOf()}
+		found := &grantstore.GetResult{Grant: r.grantOf()}
 		if verdict != nil {
 			return answer{found, verdict}, nil
 		}
 		if ref.Type == grantstore.AuthorizationCode {
 			for _, other := range t.family(grant(r).GetRequestId()) {
 				if rules.Related(other.ref().Type) {
-					found.Related = append(found.Related, *other.grantOf())
+					found.Related = append(found.Related, other.grantOf())
 				}
 			}
 		}

@@ -116,7 +116,7 @@ func (s grants) Query(
 		for _, r := range rows {
 			g := r.grantOf()
 			g.Data = nil
-			page.Grants = append(page.Grants, *g)
+			page.Grants = append(page.Grants, g)
 		}
 		page.ResultsToken, err = rules.Token(walk, place, 0)
 		return page, err

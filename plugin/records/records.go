@@ -140,8 +140,8 @@ func FromGrant(g *grantstore.Grant) *Grant {
 }
 
 // GrantOf is the reverse of FromGrant.
-func GrantOf(ref grantstore.Ref, r *Grant) *grantstore.Grant {
-	return &grantstore.Grant{
+func GrantOf(ref grantstore.Ref, r *Grant) grantstore.Grant {
+	return grantstore.Grant{
 		Ref: ref, RequestID: r.GetRequestId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(),
 		ClientID:    r.GetClientId(),
 		Description: r.GetDescription(), Created: Moment(r.GetCreated()), Expires: Moment(r.GetExpires()),

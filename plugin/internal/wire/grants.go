@@ -30,7 +30,7 @@ func (r *reader) grant(m *pb.GrantRecord) grantstore.Grant {
 		r.fail(ticketstore.Invalidf("grant", "is missing"))
 		return grantstore.Grant{}
 	}
-	return *records.GrantOf(r.ref(m.GetRef()), m.GetGrant())
+	return records.GrantOf(r.ref(m.GetRef()), m.GetGrant())
 }
 
 // verdicts maps the values of dead to errors.

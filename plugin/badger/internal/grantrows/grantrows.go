@@ -15,12 +15,7 @@ import (
 
 // Load returns a grant, or nil if there is none.
 func Load(r kv.Reader, ref grantstore.Ref) (*records.Grant, error) {
-	record := &records.Grant{}
-	found, err := kv.Load(r, layout.GrantKey(ref), record)
-	if err != nil || !found {
-		return nil, err
-	}
-	return record, nil
+	return kv.Find[records.Grant](r, layout.GrantKey(ref))
 }
 
 // Family returns the unused codes and tokens of a request id, in order of insertion.

@@ -20,6 +20,22 @@ func Load(r Reader, k []byte, message proto.Message) (found bool, err error) {
 	return true, layout.Decode(k, value, message)
 }
 
+// Find is Load of a new record. It returns nil if there is none.
+func Find[Record any, Message interface {
+	*Record
+	proto.Message
+}](r Reader, k []byte) (*Record, error) {
+	value, err := r.Get(k)
+	if err != nil || value == nil {
+		return nil, err
+	}
+	record := new(Record)
+	if err := layout.Decode(k, value, Message(record)); err != nil {
+		return nil, err
+	}
+	return record, nil
+}
+
 // Save writes a record. Marshalling fails only for invalid UTF-8, which validation refuses.
 func (t *Tx) Save(k []byte, message proto.Message) error {
 	value, err := proto.Marshal(message)

@@ -239,12 +239,16 @@ func (p *Provider) WriteAuthorizeResponse(
 	p.OAuth2Provider.WriteAuthorizeResponse(ctx, rw, request, response)
 }
 
-// NewPushedAuthorizeRequest wraps fosite's and preserves the store's errors.
+// NewPushedAuthorizeRequest wraps fosite's and preserves the store's errors. A request of a public client,
+// which has not authenticated, is refused with invalid_request if it has more than 16 KiB of parameters.
 func (p *Provider) NewPushedAuthorizeRequest(
 	ctx context.Context, r *http.Request,
 ) (fosite.AuthorizeRequester, error) {
 	c := newCarrier(r.Context())
 	request, err := p.OAuth2Provider.NewPushedAuthorizeRequest(c.into(ctx), r)
+	if err == nil && request.GetClient().IsPublic() && isTooLong(request) {
+		err = errRequestTooLong
+	}
 	p.store.carriers.bind(request, c)
 	return request, p.answer(ctx, c, authorizeEndpoint, err)
 }

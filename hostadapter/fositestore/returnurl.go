@@ -30,7 +30,13 @@ const (
 	// maxReturnURL bounds the length of a URL that contains the whole request: hosts escape it into a
 	// Location, and proxies answer 502 if the response headers exceed 4 KiB.
 	maxReturnURL = 1 << 10
+	// maxUnauthenticatedRequest bounds the encoded parameters, in bytes, of an authorization request that is
+	// stored for a sender who has not authenticated: anybody may send any number of them.
+	maxUnauthenticatedRequest = 16 << 10
 )
+
+var errRequestTooLong = fosite.ErrInvalidRequest.WithHintf(
+	"The authorization request has more than %d bytes of parameters.", maxUnauthenticatedRequest)
 
 // marked are the request parameters that a mark is bound to.
 var marked = []string{
@@ -53,8 +59,10 @@ var marked = []string{
 //
 // The URL is a path with a query: the path that the browser requested, as far as this process can tell.
 // Behind a proxy that strips a prefix, prepend the prefix. A request too long for a Location is stored like a
-// pushed one (RFC 9126), and the URL refers to it. If the store is unavailable, the error is
-// ticketstore.ErrUnavailable; pass it to WriteAuthorizeError.
+// pushed one (RFC 9126), and the URL refers to it; with more than 16 KiB of parameters the error is
+// fosite.ErrInvalidRequest. If the store is unavailable, the error is ticketstore.ErrUnavailable. Pass either
+// to WriteAuthorizeError. Anybody can have such requests stored, for 10 minutes each: a public server should
+// throttle its authorization endpoint by address.
 func (s *Sessions) ReturnURL(
 	w http.ResponseWriter, r *http.Request, request fosite.AuthorizeRequester,
 ) (string, error) {
@@ -73,6 +81,9 @@ func (s *Sessions) ReturnURL(
 			return "", err
 		}
 	} else if len(path)+len(query) > maxReturnURL {
+		if isTooLong(request) {
+			return "", errRequestTooLong
+		}
 		uri := s.fosite.GetPushedAuthorizeRequestURIPrefix(r.Context()) + rand.Text()
 		if err := s.store.createPushed(r.Context(), uri, request, until); err != nil {
 			return "", asUnavailable(err)
@@ -84,6 +95,11 @@ func (s *Sessions) ReturnURL(
 		uint64(until.UnixNano()))
 	mark := s.store.tie.Mark(w, r, markedOf(parameters), moments, maxMarkLifetime)
 	return path + "?" + query + "&" + markParameter + "=" + mark, nil
+}
+
+// isTooLong reports whether a request exceeds maxUnauthenticatedRequest.
+func isTooLong(request fosite.AuthorizeRequester) bool {
+	return len(request.GetRequestForm().Encode()) > maxUnauthenticatedRequest
 }
 
 // askedAt returns the time at which the user was first asked, from the mark of the request. It returns false

@@ -293,6 +293,36 @@ func TestReturnURLKeepsTheRequest(t *testing.T) {
 	}
 }
 
+// A request that is stored for its return, or pushed by a public client, is of an unauthenticated sender: its
+// length is bounded.
+func TestLongRequestsOfUnauthenticatedSenders(t *testing.T) {
+	t.Parallel()
+	p := newPages(t, func(h *host, _ *fositestore.Config) {
+		h.memory.Clients["public"] = &fosite.DefaultClient{
+			ID: "public", Public: true, RedirectURIs: []string{redirectURI},
+			ResponseTypes: []string{"code"}, Scopes: []string{"openid", "offline_access"},
+		}
+	})
+	long := func(length int) url.Values { return authorization("x", strings.Repeat("x", length)) }
+	b := p.h.browser()
+	b.signed("ann", b.asked("/auth", long(15<<10))).mustCode(t, "a request of 15 KiB")
+	writes := p.h.backend.writes.Load()
+	if r := p.h.browser().get("/auth", long(16<<10)); r.redirect.Get("error") != "invalid_request" {
+		t.Errorf("a request of more than 16 KiB: %d to %.200q, want invalid_request", r.status,
+			r.header.Get("Location"))
+	}
+	push := func(request url.Values) *reply {
+		request.Set("client_id", "public")
+		return p.h.read(http.PostForm(p.h.server.URL+"/par", request))
+	}
+	push(long(16<<10)).must(t, http.StatusBadRequest, "invalid_request")
+	if got := p.h.backend.writes.Load(); got != writes {
+		t.Errorf("what was refused made %d writes", got-writes)
+	}
+	push(long(15<<10)).must(t, http.StatusCreated, "")
+	p.h.post("/par", long(64<<10)).must(t, http.StatusCreated, "")
+}
+
 // A mark is good for the browser, the request and the ten minutes that it was made for.
 func TestReturnURLOfOthers(t *testing.T) {
 	t.Parallel()

@@ -85,9 +85,10 @@ type Config struct {
 
 	// UserActive reports whether a user may still be signed in: false for a user who was deleted or blocked.
 	// It is called at each use of a session or token at the server: by a browser, and at the token,
-	// introspection and userinfo endpoints. If it returns false all sessions, tokens and consents of the user
-	// end, as in a removal by subject. An error fails the request like an unavailable store. It should answer
-	// from memory. If nil, all users are active; to end sessions immediately, call RemoveSessions.
+	// introspection and userinfo endpoints, also for tokens without a session; not for those of the client
+	// credentials grant. If it returns false all sessions, tokens and consents of the user end, as in a
+	// removal by subject. An error fails the request like an unavailable store. It should answer from memory.
+	// If nil, all users are active; to end sessions immediately, call RemoveSessions.
 	UserActive func(ctx context.Context, subjectID string) (bool, error)
 
 	// VisibleProperties names the Identity.Properties that operators see with a session, through the admin

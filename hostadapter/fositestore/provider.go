@@ -82,7 +82,7 @@ func (p *Provider) NewAccessRequest(
 	}, nil)
 	p.store.carriers.bind(request, c)
 	if err == nil && endpointOf(request) == tokenEndpoint {
-		err = p.checkUserActive(ctx, request.GetSession(), fosite.ErrInvalidGrant)
+		err = p.checkUserActive(ctx, request, fosite.ErrInvalidGrant)
 	}
 	return request, p.answer(ctx, c, endpointOf(request), err)
 }
@@ -153,8 +153,8 @@ func (p *Provider) IntrospectToken(
 ) (fosite.TokenUse, fosite.AccessRequester, error) {
 	c := newCarrier(ctx)
 	use, request, err := p.OAuth2Provider.IntrospectToken(c.into(ctx), token, tokenUse, session, scope...)
-	if err == nil && SessionIDOf(request.GetSession()) != "" {
-		err = p.checkUserActive(ctx, request.GetSession(), fosite.ErrRequestUnauthorized)
+	if err == nil {
+		err = p.checkUserActive(ctx, request, fosite.ErrRequestUnauthorized)
 	}
 	if err == nil {
 		p.store.slide(ctx, c)
@@ -177,8 +177,8 @@ func (p *Provider) NewIntrospectionRequest(
 				error(fosite.ErrInactiveToken.WithHint("The client may not see this token.")))
 		}
 	}
-	if err == nil && response.IsActive() && SessionIDOf(response.GetAccessRequester().GetSession()) != "" {
-		err = p.checkUserActive(ctx, response.GetAccessRequester().GetSession(), fosite.ErrInactiveToken)
+	if err == nil && response.IsActive() {
+		err = p.checkUserActive(ctx, response.GetAccessRequester(), fosite.ErrInactiveToken)
 	}
 	if err == nil && response.IsActive() {
 		p.store.slide(ctx, c)
@@ -186,12 +186,19 @@ func (p *Provider) NewIntrospectionRequest(
 	return response, p.answer(ctx, c, otherEndpoint, err)
 }
 
-// checkUserActive returns the refusal if the host reports that the user of the session is not active.
+// checkUserActive returns the refusal if the host reports that the user of a token is not active, with or
+// without a session. A token of the client credentials grant has no user: its subject may be the client
+// (RFC 9068, section 2.2).
 func (p *Provider) checkUserActive(
-	ctx context.Context, session fosite.Session, refusal *fosite.RFC6749Error,
+	ctx context.Context, request fosite.Requester, refusal *fosite.RFC6749Error,
 ) error {
+	session := request.GetSession()
+	if isNil(session) {
+		return nil
+	}
 	subject := subjectOf(session)
-	if subject == "" {
+	if subject == "" || subject == request.GetClient().GetID() ||
+		request.GetRequestForm().Get("grant_type") == "client_credentials" {
 		return nil
 	}
 	active, err := p.store.tie.UserActive(ctx, subject)

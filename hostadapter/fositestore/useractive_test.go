@@ -3,12 +3,15 @@ package fositestore_test
 // Tokens of users that the host has deleted.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"sync/atomic"
 	"testing"
+
+	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
@@ -54,5 +57,41 @@ func TestTokensOfAUserWhoIsGone(t *testing.T) {
 		h.mustActive(r.str("access_token"), false)
 		h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 		h.mustActive(other.str("access_token"), true)
+	}
+}
+
+// Tokens of users who are gone are refused also if they have no session. Those of a client have no user, also
+// if their subject is the client's id (RFC 9068, section 2.2) or another.
+func TestTokensWithoutASessionOfAUserWhoIsGone(t *testing.T) {
+	t.Parallel()
+	var gone atomic.Bool
+	var subject atomic.Value
+	subject.Store("")
+	h := newHost(t, knowsUsers, func(h *host, c *fositestore.Config) {
+		c.AllowUnbound = true
+		h.newSession = func(given string) fosite.Session {
+			return openIDSession(cmp.Or(given, subject.Load().(string)))
+		}
+		c.Host.UserActive = func(context.Context, string) (bool, error) { return !gone.Load(), nil }
+	})
+	code := h.browser().get("/authorize", authorization("claim", "ann")).redirect.Get("code")
+	for name, r := range map[string]*reply{
+		"password": h.post("/token", passwordGrant()), "unbound": h.exchange(code),
+	} {
+		gone.Store(true)
+		r.must(t, http.StatusOK, "")
+		if got := h.post("/userinfo", url.Values{"bearer": {r.str("access_token")}}); got.status !=
+			http.StatusUnauthorized {
+			t.Errorf("%s: userinfo answers %d %s, want 401", name, got.status, got.body)
+		}
+		gone.Store(false)
+		h.mustActive(r.str("access_token"), false) // it has ended
+	}
+	gone.Store(true)
+	for _, own := range []string{"app", "service"} {
+		subject.Store(own)
+		r := h.post("/token", url.Values{"grant_type": {"client_credentials"}})
+		r.must(t, http.StatusOK, "")
+		h.mustActive(r.str("access_token"), true)
 	}
 }

@@ -26,7 +26,7 @@ func (s grants) Apply(
 	var result *grantstore.Result
 	var refused error
 	err := s.e.update(ctx, func(tx *kv.Tx) (err error) { // may be called twice
-		result, refused, err = carryOut(tx, batch, now)
+		result, refused, err = applyBatch(tx, batch, now)
 		return err
 	})
 	if err = cmp.Or(err, refused); err != nil {
@@ -35,8 +35,8 @@ func (s grants) Apply(
 	return result, nil
 }
 
-// carryOut applies a batch, see steps.Apply.
-func carryOut(
+// applyBatch applies a batch, see steps.Apply.
+func applyBatch(
 	tx *kv.Tx, batch *grantstore.Batch, now time.Time,
 ) (result *grantstore.Result, refused, err error) {
 	r := &rows{tx: tx, now: now, families: families{tx: tx}}

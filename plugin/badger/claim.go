@@ -207,7 +207,7 @@ func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time)
 
 // visit examines an entry and returns where to continue: at the key next or, if that is nil, at the next
 // entry.
-func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
+func (s *survey) visit(k []byte) (next []byte, more bool, err error) {
 	client, err := clientOfDue(k)
 	if err != nil {
 		s.damaged = append(s.damaged, k)

@@ -46,16 +46,16 @@ func (c *closing) session(sid string) (*records.Session, error) {
 	return listed, c.tx.StepOver(err)
 }
 
-// mended replaces a damaged client row with safe values: the client is notified, and none of its grants
+// replacement replaces a damaged client row with safe values: the client is notified, and none of its grants
 // survive.
-func (c *closing) mended(session *records.Session, client usedClient) error {
+func (c *closing) replacement(session *records.Session, client usedClient) error {
 	entry, err := c.tx.Get(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
 	if err != nil {
 		return err
 	}
 	*client.use = records.ClientUse{
 		FirstUsed: session.GetCreated(), LastUsed: session.GetCreated(), Notify: true,
-		Detached: entry == nil, TokenNumber: beyondAll,
+		Detached: entry == nil, TokenNumber: maxTokenNumber,
 	}
 	k := layout.ClientUseKey(session.GetSessionId(), client.id)
 	if err := c.tx.SetAside(k); err != nil || !c.ending.KeepSession {
@@ -64,5 +64,5 @@ func (c *closing) mended(session *records.Session, client usedClient) error {
 	return c.tx.Save(k, client.use)
 }
 
-// beyondAll is a token number greater than that of any stored grant.
-const beyondAll = 1 << 62
+// maxTokenNumber is a token number greater than that of any stored grant.
+const maxTokenNumber = 1 << 62

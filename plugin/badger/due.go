@@ -17,9 +17,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// together is the number of sessions of a sweep that end concurrently: the committer batches them into few
-// transactions.
-const together = 32
+// sweepConcurrency is the number of sessions of a sweep that end concurrently: the committer batches them
+// into few transactions.
+const sweepConcurrency = 32
 
 func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 	if err := sweep.Validate(); err != nil {
@@ -67,7 +67,7 @@ func (e *Engine) endAll(
 	swept := &logout.SweepResult{}
 	var mutex sync.Mutex
 	var group errgroup.Group
-	group.SetLimit(together)
+	group.SetLimit(sweepConcurrency)
 	for _, d := range due {
 		group.Go(func() error {
 			result, err := e.endIfDue(ctx, d, sweep, now)

@@ -33,7 +33,7 @@ type closing struct {
 	broken bool
 	// purge: rows of dead grants remain.
 	purge bool
-	// thins: the session has tooMany clients, some of which are processed beforehand. thinned: some were.
+	// thins: the session has too many clients, some of which are processed beforehand. thinned: some were.
 	thins, thinned bool
 	// consents are the clients to which consents of consentsOf, a subject, remain.
 	consents   []string
@@ -64,7 +64,7 @@ func (c *closing) run(sid string) error {
 		if !client.damaged {
 			continue
 		}
-		if err := c.mended(session, client); err != nil {
+		if err := c.replacement(session, client); err != nil {
 			return err
 		}
 	}
@@ -74,13 +74,13 @@ func (c *closing) run(sid string) error {
 	switch most := clientsAtOnce(c.tx, session, work); {
 	case c.limit == unbounded: // none of this is written
 	case len(work) > most && !c.thins:
-		return &tooMany{sid: sid, ending: c.ending, now: c.now}
+		return &tooManyClients{sid: sid, ending: c.ending, now: c.now}
 	case len(work) > most:
 		return c.thin(session, work[:most])
 	case c.thins:
 		return nil
 	}
-	if err := c.deal(session, clients); err != nil {
+	if err := c.applyToClients(session, clients); err != nil {
 		return err
 	}
 	if c.ending.KeepSession {
@@ -94,8 +94,8 @@ func (c *closing) run(sid string) error {
 	return c.purgeInline(sid)
 }
 
-// deal applies the ending to clients, whether or not the session is kept.
-func (c *closing) deal(session *records.Session, clients []usedClient) error {
+// applyToClients applies the ending to clients, whether or not the session is kept.
+func (c *closing) applyToClients(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
 		p := rules.EndClient(c.ending, session, client.id, client.use, c.now)
 		if p.LeftAlone {

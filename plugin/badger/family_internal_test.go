@@ -50,7 +50,7 @@ func rowsOf(t *testing.T, e *Engine, batch *grantstore.Batch) (wrote int) {
 	t.Helper()
 	var refused error
 	err := e.update(t.Context(), func(tx *kv.Tx) (err error) {
-		_, refused, err = carryOut(tx, batch, base)
+		_, refused, err = applyBatch(tx, batch, base)
 		wrote = tx.KeysWritten()
 		return err
 	})

@@ -93,8 +93,8 @@ func (s *jobBatch) ahead(
 			return false, nil
 		}
 		n++
-		goOn, err := f(position, value)
-		return goOn, err
+		more, err := f(position, value)
+		return more, err
 	})
 	return all, err
 }

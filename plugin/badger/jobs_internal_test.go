@@ -21,7 +21,7 @@ func reopenedAfter(t *testing.T, e *Engine, path string, ending *logout.Ending, 
 	}
 	for range strides {
 		if err := e.update(t.Context(), func(tx *kv.Tx) error {
-			_, _, err := e.goOn(tx, ending.OperationID)
+			_, _, err := e.continueJob(tx, ending.OperationID)
 			return err
 		}); err != nil {
 			t.Fatal(err)

@@ -103,7 +103,7 @@ func storeEach(t *testing.T, e *Engine, format int) {
 		}
 		now := base.Add(time.Millisecond)
 		err := e.update(t.Context(), func(tx *kv.Tx) error {
-			_, refused, err := carryOut(tx, batch, now)
+			_, refused, err := applyBatch(tx, batch, now)
 			return errors.Join(refused, err)
 		})
 		if err != nil {

@@ -26,7 +26,7 @@ func TestOperationsOfATransactionShareAnEntry(t *testing.T) {
 				familyGrant(grantstore.RefreshToken, fmt.Sprint("refresh", i)),
 			}}
 			batch.Store[0].RequestID = batch.OperationID
-			if _, refused, err := carryOut(tx, batch, now); err != nil || refused != nil {
+			if _, refused, err := applyBatch(tx, batch, now); err != nil || refused != nil {
 				return errors.Join(err, refused)
 			}
 		}

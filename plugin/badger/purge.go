@@ -192,7 +192,7 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 			if n, err = purgeOperations(tx, min(limit-purged, maxPurge), now); err != nil || n > 0 {
 				return err
 			}
-			n, err = makeSmall(tx, min(limit-purged, maxMakeSmall), now)
+			n, err = reduceUsed(tx, min(limit-purged, reduceBatch), now)
 			return err
 		})
 		purged += n

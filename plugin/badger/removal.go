@@ -194,7 +194,7 @@ func recallAnswer(t kv.Reader, operationID string) (*logout.Result, error) {
 func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, err error) {
 	for done := false; !done; {
 		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
-			answer, done, err = e.goOn(tx, id)
+			answer, done, err = e.continueJob(tx, id)
 			return err
 		})
 		if err != nil {
@@ -207,8 +207,8 @@ func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, er
 	return answer, nil
 }
 
-// goOn runs one transaction of a job.
-func (e *Engine) goOn(tx *kv.Tx, id string) (answer *logout.Result, done bool, err error) {
+// continueJob runs one transaction of a job.
+func (e *Engine) continueJob(tx *kv.Tx, id string) (answer *logout.Result, done bool, err error) {
 	job := &records.Job{}
 	found, err := jobUnderWay(tx, id, job)
 	if err != nil {

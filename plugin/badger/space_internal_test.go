@@ -26,7 +26,7 @@ func setFree(t *testing.T, e *Engine, free func(path string) (uint64, error)) {
 // A sweep that fails half-way reports what it has ended: a listener receives each end once.
 func TestSweepThatFailsHalfWay(t *testing.T) {
 	t.Parallel()
-	const sessions = 3 * together
+	const sessions = 3 * sweepConcurrency
 	e, _ := openLogged(t)
 	for i := range sessions {
 		signIn(t, e, fmt.Sprint(i), "ann")

@@ -16,23 +16,23 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// tooMany is the error of ending a session with more clients than fit into one transaction. Stores from
-// before clients were bounded (ticketstore.MaxClients) have such sessions; they also occur with little
+// tooManyClients is the error of ending a session with more clients than fit into one transaction. Stores
+// from before clients were bounded (ticketstore.MaxClients) have such sessions; they also occur with little
 // memory, which makes transactions small.
-type tooMany struct {
+type tooManyClients struct {
 	sid    string
 	ending *logout.Ending
 	now    time.Time
 }
 
-func (*tooMany) Error() string { return "session has more clients than end in one transaction" }
+func (*tooManyClients) Error() string { return "session has more clients than end in one transaction" }
 
 // commitThinned commits a change, thinning the sessions with too many clients that it is to end. The thinned
 // clients are missing from the change's counts.
 func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
 	for {
 		err := e.db.Commit(ctx, ch)
-		var found *tooMany
+		var found *tooManyClients
 		if !errors.As(err, &found) {
 			return err
 		}
@@ -47,7 +47,7 @@ func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
 // the first transaction on, the session is over, so that none of its tokens is live, and is due, so that a
 // sweep continues after a crash. If the ending keeps the session, the session stays live and each client is
 // processed as a whole.
-func (e *Engine) thin(ctx context.Context, found *tooMany) error {
+func (e *Engine) thin(ctx context.Context, found *tooManyClients) error {
 	for more := true; more; {
 		err := e.db.Commit(ctx, &kv.Change{Background: true, Spare: true, Apply: func(tx *kv.Tx) error {
 			c := e.closing(tx, found.ending, found.now)
@@ -76,7 +76,7 @@ func (c *closing) work(clients []usedClient) []usedClient {
 // thin processes some of the clients of a session.
 func (c *closing) thin(session *records.Session, clients []usedClient) error {
 	c.thinned = true
-	if err := c.deal(session, clients); err != nil {
+	if err := c.applyToClients(session, clients); err != nil {
 		return err
 	}
 	if c.ending.KeepSession {

@@ -21,8 +21,8 @@ import (
 // skipped.
 func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error {
 	prefix := layout.UsedPrefix(sid)
-	return r.Scan(prefix, nil, false, func(entry []byte, _ func() ([]byte, error)) (goOn bool, err error) {
-		goOn = true
+	return r.Scan(prefix, nil, false, func(entry []byte, _ func() ([]byte, error)) (more bool, err error) {
+		more = true
 		row := layout.Key(layout.TableGrant, entry[len(prefix):])
 		err = r.Scan(row, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			v, err := value()
@@ -35,29 +35,29 @@ func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error
 				(!ok || g.grant.GetSessionId() != sid) {
 				return true, nil
 			}
-			goOn, err = f(g)
-			return goOn, err
+			more, err = f(g)
+			return more, err
 		})
-		return goOn, err
+		return more, err
 	})
 }
 
-// shrinkUsed deletes what is no longer needed of a used grant.
-func shrinkUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) error {
+// reduce deletes what is no longer needed of a used grant.
+func reduce(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) error {
 	return putGrant(t, ref, g, rules.Reduce(g, now))
 }
 
-// maxMakeSmall bounds the grants that one transaction examines for used grants kept whole by an earlier
+// reduceBatch bounds the grants that one transaction examines for used grants kept whole by an earlier
 // release.
-const maxMakeSmall = 256
+const reduceBatch = 256
 
 // usedTypes are the types of grants that can be used, as key prefixes in order.
 var usedTypes = [][]byte{layout.TypePrefix(grantstore.AuthorizationCode),
 	layout.TypePrefix(grantstore.RefreshToken)}
 
-// makeSmall continues to reduce used grants kept whole by an earlier release. It returns how many grants it
+// reduceUsed continues to reduce used grants kept whole by an earlier release. It returns how many grants it
 // has examined, at most limit, or 0 when it is done.
-func makeSmall(t *kv.Tx, limit int, now time.Time) (n int, err error) {
+func reduceUsed(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 	var found []grantstore.Ref
 	n, _, err = walkGrants(t, layout.MakeSmallKey, usedTypes, func(n int) bool { return n == limit },
 		func(ref grantstore.Ref, g *records.Grant) error {
@@ -82,5 +82,5 @@ func makeOneSmall(t *kv.Tx, ref grantstore.Ref, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return shrinkUsed(t, ref, g, now)
+	return reduce(t, ref, g, now)
 }

@@ -210,7 +210,7 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 	path := t.TempDir()
 	e := openAt(t, path)
 	signIn(t, e, "sid", "ann")
-	const many = 3*maxMakeSmall + 7
+	const many = 3*reduceBatch + 7
 	refs := make([]grantstore.Ref, many)
 	for i := range refs {
 		g := familyGrant(grantstore.RefreshToken, fmt.Sprint("refresh", i))

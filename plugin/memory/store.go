@@ -106,8 +106,8 @@ type tx struct {
 	before map[string]*row
 }
 
-// alone runs f under the lock, whatever the state of the store.
-func alone[T any](ctx context.Context, s *Store, f func() (T, error)) (answer T, err error) {
+// exclusively runs f under the lock, whatever the state of the store.
+func exclusively[T any](ctx context.Context, s *Store, f func() (T, error)) (answer T, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -144,7 +144,7 @@ func admit[T any](
 	if invalid != nil {
 		return answer, invalid
 	}
-	return alone(ctx, s, func() (T, error) {
+	return exclusively(ctx, s, func() (T, error) {
 		if err := admits(s.status.State); err != nil {
 			return answer, err
 		}

@@ -19,7 +19,7 @@ import (
 )
 
 func (m mover) Status(ctx context.Context) (*transfer.Status, error) {
-	return alone(ctx, m.Store, func() (*transfer.Status, error) {
+	return exclusively(ctx, m.Store, func() (*transfer.Status, error) {
 		status := m.status
 		status.Content = maps.Clone(status.Content)
 		return &status, nil
@@ -31,7 +31,7 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if err := ticketstore.CheckID("id", turn.ID); err != nil {
 		return err
 	}
-	_, err := alone(ctx, m.Store, func() (changed bool, err error) {
+	_, err := exclusively(ctx, m.Store, func() (changed bool, err error) {
 		before, next := m.status.State, m.status
 		if changed, err = rules.Turn(&next, turn); err != nil || !changed {
 			return false, err
@@ -58,7 +58,7 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 // Export implements transfer.Store.
 func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
 	return func(yield func(*transfer.Batch, error) bool) {
-		snapshot, err := alone(ctx, m.Store, func() (*btree.BTreeG[entry], error) {
+		snapshot, err := exclusively(ctx, m.Store, func() (*btree.BTreeG[entry], error) {
 			return m.tree.Clone(), nil
 		})
 		if err != nil {
@@ -78,7 +78,7 @@ func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) 
 	if err := ticketstore.CheckPositive("limit", limit); err != nil {
 		return nil, err
 	}
-	return alone(ctx, m.Store, func() (*transfer.Changes, error) {
+	return exclusively(ctx, m.Store, func() (*transfer.Changes, error) {
 		if !rules.Journals(m.status.State) || m.status.ID != id || after > m.status.Journaled {
 			return nil, fmt.Errorf("%w: it is %s", transfer.ErrState, m.status.State)
 		}
@@ -113,7 +113,7 @@ func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transf
 		if err != nil {
 			return err
 		}
-		_, err = alone(ctx, m.Store, func() (int, error) {
+		_, err = exclusively(ctx, m.Store, func() (int, error) {
 			if err := rules.Fills(m.status.State, m.status.ID, id); err != nil {
 				return 0, err
 			}

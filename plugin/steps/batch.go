@@ -32,7 +32,7 @@ type client struct {
 // comes last, so that a batch that revokes a family or deletes a key does not remove the grants that it
 // stores.
 var inOrder = [...]func(b *batch) error{
-	(*batch).seen, (*batch).consume, (*batch).use, (*batch).slide, (*batch).remove, (*batch).revoke,
+	(*batch).checkSeen, (*batch).consume, (*batch).use, (*batch).slide, (*batch).remove, (*batch).revoke,
 	(*batch).store,
 }
 
@@ -77,9 +77,9 @@ func (b *batch) times() *grantstore.SessionTimes {
 	return records.SessionTimesOf(b.session)
 }
 
-// seen checks that the grants which the batch depends on are unchanged since its caller read them. The
+// checkSeen checks that the grants which the batch depends on are unchanged since its caller read them. The
 // transaction keeps them so.
-func (b *batch) seen() error {
+func (b *batch) checkSeen() error {
 	for i := range b.Seen {
 		seen := &b.Seen[i]
 		g, err := b.rows.Grant(seen.Ref)

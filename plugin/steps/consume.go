@@ -31,7 +31,7 @@ func (b *batch) consume() error {
 	}
 	b.consumed = g
 	if verdict != nil {
-		return b.again()
+		return b.reuse()
 	}
 	if access, known, types := rules.GoesWith(c.Type, g); known {
 		err = b.rows.DropAccess(access, g.RequestId)
@@ -44,9 +44,9 @@ func (b *batch) consume() error {
 	return b.rows.Replace(c.Ref, g, rules.Used(g, rules.Grace(c), records.Nanos(b.now)))
 }
 
-// again handles the use of a grant that was used before. If that revokes all grants issued for it, the batch
+// reuse handles the use of a grant that was used before. If that revokes all grants issued for it, the batch
 // is refused; it has written nothing else so far.
-func (b *batch) again() error {
+func (b *batch) reuse() error {
 	lines, err := b.rows.Lines(b.consumed.RequestId)
 	if err != nil {
 		return err

@@ -125,12 +125,12 @@ func (c *Cache) drop(held *copies) error {
 // stream begins after its kill. So a stuck or slow stream delays the answers of removals, and other reads, by
 // at most Config.Patience.
 func (c *Cache) Await(ctx context.Context, position uint64) error {
-	if c.behind(position) == nil {
+	if c.lagging(position) == nil {
 		return nil
 	}
 	patient, cancel := context.WithTimeout(ctx, c.config.Patience)
 	defer cancel()
-	for held := c.behind(position); held != nil; held = c.behind(position) {
+	for held := c.lagging(position); held != nil; held = c.lagging(position) {
 		advanced := held.waitFor(position)
 		if advanced == nil {
 			continue // caught up, or ended and about to be dropped
@@ -148,8 +148,8 @@ func (c *Cache) Await(ctx context.Context, position uint64) error {
 	return nil
 }
 
-// behind returns the copies if they have not reached a position, else nil.
-func (c *Cache) behind(position uint64) *copies {
+// lagging returns the copies if they have not reached a position, else nil.
+func (c *Cache) lagging(position uint64) *copies {
 	if held := c.current.Load(); held != nil && held.applied.Load() < position {
 		return held
 	}
@@ -208,14 +208,14 @@ func (c call) stored(batch *grantstore.Batch, session *grantstore.SessionTimes) 
 	}
 	for i := range batch.Store {
 		if g := &batch.Store[i]; isCopied(g.Type) && g.Consumed.IsZero() {
-			c.held.fill(&grantstore.GetResult{Grant: asRead(g), Session: session}, c.since)
+			c.held.fill(&grantstore.GetResult{Grant: normalized(g), Session: session}, c.since)
 		}
 	}
 }
 
-// asRead returns a grant as a store returns it: in UTC and without a monotonic clock. Its strings are cloned:
-// the given ones may be substrings of longer ones, which the bound does not count.
-func asRead(g *grantstore.Grant) grantstore.Grant {
+// normalized returns a grant as a store returns it: in UTC and without a monotonic clock. Its strings are
+// cloned: the given ones may be substrings of longer ones, which the bound does not count.
+func normalized(g *grantstore.Grant) grantstore.Grant {
 	read := *g
 	read.Created = records.Moment(records.Nanos(g.Created))
 	read.Expires = records.Moment(records.Nanos(g.Expires))

@@ -10,11 +10,11 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/kills"
 )
 
-// askPause is the pause between two requests for a lease.
-const askPause = 5 * time.Millisecond
+// leasePause is the pause between two requests for a lease.
+const leasePause = 5 * time.Millisecond
 
-// releaseTime bounds the call that tells the plugin that there are no copies any more.
-const releaseTime = 200 * time.Millisecond
+// releaseTimeout bounds the call that tells the plugin that there are no copies any more.
+const releaseTimeout = 200 * time.Millisecond
 
 // lease allows copies to be used for a while, from just before it was requested.
 type lease struct {
@@ -30,7 +30,7 @@ func (c *Cache) leased() bool { return c.config.Leases == nil || c.lease.Load().
 // release tells the plugin that there are no copies any more, so that no host waits for them. An ended
 // process needs no such call: its error is ignored.
 func (c *Cache) release() {
-	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
 	_, _ = c.config.Leases.Lease(ctx, grantstore.NoCopies)
 }
@@ -39,14 +39,14 @@ func (c *Cache) release() {
 // the position of its answer, so that no copy is used under it that another host had ended before. Copies
 // that begin later were filled by later reads.
 func (c *Cache) renew(ctx context.Context) {
-	for pause := askPause; ctx.Err() == nil; {
+	for pause := leasePause; ctx.Err() == nil; {
 		if held := c.current.Load(); held != nil {
 			asked := time.Now()
 			length, err := c.config.Leases.Lease(ctx, held.applied.Load())
 			if err == nil {
 				err = c.Await(ctx, c.config.Kills.Position())
 			}
-			if pause = askPause; err == nil {
+			if pause = leasePause; err == nil {
 				c.lease.Store(&lease{asked, length})
 			} else {
 				pause = firstPause

@@ -29,8 +29,8 @@ const (
 // Backoff between attempts of a call whose outcome is unknown. Attempts end Caller.Timeout after the plugin
 // was lost: a plugin that shuts down may take seconds to close its database before the next one starts.
 const (
-	firstPause = 10 * time.Millisecond
-	lastPause  = 250 * time.Millisecond
+	minBackoff = 10 * time.Millisecond
+	maxBackoff = 250 * time.Millisecond
 )
 
 // ErrGone marks an ErrUnavailable that is not retried: there is no process and none is being started.
@@ -59,8 +59,8 @@ type Caller struct {
 type method struct {
 	path string // full gRPC name
 	name string // name used in errors
-	// again: the request is idempotent, so that an unknown outcome is resolved by a retry (rule 3).
-	again bool
+	// idempotent requests are retried to resolve an unknown outcome (rule 3).
+	idempotent bool
 	// long: the call may take longer than others.
 	long bool
 	// ok holds the telemetry attributes of a successful call, created once.
@@ -69,7 +69,7 @@ type method struct {
 }
 
 // repeatable is a method whose request may be repeated.
-func repeatable(path, name string) method { return method{path: path, name: name, again: true} }
+func repeatable(path, name string) method { return method{path: path, name: name, idempotent: true} }
 
 // invoke makes a call and returns its answer, or the domain's error.
 func invoke[Answer any, Message interface {
@@ -121,7 +121,7 @@ func (c *Caller) attempts(
 		callCtx, ours = bounded, true
 	}
 	lastTry := tried.Add(c.Timeout)
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for pause := minBackoff; ; pause = min(2*pause, maxBackoff) {
 		err := c.Conn.Invoke(callCtx, m.path, request, answer, options...)
 		if err == nil {
 			return nil
@@ -129,9 +129,9 @@ func (c *Caller) attempts(
 		err = outcome(ctx, wire.Error(err), ours, bound)
 		if time.Since(tried) > c.Timeout {
 			// A long call was in flight until now: the next attempt joins the operation that it began.
-			lastTry, pause = time.Now().Add(c.Timeout), firstPause
+			lastTry, pause = time.Now().Add(c.Timeout), minBackoff
 		}
-		if m.again && !c.Once && retryable(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
+		if m.idempotent && !c.Once && retryable(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
 			proto.Reset(answer)
 			tried = time.Now()
 			continue
@@ -194,8 +194,8 @@ func broken(m *method, problem string, args ...any) error {
 	}
 }
 
-// asked is the requested page.
-type asked struct {
+// requestedPage is the requested page.
+type requestedPage struct {
 	count int
 	token string
 	prior bool
@@ -203,7 +203,7 @@ type asked struct {
 
 // checkPage checks what all listings have in common: not more rows than requested, and a token if there is a
 // next page.
-func checkPage(asked asked, rows int, token string, hasNext bool) error {
+func checkPage(asked requestedPage, rows int, token string, hasNext bool) error {
 	switch {
 	case rows > asked.count:
 		return fmt.Errorf("%d rows where %d were asked for", rows, asked.count)

@@ -24,9 +24,9 @@ const (
 	MaxWaiting = 4096
 	// maxRequests bounds the requests of running and queued calls, in bytes.
 	maxRequests = 128 << 20
-	// maxUnread bounds the answers that the host has not read yet, in bytes. At the bound, calls block until
-	// the host reads.
-	maxUnread = 16 << 20
+	// maxUnsentAnswers bounds the answers that the host has not read yet, in bytes. At the bound, calls block
+	// until the host reads.
+	maxUnsentAnswers = 16 << 20
 )
 
 // callTable maps full method names to the unary methods of services. Services are registered with it as with
@@ -93,16 +93,16 @@ type runningCalls struct {
 	workers sync.WaitGroup
 	woken   wake
 
-	mu       sync.Mutex
-	started  int // workers
-	idle     int // idle workers: none if calls are queued
-	waiting  []*runningCall
-	calls    map[uint64]*runningCall // running or queued
-	requests int                     // their total size in bytes
-	answers  []*pb.Answer
-	unread   int       // size of the queued answers in bytes
-	room     sync.Cond // answers were sent, or the stream has ended
-	over     bool
+	mu          sync.Mutex
+	started     int // workers
+	idle        int // idle workers: none if calls are queued
+	waiting     []*runningCall
+	calls       map[uint64]*runningCall // running or queued
+	requests    int                     // their total size in bytes
+	answers     []*pb.Answer
+	unsentBytes int       // size of the queued answers in bytes
+	room        sync.Cond // answers were sent, or the stream has ended
+	over        bool
 }
 
 // receive starts and cancels calls until the stream ends. It never blocks on a call, so that it can read a
@@ -119,7 +119,7 @@ func (r *runningCalls) receive(stream grpc.BidiStreamingServer[pb.CallsRequest, 
 		}
 		for _, call := range message.GetCalls() {
 			if !r.begin(newRunningCall(r.stream, call, now)) {
-				r.put(refusal(call.GetId()))
+				r.enqueue(refusal(call.GetId()))
 			}
 		}
 	}
@@ -181,7 +181,7 @@ func (r *runningCalls) serve(call *runningCall) {
 	for call != nil {
 		answer := r.methods.answer(call)
 		call.end(context.Canceled)
-		r.put(answer)
+		r.enqueue(answer)
 		call = r.next(call)
 	}
 }
@@ -218,17 +218,17 @@ func (r *runningCalls) end() {
 	}
 }
 
-// put enqueues an answer. It blocks while the host does not read its answers: otherwise a host that keeps
+// enqueue enqueues an answer. It blocks while the host does not read its answers: otherwise a host that keeps
 // making calls would exhaust the memory.
-func (r *runningCalls) put(answer *pb.Answer) {
+func (r *runningCalls) enqueue(answer *pb.Answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.unread > maxUnread && !r.over {
+	for r.unsentBytes > maxUnsentAnswers && !r.over {
 		r.room.Wait()
 	}
 	r.answers = append(r.answers, answer)
-	r.unread += sizeOfAnswer(answer)
-	r.woken.up()
+	r.unsentBytes += sizeOfAnswer(answer)
+	r.woken.signal()
 }
 
 func sizeOfAnswer(answer *pb.Answer) int {
@@ -251,8 +251,8 @@ func (r *runningCalls) take() *pb.CallsResponse {
 		gathered += size
 	}
 	message := &pb.CallsResponse{Answers: r.answers[:n:n]}
-	r.answers = rest(r.answers, n)
-	r.unread -= gathered
+	r.answers = remaining(r.answers, n)
+	r.unsentBytes -= gathered
 	r.room.Broadcast()
 	return message
 }

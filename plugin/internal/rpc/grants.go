@@ -131,7 +131,7 @@ func (g *Grants) Query(ctx context.Context, query grantstore.Query, now time.Tim
 	}
 	return ask(ctx, g.Caller, &queryGrants, wire.FromGrantQuery(query, now), wire.ToGrantPage,
 		func(page *grantstore.Page) error {
-			want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+			want := requestedPage{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
 			err := checkPage(want, len(page.Grants), page.ResultsToken, page.HasNext)
 			for i := range page.Grants {
 				err = cmp.Or(err, checkGrantRow(&page.Grants[i], &walk.Filter))
@@ -234,7 +234,7 @@ func (g *grantsServer) ApplyBatch(
 				return nil, err
 			}
 			result, err := b.Grants().Apply(ctx, batch, now)
-			return answered(result, err, wire.FromApplied)
+			return toAnswer(result, err, wire.FromApplied)
 		})
 }
 
@@ -245,7 +245,7 @@ func (g *grantsServer) QueryGrants(
 	return serveAt(ctx, g.server, queryGrants.name, request.GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.QueryGrantsResponse, error) {
 			page, err := b.Grants().Query(ctx, wire.ToGrantQuery(request), now)
-			return answered(page, err, wire.FromGrantPage)
+			return toAnswer(page, err, wire.FromGrantPage)
 		})
 }
 

@@ -57,8 +57,8 @@ var (
 // Positioned.
 func (k *Kills) Position() uint64 { return k.position.Load() }
 
-// answered records the position of an answer.
-func (k *Kills) answered(position uint64) {
+// recordPosition records the position of an answer.
+func (k *Kills) recordPosition(position uint64) {
 	for {
 		last := k.position.Load()
 		if last >= position || k.position.CompareAndSwap(last, position) {
@@ -102,15 +102,15 @@ func (k *Kills) Lease(ctx context.Context, position uint64) (time.Duration, erro
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	request, answer := &pb.LeaseRequest{Position: position}, &pb.LeaseResponse{}
-	at, said, err := invokePositioned(ctx, k.Conn, askLease.path, request, answer)
+	at, hasPosition, err := invokePositioned(ctx, k.Conn, askLease.path, request, answer)
 	if err != nil {
 		return 0, &callError{method: askLease.name, err: wire.Error(err)}
 	}
 	length := time.Duration(answer.GetLease())
-	if !said || length <= 0 || length > maxLease {
-		return 0, broken(&askLease, "a lease of %v, with a position: %t", length, said)
+	if !hasPosition || length <= 0 || length > maxLease {
+		return 0, broken(&askLease, "a lease of %v, with a position: %t", length, hasPosition)
 	}
-	k.answered(at)
+	k.recordPosition(at)
 	return length, nil
 }
 
@@ -152,24 +152,24 @@ type Positioned struct {
 func (p *Positioned) Invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
 ) error {
-	position, said, err := invokePositioned(ctx, p.Conn, method, request, answer, options...)
-	if !said {
-		if ofBackend(err) {
+	position, hasPosition, err := invokePositioned(ctx, p.Conn, method, request, answer, options...)
+	if !hasPosition {
+		if fromBackend(err) {
 			return fmt.Errorf("plugin gave a broken answer: one without its position (%s)", status.Code(err))
 		}
 		return err
 	}
-	p.answered(position)
+	p.recordPosition(position)
 	if late := p.Await(ctx, position); late != nil {
 		return status.FromContextError(late).Err()
 	}
 	return err
 }
 
-// ofBackend reports whether a call was answered by the backend, successfully or not: other errors come from
+// fromBackend reports whether a call was answered by the backend, successfully or not: other errors come from
 // the connection or from the server in front of the backend. An error may acknowledge a change too: the reuse
 // of a token revokes its family (rule 3).
-func ofBackend(err error) bool {
+func fromBackend(err error) bool {
 	switch status.Code(err) {
 	case codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.Aborted,
 		codes.FailedPrecondition:
@@ -182,7 +182,7 @@ func ofBackend(err error) bool {
 func invokePositioned(
 	ctx context.Context, conn grpc.ClientConnInterface, method string, request, answer any,
 	options ...grpc.CallOption,
-) (position uint64, said bool, err error) {
+) (position uint64, hasPosition bool, err error) {
 	switch conn := conn.(type) {
 	case *Multiplexer:
 		return conn.invoke(ctx, method, request, answer, options...)
@@ -212,8 +212,8 @@ func killsOf(backend sessions.Backend) grantstore.Kills {
 	return nil
 }
 
-// sayPosition adds the position to the answer of a finished call.
-func sayPosition(ctx context.Context, backend sessions.Backend) {
+// setPosition adds the position to the answer of a finished call.
+func setPosition(ctx context.Context, backend sessions.Backend) {
 	source := killsOf(backend)
 	if source == nil {
 		return

@@ -21,10 +21,10 @@ import (
 // the first claim would wait for the end of their lease.
 var (
 	endSessions = method{
-		path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true,
+		path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", idempotent: true, long: true,
 	}
 	endDueSessions = method{
-		path: pb.LogoutService_EndDueSessions_FullMethodName, name: "end due sessions", again: true,
+		path: pb.LogoutService_EndDueSessions_FullMethodName, name: "end due sessions", idempotent: true,
 		long: true,
 	}
 	claimDeliveries = method{
@@ -156,7 +156,7 @@ func (l *Logout) Notifications(
 	}
 	return ask(ctx, l.Caller, &queryNotifications, wire.FromNotificationQuery(query), wire.ToNotificationPage,
 		func(page *logout.NotificationPage) error {
-			want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+			want := requestedPage{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
 			err := checkPage(want, len(page.Notifications), page.ResultsToken, page.HasNext)
 			for i := range page.Notifications {
 				err = cmp.Or(err, checkNotification(&page.Notifications[i]))
@@ -237,7 +237,7 @@ func (l *logoutServer) EndSessions(
 	return serveAt(ctx, l.server, endSessions.name, request.GetEnding().GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.EndSessionsResponse, error) {
 			result, err := b.Logout().End(ctx, wire.ToEnding(request), now)
-			return answered(result, err, wire.FromResult)
+			return toAnswer(result, err, wire.FromResult)
 		})
 }
 
@@ -248,7 +248,7 @@ func (l *logoutServer) EndDueSessions(
 	return serveAt(ctx, l.server, endDueSessions.name, request.GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.EndDueSessionsResponse, error) {
 			swept, err := b.Logout().EndDue(ctx, wire.ToSweep(request), now)
-			return answered(swept, err, wire.FromSweepResult)
+			return toAnswer(swept, err, wire.FromSweepResult)
 		})
 }
 
@@ -259,7 +259,7 @@ func (l *logoutServer) ClaimDeliveries(
 	return serveAt(ctx, l.server, claimDeliveries.name, request.GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.ClaimDeliveriesResponse, error) {
 			claimed, err := b.Logout().Claim(ctx, wire.ToClaim(request), now)
-			return answered(claimed, err, wire.FromClaimResult)
+			return toAnswer(claimed, err, wire.FromClaimResult)
 		})
 }
 
@@ -281,7 +281,7 @@ func (l *logoutServer) QueryNotifications(
 	return serve(ctx, l.server, queryNotifications.name,
 		func(b sessions.Backend) (*pb.QueryNotificationsResponse, error) {
 			page, err := b.Logout().Notifications(ctx, wire.ToNotificationQuery(request))
-			return answered(page, err, wire.FromNotificationPage)
+			return toAnswer(page, err, wire.FromNotificationPage)
 		})
 }
 
@@ -292,7 +292,7 @@ func (l *logoutServer) RetryNotifications(
 	return serveAt(ctx, l.server, retryNotifications.name, request.GetNow(),
 		func(b sessions.Backend, now time.Time) (*pb.RetryNotificationsResponse, error) {
 			retried, err := b.Logout().Retry(ctx, wire.ToRetry(request), now)
-			return answered(retried, err, wire.FromRetryResult)
+			return toAnswer(retried, err, wire.FromRetryResult)
 		})
 }
 
@@ -300,6 +300,6 @@ func (l *logoutServer) RetryNotifications(
 func (l *logoutServer) GetJob(ctx context.Context, request *pb.GetJobRequest) (*pb.GetJobResponse, error) {
 	return serve(ctx, l.server, getJob.name, func(b sessions.Backend) (*pb.GetJobResponse, error) {
 		job, err := b.Logout().Job(ctx, request.GetId())
-		return answered(job, err, wire.FromJob)
+		return toAnswer(job, err, wire.FromJob)
 	})
 }

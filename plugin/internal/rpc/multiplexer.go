@@ -70,7 +70,7 @@ func (m *Multiplexer) Invoke(
 // invoke makes a call and returns the position of its answer, if it has one (kills.proto).
 func (m *Multiplexer) invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
-) (position uint64, said bool, err error) {
+) (position uint64, hasPosition bool, err error) {
 	encoded, err := proto.Marshal(request.(proto.Message))
 	if err != nil {
 		return 0, false, grpcstatus.Error(codes.Internal, err.Error())
@@ -247,7 +247,7 @@ func (s *callStream) begin(call *pb.Call, w *waiter) error {
 	s.waiting[call.GetId()] = w
 	s.unsent = append(s.unsent, call)
 	s.size += sizeOfCall(call)
-	s.woken.up()
+	s.woken.signal()
 	return nil
 }
 
@@ -260,7 +260,7 @@ func (s *callStream) take() *pb.CallsRequest {
 	defer s.mu.Unlock()
 	n := min(len(s.cancelled), maxCancelled)
 	message := &pb.CallsRequest{Cancelled: s.cancelled[:n:n]}
-	s.cancelled = rest(s.cancelled, n)
+	s.cancelled = remaining(s.cancelled, n)
 	taken, gathered := 0, 0
 	for _, call := range s.unsent {
 		size := sizeOfCall(call)
@@ -275,7 +275,7 @@ func (s *callStream) take() *pb.CallsRequest {
 			message.Calls = append(message.Calls, call)
 		}
 	}
-	s.unsent = rest(s.unsent, taken)
+	s.unsent = remaining(s.unsent, taken)
 	if n == 0 && len(message.GetCalls()) == 0 {
 		return nil
 	}
@@ -292,7 +292,7 @@ func (s *callStream) forget(call *pb.Call, w *waiter) bool {
 	delete(s.waiting, call.GetId())
 	if w.sent {
 		s.cancelled = append(s.cancelled, call.GetId())
-		s.woken.up()
+		s.woken.signal()
 		return true
 	}
 	// The call stays in the queue, but its request is released.

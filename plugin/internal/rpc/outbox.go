@@ -19,8 +19,8 @@ type wake chan struct{}
 
 func newWake() wake { return make(wake, 1) }
 
-// up is called after something was enqueued.
-func (w wake) up() {
+// signal is called after something was enqueued.
+func (w wake) signal() {
 	select {
 	case w <- struct{}{}:
 	default:
@@ -47,8 +47,8 @@ func send[Message any](
 	}
 }
 
-// rest returns the items after the first n, or nil if there are none, so that sent items are released.
-func rest[Item any](items []Item, n int) []Item {
+// remaining returns the items after the first n, or nil if there are none, so that sent items are released.
+func remaining[Item any](items []Item, n int) []Item {
 	if n == len(items) {
 		return nil
 	}

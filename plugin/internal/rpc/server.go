@@ -94,7 +94,7 @@ func serve[Answer any](
 		return nil, s.status(ctx, name, wire.ErrNotConfigured)
 	}
 	answer, err := call(backend)
-	sayPosition(ctx, backend) // after the call, for errors too
+	setPosition(ctx, backend) // after the call, for errors too
 	if err == nil && answer == nil {
 		err = errNoAnswer
 	}
@@ -104,8 +104,8 @@ func serve[Answer any](
 	return answer, nil
 }
 
-// answered converts the result of a store to the answer of a call.
-func answered[Result, Answer any](result *Result, err error, from func(*Result) *Answer) (*Answer, error) {
+// toAnswer converts the result of a store to the answer of a call.
+func toAnswer[Result, Answer any](result *Result, err error, from func(*Result) *Answer) (*Answer, error) {
 	if err != nil || result == nil {
 		return nil, err
 	}

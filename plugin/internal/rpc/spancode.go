@@ -28,8 +28,8 @@ const (
 	entryValue = 2
 )
 
-// roomOfSpans is the initial capacity of a pb.Spans in bytes, enough for most writes.
-const roomOfSpans = 384
+// spansCapacity is the initial capacity of a pb.Spans in bytes, enough for most writes.
+const spansCapacity = 384
 
 // encodeSpans returns the encoded pb.Spans of a call, or nil if the engine had no span and the call was not
 // spans.Slow.
@@ -39,7 +39,7 @@ func encodeSpans(began, ended time.Time, kept *spans.Recorder) []byte {
 		return nil
 	}
 	served := spans.Span{Name: servedSpan, Start: began, End: ended}
-	encoded := appendSpan(make([]byte, 0, roomOfSpans), &served)
+	encoded := appendSpan(make([]byte, 0, spansCapacity), &served)
 	for _, span := range within {
 		encoded = appendSpan(encoded, &span)
 	}
@@ -66,25 +66,25 @@ func appendText(b []byte, number protowire.Number, text string) []byte {
 	return protowire.AppendString(protowire.AppendTag(b, number, protowire.BytesType), text)
 }
 
-// toldSpan is a decoded span of a plugin, without attributes that are not accepted.
-type toldSpan struct {
+// pluginSpan is a decoded span of a plugin, without attributes that are not accepted.
+type pluginSpan struct {
 	name       string
 	start, end time.Time
 	attributes []attribute.KeyValue
 }
 
 // decodeSpans decodes a pb.Spans. It returns nil if the message is malformed or has too many spans.
-func decodeSpans(encoded []byte) []toldSpan {
+func decodeSpans(encoded []byte) []pluginSpan {
 	var r protofields.Reader
 	message := string(encoded) // the spans' texts are substrings of it
 	n := r.Count(message, spansSpan)
 	if n == 0 || n > 1+spans.Max {
 		return nil
 	}
-	told := make([]toldSpan, 0, n)
+	told := make([]pluginSpan, 0, n)
 	for f := protofields.Of(message); r.Next(&f); {
 		if f.Number == spansSpan && f.IsText {
-			told = append(told, toldSpan{})
+			told = append(told, pluginSpan{})
 			told[len(told)-1].decode(&r, f.Text)
 		}
 	}
@@ -95,7 +95,7 @@ func decodeSpans(encoded []byte) []toldSpan {
 }
 
 // decode decodes a span. Of a repeated field it takes the last, as protobuf does.
-func (s *toldSpan) decode(r *protofields.Reader, span string) {
+func (s *pluginSpan) decode(r *protofields.Reader, span string) {
 	for f := protofields.Of(span); r.Next(&f); {
 		switch {
 		case f.Number == spanName && f.IsText:
@@ -111,7 +111,7 @@ func (s *toldSpan) decode(r *protofields.Reader, span string) {
 }
 
 // attribute adds an attribute if its name and value are allowed.
-func (s *toldSpan) attribute(key, value string) {
+func (s *pluginSpan) attribute(key, value string) {
 	if s.attributes == nil {
 		s.attributes = make([]attribute.KeyValue, 0, 3)
 	}

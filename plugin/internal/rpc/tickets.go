@@ -119,7 +119,7 @@ func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*t
 			if page.TotalCount < -1 || page.TotalPages < -1 || page.CurrentPage < -1 {
 				return errors.New("a negative total")
 			}
-			want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+			want := requestedPage{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
 			err := checkPage(want, len(page.Sessions), page.ResultsToken, page.HasNext)
 			for i := range page.Sessions {
 				err = cmp.Or(err, checkRow(&page.Sessions[i], &walk.Filter))
@@ -286,6 +286,6 @@ func (t *ticketsServer) QuerySessions(
 	return serve(ctx, t.server, querySessions.name,
 		func(b sessions.Backend) (*pb.QuerySessionsResponse, error) {
 			page, err := b.Tickets().Query(ctx, wire.ToSessionQuery(request))
-			return answered(page, err, wire.FromPage)
+			return toAnswer(page, err, wire.FromPage)
 		})
 }

@@ -31,8 +31,8 @@ const (
 	maxBatchSize = 1 << 20
 )
 
-// plain are the options of an untraced call. Its capacity equals its length, so that append copies it.
-var plain = []grpc.CallOption{grpc.StaticMethod()}
+// untraced are the options of an untraced call. Its capacity equals its length, so that append copies it.
+var untraced = []grpc.CallOption{grpc.StaticMethod()}
 
 // clientKind is the kind of each call's span.
 var clientKind = trace.WithSpanKind(trace.SpanKindClient)
@@ -47,7 +47,7 @@ type traceOption struct {
 
 func newTraceOption(parent trace.SpanContext) *traceOption {
 	o := &traceOption{parent: traceparent(parent)}
-	o.all = [...]grpc.CallOption{plain[0], o}
+	o.all = [...]grpc.CallOption{untraced[0], o}
 	return o
 }
 
@@ -66,9 +66,9 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 	parent := trace.SpanContextFromContext(ctx)
 	sampled := c.Tracer != nil && parent.IsSampled()
 	if !sampled && c.Durations == nil {
-		return c.attempts(ctx, m, request, answer, plain)
+		return c.attempts(ctx, m, request, answer, untraced)
 	}
-	began, options, traced := time.Now(), plain, (*traceOption)(nil)
+	began, options, traced := time.Now(), untraced, (*traceOption)(nil)
 	if sampled {
 		traced = newTraceOption(parent)
 		options = traced.all[:]

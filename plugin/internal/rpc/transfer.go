@@ -22,8 +22,8 @@ import (
 var (
 	getTransferStatus = repeatable(pb.TransferService_GetTransferStatus_FullMethodName, "get transfer status")
 	setTransferState  = method{
-		path: pb.TransferService_SetTransferState_FullMethodName, name: "set transfer state", again: true,
-		long: true,
+		path: pb.TransferService_SetTransferState_FullMethodName, name: "set transfer state",
+		idempotent: true, long: true,
 	}
 	exportRecords = method{path: pb.TransferService_ExportRecords_FullMethodName, name: "export records"}
 	listChanges   = repeatable(pb.TransferService_ListChanges_FullMethodName, "list changes")
@@ -180,7 +180,7 @@ func (t *transferServer) GetTransferStatus(
 	return serveTransfer(ctx, t.server, getTransferStatus.name,
 		func(store transfer.Store) (*pb.GetTransferStatusResponse, error) {
 			status, err := store.Status(ctx)
-			return answered(status, err, wire.FromTransferStatus)
+			return toAnswer(status, err, wire.FromTransferStatus)
 		})
 }
 

@@ -36,7 +36,7 @@ func (u Unary) Invoke(
 // invoke makes a call and returns the position of its answer, if it has one (kills.proto).
 func (u Unary) invoke(
 	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
-) (position uint64, said bool, err error) {
+) (position uint64, hasPosition bool, err error) {
 	var trailer metadata.MD
 	err = u.Invoke(ctx, method, request, answer, append(options, grpc.Trailer(&trailer))...)
 	values := trailer.Get(positionKey)

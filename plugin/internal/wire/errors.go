@@ -87,7 +87,7 @@ func Status(err error) (st error, known bool) {
 // ConfigureStatus is Status for Configure: it sends the whole text, because an operator must read what is
 // wrong with settings and files.
 func ConfigureStatus(err error) error {
-	text := func(error) string { return cut(err.Error()) }
+	text := func(error) string { return truncate(err.Error()) }
 	st, known := statusOf(err, text)
 	if !known {
 		st, _ = statusOf(ErrNotOpened, text)
@@ -139,7 +139,7 @@ func withDetails(st *status.Status, info *errdetails.ErrorInfo, fields []*ticket
 		request := &errdetails.BadRequest{}
 		for _, field := range fields[:min(len(fields), maxFields)] {
 			violation := &errdetails.BadRequest_FieldViolation{
-				Field: cut(field.Field), Description: cut(field.Problem),
+				Field: truncate(field.Field), Description: truncate(field.Problem),
 			}
 			request.FieldViolations = append(request.FieldViolations, violation)
 		}
@@ -170,12 +170,13 @@ func Error(err error) error {
 		case *errdetails.ErrorInfo:
 			sentinel = lookUp(d, st.Code())
 			if sentinel == ticketstore.ErrOtherStore { //nolint:errorlint // it is from the table
-				return &ticketstore.OtherStoreError{Found: cut(d.GetMetadata()[storeIDEntry])}
+				return &ticketstore.OtherStoreError{Found: truncate(d.GetMetadata()[storeIDEntry])}
 			}
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations()[:min(len(d.GetFieldViolations()), maxFields)] {
-				fields = append(fields,
-					&ticketstore.FieldError{Field: cut(v.GetField()), Problem: cut(v.GetDescription())})
+				fields = append(fields, &ticketstore.FieldError{
+					Field: truncate(v.GetField()), Problem: truncate(v.GetDescription()),
+				})
 			}
 		}
 	}
@@ -191,17 +192,17 @@ func domainError(st *status.Status, sentinel error, fields []error) error {
 	case sentinel != nil && st.Message() == sentinel.Error():
 		return sentinel
 	case sentinel != nil:
-		return &statusError{text: cut(st.Message()), is: sentinel}
+		return &statusError{text: truncate(st.Message()), is: sentinel}
 	}
 	switch st.Code() {
 	case codes.Unavailable:
-		return &statusError{text: cut(st.Message()), is: ErrUnreached}
+		return &statusError{text: truncate(st.Message()), is: ErrUnreached}
 	case codes.Canceled:
-		return &statusError{text: cut(st.Message()), is: context.Canceled}
+		return &statusError{text: truncate(st.Message()), is: context.Canceled}
 	case codes.DeadlineExceeded:
-		return &statusError{text: cut(st.Message()), is: context.DeadlineExceeded}
+		return &statusError{text: truncate(st.Message()), is: context.DeadlineExceeded}
 	}
-	return &statusError{text: "plugin answered " + st.Code().String() + ": " + cut(st.Message())}
+	return &statusError{text: "plugin answered " + st.Code().String() + ": " + truncate(st.Message())}
 }
 
 func lookUp(info *errdetails.ErrorInfo, code codes.Code) error {
@@ -228,8 +229,8 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Unwrap() error { return e.is }
 
-// cut truncates a text to maxErrorText bytes of valid UTF-8.
-func cut(text string) string {
+// truncate truncates a text to maxErrorText bytes of valid UTF-8.
+func truncate(text string) string {
 	if len(text) > maxErrorText {
 		text = text[:maxErrorText]
 	}

@@ -56,11 +56,11 @@ type committer struct {
 	// queued counts the transactions that made notifications due. It is incremented after each.
 	queued atomic.Uint64
 	kills  kills.Log
-	// doubts wakes tendContents to recount the contents.
-	doubts  chan struct{}
-	failure *failure
-	meter   meter
-	views   views
+	// recounts wakes tendContents to recount the contents.
+	recounts chan struct{}
+	failure  *failure
+	meter    meter
+	views    views
 	// sync commits a transaction. Tests replace it to delay or fail commits.
 	sync func(txn *badger.Txn) error
 	// witness is a file used to check that the file system is still writable, "" if opening a file shows it.
@@ -97,7 +97,7 @@ func newCommitter(
 		changes: make(chan *Change, maxGroup), background: make(chan *Change, maxGroup),
 		takes: extentOf(db), last: newGroup(Snapshot{}, 0),
 		damages: damages, tombstones: newTombstones(), space: space, failure: failure,
-		doubts: make(chan struct{}, 1), sync: (*badger.Txn).Commit,
+		recounts: make(chan struct{}, 1), sync: (*badger.Txn).Commit,
 	}
 	if err := c.metadata.open(db); err != nil {
 		return nil, err
@@ -258,7 +258,7 @@ func (c *committer) write(g *group, room disk.Room) error {
 	}
 	txn := c.db.NewTransaction(true)
 	defer txn.Discard()
-	var put, deleted []string // keys of the drained indexes
+	var put, deleted []string // keys of the queue indexes
 	for name, w := range g.writes {
 		var err error
 		touched := &put
@@ -271,7 +271,7 @@ func (c *committer) write(g *group, room disk.Room) error {
 		if err != nil {
 			return fmt.Errorf("%d bytes under %d keys: %w", g.size, len(g.writes), err)
 		}
-		if isDrained(name) {
+		if isQueueIndex(name) {
 			*touched = append(*touched, name)
 		}
 	}
@@ -287,7 +287,7 @@ func (c *committer) write(g *group, room disk.Room) error {
 		c.queued.Add(1)
 	}
 	if g.recount {
-		c.doubt()
+		c.requestRecount()
 	}
 	return nil
 }

@@ -105,11 +105,11 @@ func (m *metadata) add(g *group) (*update, error) {
 		rows = append(rows, name)
 	}
 	if g.recount {
-		doubts, err := Recounts(&g.base)
+		recounts, err := Recounts(&g.base)
 		if err != nil {
 			return nil, err
 		}
-		g.put(layout.RecountKey, binary.AppendUvarint(nil, doubts+1))
+		g.put(layout.RecountKey, binary.AppendUvarint(nil, recounts+1))
 	}
 	if g.correction != nil {
 		e.correct(g.correction)

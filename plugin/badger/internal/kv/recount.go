@@ -15,10 +15,10 @@ import (
 // the same transaction then writes a key that marks the contents as inexact, and all rows are counted again
 // afterwards, so that the contents are exact for the next move.
 
-// doubt wakes tendContents.
-func (c *committer) doubt() {
+// requestRecount wakes tendContents.
+func (c *committer) requestRecount() {
 	select {
-	case c.doubts <- struct{}{}:
+	case c.recounts <- struct{}{}:
 	default:
 	}
 }
@@ -32,12 +32,12 @@ func Recounts(r Reader) (uint64, error) {
 
 // tendContents recounts the contents whenever they are inexact, until the database is closed.
 func (d *DB) tendContents(ctx context.Context) {
-	d.committer.doubt() // they may be inexact since an earlier run
+	d.committer.requestRecount() // they may be inexact since an earlier run
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.committer.doubts:
+		case <-d.committer.recounts:
 		}
 		if err := d.recount(ctx); err != nil && ctx.Err() == nil {
 			d.logger.ErrorContext(ctx,
@@ -51,11 +51,11 @@ func (d *DB) tendContents(ctx context.Context) {
 // writes, because sums are additive.
 func (d *DB) recount(ctx context.Context) error {
 	var counted map[transfer.Kind]transfer.Content
-	var doubts uint64
+	var recounts uint64
 	var v *view
 	// Within the committer no commit can come between the snapshot and its contents.
 	err := d.Move(ctx, func(tx *Tx) (err error) {
-		if doubts, err = Recounts(&tx.base); doubts == 0 {
+		if recounts, err = Recounts(&tx.base); recounts == 0 {
 			return err
 		}
 		v = d.committer.views.take()
@@ -81,7 +81,7 @@ func (d *DB) recount(ctx context.Context) error {
 	return d.Move(ctx, func(tx *Tx) error {
 		tx.correction = wrong
 		now, err := Recounts(tx)
-		if err == nil && now == doubts {
+		if err == nil && now == recounts {
 			tx.Delete(layout.RecountKey)
 		}
 		return err

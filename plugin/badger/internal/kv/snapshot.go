@@ -18,7 +18,7 @@ type Snapshot struct {
 	damages *damages
 	// queued is the committer's counter of that name, read before the snapshot.
 	queued uint64
-	// tombstones holds the known and newly found spans of the drained indexes.
+	// tombstones holds the known and newly found spans of the queue indexes.
 	tombstones *observer
 	// recent is the cache of recent rows, nil if there is none.
 	recent *recent
@@ -35,8 +35,8 @@ func (s *Snapshot) Ended() error {
 // Queued returns the committer's count of transactions that made notifications due, read before the snapshot.
 func (s *Snapshot) Queued() uint64 { return s.queued }
 
-// askEvery is the number of rows after which a scan checks whether to stop.
-const askEvery = 256
+// checkInterval is the number of rows after which a scan checks whether to stop.
+const checkInterval = 256
 
 // Get implements Reader. The value must not be changed.
 func (s *Snapshot) Get(k []byte) (value []byte, err error) {
@@ -64,8 +64,8 @@ func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	if from == nil && !reverse {
 		from = prefix
 	}
-	if s.tombstones != nil && !reverse && isDrained(string(prefix)) {
-		return s.scanDrained(prefix, from, f)
+	if s.tombstones != nil && !reverse && isQueueIndex(string(prefix)) {
+		return s.scanQueueIndex(prefix, from, f)
 	}
 	// Values are stored with their keys, so prefetching gains nothing and costs a goroutine per value.
 	it := s.txn.NewIterator(badger.IteratorOptions{Reverse: reverse, Prefix: prefix})
@@ -75,7 +75,7 @@ func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	}
 	n := 0
 	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
-		if n++; n%askEvery == 0 && s.ended != nil {
+		if n++; n%checkInterval == 0 && s.ended != nil {
 			if err := s.ended(); err != nil {
 				return err
 			}

@@ -12,29 +12,29 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// drained are the indexes whose entries are deleted in about the order of insertion. Badger keeps the
+// queueIndexes are the indexes whose entries are deleted in about the order of insertion. Badger keeps the
 // tombstones of deleted keys until they are compacted, and a scan from the beginning of such an index reads
 // all of them: after a day this takes longer than the actual work.
-var drained = [][]byte{
+var queueIndexes = [][]byte{
 	layout.IndexExpiry, layout.IndexSubject, layout.IndexEndedDue, layout.IndexGrantDue,
 	layout.IndexOperationAge, layout.IndexJobRunning, layout.IndexJobAge, layout.IndexNotificationDue,
 	layout.IndexNotificationPurge, layout.TableJournal,
 }
 
-// drainedByByte lists them by the first byte of their keys.
-var drainedByByte = func() (lists [256][]string) {
-	for _, index := range drained {
+// queueIndexesByByte lists them by the first byte of their keys.
+var queueIndexesByByte = func() (lists [256][]string) {
+	for _, index := range queueIndexes {
 		lists[index[0]] = append(lists[index[0]], string(index))
 	}
 	return lists
 }()
 
-// isDrained reports whether a key or prefix belongs to one of them.
-func isDrained(k string) bool {
+// isQueueIndex reports whether a key or prefix belongs to one of them.
+func isQueueIndex(k string) bool {
 	if k == "" {
 		return false
 	}
-	for _, index := range drainedByByte[k[0]] {
+	for _, index := range queueIndexesByByte[k[0]] {
 		if strings.HasPrefix(k, index) {
 			return true
 		}
@@ -43,8 +43,8 @@ func isDrained(k string) bool {
 }
 
 const (
-	// worthSpan is the minimum number of consecutive tombstones for a span.
-	worthSpan = 64
+	// minSpan is the minimum number of consecutive tombstones for a span.
+	minSpan = 64
 	// maxSpans bounds the cache. Beyond it, all spans are dropped, and later scans find them again.
 	maxSpans = 1 << 14
 	// maxFilled bounds the keys recorded by an observer. Beyond it, the observer adds nothing more to the
@@ -59,7 +59,7 @@ type span struct {
 	cutLow, cutTop bool
 }
 
-// tombstones is the cache of spans of the drained indexes. It is built from what scans have read, so losing
+// tombstones is the cache of spans of the queue indexes. It is built from what scans have read, so losing
 // it costs only time.
 //
 // No span hides an entry, because the committer, the only writer, announces the keys that it is about to put

@@ -102,7 +102,7 @@ func TestSpansArePassedOnce(t *testing.T) {
 func TestSpansHideNothing(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
-	const writers, rounds, span = 4, 20, 20 * worthSpan
+	const writers, rounds, span = 4, 20, 20 * minSpan
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var readers, group sync.WaitGroup

@@ -93,7 +93,7 @@ func TestWalksAreGivenUp(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	err := commit(t.Context(), d, func(tx *Tx) error {
-		for i := range 4 * askEvery {
+		for i := range 4 * checkInterval {
 			tx.Put(testKey(fmt.Appendf(nil, "%05d", i)), nil)
 		}
 		return nil
@@ -111,9 +111,9 @@ func TestWalksAreGivenUp(t *testing.T) {
 			return true, nil
 		})
 	})
-	if !errors.Is(err, context.Canceled) || rows > askEvery {
+	if !errors.Is(err, context.Canceled) || rows > checkInterval {
 		t.Errorf("%d rows and error %v after the caller had gone, want at most %d and context.Canceled", rows,
-			err, askEvery)
+			err, checkInterval)
 	}
 	err = d.View(t.Context(), func(r *Snapshot) error {
 		return r.Scan([]byte("T"), nil, false, func([]byte, func() ([]byte, error)) (bool, error) {

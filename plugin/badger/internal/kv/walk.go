@@ -1,6 +1,6 @@
 package kv
 
-// Walks along drained indexes, skipping their tombstones.
+// Walks along queue indexes, skipping their tombstones.
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// walker walks along the entries of a drained index and skips the spans of the tombstone cache. It reads
+// walker walks along the entries of a queue index and skips the spans of the tombstone cache. It reads
 // tombstones too, to find new spans.
 type walker struct {
 	*Snapshot
@@ -58,7 +58,7 @@ func (w *walker) advance(behind []byte) {
 func (w *walker) settle(from []byte) (found bool, err error) {
 	passed := 0
 	for w.it.ValidForPrefix(w.prefix) {
-		if w.read++; w.read%askEvery == 0 && w.ended != nil {
+		if w.read++; w.read%checkInterval == 0 && w.ended != nil {
 			if err := w.ended(); err != nil {
 				return false, err
 			}
@@ -70,18 +70,18 @@ func (w *walker) settle(from []byte) (found bool, err error) {
 		}
 		w.at = append(w.at[:0], item.Key()...)
 		if !item.IsDeletedOrExpired() {
-			if passed >= worthSpan {
+			if passed >= minSpan {
 				w.tombstones.found(from, w.at)
 			}
 			return true, nil
 		}
-		if passed++; passed%worthSpan == 0 {
+		if passed++; passed%minSpan == 0 {
 			w.advance(w.behind())
 		} else {
 			w.it.Next()
 		}
 	}
-	if passed >= worthSpan {
+	if passed >= minSpan {
 		w.tombstones.found(from, layout.Successor(w.prefix))
 	}
 	return false, nil
@@ -104,8 +104,8 @@ func (w *walker) each(from []byte, f func(k []byte) (next []byte, goOn bool, err
 	return err
 }
 
-// scanDrained is Scan for a drained index, in ascending order.
-func (s *Snapshot) scanDrained(prefix, from []byte, f Visit) error {
+// scanQueueIndex is Scan for a queue index, in ascending order.
+func (s *Snapshot) scanQueueIndex(prefix, from []byte, f Visit) error {
 	w := s.walk(prefix)
 	defer w.close()
 	return w.each(from, func(k []byte) (next []byte, goOn bool, err error) {

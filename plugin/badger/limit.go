@@ -51,7 +51,7 @@ func (s tickets) CreateWithin(
 			return nil, nil
 		}
 		ended = append(ended, round.ended...)
-		s.e.purgeInBackground(ctx, round.left, now)
+		s.e.purgeInBackground(round.left, now)
 	}
 	return ended, nil
 }
@@ -110,14 +110,19 @@ func (d *displacement) live(subject string) ([]string, error) {
 
 // purgeInBackground removes rows of dead grants. Rows that it cannot remove are marked and removed after a
 // restart.
-func (e *Engine) purgeInBackground(ctx context.Context, sids []string, now time.Time) {
-	for _, sid := range sids {
-		if err := e.purgeSession(e.db.Base(), sid, now); err != nil {
-			e.logger.WarnContext(ctx,
-				"rows of dead grants are left: they are not live, and the next start removes them",
-				"error", err)
-		}
+func (e *Engine) purgeInBackground(sids []string, now time.Time) {
+	if len(sids) == 0 {
+		return
 	}
+	_ = e.db.InBackground(func(ctx context.Context) { // or not: the database has closed or failed
+		for _, sid := range sids {
+			if err := e.purgeSession(ctx, sid, now); err != nil {
+				e.logger.WarnContext(ctx,
+					"rows of dead grants are left: they are not live, and the next start removes them",
+					"error", err)
+			}
+		}
+	})
 }
 
 // sessionsOfSubject returns the sids of a subject's sessions, oldest first.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -22,6 +23,31 @@ const (
 	codeLock      = "55P03"
 )
 
+// damage: what a row holds cannot be read. Trying again does not help, and no other row is concerned.
+type damage struct {
+	table string
+	sid   string // of the session that the row belongs to, if any
+	cause error
+}
+
+func (d *damage) Error() string {
+	return "a row of table " + d.table + " is damaged: " + d.cause.Error()
+}
+
+// sidOf is of what columns say.
+func sidOf(r *row) string {
+	switch m := r.now.(type) {
+	case *records.Session:
+		return m.GetSessionId()
+	case *records.ClientUse:
+		sid, _ := splitClient(r.key)
+		return sid
+	case *records.Grant:
+		return m.GetSessionId()
+	}
+	return ""
+}
+
 // lost reports whether the connection failed, so that the outcome of the last statement is unknown.
 func lost(err error) bool {
 	var failure *pgconn.PgError
@@ -29,8 +55,9 @@ func lost(err error) bool {
 		return failure.Severity == "FATAL" || failure.Severity == "PANIC" || failure.Code[:2] == "57" ||
 			failure.Code[:2] == "08" || failure.Code == codeConnections || failure.Code == codeReadOnly
 	}
-	return err != nil && !errors.Is(err, errUnknown) && !errors.Is(err, errIncomplete) &&
-		!errors.Is(err, errLease)
+	var damaged *damage
+	return err != nil && !errors.As(err, &damaged) && !errors.Is(err, errUnknown) &&
+		!errors.Is(err, errIncomplete) && !errors.Is(err, errLease)
 }
 
 // conflict reports whether a transaction conflicted with another one.
@@ -92,7 +119,10 @@ func (e *Engine) unavailable(ctx context.Context, err error) error {
 			"lines_suppressed", suppressed)
 	}
 	var failure *pgconn.PgError
+	var damaged *damage
 	switch {
+	case errors.As(err, &damaged):
+		return fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, damaged)
 	case errors.As(err, &failure) && failure.Code == codeDiskFull:
 		return ticketstore.ErrNoSpace
 	case errors.As(err, &failure):

@@ -18,12 +18,12 @@ import (
 // Copies of the only session, and of the access tokens of client app: maxScan and some more.
 const (
 	manySessions = `INSERT INTO {s}.sessions
-		SELECT 'copy ' || i, sha256(i::text::bytea), subject, created + i, due, expires, renewed, version, data,
-			ticket
+		SELECT 'copy ' || i, sha256(i::text::bytea), subject, created + i, due, expires, renewed, version,
+			data, ticket
 		FROM {s}.sessions, generate_series(1, 10100) AS i`
 	manyTokens = `INSERT INTO {s}.grants
-		SELECT key, type, family || i, subject, sid, client, created, substr(sha256('\x05'::bytea || key), 1, 8),
-			due, data
+		SELECT key, type, family || i, subject, sid, client, created,
+			substr(sha256('\x05'::bytea || key), 1, 8), due, data
 		FROM (SELECT g.*, sha256(g.key || i::text::bytea) AS copied, i FROM {s}.grants g,
 				generate_series(1, 10100) AS i WHERE type = 5 AND client = 'app')
 			AS c (other, type, family, subject, sid, client, created, serial, due, data, key, i)`
@@ -124,7 +124,8 @@ func TestLimitsLeaveNothing(t *testing.T) {
 	}
 	group.Wait()
 	if signedIn.Load() != most || refused.Load() != tries-most {
-		t.Errorf("%d signed in, %d were refused, want %d and the others", signedIn.Load(), refused.Load(), most)
+		t.Errorf("%d signed in, %d were refused, want %d and the others", signedIn.Load(), refused.Load(),
+			most)
 	}
 	var left int
 	e := hosts[0]

@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -22,29 +23,37 @@ const sweptTogether = 64
 const (
 	dueSessions = "SELECT sid FROM {s}.sessions WHERE due <= $1 ORDER BY due LIMIT $2"
 	// Rows that another host is sweeping are skipped: that host ends them.
-	lockSessions = `SELECT sid FROM {s}.sessions WHERE sid = ANY($1::text[])
+	lockSessions = `SELECT sid FROM {s}.sessions WHERE sid = ANY($1::text[]) AND due <= $2
 		ORDER BY sid FOR UPDATE SKIP LOCKED`
 	nextSession = "SELECT coalesce(min(due), 0) FROM {s}.sessions"
+	// A damaged session is looked at again an hour later: it stands in no other's way.
+	postponeSession = "UPDATE {s}.sessions SET due = $2 WHERE sid = $1"
+	postponed       = time.Hour
 )
 
 func (s endings) EndDue(
 	ctx context.Context, sweep logout.Sweep, now time.Time,
 ) (swept *logout.SweepResult, err error) {
 	type found struct{ due, missing []string }
-	f, err := view(ctx, s.Engine, now, sweep.Validate(), func(t *tx) (f found, err error) {
-		asking := rules.Missing{Registered: sweep.Registered}
-		if f.due = t.strings(dueSessions, records.Nanos(now), sweep.Limit); sweep.AskRegistered {
-			f.due = t.leave(f.due, &asking)
-		}
-		f.missing = asking.Clients
-		return f, nil
+	var f found
+	err = s.passingOver(ctx, now, func() (err error) {
+		f, err = view(ctx, s.Engine, now, sweep.Validate(), func(t *tx) (f found, err error) {
+			asking := rules.Missing{Registered: sweep.Registered}
+			if f.due = t.strings(dueSessions, records.Nanos(now), sweep.Limit); sweep.AskRegistered {
+				f.due = t.leave(f.due, &asking)
+			}
+			f.missing = asking.Clients
+			return f, nil
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	swept = &logout.SweepResult{MissingClients: f.missing}
 	for part := range slices.Chunk(f.due, sweptTogether) {
-		if err = s.endExpired(ctx, part, &sweep, swept, now); err != nil {
+		err = s.passingOver(ctx, now, func() error { return s.endExpired(ctx, part, &sweep, swept, now) })
+		if err != nil {
 			break
 		}
 	}
@@ -69,6 +78,27 @@ func (s endings) EndDue(
 	return swept, nil
 }
 
+// passingOver repeats f without the sessions that are damaged. Each of them is due later, and so met once.
+func (s endings) passingOver(ctx context.Context, now time.Time, f func() error) error {
+	for {
+		err := f()
+		var damaged *damage
+		if !errors.As(err, &damaged) || damaged.sid == "" {
+			return err
+		}
+		s.logger.ErrorContext(ctx, "a session is damaged: it cannot end, and is tried again in an hour",
+			"session_id", damaged.sid, "error", damaged)
+		_, err = scan(ctx, s.Engine, now, planOf("sweep"), func(t *tx) (none struct{}, err error) {
+			later := records.Nanos(now.Add(postponed))
+			t.extra = append(t.extra, statement{postponeSession, []any{damaged.sid, later}})
+			return none, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // endExpired ends the sessions that are really due. Index entries may be early: those of renewed sessions are
 // moved.
 func (s endings) endExpired(
@@ -80,7 +110,7 @@ func (s endings) endExpired(
 	}
 	ended, err := scan(ctx, s.Engine, now, planOf("sweep"), func(t *tx) (*part, error) {
 		ended := &part{}
-		sids := t.strings(lockSessions, sids)
+		sids := t.strings(lockSessions, sids, records.Nanos(now))
 		t.needSessions(sids)
 		for _, sid := range sids {
 			session := proto.CloneOf(t.session(sid))

@@ -221,7 +221,7 @@ func (t *table) scanned(dest []any) (*row, error) {
 	if !t.whole {
 		data, _ := dest[len(dest)-1].(*[]byte)
 		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(*data, r.now); err != nil {
-			return nil, fmt.Errorf("a row of table %s is damaged: %w", t.name, err)
+			return nil, &damage{table: t.name, sid: sidOf(r), cause: err}
 		}
 	}
 	r.was = r.now

@@ -23,7 +23,7 @@ func TestPlugin(t *testing.T) {
 	plugintest.Run(t, func(*testing.T) sessions.Backend { return memory.New() })
 }
 
-// The same records have the same sums in both engines, and mean the same.
+// The same records have the same sums and meaning in both engines.
 func TestToBadger(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Config{New: movable, Target: movableBadger})
@@ -45,7 +45,7 @@ func movable(*testing.T) storetest.Fixture {
 	}
 }
 
-// movableBadger opens an engine that is checked as a whole in the end.
+// movableBadger opens an engine that is checked as a whole at the end.
 func movableBadger(t *testing.T) storetest.Fixture {
 	t.Helper()
 	noSync := false

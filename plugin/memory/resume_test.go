@@ -33,8 +33,8 @@ func grantKey(kind, number byte) string {
 	return string(key)
 }
 
-// halfDone are the records of a store that was left in the middle of the end of all sessions: one is ended,
-// with a row of a dead grant left behind, two are not, and a consent is left.
+// halfDone are the records of a store in the middle of ending all sessions: one is ended, with a row of a
+// dead grant remaining, two are not, and a consent remains.
 func halfDone(t *testing.T) (list []transfer.Record) {
 	t.Helper()
 	at := start.UnixNano()
@@ -78,7 +78,7 @@ func halfDone(t *testing.T) (list []transfer.Record) {
 	)
 }
 
-// A job that one engine has begun is done by the other, and counted as if it had not been interrupted.
+// A job begun by one engine is completed by the other, with the counts of an uninterrupted job.
 func TestJobsGoOnInAnotherEngine(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) storetest.Fixture{

@@ -17,7 +17,7 @@ import (
 func TestUsedAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		used  uint64 // of the record: 1 and the grace of the first use
+		used  uint64 // of the record: 1 plus the grace of the first use
 		since time.Duration
 		grace time.Duration
 		want  bool
@@ -42,7 +42,7 @@ func TestUsedAgain(t *testing.T) {
 	}
 }
 
-// whole is a grant with all that one can have.
+// whole is a grant with all fields set.
 func whole() *records.Grant {
 	return &records.Grant{
 		RequestId: "r", SubjectId: "alice", SessionId: "sid", ClientId: "app", Description: "phone",

@@ -46,7 +46,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// Endings that a store makes by itself.
+// Endings made by a store itself.
 func TestExpirationAndDisplacement(t *testing.T) {
 	t.Parallel()
 	sweep := logout.Sweep{KeepOffline: true, SkipNotification: true, CoordinatedOnly: true}
@@ -222,8 +222,8 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// A client that coordinates its lifetime with the session has nothing that outlives it, but for what an
-// ending leaves alone.
+// A client that coordinates its lifetime with the session has no survivors, except those that an ending
+// leaves alone.
 func TestLeaveOfCoordinated(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -311,7 +311,7 @@ func TestLeave(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
-	// The most that any client's entry lets live.
+	// The maximum over the entries of all clients.
 	mixed := &records.Ended{Survivors: all}
 	rules.AddSurvivors(mixed, &logout.Ending{KeepOffline: true}, "app", &records.ClientUse{})
 	if mixed.Survivors != all || len(mixed.Clients) != 1 || mixed.Clients[0].Survivors != offline {

@@ -1,6 +1,6 @@
 package rules_test
 
-// What is wrong with records by themselves.
+// Faults of single records.
 
 import (
 	"slices"

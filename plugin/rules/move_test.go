@@ -42,7 +42,7 @@ func TestStates(t *testing.T) {
 
 func TestTurn(t *testing.T) {
 	t.Parallel()
-	// The turns that there are, and whether they need the id that the store has.
+	// The transitions, and whether they need the store's current id.
 	type turn struct{ from, to transfer.State }
 	possible := map[turn]bool{
 		{transfer.Active, transfer.Exporting}:    false,
@@ -92,7 +92,7 @@ func TestTurn(t *testing.T) {
 			}
 		}
 	}
-	// Those that other hosts could not follow, true where they can if the other store is shared.
+	// Transitions that other hosts could not follow; true if they can when the other store is shared.
 	alone := map[turn]bool{}
 	followable := map[turn]bool{
 		{transfer.Active, transfer.Exporting}: true, {transfer.Exporting, transfer.Fenced}: true,

@@ -1,7 +1,6 @@
 package rules_test
 
-// Each rule is held to a table of its cases. Engines are held to the same rules by the suite
-// of backends.
+// Each rule has a table of cases. The suite of backends checks engines against the same rules.
 
 import (
 	"time"

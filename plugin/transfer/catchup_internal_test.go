@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// changing is a source with a backlog of changes. Each answer takes some from it, and others come.
+// changing is a source with a backlog of changes. Each answer takes some of it, and new ones arrive.
 type changing struct {
 	Store
 	left, taken, come uint64

@@ -10,7 +10,7 @@ import (
 )
 
 func Example() {
-	// In a host that has both stores open.
+	// A host with both stores open.
 	_ = func(ctx context.Context, source, target transfer.Store) error {
 		move := &transfer.Move{
 			Source: source, Target: target, ID: "a new one each time", SourceName: "old", TargetName: "new",

@@ -1,6 +1,6 @@
 package grantcache_test
 
-// How long answers wait for a stream that is slow.
+// How long answers wait for a slow stream.
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/grantcache"
 )
 
-// trickle tells a kill each interval.
+// trickle streams a kill per interval.
 type trickle struct {
 	grantstore.Kills
 	every time.Duration

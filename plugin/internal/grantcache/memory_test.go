@@ -1,6 +1,6 @@
 package grantcache
 
-// What copies and kills take of the heap.
+// Heap used by copies and kills.
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// heap is what lives, in bytes.
+// heap returns the live heap in bytes.
 func heap() int64 {
 	var stats runtime.MemStats
 	runtime.GC()
@@ -28,7 +28,7 @@ func tokenOf(i int) grantstore.Ref {
 	return grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fmt.Sprint(i))}
 }
 
-// Not parallel, as what else measures here.
+// Not parallel, like all tests here that measure.
 func TestCopiesTakeWhatIsCounted(t *testing.T) {
 	const count = 20_000
 	for _, size := range []int{100, 1000, 10_000} {
@@ -58,7 +58,7 @@ func TestCopiesTakeWhatIsCounted(t *testing.T) {
 	}
 }
 
-// What a batch has stored is kept without what its texts were cut from.
+// Stored tokens are kept without the longer strings of which theirs were substrings.
 func TestStoredCopiesHoldNothingElse(t *testing.T) {
 	meter := &Meter{}
 	before := heap()
@@ -77,7 +77,7 @@ func TestStoredCopiesHoldNothingElse(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-// Most of what is stored is never asked for, or once: it makes room for itself, not for what is read.
+// Most stored tokens are read at most once: these evict each other, not copies that are read.
 func TestStoredCopiesSpareThoseThatAreRead(t *testing.T) {
 	t.Parallel()
 	const read, stored = 50, 5_000

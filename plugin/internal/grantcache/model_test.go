@@ -1,9 +1,8 @@
 package grantcache_test
 
-// A model of a host and its plugin, played in random order on a clock of its own: no question that started
-// after an acknowledged end is answered "active". Store and cache are the real ones; processes, their
-// connections and what may go wrong with both are played. Each safeguard is left out in turn, to see that the
-// model finds it missing.
+// A model of a host and its plugin, run in random order with its own clock: no question that starts after an
+// acknowledged end is answered "active". Store and cache are real; processes, connections and their faults
+// are simulated. Each safeguard is left out in turn, to verify that the model detects it.
 
 import (
 	"context"
@@ -23,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// fault is what is left out, or goes wrong, in a model.
+// fault is a safeguard left out, or a failure.
 type fault int
 
 const (
@@ -38,7 +37,7 @@ const (
 	repeated
 )
 
-// seeded are the faults that the model must find.
+// seeded are the faults that the model must detect.
 var seeded = map[fault]string{
 	overtakes: "an answer that overtakes the stream",
 	lateFill:  "a read that began before a kill and fills the cache behind it",
@@ -52,15 +51,15 @@ var seeded = map[fault]string{
 
 const (
 	soundRuns = 500
-	faultRuns = 3000 // at most: it ends with the first find
-	// The model's world: sessions with two tokens each, and who asks about them and ends them.
+	faultRuns = 3000 // at most: it stops at the first detection
+	// The model's world: sessions with two tokens each, and the callers that ask about them and end them.
 	lives   = 4
 	askers  = 6
 	asks    = 25
 	enders  = 3
 	ends    = 4
 	crashes = 2
-	// Who exchanges and refreshes.
+	// The callers that exchange and refresh.
 	issuers = 2
 	issues  = 8
 )
@@ -75,7 +74,7 @@ func TestModel(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, bad)
 			}
 		}
-		// A model in which nothing happens finds nothing.
+		// A model in which nothing happens detects nothing.
 		if f := figures.Figures(); f.Hits < soundRuns || f.Refusals == 0 || f.Drops < soundRuns {
 			t.Errorf("in %d runs: %+v, want hits, refusals and drops", soundRuns, f)
 		}
@@ -94,7 +93,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// play plays one run and returns the violations.
+// play runs the model once and returns the violations.
 func play(t *testing.T, seed uint64, fault fault, meter *grantcache.Meter) (bad []string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,16 +130,16 @@ type model struct {
 	now   time.Time
 	// running are the goroutines of processes.
 	running sync.WaitGroup
-	// step numbers what happens.
+	// step numbers events.
 	step atomic.Int64
-	// serving is the process that serves, nil while there is none.
+	// serving is the current process, nil while there is none.
 	serving atomic.Pointer[process]
 
 	mu     sync.Mutex
 	random *rand.Rand
 	tokens []*token
 	bad    []string
-	// hidden is the session whose kills nobody tells (unnoticed).
+	// hidden is the session whose kills are not streamed (unnoticed).
 	hidden string
 }
 
@@ -148,18 +147,18 @@ type model struct {
 type token struct {
 	grant grantstore.Grant
 	acked int64
-	// stored: what ends it by itself would not end one that is stored later.
+	// stored: an end that the token would survive if it were stored later.
 	stored bool
 }
 
-// chance returns a number below n.
+// chance returns a random number below n.
 func (m *model) chance(n int) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.random.IntN(n)
 }
 
-// pause is a while on the way: mostly short, at times long.
+// pause simulates latency: mostly short, sometimes long.
 func (m *model) pause() {
 	while := time.Duration(m.chance(2000)) * time.Microsecond
 	if m.chance(20) == 0 {
@@ -197,7 +196,7 @@ func (m *model) populate(ctx context.Context) {
 	}
 }
 
-// cached is the grants of the process that serves, before which its cache stands.
+// cached is the grants of the current process, behind its cache.
 func (m *model) cached() *grantcache.Store {
 	return &grantcache.Store{Store: remote{m.store.Grants(), m}, Cache: func() *grantcache.Cache {
 		if p := m.serving.Load(); p != nil {
@@ -207,8 +206,8 @@ func (m *model) cached() *grantcache.Store {
 	}}
 }
 
-// issue has new tokens stored in random sessions, and asked about like others. As tie.Host.Persist does, a
-// batch is repeated until there is an answer.
+// issue stores new tokens in random sessions; they are asked about like others. Like tie.Host.Persist, it
+// repeats a batch until there is an answer.
 func (m *model) issue(ctx context.Context, issuer int) {
 	cached := m.cached()
 	for n := range issues {
@@ -222,7 +221,7 @@ func (m *model) issue(ctx context.Context, issuer int) {
 		m.tokens = append(m.tokens, &token{grant: g})
 		m.mu.Unlock()
 		for range 20 {
-			if m.fault == lateWrite { // it is carried out before the cache takes note that it is written
+			if m.fault == lateWrite { // carried out before the cache records that it is written
 				result, err := m.write(ctx, batch)
 				m.pause()
 				cached.Store = earlyWrite{remote{m.store.Grants(), m}, result, err}
@@ -235,7 +234,7 @@ func (m *model) issue(ctx context.Context, issuer int) {
 	}
 }
 
-// earlyWrite has written before it is asked.
+// earlyWrite has written before the cache is told.
 type earlyWrite struct {
 	remote
 	result *grantstore.Result
@@ -251,7 +250,7 @@ func (e earlyWrite) Apply(
 	return e.result, nil
 }
 
-// write carries out a batch of issue.
+// write applies a batch of issue.
 func (m *model) write(ctx context.Context, batch *grantstore.Batch) (*grantstore.Result, error) {
 	result, err := m.store.Grants().Apply(ctx, batch, m.now)
 	m.mu.Lock()
@@ -262,7 +261,7 @@ func (m *model) write(ctx context.Context, batch *grantstore.Batch) (*grantstore
 	return result, err
 }
 
-// any returns a token that there is, or will be in a moment, and whether it is stored.
+// any returns a token that is stored or about to be, and whether it is stored.
 func (m *model) any() (t *token, stored bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -270,7 +269,7 @@ func (m *model) any() (t *token, stored bool) {
 	return t, t.stored
 }
 
-// ask asks about random tokens, at moments about their expiry too: the clock steps.
+// ask asks about random tokens, also around their expiry, since the clock advances in steps.
 func (m *model) ask(ctx context.Context) {
 	cached := m.cached()
 	for range asks {
@@ -281,7 +280,7 @@ func (m *model) ask(ctx context.Context) {
 		if m.fault == unjudged {
 			asked = m.now
 		}
-		if m.fault == lateFill { // the plugin has read before the cache takes note that it is asked
+		if m.fault == lateFill { // the plugin has read before the cache records the read
 			found, err := m.store.Grants().Get(ctx, token.grant.Ref, asked)
 			m.pause()
 			cached.Store = early{remote{m.store.Grants(), m}, found, err}
@@ -302,7 +301,7 @@ func (m *model) ask(ctx context.Context) {
 	}
 }
 
-// end ends tokens in one of the ways that there are.
+// end ends tokens in a random way.
 func (m *model) end(ctx context.Context) {
 	for n := range ends {
 		m.pause()
@@ -334,7 +333,7 @@ func (m *model) end(ctx context.Context) {
 				batch.Delete, batch.Revoke = nil, []grantstore.Revocation{{RequestID: g.RequestID}}
 			}
 			call = func() error { _, err := m.store.Grants().Apply(ctx, batch, m.now); return err }
-		case 3: // a job ends it, by itself, and is looked at until it is done
+		case 3: // a job ends it and is polled until it is done
 			ended = func(other *token) bool { return other.grant.SessionID == g.SessionID }
 			var done atomic.Bool
 			m.running.Go(func() {
@@ -348,7 +347,7 @@ func (m *model) end(ctx context.Context) {
 				}
 				return nil
 			}
-		case 4: // it is found to be dead already
+		case 4: // it is found dead already
 			call = func() error {
 				if _, err := m.store.Grants().Get(ctx, g.Ref, m.now); err == nil {
 					return ticketstore.ErrConflict
@@ -356,7 +355,8 @@ func (m *model) end(ctx context.Context) {
 				return nil
 			}
 		}
-		// As rpc.Caller does, it is repeated until there is an answer: the first may have been the last.
+		// Like rpc.Caller, it repeats the call until there is an answer: the first attempt may have
+		// succeeded.
 		for range 20 {
 			if m.answered(ctx, call) == nil {
 				m.acknowledge(ended)
@@ -383,7 +383,7 @@ func (m *model) acknowledge(ended func(*token) bool) {
 	}
 }
 
-// answered makes a call to the process that serves. An error of it is that of a call without an answer.
+// answered makes a call to the current process. Its error means that there was no answer.
 func (m *model) answered(ctx context.Context, call func() error) error {
 	p := m.serving.Load()
 	if p == nil {

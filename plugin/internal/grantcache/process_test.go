@@ -1,6 +1,6 @@
 package grantcache_test
 
-// The model's other end: a plugin's process, its answers and its stream of kills.
+// The model's other side: a plugin's process, its answers and its stream of kills.
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// remote is the grants of the process that serves.
+// remote is the grants of the current process.
 type remote struct {
 	grantstore.Store
 	m *model
@@ -50,7 +50,7 @@ func (r remote) Apply(
 	return result, nil
 }
 
-// early has read before it is asked.
+// early has read before the cache is told.
 type early struct {
 	remote
 	found *grantstore.GetResult
@@ -66,17 +66,17 @@ func (e early) Get(
 	return e.found, nil
 }
 
-// process is a plugin. Its positions are its own.
+// process is a plugin process. Its positions are its own.
 type process struct {
 	m      *model
-	before uint64 // kills of the processes before it
+	before uint64 // kills of earlier processes
 	dead   atomic.Bool
 	cache  *grantcache.Cache
-	// ahead is by how much the positions of a cache that survives are more than the process's.
+	// ahead is how far the positions of a surviving cache are ahead of the process's.
 	ahead uint64
 }
 
-// start has a new process serve, with a new cache.
+// start starts a new process with a new cache.
 func (m *model) start(ctx context.Context) {
 	p := &process{m: m, before: m.store.Kills().Position()}
 	m.running.Go(func() { <-ctx.Done(); p.dead.Store(true) })
@@ -88,7 +88,7 @@ func (m *model) start(ctx context.Context) {
 	m.serving.Store(p)
 }
 
-// crash kills the process now and then. The host notices later, and starts another.
+// crash kills the process from time to time. The host notices later, and starts a new one.
 func (m *model) crash(ctx context.Context) {
 	for range crashes {
 		for range 6 {
@@ -112,8 +112,8 @@ func (m *model) crash(ctx context.Context) {
 // Position implements grantstore.Kills.
 func (p *process) Position() uint64 { return p.m.store.Kills().Position() - p.before }
 
-// Follow implements grantstore.Kills: it tells what the store tells, late, until some time after the death of
-// the process. What was on its way then may be lost.
+// Follow implements grantstore.Kills: it streams the store's kills late, until some time after the death of
+// the process. What was in flight then may be lost.
 func (p *process) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	return func(yield func(*grantstore.Kill, error) bool) {
 		for kill, err := range p.m.store.Kills().Follow(ctx) {
@@ -142,7 +142,7 @@ func (p *process) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error]
 	}
 }
 
-// followNext goes on with the kills of the process after a dead one as if nothing had been missed.
+// followNext continues with the kills of the next process as if nothing had been missed.
 func (p *process) followNext(ctx context.Context, yield func(*grantstore.Kill, error) bool) {
 	next := p.m.serving.Load()
 	for ; next == p && ctx.Err() == nil; next = p.m.serving.Load() {
@@ -151,7 +151,7 @@ func (p *process) followNext(ctx context.Context, yield func(*grantstore.Kill, e
 	first := true
 	for kill, err := range next.Follow(ctx) {
 		if first && err == nil {
-			// Kills of its own that came before are made up for, with names.
+			// Missed kills are made up for, with names.
 			first = false
 			for at := p.cache.Applied() + 1; at <= kill.Position; at++ {
 				if !yield(&grantstore.Kill{Position: at, All: at > next.ahead}, nil) {
@@ -166,7 +166,7 @@ func (p *process) followNext(ctx context.Context, yield func(*grantstore.Kill, e
 	}
 }
 
-// hides reports whether the fault is that this kill is not told.
+// hides reports whether the fault is that this kill is not streamed.
 func (m *model) hides(kill *grantstore.Kill) bool {
 	switch m.fault {
 	case lostKill:

@@ -121,7 +121,7 @@ func TestHalf(t *testing.T) {
 	}
 }
 
-// This machine says something, where it is one that does.
+// This machine reports a value, if it is a supported one.
 func TestMemoryHere(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/meminfo"); err != nil {

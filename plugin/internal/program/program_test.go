@@ -1,6 +1,6 @@
 package program
 
-// Settings that are wrong.
+// Invalid settings.
 
 import (
 	"errors"
@@ -16,8 +16,7 @@ type settings struct {
 	MiB  int    `json:"mib,omitempty"`
 }
 
-// Whatever is wrong with settings is said at once, by the names of the fields, and without a value, which may
-// be a secret.
+// All faults of settings are reported together, by field name and without values, which may be secrets.
 func TestParseSettingsNamesEachField(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -59,7 +58,7 @@ func TestParseSettingsNamesEachField(t *testing.T) {
 	}
 }
 
-// fieldsOf returns the fields that the errors are of.
+// fieldsOf returns the fields named by the errors.
 func fieldsOf(err error) (fields []string) {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range several.Unwrap() {

@@ -35,7 +35,7 @@ func TestCallsAreBounded(t *testing.T) {
 	}}
 	e.end = func(ctx context.Context, _ *logout.Ending) (*logout.Result, error) { return nil, until(ctx) }
 	caller, _ := configured(t, e)
-	// The deadline under test is short, all others are an hour: no two of them race on a busy machine.
+	// The timeout under test is short, all others are an hour, so that they do not race on a busy machine.
 	const bound = 50 * time.Millisecond
 	caller.Timeout = bound
 	get := func(ctx context.Context) error {
@@ -60,7 +60,7 @@ func TestCallsAreBounded(t *testing.T) {
 		t.Errorf("a call that its caller canceled: got %v, want Canceled alone", err)
 	}
 
-	// Ending sessions has a bound of its own.
+	// Ending sessions has its own timeout.
 	caller.Timeout, caller.Long = time.Hour, bound
 	_, err := (&rpc.Logout{Caller: caller}).End(t.Context(),
 		&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated}, now)
@@ -69,13 +69,13 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
-// flaky is a connection that loses the first answers, after the plugin has done what was asked.
+// flaky is a connection that loses the first answers, after the plugin has processed the calls.
 type flaky struct {
 	grpc.ClientConnInterface
 	lose  int
 	calls int
 	err   error
-	takes time.Duration // how long an answer that is lost is waited for
+	takes time.Duration // how long a lost answer takes
 }
 
 func (f *flaky) Invoke(
@@ -147,8 +147,8 @@ func TestUnknownOutcomesAreResolved(t *testing.T) {
 	}
 }
 
-// A call that may take long is asked again when its process dies, however long it has been under way: it
-// joins what it has begun.
+// A long call is retried when its process dies, however long it has been in flight: it joins the operation
+// that it began.
 func TestLongCallIsAskedAgainLate(t *testing.T) {
 	t.Parallel()
 	e := &engine{}

@@ -1,6 +1,6 @@
 package rpc_test
 
-// The calls that the cases of distrust make.
+// The calls for the cases of distrust.
 
 import (
 	"context"

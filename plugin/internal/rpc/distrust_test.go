@@ -1,6 +1,6 @@
 package rpc_test
 
-// Answers that a host must not believe.
+// Answers that a host must reject.
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func (staticConn) NewStream(
 	panic("the protocol has no streams")
 }
 
-// TestDistrust: no answer that a plugin must not give gets through, and none is mistaken for something else.
+// TestDistrust: no forbidden answer of a plugin is accepted, and none is mistaken for something else.
 func TestDistrust(t *testing.T) {
 	t.Parallel()
 	good := session("s")
@@ -357,7 +357,7 @@ func TestDistrust(t *testing.T) {
 	}
 }
 
-// exporter is a connection to a plugin whose export is of one position for ever.
+// exporter is a connection to a plugin whose export repeats one position forever.
 type exporter struct{ staticConn }
 
 type endless struct{ grpc.ClientStream }
@@ -398,7 +398,7 @@ func TestExportThatNeverMoves(t *testing.T) {
 	}
 }
 
-// What cannot cross the boundary is refused before it is sent, with the field at fault.
+// What cannot be sent is rejected before, with the field at fault.
 func TestRequestsAreChecked(t *testing.T) {
 	t.Parallel()
 	bad := session("s")

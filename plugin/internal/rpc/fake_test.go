@@ -23,7 +23,7 @@ import (
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 
-// engine is a backend whose calls the test answers. A call that the test does not know panics.
+// engine is a backend whose calls are answered by the test. A call without an answer panics.
 type engine struct {
 	ticketstore.Store
 	grants
@@ -83,7 +83,7 @@ func (e *ending) End(ctx context.Context, ending *logout.Ending, _ time.Time) (*
 	return e.end(ctx, ending)
 }
 
-// serve serves backend services and returns a caller of them, with its server.
+// serve serves backend services and returns a caller for them, and the server.
 func serve(
 	t *testing.T, register func(grpc.ServiceRegistrar), dial ...grpc.DialOption,
 ) (*rpc.Caller, *grpc.Server) {
@@ -110,7 +110,7 @@ func serve(
 			t.Errorf("serve: %v", err)
 		}
 	})
-	// No call is to fail because the machine is busy.
+	// No call may fail because the machine is busy.
 	caller := &rpc.Caller{Conn: conn, Timeout: 2 * testenv.Patience, Long: 2 * testenv.Patience}
 	if overStream {
 		caller.Conn = &rpc.Multiplexer{ClientConnInterface: conn}

@@ -37,7 +37,7 @@ func (b rawConn) Invoke(_ context.Context, _ string, _, answer any, _ ...grpc.Ca
 	return nil
 }
 
-// FuzzAnswers: for any answer of a plugin, a caller gets an error or exactly what was asked for.
+// FuzzAnswers: for any answer of a plugin, a caller gets an error or exactly what was requested.
 func FuzzAnswers(f *testing.F) {
 	good, g := session("s"), grant("h")
 	detail := wire.FromDetail(&ticketstore.SessionDetail{Session: *good})
@@ -95,7 +95,7 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// methods collects what a server serves, by full name.
+// methods collects the methods of a server by full name.
 type methods map[string]func(raw []byte) (any, error)
 
 func (m methods) RegisterService(service *grpc.ServiceDesc, server any) {
@@ -108,7 +108,7 @@ func (m methods) RegisterService(service *grpc.ServiceDesc, server any) {
 	}
 }
 
-// FuzzRequests: any request is answered, or refused by a known error, and never by an internal one.
+// FuzzRequests: any request is answered, or refused by a known error, but never by an internal one.
 func FuzzRequests(f *testing.F) {
 	for _, request := range []proto.Message{
 		&pb.CreateSessionRequest{Session: wire.FromSession(session("s"))},

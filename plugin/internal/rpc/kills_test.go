@@ -1,6 +1,6 @@
 package rpc_test
 
-// What a host believes of kills and of positions.
+// How a host validates kills and positions.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// teller is a connection to a plugin that tells these kills, and answers calls with this trailer.
+// teller is a connection to a plugin that streams these kills, and answers calls with this trailer.
 type teller struct {
 	kills   []*pb.KillsResponse
 	trailer metadata.MD

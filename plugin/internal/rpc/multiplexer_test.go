@@ -1,6 +1,6 @@
 package rpc_test
 
-// What the stream of calls does beyond what every call does.
+// Properties of the stream of calls.
 
 import (
 	"context"
@@ -37,8 +37,8 @@ func multiplexed(t *testing.T, e *engine) (*rpc.Caller, *rpc.Server) {
 	return caller, server
 }
 
-// The engine learns that nobody waits any more: by the caller's deadline, which crosses, and by a caller that
-// gives up.
+// The engine learns that a caller has stopped waiting: by the caller's deadline, which is sent, and by
+// cancellation.
 func TestMultiplexedCallsEnd(t *testing.T) {
 	t.Parallel()
 	ends := make(chan error, 100)
@@ -70,7 +70,8 @@ func TestMultiplexedCallsEnd(t *testing.T) {
 		t.Errorf("its engine had %s, want at most %s", left, caller.Timeout)
 	}
 
-	// A call that is over before it was sent does not come to the engine: on a busy machine it needs longer.
+	// A call cancelled before it was sent does not reach the engine, although that takes longer on a busy
+	// machine.
 	for began, left := false, 20*time.Millisecond; !began; left *= 2 {
 		late, cancel := context.WithTimeout(t.Context(), left)
 		if err := get(late); !errors.Is(err, context.DeadlineExceeded) {
@@ -88,7 +89,7 @@ func TestMultiplexedCallsEnd(t *testing.T) {
 	}
 }
 
-// A call that takes long holds up no other, and many run at once.
+// A long call does not delay others, and many run concurrently.
 func TestMultiplexedCallsPassEachOther(t *testing.T) {
 	t.Parallel()
 	slow, release := ticketstore.KeyOf("slow"), make(chan struct{})
@@ -125,7 +126,7 @@ func TestMultiplexedCallsPassEachOther(t *testing.T) {
 	group.Wait()
 }
 
-// Calls that wait while a message is sent go in one message together.
+// Calls that wait while a message is sent are batched into one message.
 func TestMultiplexedCallsGather(t *testing.T) {
 	t.Parallel()
 	const calls = 200
@@ -158,7 +159,7 @@ func TestMultiplexedCallsGather(t *testing.T) {
 	}
 }
 
-// A server begins no more calls than it wants to have at once, and those that wait are served later.
+// A server runs a bounded number of calls, and serves the queued ones later.
 func TestMultiplexedCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -187,7 +188,7 @@ func TestMultiplexedCallsAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever a plugin sends over the stream, a call ends with an error of its own and the next one works.
+// Whatever a plugin sends over the stream, a call fails with its own error and the next one works.
 func TestMultiplexedAnswersThatAreBroken(t *testing.T) {
 	t.Parallel()
 	encode := func(m proto.Message) []byte {
@@ -201,7 +202,7 @@ func TestMultiplexedAnswersThatAreBroken(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers func(id uint64) []*pb.Answer
 		want    codes.Code
-		lost    bool // the stream ends with the answer
+		lost    bool // the stream breaks with the answer
 	}{
 		"for another call besides": {answers: func(id uint64) []*pb.Answer {
 			return []*pb.Answer{{Id: id + 7, Answer: ok}, {Id: 0, Answer: ok}, {Id: id, Answer: ok}}
@@ -248,7 +249,7 @@ func TestMultiplexedAnswersThatAreBroken(t *testing.T) {
 			if err := described(t.Context(), conn); status.Code(err) != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
-			// A stream that is lost is opened again, though the call before may learn it first.
+			// A broken stream is reopened, though an earlier call may notice it first.
 			testenv.Eventually(t, "the next call works", func() bool {
 				return described(t.Context(), conn) == nil
 			})
@@ -256,7 +257,7 @@ func TestMultiplexedAnswersThatAreBroken(t *testing.T) {
 	}
 }
 
-// Calls whose stream is lost end as unavailable, all of them, and a retry resolves them (rule 3).
+// All calls on a broken stream fail as unavailable, and a retry resolves them (rule 3).
 func TestMultiplexedCallsWhoseStreamIsLost(t *testing.T) {
 	t.Parallel()
 	var streams, ids atomic.Int32
@@ -293,7 +294,7 @@ func TestMultiplexedCallsWhoseStreamIsLost(t *testing.T) {
 	group.Wait()
 }
 
-// Large requests go around the stream, large answers over it, and one that is too large fails alone.
+// Large requests bypass the stream, large answers use it, and one that is too large fails alone.
 func TestMultiplexedSizes(t *testing.T) {
 	t.Parallel()
 	var unary, long atomic.Int32
@@ -311,7 +312,7 @@ func TestMultiplexedSizes(t *testing.T) {
 
 	e := &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
 		s := session("s")
-		s.Ticket = make([]byte, 20<<20) // four of them are more than one message may have
+		s.Ticket = make([]byte, 20<<20) // four of them exceed the limit of a message
 		return s, nil
 	}}
 	caller, _ := multiplexed(t, e)
@@ -319,7 +320,7 @@ func TestMultiplexedSizes(t *testing.T) {
 	for range 4 {
 		group.Go(func() {
 			_, err := (&rpc.Tickets{Caller: caller}).Get(t.Context(), session("s").Key)
-			// The answer came whole: the client refuses a ticket of that size.
+			// The answer arrived complete: the client rejects a ticket of that size.
 			if err == nil || !strings.Contains(err.Error(), "ticket") {
 				t.Errorf("got %v, want a broken answer", err)
 			}
@@ -328,7 +329,7 @@ func TestMultiplexedSizes(t *testing.T) {
 	group.Wait()
 }
 
-// A server that closes answers the calls that run, and no others.
+// A closing server answers the running calls, and refuses others.
 func TestMultiplexedServerCloses(t *testing.T) {
 	t.Parallel()
 	running, release := make(chan struct{}), make(chan struct{})
@@ -340,7 +341,7 @@ func TestMultiplexedServerCloses(t *testing.T) {
 	caller, server := multiplexed(t, e)
 	store := &rpc.Tickets{Caller: caller}
 	brief := *caller
-	brief.Timeout = 10 * time.Millisecond // it asks again that long
+	brief.Timeout = 10 * time.Millisecond // it retries for that long
 	answered := make(chan error)
 	go func() {
 		_, err := store.Get(t.Context(), session("s").Key)
@@ -362,7 +363,7 @@ func TestMultiplexedServerCloses(t *testing.T) {
 	}
 }
 
-// answersTo answers the calls of a message, with nothing.
+// answersTo answers the calls of a message with empty answers.
 func answersTo(message *pb.CallsRequest) *pb.CallsResponse {
 	answers := &pb.CallsResponse{}
 	for _, call := range message.GetCalls() {
@@ -373,7 +374,7 @@ func answersTo(message *pb.CallsRequest) *pb.CallsResponse {
 
 type callsStream = grpc.BidiStreamingServer[pb.CallsRequest, pb.CallsResponse]
 
-// fakeCalls is a plugin whose stream of calls does what the test says.
+// fakeCalls is a plugin whose stream of calls is controlled by the test.
 type fakeCalls struct {
 	pb.UnimplementedCallsServiceServer
 	pb.UnimplementedBackendServiceServer
@@ -388,7 +389,7 @@ func (f *fakeCalls) Configure(_ context.Context, r *pb.ConfigureRequest) (*pb.Co
 	return &pb.ConfigureResponse{}, nil
 }
 
-// connect returns a connection to it. Its server ends when the streams do.
+// connect returns a connection to it. Its server stops when the streams end.
 func (f *fakeCalls) connect(t *testing.T) *rpc.Multiplexer {
 	t.Helper()
 	return &rpc.Multiplexer{ClientConnInterface: f.dial(t)}

@@ -125,7 +125,7 @@ func TestEngineErrorsStayInThePlugin(t *testing.T) {
 	}
 }
 
-// That a disk is nearly full an engine says once: a line for each change that is refused would fill it.
+// An engine logs once that its disk is nearly full: a line per refused change would fill it.
 func TestRefusalsForSpaceAreNotLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -194,8 +194,7 @@ func TestDeadGrants(t *testing.T) {
 	}
 }
 
-// A results token has the filter as it crossed: a moment beyond those of records must still be its own
-// token's.
+// A results token contains the filter as sent: a time beyond those of records must still match its own token.
 func TestFilterBeyondTheMomentsOfRecords(t *testing.T) {
 	t.Parallel()
 	end := []byte("position")

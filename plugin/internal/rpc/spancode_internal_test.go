@@ -1,6 +1,6 @@
 package rpc
 
-// Spans as they are written and read field by field, against what protoc generates.
+// Spans encoded and decoded field by field, compared with generated code.
 
 import (
 	"slices"
@@ -44,7 +44,7 @@ func TestSpansAreEncodedAsTheirSchemaSays(t *testing.T) {
 	}
 }
 
-// A short call in which the engine did nothing that is worth a span has none to return.
+// A short call without spans of the engine returns none.
 func TestShortCallsReturnNoSpans(t *testing.T) {
 	t.Parallel()
 	began, none, one := time.Now(), &spans.Recorder{}, &spans.Recorder{}
@@ -77,7 +77,7 @@ func TestTraceparents(t *testing.T) {
 	}
 }
 
-// FuzzSpans: what a plugin may say of its spans is read as protobuf reads it, and nothing else is.
+// FuzzSpans: a plugin's spans are decoded like by protobuf, or rejected.
 func FuzzSpans(f *testing.F) {
 	good, err := proto.Marshal(&pb.Spans{Spans: []*pb.Span{
 		{Name: "serve", Start: 1, End: 2},
@@ -92,7 +92,7 @@ func FuzzSpans(f *testing.F) {
 	f.Fuzz(func(t *testing.T, encoded []byte) {
 		got, want := decodeSpans(encoded), &pb.Spans{}
 		if err := proto.Unmarshal(encoded, want); err != nil {
-			return // some of these are read all the same: nothing is believed of them either
+			return // some of these are decoded nevertheless: they are not trusted either
 		}
 		if len(got) > len(want.GetSpans()) {
 			t.Fatalf("got %d spans, want %d", len(got), len(want.GetSpans()))

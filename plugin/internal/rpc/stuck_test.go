@@ -1,6 +1,6 @@
 package rpc_test
 
-// The stream of calls between a host and a plugin of which one does not read, or does not end its calls.
+// The stream of calls if host or plugin does not read, or if calls do not end.
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// slack is how much later than its deadline a call may end on a busy machine.
+// slack is how late after its deadline a call may end on a busy machine.
 const slack = 20 * time.Second
 
 // sized makes a call with a request of about that size over the stream.
@@ -31,7 +31,7 @@ func sized(ctx context.Context, conn grpc.ClientConnInterface, size int) error {
 		&pb.ConfigureRequest{Settings: make([]byte, size)}, &pb.ConfigureResponse{})
 }
 
-// atOnce makes calls of these sizes at once, each with its own timeout, waits for their ends and counts their
+// atOnce makes calls of these sizes concurrently, each with its own timeout, waits for them and counts their
 // codes. None outlasts its deadline.
 func atOnce(
 	t *testing.T, conn grpc.ClientConnInterface, timeout time.Duration, sizes ...int,
@@ -68,7 +68,7 @@ func repeated(n int, sizes ...int) []int {
 	return all
 }
 
-// A plugin that reads nothing more, such as one that is stopped, keeps no call longer than its deadline.
+// A plugin that stops reading does not block any call beyond its deadline.
 func TestMultiplexedCallsToAPluginThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	for name, sizes := range map[string][]int{
@@ -88,8 +88,8 @@ func TestMultiplexedCallsToAPluginThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// Calls that nobody waits for any more take no memory in the host, and a plugin that reads again does not get
-// those that were not on their way.
+// Cancelled calls take no memory in the host, and a plugin that resumes reading does not get those that were
+// not sent yet.
 func TestMultiplexedCallsThatAreOverAreNotSent(t *testing.T) {
 	t.Parallel()
 	const calls, size = 1000, 20 << 10
@@ -112,8 +112,8 @@ func TestMultiplexedCallsThatAreOverAreNotSent(t *testing.T) {
 		}
 	}}
 	conn := fake.connect(t)
-	for range 3 { // more together than wait at once
-		// Those at once stay below what waits: none is refused.
+	for range 3 { // more in total than may wait
+		// Concurrent ones stay below the limit: none is refused.
 		if got := atOnce(t, conn, 100*time.Millisecond, repeated(calls/2, size)...); got[codes.OK] > 0 ||
 			got[codes.Unavailable] > 0 {
 			t.Errorf("got %v, want DeadlineExceeded of all", got)
@@ -128,14 +128,15 @@ func TestMultiplexedCallsThatAreOverAreNotSent(t *testing.T) {
 	}
 }
 
-// What waits for a plugin that does not read is bounded: further calls are unavailable at once.
+// The calls waiting for a plugin that does not read are bounded: further calls fail as unavailable
+// immediately.
 func TestMultiplexedCallsThatWaitAreBounded(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	fake := &fakeCalls{serve: func(callsStream) error { <-release; return nil }}
 	conn := fake.connect(t)
 	defer close(release)
-	// Those that wait do so until the others are refused, however long that takes.
+	// The waiting ones wait until the others are refused, however long that takes.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var refused, waited atomic.Int32
@@ -159,11 +160,11 @@ func TestMultiplexedCallsThatWaitAreBounded(t *testing.T) {
 	}
 }
 
-// A stream that takes nothing is given up, and the next call opens another.
+// A stuck stream is closed, and the next call opens a new one.
 func TestMultiplexedStreamThatIsStuck(t *testing.T) {
 	t.Parallel()
-	// On a busy machine a stream may be given up before the plugin has seen it: all are stuck that begin
-	// until it reads.
+	// On a busy machine a stream may be closed before the plugin has seen it: all streams are stuck that
+	// begin before it reads.
 	var reads atomic.Bool
 	fake := &fakeCalls{serve: func(stream callsStream) error {
 		for {
@@ -180,7 +181,7 @@ func TestMultiplexedStreamThatIsStuck(t *testing.T) {
 		}
 	}}
 	conn := fake.connect(t)
-	conn.Patience = 2 * time.Second // in which all of the calls begin
+	conn.Patience = 2 * time.Second // time for all calls to begin
 	if got := atOnce(t, conn, time.Minute, repeated(64, 16<<10)...); got[codes.Unavailable] != 64 {
 		t.Errorf("got %v, want all unavailable", got)
 	}
@@ -192,7 +193,7 @@ func TestMultiplexedStreamThatIsStuck(t *testing.T) {
 	})
 }
 
-// While the connection is made, calls end by their own deadlines, and the stream that waits for it by its
+// While the connection is established, calls end by their own deadlines, and the stream waiting for it by its
 // patience.
 func TestMultiplexedCallsWithoutAConnection(t *testing.T) {
 	t.Parallel()
@@ -224,7 +225,7 @@ func hanging(running *atomic.Int32) *engine {
 	}}
 }
 
-// Calls that hang, on every worker, are cancelled all the same, and others served after that.
+// Calls that hang on every worker can be cancelled, and others are served afterwards.
 func TestMultiplexedCallsThatHangAreCancelled(t *testing.T) {
 	t.Parallel()
 	var running atomic.Int32
@@ -239,7 +240,7 @@ func TestMultiplexedCallsThatHangAreCancelled(t *testing.T) {
 	testenv.Eventually(t, "as many calls as may run", func() bool { return running.Load() == rpc.MaxCalls })
 	cancel()
 	group.Wait()
-	brief, cancel := context.WithTimeout(t.Context(), slack) // far below the deadlines of those that hang
+	brief, cancel := context.WithTimeout(t.Context(), slack) // far below the deadlines of the hanging calls
 	defer cancel()
 	if _, err := caller.Describe(brief); err != nil {
 		t.Errorf("a call behind them: %v", err)
@@ -247,8 +248,8 @@ func TestMultiplexedCallsThatHangAreCancelled(t *testing.T) {
 	testenv.Eventually(t, "none runs on", func() bool { return running.Load() == 0 })
 }
 
-// Calls beyond those that run and wait are unavailable at once. One that waits and is cancelled gives its
-// place to another.
+// Calls beyond the running and queued ones fail as unavailable immediately. A queued call that is cancelled
+// frees its place.
 func TestMultiplexedCallsBeyondThoseThatWait(t *testing.T) {
 	t.Parallel()
 	var running atomic.Int32
@@ -287,7 +288,7 @@ func TestMultiplexedCallsBeyondThoseThatWait(t *testing.T) {
 	}
 }
 
-// A host that makes calls and does not read the answers fills no memory of the plugin: calls wait.
+// A host that makes calls without reading the answers does not exhaust the plugin's memory: calls block.
 func TestMultiplexedAnswersThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	const calls, size = 4000, 60 << 10
@@ -329,7 +330,7 @@ func TestMultiplexedAnswersThatNobodyReads(t *testing.T) {
 		before = made.Load()
 		return before > rpc.MaxCalls && before == last
 	})
-	// 16 MiB wait, besides one of each worker and what is on its way.
+	// 16 MiB wait, besides one answer per worker and what is in flight.
 	if before > rpc.MaxCalls+700 {
 		t.Errorf("%d answers were made before one was read", before)
 	}

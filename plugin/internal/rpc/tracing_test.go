@@ -1,6 +1,6 @@
 package rpc_test
 
-// Spans of calls: what crosses, what is believed of it, and what calls without a span pay.
+// Spans of calls: what is sent, what is accepted, and the cost of untraced calls.
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// tracer keeps the spans that were made. The SDK is no module of this package's.
+// tracer records the created spans. This package's module does not include the SDK.
 type tracer struct {
 	noop.Tracer
 	mu   sync.Mutex
@@ -61,7 +61,7 @@ func (s *span) End(options ...trace.SpanEndOption) {
 	s.end = config.Timestamp()
 }
 
-// lines are the spans with their parents and attributes.
+// lines returns the spans with their parents and attributes.
 func (t *tracer) lines() (lines []string) {
 	for _, s := range t.kept {
 		line := s.parent + " > " + s.name
@@ -81,7 +81,7 @@ func under(ctx context.Context, flags trace.TraceFlags) context.Context {
 	}))
 }
 
-// eachWay runs a test with a caller of an engine for each way of calling.
+// eachWay runs a test with a caller for each way of calling.
 func eachWay(t *testing.T, e *engine, test func(t *testing.T, caller *rpc.Caller)) {
 	for way, wrap := range map[string]func(grpc.ClientConnInterface) grpc.ClientConnInterface{
 		"unary": func(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
@@ -125,8 +125,8 @@ func TestSpansOfTheEngineComeWithTheAnswer(t *testing.T) {
 	eachWay(t, e, func(t *testing.T, caller *rpc.Caller) {
 		const sync = " > commit sync db.system.name=badger db.operation.batch.size=7"
 		for sid, want := range map[string][]string{
-			"s":    {" > " + call, call + sync}, // one step: what the plugin served says the same
-			"none": {" > " + call, call + sync}, // a call that fails tells too
+			"s":    {" > " + call, call + sync}, // one step: the plugin's span of the call adds nothing
+			"none": {" > " + call, call + sync}, // a failed call returns spans too
 			"many": {" > " + call, call + " > serve", "serve" + sync, "serve > read"},
 		} {
 			made := &tracer{}
@@ -145,7 +145,7 @@ func TestSpansOfTheEngineComeWithTheAnswer(t *testing.T) {
 	})
 }
 
-// A call that is not sampled, or has no tracer, asks for no spans.
+// A call that is not sampled, or has no tracer, requests no spans.
 func TestNoSpansUnlessSampled(t *testing.T) {
 	t.Parallel()
 	asked := make(chan bool, 1)
@@ -177,7 +177,7 @@ func TestNoSpansUnlessSampled(t *testing.T) {
 	})
 }
 
-// Of a plugin's spans nothing is taken that could name a person, or that lies outside of the call.
+// Of a plugin's spans nothing is accepted that could name a person, or that lies outside of the call.
 func TestSpansAreNotBelieved(t *testing.T) {
 	t.Parallel()
 	ago := time.Hour
@@ -212,7 +212,7 @@ func TestSpansAreNotBelieved(t *testing.T) {
 	})
 }
 
-// answering is a connection that answers at once.
+// answering is a connection that answers immediately.
 type answering struct{ grpc.ClientConnInterface }
 
 func (answering) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
@@ -224,8 +224,8 @@ func (free) Start(ctx context.Context, _ string, _ ...trace.SpanStartOption) (co
 	return ctx, noop.Span{}
 }
 
-// A call that is not sampled allocates nothing for it, one that is a few small things: the traceparent, what
-// goes along with the call, and the options of its span. Not parallel: allocations are those of the process.
+// A call that is not sampled allocates nothing for tracing; a sampled call allocates the traceparent, its
+// option and the options of its span. Not parallel: allocations are those of the process.
 func TestWhatSampledCallsAllocate(t *testing.T) {
 	count := func(tracer trace.Tracer, flags trace.TraceFlags) float64 {
 		caller := &rpc.Caller{Conn: answering{}, Timeout: time.Hour, Long: time.Hour, Tracer: tracer}

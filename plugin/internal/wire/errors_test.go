@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sentinels are all errors of the domain that have an identity.
+// sentinels are all identified errors of the domain.
 var sentinels = map[string]error{
 	"ErrNotFound": ticketstore.ErrNotFound, "ErrExists": ticketstore.ErrExists,
 	"ErrConflict": ticketstore.ErrConflict,
@@ -106,7 +106,7 @@ func TestConfigureKeepsTheText(t *testing.T) {
 	}
 }
 
-// Only an error with our detail is ours: gRPC, a proxy or a careless plugin must not invent a missing record.
+// Only an error with our ErrorInfo is ours: gRPC, a proxy or a faulty plugin must not fake a missing record.
 func TestForeignErrors(t *testing.T) {
 	t.Parallel()
 	for code := codes.Code(1); code <= codes.Unauthenticated; code++ {
@@ -136,7 +136,7 @@ func TestUnknownErrorsTellNothing(t *testing.T) {
 	if known || status.Code(st) != codes.Internal || strings.Contains(st.Error(), secret) {
 		t.Errorf("got known=%t, %v: want an internal error without the engine's text", known, st)
 	}
-	// A lost store is nothing else, also where it is wrapped together with another sentinel.
+	// An unavailable store is nothing else, even if wrapped together with another sentinel.
 	st, _ = wire.Status(fmt.Errorf("%w: %w", ticketstore.ErrNotFound, ticketstore.ErrUnavailable))
 	if got := wire.Error(st); !errors.Is(got, ticketstore.ErrUnavailable) ||
 		errors.Is(got, ticketstore.ErrNotFound) {

@@ -1,6 +1,6 @@
 package wire_test
 
-// Tests of the conversions: random values there and back, and any bytes from the other side.
+// Tests of the conversions: round trips of random values, and arbitrary bytes from the other side.
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ import (
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 
-// trips sends a random value of each type over the wire and reports what came back different.
+// trips sends a random value of each type over the wire and reports differences.
 var trips = map[string]func(*rand.Rand) error{
 	"Session": trip(wire.FromSession, wire.ToSession),
 	"Detail": func(r *rand.Rand) error {
@@ -137,7 +137,7 @@ func sure[M, T any](to func(M) T) func(M) (*T, error) {
 	return func(m M) (*T, error) { v := to(m); return &v, nil }
 }
 
-// trip returns a check of From and To against each other, with the message encoded and decoded between them.
+// trip returns a check of From and To against each other, with the message encoded and decoded in between.
 func trip[T any, M any, Message interface {
 	*M
 	proto.Message
@@ -164,7 +164,7 @@ func trip[T any, M any, Message interface {
 	}
 }
 
-// fill sets a value at random: any of its fields may be left zero.
+// fill sets a value at random; any of its fields may be zero.
 func fill(r *rand.Rand, v reflect.Value) {
 	if v.Type() == reflect.TypeFor[time.Time]() {
 		if r.IntN(4) > 0 {
@@ -174,7 +174,7 @@ func fill(r *rand.Rand, v reflect.Value) {
 		return
 	}
 	if v.Type() == reflect.TypeFor[*grantstore.Memo]() {
-		return // it stays in the host
+		return // it is not sent
 	}
 	if v.Type() == reflect.TypeFor[grantstore.Type]() {
 		v.Set(reflect.ValueOf(grantstore.Types[r.IntN(len(grantstore.Types))]))
@@ -242,7 +242,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// readers are all the conversions of a message, whichever side reads it.
+// readers are all conversions of received messages, of both sides.
 var readers = map[string]func(raw []byte){
 	"Session": reads(wire.ToSession), "Detail": reads(wire.ToDetail), "Page": reads(wire.ToPage),
 	"Renewal": reads(pointer(wire.ToRenewal)),
@@ -277,7 +277,7 @@ func reads[M any, T any, Message interface {
 	}
 }
 
-// Reading any bytes neither panics nor loops.
+// Reading arbitrary bytes neither panics nor loops.
 func FuzzFromWire(f *testing.F) {
 	for _, message := range []proto.Message{
 		&pb.QuerySessionsResponse{
@@ -302,7 +302,7 @@ func FuzzFromWire(f *testing.F) {
 	})
 }
 
-// Any status of the other side becomes an error with a valid text.
+// Any status of the other side becomes an error with valid text.
 func FuzzError(f *testing.F) {
 	for _, err := range []error{
 		ticketstore.Invalidf("subject_id", "is \xff"), grantstore.ErrConsumed,

@@ -19,17 +19,17 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// noted is what a test of the committer's lines sees: who was applied, and in which transaction.
+// noted records which change was applied, and in which transaction.
 type noted struct {
 	behind bool
 	group  *group
 }
 
-// wideKeys is how many keys a change of such a test writes.
+// wideKeys is the number of keys written by such a test's change.
 const wideKeys = 100
 
-// stand puts a change into the committer's line and does not wait for it. The engine's own changes may stand
-// there too: the length of a line tells nothing.
+// stand enqueues a change without waiting for it. The engine enqueues its own changes too, so the length of a
+// queue proves nothing.
 func stand(d *DB, behind bool, apply func(tx *Tx) error) *Change {
 	ch := &Change{Apply: apply, Background: behind, done: make(chan struct{})}
 	line := d.committer.changes
@@ -40,7 +40,7 @@ func stand(d *DB, behind bool, apply func(tx *Tx) error) *Change {
 	return ch
 }
 
-// begins waits until a change has begun, which one that is refused never does.
+// begins waits until a change has started; a refused change never does.
 func begins(t *testing.T, begun <-chan struct{}, ch *Change) {
 	t.Helper()
 	select {
@@ -50,12 +50,12 @@ func begins(t *testing.T, begun <-chan struct{}, ch *Change) {
 	}
 }
 
-// What a user waits for does not stand behind the ends of sessions that fell due: it is in the next
-// transaction, which is a short one.
+// A change that a user waits for does not wait behind background changes: it is in the next transaction,
+// which is short.
 func TestUsersGoFirst(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
-	var applied []noted // by the committer alone
+	var applied []noted // by the committer only
 	begun, release := make(chan struct{}), make(chan struct{})
 	writing := func(i int, behind bool) func(tx *Tx) error {
 		return func(tx *Tx) error {
@@ -102,7 +102,7 @@ func TestUsersGoFirst(t *testing.T) {
 	}
 }
 
-// Sessions end also while users come without a pause.
+// Background changes make progress even if users' changes never pause.
 func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -142,8 +142,8 @@ func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 	users.Wait()
 }
 
-// What a change is told rests on what the one before it in the same transaction did. If that was not written,
-// it is told nothing.
+// The result of a change depends on earlier changes in its transaction. If these were not written, it gets no
+// result.
 func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -155,10 +155,10 @@ func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 	}
 	begun, release := make(chan struct{}), make(chan struct{})
 	begins(t, begun, stand(d, false, func(*Tx) error { close(begun); <-release; return nil }))
-	// What stands in line from here on is applied in its transaction.
+	// Changes enqueued from here on are applied in its transaction.
 	ended := stand(d, false, func(tx *Tx) error {
 		tx.Delete(layout.SessionKey("sid"))
-		tx.Put(bytes.Repeat([]byte("s"), 1<<17), nil) // no database takes such a key
+		tx.Put(bytes.Repeat([]byte("s"), 1<<17), nil) // no database accepts such a key
 		return nil
 	})
 	judged := stand(d, false, func(tx *Tx) error {
@@ -180,7 +180,7 @@ func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 }
 
 // A change is measured before it joins a transaction: one that is too large fails alone, and one that does
-// not fit beside its neighbours goes into the next.
+// not fit goes into the next transaction.
 func TestChangesAreMeasured(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -233,7 +233,8 @@ func TestChangesAreMeasured(t *testing.T) {
 	}
 }
 
-// Who is told of a change of the store's state finds the store in it (grantstore.Kills.Position).
+// A follower that receives the kill of a state change finds the store in that state
+// (grantstore.Kills.Position).
 func TestKillBehindTheLedger(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -264,14 +265,13 @@ func TestKillBehindTheLedger(t *testing.T) {
 	}
 }
 
-// heldSyncs are the syncs of a database that a test holds: each says that it has begun, and ends with what it
-// is told.
+// heldSyncs are syncs held by a test: each reports that it has begun, and returns what the test sends.
 type heldSyncs struct {
 	begun chan struct{}
 	end   chan error
 }
 
-// holdSyncs has the database's syncs held from now on. Nothing is committed meanwhile.
+// holdSyncs holds all later syncs of the database. Nothing is committed meanwhile.
 func holdSyncs(d *DB) heldSyncs {
 	held := heldSyncs{make(chan struct{}), make(chan error)}
 	d.committer.sync = func(txn *badger.Txn) error {
@@ -284,7 +284,7 @@ func holdSyncs(d *DB) heldSyncs {
 	return held
 }
 
-// A read does not wait for a sync, and sees none of what is being synced.
+// A read does not wait for a sync, and does not see what is being synced.
 func TestReadsPassASync(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -324,7 +324,7 @@ func TestReadsPassASync(t *testing.T) {
 	}
 }
 
-// A read that is under way when a sync fails answers nothing, and none after it does.
+// A read in progress when a sync fails returns an error, as do all later reads.
 func TestReadsEndWithAFailedSync(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)

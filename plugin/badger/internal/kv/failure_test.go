@@ -16,14 +16,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Badger logs that a table could not be written and goes on. Here that is a failure, the work that failed
-// ends, the database can be closed, and opened again it has all of its rows.
+// Badger only logs that a table could not be written. Here that is a failure: the failed work ends, the
+// database can be closed, and it has all its rows when it is reopened.
 func TestFailedFlushIsFinal(t *testing.T) {
 	t.Parallel()
 	tableFails(t, 1)
 }
 
-// TestFailedFlushIsFinal for a compaction: the first table was flushed, the second is the compaction's.
+// TestFailedCompactionIsFinal is TestFailedFlushIsFinal for a compaction: the first table was flushed, the
+// second is the compaction's.
 func TestFailedCompactionIsFinal(t *testing.T) {
 	t.Parallel()
 	tableFails(t, 2)
@@ -61,7 +62,7 @@ func tableFails(t *testing.T, id int) {
 		})
 	}
 	deadline := time.Now().Add(time.Minute)
-	// Enough for one memory table and a little of the next; a compaction then begins within a second or so.
+	// Enough for one memory table and a little of the next; a compaction then begins within about a second.
 	for failure.err() == nil && rows < 4000 && time.Now().Before(deadline) {
 		if err := write(db); err != nil {
 			t.Fatal(err)
@@ -79,7 +80,7 @@ func tableFails(t *testing.T, id int) {
 	rowsAreThere(t, path, options, rows)
 }
 
-// closeFailed closes a database that has failed, whose next start must be told of unfinished tables.
+// closeFailed closes a failed database, which must leave the note of unfinished tables for its next start.
 func closeFailed(t *testing.T, path string, db *badger.DB) {
 	t.Helper()
 	if note, err := os.ReadFile(filepath.Join(path,
@@ -101,7 +102,7 @@ func closeFailed(t *testing.T, path string, db *badger.DB) {
 // rowName is the key of a test's row.
 func rowName(i int) []byte { return fmt.Appendf(nil, "%08d", i) }
 
-// rowsAreThere opens a database as the next process would and finds so many rows.
+// rowsAreThere opens a database like the next process would, and checks its number of rows.
 func rowsAreThere(t *testing.T, path string, options badger.Options, rows int) {
 	t.Helper()
 	m := &folder.Marker{Format: layout.Version}

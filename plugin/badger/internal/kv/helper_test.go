@@ -1,6 +1,6 @@
 package kv
 
-// Databases of these tests.
+// Databases for these tests.
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// dbOptions are those of a small database.
+// dbOptions are options for a small database.
 func dbOptions(path string) badger.Options {
 	return badger.DefaultOptions(path).WithSyncWrites(false).WithNumVersionsToKeep(1).
 		WithDetectConflicts(false).
 		WithMemTableSize(12 << 20).WithNumLevelZeroTables(2)
 }
 
-// aDB opens a database, which the test may let fail.
+// aDB opens a database that the test may make fail.
 func aDB(t *testing.T) *DB {
 	t.Helper()
 	d, err := Open(t.Context(), Config{
@@ -34,10 +34,10 @@ func aDB(t *testing.T) *DB {
 	return d
 }
 
-// commit commits a change that somebody waits for.
+// commit commits a change with a waiting user.
 func commit(ctx context.Context, d *DB, f func(tx *Tx) error) error {
 	return d.Commit(ctx, &Change{Apply: f})
 }
 
-// testKey is a key of no table.
+// testKey is a key that belongs to no table.
 func testKey(name []byte) []byte { return append([]byte("T"), name...) }

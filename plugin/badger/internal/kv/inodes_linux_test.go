@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A compaction that finds no inode for its tables loses none of their rows, also where the engine has failed
+// A compaction that finds no inode for its tables loses none of their rows, even if the engine has failed
 // before.
 func TestCompactionWithoutInodes(t *testing.T) {
 	t.Parallel()
@@ -57,7 +57,7 @@ func compactWithoutInodes(t *testing.T, failed bool) {
 		t.Fatalf("row %d: %v", rows, err)
 	}
 	testenv.Eventually(t, "a memory table has become a table", flushed)
-	// The compaction waits until the database is known.
+	// The compaction waits until the database is set.
 	others := testenv.UseInodes(t, disk, 0)
 	if failed {
 		failure.note("sign in", syscall.EIO)

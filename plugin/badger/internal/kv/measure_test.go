@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-// A slow read and each write tell their steps, a short read does not.
+// A slow read and every write get spans, a short read does not.
 func TestSpansOfReadsAndWrites(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -28,7 +28,7 @@ func TestSpansOfReadsAndWrites(t *testing.T) {
 		}
 		return names
 	}
-	// It is repeated where the machine was busy.
+	// Repeated in case the machine was busy.
 	testenv.Eventually(t, "a short read without a span", func() bool {
 		return len(traced(func(ctx context.Context) error {
 			return d.View(ctx, func(*Snapshot) error { return nil })

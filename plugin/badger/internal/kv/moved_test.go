@@ -1,6 +1,6 @@
 package kv
 
-// A folder that is moved, removed or replaced below an open database.
+// A folder that is moved, removed or replaced under an open database.
 
 import (
 	"errors"
@@ -14,13 +14,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A database whose folder is gone has failed: nobody would find what it acknowledges. Another folder in its
-// place gets nothing of it.
+// A database whose folder is gone has failed: later acknowledged writes would be unreachable. Nothing is
+// written to a folder that replaces it.
 func TestFolderIsGone(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(path string) error
-		left   bool // another one is in its place
+		left   bool // it was replaced
 	}{
 		"moved":   {change: func(path string) error { return os.Rename(path, path+" away") }},
 		"removed": {change: os.RemoveAll},
@@ -63,8 +63,8 @@ func TestFolderIsGone(t *testing.T) {
 	}
 }
 
-// empty removes what is in a folder, at first what shows that it is in its place: a marker may be written as
-// long as that is there.
+// empty removes the contents of a folder, beginning with the file that identifies it: while that exists, a
+// marker may be written.
 func empty(path string) error {
 	if err := os.Remove(filepath.Join(path, folder.UnfinishedFile)); err != nil {
 		return err

@@ -1,6 +1,6 @@
 package kv
 
-// The cache of recent rows: it never shows what is not in a reader's snapshot.
+// The cache of recent rows: it never returns what is not in a reader's snapshot.
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// row is one that is kept, and that no contents count.
+// row is the key of a cached row that is not part of the contents.
 var row = layout.FamilyKey("request")
 
 func put(t *testing.T, d *DB, value string) {
@@ -26,7 +26,7 @@ func put(t *testing.T, d *DB, value string) {
 	}
 }
 
-// reads fails the test unless the row is this, "" for none.
+// reads fails the test unless the row has that value, "" for none.
 func reads(t *testing.T, r Reader, want string) {
 	t.Helper()
 	if value, err := r.Get(row); err != nil || string(value) != want {
@@ -47,7 +47,7 @@ func TestRecentRowsAreOfTheReadersSnapshot(t *testing.T) {
 	put(t, d, "one")
 	read(func(before *Snapshot) {
 		put(t, d, "two")
-		reads(t, before, "one") // from its snapshot, which does not go into the cache
+		reads(t, before, "one") // from its snapshot, which is not cached
 		read(func(r *Snapshot) { reads(t, r, "two") })
 		reads(t, before, "one")
 	})
@@ -89,7 +89,7 @@ func TestRecentRowsGoWhenSomethingElseHasWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = commit(t.Context(), d, func(tx *Tx) error { // the position goes on, and what was kept does not
+		err = commit(t.Context(), d, func(tx *Tx) error { // the position advances, the kept row does not
 			tx.Put(testKey([]byte("k")), nil)
 			return nil
 		})

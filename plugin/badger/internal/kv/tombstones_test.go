@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// aKey is one of a client's queue.
+// aKey is a key in a client's queue.
 func aKey(n int) []byte {
 	return layout.Key(layout.IndexNotificationDue, layout.More("app"), layout.TimeKey(int64(n)),
 		layout.Last("id"))
@@ -42,7 +42,7 @@ func numbers(from, to int) (list []int) {
 	return list
 }
 
-// walked returns what a walk finds, and how many keys it reads for it.
+// walked returns what a walk finds, and how many keys it reads for that.
 func walked(t *testing.T, d *DB, from []byte) (found []string, read int) {
 	t.Helper()
 	err := d.ViewAlong(t.Context(), func(r *Snapshot) error {
@@ -60,7 +60,7 @@ func walked(t *testing.T, d *DB, from []byte) (found []string, read int) {
 	return found, read
 }
 
-// What was deleted is passed once.
+// Deleted keys are read once and then skipped.
 func TestSpansArePassedOnce(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -97,7 +97,7 @@ func TestSpansArePassedOnce(t *testing.T) {
 	expect("with one that came back", 10, many/4)
 }
 
-// TestSpansHideNothing has many put, delete and read at once. A writer finds a key that it has put until it
+// TestSpansHideNothing puts, deletes and reads concurrently. A writer finds each key that it has put until it
 // deletes it.
 func TestSpansHideNothing(t *testing.T) {
 	t.Parallel()
@@ -117,7 +117,7 @@ func TestSpansHideNothing(t *testing.T) {
 		group.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(writer)))
 			for range rounds {
-				// Each has the numbers that leave its own remainder.
+				// Each writer has the numbers with its own remainder.
 				var mine []int
 				for n := writer; n < span; n += writers {
 					if random.IntN(3) == 0 {
@@ -152,7 +152,7 @@ func TestSpansHideNothing(t *testing.T) {
 	}
 }
 
-// TestSpansAreBounded: a queue that grows within a span leaves no span for each entry.
+// TestSpansAreBounded: a queue that grows within a span does not leave a span per entry.
 func TestSpansAreBounded(t *testing.T) {
 	t.Parallel()
 	g := newTombstones()
@@ -171,7 +171,7 @@ func TestSpansAreBounded(t *testing.T) {
 	}
 }
 
-// TestSpanOfAReaderWhoCameMeanwhile: while a transaction commits, nobody knows whether a new snapshot has
+// TestSpanOfAReaderWhoCameMeanwhile: while a transaction commits, it is unknown whether a new snapshot has
 // what it puts.
 func TestSpanOfAReaderWhoCameMeanwhile(t *testing.T) {
 	t.Parallel()

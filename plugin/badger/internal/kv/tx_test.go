@@ -12,8 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A scan within a group sees what is stored, as the changes before it have left it, in order and from any
-// key.
+// A scan within a group sees the stored rows with the changes before it, in order and from any key.
 func TestScanMergesWhatIsPending(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -88,7 +87,7 @@ func compareScan(t *testing.T, r Reader, stored map[string]string, from string, 
 	}
 }
 
-// A walk that looks at many rows ends when its caller goes, and when the engine closes.
+// A walk over many rows stops when its caller's context ends, and when the engine closes.
 func TestWalksAreGivenUp(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -126,7 +125,7 @@ func TestWalksAreGivenUp(t *testing.T) {
 	}
 }
 
-// A group takes over the maps of the one before, and finds nothing in them.
+// A group takes over the maps of the previous one, and finds them empty.
 func TestGroupBeginsEmpty(t *testing.T) {
 	t.Parallel()
 	g := newGroup(Snapshot{}, 0)

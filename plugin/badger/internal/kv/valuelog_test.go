@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 )
 
-// Values that were replaced give their room in the value log back, and those that were not stay.
+// Values that were replaced free their space in the value log, the others stay.
 func TestValueLogIsCollected(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -39,8 +39,8 @@ func TestValueLogIsCollected(t *testing.T) {
 	const rows = 128
 	db := open()
 	defer func() { _ = db.Close() }()
-	// When Badger takes note of waste is its own affair: a compaction does, of what lies behind its read
-	// mark, which follows in the background.
+	// It is up to Badger when it updates its discard statistics: a compaction does for what is below its read
+	// mark, which advances in the background.
 	var round byte
 	for collected := 0; collected == 0; round++ {
 		if round == 100 {
@@ -54,7 +54,7 @@ func TestValueLogIsCollected(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Closing writes a table; compaction needs some to merge.
+		// Closing writes a table; a compaction needs several to merge.
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func TestValueLogIsCollected(t *testing.T) {
 	}
 }
 
-// A marker that cannot be written is no failure of the database: the value log is collected another time.
+// A marker that cannot be written is not a failure of the database: the value log is collected later.
 func TestMarkerIsNotWrittenForTheValueLog(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "db")
@@ -104,7 +104,7 @@ func TestMarkerIsNotWrittenForTheValueLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.marking.Lock()
-	d.marker.Values = map[uint64]int64{1: files.LogHeader} // it asks for a file
+	d.marker.Values = map[uint64]int64{1: files.LogHeader} // the marker requires a file
 	d.marking.Unlock()
 	marker := filepath.Join(path, disk.MarkerFile)
 	away := marker + " away"

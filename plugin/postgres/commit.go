@@ -232,7 +232,7 @@ func (c *committer) try(calls []*call) ([]error, error) {
 	// A transaction that has begun is completed, even while the engine closes.
 	ctx := context.WithoutCancel(c.background)
 	g := newGroup(ctx, c.Engine, conn.Conn())
-	g.locks, g.slot.number = true, c.slot
+	g.locks, g.slot.number, g.at = true, c.slot, records.Nanos(latest(calls))
 	wanted := &plan{}
 	for _, call := range calls {
 		wanted.add(&call.plan)
@@ -253,7 +253,7 @@ func (c *committer) try(calls []*call) ([]error, error) {
 	}
 	at.judged = time.Now()
 	id := [16]byte([]byte(rand.Text()))
-	if err := g.commit(ctx, id, records.Nanos(latest(calls))); err != nil {
+	if err := g.commit(ctx, id, g.at); err != nil {
 		if !lost(err) {
 			return nil, err
 		}

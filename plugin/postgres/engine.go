@@ -49,7 +49,9 @@ type Engine struct {
 	// served is the client served last by a claim. The round robin is per host, and starts anew after a
 	// restart.
 	served atomic.Pointer[string]
-	meter  meter
+	// emptying: partitions are being emptied.
+	emptying atomic.Bool
+	meter    meter
 	// failures limits log lines about a failing database.
 	failures loglimit.Lines
 }

@@ -99,6 +99,9 @@ func (g *group) collect(results pgx.BatchResults, t *table) (found []*row) {
 	list, err := pgx.CollectRows(rows, t.scan())
 	g.fail(err)
 	for _, r := range list {
+		if g.over(r) {
+			continue
+		}
 		if kept, new := g.take(r); new {
 			found = append(found, kept)
 		}

@@ -77,51 +77,133 @@ func placed(t *table, rows []*row, now int64) (list []*row) {
 }
 
 // emptyRings empties expired partitions: of operations those older than a span, of used grants those that
-// expired in the previous span. No host writes to either.
-func (e *Engine) emptyRings(ctx context.Context, now time.Time) (emptied int, err error) {
-	at := records.Nanos(now)
-	for _, r := range []ring{
-		{
-			kind: transfer.Operations, counted: "NOT echo",
-			partition: fmt.Sprintf("operations_%d", ringOf(bucket(at, operationSpan)+2)),
-		},
-		{
-			kind: transfer.Grants, counted: "true",
-			partition: fmt.Sprintf("used_%d", ringOf(bucket(at, usedSpan)+3)),
-		},
-	} {
-		full, err := view(ctx, e, now, nil, func(t *tx) (bool, error) {
-			return t.number("SELECT EXISTS (SELECT FROM {s}."+r.partition+")::int") > 0, nil
-		})
-		if err == nil && full {
-			err = e.submit(&call{
-				ctx: ctx, now: now, plan: *planOf("purge"), admits: rules.Writes, run: r.empty, once: true,
-			})
-		}
-		if errors.Is(err, errConflict) {
-			continue // an export or a backup reads it: a later purge empties it
-		}
-		if err != nil {
-			return emptied, err
-		}
-		emptied += int(r.emptied)
+// expired in the span before. Counting a large one may take longer than a call: then it goes on without the
+// caller, and calls that come meanwhile leave it alone.
+func (e *Engine) emptyRings(ctx context.Context, now time.Time) (int, error) {
+	if !e.emptying.CompareAndSwap(false, true) {
+		return 0, nil
 	}
-	return emptied, nil
+	type answer struct {
+		emptied int
+		err     error
+	}
+	answered := make(chan answer, 1)
+	e.work.Go(func() {
+		var a answer
+		for _, r := range ringsOver(records.Nanos(now)) {
+			if err := e.emptyRing(r, now); err != nil && !errors.Is(err, errConflict) {
+				a.err = err
+				break
+			}
+			a.emptied += int(r.emptied) // 0 while an export or a backup reads it: a later purge empties it
+		}
+		e.emptying.Store(false)
+		answered <- a
+	})
+	select {
+	case a := <-answered:
+		return a.emptied, a.err
+	case <-ctx.Done():
+		return 0, nil
+	}
+}
+
+// ringsOver returns the partitions that are over at a moment. Nobody writes to one of them as long as the
+// span of that moment lasts: new operations lie in this span or one beside it, newly used grants in this one
+// or the next two, and those of the span before that a host with a slower clock still writes come within its
+// first minutes. So the first and the last hour of a span of used grants are left out.
+func ringsOver(at int64) (list []*ring) {
+	operations := bucket(at, operationSpan)
+	list = append(list, &ring{
+		kind: transfer.Operations, counted: "NOT echo", at: at, span: operationSpan,
+		partition: fmt.Sprintf("operations_%d", ringOf(operations+2)),
+	})
+	used := bucket(at, usedSpan)
+	if bucket(at-2*overAfter, usedSpan) == used && bucket(at+2*overAfter, usedSpan) == used {
+		list = append(list, &ring{
+			kind: transfer.Grants, counted: "true", at: at, span: usedSpan,
+			partition: fmt.Sprintf("used_%d", ringOf(used+3)),
+		})
+	}
+	return list
+}
+
+// overAfter is how long after its expiry a used grant in a ring is as if it were gone (see over). It is longer
+// than any transaction.
+const overAfter = int64(30 * time.Minute)
+
+// over reports whether a used grant that was read may lie in a partition that is being emptied. It expired
+// long ago, so that nothing depends on it, and is left alone: the rows of such a partition were counted in an
+// earlier transaction than the one that empties it.
+func (g *group) over(r *row) bool {
+	used, ok := r.now.(*records.Grant)
+	return ok && used.GetConsumed() != 0 && r.ring != outside && used.GetExpires() < g.at-overAfter
 }
 
 // briefly limits a transaction's waits for locks, because others would wait behind it.
 const briefly = "SET LOCAL lock_timeout = '100ms'"
 
-// ring is a partition to empty. counted selects the rows that are counted as records.
+// ring is a partition to empty, found at a moment. counted selects the rows that are counted as records.
 type ring struct {
 	kind      transfer.Kind
 	partition string
 	counted   string
-	emptied   int64
+	at, span  int64
+	// content is what the partition had, by the database's time read.
+	content transfer.Content
+	read    int64
+	emptied int64
+}
+
+// emptyRing counts a partition in a snapshot, which blocks nobody, and empties it in a transaction.
+func (e *Engine) emptyRing(r *ring, now time.Time) error {
+	full, err := view(e.background, e, now, nil, r.count)
+	if err != nil || !full {
+		return err
+	}
+	return e.submit(&call{
+		ctx: e.background, now: now, plan: *planOf("purge"), admits: rules.Writes, run: r.empty, once: true,
+	})
+}
+
+// count adds up the rows, and reports whether there are any.
+func (r *ring) count(t *tx) (full bool, err error) {
+	if full = r.full(t); full {
+		r.read = t.databaseClock()
+	}
+	if !full {
+		return false, nil
+	}
+	var text string
+	account := "SELECT count(*), coalesce(sum(sum), 0)::text FROM {s}." + r.partition + " WHERE " + r.counted
+	if t.err == nil {
+		t.fail(t.conn.QueryRow(t.ctx, t.sql(account)).Scan(&r.content.Count, &text))
+	}
+	sum, ok := new(big.Int).SetString(text, 10)
+	if t.err != nil || !ok {
+		return false, t.err
+	}
+	sum.And(sum, new(big.Int).SetUint64(math.MaxUint64)) // two's complement, also of a negative number
+	r.content.Sum = sum.Uint64()
+	return true, nil
+}
+
+// full reports whether the partition has rows.
+func (r *ring) full(t *tx) bool {
+	return t.number("SELECT EXISTS (SELECT FROM {s}."+r.partition+")::int") > 0
+}
+
+// databaseClock returns the database's time.
+func (t *tx) databaseClock() (nanos int64) {
+	if t.err == nil {
+		t.fail(t.conn.QueryRow(t.ctx, "SELECT "+databaseTime).Scan(&nanos))
+	}
+	return nanos
 }
 
 // empty subtracts the rows from the contents and empties the partition. A store that is being exported would
-// have to journal each row, so it keeps them.
+// have to journal each row, so it keeps them. Since the count no row came, changed or went: nobody writes to
+// the partition within the span, and what is over is left alone. Only another host may have emptied it.
 func (r *ring) empty(t *tx) error {
 	r.emptied = 0
 	if t.state != transfer.Active {
@@ -129,22 +211,19 @@ func (r *ring) empty(t *tx) error {
 	}
 	t.exec(briefly)
 	t.exec("LOCK TABLE {s}." + r.partition + " IN SHARE ROW EXCLUSIVE MODE")
-	var count int64
-	var text string
-	if t.err == nil {
-		account := "SELECT count(*), coalesce(sum(sum), 0)::text FROM {s}." + r.partition +
-			" WHERE " + r.counted
-		t.fail(t.conn.QueryRow(t.ctx, t.sql(account)).Scan(&count, &text))
+	counted := r.full(t)
+	if bucket(r.at+t.databaseClock()-r.read, r.span) != bucket(r.at, r.span) {
+		counted = false
 	}
-	t.exec("TRUNCATE {s}." + r.partition)
+	if counted {
+		t.exec("TRUNCATE {s}." + r.partition)
+	}
 	t.exec("SET LOCAL lock_timeout = DEFAULT")
-	sum, _ := new(big.Int).SetString(text, 10)
-	if t.err != nil || sum == nil {
+	if t.err != nil || !counted {
 		return nil
 	}
-	sum.And(sum, new(big.Int).SetUint64(math.MaxUint64)) // two's complement, also of a negative number
-	t.slot.counts[r.kind] -= count
-	t.slot.sums[r.kind] -= int64(sum.Uint64())
-	t.wrote, r.emptied = true, count
+	t.slot.counts[r.kind] -= r.content.Count
+	t.slot.sums[r.kind] -= int64(r.content.Sum)
+	t.wrote, r.emptied = true, r.content.Count
 	return nil
 }

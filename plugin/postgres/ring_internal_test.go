@@ -1,13 +1,22 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -154,6 +163,119 @@ func TestEchoesOutliveTheirOperations(t *testing.T) {
 		count(*) FILTER (WHERE echo) FROM {s}.operations`)).Scan(&operations, &echoes)
 	if err != nil || operations != 0 || echoes != 1 {
 		t.Fatalf("%d operations and %d echoes are left, error %v, want an echo", operations, echoes, err)
+	}
+	rightAfterwards(t, e)
+}
+
+// A partition is counted in a snapshot: no transaction of a committer, for which other calls wait, looks at
+// all its rows.
+func TestPartitionsAreCountedBesideTheCommitters(t *testing.T) {
+	t.Parallel()
+	settings := emptyStore(t)
+	config := mustOpen(t, settings).pool.Config()
+	seen := &countsSeen{begun: map[*pgx.Conn]string{}}
+	config.ConnConfig.Tracer = seen
+	e := serve(t, config, settings)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Grants().Purge(t.Context(), 1000, base.Add(2*grantstore.OperationRetention)); err != nil {
+		t.Fatal(err)
+	}
+	rightAfterwards(t, e)
+	seen.Lock()
+	defer seen.Unlock()
+	if want := []string{beginSnapshot}; !slices.Equal(seen.counts, want) {
+		t.Errorf("partitions were counted in transactions that began with %q, want %q", seen.counts, want)
+	}
+}
+
+// countsSeen are the beginnings of the transactions that have counted a partition.
+type countsSeen struct {
+	sync.Mutex
+	begun  map[*pgx.Conn]string
+	counts []string
+}
+
+func (c *countsSeen) sees(conn *pgx.Conn, sql string) {
+	c.Lock()
+	defer c.Unlock()
+	if strings.HasPrefix(sql, "BEGIN") {
+		c.begun[conn] = sql
+	}
+	if strings.Contains(sql, "sum(sum)") {
+		c.counts = append(c.counts, c.begun[conn])
+	}
+}
+
+func (c *countsSeen) TraceQueryStart(
+	ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData,
+) context.Context {
+	c.sees(conn, data.SQL)
+	return ctx
+}
+
+func (c *countsSeen) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (c *countsSeen) TraceBatchStart(
+	ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData,
+) context.Context {
+	return ctx
+}
+
+func (c *countsSeen) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx.TraceBatchQueryData) {
+	c.sees(conn, data.SQL)
+}
+
+func (c *countsSeen) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+// Between the count of a partition and its end nothing in it changes, and another host may have emptied it.
+func TestBetweenTheCountAndTheEndOfAPartition(t *testing.T) {
+	t.Parallel()
+	h := openHosts(t, 2)
+	e := h.engines[0]
+	l := &line{name: "l"}
+	if err := errors.Join(l.signIn(t.Context(), e), l.exchange(t.Context(), e)); err != nil {
+		t.Fatal(err)
+	}
+	now := base.Add(100*time.Hour + time.Duration(usedSpan))
+	var used *ring
+	for _, r := range ringsOver(records.Nanos(now)) {
+		if r.kind == transfer.Grants {
+			used = r
+		}
+	}
+	full, err := view(t.Context(), e, now, nil, used.count)
+	if err != nil || !full || used.content.Count != 1 {
+		t.Fatalf("counted %+v in a partition that is full %t, error %v", used.content, full, err)
+	}
+	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{
+		OperationID: "delete what is over", Delete: []grantstore.Ref{l.token(0).Ref},
+	}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := func(r *ring) int64 {
+		t.Helper()
+		c := &call{ctx: t.Context(), now: now, plan: *planOf("purge"), admits: rules.Writes, run: r.empty}
+		if err := e.submit(c); err != nil {
+			t.Fatal(err)
+		}
+		return r.emptied
+	}
+	other := *used
+	late := *used
+	late.read -= usedSpan // counted a span ago
+	if n := empty(&late); n != 0 {
+		t.Errorf("a partition that was counted a span ago was emptied of %d rows", n)
+	}
+	if n := empty(used); n != 1 {
+		t.Errorf("emptied of %d rows, want 1", n)
+	}
+	rightAfterwards(t, e)
+	if n := empty(&other); n != 0 {
+		t.Errorf("a partition that another host had emptied was emptied again of %d rows", n)
 	}
 	rightAfterwards(t, e)
 }

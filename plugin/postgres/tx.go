@@ -38,6 +38,8 @@ type group struct {
 	state transfer.State
 	slot  slot
 	err   error
+	// at is the latest moment of the calls, 0 if time does not matter to them.
+	at int64
 
 	rows map[name]*row
 	// uses are the rows of clients by session: a page reads a thousand sessions. grants are all grants.

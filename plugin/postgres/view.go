@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
@@ -109,7 +110,7 @@ func (e *Engine) snapshot(ctx context.Context, calls []*call, sealed bool) ([]er
 	for _, c := range calls {
 		wanted.add(&c.plan)
 	}
-	g.sealed = sealed
+	g.sealed, g.at = sealed, records.Nanos(latest(calls))
 	g.start(beginSnapshot, statement{askState, []any{e.host.id()}}, func(state pgx.Row) error {
 		var number int16
 		err := state.Scan(&number, &g.seen)

@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What the engine does in process, durable writes on: the bottom of what a call over the process boundary
-// costs.
+// The cost of the engine in process, with durable writes: the lower bound of a call over the process
+// boundary.
 func BenchmarkEngine(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		for _, operation := range []struct {
@@ -63,7 +63,7 @@ func share(b *testing.B, callers int, operation func(i int) error) {
 	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N)/1e3, "cpu-µs/op")
 }
 
-// cpuTime is the CPU time of this process: on a busy machine it says more than the time that has passed.
+// cpuTime returns the CPU time of this process, which on a busy machine is more reliable than elapsed time.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage
@@ -136,7 +136,7 @@ func benchApply(b *testing.B, e *Engine) func(i int) error {
 	}
 }
 
-// benchRefresh uses up refresh tokens, each the one that was stored for the one before.
+// benchRefresh consumes refresh tokens, each stored by the previous refresh.
 func benchRefresh(b *testing.B, e *Engine) func(i int) error {
 	type line struct{ session, step int }
 	const sessions = 1000
@@ -185,7 +185,7 @@ func benchCreate(b *testing.B, e *Engine) func(i int) error {
 	return func(i int) error { return e.Tickets().Create(b.Context(), benchSession(i)) }
 }
 
-// benchEnd signs in and ends: the figure holds both.
+// benchEnd signs in and ends: the figure includes both.
 func benchEnd(b *testing.B, e *Engine) func(i int) error {
 	create, apply := benchCreate(b, e), benchApplyTo(b, e)
 	return func(i int) error {

@@ -118,7 +118,7 @@ func checked(t *testing.T, e *Engine, config check.Config) *check.Report {
 	return report
 }
 
-// put changes the database behind the engine's back; a nil value deletes.
+// put changes the database, bypassing the engine; a nil value deletes.
 func put(t *testing.T, e *Engine, k, v []byte) {
 	t.Helper()
 	err := e.db.Damage(t.Context(), func(txn *badger.Txn) error {
@@ -132,10 +132,10 @@ func put(t *testing.T, e *Engine, k, v []byte) {
 	}
 }
 
-// rawRow is a row as it is stored.
+// rawRow is a row as stored.
 type rawRow struct{ k, v []byte }
 
-// everyRow returns all rows, but for the ledger: nothing else says what it should be.
+// everyRow returns all rows except the ledger, which no other row determines.
 func everyRow(t *testing.T, e *Engine) (all []rawRow) {
 	t.Helper()
 	err := e.db.Look(t.Context(), func(r *kv.Snapshot) error {
@@ -174,14 +174,14 @@ func TestCheckOfAStoreWithEverything(t *testing.T) {
 		report.State != transfer.Exporting {
 		t.Errorf("report %+v, want no findings and %d records", report, status.Records())
 	}
-	if int(report.Records+report.Entries)+1 != len(everyRow(t, e)) { // all but the contents
+	if int(report.Records+report.Entries)+1 != len(everyRow(t, e)) { // all except the contents
 		t.Errorf("%d records and %d entries were looked at, of %d rows", report.Records, report.Entries,
 			len(everyRow(t, e)))
 	}
 }
 
-// A store that is being filled has what was copied at several moments, or half of that: it is not complete,
-// and nothing is wrong with it.
+// A store that is being filled has rows copied at different times, possibly not all: it is incomplete, but
+// has no faults.
 func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 	t.Parallel()
 	source, e := stocked(t), inMemory(t)
@@ -248,8 +248,7 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 	}
 }
 
-// Whatever single row is missing, changed, or there without being wanted: it is found, at the right place,
-// and no secret is told.
+// Any single row that is missing, changed or superfluous is found and located, without revealing a secret.
 func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)
@@ -259,7 +258,7 @@ func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
 		put(t, e, r.k, nil)
 		foundAt(t, e, "missing: "+place)
 		switch {
-		case table == "journal": // which row it should name nothing else says
+		case table == "journal": // no other row determines its contents
 		case len(r.v) > 0:
 			changed := bytes.Clone(r.v)
 			changed[len(changed)/2] ^= 1

@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// One claim looks at a bounded number of clients, the next ones at the rest; and none looks at all while
-// nothing falls due.
+// One claim examines a bounded number of clients, the next ones the others; while nothing falls due, none
+// scans at all.
 func TestSurveyIsBounded(t *testing.T) {
 	t.Parallel()
 	e := inMemory(t)
@@ -61,7 +61,7 @@ func TestSurveyIsBounded(t *testing.T) {
 	for range 3 { // once around
 		claim(base)
 	}
-	// nobody tells the committer: who looks finds nothing
+	// the committer is not informed: a claim finds nothing
 	if err := e.db.Badger().DropPrefix(layout.IndexNotificationDue); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 package badger
 
-// Companions of grants whose rows, or whose family's, are damaged, and of grants that are imported.
+// Companions of grants whose rows or families are damaged, and of imported grants.
 
 import (
 	"errors"
@@ -34,7 +34,7 @@ func storedPair(t *testing.T) (e *Engine, refresh, access grantstore.Ref) {
 	return e, batch.Store[0].Ref, batch.Store[1].Ref
 }
 
-// A removal finds an access token though what leads to it cannot be read.
+// A removal finds an access token although the rows that lead to it cannot be read.
 func TestRemovalOfCompanionsOfWhatIsDamaged(t *testing.T) {
 	t.Parallel()
 	for name, damaged := range map[string]func(refresh grantstore.Ref) []byte{
@@ -62,7 +62,7 @@ func TestRemovalOfCompanionsOfWhatIsDamaged(t *testing.T) {
 	}
 }
 
-// A move may write a grant in the place of one that is listed otherwise.
+// A move may replace a grant by one with different listings.
 func TestImportedGrantsInThePlaceOfOthers(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(g *records.Grant){

@@ -1,6 +1,6 @@
 package badger
 
-// Listings of grants that come and go together, in any order.
+// Listings of grants that are stored and removed together, in any order.
 
 import (
 	"errors"
@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Whatever is stored, used and removed, by whichever way and in whichever order: the index entries are those
-// that there should be, and what is live is listed once.
+// Whatever is stored, used and removed, in any way and order, the index entries are correct, and each live
+// grant is listed once.
 func TestListingsUnderRandomChanges(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
@@ -34,7 +34,7 @@ func TestListingsUnderRandomChanges(t *testing.T) {
 	}
 }
 
-// changing makes random changes to the grants of few families.
+// changing makes random changes to the grants of a few families.
 type changing struct {
 	t      *testing.T
 	e      *Engine

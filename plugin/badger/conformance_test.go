@@ -8,12 +8,12 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 )
 
-// The suite decides whether the engine is right; here it runs on it in process.
+// The conformance suite, in process.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	rows := 10_000
 	if testenv.Race {
-		rows = 0 // many rows find what is wrong with a walk, not races
+		rows = 0 // many rows find faults of walks, not races
 	}
 	storetest.Run(t, storetest.Config{
 		New: func(t *testing.T) storetest.Fixture { return movable(t, badger.Settings{}) }, WalkRows: rows,

@@ -21,8 +21,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
-// What it costs to check a store, to write a backup of it to a file and to make a store of that again. A
-// session has one client and two grants. Set SESSIONS_BENCH_LARGE=1 for 1,000,000 sessions.
+// The cost of checking a store, writing a backup of it to a file, and restoring it. A session has one client
+// and two grants. Set SESSIONS_BENCH_LARGE=1 for 1,000,000 sessions.
 func BenchmarkWholeStore(b *testing.B) {
 	sizes := []int{10_000}
 	if large() {
@@ -84,7 +84,7 @@ func benchCheck(b *testing.B, settings Settings, n int) {
 	b.ReportMetric(most(), "heap-MiB")
 }
 
-// heapWatch looks at the heap ten times a second and returns the most that it saw, in MiB.
+// heapWatch samples the heap ten times a second and returns the maximum in MiB.
 func heapWatch(b *testing.B) (most func() float64) {
 	b.Helper()
 	var peak uint64
@@ -149,7 +149,7 @@ func writeBackup(b *testing.B, settings Settings, path string) (size int64) {
 	return size
 }
 
-// benchImport makes a store of a backup, with durable writes.
+// benchImport restores a backup with durable writes.
 func benchImport(b *testing.B, settings Settings, path string, n int) {
 	writeBackup(b, settings, path)
 	for b.Loop() {

@@ -21,7 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A read of one row returns an error when it is damaged, never "not found".
+// Reading a damaged row returns an error, never "not found".
 func TestDamagedRowsAreReported(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -38,7 +38,7 @@ func TestDamagedRowsAreReported(t *testing.T) {
 	}
 }
 
-// tellClients ends a session of each client's, so that each has a notification that is due, and returns the
+// tellClients ends a session of each client, so that each has a due notification, and returns the
 // notifications' ids by client.
 func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
 	t.Helper()
@@ -63,7 +63,7 @@ func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
 	return ids
 }
 
-// claimAll claims until nothing is due, and returns the clients of what was handed out.
+// claimAll claims until nothing is due, and returns the clients of the notifications.
 func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 	t.Helper()
 	for range 20 {
@@ -84,8 +84,8 @@ func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 	return nil
 }
 
-// A notification that is damaged, one that is gone and an entry without form keep no other notification
-// waiting, and are not due for ever.
+// A damaged notification, a missing one and a malformed entry do not delay other notifications, and do not
+// remain due.
 func TestDamagedNotificationsStopNoDelivery(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -93,7 +93,7 @@ func TestDamagedNotificationsStopNoDelivery(t *testing.T) {
 	spoil(t, e, layout.NotificationKey(ids["a"]), layout.Key(layout.IndexNotificationDue, []byte("no end")),
 		layout.Key(layout.IndexNotificationDue, layout.More("e"), []byte{1}))
 	err := e.db.Damage(t.Context(), func(txn *badger.Txn) error {
-		// a second one, where it does not stand
+		// a second entry, at a wrong place
 		entry := layout.Key(layout.IndexNotificationDue, layout.More("f"),
 			layout.TimeKey(records.Nanos(base)),
 			layout.Last(ids["f"]))
@@ -119,7 +119,7 @@ func TestDamagedNotificationsStopNoDelivery(t *testing.T) {
 	}
 }
 
-// A damaged session ends when it falls due, as the listing knows it, and its clients are told: all others end
+// A damaged session ends when it falls due, using its listing, and its clients are notified: all others end
 // too.
 func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
 	t.Parallel()
@@ -149,7 +149,7 @@ func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
 	}
 }
 
-// Where nothing is left to tell of a session what its end needs, its row stays, and no sweep meets it again.
+// If not enough of a session can be read to end it, its row stays, and no sweep finds it again.
 func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -166,7 +166,7 @@ func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
 		t.Error("the damaged row has gone")
 	}
 	wantTold(t, log, 1)
-	// Nor does it keep its subject from being removed.
+	// Nor does it block the removal of its subject.
 	result, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SubjectID: "ann",
 		Reason: logout.Terminated}, base)
 	if err != nil || result.SessionsRemoved != 0 {
@@ -174,7 +174,7 @@ func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
 	}
 }
 
-// A removal ends damaged sessions too, as far as the listing knows them, and with them the rest.
+// A removal ends damaged sessions too, if their listing can be read, along with the others.
 func TestRemovalEndsDamagedSessions(t *testing.T) {
 	t.Parallel()
 	for name, ending := range map[string]logout.Ending{
@@ -230,14 +230,14 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 					t.Errorf("a grant of type %s is alive", ref.Type)
 				}
 			}
-			if !ending.KeepSession { // else the damaged row is still there
+			if !ending.KeepSession { // otherwise the damaged row remains
 				wantContents(t, e)
 			}
 		})
 	}
 }
 
-// endKeepingTokens ends a session of Ann's whose tokens outlive it.
+// endKeepingTokens ends a session of Ann whose tokens outlive it.
 func endKeepingTokens(t *testing.T, e *Engine, sid string) {
 	t.Helper()
 	signIn(t, e, sid, "ann")
@@ -300,7 +300,7 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 	}
 }
 
-// A user may sign in although one of his sessions is damaged.
+// A user can sign in although one of the user's sessions is damaged.
 func TestDamagedSessionIsInNoSignInsWay(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
@@ -313,7 +313,7 @@ func TestDamagedSessionIsInNoSignInsWay(t *testing.T) {
 	}
 }
 
-// What has had its time goes, damaged or not, and what is damaged is kept aside.
+// Rows that are due are deleted, damaged or not, and damaged ones are set aside.
 func TestPurgesStepOverDamagedRows(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -353,7 +353,7 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 		for _, table := range [][]byte{layout.NotificationKey(ids["b"]), layout.TableJob, layout.TableEnded,
 			layout.IndexEndedDue, layout.IndexNotificationPurge, layout.IndexJobAge} {
 			k, err := kv.FirstKey(r, table, table)
-			// What the last sweep has ended is still there.
+			// What the last sweep has ended still exists.
 			if err != nil || (k != nil && !bytes.Contains(k, []byte("sid"))) {
 				t.Errorf("%q is left (%v)", k, err)
 			}
@@ -372,7 +372,7 @@ func (e *Engine) claimOne(t *testing.T, now time.Time) logout.Delivery {
 	return claimed.Deliveries[0]
 }
 
-// A damaged row that is overwritten or deleted fails nobody, the neighbours in its transaction least of all.
+// Overwriting or deleting a damaged row makes no change fail, in particular not others in its transaction.
 func TestDamagedRowFailsNoGroup(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
@@ -391,7 +391,7 @@ func TestDamagedRowFailsNoGroup(t *testing.T) {
 	wantContents(t, e)
 }
 
-// A revocation of a family goes past a member that is damaged.
+// A revocation of a family skips a damaged member.
 func TestRevocationStepsOverDamagedMember(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
@@ -413,7 +413,7 @@ func TestRevocationStepsOverDamagedMember(t *testing.T) {
 	wantContents(t, e)
 }
 
-// A start goes on with what can be gone on with.
+// A start resumes what can be resumed.
 func TestStartStepsOverDamagedRows(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -432,8 +432,8 @@ func TestStartStepsOverDamagedRows(t *testing.T) {
 	wantContents(t, e)
 }
 
-// A move refuses a store with a damaged row: what it cannot read it can neither carry nor compare. Once the
-// row's time has come it is in no move's way.
+// A move refuses a store with a damaged row, which it can neither copy nor compare. Once the row is due and
+// deleted, it no longer blocks moves.
 func TestMoveRefusesDamagedRows(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)

@@ -30,10 +30,10 @@ func openLogged(t *testing.T) (*Engine, *testenv.Log) {
 	return e, log
 }
 
-// spoiled is what stands in a damaged row: it must never be in a log.
+// spoiled is the contents of a damaged row: it must never be logged.
 var spoiled = []byte("\xff\xffa secret\xff")
 
-// spoil damages rows past the committer, which keeps the books of what it writes.
+// spoil damages rows, bypassing the metadata of the committer.
 func spoil(t *testing.T, e *Engine, keys ...[]byte) {
 	t.Helper()
 	err := e.db.Damage(t.Context(), func(txn *badger.Txn) error {
@@ -49,7 +49,7 @@ func spoil(t *testing.T, e *Engine, keys ...[]byte) {
 	}
 }
 
-// row returns what stands under a key, nil if nothing does.
+// row returns the value of a key, or nil.
 func row(t *testing.T, e *Engine, k []byte) (value []byte) {
 	t.Helper()
 	err := e.db.Look(t.Context(), func(r *kv.Snapshot) (err error) {
@@ -62,7 +62,7 @@ func row(t *testing.T, e *Engine, k []byte) (value []byte) {
 	return value
 }
 
-// wantAside tells whether damaged rows were kept out of the way.
+// wantAside checks whether damaged rows were set aside.
 func wantAside(t *testing.T, e *Engine, keys ...[]byte) {
 	t.Helper()
 	for _, k := range keys {
@@ -85,8 +85,8 @@ func wantTold(t *testing.T, log *testenv.Log, times int) {
 	}
 }
 
-// wantContents waits until the contents are what the rows say: they are counted again behind a damaged row's
-// back.
+// wantContents waits until the contents match the rows: after a damaged row they are recounted in the
+// background.
 func wantContents(t *testing.T, e *Engine) {
 	t.Helper()
 	testenv.Eventually(t, "the contents are right", func() bool {

@@ -20,7 +20,7 @@ var base = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 
 func openAt(t *testing.T, path string) *Engine {
 	t.Helper()
-	noSync := false // no power fails here, and thousands of syncs are slow
+	noSync := false // no power failure here, and thousands of syncs are slow
 	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open: %v", err)
@@ -36,7 +36,7 @@ func signIn(t *testing.T, e *Engine, sid, subject string) {
 	}
 }
 
-// anHour is a session of an hour from base on.
+// anHour is a session that lives for an hour from base.
 func anHour(sid, subject string) *ticketstore.Session {
 	return &ticketstore.Session{
 		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
@@ -63,7 +63,7 @@ func issue(t *testing.T, e *Engine, sid, subject, client string, n int) {
 	}
 }
 
-// A change that fails leaves its neighbours in the same transaction alone.
+// A failed change does not affect others in the same transaction.
 func TestCommitterAnswersEachChangeAlone(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -95,7 +95,7 @@ func TestCommitterAnswersEachChangeAlone(t *testing.T) {
 	})
 }
 
-// A removal that a crash interrupts after its job was written is finished at the next start.
+// A removal interrupted by a crash after its job was written is completed at the next start.
 func TestInterruptedRemovalIsResumed(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -125,7 +125,7 @@ func TestInterruptedRemovalIsResumed(t *testing.T) {
 	}
 }
 
-// A session with more grants than one transaction takes is dead at once and purged behind.
+// A session with more grants than fit into one transaction is dead immediately, and purged afterwards.
 func TestRemovalOfManyGrantsIsCountedToTheLast(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -183,8 +183,8 @@ func TestCanceledCallIsTheCallersError(t *testing.T) {
 	}
 }
 
-// Callers who give up while others write: what a call returns is never written to afterwards (the race
-// detector watches), and a call that was given up either happened or did not.
+// Callers that give up while others write: nothing writes to the variables of a call after it has returned
+// (checked by the race detector), and an abandoned call either happened or did not.
 func TestCallersWhoGiveUp(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

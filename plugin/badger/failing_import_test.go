@@ -20,7 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// importEnv has a process whose disk fails import that backup, part by part and again and again.
+// importEnv makes a process whose disk fails import that backup, in small parts and repeatedly.
 const importEnv = "SESSIONS_FAILING_IMPORT"
 
 const (
@@ -28,8 +28,7 @@ const (
 	importPart = 10
 )
 
-// An import that meets a failed sync keeps the parts that were acknowledged, serves nothing, and can be
-// brought to its end.
+// An import with a failed sync keeps the acknowledged parts, does not serve, and can be completed.
 func TestImportMeetsAFailedSync(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -133,7 +132,7 @@ func batches(parts ...[]transfer.Record) iter.Seq2[[]transfer.Record, error] {
 	}
 }
 
-// importUntilFailure imports until the first failure, and writes down what was acknowledged.
+// importUntilFailure imports until the first failure, and records what was acknowledged.
 func importUntilFailure(path, file string) {
 	ctx := context.Background()
 	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1},

@@ -24,10 +24,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// failingEnv makes the test binary a process that works on the database in that folder until its disk fails.
+// failingEnv makes the test binary a process that uses the database in that folder until its disk fails.
 const failingEnv = "SESSIONS_FAILING_DISK"
 
-// startEnv has such a process do no more than start, work a little, and end.
+// startEnv makes such a process only start, work a little, and exit.
 const startEnv = "SESSIONS_FAILING_START"
 
 func TestMain(m *testing.M) {
@@ -45,9 +45,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A write that failed is the last thing that an engine does. What it had acknowledged, and what anybody was
-// shown, is in the database when it is opened again, and the database is consistent: what failed is there
-// whole or not at all.
+// A failed write is final for an engine. Everything acknowledged or shown before is in the database when it
+// is reopened, and the database is consistent: the failed change is there completely or not at all.
 func TestFailedWriteIsFinal(t *testing.T) {
 	t.Parallel()
 	t.Run("a sync fails once", func(t *testing.T) {
@@ -75,8 +74,7 @@ func TestFailedWriteIsFinal(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		// A process that writes to a mapped page of such a file system may be ended by the system: that is
-		// final too.
+		// Writing to a mapped page of such a file system may kill the process: that is final too.
 		if !said.ended && !strings.Contains(said.text, "fatal error: fault") {
 			t.Errorf("the process did not come to its end:\n%s", said.text)
 		}
@@ -89,7 +87,7 @@ func TestFailedWriteIsFinal(t *testing.T) {
 	})
 }
 
-// What was acknowledged is there after a power loss.
+// What was acknowledged survives a power loss.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	disk, folder := testenv.Mount(t, 256), t.TempDir()
@@ -108,8 +106,7 @@ func TestPowerLoss(t *testing.T) {
 	said.hold(t, filepath.Join(after.Path, "store"))
 }
 
-// A start that meets a failed sync, at whatever point, does no harm, and neither does one that comes to its
-// end after it.
+// A start with a failed sync, at any point, does no harm, nor does one that completes despite it.
 func TestStartMeetsAFailedSync(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
@@ -120,7 +117,7 @@ func TestStartMeetsAFailedSync(t *testing.T) {
 			for _, state := range []string{"a new database", "one that is there"} {
 				command := testenv.WithFailingSync(t, nth+1, os.Args[0])
 				command.Env = append(os.Environ(), failingEnv+"="+path, startEnv+"=yes")
-				stdout, _ := command.Output() // it ends well or not
+				stdout, _ := command.Output() // it may fail
 				said := &testimony{}
 				for line := range strings.Lines(string(stdout)) {
 					if sid, is := strings.CutPrefix(strings.TrimSpace(line), "acknowledged "); is {
@@ -150,17 +147,17 @@ func startAndEnd(path string) {
 	fmt.Println("close:", e.Close())
 }
 
-// workers is how many sign users in side by side.
+// workers is the number of concurrent sign-ins.
 const workers = 8
 
-// testimony is what a process said before its disk failed, and after.
+// testimony is what a process reported before and after its disk failed.
 type testimony struct {
 	acknowledged, seen []string
 	text               string
 	ended              bool
 }
 
-// tormentDisk has a process work on a new database and its disk fail meanwhile.
+// tormentDisk runs a process on a new database and makes its disk fail meanwhile.
 func tormentDisk(t *testing.T, path string, fail func(pid int), env ...string) *testimony {
 	t.Helper()
 	process := testenv.Start(t, testenv.Self(t, "", append(env, failingEnv+"="+path)...))
@@ -194,11 +191,10 @@ func tormentDisk(t *testing.T, path string, fail func(pid int), env ...string) *
 	return said
 }
 
-// hold opens the database and holds it against what was said.
+// hold opens the database and compares it with the testimony.
 func (said *testimony) hold(t *testing.T, path string) {
 	t.Helper()
-	// The system may take a moment to let go of what a process that has ended had open, for which Open waits
-	// within its time.
+	// The system may take a moment to release the files of an ended process, for which Open waits.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1}, nil)
@@ -225,9 +221,9 @@ func (said *testimony) hold(t *testing.T, path string) {
 	}
 }
 
-// workUntilFailure signs users in, many side by side, and looks for sessions whose sign-in was not
-// acknowledged yet, until the first failure. It holds that nothing is served from then on, and writes down
-// what happened, a line each.
+// workUntilFailure signs users in concurrently, and reads sessions whose sign-in is not acknowledged yet,
+// until the first failure. It checks that nothing is served from then on, and prints what happened, one line
+// each.
 func workUntilFailure(path string) {
 	var mutex sync.Mutex
 	say := func(format string, args ...any) {
@@ -283,7 +279,7 @@ func workUntilFailure(path string) {
 	say("ended")
 }
 
-// servesNothing holds that an engine that has failed answers nothing, and why.
+// servesNothing checks that a failed engine answers nothing, with the reason.
 func servesNothing(ctx context.Context, e *badger.Engine, say func(format string, args ...any)) {
 	select {
 	case <-e.Failed():

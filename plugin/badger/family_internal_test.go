@@ -1,6 +1,6 @@
 package badger
 
-// The rows that flows write, also in a large token family.
+// The rows written by flows, also in a large token family.
 
 import (
 	"fmt"
@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What a grace lets grow is bounded, and so is what a second use takes of the only writer: see the suite for
-// the bound itself.
+// What a grace lets grow is bounded, and so is the time that a reuse takes in the committer: see the suite
+// for the bound itself.
 func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -45,7 +45,7 @@ func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
 	}
 }
 
-// rowsOf applies a batch and returns how many rows it wrote.
+// rowsOf applies a batch and returns the number of rows written.
 func rowsOf(t *testing.T, e *Engine, batch *grantstore.Batch) (wrote int) {
 	t.Helper()
 	var refused error
@@ -68,9 +68,9 @@ func familyGrant(t grantstore.Type, handle string) grantstore.Grant {
 	}
 }
 
-// Each row that is written is written to the log, to the memory table and to tables: so many keys are what a
-// flow costs, beside the row that the operations of a transaction share (operations_internal_test.go). A
-// change that raises them says why.
+// Each written row goes to the log, to the memory table and to tables: the number of keys is the cost of a
+// flow, besides the row shared by the operations of a transaction (operations_internal_test.go). A change
+// that raises it must say why.
 func TestKeysThatFlowsWrite(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

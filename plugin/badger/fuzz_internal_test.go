@@ -29,7 +29,7 @@ var (
 	fuzzRefresh = grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
 )
 
-// FuzzStoredRecords: whatever stands in a row, reading and changing what hangs on it ends with an answer or
+// FuzzStoredRecords: whatever a row contains, reading and changing what depends on it ends with an answer or
 // an error, and the rest can still be read.
 func FuzzStoredRecords(f *testing.F) {
 	seedRecords(f)
@@ -47,7 +47,7 @@ func FuzzStoredRecords(f *testing.F) {
 		if known {
 			damaged = firstOf(t, e, where, damaged)
 		}
-		// Past the committer, which keeps the books of what it writes.
+		// Bypasses the metadata of the committer.
 		if err := e.db.Damage(ctx, func(txn *badger.Txn) error {
 			return txn.Set(damaged, value)
 		}); err != nil {
@@ -63,7 +63,7 @@ func FuzzStoredRecords(f *testing.F) {
 	})
 }
 
-// firstOf returns a row that is there, so that it is an intact one that is replaced; otherwise the key given.
+// firstOf returns an existing row, so that an intact one is replaced; otherwise the given key.
 func firstOf(t *testing.T, e *Engine, table, otherwise []byte) []byte {
 	t.Helper()
 	found := otherwise
@@ -130,7 +130,7 @@ func inMemory(t *testing.T) *Engine {
 	return e
 }
 
-// useEverything calls what a host calls; errors are answers too.
+// useEverything makes all calls of a host; errors are answers too.
 func useEverything(ctx context.Context, e *Engine) {
 	later := base.Add(48 * time.Hour)
 	cookie := ticketstore.KeyOf(fuzzSID)
@@ -194,7 +194,7 @@ func useEverything(ctx context.Context, e *Engine) {
 	})
 }
 
-// seedRecords adds a message of each table, whole and cut short, and keys of the wrong shape.
+// seedRecords adds a message of each table, complete and truncated, and malformed keys.
 func seedRecords(f *testing.F) {
 	f.Helper()
 	messages := []proto.Message{

@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// Sign-ins with durable writes on, many of them in a transaction or each in its own.
+// Sign-ins with durable writes, batched or each in its own transaction.
 func BenchmarkGroupCommit(b *testing.B) {
 	for _, callers := range []int{1, 8, 64, 256} {
 		for _, group := range []int{1, 512} {
@@ -37,7 +37,7 @@ func openBench(b *testing.B) *Engine {
 	return e
 }
 
-// How long a durable write takes while sixteen others sign in, issue and end sessions, and as many read.
+// Latency of a durable write while sixteen others sign in, issue and end sessions, and as many read.
 func BenchmarkWriteUnderMixedLoad(b *testing.B) {
 	e := openBench(b)
 	create, apply, end := benchCreate(b, e), benchApplyTo(b, e), benchEnd(b, e)
@@ -120,7 +120,7 @@ func BenchmarkRemoval(b *testing.B) {
 	})
 }
 
-// large tells whether the large variants are wanted.
+// large reports whether the large variants are requested.
 func large() bool { return os.Getenv("SESSIONS_BENCH_LARGE") != "" }
 
 // fillSubject signs a subject in that often, and with tokens set at a client that is to be told and holds
@@ -147,7 +147,7 @@ func removeSubject(b *testing.B, e *Engine, subject, operation string, want int)
 	}
 }
 
-// benchMany does something that often, from 0, by 256 callers.
+// benchMany calls a function that often, from 0, by 256 concurrent callers.
 func benchMany(b *testing.B, n int, do func(i int) error) {
 	b.Helper()
 	var group sync.WaitGroup

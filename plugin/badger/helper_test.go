@@ -12,7 +12,7 @@ import (
 
 func open(t *testing.T, path string) *badger.Engine {
 	t.Helper()
-	noSync := false // what is durable is not the question here, and thousands of syncs are slow
+	noSync := false // durability is not tested here, and thousands of syncs are slow
 	e, err := badger.Open(t.Context(), badger.Settings{Path: path, Sync: &noSync},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -26,7 +26,7 @@ func open(t *testing.T, path string) *badger.Engine {
 	return e
 }
 
-// consistent holds all of a database against its rules.
+// consistent checks the whole database.
 func consistent(t *testing.T, e *badger.Engine) {
 	t.Helper()
 	report, err := e.Check(context.Background(), badger.CheckConfig{})

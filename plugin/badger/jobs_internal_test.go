@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// reopenedAfter has a job begun, and as many strides taken, when the database is closed and opened again.
+// reopenedAfter begins a job and closes and reopens the database after that many transactions of it.
 func reopenedAfter(t *testing.T, e *Engine, path string, ending *logout.Ending, strides int) *Engine {
 	t.Helper()
 	if _, left, err := e.begin(t.Context(), ending, nil, base); err != nil || !left {
@@ -46,8 +46,8 @@ func finishedJob(t *testing.T, e *Engine, id string) *logout.Job {
 	return job
 }
 
-// A crash between the end of a session and the purge of its many grants loses nothing of the count, wherever
-// it strikes.
+// A crash between the end of a session and the purge of its many grants does not affect the count, at
+// whatever point.
 func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 	t.Parallel()
 	const many = 2*maxInline + 7
@@ -68,7 +68,7 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 					"op"); job.Result.GrantsRevoked != many || job.Result.NotificationsQueued != 1 {
 					t.Errorf("result %+v, want %d grants revoked and one notice", job.Result, many)
 				}
-				// An answer is kept however long the job lay still.
+				// An answer is kept however long the job was interrupted.
 				if _, err := e.Grants().Purge(t.Context(), 100, base.Add(time.Hour)); err != nil {
 					t.Fatal(err)
 				}
@@ -85,8 +85,8 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 	}
 }
 
-// A job over many sessions, interrupted anywhere, ends each once and counts each once, whether they go or
-// stay.
+// A job over many sessions, interrupted anywhere, ends and counts each once, whether sessions are kept or
+// not.
 func TestInterruptedEndingOfAll(t *testing.T) {
 	t.Parallel()
 	const sessions = 3*batchSessions + 5
@@ -120,7 +120,7 @@ func TestInterruptedEndingOfAll(t *testing.T) {
 	}
 }
 
-// One ending of all at a time; one that has stopped is in nobody's way.
+// One ending of all at a time; a stopped one does not block others.
 func TestOneEndingOfAllAtATime(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -151,7 +151,7 @@ func TestOneEndingOfAllAtATime(t *testing.T) {
 		t.Errorf("an ending of all after the other stopped: %v", err)
 	}
 	finishedJob(t, e, "second")
-	// Its ending repeated, a stopped job goes on.
+	// Repeating its ending resumes a stopped job.
 	if _, err := e.Logout().End(t.Context(), first, base); err != nil {
 		t.Fatal(err)
 	}

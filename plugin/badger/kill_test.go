@@ -17,7 +17,7 @@ const (
 	killFirstEnv = "BADGER_KILL_FIRST"
 )
 
-// TestOpensAndClosesUntilItIsKilled is no test of its own: it is the process that is killed.
+// TestOpensAndClosesUntilItIsKilled is not a test: it is the process that is killed.
 func TestOpensAndClosesUntilItIsKilled(t *testing.T) {
 	path := os.Getenv(killEnv)
 	if path == "" {
@@ -47,8 +47,8 @@ func TestOpensAndClosesUntilItIsKilled(t *testing.T) {
 	}
 }
 
-// A process that is killed at any moment of opening, writing and closing leaves a store that opens, with all
-// that was acknowledged.
+// A process killed at any moment of opening, writing and closing leaves a store that opens, with everything
+// acknowledged.
 func TestKilledAtAnyMoment(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
@@ -56,14 +56,14 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	path, made, opened := t.TempDir(), 0, 0
 	var acknowledged []int
 	for range kills {
-		// A session that was made, and not told, is not made again.
+		// A session that was created but not reported is not created again.
 		first := killFirstEnv + "=" + fmt.Sprint(made+100)
 		child := testenv.Start(t, testenv.Self(t, "TestOpensAndClosesUntilItIsKilled", killEnv+"="+path,
 			first))
 		for line := range child.Lines() {
 			switch {
 			case strings.HasPrefix(line, "=== RUN"):
-				// The moment counts from the first sign of life, which takes a slow machine a while.
+				// The delay counts from the first sign of life, which takes a slow machine a while.
 				time.AfterFunc(rand.N(300*time.Millisecond), child.Kill)
 			case strings.HasPrefix(line, "refused"):
 				t.Error(line)

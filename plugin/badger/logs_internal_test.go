@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// openWith opens a database that gets along with some memory.
+// openWith opens a database with a memory budget.
 func openWith(t *testing.T, path string, mib int) *Engine {
 	t.Helper()
 	noSync := false
@@ -31,7 +31,7 @@ func openWith(t *testing.T, path string, mib int) *Engine {
 	return e
 }
 
-// killed is what a killed process would leave of a database that is open.
+// killed returns a copy of an open database, like that of a killed process.
 func killed(t *testing.T, path string) string {
 	t.Helper()
 	to := t.TempDir()
@@ -44,8 +44,8 @@ func killed(t *testing.T, path string) string {
 	return to
 }
 
-// A database that was killed with one setting of its memory opens with any other, and has all in it: its logs
-// are read with memory tables of the size that it had, which the marker tells.
+// A database killed with one memory setting opens with any other, without losing data: its logs are read with
+// the size of memory tables recorded in the marker.
 func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
@@ -66,11 +66,11 @@ func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 			t.Run(fmt.Sprintf("%d MiB, then %d", before, after), func(t *testing.T) {
 				again := killed(t, left)
 				holds(t, openWith(t, again, after), sessions)
-				// Nothing but what the new one has may be remembered: it opens with the first one again.
+				// Nothing of the old setting may remain: it opens with the first one again.
 				holds(t, openWith(t, killed(t, again), before), sessions)
 			})
 		}
-		if before == 1024 { // the size that stores have whose marker does not say it
+		if before == 1024 { // the size of stores whose marker does not record it
 			old := killed(t, left)
 			if err := os.WriteFile(filepath.Join(old, disk.MarkerFile),
 				fmt.Appendf(nil, folder.MarkerFormat, layout.Version), 0o600); err != nil {
@@ -91,7 +91,7 @@ func holds(t *testing.T, e *Engine, sessions int) {
 	}
 }
 
-// A look at such a database reads its logs with the size that they had, too.
+// A read-only open of such a database reads its logs with the recorded size, too.
 func TestLookWithOtherMemory(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -114,13 +114,13 @@ func TestLookWithOtherMemory(t *testing.T) {
 	}
 }
 
-// pileEnv has the test below be a process that is killed while its logs pile up in the folder of that name.
+// pileEnv makes the test below a process that is killed while its logs pile up in that folder.
 const pileEnv = "SESSIONS_TEST_PILE"
 
 const pileRows = 60 // of 1 MiB: five memory tables
 
-// Logs that piled up are brought to tables one after another, so that no more memory is taken than for one,
-// and a process that is killed meanwhile leaves nothing that the next one does not find.
+// Piled-up logs are flushed to tables one after another, so that this takes no more memory than for one log,
+// and a kill meanwhile leaves nothing that the next process cannot handle.
 func TestLogsThatPiledUp(t *testing.T) {
 	if path := os.Getenv(pileEnv); path != "" {
 		pileUp(t, path)
@@ -140,7 +140,7 @@ func TestLogsThatPiledUp(t *testing.T) {
 	}
 	holdsPile(t, openWith(t, killed(t, path), 64))
 
-	// Killed while the second is brought in: Badger has begun a log with the number of one that is put off.
+	// Killed while flushing the second: Badger has created a log with the number of a hidden one.
 	for _, name := range logs[1:] {
 		if err := os.Rename(filepath.Join(path, name), filepath.Join(path, name+files.PutOff)); err != nil {
 			t.Fatal(err)
@@ -160,8 +160,8 @@ func TestLogsThatPiledUp(t *testing.T) {
 	holdsPile(t, openWith(t, path, 64))
 }
 
-// pileUp writes to a database that writes no log to a table: there are two tables of level 0 already, and
-// nothing compacts them.
+// pileUp writes to a database that flushes no log: there are two tables of level 0 already, and nothing
+// compacts them.
 func pileUp(t *testing.T, path string) {
 	settings := Settings{Path: path, MemoryMiB: 64}
 	db, err := folder.OpenReleased(databaseOptions(settings, nil).WithLogger(nil).WithSyncWrites(false).
@@ -186,7 +186,7 @@ func pileUp(t *testing.T, path string) {
 	select {}
 }
 
-// pileKey is none of the engine's own, which it tidies up.
+// pileKey is not one of the engine's keys, which it cleans up.
 func pileKey(i int) []byte { return fmt.Appendf(nil, "\xf0pile-%d", i) }
 
 func holdsPile(t *testing.T, e *Engine) {

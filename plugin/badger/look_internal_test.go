@@ -31,13 +31,13 @@ const wholeEnv = "BADGER_WHOLE"
 
 const wholeKey = "abababababababababababababababab"
 
-// kindOfStore is one whose files are harmed.
+// kindOfStore is a kind of store whose files are damaged.
 type kindOfStore struct {
 	name      string
 	encrypted bool
-	// closed: its process has closed it. Others were killed.
+	// closed: its process has closed it. Otherwise the process was killed.
 	closed bool
-	// logs is how many the process has when it is killed: with more than one, flushing has come to a halt.
+	// logs is the number of logs when the process is killed: with more than one, flushing has stalled.
 	logs int
 }
 
@@ -58,7 +58,7 @@ func (k kindOfStore) settings(path string) Settings {
 	return s
 }
 
-// options make small files, so that there are several of each, and leave big values to the value log.
+// options make small files, so that there are several of each, and store large values in the value log.
 func (k kindOfStore) options(t *testing.T, path string) badger.Options {
 	t.Helper()
 	settings := k.settings(path)
@@ -83,7 +83,7 @@ func wholeSession(i int) *ticketstore.Session {
 	}
 }
 
-// TestWholeStoreIsMade is no test of its own: it is the process that fills a store.
+// TestWholeStoreIsMade is not a test: it is the process that fills a store.
 func TestWholeStoreIsMade(t *testing.T) {
 	path, name := os.Getenv(wholeEnv), os.Getenv(wholeEnv+"_KIND")
 	if path == "" {
@@ -113,7 +113,7 @@ func TestWholeStoreIsMade(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else {
-		// The marker follows the logs.
+		// The marker is updated with the logs.
 		testenv.Eventually(t, "the marker is written", func() bool {
 			return e.db.Mark() == nil
 		})
@@ -121,11 +121,11 @@ func TestWholeStoreIsMade(t *testing.T) {
 	fmt.Println("made", made)
 	if !kind.closed {
 		<-t.Context().Done()
-		select {} // until it is killed
+		select {} // until killed
 	}
 }
 
-// make fills a store and returns how many sessions it has.
+// make fills a store and returns the number of its sessions.
 func (k kindOfStore) make(t *testing.T, path string) (sessions int) {
 	t.Helper()
 	child := testenv.Start(t, testenv.Self(t, "TestWholeStoreIsMade", wholeEnv+"="+path,
@@ -142,7 +142,7 @@ func (k kindOfStore) make(t *testing.T, path string) (sessions int) {
 	return sessions
 }
 
-// contents are the names and sums of what a folder holds.
+// contents returns the names and checksums of a folder's files.
 func contents(t *testing.T, path string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -177,7 +177,7 @@ func copyStore(t *testing.T, from, to string) {
 	}
 }
 
-// harms are what is done to one file.
+// harms are the ways to damage a file.
 var harms = map[string]func(file string, data []byte) error{
 	"missing":  func(file string, _ []byte) error { return os.Remove(file) },
 	"empty":    func(file string, _ []byte) error { return os.Truncate(file, 0) },
@@ -188,9 +188,9 @@ var harms = map[string]func(file string, data []byte) error{
 	},
 }
 
-// worthHarming are the files that are harmed in turn: all of them where tests take their time. Else of the up
-// to a dozen logs and tables the oldest, the newest and one between them, and one where they are encrypted;
-// another one in each run.
+// worthHarming returns the files to damage in turn: all of them in long tests. Otherwise, of up to a dozen
+// logs and tables, the oldest, the newest and one in between, and if they are encrypted one, a different one
+// in each run.
 func (k kindOfStore) worthHarming(names []string) (chosen []string) {
 	if testenv.Long() {
 		return names
@@ -212,9 +212,9 @@ func (k kindOfStore) worthHarming(names []string) (chosen []string) {
 	return slices.Sorted(slices.Values(chosen))
 }
 
-// Each file of a store, removed, cut or overwritten in turn: the store opens with all that is in it, or is
-// refused with a word on what to do and nothing is changed. That goes for looking too, which never changes
-// anything. The end of the newest log may be missing, as after a crash: that is said in the log.
+// Each file of a store is removed, truncated or overwritten in turn: the store opens without losing anything,
+// or is refused with an error that says what to do, and nothing is changed. A read-only open never changes
+// anything. The end of the newest log may be missing, as after a crash: that is logged.
 func TestStoreThatIsNotWhole(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
@@ -232,7 +232,7 @@ func TestStoreThatIsNotWhole(t *testing.T) {
 			t.Log(names)
 			for _, name := range append(kind.worthHarming(names), "") {
 				for harm, do := range harms {
-					if name == "" && harm != "missing" { // the store as it is
+					if name == "" && harm != "missing" { // the intact store
 						continue
 					}
 					if harm == "16 bytes" && filepath.Ext(name) != "" || (name == "LOCK" ||
@@ -261,7 +261,7 @@ func TestStoreThatIsNotWhole(t *testing.T) {
 	}
 }
 
-// newestOf is the newest log, or file of the value log.
+// newestOf returns the newest log, or file of the value log.
 func newestOf(names []string, ext string) (newest string) {
 	for _, name := range names {
 		if filepath.Ext(name) == ext && (ext == ".mem" || ext == ".vlog") {

@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// The marker says what a store is and whether a process has it open; what a newer program has added stays.
+// The marker identifies a store and records whether a process has it open; lines of newer programs are kept.
 func TestMarkerFollowsTheStore(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()

@@ -64,8 +64,7 @@ func TestMemorySetting(t *testing.T) {
 	}
 }
 
-// Badger has the buffers that are to be released. Should another version of it have them no more, the memory
-// has to be measured again.
+// Badger has the buffers that are released. If a later version has none, the memory must be measured again.
 func TestBuffersAreReleased(t *testing.T) {
 	t.Parallel()
 	if e := openAt(t, t.TempDir()); !releaseBuffers(e.db.Badger()) {
@@ -73,7 +72,7 @@ func TestBuffersAreReleased(t *testing.T) {
 	}
 }
 
-// Tables of the deepest level are as small as those above it: a compaction builds up to 13 of them at once.
+// Tables of the last level are as small as those above it: a compaction builds up to 13 of them at once.
 func TestTablesAreOfOneSizeOnEveryLevel(t *testing.T) {
 	t.Parallel()
 	settings := Settings{MemoryMiB: MinMemoryMiB}
@@ -86,7 +85,7 @@ func TestTablesAreOfOneSizeOnEveryLevel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	// The second half meets a deepest level that is large enough for another above it.
+	// The second half meets a last level that is large enough for another one above it.
 	const rows, size = 3_000, 10 << 10
 	for half := range 2 {
 		batch := db.NewWriteBatch()
@@ -116,7 +115,7 @@ func long(format string, args ...any) string {
 	return id + strings.Repeat("x", ticketstore.MaxID-len(id))
 }
 
-// longGrants are as many grants as a batch takes, with as much data, and all ids as long as they may be.
+// longGrants returns the maximum number of grants in a batch, with maximum data and ids.
 func longGrants(sid string, batch int) *grantstore.Batch {
 	b := &grantstore.Batch{OperationID: fmt.Sprint("batch", batch),
 		Use: &grantstore.Use{SessionID: sid, ClientID: long("app"), Notify: true}}
@@ -132,8 +131,8 @@ func longGrants(sid string, batch int) *grantstore.Batch {
 	return b
 }
 
-// The largest of each change fits under the smallest setting, also while the store is moved, and what is
-// ended in one transaction under a larger one ends in several.
+// The largest change of each kind fits under the smallest setting, also during a move, and what ends in one
+// transaction under a larger setting ends in several.
 func TestLargestChangesWithLeastMemory(t *testing.T) {
 	t.Parallel()
 	e := openWith(t, t.TempDir(), MinMemoryMiB)
@@ -175,7 +174,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 		}
 	}
 
-	// Everything moves to another store with as little memory.
+	// A store can be moved with that little memory.
 	next := openWith(t, t.TempDir(), MinMemoryMiB)
 	if err := next.Transfer().Become(t.Context(),
 		transfer.Transition{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
@@ -195,7 +194,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	if fmt.Sprint(was.Content) != fmt.Sprint(is.Content) {
 		t.Errorf("after the import the content is %v, want %v", is.Content, was.Content)
 	}
-	// An import that begins again empties what it has.
+	// A restarted import empties the store.
 	if err := next.Transfer().Become(t.Context(),
 		transfer.Transition{To: transfer.Importing, ID: "again", Peer: "old"}); err != nil {
 		t.Errorf("a store that is emptied: %v", err)

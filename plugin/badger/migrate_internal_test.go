@@ -23,7 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// A migration that meets a failed sync, whichever it is, leaves a store that the next start migrates.
+// A migration with a failed sync, whichever it is, leaves a store that the next start migrates.
 func TestMigrationMeetsAFailedSync(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
@@ -38,9 +38,8 @@ func TestMigrationMeetsAFailedSync(t *testing.T) {
 				path := olderStore(t, format)
 				start := testenv.WithFailingSync(t, nth, os.Args[0])
 				start.Env = append(os.Environ(), "SESSIONS_FAILING_DISK="+path, "SESSIONS_FAILING_START=yes")
-				said, _ := start.Output() // it ends well or not
-				// From the first sign-in on the migration is over: the next sync to fail is one of signing
-				// in.
+				said, _ := start.Output() // it may fail
+				// The migration is over at the first sign-in: the next sync to fail is that of a sign-in.
 				migrated = strings.Contains(string(said), "acknowledged")
 				t.Logf("failed sync %d: the start comes to its end: %v", nth, migrated)
 				holdMigrated(t, path, fmt.Sprintf("after failed sync %d", nth),
@@ -52,7 +51,7 @@ func TestMigrationMeetsAFailedSync(t *testing.T) {
 
 const olderSessions = 5
 
-// olderStore makes a store as a former release has left it.
+// olderStore creates a store like an earlier release.
 func olderStore(t *testing.T, format int) string {
 	t.Helper()
 	path := t.TempDir()

@@ -155,7 +155,7 @@ func names(t *testing.T, folder string) string {
 	return strings.Join(all, " ")
 }
 
-// A folder that somebody made for us is shut before anything is written into it.
+// A folder created by someone else is restricted before anything is written to it.
 func TestFolderIsKeptPrivate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
@@ -169,7 +169,7 @@ func TestFolderIsKeptPrivate(t *testing.T) {
 	}
 }
 
-// A crash between the first two steps of the very first start is no reason to refuse the folder.
+// A folder left by a crash in the very first start is not refused.
 func TestDraftOfTheMarkerIsNoForeignFolder(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -177,7 +177,7 @@ func TestDraftOfTheMarkerIsNoForeignFolder(t *testing.T) {
 	open(t, path)
 }
 
-// A store is opened by the ids that are wanted, or not touched at all.
+// A store is opened if its id is wanted, or not touched at all.
 func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
@@ -219,8 +219,8 @@ func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	}
 }
 
-// An open waits for another process to close the database, as long as its context says, and then says
-// who it is.
+// Open waits for another process to close the database until the context's deadline, and then names that
+// process.
 func TestOpenWaitsForTheFolder(t *testing.T) {
 	t.Parallel()
 	settings := badger.Settings{Path: t.TempDir()}
@@ -240,7 +240,7 @@ func TestOpenWaitsForTheFolder(t *testing.T) {
 			t.Errorf("got %v, want it to say %q", err, says)
 		}
 	}
-	refused(t.Context()) // at once: nothing says how long to wait
+	refused(t.Context()) // immediately, without a deadline
 	const patience = 5 * time.Second
 	brief, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -270,7 +270,7 @@ func TestOpenWaitsForTheFolder(t *testing.T) {
 	}
 }
 
-// waiting is a log that notices a wait.
+// waiting is a log handler that detects the wait.
 type waiting struct {
 	slog.Handler
 	once  sync.Once

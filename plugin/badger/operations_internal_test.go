@@ -1,6 +1,6 @@
 package badger
 
-// The rows that operations leave: shared by those of a transaction, and gone when they are old.
+// The rows of operations: shared by a transaction, and deleted when they are old.
 
 import (
 	"errors"
@@ -80,8 +80,8 @@ func TestOperationsOfATransactionShareAnEntry(t *testing.T) {
 	}
 }
 
-// An operation that comes back, as one does whose row was set aside, takes none out of the entry that it is
-// in the key of.
+// An operation that comes back, because its row was set aside, does not remove others from the entry whose
+// key it is in.
 func TestOperationsThatComeBackKeepTheirEntry(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -102,7 +102,7 @@ func TestOperationsThatComeBackKeepTheirEntry(t *testing.T) {
 	}
 }
 
-// An entry that has lost an operation, or leads to one that is not there, is found.
+// An entry that lacks an operation, or leads to a missing one, is found.
 func TestCheckHoldsSharedEntries(t *testing.T) {
 	t.Parallel()
 	for name, others := range map[string]string{"one is missing": "", "one is no operation": "b\x00c"} {

@@ -19,14 +19,14 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// Settings of the process of another user.
+// Settings of the other user's process.
 const (
 	ownerEnv    = "BADGER_OWNER_PATH"
 	ownerSIDEnv = "BADGER_OWNER_SID"
 	ownerUmask  = "BADGER_OWNER_UMASK"
 )
 
-// needRoot skips a test that becomes other users. In CI it fails.
+// needRoot skips a test that needs to change users. In CI it fails.
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() == 0 {
@@ -38,7 +38,7 @@ func needRoot(t *testing.T) {
 	t.Skip("it has to become other users, which root alone may")
 }
 
-// TestOpenOfAnotherUser is no test of its own: it is the process of another user, which creates a session.
+// TestOpenOfAnotherUser is not a test: it is another user's process, which creates a session.
 func TestOpenOfAnotherUser(t *testing.T) {
 	path := os.Getenv(ownerEnv)
 	if path == "" {
@@ -59,7 +59,7 @@ func TestOpenOfAnotherUser(t *testing.T) {
 	}
 }
 
-// program is a copy of the test's own program that every user may run.
+// program returns a copy of the test binary that every user may execute.
 func program(t *testing.T) string {
 	t.Helper()
 	self, err := os.Open(os.Args[0])
@@ -79,7 +79,7 @@ func program(t *testing.T) string {
 	return path
 }
 
-// openToAll is a folder that every user may enter.
+// openToAll returns a folder that every user may enter.
 func openToAll(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -91,8 +91,8 @@ func openToAll(t *testing.T) string {
 	return folder
 }
 
-// A volume that belongs to a group of the process is taken, with a warning; what is refused says whose it is,
-// and stays empty.
+// A volume of a group of the process is accepted, with a warning; an error names the owner of a refused
+// folder, which stays empty.
 func TestFolderOfAGroup(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -187,8 +187,8 @@ func TestCheckOwner(t *testing.T) {
 	}
 }
 
-// Root neither shuts a group out of its volume nor is let at it by hand: what it wrote there the server could
-// not read.
+// Root neither removes the group's access to its volume nor may write to it: the server could not read its
+// files.
 func TestRootOnTheFolderOfAGroup(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -21,7 +21,7 @@ import (
 
 const powerEnv = "BADGER_POWER_PATH"
 
-// TestWritesUntilThePowerFails is no test of its own: it is the process that the power is taken from.
+// TestWritesUntilThePowerFails is not a test: it is the process that loses power.
 func TestWritesUntilThePowerFails(t *testing.T) {
 	path := os.Getenv(powerEnv)
 	if path == "" {
@@ -31,8 +31,8 @@ func TestWritesUntilThePowerFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A line that comes in is the order to make so many sessions, and then to say so; 0 is the order to
-	// close, -1 to open again.
+	// A line of input orders that many sessions, to be acknowledged by a line; 0 closes the store, -1 reopens
+	// it.
 	made := 0
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
 		var more int
@@ -58,9 +58,9 @@ func TestWritesUntilThePowerFails(t *testing.T) {
 	}
 }
 
-// The power fails: what a file system has on its disk at that moment is a store that opens, with every
-// session that was acknowledged. The moments are that after the first session, one in full work, that after
-// the store was closed, and that after a start that has written nothing yet.
+// Power loss: the contents of a file system's disk at any moment are a store that opens, with every
+// acknowledged session. The moments are after the first session, under load, after the store was closed, and
+// after a start that has written nothing yet.
 func TestPowerLossOnEachFileSystem(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
@@ -170,7 +170,7 @@ func (d *powerDisk) unmount(t *testing.T) {
 	})
 }
 
-// snapshot copies the disk as it is at a moment: nothing was written between two copies that are the same.
+// snapshot copies the disk at a moment: nothing was written between two equal copies.
 func (d *powerDisk) snapshot(t *testing.T, to string) {
 	t.Helper()
 	second := to + ".again"

@@ -32,7 +32,7 @@ func session(sid string) *ticketstore.Session {
 func openStill(t *testing.T, settings badger.Settings) *badger.Engine {
 	t.Helper()
 	var e *badger.Engine
-	// A process that another test is starting has our files until its own program runs.
+	// A process being started by another test has our files open until it executes its program.
 	testenv.Eventually(t, "the folder is free", func() bool {
 		var err error
 		if e, err = badger.OpenReadOnly(t.Context(), settings, slog.New(slog.DiscardHandler)); err != nil &&
@@ -63,7 +63,7 @@ func TestOpenStillTakesNoChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := names(t, settings.Path)
-			for range 2 { // several may look at once
+			for range 2 { // several may do so at once
 				e := openStill(t, settings)
 				if _, err := e.Tickets().Find(t.Context(), "sid"); err != nil {
 					t.Errorf("find: %v", err)
@@ -84,7 +84,7 @@ func TestOpenStillTakesNoChanges(t *testing.T) {
 	}
 }
 
-// The files of a process that was killed are those of one that still runs.
+// The files of a killed process are like those of a running one.
 func TestOpenStillAfterACrash(t *testing.T) {
 	t.Parallel()
 	path, crashed := t.TempDir(), filepath.Join(t.TempDir(), "crashed")

@@ -1,6 +1,6 @@
 package badger
 
-// Opens that are refused change nothing.
+// Refused opens change nothing.
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// refusedUnchanged opens a store, and looks at it, which is refused with a word and changes nothing.
+// refusedUnchanged opens a store, also read-only, which must be refused with a message and change nothing.
 func refusedUnchanged(t *testing.T, settings Settings, says string) {
 	t.Helper()
 	before, mode := contents(t, settings.Path), modeOfFolder(t, settings.Path)
@@ -50,7 +50,7 @@ var openings = map[string]func(context.Context, Settings, *slog.Logger) (*Engine
 	"open": Open, "look": OpenReadOnly,
 }
 
-// nameMissingTable has a manifest name one more table, as a process leaves it whose table did not come to the
+// nameMissingTable adds a missing table to a manifest, as left by a process whose table did not reach the
 // disk.
 func nameMissingTable(t *testing.T, path string) {
 	t.Helper()
@@ -73,8 +73,8 @@ func modeOfFolder(t *testing.T, path string) os.FileMode {
 	return info.Mode()
 }
 
-// The marker of another store, as a restore that mixed two up has it: the store is refused, also where it was
-// killed, and opens with all in it once its own marker is back.
+// The marker of a different store, as after a mixed-up restore: the store is refused, even if it was killed,
+// and opens without loss once its own marker is restored.
 func TestMarkerOfAnotherStore(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
@@ -106,8 +106,8 @@ func TestMarkerOfAnotherStore(t *testing.T) {
 	}
 }
 
-// A store that is refused keeps what its last process has left to the next start: a note of an unfinished
-// manifest, and logs that were put off.
+// A refused store keeps what its last process has left for the next start: the note of an unfinished
+// manifest, and hidden logs.
 func TestRefusedOpenFinishesNothing(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
@@ -131,7 +131,7 @@ func TestRefusedOpenFinishesNothing(t *testing.T) {
 	}
 }
 
-// A compaction that was not finished, as its process was killed: a look goes on without it, as a start does.
+// An unfinished compaction of a killed process: a read-only open ignores it, like a start.
 func TestLookAtAnUnfinishedManifest(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
@@ -155,8 +155,8 @@ func TestLookAtAnUnfinishedManifest(t *testing.T) {
 	}
 }
 
-// A store that was killed opens where there is no folder for temporary files, also without a marker. A look
-// needs one and says so.
+// A killed store opens without a folder for temporary files, even without a marker. A read-only open needs
+// that folder and says so.
 func TestKilledStoreWithoutTMPDIR(t *testing.T) {
 	kind, path := kindsOfStore[2], t.TempDir()
 	sessions := kind.make(t, path)
@@ -182,8 +182,8 @@ func TestKilledStoreWithoutTMPDIR(t *testing.T) {
 	}
 }
 
-// A start that is killed before it has changed anything: the log that it began has nothing, and the next
-// start, killed as well, has removed it. The marker does not ask for it any more.
+// A start killed before it has changed anything: its new log is empty, and the next start, killed as well,
+// has removed it. The marker no longer requires it.
 func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
@@ -224,7 +224,7 @@ func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 	}
 }
 
-// A table with any block overwritten, also the one that says which store it is, is named by a check.
+// A table with any block overwritten, even the one with the store's id, is named by a check.
 func TestCheckOfDamagedBlocks(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
@@ -239,7 +239,7 @@ func TestCheckOfDamagedBlocks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const step = 1 << 10 // a block is longer
+		const step = 1 << 10 // shorter than a block
 		for at := 0; at < len(data)*3/4; at += step {
 			damaged := bytes.Clone(data)
 			for i := range 16 {
@@ -272,7 +272,7 @@ func manifestSet(t *testing.T, changes ...*pb.ManifestChange) []byte {
 	return append(raw, body...)
 }
 
-// folderUnfinished reports whether a store says that its tables are unfinished.
+// folderUnfinished reports whether a store is marked as having unfinished tables.
 func folderUnfinished(path string) (bool, error) {
 	note, err := os.ReadFile(filepath.Join(path, folder.UnfinishedFile))
 	return err == nil && note[0] == '!', err

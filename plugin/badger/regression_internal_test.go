@@ -1,6 +1,6 @@
 package badger
 
-// Faults that were found once.
+// Regression tests.
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A sign-out narrowed to one client leaves all tokens of the others alone, offline or not.
+// A sign-out narrowed to one client keeps all tokens of the others, offline or not.
 func TestNarrowedSignOutLeavesOtherClientsAlone(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -36,7 +36,7 @@ func TestNarrowedSignOutLeavesOtherClientsAlone(t *testing.T) {
 	}
 }
 
-// A removal that keeps the sessions, interrupted half-way, tells nobody twice and spares what was issued
+// A removal that keeps the sessions, interrupted half-way, notifies no client twice and keeps what was issued
 // meanwhile.
 func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 	t.Parallel()
@@ -85,7 +85,7 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 	}
 }
 
-// interrupted leaves a job as it is when the plugin is killed after it was written.
+// interrupted leaves a job like a plugin killed after it was written.
 func interrupted(t *testing.T, e *Engine, ending *logout.Ending, now time.Time) {
 	t.Helper()
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
@@ -100,7 +100,7 @@ func interrupted(t *testing.T, e *Engine, ending *logout.Ending, now time.Time) 
 	}
 }
 
-// Sessions that began while a removal lay interrupted are not its business.
+// A resumed removal does not end sessions that began while it was interrupted.
 func TestResumedRemovalSparesSessionsBegunLater(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -119,7 +119,7 @@ func TestResumedRemovalSparesSessionsBegunLater(t *testing.T) {
 	}
 }
 
-// A call that was over before it began ends nothing.
+// A call whose context has ended before it begins ends nothing.
 func TestEndOfACallerWhoHasGone(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -137,7 +137,7 @@ func TestEndOfACallerWhoHasGone(t *testing.T) {
 	}
 }
 
-// A filter from before what can be stored is no filter.
+// A filter earlier than any storable time is no filter.
 func TestMomentsBeforeAllMoments(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -164,7 +164,7 @@ func TestGrantOfASessionNeedsAClient(t *testing.T) {
 	}
 }
 
-// The first moment of 1970 is a moment, not none.
+// The first moment of 1970 is a valid time.
 func TestEpochIsAMoment(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -221,8 +221,8 @@ func issueOne(t *testing.T, e *Engine, sid, handle string) grantstore.Ref {
 	return ref
 }
 
-// More rows of dead grants than go along with the end of a session that fell due are removed behind it,
-// before the sweep answers.
+// Rows of dead grants that exceed the transaction of an expired session's end are removed afterwards, before
+// the sweep answers.
 func TestSweptSessionLeavesNoRows(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

@@ -19,8 +19,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Where hardly another file can be made nothing begins, what is to end goes on from the reserve, and a start
-// serves reads and says why; when others have removed files all is as it was.
+// When the inodes are nearly exhausted, nothing new begins, ends continue with the reserve, and a start
+// serves reads and says why; once files are removed everything works again.
 func TestNoInodes(t *testing.T) {
 	t.Parallel()
 	mount := testenv.FewInodes(t, 400)
@@ -100,11 +100,11 @@ func TestNoInodes(t *testing.T) {
 	}
 }
 
-// limitEnv has the test below be a process with a limit, and names its store.
+// limitEnv makes the test below a process with a limit, and names its store.
 const limitEnv = "SESSIONS_TEST_LIMIT"
 
-// A limit of the process is told before a file meets it: the store is read, and changes are refused with the
-// limit's name.
+// A limit of the process is detected before a file hits it: the store is readable, and changes are refused
+// with the limit's name.
 func TestLimitsOfTheProcess(t *testing.T) {
 	if path := os.Getenv(limitEnv); path != "" {
 		e := openWith(t, path, 64)

@@ -29,7 +29,7 @@ const (
 	soakLooks = 40                  // samples
 )
 
-// sample is what the process and its database take at a moment.
+// sample is the usage of the process and its database at a moment.
 type sample struct {
 	rows, heapKiB, goroutines, files, diskKiB int
 }
@@ -39,7 +39,7 @@ func (s sample) String() string {
 		s.goroutines, s.files, s.diskKiB)
 }
 
-// soak is a run over a month of the stores' time.
+// soak is a run over a month of simulated time.
 type soak struct {
 	t    *testing.T
 	e    *Engine
@@ -48,8 +48,7 @@ type soak struct {
 	now  time.Time
 }
 
-// Nothing grows over a long run with removals, and all that was kept for a while is purged when its time is
-// up.
+// Nothing grows over a long run with removals, and everything with a retention is purged when it is due.
 func TestSoak(t *testing.T) {
 	operations := 4000
 	if text := os.Getenv(soakEnv); text != "" {
@@ -90,7 +89,7 @@ func (s *soak) must(err error) {
 	}
 }
 
-// life is a session with a code, tokens and a refresh, and mostly an end that somebody asks for.
+// life is a session with a code, tokens, a refresh and, usually, a requested end.
 func (s *soak) life(i int) {
 	s.now = s.now.Add(s.step)
 	ctx, sid, subject := s.t.Context(), fmt.Sprintf("sid%d", i), fmt.Sprintf("subject%d", i%100)
@@ -140,7 +139,7 @@ func (s *soak) life(i int) {
 	s.must(err)
 }
 
-// housekeeping is what a host does all the time.
+// housekeeping is a host's periodic work.
 func (s *soak) housekeeping() {
 	ctx := s.t.Context()
 	for {
@@ -196,8 +195,7 @@ func (s *soak) look() sample {
 	return look
 }
 
-// weigh tells what is kept for each session that lives at the end of the month, after the housekeeping that a
-// host does all the time.
+// weigh measures what is stored per live session at the end of the month, after the host's housekeeping.
 func (s *soak) weigh() {
 	s.housekeeping()
 	tables := compacted(s.t, s.e, s.path)
@@ -219,7 +217,7 @@ func (s *soak) weigh() {
 		live, stats.Records, rows/live, tables/live, &text)
 }
 
-// empty holds that nothing is left but what the engine keeps of itself.
+// empty checks that only the engine's metadata is left.
 func (s *soak) empty() {
 	left := map[string]int{}
 	s.must(s.e.db.View(s.t.Context(), func(r *kv.Snapshot) error {
@@ -238,7 +236,7 @@ func (s *soak) empty() {
 	s.t.Logf("rows left, by their first letter: %v", left)
 }
 
-// graph shows the samples, one a line.
+// graph prints the samples, one per line.
 func graph(samples []sample) string {
 	var text strings.Builder
 	most := 1
@@ -253,15 +251,15 @@ func graph(samples []sample) string {
 	return text.String()
 }
 
-// flat compares the third with the last quarter of the run: before, what is kept for a week had not come to
-// its end.
+// flat compares the third with the last quarter of the run: before that, records with a week's retention were
+// not due.
 func flat(t *testing.T, samples []sample) {
 	t.Helper()
 	for _, measure := range []struct {
 		name   string
 		of     func(sample) int
-		growth float64 // that is let pass, and
-		slack  int     // so much on top of it
+		growth float64 // tolerated, and
+		slack  int     // plus this much
 	}{
 		{"rows", func(s sample) int { return s.rows }, 1.2, 200},
 		{"heap in KiB", func(s sample) int { return s.heapKiB }, 1.3, 64 << 10},

@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// setFree replaces the question how much room the disk has. The committer asks it while it applies a change,
-// and so not beside this.
+// setFree replaces the query of the free disk space. It must not run concurrently with a change, because the
+// committer queries while applying one.
 func setFree(t *testing.T, e *Engine, free func(path string) (uint64, error)) {
 	t.Helper()
 	if err := e.end(t.Context(), func(*kv.Tx) error { e.db.Space().Free = free; return nil }); err != nil {
@@ -63,8 +63,8 @@ func TestSweepThatFailsHalfWay(t *testing.T) {
 	}
 }
 
-// On a disk that is nearly full nothing begins, everything is read, and what is to end ends; when there is
-// room again, all is as it was.
+// On a nearly full disk nothing new begins, everything can be read, and ends continue; when there is room
+// again, everything works.
 func TestFullDiskTakesNoChange(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Under a substring a page looks at a bounded number of rows: it is short then, without totals, and its token
-// goes on behind them.
+// With a substring a page examines a bounded number of rows: it may be short and without totals, and its
+// token continues after them.
 func TestSubstringWalkIsBounded(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

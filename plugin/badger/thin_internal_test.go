@@ -17,8 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// giantClients is how many clients a session of a store from before the bound has here, with ids as long as
-// they may be.
+// giantClients is the number of clients of a session from before the bound, with ids of maximum length.
 const giantClients = 3000
 
 // giantSession makes such a session. Its last client has a refresh token.
@@ -57,7 +56,7 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 
 func giantClient(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
 
-// A session from before there was a bound ends too, in steps, and keeps no user from signing in
+// A session from before the bound can be ended in steps, and does not prevent its user from signing in
 // meanwhile.
 func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 	t.Parallel()
@@ -86,7 +85,7 @@ func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			// Once some of its clients were told, it is no live session any more: the rest is a sweep's.
+			// Once some of its clients are notified, the session is over: a sweep does the rest.
 			_, err = e.Logout().EndDue(ctx, logout.Sweep{Limit: 10, KeepOffline: true}, base)
 			return err
 		},
@@ -156,7 +155,7 @@ func TestThinningThatIsCutOff(t *testing.T) {
 	}
 }
 
-// Tokens of clients that are revoked while a session with too many of them stays.
+// Revoking the tokens of a session's clients while keeping the session, with too many clients.
 func TestKeptSessionWithTooManyClients(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -185,7 +184,7 @@ func TestKeptSessionWithTooManyClients(t *testing.T) {
 	}
 }
 
-// A sweep that meets a session which cannot be ended goes on with the others, and purges.
+// A sweep that finds a session which cannot be ended continues with the others, and purges.
 func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -205,7 +204,7 @@ func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
 	for i := range 20 {
 		signIn(t, e, fmt.Sprint("small", i), "bob")
 	}
-	err := e.update(t.Context(), func(*kv.Tx) error { // in the committer, whose alone it is
+	err := e.update(t.Context(), func(*kv.Tx) error { // in the committer, which owns it
 		*e.db.Bounds().Keys = 150
 		return nil
 	})

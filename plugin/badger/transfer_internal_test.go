@@ -22,8 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Rows move as the engine stores them, so what it stores is what the protocol says of records, but for what
-// is the engine's own.
+// Rows move as the engine stores them, so they have the protocol's form, except for internal fields.
 func TestRecordsAreThoseOfTheProtocol(t *testing.T) {
 	t.Parallel()
 	own := map[protoreflect.FullName]bool{
@@ -119,7 +118,7 @@ func TestMigrationFromFormat1(t *testing.T) {
 // newestFormat is what the marker of a store says that this engine has opened.
 var newestFormat = fmt.Append(nil, "format ", layout.Version)
 
-// A store of format 2 is one without properties. An engine that does not know them refuses it from then on.
+// A store of format 2 has no properties. Once opened, engines that do not know properties refuse it.
 func TestMigrationFromFormat2(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -146,7 +145,7 @@ func TestMigrationFromFormat2(t *testing.T) {
 	}
 }
 
-// The journal survives a plugin that dies, and so does the fence.
+// The journal and the fence survive a plugin that dies.
 func TestMoveSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -189,8 +188,8 @@ func TestMoveSurvivesARestart(t *testing.T) {
 	}
 }
 
-// An export that nobody reads on does not fill the disk: the journal is given up at its bound, and with it
-// the move, while the store goes on.
+// An abandoned export does not fill the disk: at its bound the journal is dropped, and the move fails, while
+// the store keeps serving.
 func TestJournalIsBounded(t *testing.T) {
 	t.Parallel()
 	e, target := inMemory(t), inMemory(t)
@@ -199,7 +198,7 @@ func TestJournalIsBounded(t *testing.T) {
 	source := e.Transfer()
 	move := &transfer.Move{Source: source, Target: target.Transfer(), ID: "m", SourceName: "old",
 		TargetName: "new"}
-	// The move stands still while the store is written to, as it does when its target takes nothing more.
+	// The move stalls while the store is written to, as with a target that accepts nothing more.
 	move.Report = func(p transfer.Progress) {
 		if p.Phase != transfer.Copying || p.Copied > 0 {
 			return
@@ -223,7 +222,7 @@ func TestJournalIsBounded(t *testing.T) {
 	testenv.Eventually(t, "the journal is empty", func() bool {
 		return countUnder(t, e, layout.TableJournal) == 0
 	})
-	// With a journal that is read, the same store moves.
+	// If the journal is read, the same store can be moved.
 	again := inMemory(t)
 	move = &transfer.Move{Source: source, Target: again.Transfer(), ID: "m2", SourceName: "old",
 		TargetName: "new"}

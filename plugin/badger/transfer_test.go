@@ -19,7 +19,7 @@ func TestTransferFromPlainToEncrypted(t *testing.T) {
 	})
 }
 
-// movable opens an engine that is checked as a whole in the end.
+// movable opens an engine that is checked as a whole at the end.
 func movable(t *testing.T, settings badger.Settings) storetest.Fixture {
 	t.Helper()
 	noSync := false

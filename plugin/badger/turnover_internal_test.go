@@ -23,15 +23,15 @@ import (
 
 const turnoverEnv = "BADGER_TURNOVER"
 
-// TestTurnsLogsOverUntilItIsKilled is no test of its own: it is the process that is killed. It writes so much
-// that logs become tables and tables are merged, and deletes most of it again.
+// TestTurnsLogsOverUntilItIsKilled is not a test: it is the process that is killed. It writes enough for logs
+// to be flushed and tables to be compacted, and deletes most of it again.
 func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	path := os.Getenv(turnoverEnv)
 	if path == "" {
 		t.Skip("it is run by TestKilledWhileLogsTurnOver")
 	}
 	kind, logger := kindOfStore{}, slog.New(slog.DiscardHandler)
-	// Without syncs it is faster; a process that is killed loses nothing either way.
+	// Without syncs it is faster; a killed process loses nothing either way.
 	options := kind.options(t,
 		path).WithNumLevelZeroTables(1).WithBaseTableSize(1 << 20).WithBaseLevelSize(2 << 20).
 		WithSyncWrites(false)
@@ -70,8 +70,8 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	group.Wait()
 }
 
-// A process that is killed while its logs become tables, and tables are merged and removed, leaves a store
-// that is taken for whole.
+// A process killed while logs are flushed, and tables compacted and removed, leaves a store that is accepted
+// as complete.
 func TestKilledWhileLogsTurnOver(t *testing.T) {
 	t.Parallel()
 	path, opened := t.TempDir(), 0
@@ -80,7 +80,7 @@ func TestKilledWhileLogsTurnOver(t *testing.T) {
 		mostWrites = 60 // of 64 rows, before it is killed
 	)
 	for range kills {
-		// It lives as long as so many writes take, on a busy machine too.
+		// It lives for that many writes, even on a busy machine.
 		left := 1 + rand.N(mostWrites)
 		child := testenv.Start(t, testenv.Self(t, "TestTurnsLogsOverUntilItIsKilled", turnoverEnv+"="+path))
 		for line := range child.Lines() {
@@ -99,7 +99,7 @@ func TestKilledWhileLogsTurnOver(t *testing.T) {
 	}
 	names := slices.Sorted(maps.Keys(contents(t, path)))
 	t.Log(names)
-	// An opening makes at most two tables by itself. The rest comes from logs that were full.
+	// An open makes at most two tables. The others come from full logs.
 	lastOfOpenings := fmt.Sprintf("%06d.sst", 4*kills)
 	if !slices.ContainsFunc(names, func(name string) bool {
 		return name > lastOfOpenings && strings.HasSuffix(name, ".sst")

@@ -1,6 +1,6 @@
 package badger
 
-// The migration of stores whose grants each have listings of their own.
+// The migration of stores in which each grant has its own listings.
 
 import (
 	"fmt"
@@ -15,8 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// A store of format 3 is sound, and lists each grant once, as it is, in the middle of its migration, which
-// another start goes on with, and after it.
+// A store of format 3 is consistent, and lists each grant once, before, in the middle of and after its
+// migration, which another start continues.
 func TestOlderStoreLosesListingsOfCompanions(t *testing.T) {
 	t.Parallel()
 	const families = maxUnlist*3/2 + 7
@@ -106,7 +106,7 @@ func TestOlderStoreLosesListingsOfCompanions(t *testing.T) {
 	}
 }
 
-// listings calls f with the entries by which each grant would be listed.
+// listings calls f with the listing entries of each grant.
 func listings(
 	t *testing.T, e *Engine, f func(tx *kv.Tx, companion bool, entries []layout.Entry),
 ) {
@@ -135,7 +135,7 @@ func listings(
 	}
 }
 
-// mustList wants so many grants listed, none twice.
+// mustList expects that many grants, none twice.
 func mustList(t *testing.T, e *Engine, when string, want int) {
 	t.Helper()
 	seen := map[grantstore.Ref]bool{}

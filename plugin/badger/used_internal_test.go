@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// What a used refresh token may take with its indexes, and all rows of a session after a month of hourly
-	// refreshes.
+	// Maximum sizes of a used refresh token with its indexes, and of all rows of a session after a month of
+	// hourly refreshes.
 	mostUsed    = 250
 	mostMonth   = 200_000
 	monthHours  = 720
@@ -90,7 +90,7 @@ func (m *month) apply(batch *grantstore.Batch) {
 	}
 }
 
-// hour has each client refresh its tokens.
+// hour makes each client refresh its tokens.
 func (m *month) hour(n int) {
 	m.t.Helper()
 	m.now = m.now.Add(time.Hour)
@@ -132,7 +132,7 @@ func rowBytes(t *testing.T, e *Engine) (total int64) {
 	return total
 }
 
-// usedRows returns what each used grant takes, with its indexes.
+// usedRows returns the size of each used grant, with its indexes.
 func usedRows(t *testing.T, e *Engine) (sizes []int) {
 	t.Helper()
 	err := e.db.View(t.Context(), func(r *kv.Snapshot) error {
@@ -173,7 +173,7 @@ func mustBeSound(t *testing.T, e *Engine) {
 	}
 }
 
-// A client that refreshes every hour for a month leaves little, with a grace or without.
+// A client that refreshes every hour for a month leaves little data, with or without a grace.
 func TestUsedRefreshTokensAreSmall(t *testing.T) {
 	t.Parallel()
 	for name, grace := range map[string]time.Duration{"without a grace": 0, "with a grace": time.Minute} {
@@ -181,7 +181,7 @@ func TestUsedRefreshTokensAreSmall(t *testing.T) {
 			t.Parallel()
 			e := openAt(t, t.TempDir())
 			m := newMonth(t, e, 1, grace)
-			for n := range monthHours - 1 { // the last hour's would expire the first
+			for n := range monthHours - 1 { // the last one would expire the first
 				m.hour(n)
 			}
 			m.now = m.now.Add(30 * time.Minute)
@@ -203,8 +203,7 @@ func TestUsedRefreshTokensAreSmall(t *testing.T) {
 	}
 }
 
-// Used grants of a store from before stay whole until purges come by, in steps that another start goes on
-// with.
+// Used grants of an older store stay whole until purges reduce them, in steps that another start continues.
 func TestOlderStoreIsMadeSmall(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -273,7 +272,7 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// What was used within the last hour may still be within a grace.
+	// What was used within the last hour may still be in its grace.
 	if sizes := usedRows(t, e); len(sizes) != many || sizes[0] < sealedBytes && sizes[many-1] < sealedBytes {
 		t.Errorf("want %d used tokens with data, got %d", many, len(sizes))
 	}
@@ -300,7 +299,7 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 // monthEnv is how many sessions TestMonthOnDisk has; a few when unset.
 const monthEnv = "MONTH_SESSIONS"
 
-// It tells what live sessions take on the disk after a month, compacted.
+// It measures the disk usage of live sessions after a month, compacted.
 func TestMonthOnDisk(t *testing.T) {
 	t.Parallel()
 	sessions := 5
@@ -325,13 +324,13 @@ func TestMonthOnDisk(t *testing.T) {
 	}
 }
 
-// compacted closes a database, has Badger throw away what is old, and returns what its tables take then.
+// compacted closes a database, compacts it, and returns the size of its tables.
 func compacted(t *testing.T, e *Engine, path string) int64 {
 	t.Helper()
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// Badger compacts level 0 when it has more tables than it should, and each end makes one.
+	// Badger compacts level 0 if it has too many tables, and each close creates one.
 	for range 2 {
 		db, err := folder.OpenReleased(badger.DefaultOptions(path).WithLogger(nil).WithNumLevelZeroTables(1))
 		if err != nil {
@@ -346,7 +345,7 @@ func compacted(t *testing.T, e *Engine, path string) int64 {
 	return tableBytes(t, path)
 }
 
-// tableBytes is what the tables of a database take.
+// tableBytes returns the size of a database's tables.
 func tableBytes(t *testing.T, path string) (n int64) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(path, "*.sst"))

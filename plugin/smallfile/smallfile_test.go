@@ -53,7 +53,7 @@ func TestWriteReplacesTheFile(t *testing.T) {
 	}
 }
 
-// A write that fails leaves the file as it was, and nothing beside it.
+// A failed write leaves the file unchanged, and no other file.
 func TestWriteThatFails(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -84,8 +84,8 @@ func TestWriteThatFails(t *testing.T) {
 	}
 }
 
-// What a crash has left goes with the next write of the same file. Drafts of other files, and what looks like
-// one, stay.
+// Drafts left by a crash are removed by the next write of the same file. Drafts of other files, and similar
+// names, stay.
 func TestDraftsOfACrashAreRemoved(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -108,8 +108,8 @@ func TestDraftsOfACrashAreRemoved(t *testing.T) {
 	}
 }
 
-// Writers of the same file do not take each other's drafts: one of them is the last, and the file is that
-// one's whole.
+// Concurrent writers of a file do not remove each other's drafts: the file is complete and that of the last
+// writer.
 func TestWritersOfTheSameFile(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -27,7 +27,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 const sessions = 20
 
-// newStore makes a store with sessions, with tickets of so many bytes, and grants, and closes it.
+// newStore creates and closes a store with sessions, with tickets of that many bytes, and grants.
 func newStore(t *testing.T, settings badger.Settings, ticket ...int) string {
 	t.Helper()
 	sealed := []byte("sealed")
@@ -77,7 +77,7 @@ func openStore(t *testing.T, settings badger.Settings) *badger.Engine {
 	return e
 }
 
-// outcome is what a command line came to.
+// outcome is the result of a command line.
 type outcome struct {
 	code           int
 	stdout, stderr string
@@ -151,7 +151,7 @@ func TestHelpSaysWhatItIs(t *testing.T) {
 	command(t, "check", "-h").want(t, cli.Done, "migrate FOLDER")
 	command(t, "repair").want(t, cli.Failed, `there is no command "repair"`)
 	command(t, "-loud", "check").want(t, cli.Failed, "-loud")
-	command(t, "-json", "check").want(t, cli.Failed, `"error": "it takes FOLDER"`) // flags may stand first
+	command(t, "-json", "check").want(t, cli.Failed, `"error": "it takes FOLDER"`) // flags may come first
 }
 
 // A backup of a plain store becomes an encrypted one, and back again through standard output and input.
@@ -223,7 +223,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	if after := files(t, path); after != before {
 		t.Errorf("the folder held %q before and %q after", before, after)
 	}
-	// What is damaged is not copied as if it were not.
+	// Damaged rows are not exported as if they were intact.
 	command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, cli.Failed, "damaged")
 }
 
@@ -318,7 +318,7 @@ func TestBadInput(t *testing.T) {
 	command(t, "check", path).want(t, cli.Done, "80 records")
 }
 
-// Of a damaged backup nothing serves; the folder says so, and takes a good one.
+// A store imported from a damaged backup never serves; the folder says so, and accepts an intact backup.
 func TestADamagedBackupNeverServes(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -356,7 +356,7 @@ func TestADamagedBackupNeverServes(t *testing.T) {
 	command(t, "check", target).want(t, cli.Done, "80 records")
 }
 
-// failing is a disk without room for more.
+// failing is a disk without free space.
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }

@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// runEnv makes the test binary the program.
+// runEnv makes the test binary act as the program.
 const runEnv = "CLI_TEST_RUN"
 
 func TestMain(m *testing.M) {
@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A full disk leaves no half backup, and no half store that serves; a store that a killed process left there
-// is looked at, and not opened for changes.
+// A full disk leaves no partial backup, and no partial store that serves; a store left there by a killed
+// process can be opened read-only but not for changes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	if !testenv.NeedNamespace(t) {
@@ -48,7 +48,7 @@ func TestFullDisk(t *testing.T) {
 	target := filepath.Join(disk, "target")
 	program := func(args ...string) outcome {
 		t.Helper()
-		// A process of its own: what writes to a mapped file on a full disk is ended by the system.
+		// In a separate process, because a write to a mapped file on a full disk kills the process.
 		child := testenv.Self(t, "", runEnv+"=1")
 		child.Args = append(child.Args, args...)
 		var stdout, stderr bytes.Buffer
@@ -82,7 +82,7 @@ func TestFullDisk(t *testing.T) {
 	program("migrate", killed).want(t, cli.Failed, "more than 256 are needed to open the store: make room")
 }
 
-// copyOpen copies a store while it is open, which makes it what a process leaves that is killed.
+// copyOpen copies a store while it is open: the copy is like the store of a killed process.
 func copyOpen(t *testing.T, from, to string) {
 	t.Helper()
 	e := openStore(t, badger.Settings{Path: from})
@@ -102,7 +102,7 @@ func copyOpen(t *testing.T, from, to string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// They are mostly zeros, for which there is no room.
+		// The files are mostly zeros, for which there is no room.
 		err = os.WriteFile(filepath.Join(to, name), bytes.TrimRight(data, "\x00"), 0o600)
 		if err := errors.Join(err, os.Truncate(filepath.Join(to, name), int64(len(data)))); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/cli"
 )
 
-// stateOf is all that is known of the files in a folder, and of the folder, but for when they were read.
+// stateOf returns everything known about a folder and its files, except access times.
 func stateOf(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	state := map[string]string{}
@@ -40,8 +40,8 @@ func stateOf(t *testing.T, folder string) map[string]string {
 	return state
 }
 
-// A read-only command changes nothing, run by any user, and whether or not the server was killed. A command
-// that writes says as which user to run it.
+// A read-only command changes nothing, whichever user runs it, and whether or not the server was killed. A
+// command that writes names the user as which to run it.
 func TestLookingAsAnotherUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "" {
@@ -72,7 +72,7 @@ func TestLookingAsAnotherUser(t *testing.T) {
 	}
 }
 
-// A table with a block that was overwritten is named, and nothing ends in a panic.
+// A table with an overwritten block is named, without a panic.
 func TestCheckNamesADamagedTable(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string]badger.Settings{

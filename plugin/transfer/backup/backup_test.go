@@ -117,7 +117,7 @@ func TestEveryCutIsDetected(t *testing.T) {
 	}
 }
 
-// split takes a file apart: the line that it begins with, and its frames.
+// split splits a file into its magic line and its frames.
 func split(file []byte) (parts [][]byte) {
 	line := bytes.IndexByte(file, '\n') + 1
 	parts, file = append(parts, file[:line]), file[line:]

@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// framed returns a file of these frames, with sums that are right.
+// framed returns a file of these frames, with valid sums.
 func framed(t testing.TB, payloads ...[]byte) []byte {
 	t.Helper()
 	var file bytes.Buffer
@@ -27,7 +27,7 @@ func framed(t testing.TB, payloads ...[]byte) []byte {
 const headerFrame = `H{"format":1,"backend":"x","version":"x","store_format":1,"state":"active",` +
 	`"taken":"2026-01-02T03:04:05Z","records":0}`
 
-// Sums are no signature: a forged file is checked like a damaged one.
+// Sums are not signatures: a forged file is validated like a damaged one.
 func TestReaderDistrustsWhatHasRightSums(t *testing.T) {
 	t.Parallel()
 	header, none := []byte(headerFrame), []byte(`S{"records":0,"kinds":[]}`)
@@ -100,7 +100,7 @@ func FuzzSplitRecords(f *testing.F) {
 		for i := range records {
 			again = appendRecord(again, &records[i])
 		}
-		// A length may be written longer than it needs to be; what it says is the same.
+		// A length may have a longer encoding than necessary, with the same value.
 		if back, err := splitRecords(again); err != nil || len(back) != len(records) {
 			t.Errorf("%d records, written and read again %d, error %v", len(records), len(back), err)
 		}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What differs between the entries that should be there and those that are is named, and nothing else.
+// Exactly the differences between expected and actual entries are reported.
 func TestBalance(t *testing.T) {
 	t.Parallel()
 	const entries = 1000

@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// Sets of changes that name a table without a file are taken out of the manifest when that makes it whole,
-// and never else.
+// Change sets that name a table without a file are removed from the manifest if that makes it complete, and
+// only then.
 func TestUnfinishedManifest(t *testing.T) {
 	t.Parallel()
 	create := func(id uint64) *pb.ManifestChange {
@@ -73,7 +73,7 @@ func TestUnfinishedManifest(t *testing.T) {
 	}
 }
 
-// rawSet is a set of changes as the manifest has it.
+// rawSet is a change set as encoded in the manifest.
 func rawSet(t *testing.T, changes ...*pb.ManifestChange) []byte {
 	t.Helper()
 	body, err := proto.Marshal(&pb.ManifestChangeSet{Changes: changes})

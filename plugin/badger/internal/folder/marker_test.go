@@ -16,7 +16,7 @@ func TestParseMarker(t *testing.T) {
 	}
 	first := strings.Index(whole, "\n") + 1
 	for n := range len(whole) {
-		// The first line alone was all that older programs wrote.
+		// Older programs wrote only the first line.
 		if _, err := parseMarker(whole[:n]); n != first && n != first-1 && !errors.Is(err, errMarkerDamaged) {
 			t.Errorf("cut to %q: error %v", whole[:n], err)
 		}

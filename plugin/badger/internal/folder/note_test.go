@@ -1,6 +1,6 @@
 package folder_test
 
-// The lock of the note: who opens a folder waits until its last owner has removed what it had to.
+// The lock of the note: opening a folder waits until its last owner has removed its files.
 
 import (
 	"path/filepath"
@@ -25,7 +25,7 @@ func TestNoteIsLockedWhileItIsOpen(t *testing.T) {
 	if err := note.Close(); err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := disk.Share(file) // a child that was just started may have it for a moment
+	unlock, err := disk.Share(file) // a child that was just started may hold it for a moment
 	if err != nil {
 		t.Fatalf("a closed note: %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Each prefix leads to its own table, also where a key goes on with any byte.
+// Each prefix identifies its table, whatever the following bytes.
 func TestPrefixesAreToldApart(t *testing.T) {
 	t.Parallel()
 	for i := range Tables {
@@ -21,7 +21,7 @@ func TestPrefixesAreToldApart(t *testing.T) {
 		for _, next := range [][]byte{nil, {0}, {'j'}, {'s'}, {0xff}} {
 			k := Key(want.Prefix, next)
 			if bytes.HasPrefix(k, TableJournal) && bytes.Equal(want.Prefix, TableLedger) {
-				continue // the one table whose prefix begins that of another, which stands before it
+				continue // the one table whose prefix begins another prefix, which precedes it
 			}
 			if got := TableOf(k); got != want {
 				t.Errorf("key %q is of table %v, want %q", k, got, want.Name)
@@ -30,7 +30,7 @@ func TestPrefixesAreToldApart(t *testing.T) {
 	}
 }
 
-// Keys of moments sort as the moments do, and are read back.
+// Keys of times sort by time, and can be decoded.
 func TestTimesSort(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC).UnixNano()
@@ -52,7 +52,7 @@ func TestTimesSort(t *testing.T) {
 	}
 }
 
-// The place of a row names no key of a session or of a grant.
+// The place of a row does not include the key of a session or of a grant.
 func TestPlacesGiveNoKeyAway(t *testing.T) {
 	t.Parallel()
 	secret := ticketstore.KeyOf("secret")

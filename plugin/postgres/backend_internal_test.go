@@ -1,6 +1,6 @@
 package postgres
 
-// The engine as a backend: what it says of itself, and the hosts that have it open.
+// The engine as a backend: its description, and the hosts that have it open.
 
 import (
 	"errors"
@@ -55,7 +55,7 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// A host whose clock goes wrong while it runs serves nothing until it is right again.
+// A host whose clock goes wrong while it runs serves nothing until the clock is right again.
 func TestClockGoesOff(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
@@ -89,7 +89,7 @@ func TestClockGoesOff(t *testing.T) {
 	}
 }
 
-// A host is registered while it has the store open, beats, and registers again where its row was removed.
+// A host is registered while it has the store open, sends beats, and registers again if its row was deleted.
 func TestHostsAreRegistered(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
@@ -121,7 +121,7 @@ func TestHostsAreRegistered(t *testing.T) {
 	}
 }
 
-// A host that comes back after the store has left its program behind does not go on unnoticed.
+// A host that comes back after the store stopped supporting its program does not continue unnoticed.
 func TestHostThatWasLeftBehind(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)

@@ -1,7 +1,7 @@
 package postgres
 
-// What exchanges and reads cost: gathered, also behind a pooler, with a connection a caller, and in Badger
-// beside it. Ratios within one run mean something.
+// The cost of exchanges and reads: batched, also behind a pooler, with a connection per caller, and on Badger
+// for comparison. Only ratios within one run are meaningful.
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 )
 
-// maxCallers are how many clients exchange, or ask, at once at most.
+// maxCallers is the maximum number of concurrent clients.
 const maxCallers = 64
 
-// alone is a connection a caller, with commits and reads of its own.
+// alone is a connection per caller, with its own commits and reads.
 var alone = gathering{committers: maxCallers, readers: maxCallers, calls: 1}
 
-// measured is an engine and the server of its own that it has, if any.
+// measured is an engine and its own server, if any.
 type measured struct {
 	sessions.Backend
 	server *pgserver.Server
@@ -32,7 +32,7 @@ type measured struct {
 
 func benchEngine(b *testing.B, g gathering, pooled bool) *measured {
 	b.Helper()
-	// Without images of whole pages WAL is what the changes come to.
+	// Without full-page images WAL consists of the changes.
 	server := pgserver.Start(b, "max_connections=200", "full_page_writes=off",
 		"shared_preload_libraries=pg_stat_statements")
 	server.Exec(b, "CREATE EXTENSION pg_stat_statements")
@@ -72,8 +72,8 @@ func benchEngine(b *testing.B, g gathering, pooled bool) *measured {
 	return &measured{e, server}
 }
 
-// account is what the server and this process have done so far: CPU time in ns, statements as the server
-// counts them. Those of a function or of the beats of the host are among them.
+// account is the usage of the server and this process so far: CPU time in ns, statements as counted by the
+// server, including those of functions and of the host's beats.
 type account struct{ syncs, bytes, statements, server, own float64 }
 
 func (m *measured) account(b *testing.B) (a account) {
@@ -97,7 +97,7 @@ func (m *measured) account(b *testing.B) (a account) {
 	return a
 }
 
-// report tells what an operation came to since before.
+// report reports the cost per operation.
 func (a account) report(b *testing.B, before account) {
 	b.Helper()
 	for _, figure := range []struct {
@@ -112,7 +112,7 @@ func (a account) report(b *testing.B, before account) {
 	}
 }
 
-// concurrently has callers do something b.N times in all.
+// concurrently lets callers do something b.N times in total.
 func concurrently(b *testing.B, callers int, do func(caller int) error) {
 	b.Helper()
 	var left atomic.Int64

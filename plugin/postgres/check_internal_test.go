@@ -1,6 +1,6 @@
 package postgres
 
-// The check of a store: a store that was used has nothing wrong, and what is changed by hand is found.
+// The check of a store: a used store has no faults, and manual changes are found.
 
 import (
 	"fmt"
@@ -130,7 +130,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// With the extension amcheck an index that does not hold its table is found.
+// With the extension amcheck, an index that misses rows of its table is found.
 func TestCheckOfIndexes(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -141,7 +141,7 @@ func TestCheckOfIndexes(t *testing.T) {
 	if report := checked(t, e, CheckConfig{}); len(report.Findings) > 0 {
 		t.Fatalf("%+v", report)
 	}
-	// Rows that are written while the index is not kept are not in it.
+	// Rows written while the index is disabled are missing in it.
 	kept := "UPDATE pg_index SET indisready = %t WHERE indexrelid = '" + name + ".sessions_created'::regclass"
 	server.Exec(t, fmt.Sprintf(kept, false),
 		schema.Qualify(name, "UPDATE {s}.sessions SET created = created + 1"), fmt.Sprintf(kept, true))

@@ -23,11 +23,11 @@ import (
 
 var base = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
 
-// line is a family of refresh tokens and how often it was exchanged.
+// line is a family of refresh tokens and the number of its exchanges.
 type line struct {
 	name      string
 	exchanged int
-	// open is the operation whose outcome is not known.
+	// open is the operation with an unknown outcome.
 	open *grantstore.Batch
 }
 
@@ -65,7 +65,7 @@ func (l *line) signIn(ctx context.Context, e sessions.Backend) error {
 	return err
 }
 
-// exchange uses the token and stores the next one, or repeats the operation whose outcome is not known.
+// exchange consumes the token and stores the next one, or repeats the operation with an unknown outcome.
 func (l *line) exchange(ctx context.Context, e sessions.Backend) error {
 	batch := l.open
 	if batch == nil {
@@ -86,8 +86,8 @@ func (l *line) exchange(ctx context.Context, e sessions.Backend) error {
 	return err
 }
 
-// Clients exchange their tokens while the server is killed and begins again. What was acknowledged stays,
-// what was not is done once: nobody is told that a token was used that it used once.
+// Clients exchange their tokens while the server is killed and restarted. Acknowledged exchanges persist,
+// others are done once: no client is told that a token was used before that it used once.
 func TestServerCrashesUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -106,7 +106,7 @@ func TestServerCrashesUnderLoad(t *testing.T) {
 	for _, l := range lines {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				// Its own context: what has begun is brought to an end.
+				// A separate context: operations that have begun are completed.
 				if err := l.exchange(t.Context(), e); err != nil {
 					t.Errorf("%s, exchange %d: %v", l.name, l.exchanged, err)
 					return
@@ -151,7 +151,7 @@ func TestServerCrashesUnderLoad(t *testing.T) {
 	t.Logf("%d exchanges", exchanges.Load())
 }
 
-// deaf is a connection that breaks with the answer to a commit, once for each time it was armed.
+// deaf is a connection that breaks instead of returning the answer to a commit, once each time it is armed.
 type deaf struct {
 	net.Conn
 	armed *atomic.Int64
@@ -166,12 +166,12 @@ func (c *deaf) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A renewal has no operation id: whether it was committed is what the committer's slot says. Were it tried
-// again it would meet its own change, and be a conflict.
+// A renewal has no operation id: the committer's slot shows whether it was committed. A retry would conflict
+// with its own change.
 func TestAnswerToACommitIsLost(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
-	mustOpen(t, settings) // makes the tables
+	mustOpen(t, settings) // creates the tables
 	config, err := settings.config()
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A damaged session, whichever of its rows is, is named as the cause, and no other session's end waits for
-// it.
+// A damaged session, whichever of its rows is damaged, is named as the cause, and does not block the end of
+// others.
 func TestDamagedSessionStopsNoSweep(t *testing.T) {
 	t.Parallel()
 	for name, sql := range map[string]string{

@@ -1,6 +1,6 @@
 package postgres
 
-// What the log says of a database that fails.
+// Log lines about a failing database.
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// However many calls fail, the log has a line a second, which counts the others.
+// However many calls fail, the log has one line a second, with the number of suppressed ones.
 func TestFailuresDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

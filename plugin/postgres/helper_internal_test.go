@@ -18,14 +18,14 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 )
 
-// emptied are schemas whose tests have ended, without rows: deleting these is faster than making tables.
+// emptied are schemas of finished tests, without rows: deleting rows is faster than creating tables.
 var emptied struct {
 	sync.Mutex
 	names []string
 	made  int
 }
 
-// empty deletes the rows of a schema and has it be as the migrations made it.
+// empty deletes the rows of a schema, leaving it as the migrations created it.
 const empty = `
 	DO $$ DECLARE name text; BEGIN
 		FOR name IN SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -37,7 +37,7 @@ const empty = `
 	UPDATE {s}.slots SET state = 0, position = 0, counts = DEFAULT, sums = DEFAULT, kills = 0;
 	UPDATE {s}.ledger SET state = 0, move = '', peer = '', origin = ''`
 
-// emptyStore returns the settings of an empty store of the test's own.
+// emptyStore returns the settings of an empty store for the test.
 func emptyStore(t *testing.T) Settings {
 	t.Helper()
 	server := pgserver.Shared(t)
@@ -66,14 +66,14 @@ func emptyStore(t *testing.T) Settings {
 	return settings
 }
 
-// kept are the connections of tests that have ended, by what they are for. New ones have yet to read what the
-// server knows of the tables, and a new host what they look like: both cost more than what most tests ask.
+// kept are the connections of finished tests, by purpose. New connections have to load the server's catalog
+// caches, and a new host checks the shape: both cost more than most tests.
 var kept struct {
 	sync.Mutex
 	pools map[string][]*pgxpool.Pool
 }
 
-// lasting returns connections that an earlier test had, or new ones, for a test that does nothing to them.
+// lasting returns connections of an earlier test, or new ones, for a test that does not damage them.
 func lasting(t *testing.T, purpose string, open func() (*pgxpool.Pool, error)) (pool *pgxpool.Pool) {
 	t.Helper()
 	kept.Lock()
@@ -101,7 +101,7 @@ func lasting(t *testing.T, purpose string, open func() (*pgxpool.Pool, error)) (
 	return pool
 }
 
-// lastingStore opens a store, whose tables it makes, on connections as lasting has them.
+// lastingStore opens a store, creating its tables, on connections from lasting.
 func lastingStore(t *testing.T, settings Settings) *pgxpool.Pool {
 	t.Helper()
 	return lasting(t, settings.DSN+" "+settings.Schema, func() (*pgxpool.Pool, error) {
@@ -113,13 +113,13 @@ func lastingStore(t *testing.T, settings Settings) *pgxpool.Pool {
 	})
 }
 
-// lastingHost is openHost on connections as lasting has them.
+// lastingHost is openHost on connections from lasting.
 func lastingHost(t *testing.T, settings Settings) *Engine {
 	t.Helper()
 	return start(t, lastingStore(t, settings), settings)
 }
 
-// openEngine opens an engine over an empty store of the test's own.
+// openEngine opens an engine over an empty store for the test.
 func openEngine(t *testing.T) *Engine {
 	t.Helper()
 	return openHost(t, emptyStore(t))
@@ -131,7 +131,7 @@ func openHost(t *testing.T, settings Settings) *Engine {
 	return start(t, mustOpen(t, settings).pool, settings)
 }
 
-// serve opens an engine on connections of its own.
+// serve opens an engine on its own connections.
 func serve(t *testing.T, config *pgxpool.Config, settings Settings) *Engine {
 	t.Helper()
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
@@ -176,7 +176,7 @@ func storesOf(e *Engine) storetest.Stores {
 	}
 }
 
-// whole skips a run of the suite beside TestConformance, where tests are not to take their time.
+// whole skips a run of the suite besides TestConformance, except in long tests.
 func whole(t *testing.T) {
 	t.Helper()
 	if !testenv.Long() {
@@ -184,8 +184,8 @@ func whole(t *testing.T) {
 	}
 }
 
-// The suite through the protocol, in this process. The built plugin is asked all of it (TestBuiltPlugin), and
-// both ways to make calls are held to all of it over the memory: here the kills are what is the engine's own.
+// The suite through the protocol, in this process. The built plugin runs all of it (TestBuiltPlugin), and the
+// memory engine runs all of it for both ways of making calls: here only the kills are specific to the engine.
 func TestPlugin(t *testing.T) {
 	t.Parallel()
 	sections := []string{"Kills"}
@@ -216,7 +216,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// joins returns what opens a store as another host.
+// joins returns a function that opens a store as another host.
 func joins(t *testing.T, settings Settings) func() (other storetest.Fixture, leave func()) {
 	return func() (storetest.Fixture, func()) {
 		other, err := Open(context.WithoutCancel(t.Context()), settings, quiet)
@@ -228,7 +228,7 @@ func joins(t *testing.T, settings Settings) func() (other storetest.Fixture, lea
 	}
 }
 
-// rightAfterwards checks what a test has left.
+// rightAfterwards checks the store after a test.
 func rightAfterwards(t *testing.T, e *Engine) {
 	t.Helper()
 	report, err := e.Check(context.WithoutCancel(t.Context()), CheckConfig{MaxFindings: 5})

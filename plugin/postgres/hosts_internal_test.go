@@ -21,7 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// hosts makes each call at the next of several engines over one store.
+// hosts distributes calls over several engines of one store, round robin.
 type hosts struct {
 	engines []*Engine
 	calls   atomic.Uint64
@@ -168,8 +168,8 @@ func (h *hosts) stores() storetest.Stores {
 	}
 }
 
-// What holds in one host holds where each call is made at another one: sign-ins under a limit, exchanges of
-// one code, removals, sweeps and claims that race.
+// What holds for one host also holds if each call is made at a different host: concurrent sign-ins under a
+// limit, exchanges of one code, removals, sweeps and claims.
 func TestConformanceOfHosts(t *testing.T) {
 	t.Parallel()
 	whole(t)
@@ -186,7 +186,7 @@ func TestConformanceOfHosts(t *testing.T) {
 	})
 }
 
-// Behind a pooler no statement is prepared, and no parameter of a session set.
+// Behind a pooler no statement is prepared, and no session parameter is set.
 func TestConformanceBehindAPooler(t *testing.T) {
 	t.Parallel()
 	whole(t)
@@ -195,7 +195,7 @@ func TestConformanceBehindAPooler(t *testing.T) {
 		Immovable: true,
 		New: func(t *testing.T) storetest.Fixture {
 			settings := emptyStore(t)
-			lastingStore(t, settings) // what makes the tables is not a pooler's
+			lastingStore(t, settings) // tables are not created through a pooler
 			settings.DSN, settings.Pooler = pooler, true
 			e := lastingHost(t, settings)
 			t.Cleanup(func() { rightAfterwards(t, e) })
@@ -204,11 +204,11 @@ func TestConformanceBehindAPooler(t *testing.T) {
 	})
 }
 
-// Two hosts that change the same few sessions at once wait for each other's rows in one order: none ends up
-// in a deadlock, which would cost a second each.
+// Two hosts that concurrently change the same sessions lock rows in the same order: there are no deadlocks,
+// which would cost a second each.
 func TestHostsLockInOneOrder(t *testing.T) {
 	t.Parallel()
-	dsn, schema := pgserver.Start(t).Schema(t) // whose deadlocks are those of this test
+	dsn, schema := pgserver.Start(t).Schema(t) // its deadlocks are those of this test
 	h := openHostsOf(t, 2, Settings{DSN: dsn, Schema: schema})
 	const sessions, callers, calls = 6, 16, 40
 	for i := range sessions {
@@ -267,7 +267,7 @@ func TestHostsLockInOneOrder(t *testing.T) {
 	rightAfterwards(t, h.engines[0])
 }
 
-// A host that is about to register when another one makes the fence: the fence waits for it, and is refused.
+// A host is about to register when another one sets the fence: the fence waits for it, and is refused.
 func TestRegistrationRacesTheFence(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
@@ -287,7 +287,7 @@ func TestRegistrationRacesTheFence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A test that fails lets them go, or the end waits for them forever.
+	// Released even if the test fails, or its cleanup would wait forever.
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
 	waiting := func(n int) func() bool {
 		return func() bool {
@@ -315,7 +315,7 @@ func TestRegistrationRacesTheFence(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The fence may hold all slots when the host, registered, claims one: the host waits.
+	// The fence may hold all slots when the registered host claims one: the host waits.
 	if err := <-joined; err != nil {
 		t.Error(err)
 	}
@@ -324,7 +324,7 @@ func TestRegistrationRacesTheFence(t *testing.T) {
 	}
 }
 
-// A host that has said nothing for longer than the bound does not count. When it comes back it finds the
+// A host that has been silent for longer than the bound does not count. When it comes back, it finds the
 // fence.
 func TestSilentHostDoesNotCount(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,7 @@
 package postgres
 
-// Copies of access tokens at several hosts of one store (rule 15): what each safeguard is for, and that a
-// fault in it is found.
+// Copies of access tokens at several hosts of one store (rule 15): the purpose of each safeguard, and
+// detection of faults in it.
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// seat is a host with a cache before its engine, in one process.
+// seat is a host with a cache in front of its engine, in one process.
 type seat struct {
 	*Engine
 	cache  *grantcache.Cache
@@ -28,13 +28,13 @@ type seat struct {
 	meter  *grantcache.Meter
 }
 
-// leasing is what a cache is told, which tests make faulty.
+// leasing is the source of a cache, into which tests inject faults.
 type leasing interface {
 	grantstore.Kills
 	grantstore.Leases
 }
 
-// newSeat opens a host with a cache. faulty, if not nil, is put between its engine and its cache.
+// newSeat opens a host with a cache. faulty, if not nil, is inserted between its engine and its cache.
 func newSeat(t *testing.T, e *Engine, faulty func(leasing) leasing) *seat {
 	t.Helper()
 	told := leasing(told{e})
@@ -67,7 +67,7 @@ func twoSeats(t *testing.T) (here, there *seat) {
 	return newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
 }
 
-// signIn signs the user of a line in.
+// signIn signs in the user of a line.
 func (s *seat) signIn(t *testing.T, name string) *line {
 	t.Helper()
 	l := &line{name: name}
@@ -77,7 +77,7 @@ func (s *seat) signIn(t *testing.T, name string) *line {
 	return l
 }
 
-// answer is what a client does with each answer: it waits for its position.
+// answer does what a client does for each answer: it waits for its position.
 func (s *seat) answer(ctx context.Context, err error) error {
 	if late := s.cache.Await(ctx, s.killed.log.Position()); late != nil {
 		return late
@@ -85,7 +85,7 @@ func (s *seat) answer(ctx context.Context, err error) error {
 	return err
 }
 
-// active asks about a token, for a moment at most.
+// active asks about a token, with a short timeout.
 func (s *seat) active(ctx context.Context, ref grantstore.Ref) bool {
 	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
@@ -102,7 +102,7 @@ func (s *seat) caches(t *testing.T, ref grantstore.Ref) {
 	})
 }
 
-// end ends the session of a line, as a client does: until it has an answer.
+// end ends the session of a line, like a client: until it has an answer.
 func (s *seat) end(t *testing.T, l *line) {
 	t.Helper()
 	ending := &logout.Ending{
@@ -114,7 +114,8 @@ func (s *seat) end(t *testing.T, l *line) {
 	})
 }
 
-// silence keeps a host from beating until the test ends, or what it returns is called. Its reads go on.
+// silence stops the beats of a host until the test ends, or the returned function is called. Its reads
+// continue.
 func (s *seat) silence(t *testing.T) (release func()) {
 	t.Helper()
 	s.host.beating.Lock()
@@ -129,19 +130,19 @@ func (s *seat) silence(t *testing.T) (release func()) {
 	return release
 }
 
-// faults of what a cache is told. The zero one is none.
+// Faults of a cache's source. The zero value is no fault.
 type (
-	// byRead gives a lease for a mere read.
+	// byRead grants a lease for a mere read.
 	byRead struct {
 		leasing
 		e *Engine
 	}
-	// fromAnswer has the lease begin with an answer that is late, and says when it is given.
+	// fromAnswer starts the lease with a late answer, and reports when it is granted.
 	fromAnswer struct {
 		leasing
 		given chan struct{}
 	}
-	// untold does not tell what was killed.
+	// untold does not stream kills.
 	untold struct{ leasing }
 )
 
@@ -175,15 +176,15 @@ func (f untold) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	}
 }
 
-// A token is ended at one host while another, which has a copy, is silent or not. The copy must not answer
-// any more; it does where a safeguard is left out.
+// A token is ended at one host while another host, which has a copy, is silent or not. The copy must not be
+// used any more; it is used if a safeguard is left out.
 func TestCopiesOfHosts(t *testing.T) {
 	t.Parallel()
 	given := make(chan struct{})
 	for name, c := range map[string]struct {
 		silent, unregistered bool
 		faulty               func(e *Engine) func(leasing) leasing
-		given                chan struct{} // is waited for before the silence
+		given                chan struct{} // awaited before the silence
 		unwaited             bool
 		found                bool
 	}{
@@ -260,7 +261,7 @@ func unregister(t *testing.T, s *seat) {
 	}
 }
 
-// endUnwaited ends the session of a line and asks no other host.
+// endUnwaited ends the session of a line without waiting for other hosts.
 func (s *seat) endUnwaited(t *testing.T, l *line) {
 	t.Helper()
 	ending := &logout.Ending{
@@ -275,8 +276,8 @@ func (s *seat) endUnwaited(t *testing.T, l *line) {
 	}
 }
 
-// What is acknowledged waits for a host that is silent for as long as a lease, and not again while it stays
-// so. When it comes back it has no copies, and takes part.
+// An acknowledgement waits for a silent host for as long as a lease, and not again while the host stays
+// silent. When that host comes back, it has no copies, and takes part again.
 func TestSilentHostIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
 	here, there := twoSeats(t)
@@ -300,7 +301,7 @@ func TestSilentHostIsWaitedForOnce(t *testing.T) {
 		t.Error("an end was acknowledged without a host that is silent, and that is not marked")
 	}
 	before := there.host.lease.sent()
-	here.end(t, lines[1]) // with nothing to wait for but a beat of its own
+	here.end(t, lines[1]) // waiting only for its own beat
 	release()
 	testenv.Eventually(t, "the host is back", func() bool { return !lapsed() })
 	testenv.Eventually(t, "it beats", func() bool {
@@ -321,8 +322,8 @@ func TestSilentHostIsWaitedForOnce(t *testing.T) {
 	}
 }
 
-// Without a lease a host answers nothing from what it reads, nor a change that turns out to change nothing. A
-// server that lacks a beat of this host's is not the primary.
+// Without a lease a host answers neither reads nor changes that turn out to change nothing. A server that
+// lacks a beat of this host is not the primary.
 func TestNoAnswerWithoutALease(t *testing.T) {
 	t.Parallel()
 	s := newSeat(t, openEngine(t), nil)
@@ -371,7 +372,7 @@ func TestNoAnswerWithoutALease(t *testing.T) {
 	refused("without a lease")
 	release()
 	answered()
-	// Another server has taken beats that this one lacks.
+	// A different server has received beats that this one lacks.
 	release = s.silence(t)
 	s.host.lease.committed(1<<40, time.Now())
 	refused("left behind")
@@ -380,7 +381,7 @@ func TestNoAnswerWithoutALease(t *testing.T) {
 	answered()
 }
 
-// A read that began before an end at another host, and is answered behind it, fills no copy.
+// A read that began before an end at another host, and is answered after it, fills no copy.
 func TestLateReadAtAnotherHost(t *testing.T) {
 	t.Parallel()
 	here, there := twoSeats(t)
@@ -401,7 +402,7 @@ func TestLateReadAtAnotherHost(t *testing.T) {
 	}
 }
 
-// interrupted answers a read when something was done behind it.
+// interrupted delays the answer of a read until something was done.
 type interrupted struct {
 	grantstore.Store
 	do func()
@@ -415,7 +416,7 @@ func (b interrupted) Get(
 	return found, err
 }
 
-// A store that is fenced gives no lease, and no copy answers behind the fence.
+// A fenced store grants no lease, and no copy is used behind the fence.
 func TestNoLeaseBehindTheFence(t *testing.T) {
 	t.Parallel()
 	s := newSeat(t, openEngine(t), nil)
@@ -441,8 +442,8 @@ func TestNoLeaseBehindTheFence(t *testing.T) {
 	}
 }
 
-// What a host keeps of its progress is bounded while a cache asks for leases and applies nothing, and what it
-// says meanwhile is never ahead of the cache.
+// The recorded progress of a host is bounded while a cache requests leases without applying anything, and the
+// progress that it reports is never ahead of the cache.
 func TestMarksOfACacheThatStandsStill(t *testing.T) {
 	t.Parallel()
 	l := newLease(time.Minute)
@@ -464,8 +465,7 @@ func TestMarksOfACacheThatStandsStill(t *testing.T) {
 	}
 }
 
-// A job is shown as done when no copy at another host answers any more, also before a sweep has noted when it
-// was done.
+// A job is shown as done when no copy at another host is used any more, even before a sweep has dated it.
 func TestJobIsDoneAtAllHosts(t *testing.T) {
 	t.Parallel()
 	here, there := twoSeats(t)

@@ -1,6 +1,6 @@
 package postgres
 
-// What the engine measures of itself, and tells of a call that is traced.
+// Measurements of the engine, and spans of traced calls.
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func measuredSession(sid string, now time.Time) *ticketstore.Session {
 	}
 }
 
-// slowly makes a read that waits for a lock for as long as one that is worth a span.
+// slowly makes a read that waits for a lock long enough to get a span.
 func slowly(t *testing.T, e *Engine, read func() error) error {
 	t.Helper()
 	conn, err := e.pool.Acquire(t.Context())
@@ -53,8 +53,8 @@ func slowly(t *testing.T, e *Engine, read func() error) error {
 	return errors.Join(err, <-done)
 }
 
-// A call tells its steps in their order: a write the wait for its turn, the gathered read and the write with
-// the commit, a slow read itself. One that changes nothing has no write.
+// The spans of a call are in order: a write has the wait for its turn, the batched read and the write with
+// the commit; a slow read has one span. A transaction without changes has no write.
 func TestSpansOfACall(t *testing.T) {
 	t.Parallel()
 	e, now := openEngine(t), time.Now()
@@ -83,7 +83,7 @@ func TestSpansOfACall(t *testing.T) {
 		return names
 	}
 	key := ticketstore.KeyOf("s")
-	// A short read tells nothing: it is repeated where the machine was busy.
+	// A short read gets no span: repeated in case the machine was busy.
 	testenv.Eventually(t, "a read without a span", func() bool {
 		return len(traced(func(ctx context.Context) error {
 			if _, err := e.Tickets().Get(ctx, key); !errors.Is(err, ticketstore.ErrNotFound) {

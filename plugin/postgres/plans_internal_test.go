@@ -1,6 +1,6 @@
 package postgres
 
-// The plans that the server makes of the engine's statements.
+// The server's plans for the engine's statements.
 
 import (
 	"fmt"
@@ -17,9 +17,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Rows are found one by one, by an index. Workers take longer to start than a page to read, and a join with a
-// whole table, which is cheap while the table is small, is kept when it has grown. The server of this test
-// takes workers for nothing, as one with a million sessions takes them for cheap.
+// Rows are found one by one, by an index. Starting parallel workers takes longer than reading a page, and a
+// join with a whole table, which is cheap while the table is small, is still used when it has grown. In this
+// test's server workers cost nothing, as they seem to with a million sessions.
 func TestPlansFollowIndexes(t *testing.T) {
 	t.Parallel()
 	t.Run("directly", func(t *testing.T) { t.Parallel(); plansFollowIndexes(t, false) })
@@ -34,7 +34,7 @@ func plansFollowIndexes(t *testing.T, pooled bool) {
 	dsn, schema := server.Schema(t)
 	settings := Settings{DSN: dsn, Schema: schema}
 	if pooled {
-		mustOpen(t, settings) // makes the tables
+		mustOpen(t, settings) // creates the tables
 		settings.DSN, settings.Pooler = server.Pooler(t), true
 	}
 	e := openHost(t, settings)
@@ -86,7 +86,7 @@ func plansFollowIndexes(t *testing.T, pooled bool) {
 	}
 }
 
-// Codes and refresh tokens alone are looked for among used grants, of which there are five partitions.
+// Only codes and refresh tokens are looked up among used grants, which have five partitions.
 func TestWhatIsLookedForAmongUsed(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[grantstore.Type]bool{
@@ -109,7 +109,7 @@ func TestWhatIsLookedForAmongUsed(t *testing.T) {
 	}
 }
 
-// What is planned for an exchange, and for the revocation of a family, reads all tokens of the family.
+// The plans of an exchange, and of the revocation of a family, read all tokens of the family.
 func TestPlansReadFamilies(t *testing.T) {
 	t.Parallel()
 	e, l := openEngine(t), &line{name: "l"}

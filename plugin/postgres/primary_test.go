@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A primary that was left behind says that it takes writes, and confirms none. It is passed over, and what
-// waits for it is let go when another one has committed.
+// A replaced primary reports that it accepts writes, but confirms none. It is skipped, and calls waiting for
+// it are released when another server has committed.
 func TestPrimaryLeftBehind(t *testing.T) {
 	t.Parallel()
 	old, next := pgserver.Start(t), pgserver.Start(t)
@@ -49,7 +49,7 @@ func TestPrimaryLeftBehind(t *testing.T) {
 	written := make(chan error, 1)
 	go func() {
 		var err error
-		for err == nil { // the server may read the setting a little later
+		for err == nil { // the server may apply the setting a little later
 			_, err = first.Exec(t.Context(), "INSERT INTO kept VALUES (1)")
 		}
 		written <- err

@@ -20,7 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// No host writes to a partition that another one, whose clock is off, may empty.
+// No host writes to a partition that another host with a skewed clock may empty.
 func TestRingOfUsedGrants(t *testing.T) {
 	t.Parallel()
 	const day = int64(24 * time.Hour)
@@ -51,8 +51,8 @@ func TestRingOfUsedGrants(t *testing.T) {
 	}
 }
 
-// Two attempts at one operation conflict although their moments lie in two partitions, and nothing else
-// that they write is the same: one of them has the answer of the other.
+// Two attempts at one operation conflict even if their times are in different partitions and they write
+// nothing else in common: one of them gets the answer of the other.
 func TestOperationsMeetAtTheEdgeOfAPartition(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
@@ -85,7 +85,7 @@ func TestOperationsMeetAtTheEdgeOfAPartition(t *testing.T) {
 	rightAfterwards(t, e)
 }
 
-// Partitions are emptied when their time is over, and taken off the account.
+// Expired partitions are emptied and subtracted from the contents.
 func TestPartitionsAreEmptied(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
@@ -133,7 +133,7 @@ func TestPartitionsAreEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	purge(2 * grantstore.OperationRetention)
-	if n := left("operations"); n > 1 { // the echo of one may lie in the partition before
+	if n := left("operations"); n > 1 { // the echo of one may be in the previous partition
 		t.Errorf("%d answers are left after 20 minutes", n)
 	}
 	purge(100*time.Hour + time.Duration(usedSpan))
@@ -142,7 +142,8 @@ func TestPartitionsAreEmptied(t *testing.T) {
 	}
 }
 
-// Where a partition was emptied the echoes of its operations stand alone in the next one, and that is right.
+// After a partition was emptied, the echoes of its operations remain in the next one without them, which is
+// correct.
 func TestEchoesOutliveTheirOperations(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)

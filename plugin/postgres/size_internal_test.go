@@ -11,8 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What a session with two clients takes on disk, and what is left of a token that was used, each with its
-// indexes.
+// The disk usage of a session with two clients, and of a used token, each with its indexes.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	dsn, schema := pgserver.Start(t).Schema(t) // whose rows no other test's transaction keeps from going
@@ -91,7 +90,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// sizeOf is what tables take with their indexes, without what updates have left in them.
+// sizeOf returns the size of tables with their indexes, without dead rows.
 func sizeOf(t *testing.T, e *Engine, tables ...string) (total int) {
 	t.Helper()
 	for _, table := range tables {

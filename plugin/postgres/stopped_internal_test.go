@@ -1,6 +1,6 @@
 package postgres
 
-// Hosts that stop in the middle of their work, and others that go on (rule 14).
+// Hosts that stop in the middle of their work, while others continue (rule 14).
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func signedIn(t *testing.T, e *Engine, n int) {
 	}
 }
 
-// held is a transaction that has locked rows, as that of a host that was stopped.
+// held is a transaction that has locked rows, like that of a stopped host.
 func held(t *testing.T, e *Engine, sql string) pgx.Tx {
 	t.Helper()
 	holder, err := e.pool.Begin(t.Context())
@@ -56,8 +56,8 @@ func letGo(t *testing.T, holder pgx.Tx) {
 	}
 }
 
-// A host that has begun to sweep, or to claim, and was stopped keeps what it has locked from the others, and
-// nothing else. They get it when its transaction is over.
+// A host that was stopped during a sweep or a claim blocks only the rows that it has locked. Others get them
+// when its transaction is over.
 func TestStoppedHostHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
@@ -94,8 +94,8 @@ func TestStoppedHostHoldsUpNoOther(t *testing.T) {
 	rightAfterwards(t, e)
 }
 
-// A job whose host has stopped is done by another one, once its lease is over, and counted once. The host
-// that comes back goes on where the other is.
+// The job of a stopped host is completed by another host once its lease has expired, and counted once. The
+// host that comes back continues where the other is.
 func TestJobIsTakenUp(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
@@ -130,7 +130,7 @@ func TestJobIsTakenUp(t *testing.T) {
 	rightAfterwards(t, e)
 }
 
-// A caller that goes while its claim is under way leaves it to its end.
+// A claim in progress completes even if its caller's context ends.
 func TestCallerGoesDuringAClaim(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)

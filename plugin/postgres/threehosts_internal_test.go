@@ -1,7 +1,7 @@
 package postgres
 
-// Three hosts with copies of access tokens, some of which stand still for longer than their lease, lose their
-// connections or are gone, while sessions end at all of them (rule 15).
+// Three hosts with copies of access tokens, some of which pause for longer than their lease, lose their
+// connections or die, while sessions end at all of them (rule 15).
 
 import (
 	"context"
@@ -18,10 +18,10 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// wire is the connections of a host to its database. It can stand still, or break.
+// wire is the connections of a host to its database, which can be paused or broken.
 type wire struct {
 	mu    sync.Mutex
-	flows chan struct{} // closed while it does
+	flows chan struct{} // closed while it passes data
 	conns []net.Conn
 }
 
@@ -31,7 +31,7 @@ func newWire() *wire {
 	return w
 }
 
-// stop has nothing pass until what it returns is called.
+// stop pauses the wire until the returned function is called.
 func (w *wire) stop() (release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -47,7 +47,7 @@ func (w *wire) pass() {
 	<-flows
 }
 
-// lose ends all connections.
+// lose breaks all connections.
 func (w *wire) lose() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,7 +101,7 @@ type life struct {
 	acked atomic.Int64
 }
 
-// crowd are hosts, and what is asked and ended at them.
+// crowd are the hosts, and the questions and ends made at them.
 type crowd struct {
 	t     *testing.T
 	seats []*seat
@@ -110,7 +110,7 @@ type crowd struct {
 	step  atomic.Int64
 	asked atomic.Int64
 	mu    sync.Mutex
-	took  []time.Duration // by ends at the host that is left alone
+	took  []time.Duration // of ends at the undisturbed host
 }
 
 const livesOfCrowd = 60
@@ -118,7 +118,7 @@ const livesOfCrowd = 60
 func newCrowd(t *testing.T) *crowd {
 	t.Helper()
 	settings := emptyStore(t)
-	mustOpen(t, settings) // makes the tables
+	mustOpen(t, settings) // creates the tables
 	c := &crowd{t: t}
 	for range 3 {
 		w := newWire()
@@ -147,7 +147,7 @@ func (c *crowd) ask(ctx context.Context, s *seat) {
 			}
 		}
 		c.asked.Add(1)
-		time.Sleep(time.Millisecond) // others work too
+		time.Sleep(time.Millisecond) // let others run
 	}
 }
 
@@ -198,7 +198,7 @@ func (s *seat) endBy(t *testing.T, l *line, way int) {
 	}
 }
 
-// torment has one host after the other stand still for longer than a lease, or lose its connections.
+// torment pauses one host after another for longer than a lease, or breaks its connections.
 func (c *crowd) torment(ctx context.Context) {
 	for round := 0; ctx.Err() == nil; round++ {
 		w := c.wires[1+round%2]

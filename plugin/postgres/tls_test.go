@@ -1,6 +1,6 @@
 package postgres
 
-// TLS to the database: its certificate is verified, and it verifies ours.
+// TLS to the database: mutual verification of certificates.
 
 import (
 	"crypto/ecdsa"

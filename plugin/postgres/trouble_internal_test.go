@@ -2,7 +2,7 @@
 
 package postgres
 
-// A server in trouble while the store is served: what passes is waited for, what does not is said.
+// Problems of a server while the store is served: transient ones are waited for, others are reported.
 
 import (
 	"bytes"
@@ -32,8 +32,8 @@ func signIn(ctx context.Context, e *Engine, sid string, ticket []byte) error {
 	})
 }
 
-// With a full disk the server takes no sign-ins, and says so; reads go on, and all goes on when there is
-// room.
+// With a full disk the server refuses sign-ins, and says so; reads continue, and everything works once there
+// is room.
 func TestDiskOfTheServerIsFull(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -56,7 +56,7 @@ func TestDiskOfTheServerIsFull(t *testing.T) {
 	ticket := make([]byte, ticketstore.MaxTicket)
 	signedIn := 0
 	for err = nil; err == nil && signedIn < 1000; signedIn++ {
-		_, _ = rand.Read(ticket) // nothing is won by compressing it
+		_, _ = rand.Read(ticket) // incompressible
 		err = signIn(t.Context(), e, fmt.Sprint("sid-", signedIn), bytes.Clone(ticket))
 	}
 	if !errors.Is(err, ticketstore.ErrNoSpace) || signedIn < 2 {
@@ -71,8 +71,8 @@ func TestDiskOfTheServerIsFull(t *testing.T) {
 	}
 }
 
-// While no server answers the log and the errors say where it is awaited: those of a store that is served,
-// and of one that is being opened.
+// While no server answers, the log and the errors name its address, for a store being served and for one
+// being opened.
 func TestServerThatStopsIsNamed(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -120,12 +120,12 @@ func TestServerThatStopsIsNamed(t *testing.T) {
 	}
 }
 
-// A statement that the server gives up is tried again: the call waits as long as its caller does.
+// A statement that the server aborts is retried, for as long as the caller waits.
 func TestStatementTimeoutUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
 	dsn, name := server.Schema(t)
-	opens(t, Settings{DSN: dsn, Schema: name}) // makes the tables
+	opens(t, Settings{DSN: dsn, Schema: name}) // creates the tables
 	e := opens(t, Settings{DSN: dsn + " statement_timeout=200", Schema: name})
 	conn, err := e.pool.Acquire(t.Context())
 	if err != nil {
@@ -180,7 +180,7 @@ func TestBehindAPooler(t *testing.T) {
 	}
 }
 
-// An engine whose server hangs says so before it is taken for a plugin that hangs.
+// An engine whose server hangs reports that before its plugin is considered hung.
 func TestServerThatHangsIsTold(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The answer to a batch tells the times of its session, so that hosts keep copies of what they stored. The
-// suite leaves that to each store.
+// The answer to a batch returns the times of its session, so that hosts can cache what they stored. The suite
+// leaves this optional.
 func TestStoredTellsItsSession(t *testing.T) {
 	t.Parallel()
 	e, l := openEngine(t), &line{name: "told"}
@@ -28,8 +28,8 @@ func TestStoredTellsItsSession(t *testing.T) {
 	}
 }
 
-// What requests ask of a store is one round trip each: their plans name all rows that are needed, whatever
-// has become of them.
+// The requests that a store serves take one round trip each: their plans name all rows that are needed, in
+// every case.
 func TestReadsAreOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
@@ -103,7 +103,7 @@ func getSession(ctx context.Context, e *Engine, secret string) error {
 	return err
 }
 
-// A caller that goes does not take its change with it, and none that waits behind it.
+// A caller whose context ends does not abort its change, nor those queued behind it.
 func TestCallerGoes(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
@@ -111,7 +111,7 @@ func TestCallerGoes(t *testing.T) {
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	// The row of the session is held: the change waits inside of the database.
+	// The session's row is locked: the change waits inside the database.
 	holder, err := e.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { os.Exit(pgserver.Main(m)) }
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// target is a schema, as flags name it.
+// target is a schema as named by flags.
 type target struct {
 	settings postgres.Settings
 	file     string
@@ -63,7 +63,7 @@ func (to *target) fill(t *testing.T, e *postgres.Engine, sessions int) {
 	}
 }
 
-// run runs a command, which must end with a code and say these words.
+// run runs a command, which must exit with that code and print these words.
 func (to *target) run(t *testing.T, code int, args []string, says ...string) (stdout string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -132,7 +132,7 @@ func TestCheckOfAChangedStore(t *testing.T) {
 	store.run(t, cli.Findings, []string{"check"}, "slots, sessions", "1 findings")
 }
 
-// A role for hosts is given what they need by the owner's migration.
+// The owner's migration grants a role the privileges that hosts need.
 func TestRuntimeRole(t *testing.T) {
 	t.Parallel()
 	server, store := pgserver.Shared(t), newTarget(t)

@@ -31,7 +31,7 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 	return conn
 }
 
-// fresh returns a connection and the name of a schema that is not there yet.
+// fresh returns a connection and the name of a schema that does not exist yet.
 func fresh(t *testing.T) (conn *pgx.Conn, name string) {
 	t.Helper()
 	dsn, name := pgserver.Shared(t).Schema(t)
@@ -83,7 +83,7 @@ func TestMigrateTwice(t *testing.T) {
 	}
 }
 
-// Programs that start together make one store.
+// Programs that start concurrently create one store.
 func TestMigrateTogether(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
@@ -102,7 +102,7 @@ func TestMigrateTogether(t *testing.T) {
 	}
 }
 
-// program is this program with more migrations.
+// program is this program with additional migrations.
 func program(t *testing.T, more ...string) *schema.Program {
 	t.Helper()
 	files := fstest.MapFS{}
@@ -125,8 +125,8 @@ CREATE TABLE {s}.kept (a int, b int)`
 	contract = "-- needs: 2\nALTER TABLE {s}.kept DROP a"
 )
 
-// An older program goes on beside an expanding migration, and is refused after a contracting one, which
-// waits for the hosts that it would leave behind.
+// An older program keeps working with an expanding migration, and is refused after a contracting one, which
+// waits for the hosts that it would exclude.
 func TestExpandAndContract(t *testing.T) {
 	t.Parallel()
 	conn, name := fresh(t)
@@ -159,13 +159,13 @@ func TestExpandAndContract(t *testing.T) {
 	if err := errors.Join(second.Fits(contracted), third.Fits(contracted)); err != nil {
 		t.Error(err)
 	}
-	// The older one neither goes back nor fails when it would migrate.
+	// The older program does not fail if it tries to migrate, and changes nothing.
 	if now := migrated(t, second, conn, name); *now != *contracted {
 		t.Errorf("migrated by an older program: %+v", now)
 	}
 }
 
-// A migration that fails changes nothing, and is done by the next one that does not.
+// A failed migration changes nothing, and the next attempt completes it.
 func TestHalfMigrated(t *testing.T) {
 	t.Parallel()
 	conn, name := fresh(t)
@@ -201,7 +201,7 @@ func TestForeignSchema(t *testing.T) {
 	}
 }
 
-// The shape that programs check is the one that their migrations make. SESSIONS_WRITE_SHAPE=1 writes it.
+// The shape that programs check equals the one created by their migrations. SESSIONS_WRITE_SHAPE=1 writes it.
 func TestShape(t *testing.T) {
 	t.Parallel()
 	conn, name := fresh(t)
@@ -239,7 +239,7 @@ func TestShape(t *testing.T) {
 	}
 }
 
-// The run-time role reads and writes. It neither changes tables nor raises what a store needs.
+// The run-time role can read and write. It can neither change tables nor raise the needs of a store.
 func TestRuntimeRole(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
@@ -250,7 +250,7 @@ func TestRuntimeRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	runtime := connect(t, server.Loopback(role, "secret"))
-	// What a move writes, and empties: see become.
+	// What a move writes and empties: see become.
 	exec(t, runtime, name, `UPDATE {s}.ledger SET state = 0, move = '', peer = '', peer_store = '',
 			origin = '', acknowledged = 0, moved = 0`,
 		`INSERT INTO {s}.hosts (instance, name, version, knows, joined, beat)

@@ -17,7 +17,8 @@ import (
 // Whatever the decoders below do not expect, such as an unknown field, is left to proto.Unmarshal: the result
 // is the same in every case.
 func Decode(data []byte, message proto.Message) error {
-	row, plain := unsafe.String(unsafe.SliceData(data), len(data)), false //nolint:gosec // data is not changed
+	row := unsafe.String(unsafe.SliceData(data), len(data)) //nolint:gosec // data is not changed
+	plain := false
 	switch m := message.(type) {
 	case *Session:
 		plain = m.read(row)

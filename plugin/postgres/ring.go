@@ -128,8 +128,8 @@ func ringsOver(at int64) (list []*ring) {
 	return list
 }
 
-// overAfter is how long after its expiry a used grant in a ring is as if it were gone (see over). It is longer
-// than any transaction.
+// overAfter is how long after its expiry a used grant in a ring is taken for gone (see over). It is longer than
+// any transaction.
 const overAfter = int64(30 * time.Minute)
 
 // over reports whether a used grant that was read may lie in a partition that is being emptied. It expired
@@ -166,13 +166,14 @@ func (e *Engine) emptyRing(r *ring, now time.Time) error {
 	})
 }
 
-// count adds up the rows, and reports whether there are any.
+// count adds up the rows, and reports whether there are any. A host whose clock has just been set wrong would
+// take the present partition for an expired one, and is refused (rule 14).
 func (r *ring) count(t *tx) (full bool, err error) {
 	if full = r.full(t); full {
-		r.read = t.databaseClock()
+		r.read, err = t.databaseClock()
 	}
-	if !full {
-		return false, nil
+	if !full || err != nil {
+		return false, err
 	}
 	var text string
 	account := "SELECT count(*), coalesce(sum(sum), 0)::text FROM {s}." + r.partition + " WHERE " + r.counted
@@ -193,12 +194,20 @@ func (r *ring) full(t *tx) bool {
 	return t.number("SELECT EXISTS (SELECT FROM {s}."+r.partition+")::int") > 0
 }
 
-// databaseClock returns the database's time.
-func (t *tx) databaseClock() (nanos int64) {
+// databaseClock returns the database's time, or an error if this host's clock is off it.
+func (t *tx) databaseClock() (nanos int64, err error) {
+	own := time.Now
+	if t.host != nil {
+		own = t.host.now
+	}
+	before := own()
 	if t.err == nil {
 		t.fail(t.conn.QueryRow(t.ctx, "SELECT "+databaseTime).Scan(&nanos))
 	}
-	return nanos
+	if t.err != nil {
+		return 0, nil
+	}
+	return nanos, checkClock(before, own(), time.Unix(0, nanos))
 }
 
 // empty subtracts the rows from the contents and empties the partition. A store that is being exported would
@@ -212,7 +221,8 @@ func (r *ring) empty(t *tx) error {
 	t.exec(briefly)
 	t.exec("LOCK TABLE {s}." + r.partition + " IN SHARE ROW EXCLUSIVE MODE")
 	counted := r.full(t)
-	if bucket(r.at+t.databaseClock()-r.read, r.span) != bucket(r.at, r.span) {
+	read, err := t.databaseClock()
+	if err != nil || bucket(r.at+read-r.read, r.span) != bucket(r.at, r.span) {
 		counted = false
 	}
 	if counted {
@@ -220,7 +230,7 @@ func (r *ring) empty(t *tx) error {
 	}
 	t.exec("SET LOCAL lock_timeout = DEFAULT")
 	if t.err != nil || !counted {
-		return nil
+		return err
 	}
 	t.slot.counts[r.kind] -= r.content.Count
 	t.slot.sums[r.kind] -= int64(r.content.Sum)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,4 +280,30 @@ func TestBetweenTheCountAndTheEndOfAPartition(t *testing.T) {
 		t.Errorf("a partition that another host had emptied was emptied again of %d rows", n)
 	}
 	rightAfterwards(t, e)
+}
+
+// A clock that is set wrong between two beats empties no partition that is in use (rule 14).
+func TestAWrongClockEmptiesNoPartition(t *testing.T) {
+	t.Parallel()
+	settings := emptyStore(t)
+	var ahead atomic.Int64
+	settings.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	e := openHost(t, settings)
+	l := &line{name: "l"}
+	if err := l.signIn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	e.host.beating.Lock() // the next beat would notice it
+	ahead.Store(int64(time.Hour))
+	_, err := e.Grants().Purge(t.Context(), 1000, base.Add(2*grantstore.OperationRetention))
+	ahead.Store(0)
+	e.host.beating.Unlock()
+	if !errors.Is(err, errClock) {
+		t.Errorf("purge with a clock an hour ahead: %v, want it refused", err)
+	}
+	var operations int
+	err = e.pool.QueryRow(t.Context(), e.sql("SELECT count(*) FROM {s}.operations")).Scan(&operations)
+	if err != nil || operations == 0 {
+		t.Errorf("%d answers are left, error %v", operations, err)
+	}
 }

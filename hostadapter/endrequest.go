@@ -169,7 +169,7 @@ func (a *Adapter) checkRedirect(ctx context.Context, clientID, target string) (p
 	if clientID == "" {
 		return "it needs an id_token_hint or a client_id", nil
 	}
-	client, err := a.config.Clients.LogoutClient(ctx, clientID)
+	client, err := a.logoutClient(ctx, clientID)
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):
 		return "the client is not known", nil

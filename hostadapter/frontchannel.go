@@ -36,8 +36,8 @@ func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]str
 func (a *Adapter) frontChannelURL(
 	ctx context.Context, clientID string, session *ticketstore.Session,
 ) (string, error) {
-	client, err := a.config.Clients.LogoutClient(ctx, clientID)
-	if errors.Is(err, ticketstore.ErrNotFound) || (err == nil && client == nil) {
+	client, err := a.logoutClient(ctx, clientID)
+	if errors.Is(err, ticketstore.ErrNotFound) {
 		return "", nil
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -26,7 +27,7 @@ func (a *Adapter) registered(ctx context.Context, clientIDs []string) ticketstor
 	found := make(ticketstore.Registrations, len(clientIDs))
 	for _, id := range clientIDs {
 		found[id] = nil
-		client, err := a.config.Clients.LogoutClient(ctx, id)
+		client, err := a.logoutClient(ctx, id)
 		switch {
 		case err == nil:
 			found[id] = &ticketstore.Registration{
@@ -42,6 +43,16 @@ func (a *Adapter) registered(ctx context.Context, clientIDs []string) ticketstor
 			"clients of a session that ends are treated as at their last authorization", "error", failed)
 	}
 	return found
+}
+
+// logoutClient looks up a client's registration. A source that returns neither a client nor an error does not
+// know the client.
+func (a *Adapter) logoutClient(ctx context.Context, id string) (*logout.Client, error) {
+	client, err := a.config.Clients.LogoutClient(ctx, id)
+	if err == nil && client == nil {
+		err = ticketstore.ErrNotFound
+	}
+	return client, err
 }
 
 // registeredOf returns the current registrations of the clients of the subject's oldest sessions that a

@@ -1,7 +1,11 @@
 package hostadapter_test
 
 import (
+	"context"
+	"net/http"
+	"net/url"
 	"testing"
+	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -30,5 +34,35 @@ func TestClientsOfSessionsThatMakeRoom(t *testing.T) {
 	// The sessions of mail, wiki and gone end.
 	if len(notified) != 1 || notified[0] != "gone" {
 		t.Errorf("notified are %q, want the one alone that is not registered any more", notified)
+	}
+}
+
+// noClients is a source that returns neither a client nor an error.
+type noClients struct{}
+
+func (noClients) LogoutClient(context.Context, string) (*logout.Client, error) { return nil, nil }
+
+// TestSourceThatReturnsNoClient: it is as one that does not know the client, at each way of ending.
+func TestSourceThatReturnsNoClient(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.Clients, c.Lifetime.IdleTimeout = noClients{}, time.Hour })
+	b, idle := h.browser(), h.browser().signIn(hostadapter.Identity{Subject: "bob"})
+	for _, sid := range []string{b.signIn(hostadapter.Identity{Subject: "ann"}).SessionID, idle.SessionID} {
+		h.use(sid, "app")
+	}
+	if got := b.get(url.Values{
+		"client_id": {"app"}, "post_logout_redirect_uri": {"https://app.example/"},
+	}); got.StatusCode != http.StatusOK {
+		t.Errorf("the end-session endpoint answers %d, want its page", got.StatusCode)
+	}
+	if err := b.signOut(); err != nil {
+		t.Errorf("signing out: %v", err)
+	}
+	h.clock.advance(2 * time.Hour)
+	h.config.Expiry.Off = false
+	h.start()
+	h.gone(idle.SessionID)
+	if got := len(h.notifications()); got != 2 {
+		t.Errorf("%d notifications, want those of both sessions, as at their last authorization", got)
 	}
 }

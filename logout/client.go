@@ -49,7 +49,7 @@ type Client struct {
 // ClientSource looks up clients. Implementations are safe for concurrent use.
 type ClientSource interface {
 	// LogoutClient returns the client's current registration. It returns ticketstore.ErrNotFound for an
-	// unknown client; any other error means that the lookup failed.
+	// unknown client, or nil and no error; any other error means that the lookup failed.
 	LogoutClient(ctx context.Context, clientID string) (*Client, error)
 }
 

@@ -193,11 +193,11 @@ func newSameType(session fosite.Session) fosite.Session {
 	return fresh
 }
 
-// isNil reports whether the session is nil or a nil pointer.
-func isNil(session fosite.Session) bool {
-	if session == nil {
+// isNil reports whether a session or a client is nil or a nil pointer.
+func isNil(value any) bool {
+	if value == nil {
 		return true
 	}
-	v := reflect.ValueOf(session)
+	v := reflect.ValueOf(value)
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }

@@ -40,7 +40,7 @@ var _ logout.ClientSource = (*clients)(nil)
 // LogoutClient returns the settings from the client's own methods, else the configured settings. A client
 // with neither is not notified.
 func (c *clients) LogoutClient(ctx context.Context, clientID string) (*logout.Client, error) {
-	client, err := c.store.GetClient(ctx, clientID)
+	client, err := clientOf(ctx, c.store, clientID)
 	switch {
 	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, ticketstore.ErrNotFound):
 		return nil, fmt.Errorf("client %q: %w", clientID, ticketstore.ErrNotFound)
@@ -48,6 +48,15 @@ func (c *clients) LogoutClient(ctx context.Context, clientID string) (*logout.Cl
 		return nil, fmt.Errorf("client %q: %w", clientID, err)
 	}
 	return c.settingsOf(ctx, client)
+}
+
+// clientOf reads a client from the host's store. A nil client without an error is one that is not found.
+func clientOf(ctx context.Context, store fosite.ClientManager, id string) (fosite.Client, error) {
+	client, err := store.GetClient(ctx, id)
+	if err == nil && isNil(client) {
+		return nil, fosite.ErrNotFound
+	}
+	return client, err
 }
 
 func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout.Client, error) {

@@ -166,14 +166,14 @@ func (h *idTokenHints) forClient(ctx context.Context, authorized string, audienc
 }
 
 func (h *idTokenHints) registered(ctx context.Context, id string) (bool, error) {
-	client, err := h.clients.GetClient(ctx, id)
+	_, err := clientOf(ctx, h.clients, id)
 	switch {
 	case errors.Is(err, fosite.ErrNotFound):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("%w: client %.64q: %w", ticketstore.ErrUnavailable, id, err)
 	}
-	return client != nil && id != "", nil
+	return id != "", nil
 }
 
 // audience is a string or a list of strings (RFC 7519, section 4.1.3).

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/storage"
+
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/logout"
@@ -120,5 +123,34 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 				got.must(t, want, "")
 			})
 		}
+	}
+}
+
+// nilClients is a host's store that answers a nil client, and no error, for one that it does not know.
+type nilClients struct{ *storage.MemoryStore }
+
+func (s nilClients) GetClient(_ context.Context, id string) (fosite.Client, error) {
+	client, _ := s.Clients[id].(*fosite.DefaultClient)
+	return client, nil
+}
+
+// A nil client of the host's store is one that is not registered.
+func TestNilClientOfTheHost(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(h *host, c *fositestore.Config) { c.Store = nilClients{h.memory} })
+	b, r := h.tokens("ann")
+	if r := b.get("/authorize", authorization("client_id", "gone")); r.status != http.StatusUnauthorized {
+		t.Errorf("an unknown client: %d %s, want 401", r.status, r.body)
+	}
+	delete(h.memory.Clients, "app")
+	if got := h.post("/introspect", url.Values{
+		"as": {"other"}, "token": {r.str("access_token")},
+	}); got.json["active"] != false {
+		t.Errorf("the token of a client that is gone: %d %s", got.status, got.body)
+	}
+	b.get("/logout", nil).must(t, http.StatusOK, "")
+	if _, err := fositestore.LogoutClient(t.Context(), h.sessions, "app"); !errors.Is(err,
+		ticketstore.ErrNotFound) {
+		t.Errorf("the settings of a client that is gone: %v, want ErrNotFound", err)
 	}
 }

@@ -195,7 +195,7 @@ func (s *Store) client(ctx context.Context, id string) (fosite.Client, error) {
 	if client := c.client(id); client != nil {
 		return client, nil
 	}
-	client, err := s.host.GetClient(ctx, id)
+	client, err := clientOf(ctx, s.host, id)
 	switch {
 	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, ticketstore.ErrNotFound):
 		return nil, fosite.ErrNotFound.WithWrap(err)

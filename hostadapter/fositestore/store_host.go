@@ -32,7 +32,7 @@ func (s *Store) GetClient(ctx context.Context, id string) (fosite.Client, error)
 	if client := c.client(id); client != nil {
 		return client, nil
 	}
-	client, err := s.host.GetClient(ctx, id)
+	client, err := clientOf(ctx, s.host, id)
 	if err == nil {
 		c.keepClient(client)
 	}

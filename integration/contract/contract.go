@@ -1,5 +1,5 @@
-// Package contract holds what clients and servers say to each other against the OpenAPI document of the admin
-// and account routes. Tests give their clients a Transport.
+// Package contract checks HTTP requests and responses against the OpenAPI document of the admin and account
+// routes. Tests give their clients a Transport.
 package contract
 
 import (
@@ -22,7 +22,7 @@ import (
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 )
 
-// Document is the contract. It is safe for concurrent use.
+// Document is the parsed contract. It is safe for concurrent use.
 type Document struct {
 	model     *v3.Document
 	validator validator.Validator
@@ -31,7 +31,7 @@ type Document struct {
 	seen map[Answer]int
 }
 
-// Answer is a status of a documented operation.
+// Answer is a status code of a documented operation.
 type Answer struct {
 	Method, Path string
 	Status       string
@@ -53,26 +53,26 @@ func Load() (*Document, error) {
 		return nil, err
 	}
 	checker, failures := validator.NewValidator(parsed,
-		config.WithStrictMode(), // fields that are not documented are errors, although clients ignore them
-		// These say how answers are to be kept, and are the same for all.
+		config.WithStrictMode(), // undocumented fields are errors, although clients ignore them
+		// These headers are about caching and security, and the same for all responses.
 		config.WithStrictIgnoredHeadersExtra("Cache-Control", "X-Request-Id", "X-Content-Type-Options",
 			"Vary", "Referrer-Policy", "X-Frame-Options", "Content-Security-Policy"),
 		config.WithFormatAssertions(), config.WithRejectUndeclaredRequestBody(),
 		config.WithURLEncodedBodyValidation(),
-		config.WithoutSecurityValidation()) // what authenticates is the host's choice
+		config.WithoutSecurityValidation()) // the host chooses the authentication
 	if len(failures) > 0 {
 		return nil, errors.Join(failures...)
 	}
 	return &Document{model: &model.Model, validator: checker, seen: map[Answer]int{}}, nil
 }
 
-// Valid reports what is wrong with the document itself.
+// Valid returns an error if the document itself is invalid.
 func (d *Document) Valid() error {
 	_, problems := d.validator.ValidateDocument()
 	return joined(problems)
 }
 
-// Answers are the documented ones.
+// Answers returns the documented answers.
 func (d *Document) Answers() (all []Answer) {
 	for path, item := range d.model.Paths.PathItems.FromOldest() {
 		for method, operation := range item.GetOperations().FromOldest() {
@@ -84,7 +84,7 @@ func (d *Document) Answers() (all []Answer) {
 	return all
 }
 
-// Seen are the documented answers that were checked, with how often.
+// Seen returns how often each documented answer was checked.
 func (d *Document) Seen() map[Answer]int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -95,11 +95,11 @@ func (d *Document) Seen() map[Answer]int {
 	return all
 }
 
-// Check holds an answer against the document and, where the server did what it was asked, the request as
-// well. Paths and methods that are not documented must be refused as such. The paths are the document's.
+// Check checks a response against the document and, if the request succeeded, the request too. Undocumented
+// paths and methods must be refused. The request's path must be the document's.
 func (d *Document) Check(request *http.Request, sent []byte, response *http.Response, body []byte) error {
 	r := request.Clone(request.Context())
-	// Other headers are the host's and the client's choice.
+	// Other headers are chosen by the host and the client.
 	r.Header = http.Header{"Content-Type": request.Header["Content-Type"], "Accept": request.Header["Accept"]}
 	answer := *response
 	fresh := func() {
@@ -121,7 +121,7 @@ func (d *Document) Check(request *http.Request, sent []byte, response *http.Resp
 		return fmt.Errorf("the status %s is not documented: %s", status, body)
 	}
 	if request.Method == http.MethodHead {
-		return nil // it has no body
+		return nil // no body
 	}
 	d.mu.Lock()
 	d.seen[Answer{r.Method, path, status}]++
@@ -136,7 +136,7 @@ func (d *Document) Check(request *http.Request, sent []byte, response *http.Resp
 	return joined(problems)
 }
 
-// checkRefusal checks the answer to what is not documented: a problem of that status.
+// checkRefusal checks the response to an undocumented path or method: a problem with that status.
 func (d *Document) checkRefusal(response *http.Response, body []byte, status int) error {
 	kind := response.Header.Get("Content-Type")
 	if response.StatusCode != http.StatusUnauthorized && response.StatusCode != status {
@@ -164,19 +164,18 @@ func joined(problems []*validation.ValidationError) error {
 	return errors.Join(all...)
 }
 
-// Transport checks what passes it.
+// Transport checks the requests and responses that pass through it.
 type Transport struct {
 	Document *Document
-	// Mounts say which path of the document each prefix of a server's paths stands for; others are not
-	// checked.
+	// Mounts maps prefixes of a server's paths to paths of the document. Other paths are not checked.
 	Mounts map[string]string
-	// Next sends the requests, http.DefaultTransport when nil.
+	// Next sends the requests; nil means http.DefaultTransport.
 	Next http.RoundTripper
-	// Report receives what does not hold.
+	// Report receives the violations.
 	Report func(format string, args ...any)
 }
 
-// RoundTrip sends a request and checks the answer. A body that breaks off is passed on unchecked.
+// RoundTrip sends a request and checks the response. A truncated body is passed on unchecked.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	var sent []byte
 	if r.Body != nil {
@@ -215,7 +214,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// documented returns the request with the document's path. Pages are for people and no part of the contract.
+// documented returns the request with the document's path. Pages are not part of the contract.
 func (t *Transport) documented(r *http.Request) (*http.Request, bool) {
 	path := r.URL.EscapedPath()
 	prefix := ""
@@ -239,7 +238,7 @@ func (t *Transport) documented(r *http.Request) (*http.Request, bool) {
 	return at, true
 }
 
-// broken is the rest of a body that broke off.
+// broken is a truncated body, whose reads return its error.
 type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.err }

@@ -1,3 +1,2 @@
-// Package footprint measures what host and plugin take of memory as processes, and holds them to the limits
-// that they are given.
+// Package footprint measures the memory of host and plugin processes and checks it against their limits.
 package footprint

@@ -1,6 +1,6 @@
 package main
 
-// A share of a core: a group of processes that the system holds to it.
+// Control groups that limit processes to a share of a core.
 
 import (
 	"errors"
@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// cgroup is a folder of the system's. A nil one holds nobody.
+// cgroup is a control group. A nil cgroup imposes no limit.
 type cgroup struct{ path string }
 
-// newCgroup makes a group of version 2, or of version 1 where that is what has the CPU. It takes root.
+// newCgroup creates a control group of version 2, or of version 1 if that controls the CPU. It requires root.
 func newCgroup(cores float64) (g *cgroup, err error) {
-	const period = 100_000 // µs, as the system has it by default
+	const period = 100_000 // µs, the kernel's default
 	quota := int(cores * period)
 	parent, file, limit := "/sys/fs/cgroup", "cpu.max", fmt.Sprint(quota, " ", period)
 	if _, err := os.Stat("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"); err == nil {
 		parent, file, limit = "/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", fmt.Sprint(quota)
-	} else { // the parent's affair
+	} else { // it may be enabled already
 		_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+cpu"), 0o600)
 	}
 	g = &cgroup{}
@@ -28,12 +28,13 @@ func newCgroup(cores float64) (g *cgroup, err error) {
 		err = os.WriteFile(filepath.Join(g.path, file), []byte(limit), 0o600)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("no group can be held to a share of a core: %w", err), g.remove())
+		return nil, errors.Join(fmt.Errorf("cannot create a control group with a CPU limit: %w", err), g.remove())
 	}
 	return g, nil
 }
 
-// join is the file to which a process writes its number to be in the group, with those that it starts.
+// join returns the file to which a process writes its id to enter the group together with its future
+// children.
 func (g *cgroup) join() string {
 	if g == nil {
 		return ""
@@ -41,7 +42,7 @@ func (g *cgroup) join() string {
 	return filepath.Join(g.path, "cgroup.procs")
 }
 
-// remove removes the group once its processes have ended, of which the system hears a moment later.
+// remove removes the group when its processes have ended, which the kernel registers with a delay.
 func (g *cgroup) remove() (err error) {
 	if g == nil || g.path == "" {
 		return nil

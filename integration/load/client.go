@@ -1,6 +1,6 @@
 package main
 
-// The client: HTTP/1.1 with as little work as possible, since it shares the machine with what it measures.
+// The HTTP/1.1 client does as little work as possible, because it shares the machine with the servers.
 
 import (
 	"bufio"
@@ -18,7 +18,7 @@ import (
 	"strconv"
 )
 
-// answer is an HTTP response. Its body is valid until the next request of the same asker.
+// answer is an HTTP response. Its body is valid until the asker's next request.
 type answer struct {
 	status   int
 	location string
@@ -26,12 +26,12 @@ type answer struct {
 	body     []byte
 }
 
-// asker sends one request after the other.
+// asker sends requests sequentially.
 type asker interface {
 	ask(request []byte) (*answer, error)
 }
 
-// conn asks over a connection that is kept open.
+// conn is an asker over a persistent connection.
 type conn struct {
 	net.Conn
 	reader *bufio.Reader
@@ -91,7 +91,7 @@ func (c *conn) ask(request []byte) (*answer, error) {
 	if length >= 0 {
 		_, err = io.CopyN(&c.buffer, c.reader, int64(length))
 	} else {
-		// net/http ends longer bodies by chunks.
+		// net/http sends longer bodies chunked.
 		if _, err = c.buffer.ReadFrom(httputil.NewChunkedReader(c.reader)); err == nil {
 			_, err = c.reader.Discard(len("\r\n"))
 		}
@@ -100,7 +100,7 @@ func (c *conn) ask(request []byte) (*answer, error) {
 	return &c.last, err
 }
 
-// direct asks a handler in this process, without a network.
+// direct is an asker that calls a handler in this process, without a network.
 type direct struct {
 	handler http.Handler
 	reader  bytes.Reader
@@ -136,7 +136,7 @@ func (d *direct) ask(request []byte) (*answer, error) {
 	return a, nil
 }
 
-// get and post are requests as they are sent.
+// get and post return encoded requests.
 func get(path, cookie string) []byte {
 	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: localhost\r\nCookie: %s\r\n\r\n", path, cookie)
 }
@@ -164,7 +164,7 @@ func want(a *answer, err error) func(status int) (*answer, error) {
 	}
 }
 
-// member returns a string member of a JSON object whose values need no escapes.
+// member returns a string member of a JSON object without escapes.
 func member(object []byte, name string) string {
 	_, after, _ := bytes.Cut(object, []byte(`"`+name+`":"`))
 	value, _, _ := bytes.Cut(after, []byte(`"`))

@@ -1,6 +1,6 @@
 package main
 
-// What the PostgreSQL below a server does meanwhile.
+// Statistics of PostgreSQL during a measurement.
 
 import (
 	"context"
@@ -11,25 +11,25 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
 )
 
-// database are the figures of a PostgreSQL during one measurement.
+// database holds the statistics of PostgreSQL for one measurement.
 type database struct {
 	cpu time.Duration
-	// samples are how often a connection of a host was seen in a transaction, waits how many of them waited
+	// samples is how often a host's connection was seen in a transaction; waits is how many of those waited
 	// for a lock.
 	samples, waits int
 }
 
-// lockWaits is the part of the samples that waited for a lock.
+// lockWaits returns the fraction of samples that waited for a lock.
 func (d *database) lockWaits() float64 { return float64(d.waits) / float64(max(d.samples, 1)) }
 
 const (
 	sampleEvery = 20 * time.Millisecond
-	// A row's lock is waited for as that of the transaction which holds it.
+	// Waiting for a row lock appears as waiting for the transaction that holds it.
 	sample = `SELECT count(*), count(*) FILTER (WHERE wait_event_type = 'Lock') FROM pg_stat_activity
 		WHERE application_name = 'fosite-sessions' AND state <> 'idle'`
 )
 
-// watch looks at a database until the function that it returns is called.
+// watch samples a database until the returned function is called.
 func watch(ctx context.Context, s *pgserver.Server) func() (database, error) {
 	if s == nil {
 		return func() (database, error) { return database{}, nil }

@@ -1,6 +1,6 @@
 package main
 
-// What is measured inside of each process: its counters and profiles, served on a socket.
+// Counters and profiles of each process, served on a Unix socket.
 
 import (
 	"context"
@@ -18,16 +18,16 @@ import (
 // debugEnv names the socket of a plugin's debug server.
 const debugEnv = "LOAD_DEBUG"
 
-// counters are what a process has used since its start.
+// counters are the resources that a process has used since its start.
 type counters struct {
 	PID      int
 	CPU      time.Duration // user and system
-	GC       time.Duration // of it, the garbage collector's
+	GC       time.Duration // of CPU, the garbage collector's
 	Mallocs  uint64
 	Bytes    uint64 // allocated
 	GCs      uint32
-	Live     uint64 // heap that the last collection left
-	Switches int64  // voluntary context switches: a thread that waited
+	Live     uint64 // heap after the last collection
+	Switches int64  // voluntary context switches: a thread blocked
 }
 
 func readCounters() (counters, error) {
@@ -49,7 +49,7 @@ func readCounters() (counters, error) {
 	}, nil
 }
 
-// add adds what another process has used.
+// add adds the counters of another process.
 func (c *counters) add(other counters) {
 	c.CPU += other.CPU
 	c.GC += other.GC
@@ -60,7 +60,7 @@ func (c *counters) add(other counters) {
 	c.Switches += other.Switches
 }
 
-// since is what was used between two readings.
+// since returns the difference of two readings.
 func (c counters) since(before counters) counters {
 	c.CPU -= before.CPU
 	c.GC -= before.GC
@@ -128,7 +128,7 @@ func (d *debugged) get(ctx context.Context, path string) (*http.Response, error)
 	return d.client.Do(request) //nolint:gosec // the socket of a process of ours
 }
 
-// save writes what a path answers to a file.
+// save writes the response for a path to a file.
 func (d *debugged) save(ctx context.Context, path, file string) error {
 	response, err := d.get(ctx, path)
 	if err != nil {

@@ -1,11 +1,11 @@
-// Command load compares what fosite servers cost, each a process of its own under load from outside: with
-// sessions in our plugins, durable writes on, over fosite's own MemoryStore, which keeps nothing, and a
+// Command load compares the cost of fosite servers, each in its own process under external load: with
+// sessions in our plugins and durable writes; on fosite's own MemoryStore, which persists nothing; and with a
 // handler that does nothing, which is the cost of HTTP itself. `make load` runs it.
 //
-// Client secrets are compared as they are and ID tokens signed with ES256: bcrypt and RS256 would hide what
-// is measured. Each round asks the stores in turn; what is printed are medians of the rounds of one run, the
-// CPU time of host, plugin and database apart, and the share of what the first store did in the same round.
-// PostgreSQL is a server of the load's own; how often its connections were seen waiting for a lock is told.
+// Client secrets are compared unhashed and ID tokens are signed with ES256: bcrypt and RS256 would dominate
+// the results. Each round measures the stores in turn. The table has the medians of the rounds of one run,
+// the CPU time of host, plugin and database separately, and the throughput relative to the first store in the
+// same round. The command starts its own PostgreSQL and reports how often connections waited for a lock.
 //
 //	load                                     all flows, three rounds
 //	load -flow introspect -callers 64        one of them

@@ -1,6 +1,6 @@
 package main
 
-// The flows: what they prepare, and one step of each.
+// The flows: their preparation, and one step of each.
 
 import (
 	"bytes"
@@ -14,14 +14,15 @@ import (
 	"sync/atomic"
 )
 
-// flow is one thing that is measured.
+// flow is a measured operation.
 type flow struct {
 	name string
-	// stores that can do it.
+	// stores are the stores that support it.
 	stores []string
-	// callers for whom the table asks something.
+	// callers are the numbers of callers that the table compares.
 	callers []int
-	// prepare returns one step of each caller. A step that returns errDone has nothing left to do.
+	// prepare returns the step that each caller repeats. A step returns errDone if the caller has no work
+	// left.
 	prepare func(ctx context.Context, s *server, callers int) (func(caller int, a asker) error, error)
 }
 
@@ -49,10 +50,10 @@ var flows = []flow{
 	{name: "admin-list", stores: withSessions, callers: []int{1, 64}, prepare: adminLists},
 }
 
-// errDone: a caller has nothing left to do.
+// errDone means that a caller has no work left.
 var errDone = errors.New("nothing is left to do")
 
-// login is what a user has who signed in at a client.
+// login is the result of a user's sign-in at a client.
 type login struct{ cookie, access, refresh string }
 
 func signIn(a asker) (cookie string, err error) {
@@ -112,7 +113,7 @@ func newLogin(a asker, scope string) (l login, err error) {
 	return l, err
 }
 
-// many runs n steps side by side, outside of what is measured, and returns what they made.
+// many runs n steps concurrently, outside of the measurement, and returns their results.
 func many[T any](ctx context.Context, s *server, n int, step func(a asker, i int) (T, error)) ([]T, error) {
 	made := make([]T, n)
 	var next atomic.Int64
@@ -131,7 +132,7 @@ func many[T any](ctx context.Context, s *server, n int, step func(a asker, i int
 	return made, errors.Join(errs...)
 }
 
-// introspection is a request by which a token is asked for.
+// introspection returns the introspection request for a token.
 func introspection(token string) []byte { return post("/introspect", url.Values{"token": {token}}) }
 
 func introspections(

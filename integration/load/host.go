@@ -1,6 +1,6 @@
 package main
 
-// The fosite servers: the same routes over either store.
+// The fosite servers: the same routes on each store.
 
 import (
 	"context"
@@ -38,30 +38,30 @@ const (
 	callback     = "https://load.example/callback"
 )
 
-// The stores that a server may have.
+// The stores that a server can use.
 const (
 	storeNone     = "nothing" // a handler that does nothing
 	storeMemory   = "memory"  // fosite's own
 	storeBadger   = "badger"  // our plugins
 	storePostgres = "postgres"
 
-	uncached = "-uncached" // behind the name of a plugin's: every introspection asks it
+	uncached = "-uncached" // suffix of a plugin's store: each introspection calls the plugin
 )
 
 // host is a fosite server whose users need no password.
 type host struct {
 	handler  http.Handler
 	provider fosite.OAuth2Provider
-	// signIn signs a new user in, user returns the one who is signed in, "" for nobody.
+	// signIn signs in a new user. user returns the signed-in user, or "".
 	signIn func(w http.ResponseWriter, r *http.Request) error
 	user   func(r *http.Request) (string, error)
 	close  func() error
 }
 
-// hostConfig is what a server is started with.
+// hostConfig configures a host.
 type hostConfig struct {
 	kind
-	settings any    // of the plugin
+	settings any    // settings of the plugin
 	debug    string // socket of the plugin's debug server
 	logger   *slog.Logger
 }
@@ -81,7 +81,7 @@ func newHost(ctx context.Context, config hostConfig) (*host, error) {
 	return h, nil
 }
 
-// attach opens the plugin, which is this program too, and gives the server its sessions.
+// attach starts the plugin, which is this program too, and attaches sessions to the server.
 func (h *host) attach(ctx context.Context, config hostConfig) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -137,7 +137,7 @@ func (h *host) attach(ctx context.Context, config hostConfig) error {
 	return nil
 }
 
-// routes are the endpoints of an OpenID provider, and those by which users sign in and are seen again.
+// routes returns the endpoints of an OpenID provider, and those that sign users in and identify them.
 func (h *host) routes() *http.ServeMux {
 	routes := http.NewServeMux()
 	routes.HandleFunc("/sign-in", func(w http.ResponseWriter, r *http.Request) {
@@ -210,7 +210,7 @@ func newSession(subject string) *openid.DefaultSession {
 	return s
 }
 
-// signedCookie signs users in by a cookie alone, as servers without sessions do.
+// signedCookie signs users in with a signed cookie only, as servers without sessions do.
 func signedCookie() (func(http.ResponseWriter, *http.Request) error, func(*http.Request) (string, error)) {
 	key := []byte(rand.Text())
 	sign := func(user string) string {
@@ -239,7 +239,7 @@ func signedCookie() (func(http.ResponseWriter, *http.Request) error, func(*http.
 	}
 }
 
-// lockedMemory mends a race of fosite's store, whose RevokeRefreshToken reads a map without its lock.
+// lockedMemory fixes a race in fosite's store: RevokeRefreshToken reads a map without its lock.
 type lockedMemory struct {
 	*storage.MemoryStore
 	mutex sync.RWMutex
@@ -273,7 +273,7 @@ func (s *lockedMemory) RotateRefreshToken(ctx context.Context, requestID, signat
 	return s.MemoryStore.RotateRefreshToken(ctx, requestID, signature)
 }
 
-// plainHasher keeps the cost of hashing client secrets out of the figures.
+// plainHasher excludes the cost of hashing client secrets from the measurement.
 type plainHasher struct{}
 
 var _ fosite.Hasher = plainHasher{}
@@ -300,7 +300,7 @@ func clients() *storage.MemoryStore {
 func fositeConfig() *fosite.Config {
 	return &fosite.Config{
 		IDTokenIssuer: "http://localhost:9000",
-		// The same for all hosts of a store. It protects nothing: the servers live as long as the load.
+		// Shared by all hosts of a store. It protects nothing: the servers run only during the measurement.
 		GlobalSecret:         []byte("thirty-two bytes, or a few more than that"),
 		ClientSecretsHasher:  plainHasher{},
 		RefreshTokenLifespan: 24 * time.Hour,

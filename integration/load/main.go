@@ -1,6 +1,6 @@
 package main
 
-// The command, and which of its processes this is.
+// The command, and the dispatch to its other processes.
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// openBackend is what the plugins' programs do, with a debug server.
+// openBackend opens a plugin's backend, with a debug server.
 func openBackend(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
 	if err := serveDebug(ctx, os.Getenv(debugEnv)); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func run(ctx context.Context, args []string, output io.Writer) (err error) {
 	return nil
 }
 
-// startServers starts servers, and the PostgreSQL that some of them share. They run until stop.
+// startServers starts servers and the PostgreSQL that some of them share. They run until stop is called.
 func startServers(
 	ctx context.Context, kinds []kind, o *options,
 ) (servers []*server, stop func() error, err error) {
@@ -121,10 +121,10 @@ func startServers(
 		}
 		return err
 	}
-	ctx = context.WithoutCancel(ctx) // an interrupt ends the load, and stop ends them
+	ctx = context.WithoutCancel(ctx) // an interrupt ends the measurement, and stop ends the servers
 	for _, k := range kinds {
 		if k.engine() == storePostgres && database == nil {
-			// A common setting for its memory, and no checkpoint that one of the stores has to pay for.
+			// A common memory setting, and no checkpoint that would slow down one of the stores.
 			database, err = pgserver.New("shared_buffers=1GB", "max_wal_size=16GB", "checkpoint_timeout=1h")
 			if err != nil {
 				return nil, stop, err
@@ -139,7 +139,7 @@ func startServers(
 	return servers, stop, nil
 }
 
-// serveUntil serves for another load generator until the context ends.
+// serveUntil serves for an external load generator until the context ends.
 func serveUntil(ctx context.Context, s *server, output io.Writer) error {
 	script := filepath.Join(s.folder, "introspect.lua")
 	if err := os.WriteFile(script, wrkScript(s.users), 0o600); err != nil {
@@ -150,7 +150,7 @@ func serveUntil(ctx context.Context, s *server, output io.Writer) error {
 	return nil
 }
 
-// wrkScript has wrk introspect random tokens.
+// wrkScript returns a script with which wrk introspects random tokens.
 func wrkScript(users []login) []byte {
 	script := fmt.Appendf(nil, `wrk.method = "POST"
 wrk.headers["Authorization"] = %q

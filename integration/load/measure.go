@@ -1,6 +1,6 @@
 package main
 
-// A measurement: rounds over the stores in turn, medians, and the table.
+// Measurements: rounds over the stores in turn, medians, and the table.
 
 import (
 	"context"
@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// figures are those of one measurement.
+// figures are the results of one measurement.
 type figures struct {
-	rate         float64 // operations a second
+	rate         float64 // operations per second
 	host, plugin counters
 	database     database
 	operations   int
 }
 
-// row is a line of the table: medians of the rounds.
+// row is a line of the table, with the medians of the rounds.
 type row struct {
 	flow string
 	kind
@@ -30,7 +30,7 @@ type row struct {
 	rounds  []figures
 }
 
-// compare measures a flow on each store in turn, round after round.
+// compare measures a flow on each store in turn, for all rounds.
 func compare(ctx context.Context, o *options, f *flow, callers int, servers []*server) ([]*row, error) {
 	var rows []*row
 	measured := map[*row]*server{}
@@ -102,7 +102,7 @@ func measure(
 	return got, saved()
 }
 
-// share has each caller take steps until the deadline, and returns how many they were.
+// share lets each caller repeat its step until the deadline, and returns the total number of steps.
 func share(askers []asker, step func(int, asker) error, deadline time.Time) (total int, err error) {
 	counts, errs := make([]int, len(askers)), make([]error, len(askers))
 	var group sync.WaitGroup
@@ -126,7 +126,7 @@ func share(askers []asker, step func(int, asker) error, deadline time.Time) (tot
 	return total, errors.Join(errs...)
 }
 
-// counters are those of the hosts and of their plugins.
+// counters returns the counters of the hosts and of their plugins.
 func (s *server) counters(ctx context.Context) (both [2]counters, err error) {
 	for _, h := range s.hosts {
 		for i, process := range []*debugged{h.host, h.plugin} {
@@ -143,8 +143,8 @@ func (s *server) counters(ctx context.Context) (both [2]counters, err error) {
 	return both, nil
 }
 
-// saveProfiles starts to profile the CPU time and the allocations of the first host and its plugin. The
-// function that it returns waits until that is done.
+// saveProfiles starts CPU and allocation profiles of the first host and its plugin. The returned function
+// waits until they are saved.
 func saveProfiles(ctx context.Context, s *server, file string, length time.Duration) func() error {
 	if file == "" {
 		return func() error { return nil }
@@ -169,7 +169,7 @@ func saveProfiles(ctx context.Context, s *server, file string, length time.Durat
 	return func() error { group.Wait(); return errors.Join(errs...) }
 }
 
-// median of a figure over the rounds.
+// median returns the median of a figure over the rounds.
 func (r *row) median(of func(*figures) float64) float64 {
 	values := make([]float64, len(r.rounds))
 	for i := range r.rounds {
@@ -179,7 +179,7 @@ func (r *row) median(of func(*figures) float64) float64 {
 	return values[len(values)/2]
 }
 
-// each is a median of a figure per operation, as text; "-" for a process that there is not.
+// each formats the median of a figure per operation, or "-" if the process does not exist.
 func (r *row) each(ofPlugin bool, format string, of func(*counters) float64) string {
 	if ofPlugin && r.engine() == "" {
 		return "-"
@@ -193,7 +193,7 @@ func (r *row) each(ofPlugin bool, format string, of func(*counters) float64) str
 	}))
 }
 
-// printLines prints each measurement as a benchmark does, for benchstat: `-col /telemetry` compares.
+// printLines prints each measurement in benchmark format for benchstat: `-col /telemetry` compares.
 func printLines(output io.Writer, rows []*row) {
 	for _, r := range rows {
 		name := fmt.Sprintf("BenchmarkLoad/flow=%s/store=%s/telemetry=%s/hosts=%d/callers=%d",
@@ -213,7 +213,7 @@ func printLines(output io.Writer, rows []*row) {
 	}
 }
 
-// table prints rows as they come.
+// table prints rows as they are measured.
 type table struct{ *tabwriter.Writer }
 
 func newTable(output io.Writer) *table {
@@ -223,7 +223,7 @@ func newTable(output io.Writer) *table {
 	return t
 }
 
-// print prints the rows of one flow. The share is the median of the rounds: of what the first of them did in
+// print prints the rows of one flow. The share is the median over the rounds, relative to the first row in
 // the same round.
 func (t *table) print(rows []*row) {
 	for _, r := range rows {

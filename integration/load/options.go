@@ -28,7 +28,7 @@ type options struct {
 	profile string
 	direct  bool
 	serve   string
-	// telemetry compares what traces and metrics cost, lines prints each measurement for benchstat.
+	// telemetry compares the cost of traces and metrics, lines prints each measurement for benchstat.
 	telemetry, lines bool
 }
 
@@ -64,7 +64,7 @@ func parse(args []string, output io.Writer) (*options, error) {
 	return o, o.check()
 }
 
-// numbers parses a list of numbers of 1 and more.
+// numbers parses a list of positive integers.
 func numbers(list *[]int) func(text string) error {
 	return func(text string) error {
 		*list = nil
@@ -112,7 +112,7 @@ func (o *options) check() error {
 	return errors.Join(errs...)
 }
 
-// kinds are the servers to compare.
+// kinds returns the servers to compare.
 func (o *options) kinds() (list []kind) {
 	for _, store := range o.stores {
 		k := kind{store: store, hosts: 1}

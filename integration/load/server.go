@@ -1,6 +1,6 @@
 package main
 
-// A server under load: the processes of its hosts, and what the load knows of them.
+// A server under load: its host processes and their state.
 
 import (
 	"bufio"
@@ -21,9 +21,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
-// The environment of a host's process: serveEnv makes this program a host with the store that it names,
-// telemetryEnv says how it is traced, settingsEnv has the plugin's settings, folderEnv is its folder, and
-// groupEnv leads to the cgroup that holds it to a share of a core. engineEnv names the plugin's engine.
+// Environment variables of a host's process. serveEnv runs this program as a host with the named store.
+// telemetryEnv selects the tracing, settingsEnv has the plugin's settings, folderEnv is the host's folder,
+// groupEnv is the cgroup that limits its share of a core, and engineEnv names the plugin's engine.
 const (
 	serveEnv     = "LOAD_SERVE"
 	telemetryEnv = "LOAD_TELEMETRY"
@@ -33,10 +33,10 @@ const (
 	engineEnv    = "LOAD_ENGINE"
 )
 
-// kind is what kind of server it is.
+// kind is the configuration of a server.
 type kind struct {
 	store, telemetry string
-	hosts            int // that share the store
+	hosts            int // number of hosts that share the store
 }
 
 func (k kind) String() string {
@@ -50,7 +50,7 @@ func (k kind) String() string {
 	return name
 }
 
-// engine is the store without what is before it, empty for one without a plugin.
+// engine returns the store without its suffix, or "" for a store without a plugin.
 func (k kind) engine() string {
 	engine := strings.TrimSuffix(k.store, uncached)
 	if engine == storeNone || engine == storeMemory {
@@ -59,7 +59,7 @@ func (k kind) engine() string {
 	return engine
 }
 
-// The sockets of debug servers, in the host's folder.
+// The sockets of the debug servers, in the host's folder.
 const (
 	hostSocket   = "host.sock"
 	pluginSocket = "plugin.sock"
@@ -71,22 +71,22 @@ type server struct {
 	folder   string
 	hosts    []*running
 	users    []login
-	codes    int              // that an exchange may use
-	database *pgserver.Server // nil without one
+	codes    int              // unused codes for exchanges
+	database *pgserver.Server // nil if the store needs none
 }
 
-// running is a host of a server.
+// running is a running host of a server.
 type running struct {
 	address string
 	host    *debugged
-	plugin  *debugged // nil without one
-	process *exec.Cmd // nil where it is this process
+	plugin  *debugged // nil if there is no plugin
+	process *exec.Cmd // nil if the host is in this process
 	input   io.Closer
-	local   *host // nil where it is another process
+	local   *host // nil if the host is another process
 	group   *cgroup
 }
 
-// startServer starts the hosts of a server, each in a process of its own, or one in this process.
+// startServer starts the hosts of a server, each in its own process, or one in this process.
 func startServer(ctx context.Context, k kind, o *options, database *pgserver.Server) (s *server, err error) {
 	s = &server{kind: k, codes: o.codes}
 	if s.folder, err = os.MkdirTemp(o.data, "load-"); err != nil {
@@ -151,7 +151,7 @@ func hostConfigOf(k kind, folder string, settings any) hostConfig {
 	}
 }
 
-// start starts a process, and waits until it says where it listens.
+// start starts a process and waits until it prints its address.
 func (h *running) start(ctx context.Context, k kind, folder string, settings any) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -181,8 +181,8 @@ func (h *running) start(ctx context.Context, k kind, folder string, settings any
 	return err
 }
 
-// serveProcess is the main function of a host's process: it says where it listens, and ends with its standard
-// input. It joins its cgroup before it starts the plugin, which is in it then too.
+// serveProcess is the main function of a host's process: it prints its address and stops when its standard
+// input closes. It joins its cgroup before it starts the plugin, so that the plugin is in it too.
 func serveProcess(ctx context.Context, k kind) error {
 	if file := os.Getenv(groupEnv); file != "" {
 		if err := os.WriteFile(file, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
@@ -212,7 +212,7 @@ func serveProcess(ctx context.Context, k kind) error {
 	return h.close()
 }
 
-// connect returns what asks the server for a caller. Callers are spread over its hosts.
+// connect returns an asker for a caller. Callers are distributed over the hosts.
 func (s *server) connect(ctx context.Context, caller int) (asker, error) {
 	h := s.hosts[caller%len(s.hosts)]
 	if h.local != nil {
@@ -221,7 +221,7 @@ func (s *server) connect(ctx context.Context, caller int) (asker, error) {
 	return dial(ctx, h.address)
 }
 
-// stop ends the server and removes what it kept.
+// stop stops the server and removes its files.
 func (s *server) stop() error {
 	var errs []error
 	for _, h := range s.hosts {

@@ -1,6 +1,6 @@
 package main
 
-// Servers with traces and metrics, as operators have them.
+// Servers with traces and metrics, as in production.
 
 import (
 	"context"
@@ -14,31 +14,30 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// The ways in which a server may be traced. What a span of each request costs, as of otelhttp, and those that
-// fosite has below it, is the server's own affair: the library's cost is what the same sampler costs with it
-// and without.
+// The telemetry configurations. The cost of a span per request, as by otelhttp, and of fosite's own spans is
+// the server's: the library's cost is the difference between the same sampler with and without the library.
 const (
 	telemetryOff           = "off"            // nothing is traced or measured
-	telemetryRatioRequests = "ratio-requests" // one trace in a hundred, of the requests alone
-	telemetryRatio         = "ratio"          // the same, what the library does with it; metrics
-	telemetryRequests      = "requests"       // every trace, of the requests alone
-	telemetryAlways        = "always"         // the same, what the library does with it; metrics
+	telemetryRatioRequests = "ratio-requests" // 1 % of the traces, requests only
+	telemetryRatio         = "ratio"          // the same with the library's spans; metrics
+	telemetryRequests      = "requests"       // every trace, requests only
+	telemetryAlways        = "always"         // the same with the library's spans; metrics
 )
 
 var telemetries = []string{
 	telemetryOff, telemetryRatioRequests, telemetryRatio, telemetryRequests, telemetryAlways,
 }
 
-// ratio is the part of the traces that operators of busy servers keep.
+// ratio is the sampling ratio of a busy server.
 const ratio = 0.01
 
-// telemetry is what a server has of OpenTelemetry's SDK.
+// telemetry holds the objects of OpenTelemetry's SDK.
 type telemetry struct {
 	tracer  trace.Tracer // of requests; nil for none
 	library hostadapter.TelemetryConfig
 }
 
-// discarding is an exporter that does nothing.
+// discarding is an exporter that discards everything.
 type discarding struct{}
 
 var _ sdk.SpanExporter = discarding{}
@@ -68,7 +67,7 @@ func newTelemetry(name string) (*telemetry, error) {
 	return t, nil
 }
 
-// traced has a span of each request.
+// traced creates a span for each request.
 func (t *telemetry) traced(next http.Handler) http.Handler {
 	if t.tracer == nil {
 		return next

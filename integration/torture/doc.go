@@ -1,5 +1,5 @@
-// Package torture lets many users and clients work on a host whose processes are killed, stopped and starved
-// of disk at random points, while relying parties answer slowly, wrongly or never, and holds the recorded
-// history of all notifications against the rules: nothing acknowledged is lost, nothing that was ended lives
-// again, nobody waits forever.
+// Package torture runs many users and clients against a host whose processes are killed, stopped and starved
+// of disk space at random points, while relying parties answer slowly, wrongly or never. It checks the
+// recorded history of all notifications against the rules: no acknowledged write is lost, nothing that ended
+// becomes live again, and no call waits forever.
 package torture

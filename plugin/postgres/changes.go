@@ -56,7 +56,7 @@ func (g *group) changes(id string, after uint64, limit int) (*transfer.Changes, 
 	}
 	g.exec("UPDATE {s}.ledger SET acknowledged = $1, moved = "+databaseTime, int64(acknowledged))
 	c := &transfer.Changes{Through: acknowledged, Left: status.Left}
-	return c, g.goesOut(c, limit)
+	return c, g.markReturned(c, limit)
 }
 
 const (
@@ -68,10 +68,10 @@ const (
 		WHERE batch > 0 OR id = ANY($2)`
 )
 
-// goesOut adds the rows that the next entries name, up to limit or transfer.MaxBatchBytes, and marks these
-// entries with the number of the answer. Rows are read after their entries: each statement sees what was
-// committed before it, so a row that changes later is named by an entry returned later.
-func (g *group) goesOut(c *transfer.Changes, limit int) error {
+// markReturned adds the rows that the next entries name, up to limit or transfer.MaxBatchBytes, and marks
+// these entries with the number of the answer. Rows are read after their entries: each statement sees what
+// was committed before it, so a row that changes later is named by an entry returned later.
+func (g *group) markReturned(c *transfer.Changes, limit int) error {
 	type entry struct {
 		ID   int64
 		Kind int16

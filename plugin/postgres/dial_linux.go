@@ -23,7 +23,8 @@ func boundSilence(conn net.Conn) error {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, userTimeout, int(silence.Milliseconds()))
+		timeout := int(ackTimeout.Milliseconds())
+		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, userTimeout, timeout)
 	})
 	if err == nil {
 		err = failed

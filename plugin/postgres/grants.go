@@ -74,8 +74,8 @@ func (t *tx) answer(id string, answer *records.Operation) {
 	t.put(transfer.Operations, id, answer)
 }
 
-// removed bounds the rows removed by one transaction.
-const removed = 256
+// removeBatch bounds the rows removed by one transaction.
+const removeBatch = 256
 
 // Remove finds grants along the index with the fewest, and checks each again under its lock: it may have been
 // used, or stored anew.
@@ -90,7 +90,7 @@ func (s grants) Remove(
 		}
 		l := grantListing(&removal.Filter)
 		l.match = func(r *row) bool { return rules.Removes(&removal, r.ref().Type, grant(r)) }
-		rows, found := t.readListing(l, behind(removal.After), false, min(removal.Limit, removed))
+		rows, found := t.readListing(l, behind(removal.After), false, min(removal.Limit, removeBatch))
 		result := &grantstore.RemovalResult{Met: len(rows)}
 		if found.More {
 			result.Next = found.Seen

@@ -169,7 +169,7 @@ func (h *host) beat(ctx context.Context) (err error) {
 	}
 	b.slots, b.position = h.killed.read(found, b.slots)
 	for _, p := range h.lease.confirm(b) {
-		if err := h.lapse(ctx, &p); err != nil && !conflict(err) {
+		if err := h.markLapsed(ctx, &p); err != nil && !conflict(err) {
 			h.disconnect()
 			return err
 		}
@@ -177,12 +177,12 @@ func (h *host) beat(ctx context.Context) (err error) {
 	return checkClock(before, after, time.Unix(0, b.database))
 }
 
-// lapse marks a silent host. A beat of that host in flight comes first, and is seen here; a beat that hangs
-// is waited for briefly, and again after the next beat.
-func (h *host) lapse(ctx context.Context, p *peer) error {
+// markLapsed marks a silent host. A beat of that host in flight comes first, and is seen here; a beat that
+// hangs is waited for briefly, and again after the next beat.
+func (h *host) markLapsed(ctx context.Context, p *peer) error {
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
-	batch.Queue(briefly)
+	batch.Queue(shortLockTimeout)
 	batch.Queue(h.sql("UPDATE {s}.hosts SET lapsed = true WHERE instance = $1 AND number = $2"),
 		p.instance, p.number)
 	batch.Queue("COMMIT")
@@ -333,7 +333,7 @@ func (h *host) leave() {
 	h.beating.Lock()
 	h.disconnect()
 	h.beating.Unlock()
-	h.lease.untilOver() // without the row nobody waits for its copies
+	h.lease.awaitExpiry() // without the row nobody waits for its copies
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	// If this fails, the row counts as a running host for a minute.

@@ -187,7 +187,7 @@ func (h *host) emptyKills(ctx context.Context) error {
 		return err
 	}
 	return pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, briefly); err != nil {
+		if _, err := tx.Exec(ctx, shortLockTimeout); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, h.sql("TRUNCATE "+partition))

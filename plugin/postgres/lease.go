@@ -330,8 +330,8 @@ func (l *lease) answered() {
 	l.granted = time.Now()
 }
 
-// untilOver waits until no copy answers any more.
-func (l *lease) untilOver() {
+// awaitExpiry waits until no copy answers any more.
+func (l *lease) awaitExpiry() {
 	l.mu.Lock()
 	alive, left := l.alive(), l.margin()-time.Since(l.granted)
 	l.mu.Unlock()

@@ -199,7 +199,7 @@ func settle(
 	if err != nil {
 		return nil, err
 	}
-	if err := ours(ctx, found, settings); err != nil {
+	if err := checkStoreID(ctx, found, settings); err != nil {
 		return nil, err
 	}
 	if serve && settings.migrate() && found.Needs <= program.Newest() && found.Schema < program.Newest() {
@@ -214,7 +214,7 @@ func settle(
 		if found, err = schema.Look(ctx, conn, name); err != nil {
 			return nil, err
 		}
-		if err := ours(ctx, found, settings); err != nil {
+		if err := checkStoreID(ctx, found, settings); err != nil {
 			return nil, err
 		}
 	}
@@ -231,13 +231,13 @@ func settle(
 		return nil, err
 	}
 	if serve {
-		err = mayUse(ctx, conn, name)
+		err = checkPrivileges(ctx, conn, name)
 	}
 	return found, err
 }
 
-// ours refuses a store whose id is not among those that the caller accepts (rule 11).
-func ours(ctx context.Context, found *schema.Found, settings Settings) error {
+// checkStoreID refuses a store whose id is not among those that the caller accepts (rule 11).
+func checkStoreID(ctx context.Context, found *schema.Found, settings Settings) error {
 	wanted := ticketstore.StoreIDs(ctx)
 	if len(wanted) == 0 || slices.Contains(wanted, found.StoreID) {
 		return nil
@@ -258,8 +258,8 @@ const askRights = `
 		AND NOT has_table_privilege(c.oid, r.need)
 	ORDER BY 1`
 
-// mayUse refuses a role with missing privileges.
-func mayUse(ctx context.Context, conn *pgx.Conn, name string) error {
+// checkPrivileges refuses a role with missing privileges.
+func checkPrivileges(ctx context.Context, conn *pgx.Conn, name string) error {
 	rows, err := conn.Query(ctx, askRights, name)
 	if err != nil {
 		return err

@@ -17,9 +17,9 @@ const (
 	// oneOfSeveral is how long one of several servers may take to accept a connection and to prove that it
 	// commits.
 	oneOfSeveral = 3 * time.Second
-	// silence is how long a server may leave sent data unacknowledged. The system's default is a quarter of
-	// an hour.
-	silence = 10 * time.Second
+	// ackTimeout is how long a server may leave sent data unacknowledged. The system's default is a quarter
+	// of an hour.
+	ackTimeout = 10 * time.Second
 )
 
 // proveCommits makes a server that accepts writes commit something, which leaves no trace but in its log. A

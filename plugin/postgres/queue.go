@@ -201,8 +201,8 @@ func noticeListing(f *logout.NotificationFilter) *listing {
 	return l
 }
 
-// retried bounds the notifications retried by one transaction.
-const retried = 256
+// retryBatch bounds the notifications retried by one transaction.
+const retryBatch = 256
 
 func (s endings) Retry(
 	ctx context.Context, retry logout.Retry, now time.Time,
@@ -218,7 +218,7 @@ func (s endings) Retry(
 			return &logout.RetryResult{Notification: records.NotificationOf(retry.ID, n), Count: 1}, nil
 		}
 		l, from := noticeListing(&retry.Filter), behind([]byte(retry.After))
-		rows, found := t.readListing(l, from, false, min(retry.Limit, retried))
+		rows, found := t.readListing(l, from, false, min(retry.Limit, retryBatch))
 		result := &logout.RetryResult{}
 		if found.More {
 			result.Next = string(found.Seen)

@@ -169,7 +169,7 @@ func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 	for {
 		p, err := scan(e.background, e, anyTime, planOf(id), func(t *tx) (progressed, error) {
 			t.ends = true
-			return t.goOn(id), nil
+			return t.continueJob(id), nil
 		})
 		switch {
 		case err == nil && !p.done:
@@ -184,8 +184,8 @@ func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 	}
 }
 
-// goOn runs one transaction of a job.
-func (t *tx) goOn(id string) progressed {
+// continueJob runs one transaction of a job.
+func (t *tx) continueJob(id string) progressed {
 	job := proto.CloneOf(t.job(id))
 	if job.GetPhase() == "" {
 		return progressed{rules.Recall(id, t.operation(id), job), true}

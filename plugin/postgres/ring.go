@@ -128,8 +128,8 @@ func ringsOver(at int64) (list []*ring) {
 	return list
 }
 
-// overAfter is how long after its expiry a used grant in a ring is taken for gone (see over). It is longer than
-// any transaction.
+// overAfter is how long after its expiry a used grant in a ring counts as deleted (see over). It is longer
+// than any transaction.
 const overAfter = int64(30 * time.Minute)
 
 // over reports whether a used grant that was read may lie in a partition that is being emptied. It expired
@@ -140,8 +140,8 @@ func (g *group) over(r *row) bool {
 	return ok && used.GetConsumed() != 0 && r.ring != outside && used.GetExpires() < g.at-overAfter
 }
 
-// briefly limits a transaction's waits for locks, because others would wait behind it.
-const briefly = "SET LOCAL lock_timeout = '100ms'"
+// shortLockTimeout limits a transaction's waits for locks, because others would wait behind it.
+const shortLockTimeout = "SET LOCAL lock_timeout = '100ms'"
 
 // ring is a partition to empty, found at a moment. counted selects the rows that are counted as records.
 type ring struct {
@@ -218,7 +218,7 @@ func (r *ring) empty(t *tx) error {
 	if t.state != transfer.Active {
 		return nil
 	}
-	t.exec(briefly)
+	t.exec(shortLockTimeout)
 	t.exec("LOCK TABLE {s}." + r.partition + " IN SHARE ROW EXCLUSIVE MODE")
 	counted := r.full(t)
 	read, err := t.databaseClock()

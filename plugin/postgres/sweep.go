@@ -17,8 +17,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// sweptTogether bounds the sessions ended by one transaction of a sweep.
-const sweptTogether = 64
+// sweepBatch bounds the sessions ended by one transaction of a sweep.
+const sweepBatch = 64
 
 const (
 	dueSessions = "SELECT sid FROM {s}.sessions WHERE due <= $1 ORDER BY due LIMIT $2"
@@ -51,7 +51,7 @@ func (s endings) EndDue(
 		return nil, err
 	}
 	swept = &logout.SweepResult{MissingClients: f.missing}
-	for part := range slices.Chunk(f.due, sweptTogether) {
+	for part := range slices.Chunk(f.due, sweepBatch) {
 		err = s.passingOver(ctx, now, func() error { return s.endExpired(ctx, part, &sweep, swept, now) })
 		if err != nil {
 			break

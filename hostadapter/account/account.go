@@ -195,7 +195,8 @@ func (h *handler) change(
 	if err != nil {
 		return err
 	}
-	return done(w, r, ended)
+	done(w, r, ended)
+	return nil
 }
 
 // belowIt returns the redirect for a URL without a trailing slash, for which the page's relative form actions
@@ -224,7 +225,8 @@ func (h *handler) end(
 		return err
 	}
 	change.add(slog.Int("sessions_removed", 1))
-	return done(w, r, 1)
+	done(w, r, 1)
+	return nil
 }
 
 // revoke revokes the consent to an application, and its tokens.
@@ -237,9 +239,11 @@ func (h *handler) revoke(
 		return err
 	}
 	if wantsJSON(r) {
-		return writeJSON(w, http.StatusOK, map[string]string{"client_id": client})
+		writeJSON(w, http.StatusOK, map[string]string{"client_id": client})
+	} else {
+		done(w, r, 0)
 	}
-	return done(w, r, 0)
+	return nil
 }
 
 // applications returns the user's consents.
@@ -307,14 +311,15 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadap
 	}
 	switch {
 	case wantsJSON(r):
-		return writeJSON(w, http.StatusOK, map[string]any{
+		writeJSON(w, http.StatusOK, map[string]any{
 			"sessions": page.Sessions, "applications": page.Applications, "token": page.Token,
 		})
 	case h.Page != nil:
 		h.Page(w, r, page)
-		return nil
+	default:
+		showPage(w, http.StatusOK, &view{Page: page})
 	}
-	return showPage(w, http.StatusOK, &view{Page: page})
+	return nil
 }
 
 func (h *handler) show(detail *ticketstore.SessionDetail, session *hostadapter.Session) Session {
@@ -343,13 +348,13 @@ func device(userAgent string) string {
 }
 
 // done answers a successful change.
-func done(w http.ResponseWriter, r *http.Request, ended int) error {
+func done(w http.ResponseWriter, r *http.Request, ended int) {
 	if wantsJSON(r) {
-		return writeJSON(w, http.StatusOK, map[string]int{"sessions_ended": ended})
+		writeJSON(w, http.StatusOK, map[string]int{"sessions_ended": ended})
+		return
 	}
 	w.Header().Set("Location", "./") // the page
 	w.WriteHeader(http.StatusSeeOther)
-	return nil
 }
 
 // failed answers a failed request, and returns the status.
@@ -359,7 +364,7 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) (sta
 	switch {
 	case !wantsJSON(r) && r.Method == http.MethodPost &&
 		(errors.Is(err, errStale) || errors.Is(err, ticketstore.ErrNotFound)):
-		_ = done(w, r, 0) // back to the current page
+		done(w, r, 0) // back to the current page
 		return http.StatusSeeOther
 	case errors.Is(err, errSignedOut) && h.SignIn != nil && !wantsJSON(r):
 		h.SignIn.ServeHTTP(w, r)
@@ -380,10 +385,10 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) (sta
 		}
 	}
 	if wantsJSON(r) {
-		_ = writeJSON(w, known.status, map[string]string{"error": known.text})
+		writeJSON(w, known.status, map[string]string{"error": known.text})
 		return known.status
 	}
-	_ = showPage(w, known.status, &view{Problem: known.text})
+	showPage(w, known.status, &view{Problem: known.text})
 	return known.status
 }
 
@@ -393,8 +398,9 @@ func wantsJSON(r *http.Request) bool {
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }
 
-func writeJSON(w http.ResponseWriter, status int, answer any) error {
+// writeJSON writes an answer. An error means that the browser has gone, which is no failure of the store.
+func writeJSON(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	return json.NewEncoder(w).Encode(answer)
+	_ = json.NewEncoder(w).Encode(answer)
 }

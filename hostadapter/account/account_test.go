@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -462,4 +463,29 @@ func TestConfigNeedsSessions(t *testing.T) {
 		}
 	}()
 	account.Handler(account.Config{})
+}
+
+// noReader is the connection of a browser that has gone.
+type noReader struct{ *httptest.ResponseRecorder }
+
+func (noReader) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// A browser that has gone before its answer was written is no failure of the store.
+func TestBrowserThatHasGone(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	b := s.browser(firefox, "ann")
+	handler := account.Handler(account.Config{Sessions: s.sessions})
+	for _, accept := range []string{"text/html", "application/json"} {
+		r := httptest.NewRequest(http.MethodGet, s.url+"/me/", nil)
+		for _, cookie := range b.http.Jar.Cookies(r.URL) {
+			r.AddCookie(cookie)
+		}
+		r.Header.Set("Accept", accept)
+		w := noReader{httptest.NewRecorder()}
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusOK || strings.Contains(s.log.String(), "level=ERROR") {
+			t.Errorf("%s: status %d, and the log says:\n%s", accept, w.Code, s.log.String())
+		}
+	}
 }

@@ -82,12 +82,12 @@ var styleSource = func() string {
 	return "; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }()
 
-func showPage(w http.ResponseWriter, status int, content *view) error {
+func showPage(w http.ResponseWriter, status int, content *view) {
 	if content.Page == nil {
 		content.Page = &Page{}
 	}
 	w.Header().Set("Content-Security-Policy", pagePolicy+styleSource)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	return pageTemplate.Execute(w, content)
+	_ = pageTemplate.Execute(w, content) // an error means that the browser has gone
 }

@@ -94,11 +94,15 @@ func (c *Client) AbortSwap(ctx context.Context, job string) error {
 
 // Backup writes a backup and returns its size in bytes. After an error the written backup is incomplete.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (size int64, err error) {
-	response, err := c.send(ctx, call{method: http.MethodPost, path: "/backend/backup"})
+	what := call{method: http.MethodPost, path: "/backend/backup"}
+	response, err := c.send(ctx, what)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = response.Body.Close() }()
+	if err := checkKind(response, what, "application/octet-stream"); err != nil {
+		return 0, err
+	}
 	if size, err = io.Copy(w, response.Body); err != nil {
 		return size, fmt.Errorf("client: the backup broke off after %d bytes: %w", size, err)
 	}

@@ -28,6 +28,8 @@ const (
 	firstPause = 200 * time.Millisecond
 	// longestPause bounds the wait that a server may request. If it requests more, its response is returned.
 	longestPause = 30 * time.Second
+	// answerTimeout is how long the default HTTP client waits for the headers of an answer.
+	answerTimeout = 2 * time.Minute
 	// maxAnswer bounds a JSON response, in bytes: 1,000 sessions of 256 clients each are smaller.
 	maxAnswer = 256 << 20
 	// maxProblem bounds an error response, in bytes.
@@ -52,8 +54,8 @@ type Config struct {
 	URL string
 	// Token is sent as a bearer token. It may be empty if HTTP authenticates.
 	Token Secret
-	// HTTP sends the requests; the default is a client of its own. Its Timeout would also bound backups:
-	// prefer contexts.
+	// HTTP sends the requests; the default is a client of its own, which waits two minutes for the headers
+	// of an answer. A Timeout would also bound backups: prefer contexts.
 	HTTP *http.Client
 	// UserAgent is the User-Agent header.
 	UserAgent string
@@ -91,6 +93,11 @@ func New(config Config) (*Client, error) {
 	}
 	// The routes never redirect. A redirect leads elsewhere, and the token must not follow it.
 	own := http.Client{}
+	if shared, ok := http.DefaultTransport.(*http.Transport); ok {
+		bounded := shared.Clone()
+		bounded.ResponseHeaderTimeout = answerTimeout
+		own.Transport = bounded
+	}
 	if config.HTTP != nil {
 		own = *config.HTTP
 	}
@@ -118,14 +125,23 @@ func (c *Client) do(ctx context.Context, what call, into any) error {
 	if into == nil {
 		return nil
 	}
-	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != "application/json" {
-		return fmt.Errorf("client: %s %s: the answer is no JSON but %q: is the URL that of the admin routes?",
-			what.method, what.path, kind)
+	if err := checkKind(response, what, "application/json"); err != nil {
+		return err
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(into); err != nil {
 		return fmt.Errorf("client: %s %s: reading the answer: %w", what.method, what.path, err)
 	}
 	return nil
+}
+
+// checkKind refuses an answer of another media type: it is not from the admin routes.
+func checkKind(response *http.Response, what call, want string) error {
+	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if kind == want {
+		return nil
+	}
+	return fmt.Errorf("client: %s %s: the answer is not %s but %q: is the URL that of the admin routes?",
+		what.method, what.path, want, kind)
 }
 
 // ask is do with a new response value.

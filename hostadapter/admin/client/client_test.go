@@ -161,7 +161,7 @@ func TestProblems(t *testing.T) {
 		t.Errorf("Authorization %q", got)
 	}
 	// A proxy's page, a redirect and an answer in HTML are errors that say what is wrong.
-	for status, want := range map[int]string{404: "404 Not Found", 302: "302 Found", 200: "no JSON"} {
+	for status, want := range map[int]string{404: "404 Not Found", 302: "302 Found", 200: "not application/json"} {
 		s := &script{answers: []answer{{status: status, kind: "text/html", body: "<html>"}}}
 		_, err := newClient(t, s).Backend(t.Context())
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -200,5 +200,23 @@ func TestSecretsAreRedacted(t *testing.T) {
 		if strings.Contains(said, "the-token") {
 			t.Errorf("the token is in %s", said)
 		}
+	}
+}
+
+// The sign-in page of a proxy before the routes is no backup.
+func TestBackupOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	var written strings.Builder
+	c := newClient(t, &script{answers: []answer{{
+		status: http.StatusOK, kind: "text/html", body: "<h1>Sign in</h1>",
+	}}})
+	if _, err := c.Backup(t.Context(), &written); err == nil || written.Len() > 0 {
+		t.Errorf("a page: error %v and %q written, want an error alone", err, written.String())
+	}
+	c = newClient(t, &script{answers: []answer{
+		{status: http.StatusOK, kind: "application/octet-stream", body: "records"},
+	}})
+	if size, err := c.Backup(t.Context(), &written); err != nil || size != 7 || written.String() != "records" {
+		t.Errorf("a backup: %d bytes, %q, %v", size, written.String(), err)
 	}
 }

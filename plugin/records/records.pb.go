@@ -1,14 +1,14 @@
-// The records of a store: in the messages of the protocol, in moves and backups, and on the disk of our
-// engines. This is version 2.
+// The records of a store, as used in the protocol, in moves and backups, and on disk by our engines. This is
+// version 2.
 //
-// A backend may keep them in any form. What ExportRecords and ListChanges return, and what ImportRecords
-// takes, is the form below.
+// A backend may store them in any form. ExportRecords and ListChanges return, and ImportRecords takes, the
+// form below.
 //
 // # Records
 //
 // A record is a kind, a key and data. Data is the protobuf message of that kind, deterministically encoded:
 // fields in ascending order, defaults left out. Two stores with the same records then have the same bytes,
-// and the same sums. A moment is nanoseconds since 1970 UTC, 0 for none. Texts in keys are UTF-8. A session
+// and the same sums. A time is nanoseconds since 1970 UTC, 0 for none. Texts in keys are UTF-8. A session
 // id and a client id in one key have a zero byte between them.
 //
 //	kind  key                                    data
@@ -27,10 +27,10 @@
 // reference_token (an opaque access token), 6 user_consent, 7 pushed_authorization_request, 8 jti. The first
 // five are tokens.
 //
-// The target of a move makes everything else from the records: indexes, counts, families. Records come in any
-// order, also before those that they belong to. Versions, token numbers, claim numbers and operation ids are
-// kept as they come; claims of notifications do not cross. Jobs that are not done (phase is not empty) are
-// resumed when their store becomes active, and rows that kind 7 marks are purged then.
+// The target of a move derives everything else from the records: indexes, counts, families. Records come in
+// any order, even before those that they belong to. Versions, token numbers, claim numbers and operation ids
+// are kept unchanged; claims of notifications are dropped. Unfinished jobs (phase is not empty) are resumed
+// when their store becomes active, and rows marked by kind 7 are purged then.
 //
 // # Contents
 //
@@ -43,13 +43,13 @@
 // The position of a row in a listing is compared as bytes: of a session, its creation and its session id; of
 // a grant, its creation and the first eight bytes of the SHA-256 of its key as above; of a notification, its
 // id. A creation is eight bytes, big-endian, of the moment plus 2^63, so that they sort as the moments do.
-// Jobs hold positions of sessions. A backend that uses them in its results tokens too understands tokens from
+// Jobs hold positions of sessions. A backend that also uses them in its results tokens accepts tokens from
 // before a move.
 //
 // # Versions
 //
 // Fields and kinds are only added. Each addition raises the version
-// (GetTransferStatusResponse.record_version), so that no store is given what it would lose.
+// (GetTransferStatusResponse.record_version), so that no store is given records that it would lose.
 //
 // Version 2 added kind 9, Grant.access, Grant.began, Job.registered and Session.visible.
 

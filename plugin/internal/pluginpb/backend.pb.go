@@ -4,23 +4,22 @@
 // environment variable FOSITE_SESSIONS_PLUGIN to "5b0cf8f6-9a5e-4e6c-8a4b-1f6d2f6f5c3e" (go-plugin's magic
 // cookie), sends its protocol versions in PLUGIN_PROTOCOL_VERSIONS, its certificate in PLUGIN_CLIENT_CERT and
 // the folder for the socket in PLUGIN_UNIX_SOCKET_DIR, and reads one line from the plugin's standard output:
-// "1|2|unix|SOCKET|grpc|CERTIFICATE", where CERTIFICATE is the plugin's own, signed by itself for the name
-// localhost, DER in base64 without padding. Each side accepts the other's certificate alone. This is protocol
-// version 2, the second number; go-plugin's guide to plugins in other languages names the services that it
-// wants beside ours (health, and plugin.GRPCController to shut the plugin down). The host then calls
-// Configure once, Describe, and from then on everything else, concurrently.
+// "1|2|unix|SOCKET|grpc|CERTIFICATE", where CERTIFICATE is the plugin's self-signed certificate for the name
+// localhost, DER in base64 without padding. Each side accepts only the other's certificate. This is protocol
+// version 2, the second number; go-plugin's guide to plugins in other languages lists the services that it
+// needs besides ours (health, and plugin.GRPCController to shut the plugin down). The host then calls
+// Configure once, Describe, and after that all other methods, concurrently.
 //
-// Standard input: where FOSITE_SESSIONS_LIFELINE is "stdin", the host holds the other end and never writes.
-// End of file means that the host is gone: close the database and exit. Standard error: log lines, each a
-// JSON object with "@level" (debug, info, warn, error), "@message" and "@timestamp"; its other members are
-// attributes. Other text is logged as it is. FOSITE_SESSIONS_LOG_LEVEL names the lowest level that the host
-// wants.
+// Standard input: if FOSITE_SESSIONS_LIFELINE is "stdin", the host holds the other end and never writes. EOF
+// means that the host has died: close the database and exit. Standard error: log lines, each a JSON object
+// with "@level" (debug, info, warn, error), "@message" and "@timestamp"; its other members are attributes.
+// Other text is logged unchanged. FOSITE_SESSIONS_LOG_LEVEL is the minimum level that the host wants.
 //
 // # Time
 //
-// A moment is an int64, nanoseconds since 1970 UTC; 0 means unset. A duration is an int64, nanoseconds. No
-// call reads the plugin's clock: every moment that matters is sent, as `now`, which is required wherever it
-// is declared. A store keeps at least microseconds.
+// A time is an int64, nanoseconds since 1970 UTC; 0 means unset. A duration is an int64, nanoseconds. No call
+// reads the plugin's clock: the current time is sent as `now`, which is required wherever it is declared. A
+// store keeps at least microseconds.
 //
 // # Sizes, in bytes
 //
@@ -32,16 +31,16 @@
 // # Errors
 //
 // A failed call ends with a gRPC status that carries a google.rpc.ErrorInfo of the domain "fosite-sessions",
-// whose reason says what went wrong. The status code alone is not enough: a NOT_FOUND without that detail is
-// taken for a broken plugin.
+// whose reason identifies the error. The status code alone is not enough: a NOT_FOUND without that detail
+// means a broken plugin.
 //
 //	reason             code                 meaning
-//	NOT_FOUND          NOT_FOUND            nothing is stored under that key; never "could not look"
+//	NOT_FOUND          NOT_FOUND            nothing is stored under that key; never a failed lookup
 //	ALREADY_EXISTS     ALREADY_EXISTS       a record with the same key or id is there
-//	CONFLICT           ABORTED              the record changed since the version that was named
+//	CONFLICT           ABORTED              the record has changed since the given version
 //	SESSION_EXPIRED    FAILED_PRECONDITION  the session is past its limits and can only be ended
 //	TOO_MANY_SESSIONS  FAILED_PRECONDITION  the subject has as many sessions as it may
-//	TOO_MANY_CLIENTS   FAILED_PRECONDITION  the session is used by as many clients as it may be
+//	TOO_MANY_CLIENTS   FAILED_PRECONDITION  the session has as many clients as it may
 //	CONSUMED           FAILED_PRECONDITION  the code or refresh token was used before
 //	SESSION_ENDED      FAILED_PRECONDITION  the grant's session does not let it live
 //	CLAIM_OUTDATED     FAILED_PRECONDITION  the claim is no longer the current one
@@ -58,8 +57,8 @@
 //
 // INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault,
 // usually one: its name in snake case (such as "subject_id", "count_requested", "results_token") and what is
-// wrong with it, without the value. A call that the host cancelled is CANCELLED or
-// DEADLINE_EXCEEDED. Everything else is INTERNAL with a message that names no record.
+// wrong with it, without the value. A call cancelled by the host is CANCELLED or DEADLINE_EXCEEDED. All other
+// errors are INTERNAL with a message that names no record.
 
 // Code generated by protoc-gen-go. DO NOT EDIT.
 // versions:

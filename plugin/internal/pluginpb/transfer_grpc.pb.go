@@ -1,5 +1,5 @@
-// Moves of the whole content of a store into another one, while the first serves. Export and import also make
-// and restore backups.
+// Moves of the whole content of a store into another one while the first one serves. Export and import are
+// also used for backups.
 //
 // # A move
 //
@@ -10,13 +10,13 @@
 //
 // # States
 //
-//	active      takes part in no move
+//	active      not part of a move
 //	exporting   active; keys of changed and deleted rows are journaled, in the transaction that changes them
-//	fenced      answers reads, and every write with FENCED, decided in the write's transaction; one that hosts
-//	            share answers reads with FENCED too, decided in their snapshot
+//	fenced      answers reads, and every write with FENCED, decided in the write's transaction; a shared store
+//	            answers reads with FENCED too, decided in their snapshot
 //	superseded  as fenced, permanently
-//	importing   a target: every call but those below is UNAVAILABLE
-//	abandoned   a target that was never completed: as importing; the next import empties it first
+//	importing   a target: every call except those below is UNAVAILABLE
+//	abandoned   an incomplete target: as importing; the next import empties it first
 //
 // The state is kept in the store, durably.
 //
@@ -24,17 +24,17 @@
 //
 // A shared store may be moved while several hosts have it open, if its target is shared too (followed). Each
 // step is known to all hosts when it is acknowledged: they keep no copies of tokens behind the fence. A host
-// that is answered FENCED holds its calls and asks for the status: exporting or active means that it goes on
-// there, superseded that it opens the store of the name peer, whose data is peer_store and whose origin is
-// id. A source that is fenced, and whose mover has been silent for more than 6 s, is taken as after a crash;
-// an exporting one after 45 s.
+// that gets FENCED holds its calls and polls the status: if it is exporting or active, the calls continue
+// there; if superseded, the host opens the store named peer, whose data is peer_store and whose origin is id.
+// A fenced source whose mover has been silent for more than 6 s is treated as after a crash; an exporting one
+// after 45 s.
 //
-// What a record is, and how records are counted and summed up, is said in sessions/records/v1/records.proto.
+// Records, their counts and their sums are specified in sessions/records/v1/records.proto.
 //
 // # Errors, besides those in backend.proto
 //
 //	reason      code                 meaning
-//	FENCED      UNAVAILABLE          the store takes no writes; nothing was written
+//	FENCED      UNAVAILABLE          the store accepts no writes; nothing was written
 //	STATE       FAILED_PRECONDITION  the state does not allow the step
 //	NOT_EMPTY   FAILED_PRECONDITION  the store holds records and cannot become a target
 //	OTHER_HOSTS FAILED_PRECONDITION  other hosts have the store open: it becomes neither exporting nor

@@ -77,8 +77,8 @@ func placed(t *table, rows []*row, now int64) (list []*row) {
 }
 
 // emptyRings empties expired partitions: of operations those older than a span, of used grants those that
-// expired in the span before. Counting a large one may take longer than a call: then it goes on without the
-// caller, and calls that come meanwhile leave it alone.
+// expired in the previous span. Counting a large partition may take longer than a call: then it continues
+// without the caller, and later calls skip the partition meanwhile.
 func (e *Engine) emptyRings(ctx context.Context, now time.Time) (int, error) {
 	if !e.emptying.CompareAndSwap(false, true) {
 		return 0, nil
@@ -108,10 +108,10 @@ func (e *Engine) emptyRings(ctx context.Context, now time.Time) (int, error) {
 	}
 }
 
-// ringsOver returns the partitions that are over at a moment. Nobody writes to one of them as long as the
-// span of that moment lasts: new operations lie in this span or one beside it, newly used grants in this one
-// or the next two, and those of the span before that a host with a slower clock still writes come within its
-// first minutes. So the first and the last hour of a span of used grants are left out.
+// ringsOver returns the partitions that have expired at a moment. No host writes to them during the span of
+// that moment: new operations go to this span or an adjacent one, newly used grants to this one or the next
+// two, and a host with a slower clock writes those of the previous span only in the first minutes. Therefore
+// the first and the last hour of a span of used grants are excluded.
 func ringsOver(at int64) (list []*ring) {
 	operations := bucket(at, operationSpan)
 	list = append(list, &ring{
@@ -132,9 +132,9 @@ func ringsOver(at int64) (list []*ring) {
 // than any transaction.
 const overAfter = int64(30 * time.Minute)
 
-// over reports whether a used grant that was read may lie in a partition that is being emptied. It expired
-// long ago, so that nothing depends on it, and is left alone: the rows of such a partition were counted in an
-// earlier transaction than the one that empties it.
+// over reports whether a used grant that was read may be in a partition that is being emptied. It expired
+// long ago, so nothing depends on it, and it must not be changed: such a partition is counted in an earlier
+// transaction than the one that empties it.
 func (g *group) over(r *row) bool {
 	used, ok := r.now.(*records.Grant)
 	return ok && used.GetConsumed() != 0 && r.ring != outside && used.GetExpires() < g.at-overAfter
@@ -149,13 +149,13 @@ type ring struct {
 	partition string
 	counted   string
 	at, span  int64
-	// content is what the partition had, by the database's time read.
+	// content is the content of the partition at the database's time read.
 	content transfer.Content
 	read    int64
 	emptied int64
 }
 
-// emptyRing counts a partition in a snapshot, which blocks nobody, and empties it in a transaction.
+// emptyRing counts a partition in a snapshot, which blocks no writers, and empties it in a transaction.
 func (e *Engine) emptyRing(r *ring, now time.Time) error {
 	full, err := view(e.background, e, now, nil, r.count)
 	if err != nil || !full {
@@ -166,8 +166,8 @@ func (e *Engine) emptyRing(r *ring, now time.Time) error {
 	})
 }
 
-// count adds up the rows, and reports whether there are any. A host whose clock has just been set wrong would
-// take the present partition for an expired one, and is refused (rule 14).
+// count counts the rows, and reports whether there are any. A host whose clock was just set wrong could take
+// the current partition for an expired one, so it is refused (rule 14).
 func (r *ring) count(t *tx) (full bool, err error) {
 	if full = r.full(t); full {
 		r.read, err = t.databaseClock()
@@ -211,8 +211,9 @@ func (t *tx) databaseClock() (nanos int64, err error) {
 }
 
 // empty subtracts the rows from the contents and empties the partition. A store that is being exported would
-// have to journal each row, so it keeps them. Since the count no row came, changed or went: nobody writes to
-// the partition within the span, and what is over is left alone. Only another host may have emptied it.
+// have to journal each row, so it keeps them. The rows have not changed since they were counted: no host
+// writes to the partition within the span, and expired grants are not changed. Only another host may have
+// emptied it.
 func (r *ring) empty(t *tx) error {
 	r.emptied = 0
 	if t.state != transfer.Active {

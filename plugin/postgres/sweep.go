@@ -26,7 +26,7 @@ const (
 	lockSessions = `SELECT sid FROM {s}.sessions WHERE sid = ANY($1::text[]) AND due <= $2
 		ORDER BY sid FOR UPDATE SKIP LOCKED`
 	nextSession = "SELECT coalesce(min(due), 0) FROM {s}.sessions"
-	// A damaged session is looked at again an hour later: it stands in no other's way.
+	// A damaged session is postponed by an hour, so that it does not block others.
 	postponeSession = "UPDATE {s}.sessions SET due = $2 WHERE sid = $1"
 	postponed       = time.Hour
 )

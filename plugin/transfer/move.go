@@ -282,8 +282,8 @@ func (m *Move) copyAll(ctx context.Context) error {
 	return nil
 }
 
-// catchUp applies changes until few are left. It fails if the source changes as fast as its changes are applied
-// and more are left than a switch can apply: holding writes would be in vain.
+// catchUp applies changes until few are left. It fails if the source changes as fast as its changes are
+// applied and more are left than a switch can apply: holding writes would be in vain.
 func (m *Move) catchUp(ctx context.Context) error {
 	m.report(func(p *Progress) { p.Phase = CatchingUp })
 	left, least := uint64(0), uint64(math.MaxUint64)

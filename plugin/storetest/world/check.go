@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Err is the error of a call whose answer is of no interest.
+// Err returns only the error of a call.
 func Err[T any](_ T, err error) error { return err }
 
 // OK ends the case if err is not nil.
@@ -49,15 +49,15 @@ func (w *World) Refuses(err error, field, doing string) {
 	}
 }
 
-// RefusesToken ends the case if err is not the FieldError of a results token that does not fit.
+// RefusesToken ends the case if err is not the FieldError of an invalid results token.
 func (w *World) RefusesToken(err error, doing string) {
 	w.Helper()
 	w.Fails(err, doing, ticketstore.ErrResultsToken)
 	w.Refuses(err, ticketstore.FieldResultsToken, doing)
 }
 
-// Same ends the case if got is not want. Empty and nil are the same, and so are moments in different
-// locations.
+// Same ends the case if got is not want. Empty equals nil, and times in different locations are compared as
+// times.
 func (w *World) Same(got, want any, what string) {
 	w.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -65,7 +65,7 @@ func (w *World) Same(got, want any, what string) {
 	}
 }
 
-// At ends the case if got is another moment than want, or is not in UTC.
+// At ends the case if got is not the same time as want, or is not in UTC.
 func (w *World) At(got, want time.Time, what string) {
 	w.Helper()
 	if !got.Equal(want) {

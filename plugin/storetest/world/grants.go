@@ -18,13 +18,13 @@ func Family(requestID string) GrantOption {
 	return func(g *grantstore.Grant) { g.RequestID = requestID }
 }
 
-// Offline says that offline access was granted.
+// Offline grants offline access.
 func Offline(g *grantstore.Grant) { g.Offline = true }
 
-// Forever takes the grant's expiry away.
+// Forever removes the grant's expiry.
 func Forever(g *grantstore.Grant) { g.Expires = time.Time{} }
 
-// Lasting has the grant expire that long after its creation.
+// Lasting makes the grant expire that long after its creation.
 func Lasting(d time.Duration) GrantOption {
 	return func(g *grantstore.Grant) { g.Expires = g.Created.Add(d) }
 }
@@ -34,8 +34,8 @@ func Of(subject string) GrantOption {
 	return func(g *grantstore.Grant) { g.SubjectID = subject }
 }
 
-// Grant returns a grant made now in the session, which may be nil. It lasts a day, longer than any session,
-// so that the session decides, is in a family of its own, and is not stored.
+// Grant returns a grant created now in the session, which may be nil. It lasts a day, longer than any
+// session, so that the session decides; it has its own family, and is not stored.
 func (w *World) Grant(
 	kind grantstore.Type, s *ticketstore.Session, clientID string, options ...GrantOption,
 ) grantstore.Grant {
@@ -81,7 +81,7 @@ func (w *World) Stored(g grantstore.Grant) grantstore.Grant {
 	return g
 }
 
-// Apply applies a batch, under a new operation id where it has none.
+// Apply applies a batch, with a new operation id if it has none.
 func (w *World) Apply(batch grantstore.Batch) *grantstore.Result {
 	w.Helper()
 	result, err := w.TryApply(batch)
@@ -92,7 +92,7 @@ func (w *World) Apply(batch grantstore.Batch) *grantstore.Result {
 	return result
 }
 
-// TryApply does what Apply does and returns the error.
+// TryApply is Apply, returning the error.
 func (w *World) TryApply(batch grantstore.Batch) (*grantstore.Result, error) {
 	if batch.OperationID == "" {
 		batch.OperationID = w.Op()
@@ -100,7 +100,7 @@ func (w *World) TryApply(batch grantstore.Batch) (*grantstore.Result, error) {
 	return w.Grants.Apply(w.Ctx(), &batch, w.Now)
 }
 
-// Consume has a code or refresh token used, with what is stored in exchange.
+// Consume uses a code or refresh token, and stores the grants in exchange.
 func (w *World) Consume(g grantstore.Grant, instead ...grantstore.Grant) {
 	w.Helper()
 	w.Apply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: g.Ref}, Store: instead})
@@ -113,7 +113,7 @@ func (w *World) CannotConsume(g grantstore.Grant, targets ...error) {
 	w.Fails(err, "consume the "+string(g.Type), targets...)
 }
 
-// Remove removes the grants that the filter selects, by walks until one meets nothing, and returns the sum of
+// Remove removes the grants selected by the filter, by walks until one finds nothing, and returns the sum of
 // the results.
 func (w *World) Remove(filter grantstore.Filter) grantstore.RemovalResult {
 	w.Helper()
@@ -122,7 +122,7 @@ func (w *World) Remove(filter grantstore.Filter) grantstore.RemovalResult {
 	return total
 }
 
-// TryRemove does what Remove does and returns the error.
+// TryRemove is Remove, returning the error.
 func (w *World) TryRemove(filter grantstore.Filter) (total grantstore.RemovalResult, err error) {
 	removal := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount, AsOf: w.Now}
 	inWalk := 0
@@ -161,7 +161,7 @@ func (w *World) UsesSilently(s *ticketstore.Session, clientID string) {
 	w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: clientID}})
 }
 
-// GrantErr returns the error of Get, and ends the case if it says nothing about the grant.
+// GrantErr returns the result of Get, and ends the case if its error is not about the grant.
 func (w *World) GrantErr(g grantstore.Grant) (*grantstore.GetResult, error) {
 	w.Helper()
 	found, err := w.Grants.Get(w.Ctx(), g.Ref, w.Now)

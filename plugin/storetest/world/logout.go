@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// End ends what the ending selects, under a new operation id and with reason terminated where it has none.
+// End ends what the ending selects, with a new operation id and reason terminated if it has none.
 func (w *World) End(ending logout.Ending) logout.Result {
 	w.Helper()
 	result, err := w.TryEnd(ending)
@@ -21,8 +21,7 @@ func (w *World) End(ending logout.Ending) logout.Result {
 	return *result
 }
 
-// TryEnd does what End does and returns the error. Its result does not list the sessions that ended:
-// EndListed does.
+// TryEnd is End, returning the error. Its result does not list the ended sessions, unlike EndListed.
 func (w *World) TryEnd(ending logout.Ending) (*logout.Result, error) {
 	if ending.OperationID == "" {
 		ending.OperationID = w.Op()
@@ -37,7 +36,7 @@ func (w *World) TryEnd(ending logout.Ending) (*logout.Result, error) {
 	return result, err
 }
 
-// EndListed does what End does and returns the sids that the result lists, sorted.
+// EndListed is End, returning the sids that the result lists, sorted.
 func (w *World) EndListed(ending logout.Ending) []string {
 	w.Helper()
 	ending.OperationID, ending.Reason = w.Op(), logout.Terminated
@@ -64,8 +63,8 @@ func SIDsOf(ended []logout.EndedSession) []string {
 // jobTimeout is how long background work of a store may take on a busy machine.
 const jobTimeout = 2 * time.Minute
 
-// JobDone waits until the job is done and returns it, without the list of the sessions that ended. Its counts
-// never fall while it is under way.
+// JobDone waits until the job is done and returns it, without the list of ended sessions. It checks that the
+// counts never decrease.
 func (w *World) JobDone(id string) logout.Job {
 	w.Helper()
 	last := logout.Job{}
@@ -112,7 +111,7 @@ func (w *World) Notifications(filter logout.NotificationFilter) []logout.Notific
 	return nil
 }
 
-// Notified returns the clients that have a notification of the session, sorted, each as often as it has one.
+// Notified returns the clients with a notification of the session, sorted, once per notification.
 func (w *World) Notified(s *ticketstore.Session) []string {
 	w.Helper()
 	var clients []string
@@ -134,10 +133,10 @@ func (w *World) Notification(s *ticketstore.Session, clientID string) logout.Not
 	return notifications[0]
 }
 
-// Lease is how long claims hold unless a case says otherwise.
+// Lease is the default lease of claims.
 const Lease = 30 * time.Second
 
-// Claim claims at most limit notifications, any number of each client, and passes over those that are busy.
+// Claim claims at most limit notifications, any number of each client, skipping the busy clients.
 func (w *World) Claim(limit int, busy ...string) *logout.ClaimResult {
 	w.Helper()
 	return w.ClaimAs(logout.Claim{Limit: limit, PerClient: limit, Busy: busy, Lease: Lease})

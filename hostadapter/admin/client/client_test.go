@@ -161,7 +161,9 @@ func TestProblems(t *testing.T) {
 		t.Errorf("Authorization %q", got)
 	}
 	// A proxy's page, a redirect and an answer in HTML are errors that say what is wrong.
-	for status, want := range map[int]string{404: "404 Not Found", 302: "302 Found", 200: "not application/json"} {
+	for status, want := range map[int]string{
+		404: "404 Not Found", 302: "302 Found", 200: "not application/json",
+	} {
 		s := &script{answers: []answer{{status: status, kind: "text/html", body: "<html>"}}}
 		_, err := newClient(t, s).Backend(t.Context())
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -216,7 +218,8 @@ func TestBackupOfAnotherKind(t *testing.T) {
 	c = newClient(t, &script{answers: []answer{
 		{status: http.StatusOK, kind: "application/octet-stream", body: "records"},
 	}})
-	if size, err := c.Backup(t.Context(), &written); err != nil || size != 7 || written.String() != "records" {
+	if size, err := c.Backup(t.Context(), &written); err != nil || size != 7 ||
+		written.String() != "records" {
 		t.Errorf("a backup: %d bytes, %q, %v", size, written.String(), err)
 	}
 }

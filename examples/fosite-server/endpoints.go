@@ -70,8 +70,8 @@ type notes struct {
 	suppressed atomic.Int64
 }
 
-// limitedLogger returns the logger for events that unauthenticated requests can cause. Lines over the limit are
-// dropped and counted in the next line.
+// limitedLogger returns the logger for events that unauthenticated requests can cause. Lines over the limit
+// are dropped and counted in the next line.
 func (p *provider) limitedLogger(r *http.Request) *slog.Logger {
 	from, now := p.sessions.RemoteAddr(r), time.Now()
 	one, all := limitKey(hashOf("address", addressPrefix(from))), limitKey(hashOf("all"))

@@ -64,7 +64,7 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.StringVar(&o.issuer, "issuer", "",
 		"`URL` under which browsers and clients reach this server (default http:// and the address)")
 	flags.Func("former-issuers", "`URLs` that this server was reached under before, separated by commas: "+
-		"their sessions go on until they end, and nobody is signed in with them any more", o.formerIssuer)
+		"their sessions stay until they end, and no longer sign their users in", o.formerIssuer)
 	flags.StringVar(&o.data, "data", defaultData,
 		"`folder` of the keys and, with the badger backend, of the sessions")
 	flags.StringVar(&o.keys, "keys", "", "`folder` with "+strings.Join(keyFiles, ", ")+", the same for all "+

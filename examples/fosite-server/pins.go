@@ -81,7 +81,7 @@ func (p *pins) explain(err error) error {
 	case other.Found == "":
 		return fmt.Errorf("%w Put it back; or put a restored one there and start with -accept-store and "+
 			"its id; "+
-			"or remove %s to begin with an empty store, in which nobody is signed in", err, p.path)
+			"or remove %s to start with an empty store, without any sessions", err, p.path)
 	}
 	return fmt.Errorf("%w Put the right one back; or start with -accept-store %s to serve the one that is "+
 		"there from now on", err, other.Found)

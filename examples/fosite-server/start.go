@@ -115,12 +115,13 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	for _, path := range []string{
 		pathAuthorize, pathToken, pathIntrospect, pathRevoke, pathUserInfo, pathEndSession,
 	} {
-		protection.AddInsecureBypassPattern(path) // the specifications require that other sites may post here
+		protection.AddInsecureBypassPattern(path) // the specifications let other sites post here
 	}
 	for _, path := range []string{pathAdmin + "/", pathAccount} {
 		protection.AddInsecureBypassPattern(path) // they refuse by themselves, with an audit record
 	}
-	s.server = newHTTPServer(withSecurityHeaders(limitBodies(protection.Handler(s.telemetry.handler(router)))))
+	handler := limitBodies(protection.Handler(s.telemetry.handler(router)))
+	s.server = newHTTPServer(withSecurityHeaders(handler))
 	go serve(context.WithoutCancel(ctx), s.server, listener, logger)
 	return s, nil
 }

@@ -151,8 +151,8 @@ type Swapper interface {
 	// Swap starts a swap to the named backend and returns the id of the job. It returns
 	// ticketstore.ErrNotFound for an unknown name and hostadapter.ErrSwap if the swap is not possible.
 	Swap(ctx context.Context, name string) (job string, err error)
-	// Upgrade starts the replacement of the backend's program by another one over the same data. It returns
-	// the same errors as Swap.
+	// Upgrade starts the replacement of the backend's program by a newer program over the same data. It
+	// returns the same errors as Swap.
 	Upgrade(ctx context.Context, name string) (job string, err error)
 	// AbortSwap aborts a swap before its switch. It returns hostadapter.ErrSwap if the swap has ended and
 	// ticketstore.ErrNotFound for an unknown job.

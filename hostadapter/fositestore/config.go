@@ -89,7 +89,7 @@ type Config struct {
 	Host hostadapter.Config
 }
 
-// prepare validates the configuration, naming each bad field, and returns that of the host adapter.
+// prepare validates the configuration, naming each bad field, and returns the host adapter's configuration.
 func (c *Config) prepare(ctx context.Context) (hostadapter.Config, error) {
 	host := c.Host
 	errs := []error{c.check()}

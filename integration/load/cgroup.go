@@ -28,7 +28,7 @@ func newCgroup(cores float64) (g *cgroup, err error) {
 		err = os.WriteFile(filepath.Join(g.path, file), []byte(limit), 0o600)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot create a control group with a CPU limit: %w", err), g.remove())
+		return nil, errors.Join(fmt.Errorf("creating a control group with a CPU limit: %w", err), g.remove())
 	}
 	return g, nil
 }

@@ -33,7 +33,7 @@ func (a *app) follow(ctx context.Context, id string) error {
 	for job, err := range a.client.Watch(ctx, id) {
 		if err != nil {
 			if ctx.Err() != nil {
-				return fmt.Errorf("the job goes on, see sessionsctl jobs watch %s: %w", id, err)
+				return fmt.Errorf("the job continues, see sessionsctl jobs watch %s: %w", id, err)
 			}
 			return err
 		}

@@ -90,7 +90,8 @@ func TestAnAbandonedTargetIsEmptiedAtOnce(t *testing.T) {
 	rows, err := target.pool.Query(t.Context(), `SELECT c.relname::text
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND c.relkind = 'r' AND pg_relation_size(c.oid) > 0
-			AND c.relname !~ '^(ledger|schema_version|slots|hosts|kills_.)$' ORDER BY 1`, strings.Trim(target.schema, `"`))
+			AND c.relname !~ '^(ledger|schema_version|slots|hosts|kills_.)$' ORDER BY 1`,
+		strings.Trim(target.schema, `"`))
 	if err != nil {
 		t.Fatal(err)
 	}

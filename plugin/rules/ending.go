@@ -216,7 +216,8 @@ func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
 func RevokesUnbound(e *logout.Ending, t grantstore.Type, g *records.Grant, begun time.Time) bool {
 	switch {
 	case g.GetSubjectId() == "", !Concerns(e, g.GetSubjectId()), !Names(e, g.GetClientId()),
-		g.GetConsumed() != 0, records.Moment(cmp.Or(g.GetBegan(), g.GetCreated())).After(begun.Add(ClockSkew)):
+		g.GetConsumed() != 0,
+		records.Moment(cmp.Or(g.GetBegan(), g.GetCreated())).After(begun.Add(ClockSkew)):
 		return false
 	case t == grantstore.UserConsent:
 		return !e.KeepConsents

@@ -297,8 +297,8 @@ func (m *Move) catchUp(ctx context.Context) error {
 		}
 	}
 	if left > atMost {
-		return fmt.Errorf("catch up: the source changes as fast as its changes are applied, and %d are left: "+
-			"move it when it has less to do", left)
+		return fmt.Errorf("catch up: the source changes as fast as its changes are applied, and %d are "+
+			"left: move it when it has less to do", left)
 	}
 	return nil
 }

@@ -39,10 +39,10 @@ func TestCatchUp(t *testing.T) {
 		most   uint64 // left behind it
 		want   string
 	}{
-		"a long backlog":                  {changing{left: 4_000_000, taken: 2000, come: 100}, nearEnough, ""},
-		"a source that changes as fast":   {changing{left: 5000, taken: 2000, come: 2000}, atMost, ""},
-		"a source that changes faster":    {changing{left: 5000, taken: 2000, come: 3000}, 0, "as fast"},
-		"a backlog that does not go away": {changing{left: 400_000, taken: 2000, come: 2000}, 0, "are left"},
+		"a long backlog":                {changing{left: 4_000_000, taken: 2000, come: 100}, nearEnough, ""},
+		"a source that changes as fast": {changing{left: 5000, taken: 2000, come: 2000}, atMost, ""},
+		"a source that changes faster":  {changing{left: 5000, taken: 2000, come: 3000}, 0, "as fast"},
+		"a lasting backlog":             {changing{left: 400_000, taken: 2000, come: 2000}, 0, "are left"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

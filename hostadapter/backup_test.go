@@ -26,7 +26,7 @@ func (u unwritten) Write([]byte) (int, error) {
 	return 0, errors.New("unwanted")
 }
 
-// stalled is a client that takes the first bytes and then no more, until it is let go.
+// stalled is a client that reads the first bytes and then blocks until it is released.
 type stalled struct {
 	begun chan struct{}
 	goOn  chan struct{}
@@ -35,7 +35,7 @@ type stalled struct {
 
 func newStalled() *stalled { return &stalled{begun: make(chan struct{}), goOn: make(chan struct{})} }
 
-// begins waits until a backup has begun, which one that is refused never does.
+// begins waits until a backup has begun; a refused one never does.
 func (s *stalled) begins(t *testing.T, ended <-chan error) {
 	t.Helper()
 	select {
@@ -53,7 +53,7 @@ func (s *stalled) Write(data []byte) (int, error) {
 	return s.taken.Write(data)
 }
 
-// restored makes a store of a backup.
+// restored restores a backup into a store.
 func restored(t *testing.T, file []byte) *badger.Engine {
 	t.Helper()
 	e, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir()}, slog.New(slog.DiscardHandler))
@@ -105,7 +105,7 @@ func TestBackupIsOneMomentWhileUsersWork(t *testing.T) {
 	}
 }
 
-// A client that goes away ends its backup: nothing of it is left in the store.
+// If a client disconnects its backup ends, and the store keeps no state of it.
 func TestBackupEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, swappable(t, "old"))

@@ -1,6 +1,6 @@
 package hostadapter_test
 
-// Backups that were edited outside.
+// Tests of tampered backups.
 
 import (
 	"log/slog"
@@ -15,8 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// edited moves the host's store into a new one, as a backup that was edited in between is restored, and has
-// the host serve that.
+// edited moves the host's store into a new one, like a restore of a backup that was edited, and makes the
+// host serve it.
 func (h *host) edited(edit func(*records.Session)) {
 	h.t.Helper()
 	noSync := false
@@ -62,7 +62,8 @@ func (h *host) edited(edit func(*records.Session)) {
 	h.start()
 }
 
-// TestEditedBackup: its sums detect accidents; an edit can make them right. What is sealed detects the edit.
+// TestEditedBackup: checksums detect accidents only, because an editor can correct them. Sealing detects the
+// edit.
 func TestEditedBackup(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(ann, mallory *records.Session){

@@ -17,7 +17,7 @@ import (
 
 func sealingKey(letter string) []byte { return bytes.Repeat([]byte(letter), hostadapter.MinKey) }
 
-// refused opens an adapter over the backend, which must not be let.
+// refused opens an adapter over the backend, which must fail.
 func (h *host) refused(want error, says ...string) {
 	h.t.Helper()
 	adapter, err := hostadapter.New(h.t.Context(), h.config)
@@ -34,7 +34,7 @@ func (h *host) refused(want error, says ...string) {
 	}
 }
 
-// forget takes a property away, as a store of before has none.
+// forget removes a property, like a store of an earlier release.
 func (h *host) forget(name string) {
 	h.t.Helper()
 	value, err := h.backend.Properties().Property(h.t.Context(), name)
@@ -46,7 +46,7 @@ func (h *host) forget(name string) {
 	}
 }
 
-// TestKeysLost: a store that no key opens is refused, and with KeysLost gone on with.
+// TestKeysLost: a store that no key opens is refused, and accepted with KeysLost.
 func TestKeysLost(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(h *host){
@@ -99,7 +99,7 @@ func TestKeysLostOfASharedStore(t *testing.T) {
 	b.mustBe("ann")
 }
 
-// TestKeysOfAnEmptyStore: a store that holds nothing takes any keys.
+// TestKeysOfAnEmptyStore: an empty store accepts any keys.
 func TestKeysOfAnEmptyStore(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -111,8 +111,8 @@ func TestKeysOfAnEmptyStore(t *testing.T) {
 	h.refused(hostadapter.ErrKeysLost)
 }
 
-// TestRotation: a rotated key opens the store for as long as it is kept, and one that was taken out too early
-// is said.
+// TestRotation: a rotated key opens the store as long as it is configured, and one that was removed too early
+// is reported.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -153,7 +153,7 @@ func TestRotation(t *testing.T) {
 	})
 	h.config.Keys = h.config.Keys[:1]
 	h.start()
-	// Nothing that it sealed is left: the store forgets it.
+	// No record sealed by the key is left: the store forgets it.
 	testenv.Eventually(t, "the key is forgotten", func() bool {
 		ids, err := h.backend.Properties().Property(t.Context(), "keys")
 		return err == nil && len(ids) == 4
@@ -171,7 +171,7 @@ func (h *host) mustEndAll() {
 	}
 }
 
-// TestOneStoreOneIssuer: a store is that of one issuer.
+// TestOneStoreOneIssuer: a store belongs to one issuer.
 func TestOneStoreOneIssuer(t *testing.T) {
 	t.Parallel()
 	const renamed = "https://renamed.example"
@@ -198,7 +198,7 @@ func TestOneStoreOneIssuer(t *testing.T) {
 	}
 }
 
-// TestSwapToAnotherIssuersStore: a swap wants an empty store, and says whose the other one is.
+// TestSwapToAnotherIssuersStore: the target must be empty; the error names the issuer of one that is not.
 func TestSwapToAnotherIssuersStore(t *testing.T) {
 	t.Parallel()
 	const other = "https://other.example"
@@ -216,7 +216,7 @@ func TestSwapToAnotherIssuersStore(t *testing.T) {
 	}
 }
 
-// kept is a backend that others go on using when it is closed here.
+// kept is a backend that others still use when it is closed here.
 type kept struct{ *backend }
 
 func (kept) Close() error { return nil }

@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// remember has Ann let a client have scopes.
+// remember records Ann's consent to scopes for a client.
 func (h *host) remember(clientID string, lifetime time.Duration, scopes ...string) {
 	h.t.Helper()
 	if err := h.Consents().Remember(h.t.Context(), "ann", clientID, scopes, lifetime); err != nil {
@@ -23,7 +23,7 @@ func (h *host) remember(clientID string, lifetime time.Duration, scopes ...strin
 	}
 }
 
-// mustCover checks that Ann need not be asked about all of the scopes together, or must be.
+// mustCover checks whether the consent covers all of the scopes together.
 func (h *host) mustCover(clientID string, want bool, scopes ...string) {
 	h.t.Helper()
 	given, err := h.Consents().Given(h.t.Context(), "ann", clientID, scopes)
@@ -175,7 +175,7 @@ func TestConsentsOfAUserAreListed(t *testing.T) {
 	}
 }
 
-// Of many consents given at once, by several hosts, none is lost.
+// Of many consents remembered concurrently, by several hosts, none is lost.
 func TestConcurrentConsentsAddUp(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -203,7 +203,7 @@ func TestConcurrentConsentsAddUp(t *testing.T) {
 	}
 }
 
-// What is revoked while more is being remembered stays revoked.
+// A consent that is revoked while more is being remembered stays revoked.
 func TestRememberDoesNotBringBackWhatWasRevokedMeanwhile(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -219,8 +219,7 @@ func TestRememberDoesNotBringBackWhatWasRevokedMeanwhile(t *testing.T) {
 	h.mustCover("mail", false, "openid")
 }
 
-// A yes to what is known already says when the user last agreed, as a request with prompt=consent needs to
-// know.
+// Remembering a known scope updates when the user last agreed, which a request with prompt=consent needs.
 func TestRememberingWhatIsKnownIsAnotherYes(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

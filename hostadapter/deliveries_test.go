@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// What Config.Logout says of deliveries reaches them: the reason, the authority and the proxy.
+// Config.Logout's settings reach deliveries: the reason, the certificate authority and the proxy.
 func TestSettingsOfDeliveries(t *testing.T) {
 	t.Parallel()
 	reasons, proxied := make(chan any, 1), make(chan string, 1)

@@ -57,7 +57,7 @@ func TestFrontChannelLogout_3_Frames(t *testing.T) {
 	}
 }
 
-// A host may show the pages itself.
+// A host may render the pages itself.
 func TestEndSessionPagesOfTheHost(t *testing.T) {
 	t.Parallel()
 	var seen []hostadapter.LogoutPage
@@ -105,8 +105,8 @@ func TestEndSessionPagesOfTheHost(t *testing.T) {
 	}
 }
 
-// RP-Initiated Logout 1.0, section 3: the browser goes on after the clients have been notified. A client that
-// does not answer holds it up no longer than the host allows.
+// RP-Initiated Logout 1.0, section 3: the browser is redirected after the clients have been notified. A
+// client that does not answer delays it no longer than the host allows.
 func TestRPInitiatedLogout_3_RedirectAfterTheNotifications(t *testing.T) {
 	t.Parallel()
 	var told atomic.Bool

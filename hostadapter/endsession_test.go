@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// hints takes "sub/sid/client" for an ID token; several clients are divided by commas.
+// hints accepts "sub/sid/client" as an ID token; several clients are separated by commas.
 type hints struct{}
 
 func (hints) Verify(_ context.Context, token string) (*hostadapter.IDTokenHint, error) {
@@ -243,8 +243,8 @@ func TestEndSessionConfirmation(t *testing.T) {
 		return found[1]
 	}
 
-	// A form of another session, or one that was open for long, is shown again for this one, with what was
-	// asked for.
+	// A form of a different session, or an expired one, is shown again for this session, and keeps the
+	// request.
 	again := func(what, form string) string {
 		t.Helper()
 		got := ann.post(url.Values{"confirm": {form}})
@@ -278,8 +278,8 @@ func TestEndSessionConfirmation(t *testing.T) {
 	eve.mustBe("eve")
 }
 
-// TestEndSessionConfirmationFromAnotherSite: a Lax cookie does not come with such a POST, but the browser
-// heeds the answer's Set-Cookie.
+// TestEndSessionConfirmationFromAnotherSite: such a POST comes without the Lax cookie, but the browser stores
+// the response's Set-Cookie.
 func TestEndSessionConfirmationFromAnotherSite(t *testing.T) {
 	t.Parallel()
 	h := newEndSessionHost(t)
@@ -301,8 +301,8 @@ func TestEndSessionConfirmationFromAnotherSite(t *testing.T) {
 	b.mustBe("ann")
 }
 
-// TestEndSessionPostFromAnotherSite: the cookie does not come with the POST, so that the browser is sent on
-// to come back with it.
+// TestEndSessionPostFromAnotherSite: the POST comes without the cookie, so the browser is redirected to send
+// it.
 func TestEndSessionPostFromAnotherSite(t *testing.T) {
 	t.Parallel()
 	h := newEndSessionHost(t)
@@ -379,8 +379,8 @@ func TestEndSessionFails(t *testing.T) {
 	b.mustBe("ann")
 }
 
-// TestEndSessionWithoutItsCookie: a browser may keep a Strict cookie to itself, also after the request was
-// repeated as a GET. The session is found by the hint.
+// TestEndSessionWithoutItsCookie: a browser may withhold a Strict cookie even from the GET that follows. The
+// session is found by the hint.
 func TestEndSessionWithoutItsCookie(t *testing.T) {
 	t.Parallel()
 	const bye = "https://shop.example/bye"
@@ -436,7 +436,7 @@ func TestEndSessionWithoutItsCookie(t *testing.T) {
 	}
 }
 
-// TestEndSessionOfAnExpiredSession: it ends as what it is.
+// TestEndSessionOfAnExpiredSession: it ends with reason session_expiration.
 func TestEndSessionOfAnExpiredSession(t *testing.T) {
 	t.Parallel()
 	h := newEndSessionHost(t)
@@ -451,7 +451,7 @@ func TestEndSessionOfAnExpiredSession(t *testing.T) {
 	}
 }
 
-// TestSignOutThatFailsIsBoundedInTheLog: anybody can send a browser to the end-session endpoint.
+// TestSignOutThatFailsIsBoundedInTheLog: any site can send a browser to the end-session endpoint.
 func TestSignOutThatFailsIsBoundedInTheLog(t *testing.T) {
 	t.Parallel()
 	h := newEndSessionHost(t)

@@ -15,16 +15,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What a request to sign out may look like without anything of it being lost, or the user being left where
-// nothing leads on.
+// Forms of a sign-out request: none loses parameters, or leaves the user on a page without a next step.
 
 const byeShop = "https://shop.example/bye"
 
-// mostHeaders is what nginx takes of an answer's headers by default (proxy_buffer_size): beyond it, it
-// answers 502.
+// mostHeaders is nginx's default limit for response headers (proxy_buffer_size): beyond it, it answers 502.
 const mostHeaders = 4 << 10
 
-// mustFit fails the test if the headers of an answer do not fit through a proxy.
+// mustFit fails the test if the headers of a response exceed mostHeaders.
 func mustFit(t *testing.T, what string, response *http.Response) {
 	t.Helper()
 	head, err := httputil.DumpResponse(response, false)
@@ -36,7 +34,7 @@ func mustFit(t *testing.T, what string, response *http.Response) {
 	}
 }
 
-// raw visits the end-session endpoint with parameters as they are written.
+// raw calls the end-session endpoint with an unencoded query.
 func (b *browser) raw(method, parameters string) *http.Response {
 	b.h.t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/logout", strings.NewReader(parameters))
@@ -48,7 +46,7 @@ func (b *browser) raw(method, parameters string) *http.Response {
 	return b.send(r, b.h.EndSession())
 }
 
-// RP-Initiated Logout 1.0, section 2: the state comes back as it was sent, whatever escapes it.
+// RP-Initiated Logout 1.0, section 2: the state is returned as it was sent, however it is escaped.
 func TestStateOfASignOutIsNotLost(t *testing.T) {
 	t.Parallel()
 	for sent, want := range map[string]string{
@@ -74,7 +72,7 @@ func TestStateOfASignOutIsNotLost(t *testing.T) {
 	}
 }
 
-// A state too long for a Location goes into the page.
+// A state too long for a Location is put into the page.
 func TestSignOutWithALongState(t *testing.T) {
 	t.Parallel()
 	state := strings.Repeat("x&", 6000)
@@ -99,8 +97,8 @@ func TestSignOutWithALongState(t *testing.T) {
 	}
 }
 
-// A POST from another site, whose cookie did not come, goes on as a GET; as a form where its parameters are
-// too long for a Location.
+// A cross-site POST without its cookie is redirected to a GET, or to a form if its parameters are too long
+// for a Location.
 func TestLongSignOutFromAnotherSite(t *testing.T) {
 	t.Parallel()
 	for name, long := range map[string]url.Values{
@@ -148,7 +146,7 @@ func TestLongSignOutFromAnotherSite(t *testing.T) {
 	}
 }
 
-// A session with as many front-channel clients as it may have is signed out in one browser, behind a proxy
+// A session with the maximum number of front-channel clients can be signed out in a browser behind a proxy
 // with nginx's default buffers.
 func TestFrontChannelLogoutOfAsManyClientsAsASessionMayHave(t *testing.T) {
 	t.Parallel()
@@ -188,7 +186,7 @@ func TestFrontChannelLogoutOfAsManyClientsAsASessionMayHave(t *testing.T) {
 	}
 }
 
-// Section 4: what is wrong with a request is no reason to leave the user signed in without a way on.
+// Section 4: an invalid request must not leave the user signed in without a next step.
 func TestSignOutThatIsWrongLeadsOn(t *testing.T) {
 	t.Parallel()
 	for name, parameters := range map[string]url.Values{
@@ -242,8 +240,7 @@ func TestSignOutThatIsWrongLeadsOn(t *testing.T) {
 	}
 }
 
-// A form or an address that was open for hours, or that a step-up has overtaken, asks the user again, and
-// keeps what was asked for.
+// A form or URL that has expired, or was overtaken by a step-up, asks the user again and keeps the request.
 func TestStaleSignOutLeadsOn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
@@ -289,7 +286,8 @@ func TestStaleSignOutLeadsOn(t *testing.T) {
 	b.mustBe("")
 }
 
-// OpenID Connect Core 1.0, section 2: an ID token may be for several. The one that uses the session is meant.
+// OpenID Connect Core 1.0, section 2: an ID token may have several audiences. The client that uses the
+// session counts.
 func TestSignOutByAHintForSeveralClients(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

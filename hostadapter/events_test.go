@@ -21,7 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// recorder is a subscriber that remembers.
+// recorder is a subscriber that records events.
 type recorder struct {
 	mu   sync.Mutex
 	seen []hostadapter.Event
@@ -139,7 +139,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// hard is a subscriber that panics and then holds everything it gets.
+// hard is a subscriber that panics and then blocks on every event.
 type hard struct {
 	release  chan struct{}
 	received chan struct{}
@@ -158,7 +158,7 @@ func (s *hard) Receive(ctx context.Context, _ hostadapter.Event) {
 	}
 }
 
-// TestSubscribersHarmNothing: one panics, one stands still; the other gets every event and no request waits.
+// TestSubscribersHarmNothing: one panics, one blocks; the third gets every event and no request waits.
 func TestSubscribersHarmNothing(t *testing.T) {
 	t.Parallel()
 	const sessions = 1200

@@ -1,6 +1,6 @@
 package hostadapter_test
 
-// The end of a job is told once, with what was noted at its begin, also by the next host.
+// The end of a job is reported once, with the note of its start, also by the next host.
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// longJob is a backend with a job that runs until it is ended.
+// longJob is a backend with a job that runs until the test ends it.
 type longJob struct {
 	sessions.Backend
 	ended, lost  atomic.Bool
@@ -50,7 +50,7 @@ func (l *longJobLogout) Job(_ context.Context, id string) (*logout.Job, error) {
 	return job, nil
 }
 
-// ends are the ends that were told.
+// ends are the reported ends.
 type ends struct {
 	mu  sync.Mutex
 	all []hostadapter.JobEnd
@@ -116,8 +116,8 @@ func TestJobIsFollowedByTheNextHost(t *testing.T) {
 	}
 }
 
-// A swap is known to its own host. Another one that starts meanwhile leaves its end to that host, and tells
-// it once it is alone.
+// Only the host of a swap knows its outcome. A host that starts meanwhile leaves the report to that host, and
+// reports the end itself once it is alone.
 func TestSwapIsLeftToItsHost(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string]struct {
@@ -168,7 +168,7 @@ func TestSwapIsLeftToItsHost(t *testing.T) {
 	}
 }
 
-// A store that cannot keep the note is no reason to forget the job, and what is not known any more is said.
+// If the store cannot keep the note, the job is still followed; an unknown outcome is reported as such.
 func TestJobThatIsLost(t *testing.T) {
 	t.Parallel()
 	h, j := newLongJob(t)

@@ -23,7 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// database is where hosts find shared stores, by their names.
+// database resolves the names of shared stores.
 type database struct {
 	t      *testing.T
 	stores map[string]postgres.Settings
@@ -39,14 +39,14 @@ func newDatabase(t *testing.T, names ...string) *database {
 	return d
 }
 
-// opens opens a store as a host does.
+// opens returns a function that opens a store as a host does.
 func (d *database) opens(name string) func(context.Context) (sessions.Backend, error) {
 	return func(ctx context.Context) (sessions.Backend, error) {
 		return postgres.Open(ctx, d.stores[name], slog.New(slog.DiscardHandler))
 	}
 }
 
-// host starts a host on the store "old" that knows these others.
+// host starts a host on the store "old" that has the other stores in its configuration.
 func (d *database) host(others ...string) *host {
 	d.t.Helper()
 	return d.hostWith(func(*hostadapter.Config) {}, others...)
@@ -64,7 +64,7 @@ func (d *database) hostWith(configure func(*hostadapter.Config), others ...strin
 	}, configure)
 }
 
-// exec carries out a statement in the schema of a store.
+// exec executes a statement in the schema of a store.
 func (d *database) exec(name, statement string) {
 	d.t.Helper()
 	pgserver.Shared(d.t).Exec(d.t, strings.ReplaceAll(statement, "{s}", d.stores[name].Schema))
@@ -78,7 +78,7 @@ func (h *host) serves(name string) {
 	})
 }
 
-// work has users sign in, be recognized and sign out at hosts in turn until stop. Every failure fails the
+// work makes users sign in, be recognized and sign out at the hosts in turn until stop. Any failure fails the
 // test.
 func work(t *testing.T, hosts ...*host) (goesOn func(), stop func()) {
 	t.Helper()
@@ -116,7 +116,7 @@ func work(t *testing.T, hosts ...*host) (goesOn func(), stop func()) {
 	}
 }
 
-// visit signs a user in at one host, who is known at the other one, and signs out there.
+// visit signs a user in at one host, checks the session at the other one, and signs out there.
 func visit(at, then *host, subject string) error {
 	b := at.browser()
 	if _, err := b.trySignIn(hostadapter.Identity{Subject: subject}); err != nil {
@@ -138,7 +138,7 @@ func visit(at, then *host, subject string) error {
 	return nil
 }
 
-// A swap that is begun at one of three hosts is followed by the others, while users work at all of them.
+// A swap started at one of three hosts is followed by the others, while users work at all of them.
 func TestHostsFollowASwap(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, "old", "new", "newer")
@@ -184,7 +184,7 @@ func TestHostsFollowASwap(t *testing.T) {
 	}
 }
 
-// A host that is not there while the others swap, twice, follows when it starts with its old configuration.
+// A host that is stopped while the others swap, twice, follows when it starts with its old configuration.
 func TestHostFollowsAtItsStart(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, "old", "new", "newer")
@@ -204,8 +204,8 @@ func TestHostFollowsAtItsStart(t *testing.T) {
 	b.mustBe("ann")
 }
 
-// A host whose configuration lacks the store, or has another one under its name, refuses all calls at once
-// and says what to do. Nothing is made in the place of the other store.
+// A host whose configuration lacks the target, or has a different store under its name, refuses all calls at
+// once with an error that says what to do. No store is created in place of the target.
 func TestHostCannotFollow(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -269,7 +269,7 @@ func TestHostCannotFollow(t *testing.T) {
 	}
 }
 
-// lose has a host begin a swap, go so many steps, of the source and of the target, and end.
+// lose makes a host begin a swap, take the given steps on source and target, and stop.
 func (d *database) lose(steps ...transfer.State) {
 	d.t.Helper()
 	var stores [2]transfer.Store
@@ -299,7 +299,7 @@ func (d *database) lose(steps ...transfer.State) {
 	d.exec("old", "UPDATE {s}.ledger SET moved = moved - 3600000000000") // it is silent
 }
 
-// What a host that is lost leaves of a swap the others end: nothing was moved before the target was active.
+// The other hosts end the swap of a lost host: nothing was moved before the target was active.
 func TestSwapOfAHostThatIsLost(t *testing.T) {
 	t.Parallel()
 	steps := []transfer.State{
@@ -323,7 +323,7 @@ func TestSwapOfAHostThatIsLost(t *testing.T) {
 				h.browser().signIn(hostadapter.Identity{Subject: "ann"}) // waits where it has to
 				h.serves(c.want)
 			}
-			// The next swap is to what is empty, whatever was left.
+			// The next swap must go to an empty store.
 			if state := second.swap("newer"); state.Err != nil {
 				t.Fatal(state.Err)
 			}
@@ -332,7 +332,7 @@ func TestSwapOfAHostThatIsLost(t *testing.T) {
 	}
 }
 
-// A store whose move was lost journals no more, though nobody begins another one.
+// A store whose move was lost stops journaling, even if no other swap begins.
 func TestLostMoveIsEnded(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, "old", "new")
@@ -350,7 +350,7 @@ func TestLostMoveIsEnded(t *testing.T) {
 	})
 }
 
-// Of two hosts that begin a swap one makes it, and the other one follows.
+// If two hosts begin a swap, one makes it and the other follows.
 func TestTwoHostsBeginASwap(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, "old", "new")
@@ -390,7 +390,7 @@ func TestTwoHostsBeginASwap(t *testing.T) {
 	stop()
 }
 
-// A host that swaps is told of the other ones where the target is not shared, or another swap is under way.
+// A host that swaps gets an error about the other hosts if the target is not shared, or a swap is running.
 func TestSwapBesideOtherHostsIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, "old", "new")

@@ -36,6 +36,9 @@ func newDesk(t *testing.T, status int, answer string) *desk {
 		d.asked = append(d.asked, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+
 			r.Header.Get("Authorization")+" "+string(body)))
 		w.Header().Set("Content-Type", "application/json")
+		if status == http.StatusOK && r.URL.Path == "/backend/backup" {
+			w.Header().Set("Content-Type", "application/octet-stream")
+		}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, answer)
 	}))

@@ -34,9 +34,6 @@ func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (
 // Format returns the number of the store's last migration, and the newest one known to this program.
 func (r *ReadOnly) Format() (opened, newest int) { return r.found.Schema, schema.Embedded().Newest() }
 
-// ID returns the id of the data.
-func (r *ReadOnly) ID() string { return r.found.StoreID }
-
 // Transfer returns the store's transfer.Store for exports. Its writes are refused by the database, or need an
 // Engine.
 func (r *ReadOnly) Transfer() transfer.Store { return exporter{mover{r.engine}} }

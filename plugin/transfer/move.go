@@ -258,16 +258,14 @@ func (m *Move) copyAll(ctx context.Context) error {
 						at, n = batch.Position, n+int64(len(batch.Records))
 					}
 				})
-				if err != nil || ended {
-					m.report(func(p *Progress) {
-						if err == nil {
-							p.Copied += n
-						}
-					})
+				if err != nil {
 					return err
 				}
-				position = slices.Clone(at)
 				m.report(func(p *Progress) { p.Copied += n })
+				if ended {
+					return nil
+				}
+				position = slices.Clone(at)
 				if err := m.sign(ctx); err != nil {
 					return err
 				}

@@ -40,11 +40,9 @@ func retry(ctx context.Context, f func() error) error {
 		if !Retryable(err) || time.Now().After(deadline) {
 			return err
 		}
-		timer := time.NewTimer(pause)
 		select {
-		case <-timer.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
-			timer.Stop()
 			return errors.Join(ctx.Err(), err)
 		}
 	}

@@ -71,19 +71,11 @@ func (p *place) ReadOnly(ctx context.Context) (offline.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store{Engine: e}, nil
+	return store{e}, nil
 }
 
-func (p *place) Open(ctx context.Context) (offline.Store, error) {
-	e, err := badger.Open(ctx, p.settings, p.logger)
-	if err != nil {
-		return nil, err
-	}
-	description, err := e.Describe(ctx)
-	if err != nil {
-		return nil, errors.Join(err, e.Close())
-	}
-	return store{e, description.StoreID}, nil
+func (p *place) Open(ctx context.Context) (offline.Target, error) {
+	return badger.Open(ctx, p.settings, p.logger)
 }
 
 func (p *place) Migrate(ctx context.Context) (from, to int, err error) {
@@ -106,13 +98,8 @@ func (p *place) Damage(ctx context.Context) ([]offline.Finding, error) {
 	return badger.CheckFiles(ctx, p.settings)
 }
 
-// store is an open database.
-type store struct {
-	*badger.Engine
-	id string
-}
-
-func (s store) ID() string { return s.id }
+// store is a database opened read-only.
+type store struct{ *badger.Engine }
 
 func (s store) Stats(ctx context.Context) (offline.Stats, error) {
 	stats, err := s.Engine.Stats(ctx)

@@ -35,8 +35,8 @@ type Place interface {
 	String() string
 	// ReadOnly opens the store without changing it.
 	ReadOnly(ctx context.Context) (Store, error)
-	// Open opens or creates the store.
-	Open(ctx context.Context) (Store, error)
+	// Open opens or creates the store, to restore a backup into it.
+	Open(ctx context.Context) (Target, error)
 	// Migrate migrates the store to the newest format.
 	Migrate(ctx context.Context) (from, to int, err error)
 	// Vacant reports whether there is no store yet. It returns an error if none can be created there.
@@ -45,13 +45,18 @@ type Place interface {
 	Damage(ctx context.Context) ([]Finding, error)
 }
 
-// Store is an open store.
+// Target is a store that a backup is restored into.
+type Target interface {
+	Describe(ctx context.Context) (ticketstore.Description, error)
+	Transfer() transfer.Store
+	Close() error
+}
+
+// Store is a store opened read-only.
 type Store interface {
 	// Format returns the format of the store when it was opened, and the newest format, which the engine
 	// writes.
 	Format() (opened, newest int)
-	// ID returns the id of the data.
-	ID() string
 	Transfer() transfer.Store
 	Check(ctx context.Context, config CheckConfig) (*Report, error)
 	Stats(ctx context.Context) (Stats, error)

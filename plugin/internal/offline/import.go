@@ -85,12 +85,16 @@ func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id s
 	if err != nil {
 		return "", err
 	}
+	description, err := s.Describe(ctx)
+	if err != nil {
+		return "", errors.Join(err, s.Close())
+	}
 	err = backup.Restore(ctx, s.Transfer(), r, rand.Text(), p.report)
 	if err != nil {
 		err = fmt.Errorf("%w; %s is not complete and does not serve: remove it, or import again", err,
 			c.place)
 	}
-	return s.ID(), errors.Join(err, s.Close())
+	return description.StoreID, errors.Join(err, s.Close())
 }
 
 type countingReader struct {

@@ -145,10 +145,8 @@ func retryable(err error) bool { return transfer.Retryable(err) && !errors.Is(er
 
 // wait waits for d. It returns false if the context was done first.
 func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

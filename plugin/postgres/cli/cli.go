@@ -54,8 +54,7 @@ func Run(ctx context.Context, env Env) int {
 			p.logger = logger
 			if p.settings.DSNFile == "" && os.Getenv(postgres.DSNEnv) == "" {
 				return nil, errors.New(
-					"name the database: -dsn-file FILE, or the environment variable " + postgres.DSNEnv,
-				)
+					"name the database: -dsn-file FILE, or the environment variable " + postgres.DSNEnv)
 			}
 			return p, nil
 		},
@@ -77,19 +76,11 @@ func (p *place) ReadOnly(ctx context.Context) (offline.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return viewed{look}, nil
+	return store{look}, nil
 }
 
-func (p *place) Open(ctx context.Context) (offline.Store, error) {
-	e, err := postgres.Open(ctx, p.settings, p.logger)
-	if err != nil {
-		return nil, err
-	}
-	description, err := e.Describe(ctx)
-	if err != nil {
-		return nil, errors.Join(err, e.Close())
-	}
-	return opened{e, description.StoreID}, nil
+func (p *place) Open(ctx context.Context) (offline.Target, error) {
+	return postgres.Open(ctx, p.settings, p.logger)
 }
 
 func (p *place) Migrate(ctx context.Context) (from, to int, err error) {
@@ -101,29 +92,12 @@ func (p *place) Vacant(ctx context.Context) (bool, error) { return postgres.Vaca
 // Damage returns nothing: the files are the server's.
 func (p *place) Damage(context.Context) ([]offline.Finding, error) { return nil, nil }
 
-// viewed is a store opened read-only, opened a store opened for changes.
-type viewed struct{ *postgres.ReadOnly }
+// store is a store opened read-only.
+type store struct{ *postgres.ReadOnly }
 
-func (v viewed) Stats(ctx context.Context) (offline.Stats, error) {
-	s, err := v.ReadOnly.Stats(ctx)
-	return figures{s}, err
-}
-
-type opened struct {
-	*postgres.Engine
-	id string
-}
-
-func (o opened) ID() string { return o.id }
-
-func (o opened) Format() (opened, newest int) {
-	format := int(postgres.About().Format)
-	return format, format
-}
-
-func (o opened) Stats(ctx context.Context) (offline.Stats, error) {
-	s, err := o.Engine.Stats(ctx)
-	return figures{s}, err
+func (s store) Stats(ctx context.Context) (offline.Stats, error) {
+	stats, err := s.ReadOnly.Stats(ctx)
+	return figures{stats}, err
 }
 
 // figures is the output of stats.

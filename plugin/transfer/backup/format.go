@@ -92,21 +92,6 @@ func (c contents) add(r *transfer.Record) {
 	c[r.Kind] = content
 }
 
-// are reports whether they equal those of a store's status.
-func (c contents) are(kept map[transfer.Kind]transfer.Content) bool {
-	for kind, content := range kept {
-		if c[kind] != content {
-			return false
-		}
-	}
-	for kind, content := range c {
-		if kept[kind] != content {
-			return false
-		}
-	}
-	return true
-}
-
 func (c contents) summary() *Summary {
 	s := &Summary{Kinds: []KindSummary{}}
 	for kind := range 256 {

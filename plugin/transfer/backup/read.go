@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
@@ -110,7 +111,7 @@ func (r *Reader) end(payload []byte) error {
 	for _, k := range summary.Kinds {
 		said[k.Kind] = transfer.Content{Count: k.Count, Sum: k.Sum}
 	}
-	if !r.read.are(said) {
+	if !maps.Equal(r.read, said) {
 		return r.damaged("its records differ from its summary")
 	}
 	if n, err := io.ReadFull(r.r, make([]byte, 1)); n > 0 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -38,7 +39,7 @@ func Restore(
 	if err != nil {
 		return err
 	}
-	if !r.read.are(status.Content) {
+	if !maps.Equal(r.read, status.Content) {
 		return fmt.Errorf("%w: the store holds %d records after the import of %d", transfer.ErrMismatch,
 			status.Records(), r.summary.Records)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -57,7 +58,7 @@ func Write(
 		return nil, err
 	}
 	// The contents can be compared only if the store did not change meanwhile.
-	if contents(before.Content).are(after.Content) && !written.are(before.Content) {
+	if maps.Equal(before.Content, after.Content) && !maps.Equal(written, before.Content) {
 		return nil, fmt.Errorf("%w: the store's own sums say that its records were damaged",
 			transfer.ErrMismatch)
 	}

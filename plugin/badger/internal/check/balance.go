@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"hash/maphash"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -53,31 +54,27 @@ func (b *balance) hash(k, v []byte) uint64 {
 
 // wants adds an expected entry, has an actual one.
 func (b *balance) wants(k, v []byte) {
-	h := b.hash(k, v)
-	if b.suspects == nil {
-		b.sums[h>>(64-balanceBits)] += h
-		return
-	}
-	if row := b.row(h, k); row != nil {
+	if row := b.note(k, v, 1); row != nil {
 		row.want++
 		row.wantValue = bytes.Clone(v)
 	}
 }
 
 func (b *balance) has(k, v []byte) {
-	h := b.hash(k, v)
-	if b.suspects == nil {
-		b.sums[h>>(64-balanceBits)] -= h
-		return
-	}
-	if row := b.row(h, k); row != nil {
+	if row := b.note(k, v, math.MaxUint64); row != nil { // minus one
 		row.have++
 		row.haveValue = bytes.Clone(v)
 	}
 }
 
-func (b *balance) row(h uint64, k []byte) *balanceRow {
-	if !b.suspects[h>>(64-balanceBits)] {
+// note adds a hash so many times to its bucket. In the second walk it returns the row of a suspect instead.
+func (b *balance) note(k, v []byte, times uint64) *balanceRow {
+	h := b.hash(k, v)
+	bucket := h >> (64 - balanceBits)
+	if b.suspects == nil {
+		b.sums[bucket] += times * h
+	}
+	if !b.suspects[bucket] {
 		return nil
 	}
 	row := b.rows[string(k)]

@@ -109,12 +109,7 @@ func logBytes(path string) (bytes int64) {
 
 // Refused reports whether an error means that the system refuses writes for a reason that may pass.
 func Refused(err error) bool {
-	for _, reason := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
-		if errors.Is(err, reason) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 // errLimit means that a limit of the process is too low.

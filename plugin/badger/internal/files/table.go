@@ -106,7 +106,7 @@ func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
 			case err != nil:
 				return nil, err
 			}
-			if len(t.blocks) > 0 && t.verifyFirst() == nil {
+			if len(t.blocks) > 0 && t.verify(t.blocks[:1]) == nil {
 				return t, nil
 			}
 		}
@@ -159,14 +159,16 @@ func decrypt(data, key []byte) ([]byte, error) {
 }
 
 // Verify reads every block of the table and verifies its checksum.
-func (t *Table) Verify() error {
+func (t *Table) Verify() error { return t.verify(t.blocks) }
+
+func (t *Table) verify(blocks []span) error {
 	file, err := os.Open(t.name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	for i, block := range t.blocks {
-		if err := t.verify(file, block); err != nil {
+	for i, block := range blocks {
+		if _, err := t.block(file, block); err != nil {
 			return fmt.Errorf("%w: block %d of %d, at byte %d: %w",
 				ErrTable, i+1, len(t.blocks), block.offset, err)
 		}
@@ -174,21 +176,7 @@ func (t *Table) Verify() error {
 	return nil
 }
 
-func (t *Table) verifyFirst() error {
-	file, err := os.Open(t.name)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return t.verify(file, t.blocks[0])
-}
-
 var errSum = errors.New("its checksum is wrong")
-
-func (t *Table) verify(file *os.File, block span) error {
-	_, err := t.block(file, block)
-	return err
-}
 
 var errCompression = errors.New("it is compressed in a way that this program does not know")
 

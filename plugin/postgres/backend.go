@@ -45,7 +45,7 @@ func (o *opened) serve(ctx context.Context, logger *slog.Logger) (*Engine, error
 		return nil, err
 	}
 	name := o.settings.schema()
-	e, err := newEngine(ctx, o.pool, pgx.Identifier{name}.Sanitize(), host, logger)
+	e, err := newEngine(ctx, o.pool, pgx.Identifier{name}.Sanitize(), host, logger, defaultGathering)
 	if err != nil {
 		host.leave()
 		o.pool.Close()
@@ -107,11 +107,7 @@ func (e *Engine) Describe(ctx context.Context) (ticketstore.Description, error) 
 	if err != nil {
 		return ticketstore.Description{}, e.unavailable(ctx, err)
 	}
-	for _, h := range hosts[:min(len(hosts), ticketstore.MaxHosts)] {
-		d.Hosts = append(d.Hosts, ticketstore.Host{
-			Name: h.Name, Version: h.Version, Beat: h.Beat, Joined: h.Joined,
-		})
-	}
+	d.Hosts = shown(hosts)
 	return d, nil
 }
 

@@ -61,7 +61,7 @@ func benchEngine(b *testing.B, g gathering, pooled bool) *measured {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, err := newEngineOf(context.WithoutCancel(b.Context()), pool, quoted, host, quiet, g)
+	e, err := newEngine(context.WithoutCancel(b.Context()), pool, quoted, host, quiet, g)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -79,12 +79,6 @@ var defaultGathering = gathering{committers: 2, readers: 2, calls: 64}
 // newEngine starts serving a schema (quoted) with tables, as a host, which may be nil in tests. Close stops
 // it but does not close the pool.
 func newEngine(
-	ctx context.Context, pool *pgxpool.Pool, schema string, host *host, logger *slog.Logger,
-) (*Engine, error) {
-	return newEngineOf(ctx, pool, schema, host, logger, defaultGathering)
-}
-
-func newEngineOf(
 	ctx context.Context, pool *pgxpool.Pool, schema string, host *host, logger *slog.Logger, g gathering,
 ) (*Engine, error) {
 	e := &Engine{

@@ -98,7 +98,7 @@ func orderOf(r *row) []byte {
 type walk struct {
 	*group
 	table *table
-	after string // the key after which the next page begins
+	after string // the key after which the next page begins, empty for the first page
 	rows  []*row
 	ended bool
 }
@@ -121,33 +121,28 @@ func (w *walk) page() {
 			names, marks = append(names, c.name), append(marks, fmt.Sprintf("$%d", len(marks)+1))
 		}
 	}
-	keys, conditions := strings.Join(names, ", "), []string{}
-	var args []any
-	if w.after != "" {
-		conditions = append(conditions, fmt.Sprintf("(%s) > (%s)", keys, strings.Join(marks, ", ")))
-		args = keyArgs(w.table.kind, w.after)
-	}
+	keys, where := strings.Join(names, ", "), ""
 	if w.table == operationTable {
-		conditions = append(conditions, "NOT echo")
+		where = "NOT echo AND "
 	}
-	text := "SELECT " + w.table.list + " FROM {s}." + w.table.name + " t"
-	if len(conditions) > 0 {
-		text += " WHERE " + strings.Join(conditions, " AND ")
-	}
-	text = fmt.Sprintf("%s ORDER BY %s LIMIT %d", text, keys, exportPage)
-	w.rows = selected(w.group, w.table.scan(), text, args...)
+	text := fmt.Sprintf("SELECT %s FROM {s}.%s t WHERE %s(%s) > (%s) ORDER BY %[4]s LIMIT %[6]d",
+		w.table.list, w.table.name, where, keys, strings.Join(marks, ", "), exportPage)
+	w.rows = selected(w.group, w.table.scan(), text, keyArgs(w.table.kind, w.after)...)
 	if w.ended = len(w.rows) < exportPage; !w.ended {
 		w.after = w.rows[len(w.rows)-1].key
 	}
 }
 
-// keyArgs returns the values of the columns that identify the row of a key.
+// keyArgs returns the values of the columns that identify the row of a key. The empty key sorts first.
 func keyArgs(kind transfer.Kind, key string) []any {
 	switch kind {
 	case transfer.Clients:
 		sid, client := splitClient(key)
 		return []any{sid, client}
 	case transfer.Grants:
+		if key == "" {
+			key = "\x00"
+		}
 		return []any{[]byte(key[1:]), int16(key[0])}
 	}
 	return []any{key}

@@ -158,7 +158,7 @@ func startAs(
 ) *Engine {
 	t.Helper()
 	schema := pgx.Identifier{settings.Schema}.Sanitize()
-	e, err := newEngine(context.WithoutCancel(t.Context()), pool, schema, host, logger)
+	e, err := newEngine(context.WithoutCancel(t.Context()), pool, schema, host, logger, defaultGathering)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -218,58 +218,37 @@ const (
 // ask sends a beat and reads what is new, in one round trip. Each statement sees what was committed when it
 // began, which is after the moment from which the lease runs.
 func (h *host) ask(ctx context.Context, number int64, applied []int64) (b *beat, found []killed, err error) {
-	batch := &pgx.Batch{}
-	begins := beginning(h.pooled, "BEGIN")
-	for _, s := range begins {
+	batch, state := &pgx.Batch{}, int16(0)
+	b = &beat{number: number}
+	for _, s := range beginning(h.pooled, "BEGIN") {
 		batch.Queue(s.sql)
 	}
-	batch.Queue(h.sql(sendBeat), h.instance, number, applied)
-	batch.Queue(h.sql("SELECT state FROM {s}.ledger"))
-	batch.Queue(h.sql(askKilled))
-	batch.Queue(h.sql(askKills), h.killed.come(), mostKills)
-	batch.Queue(h.sql(askPeers))
-	batch.Queue("COMMIT")
-	results := h.conn.SendBatch(ctx, batch)
-	defer func() { err = errors.Join(err, results.Close()) }()
-	b = &beat{number: number}
-	for range begins {
-		if _, err = results.Exec(); err != nil {
-			return nil, nil, err
-		}
-	}
-	err = results.QueryRow().Scan(&b.database)
-	if err == nil {
-		var number int16
-		if err = results.QueryRow().Scan(&number); err == nil {
-			b.state, err = stateOf(number)
-		}
-	}
-	if err == nil {
-		err = results.QueryRow().Scan(&b.slots)
-	}
-	if err == nil {
-		found, err = collected(results, killedOf)
-	}
-	if err == nil {
-		b.hosts, err = collected(results, func(row pgx.CollectableRow) (p peer, err error) {
+	batch.Queue(h.sql(sendBeat), h.instance, number, applied).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&b.database) })
+	batch.Queue(h.sql("SELECT state FROM {s}.ledger")).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
+	batch.Queue(h.sql(askKilled)).QueryRow(func(row pgx.Row) error { return row.Scan(&b.slots) })
+	batch.Queue(h.sql(askKills), h.killed.come(), mostKills).Query(func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, killedOf)
+		return err
+	})
+	batch.Queue(h.sql(askPeers)).Query(func(rows pgx.Rows) (err error) {
+		b.hosts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p peer, err error) {
 			return p, row.Scan(&p.instance, &p.number, &p.lapsed, &p.applied)
 		})
-	}
-	if err == nil {
-		var tag pgconn.CommandTag
-		if tag, err = results.Exec(); err == nil && tag.String() != "COMMIT" {
-			err = fmt.Errorf("the commit of a beat was answered %q", tag)
+		return err
+	})
+	batch.Queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
+		if tag.String() != "COMMIT" {
+			return fmt.Errorf("the commit of a beat was answered %q", tag)
 		}
+		return nil
+	})
+	if err := h.conn.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, nil, err
 	}
+	b.state, err = stateOf(state)
 	return b, found, err
-}
-
-func collected[T any](results pgx.BatchResults, scan pgx.RowToFunc[T]) ([]T, error) {
-	rows, err := results.Query()
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scan)
 }
 
 // note records what is wrong, and logs changes.

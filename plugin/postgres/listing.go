@@ -40,6 +40,13 @@ func (l *listing) and(condition string, arg any) {
 	l.where = append(l.where, fmt.Sprintf(condition, len(l.args)))
 }
 
+// equal adds the condition that a column has a value, unless that is empty.
+func (l *listing) equal(column, value string) {
+	if value != "" {
+		l.and(column+" = $%d", value)
+	}
+}
+
 // behind returns the bound just after a position, or nil for none.
 func behind(position []byte) *ticketstore.Bound {
 	if len(position) == 0 {

@@ -46,7 +46,7 @@ func (g *group) status(lock string) (status *transfer.Status, err error) {
 	if status, err = g.ledger(lock); err == nil {
 		status.Content, err = g.contents(lock)
 		// A host that registers locks the ledger too: it is seen here, or sees the new state.
-		status.Others = g.others()
+		status.Others = shown(selected(g, hostOf, askHosts, schema.HostSilence, g.host.id()))
 	}
 	g.fail(err)
 	return status, g.err
@@ -92,20 +92,6 @@ func (g *group) contents(lock string) (map[transfer.Kind]transfer.Content, error
 	none := transfer.Content{}
 	maps.DeleteFunc(contents, func(_ transfer.Kind, c transfer.Content) bool { return c == none })
 	return contents, g.err
-}
-
-const askOthers = `SELECT name, version, beat FROM {s}.hosts
-	WHERE beat > ` + databaseTime + ` - $1::bigint * 1000000000 AND instance <> $2
-	ORDER BY joined, instance LIMIT $3`
-
-// others returns the other hosts that have the store open.
-func (g *group) others() []ticketstore.Host {
-	return selected(g, func(row pgx.CollectableRow) (h ticketstore.Host, err error) {
-		var beat int64
-		err = row.Scan(&h.Name, &h.Version, &beat)
-		h.Beat = time.Unix(0, beat).UTC()
-		return h, err
-	}, askOthers, schema.HostSilence, g.host.id(), ticketstore.MaxHosts)
 }
 
 // anyState admits calls that are about the store's state, or do not depend on it.

@@ -220,9 +220,7 @@ func settle(
 	}
 	if found.Empty {
 		return nil, fmt.Errorf(
-			"there is no store in the schema %q: run `sessions-postgres migrate` as its owner",
-			name,
-		)
+			"there is no store in the schema %q: run `sessions-postgres migrate` as its owner", name)
 	}
 	if err := program.Fits(found); err != nil {
 		return nil, err

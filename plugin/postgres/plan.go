@@ -14,13 +14,10 @@ import (
 // plan names rows. It may be incomplete: other rows are read when they are needed.
 type plan struct {
 	sids, operations, notices, families []string
-	cookies, grants, exchanged          [][]byte
-	// sought are keys of grants whose sessions are to be found, because nothing else in the plan names them.
-	sought [][]byte
-	// spendable and soughtSpendable are the keys in grants and sought that may have been used. Most reads are
-	// of access tokens, which are never among the used grants.
-	spendable, soughtSpendable [][]byte
-	refs                       []string // keys of records of grants
+	cookies                             [][]byte
+	// grants are keys of records. exchanged are those whose family is read too; sought are those whose
+	// sessions are to be found, because nothing else in the plan names them.
+	grants, exchanged, sought []string
 	// affinity is what the call is about: calls of one session go to one committer, so that they do not wait
 	// for each other's locks.
 	affinity string
@@ -35,9 +32,6 @@ func (p *plan) add(other *plan) {
 	p.grants = append(p.grants, other.grants...)
 	p.exchanged = append(p.exchanged, other.exchanged...)
 	p.sought = append(p.sought, other.sought...)
-	p.spendable = append(p.spendable, other.spendable...)
-	p.soughtSpendable = append(p.soughtSpendable, other.soughtSpendable...)
-	p.refs = append(p.refs, other.refs...)
 }
 
 func (p *plan) session(sid string) *plan {
@@ -59,27 +53,20 @@ func (p *plan) cookie(key ticketstore.Key) *plan {
 
 // grant plans for a grant and the rows that judge it.
 func (p *plan) grant(ref grantstore.Ref) {
-	p.sought = append(p.sought, slices.Clone(ref.Key[:]))
-	if ref.Type.Consumable() {
-		p.soughtSpendable = append(p.soughtSpendable, slices.Clone(ref.Key[:]))
-	}
 	p.place(ref)
+	p.sought = append(p.sought, p.grants[len(p.grants)-1])
 }
 
 // place plans for the grant under a key, without the rows that judge it.
 func (p *plan) place(ref grantstore.Ref) *plan {
-	p.grants = append(p.grants, slices.Clone(ref.Key[:]))
-	if ref.Type.Consumable() {
-		p.spendable = append(p.spendable, slices.Clone(ref.Key[:]))
-	}
-	p.refs = append(p.refs, string(records.RefBytes(ref)))
+	p.grants = append(p.grants, string(records.RefBytes(ref)))
 	return p
 }
 
 // exchange plans for a code or refresh token and for its family. sid is its session as read by the caller, or
 // "": a different session is read when the grant is judged.
 func (p *plan) exchange(ref grantstore.Ref, sid string) {
-	p.exchanged = append(p.exchanged, slices.Clone(ref.Key[:]))
+	p.exchanged = append(p.exchanged, string(records.RefBytes(ref)))
 	if sid == "" {
 		p.grant(ref)
 		return
@@ -101,21 +88,22 @@ func (p *plan) queries() (list []query) {
 	}
 	if len(p.sids)+len(p.sought) > 0 {
 		where, args := "t.sid = ANY($1::text[])", []any{p.sids}
-		switch {
-		case len(p.soughtSpendable) > 0:
-			where, args = "t.sid IN ("+sidsOf+sidsOfUsed+")", append(args, p.sought, p.soughtSpendable)
-		case len(p.sought) > 0:
-			where, args = "t.sid IN ("+sidsOf+")", append(args, p.sought)
+		switch sought, spendable := grantKeys(p.sought); {
+		case len(spendable) > 0:
+			where, args = "t.sid IN ("+sidsOf+sidsOfUsed+")", append(args, sought, spendable)
+		case len(sought) > 0:
+			where, args = "t.sid IN ("+sidsOf+")", append(args, sought)
 		}
 		for _, t := range []*table{sessionTable, clientTable, endedTable} {
 			list = append(list, query{table: t, where: where, args: args})
 		}
 	}
 	if len(p.grants) > 0 {
-		list = append(list, grantsOf(p.grants, p.spendable)...)
+		list = append(list, byKeys(transfer.Grants, p.grants)...)
 	}
 	if len(p.exchanged)+len(p.families) > 0 {
-		q := query{table: grantTable, args: []any{p.families, p.exchanged},
+		exchanged, _ := grantKeys(p.exchanged)
+		q := query{table: grantTable, args: []any{p.families, exchanged},
 			where: `t.family IN (SELECT unnest($1::text[])
 				UNION SELECT g.family FROM {s}.grants g WHERE g.key = ANY($2::bytea[]))`}
 		if len(p.exchanged) > 0 { // read by the previous query
@@ -137,7 +125,7 @@ func (g *group) planned(p *plan) {
 	for _, key := range p.cookies {
 		g.whole["cookie "+string(key)] = true
 	}
-	g.missing(transfer.Grants, p.refs)
+	g.missing(transfer.Grants, p.grants)
 	g.missing(transfer.Operations, p.operations)
 	g.missing(transfer.Notifications, p.notices)
 	g.missing(transfer.Sessions, p.sids)
@@ -171,8 +159,8 @@ func (g *group) planned(p *plan) {
 }
 
 // named reports whether a grant has one of the keys.
-func named(keys [][]byte, r *row) bool {
-	return slices.ContainsFunc(keys, func(key []byte) bool { return string(key) == r.key[1:] })
+func named(keys []string, r *row) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return key[1:] == r.key[1:] })
 }
 
 // planOf returns a plan with an affinity.

@@ -48,11 +48,8 @@ func sessionListing(f *ticketstore.SessionFilter) *listing {
 		l.and(`EXISTS (SELECT 1 FROM {s}.client_uses u WHERE u.sid = t.sid AND u.client = $%d
 			AND u.listed IS NOT NULL)`, f.ClientID)
 	}
-	for _, exact := range []struct{ column, value string }{{"sid", f.SessionID}, {"subject", f.SubjectID}} {
-		if exact.value != "" {
-			l.and("t."+exact.column+" = $%d", exact.value)
-		}
-	}
+	l.equal("t.sid", f.SessionID)
+	l.equal("t.subject", f.SubjectID)
 	for _, bound := range []struct {
 		condition string
 		at        time.Time
@@ -128,13 +125,9 @@ func (s grants) Query(
 func grantListing(f *grantstore.Filter) *listing {
 	l := &listing{table: grantTable, from: "{s}.grants t", created: "t.created", id: "t.serial"}
 	l.where = []string{"t.serial IS NOT NULL"}
-	for _, exact := range []struct{ column, value string }{
-		{"sid", f.SessionID}, {"subject", f.SubjectID}, {"client", f.ClientID},
-	} {
-		if exact.value != "" {
-			l.and("t."+exact.column+" = $%d", exact.value)
-		}
-	}
+	l.equal("t.sid", f.SessionID)
+	l.equal("t.subject", f.SubjectID)
+	l.equal("t.client", f.ClientID)
 	// Along the index of a client, or of all, there may be any number of other grants: those examined are
 	// counted.
 	if f.Type != "" && (f.SessionID != "" || f.SubjectID != "") {

@@ -191,13 +191,9 @@ func (s endings) Notifications(
 
 func noticeListing(f *logout.NotificationFilter) *listing {
 	l := &listing{table: noticeTable, from: "{s}.notices t", id: "t.id"}
-	for _, exact := range []struct{ column, value string }{
-		{"sid", f.SessionID}, {"client", f.ClientID}, {"state", string(f.State)},
-	} {
-		if exact.value != "" {
-			l.and("t."+exact.column+" = $%d", exact.value)
-		}
-	}
+	l.equal("t.sid", f.SessionID)
+	l.equal("t.client", f.ClientID)
+	l.equal("t.state", string(f.State))
 	return l
 }
 

@@ -187,14 +187,14 @@ func (g *group) missing(kind transfer.Kind, keys []string) {
 func byKeys(kind transfer.Kind, keys []string) []query {
 	switch kind {
 	case transfer.Grants:
-		raw, spendable := make([][]byte, len(keys)), [][]byte(nil)
-		for i, key := range keys {
-			raw[i] = []byte(key[1:])
-			if ref, _ := records.RefOf(key); ref.Type.Consumable() {
-				spendable = append(spendable, raw[i])
-			}
+		all, spendable := grantKeys(keys)
+		list := []query{{table: grantTable, where: "t.key = ANY($1::bytea[])", args: []any{all}}}
+		// Used grants are read after unused ones, under whose locks they would have been moved.
+		if len(spendable) > 0 {
+			list = append(list,
+				query{table: usedTable, where: "t.key = ANY($1::bytea[])", args: []any{spendable}})
 		}
-		return grantsOf(raw, spendable)
+		return list
 	case transfer.Clients:
 		var sids, clients []string
 		for _, key := range keys {
@@ -211,15 +211,17 @@ func byKeys(kind transfer.Kind, keys []string) []query {
 	return []query{{table: t, where: where, args: []any{keys}}}
 }
 
-// grantsOf returns the queries of grants by key; spendable are the keys that may have been used. A used grant
-// is read after the unused one, under whose lock it would have been moved.
-func grantsOf(keys, spendable [][]byte) []query {
-	list := []query{{table: grantTable, where: "t.key = ANY($1::bytea[])", args: []any{keys}}}
-	if len(spendable) > 0 {
-		list = append(list,
-			query{table: usedTable, where: "t.key = ANY($1::bytea[])", args: []any{spendable}})
+// grantKeys returns the keys of grants, and those of them that may have been used. Most reads are of access
+// tokens, which are never among the used grants.
+func grantKeys(keys []string) (all, spendable [][]byte) {
+	all = make([][]byte, len(keys))
+	for i, key := range keys {
+		all[i] = []byte(key[1:])
+		if ref, _ := records.RefOf(key); ref.Type.Consumable() {
+			spendable = append(spendable, all[i])
+		}
 	}
-	return list
+	return all, spendable
 }
 
 // refs returns the keys of records of grants found by a statement.

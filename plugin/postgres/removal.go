@@ -47,7 +47,7 @@ func (s endings) End(
 		switch {
 		case err == nil && !p.done && ending.All:
 			answered <- answer{p.answer, nil}
-			s.workAlone(ending.OperationID)
+			_, _ = s.workOn(ending.OperationID) // nobody waits for it
 			return
 		case err == nil && !p.done:
 			p.answer, err = s.workOn(ending.OperationID)
@@ -213,9 +213,6 @@ func (e *Engine) failJob(id string, cause error) {
 		"a job has stopped: repeat its call, or restart a host, and it goes on", "job", id, "error",
 		errors.Join(cause, err))
 }
-
-// workAlone continues a job without a waiting caller.
-func (e *Engine) workAlone(id string) { _, _ = e.workOn(id) }
 
 // dryRun counts what an ending would do, in one snapshot. Its changes are not written, and are discarded
 // after each transaction of a job.

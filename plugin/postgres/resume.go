@@ -47,7 +47,7 @@ func (e *Engine) resume(ctx context.Context) {
 			return // the calls report it
 		}
 		e.logger.InfoContext(ctx, "resuming a job of a host that has stopped", "job", id)
-		e.workAlone(id)
+		_, _ = e.workOn(id)
 	}
 	sids, _ := view(ctx, e, anyTime, nil, func(t *tx) ([]string, error) {
 		return t.strings(leftPurges, purgeBatch), nil

@@ -186,13 +186,11 @@ func parse(dsn string) (*pgxpool.Config, error) {
 		return nil, errors.New(
 			"has TLS parameters that do not fit: sslmode is one of disable, allow, prefer, require, " +
 				"verify-ca and verify-full; sslrootcert, sslcert and sslkey name PEM files, and sslcert " +
-				"and sslkey come together",
-		)
+				"and sslkey come together")
 	}
 	return nil, errors.New(
 		"is not understood: write postgres://USER@HOST:PORT/DATABASE, or host=HOST port=PORT " +
-			"user=USER dbname=DATABASE",
-	)
+			"user=USER dbname=DATABASE")
 }
 
 // sessionParameters are those that a DSN may set.

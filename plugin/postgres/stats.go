@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/offline"
 	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Stats are the figures of a store.
@@ -39,11 +40,11 @@ type Host struct {
 }
 
 const askHosts = `SELECT name, version, knows, joined, beat FROM {s}.hosts
-	WHERE beat > ` + databaseTime + ` - $1::bigint * 1000000000 ORDER BY joined, instance`
+	WHERE beat > ` + databaseTime + ` - $1::bigint * 1000000000 AND instance <> $2 ORDER BY joined, instance`
 
 // Hosts returns the programs that have the store open, in the order in which they opened it.
 func (e *Engine) Hosts(ctx context.Context) (hosts []Host, err error) {
-	rows, err := e.pool.Query(ctx, e.sql(askHosts), schema.HostSilence)
+	rows, err := e.pool.Query(ctx, e.sql(askHosts), schema.HostSilence, "")
 	if err != nil {
 		return nil, e.unavailable(ctx, err)
 	}
@@ -58,6 +59,16 @@ func hostOf(row pgx.CollectableRow) (h Host, err error) {
 	err = row.Scan(&h.Name, &h.Version, &h.Knows, &joined, &beat)
 	h.Joined, h.Beat = time.Unix(0, joined).UTC(), time.Unix(0, beat).UTC()
 	return h, err
+}
+
+// shown returns the first of the hosts, as a description has them.
+func shown(hosts []Host) (list []ticketstore.Host) {
+	for _, h := range hosts[:min(len(hosts), ticketstore.MaxHosts)] {
+		list = append(list, ticketstore.Host{
+			Name: h.Name, Version: h.Version, Beat: h.Beat, Joined: h.Joined,
+		})
+	}
+	return list
 }
 
 // Partitions are included in their tables.

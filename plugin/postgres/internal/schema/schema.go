@@ -150,12 +150,8 @@ func Look(ctx context.Context, db Querier, name string) (*Found, error) {
 	case len(tables) == 0, len(tables) == 1 && versioned:
 		return &Found{Empty: true}, nil
 	case !ours || !versioned:
-		return nil, fmt.Errorf(
-			"%w: %q has the tables %s: name another schema, or another database",
-			ErrForeign,
-			name,
-			strings.Join(tables[:min(len(tables), 5)], ", "),
-		)
+		return nil, fmt.Errorf("%w: %q has the tables %s: name another schema, or another database",
+			ErrForeign, name, strings.Join(tables[:min(len(tables), 5)], ", "))
 	}
 	found := &Found{}
 	err = db.QueryRow(ctx, Qualify(name, `SELECT v.version, l.needs, l.store_id FROM {s}.`+versionTable+
@@ -170,21 +166,12 @@ func Look(ctx context.Context, db Querier, name string) (*Found, error) {
 func (p *Program) Fits(found *Found) error {
 	switch {
 	case found.Needs > p.Newest():
-		return fmt.Errorf(
-			"%w: it has schema %d and needs a program of schema %d, this one knows %d",
-			ErrNewer,
-			found.Schema,
-			found.Needs,
-			p.Newest(),
-		)
+		return fmt.Errorf("%w: it has schema %d and needs a program of schema %d, this one knows %d",
+			ErrNewer, found.Schema, found.Needs, p.Newest())
 	case found.Schema < p.Newest():
 		return fmt.Errorf(
 			"%w: it has schema %d, this program wants %d: run `sessions-postgres migrate` as the "+
-				"owner of the tables",
-			ErrOlder,
-			found.Schema,
-			p.Newest(),
-		)
+				"owner of the tables", ErrOlder, found.Schema, p.Newest())
 	}
 	return nil
 }

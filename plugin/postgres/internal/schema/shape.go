@@ -63,12 +63,7 @@ func CheckShape(ctx context.Context, db Querier, name string) error {
 	if len(lacking) > 0 {
 		return fmt.Errorf(
 			"%w: schema %q lacks %d of what the migrations made, such as %q: restore it, or import "+
-				"a backup into an empty schema",
-			ErrChanged,
-			name,
-			len(lacking),
-			lacking[0],
-		)
+				"a backup into an empty schema", ErrChanged, name, len(lacking), lacking[0])
 	}
 	return nil
 }

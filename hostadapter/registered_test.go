@@ -45,7 +45,9 @@ func (noClients) LogoutClient(context.Context, string) (*logout.Client, error) {
 // TestSourceThatReturnsNoClient: it is as one that does not know the client, at each way of ending.
 func TestSourceThatReturnsNoClient(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.Clients, c.Lifetime.IdleTimeout = noClients{}, time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.Clients, c.Lifetime.IdleTimeout = noClients{}, time.Hour
+	})
 	b, idle := h.browser(), h.browser().signIn(hostadapter.Identity{Subject: "bob"})
 	for _, sid := range []string{b.signIn(hostadapter.Identity{Subject: "ann"}).SessionID, idle.SessionID} {
 		h.use(sid, "app")

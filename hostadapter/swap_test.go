@@ -452,7 +452,9 @@ func TestSwapIsNotAbortedBehindItsSwitch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, "the new backend serves", func() bool { return h.Operations().BackendName() == "new" })
+	testenv.Eventually(t, "the new backend serves", func() bool {
+		return h.Operations().BackendName() == "new"
+	})
 	if err := h.Operations().AbortSwap(t.Context(), id); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("an abort behind the switch: %v, want ErrSwap", err)
 	}

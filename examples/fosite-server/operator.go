@@ -58,8 +58,7 @@ func newOperators(s *secrets, issuer string, m *marks) *operators {
 // authorize is the admin routes' Authorizer: known actors have all permissions.
 func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
-		scheme, token, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") || !o.isToken(token) {
+		if !o.isBearer(header) {
 			return admin.Actor{}, admin.ErrUnauthenticated
 		}
 		return admin.Actor{Name: "admin"}, nil
@@ -87,6 +86,12 @@ var statusPages = []string{pathAdmin + "/backend", pathAdminPage + "backend", pa
 // isStatusPage reports whether the request is for a page that operators need while the store is down.
 func isStatusPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && slices.Contains(statusPages, r.URL.Path)
+}
+
+// isBearer reports whether an Authorization header has the admin token.
+func (o *operators) isBearer(header string) bool {
+	scheme, token, _ := strings.Cut(header, " ")
+	return strings.EqualFold(scheme, "Bearer") && o.isToken(token)
 }
 
 func (o *operators) isToken(given string) bool {

@@ -172,6 +172,47 @@ func TestOperatorAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// Guesses at the admin token are bounded where the metrics are, too. A cookie is no way to them.
+func TestMetricsTokenIsNotGuessed(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-trusted-proxy", "127.0.0.0/8, ::1/128")
+	read := func(from, header, value string) int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathMetrics, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Forwarded-For", from)
+		r.Header.Set(header, value)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		return response.StatusCode
+	}
+	for range 2 * operatorTries.burst { // right ones are not counted
+		if got := read("192.0.2.1", "Authorization", "Bearer "+testToken); got != http.StatusOK {
+			t.Fatalf("the admin token is answered %d", got)
+		}
+	}
+	failures := 0
+	for failures < 1000 && read("192.0.2.1", "Authorization", "Bearer wrong") == http.StatusUnauthorized {
+		failures++
+	}
+	if failures < operatorTries.burst || failures > 2*operatorTries.burst {
+		t.Errorf("%d guesses were looked at, want about %d", failures, operatorTries.burst)
+	}
+	if got := read("192.0.2.2", "Authorization", "Bearer "+testToken); got != http.StatusOK {
+		t.Errorf("the admin token from elsewhere is answered %d", got)
+	}
+	for range 2 * operatorTries.burst {
+		if got := read("192.0.2.3", "Cookie", s.provider.operators.cookie.name+"="+
+			s.provider.operators.issue()); got != http.StatusUnauthorized {
+			t.Fatalf("a cookie is answered %d, want 401", got)
+		}
+	}
+}
+
 func TestNextPage(t *testing.T) {
 	t.Parallel()
 	for wanted, want := range map[string]string{

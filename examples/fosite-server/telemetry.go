@@ -4,12 +4,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,7 +32,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
-	"github.com/fosite-sessions/sessions/hostadapter/admin"
 )
 
 // pathMetrics is the path of the Prometheus metrics.
@@ -136,14 +138,29 @@ func (s *running) mountMetrics(ctx context.Context, router *mux.Router) error {
 	return nil
 }
 
-// requireReader admits senders that may read the admin routes.
+// requireReader admits requests with the admin token as bearer. Cookies do not count: only the store knows
+// whether one is good, and metrics are needed most while it is down. Wrong tokens are limited by address, by
+// this server alone.
 func (p *provider) requireReader(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := p.operators.authorize(r, admin.ReadSessions); err != nil {
+		o, header := p.operators, r.Header.Get("Authorization")
+		key := limitKey(sha256.Sum256([]byte("metrics " + addressPrefix(p.sessions.RemoteAddr(r)))))
+		if header != "" {
+			if _, wait := o.limiter.take(operatorTries, key, o.now()); wait > 0 {
+				w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+				http.Error(w, "too many requests with a wrong token", http.StatusTooManyRequests)
+				return
+			}
+		}
+		if !o.isBearer(header) {
+			if header != "" {
+				p.limitedLogger(r).WarnContext(r.Context(), "metrics refused: the admin token is wrong")
+			}
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			http.Error(w, "the admin token is missing or wrong", http.StatusUnauthorized)
 			return
 		}
+		o.limiter.giveBack(operatorTries, key)
 		next.ServeHTTP(w, r)
 	})
 }

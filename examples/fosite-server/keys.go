@@ -100,7 +100,7 @@ func loadSecrets(ctx context.Context, o *options, adminToken string, logger *slo
 		path := filepath.Join(o.keysFolder(), name)
 		if o.keys == "" {
 			content, err := loadOrCreate(ctx, path, logger, create)
-			return path, content, err
+			return path, bytes.TrimSpace(content), err
 		}
 		content, err := readSecret(ctx, path, logger)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"io"
 	"io/fs"
@@ -32,6 +33,17 @@ func TestSecretsOutliveARestart(t *testing.T) {
 	given, err := loadSecrets(t.Context(), &options{data: folder}, testToken, slog.New(slog.DiscardHandler))
 	if err != nil || given.adminToken != testToken {
 		t.Errorf("a given admin token was not taken: %v", err)
+	}
+	for name, want := range map[string]string{
+		"admin-token": testToken, "global-secret": base64.RawURLEncoding.EncodeToString(first.global),
+	} { // as an editor and echo write them
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(want+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edited, err := loadSecrets(t.Context(), &options{data: folder}, "", slog.New(slog.DiscardHandler))
+	if err != nil || edited.adminToken != testToken || string(edited.global) != string(first.global) {
+		t.Errorf("keys whose files end with a line are not the same: %v", err)
 	}
 	for _, name := range []string{"signing-key.pem", "global-secret", "admin-token"} {
 		info, err := os.Stat(filepath.Join(folder, name))

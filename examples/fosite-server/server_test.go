@@ -65,6 +65,15 @@ func TestMySessions(t *testing.T) {
 	page := here.expect(here.get(s.provider.issuer+pathAccount), http.StatusOK, "This one")
 	here.expect(page, http.StatusOK, s.provider.demo[0].name)
 	token := regexp.MustCompile(`name="token" value="([^"]+)"`).FindStringSubmatch(page.body)[1]
+	if err := s.provider.sessions.Consents().Remember(t.Context(), demoUsers[0].subject, demoAsking,
+		[]string{"photos"}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	here.expect(here.get(s.provider.issuer+pathAccount), http.StatusOK, `action="revoke"`)
+	page = here.post(s.provider.issuer+pathAccount+"revoke", "token", token, "client_id", demoAsking)
+	if page.status != http.StatusOK || strings.Contains(page.body, `action="revoke"`) {
+		t.Errorf("%s is %d, want the page without a consent:\n%s", page.url, page.status, page.body)
+	}
 	page = here.post(s.provider.issuer+pathAccount+"end-others", "token", token)
 	if page.status != http.StatusOK || strings.Contains(page.body, "everywhere else") {
 		t.Errorf("%s is %d, want the page with this session alone:\n%s", page.url, page.status, page.body)

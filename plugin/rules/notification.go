@@ -18,8 +18,12 @@ func NotificationID(now time.Time, number uint32) string {
 }
 
 // Claim claims a notification until the lease expires, under a number that is higher than all before (rule
-// 7).
+// 7). The retry window of one that was never claimed within it begins again: its job was resumed a day after
+// it began, or no host ran.
 func Claim(n *records.Notification, lease time.Time) {
+	if n.GetClaim() == 0 && n.GetGiveUpAt() != 0 && n.GetGiveUpAt() <= records.Nanos(lease) {
+		n.GiveUpAt = records.Nanos(lease.Add(logout.RetryWindow))
+	}
 	n.Claim++
 	n.Claimed, n.Due = true, records.Nanos(lease)
 }

@@ -47,6 +47,14 @@ var claimCases = []world.Case{
 		w.SignIn("ann")
 		w.Same(*w.Claim(10), logout.ClaimResult{}, "the answer")
 	}},
+	{Name: "a notification first claimed after its retry window gets a new one", Run: func(w *world.World) {
+		endUsed(w, "mail")
+		w.Pass(logout.RetryWindow + time.Hour) // no host was running, or its job was resumed late
+		until := w.Now.Add(world.Lease + logout.RetryWindow)
+		w.At(w.ClaimOne().GiveUpAt, until, "GiveUpAt at the first claim")
+		w.Pass(world.Lease)
+		w.At(w.ClaimOne().GiveUpAt, until, "GiveUpAt at the second claim")
+	}},
 	{Name: "what is claimed is not handed out again until its lease has passed", Run: func(w *world.World) {
 		endUsed(w, "mail")
 		d := w.ClaimOne()

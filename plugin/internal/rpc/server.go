@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/loglimit"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -34,7 +34,7 @@ type Server struct {
 	leave     context.CancelFunc
 	closeOnce sync.Once
 	closeErr  error
-	logged    atomic.Int64 // when a failure was last logged, Unix nanoseconds
+	failures  loglimit.Lines // that are logged
 }
 
 // Register registers the services on a gRPC server, as unary calls and over the stream of CallsService.
@@ -129,9 +129,6 @@ func serveAt[Answer any](
 // errNoAnswer means that the engine returned neither an answer nor an error.
 var errNoAnswer = errors.New("the engine gave no answer")
 
-// logEvery is the minimum interval between logged failures.
-const logEvery = 100 * time.Millisecond
-
 // status converts an error and logs what is not sent to the host: failures of the engine, and why it is
 // unavailable.
 func (s *Server) status(ctx context.Context, name string, err error) error {
@@ -140,9 +137,8 @@ func (s *Server) status(ctx context.Context, name string, err error) error {
 	// space, and Describe reports it.
 	expected := errors.Is(err, transfer.ErrFenced) || errors.Is(err, ticketstore.ErrNoSpace)
 	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && !expected && ctx.Err() == nil {
-		now := time.Now().UnixNano()
-		if last := s.logged.Load(); now-last > int64(logEvery) && s.logged.CompareAndSwap(last, now) {
-			s.Logger.ErrorContext(ctx, "call failed", "call", name, "error", err)
+		if suppressed, ok := s.failures.Allow(time.Now()); ok {
+			s.Logger.ErrorContext(ctx, "call failed", "call", name, "error", err, "suppressed", suppressed)
 		}
 	}
 	return st

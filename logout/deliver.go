@@ -35,12 +35,17 @@ const (
 // attempt before was answered the same way: one 400 may come from a proxy whose client is still starting.
 const BadRequestAttempts = 5
 
+// pingAfter is the silence after which an HTTP/2 connection is checked by a ping.
+const pingAfter = 10 * time.Second
+
 // newHTTPClient returns a client that follows no redirects (rule 7), uses only the configured proxy, and
 // connects only to addresses that the guard allows.
 func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	transport := &http.Transport{
-		DialContext:            (&connector{newDialer(config, guard), guard, config}).DialContext,
-		ForceAttemptHTTP2:      true,
+		DialContext:       (&connector{newDialer(config, guard), guard, config}).DialContext,
+		ForceAttemptHTTP2: true,
+		// A connection whose other end has gone is closed, and not used until TCP gives it up.
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter},
 		DisableCompression:     true,
 		MaxIdleConns:           config.Concurrency,
 		MaxIdleConnsPerHost:    config.PerClient,

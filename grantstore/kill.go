@@ -46,7 +46,7 @@ type Kills interface {
 // LeasesService is the entry in ticketstore.Description.Services of a backend whose Kills implement Leases.
 const LeasesService = "leases"
 
-// NoCopies, passed as a position, declares that there are no copies and will be none.
+// NoCopies declares, passed as a position, that there are no copies and will be none.
 const NoCopies = math.MaxUint64
 
 // Leases extends Kills for a backend that several hosts share, where other hosts' commits kill and are

@@ -103,7 +103,8 @@ func TestGuessesAreThrottled(t *testing.T) {
 	}
 }
 
-// A sender who is known but may not, such as an ordinary user with a cookie, gets no more guesses than others:
+// A sender who is known but forbidden, such as an ordinary user with a cookie, gets no more guesses than
+// others:
 // neither before nor with them.
 func TestGuessesOfTheForbidden(t *testing.T) {
 	t.Parallel()

@@ -27,7 +27,10 @@ func (c *changing) Changes(_ context.Context, _ string, after uint64, _ int) (*C
 type taking struct{ Store }
 
 func (taking) Import(_ context.Context, _ string, batches iter.Seq2[[]Record, error]) error {
-	for range batches {
+	for _, err := range batches {
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

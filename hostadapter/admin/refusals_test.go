@@ -104,8 +104,7 @@ func TestGuessesAreThrottled(t *testing.T) {
 }
 
 // A sender who is known but forbidden, such as an ordinary user with a cookie, gets no more guesses than
-// others:
-// neither before nor with them.
+// others, neither before nor with that cookie.
 func TestGuessesOfTheForbidden(t *testing.T) {
 	t.Parallel()
 	asked := 0

@@ -31,8 +31,8 @@ type Config struct {
 	ClientName func(clientID string) string
 	// SignIn answers a browser without a session. By default the answer is a page with status 401.
 	SignIn http.Handler
-	// Page renders the page in the host's design; the status is set, and a Content-Security-Policy that
-	// allows only forms to itself. If nil, a plain English page is shown.
+	// Page renders the page in the host's design. A Content-Security-Policy that allows only forms to the
+	// page itself is set. If nil, a plain English page is shown.
 	Page func(w http.ResponseWriter, r *http.Request, page *Page)
 	// Audit receives the audit records, as in package admin, whose README documents their fields: one for
 	// each attempted change, with the user as actor. Without a signed-in user there is at most one a second.

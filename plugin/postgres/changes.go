@@ -56,7 +56,8 @@ func (g *group) changes(id string, after uint64, limit int) (*transfer.Changes, 
 	}
 	g.exec("UPDATE {s}.ledger SET acknowledged = $1, moved = "+databaseTime, int64(acknowledged))
 	c := &transfer.Changes{Through: acknowledged, Left: status.Left}
-	return c, g.markReturned(c, limit)
+	// Others go on writing: what they add to the journal since it was counted is for the next call.
+	return c, g.markReturned(c, int(min(status.Left, uint64(limit))))
 }
 
 const (

@@ -20,6 +20,8 @@ func TestDamagedSessionStopsNoSweep(t *testing.T) {
 	t.Parallel()
 	for name, sql := range map[string]string{
 		"its own": "UPDATE {s}.sessions SET data = '\\xff', due = due - 1 WHERE sid = 'session bad'",
+		"its own, with the sid of another": `UPDATE {s}.sessions SET data = '\x120178ff', due = due - 1
+			WHERE sid = 'session bad'`,
 		"a grant": "UPDATE {s}.grants SET data = '\\xff' WHERE sid = 'session bad'",
 	} {
 		t.Run(name, func(t *testing.T) {

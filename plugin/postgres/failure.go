@@ -34,7 +34,7 @@ func (d *damage) Error() string {
 	return "a row of table " + d.table + " is damaged: " + d.cause.Error()
 }
 
-// sidOf is of what columns say.
+// sidOf returns the session of a row whose columns alone were read.
 func sidOf(r *row) string {
 	switch m := r.now.(type) {
 	case *records.Session:

@@ -80,12 +80,13 @@ func (s endings) EndDue(
 
 // passingOver repeats f without the sessions that are damaged. Each of them is due later, and so met once.
 func (s endings) passingOver(ctx context.Context, now time.Time, f func() error) error {
-	for {
+	for passed := map[string]bool{}; ; {
 		err := f()
 		var damaged *damage
-		if !errors.As(err, &damaged) || damaged.sid == "" {
+		if !errors.As(err, &damaged) || damaged.sid == "" || passed[damaged.sid] {
 			return err
 		}
+		passed[damaged.sid] = true
 		s.logger.ErrorContext(ctx, "a session is damaged: it cannot end, and is tried again in an hour",
 			"session_id", damaged.sid, "error", damaged)
 		_, err = scan(ctx, s.Engine, now, planOf("sweep"), func(t *tx) (none struct{}, err error) {

@@ -220,8 +220,9 @@ func (t *table) scanned(dest []any) (*row, error) {
 	}
 	if !t.whole {
 		data, _ := dest[len(dest)-1].(*[]byte)
+		sid := sidOf(r) // as the columns have it: damaged data may have another one
 		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(*data, r.now); err != nil {
-			return nil, &damage{table: t.name, sid: sidOf(r), cause: err}
+			return nil, &damage{table: t.name, sid: sid, cause: err}
 		}
 	}
 	r.was = r.now

@@ -188,7 +188,8 @@ func (p *Provider) NewIntrospectionRequest(
 
 // checkUserActive returns the refusal if the host reports that the user of a token is not active, with or
 // without a session. A token of the client credentials grant has no user: its subject may be the client
-// (RFC 9068, section 2.2).
+// (RFC 9068, section 2.2). Such a token has no session, and no authorization request before it, whose
+// parameters the sender chooses.
 func (p *Provider) checkUserActive(
 	ctx context.Context, request fosite.Requester, refusal *fosite.RFC6749Error,
 ) error {
@@ -197,8 +198,9 @@ func (p *Provider) checkUserActive(
 		return nil
 	}
 	subject := subjectOf(session)
-	if subject == "" || subject == request.GetClient().GetID() ||
-		request.GetRequestForm().Get("grant_type") == "client_credentials" {
+	form := request.GetRequestForm()
+	if subject == "" || SessionIDOf(session) == "" && form.Get("response_type") == "" &&
+		(subject == request.GetClient().GetID() || form.Get("grant_type") == "client_credentials") {
 		return nil
 	}
 	active, err := p.store.tie.UserActive(ctx, subject)

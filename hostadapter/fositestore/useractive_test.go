@@ -87,7 +87,15 @@ func TestTokensWithoutASessionOfAUserWhoIsGone(t *testing.T) {
 		gone.Store(false)
 		h.mustActive(r.str("access_token"), false) // it has ended
 	}
+	// The sender of an authorization request chooses its parameters.
+	implicit := h.browser().get("/authorize", authorization("claim", "ann", "response_type", "id_token token",
+		"grant_type", "client_credentials"))
 	gone.Store(true)
+	token := implicit.redirect.Get("access_token")
+	if got := h.post("/userinfo", url.Values{"bearer": {token}}); token == "" ||
+		got.status != http.StatusUnauthorized {
+		t.Errorf("implicit: token %q, userinfo answers %d %s, want 401", token, got.status, got.body)
+	}
 	for _, own := range []string{"app", "service"} {
 		subject.Store(own)
 		r := h.post("/token", url.Values{"grant_type": {"client_credentials"}})

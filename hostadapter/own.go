@@ -56,31 +56,28 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended int, err error) {
 	ctx, span := a.tracing.startAbout(ctx, "end other sessions", session.SessionID, session.SubjectID)
 	defer func() { end(span, err) }()
-	gone := map[string]bool{}
-	for {
-		sessions, err := a.OwnSessions(ctx, session)
+	query := ticketstore.SessionQuery{
+		Filter: ticketstore.SessionFilter{SubjectID: session.SubjectID}, Count: ticketstore.MaxCount,
+	}
+	err = eachPage(func(token string) (next string, more bool, err error) {
+		query.ResultsToken = token
+		page, err := a.config.Backend.Tickets().Query(ctx, query)
 		if err != nil {
-			return ended, err
+			return "", false, fmt.Errorf("hostadapter: reading a user's sessions: %w", err)
 		}
-		before := ended
-		for i := range sessions {
-			sid := sessions[i].SessionID
-			if sid == session.SessionID {
+		for i := range page.Sessions {
+			other := &page.Sessions[i]
+			if other.SessionID == session.SessionID || !other.LiveAt(a.now()) {
 				continue
 			}
-			err := a.EndOwnSession(ctx, session, sid)
-			switch {
-			case err == nil && gone[sid], len(gone) >= maxCalls:
-				return ended, errEndless
+			switch err := a.EndOwnSession(ctx, session, other.SessionID); {
 			case err == nil:
 				ended++
-				gone[sid] = true
 			case !errors.Is(err, ticketstore.ErrNotFound):
-				return ended, err
+				return "", false, err
 			}
 		}
-		if ended == before { // a page may have been full of expired ones
-			return ended, nil
-		}
-	}
+		return page.ResultsToken, page.HasNext, nil
+	})
+	return ended, err
 }

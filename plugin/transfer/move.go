@@ -123,7 +123,9 @@ func (m *Move) run(ctx context.Context) error {
 		err = m.BeforeFence(ctx)
 	}
 	if err == nil {
-		err = ctx.Err() // last chance to abort
+		// From here on an abort is refused: one that came before is seen.
+		m.report(func(p *Progress) { p.Phase = Switching })
+		err = ctx.Err()
 	}
 	// The switch is short and bounded, so it is not interrupted.
 	ctx = context.WithoutCancel(ctx)
@@ -334,7 +336,6 @@ func (m *Move) switchOver(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	m.report(func(p *Progress) { p.Phase = Switching })
 	began := time.Now()
 	defer func() { m.report(func(p *Progress) { p.Held = time.Since(began) }) }()
 	err := retry(bounded, func() error { return m.Source.Become(bounded, m.turn(Fenced)) })

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -119,7 +120,9 @@ func TestHostIsToldToEnd(t *testing.T) {
 		})
 	}
 	t.Run("SIGTERM", func(t *testing.T) { told(t, syscall.SIGTERM, false) })
-	// The end of a terminal: kernel and shell send one each.
+	// The end of a terminal: kernel and shell send one each. Below nohup the signal is ignored, and by the
+	// programs that this one starts too, unless it has a handler here.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	t.Run("SIGHUP, again and again", func(t *testing.T) { told(t, syscall.SIGHUP, true) })
 }
 

@@ -12,7 +12,7 @@ import (
 // Retry windows and retention.
 const (
 	// RetryWindow is how long delivery is attempted after a notification was queued or retried by an
-	// operator.
+	// operator. If no host claimed it within that time, the window begins with the first claim.
 	RetryWindow = 24 * time.Hour
 	// RecentUse: a client that got tokens within this time before the end is notified twice, because its
 	// sign-in may have been incomplete at the first delivery (rule 7).

@@ -1418,7 +1418,7 @@ type Notification struct {
 	Attempts int64 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// next_attempt is when a pending notification is due.
 	NextAttempt int64 `protobuf:"varint,9,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
-	// give_up_at is when the retry window closes.
+	// give_up_at is when the retry window closes. It begins again with the first claim, if that comes later.
 	GiveUpAt int64 `protobuf:"varint,10,opt,name=give_up_at,json=giveUpAt,proto3" json:"give_up_at,omitempty"`
 	// last_attempt is when the last outcome was recorded.
 	LastAttempt int64 `protobuf:"varint,11,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`

@@ -212,10 +212,9 @@ func TestTortureOfAHostThatIsKilledAtItsSwitch(t *testing.T) {
 			target, v := storeName(i+1), p.victims[i%2]
 			schema := v.config.Stores[target]
 			p.make(schema)
-			// The step that has a target serve counts the clients anew.
-			letGo := server.Hold(t, "INSERT INTO "+schema+
-				".client_counts (client, slot, sessions) VALUES ('shop', 0, 1)")
 			p.swapAt(v, source, target)
+			// It copies. The step that has the target serve is the next one that locks its ledger.
+			letGo := server.Hold(t, "SELECT FROM "+schema+".ledger FOR UPDATE")
 			p.until(source, "is fenced", func(s *transfer.Status) bool { return s.State == transfer.Fenced })
 			p.harm(v.base, func() {
 				v.killAll()

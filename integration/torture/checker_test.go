@@ -96,6 +96,7 @@ type checker struct {
 // check holds a history against the rules.
 func check(events []event, terms terms) []violation {
 	c := &checker{terms: terms, sessions: map[string]*session{}, families: map[int]*family{}}
+	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b event) int { return a.Start.Compare(b.Start) })
 	c.collect(events)
 	c.answers(events)

@@ -117,10 +117,11 @@ func (h *history) writes(after time.Time) (answered []time.Time) {
 	return answered
 }
 
+// all returns the events so far, which nobody changes: those of a long run are too many to be copied often.
 func (h *history) all() []event {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	return append([]event(nil), h.events...)
+	return slices.Clip(h.events)
 }
 
 // where says which store was asked if it was not the host.

@@ -202,7 +202,7 @@ func TestRule8_ClockThatIsSetBackMeanwhile(t *testing.T) {
 func TestPurgesUntilNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	const batches, each = 80, 64
-	h := newHost(t, func(c *hostadapter.Config) { c.Expiry = hostadapter.ExpiryConfig{SweepEvery: time.Hour} })
+	h := newHost(t, func(c *hostadapter.Config) { c.Expiry.Off, c.Expiry.SweepEvery = false, time.Hour })
 	for i := range batches {
 		batch := &grantstore.Batch{OperationID: fmt.Sprint("batch ", i)}
 		for j := range each {

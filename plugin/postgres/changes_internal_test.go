@@ -28,7 +28,8 @@ func TestChangesWhileOthersWrite(t *testing.T) {
 		}
 	}
 	store, ctx := e.Transfer(), t.Context()
-	err := store.Become(ctx, transfer.Transition{To: transfer.Exporting, ID: "move", Peer: "new", Followed: true})
+	exporting := transfer.Transition{To: transfer.Exporting, ID: "move", Peer: "new", Followed: true}
+	err := store.Become(ctx, exporting)
 	if err != nil {
 		t.Fatal(err)
 	}

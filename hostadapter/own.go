@@ -59,6 +59,7 @@ func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended
 	query := ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{SubjectID: session.SubjectID}, Count: ticketstore.MaxCount,
 	}
+	gone := map[string]bool{}
 	err = eachPage(func(token string) (next string, more bool, err error) {
 		query.ResultsToken = token
 		page, err := a.config.Backend.Tickets().Query(ctx, query)
@@ -71,8 +72,11 @@ func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended
 				continue
 			}
 			switch err := a.EndOwnSession(ctx, session, other.SessionID); {
+			case err == nil && gone[other.SessionID], len(gone) >= maxCalls:
+				return "", false, errEndless
 			case err == nil:
 				ended++
+				gone[other.SessionID] = true
 			case !errors.Is(err, ticketstore.ErrNotFound):
 				return "", false, err
 			}

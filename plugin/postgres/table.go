@@ -211,6 +211,20 @@ func (t *table) scan() pgx.RowToFunc[*row] {
 
 // scanned returns the row that was scanned to destinations.
 func (t *table) scanned(dest []any) (*row, error) {
+	r := t.ofColumns(dest)
+	if !t.whole {
+		data, _ := dest[len(dest)-1].(*[]byte)
+		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(*data, r.now); err != nil {
+			// The columns say whose row it is: damaged data may name another session.
+			return nil, &damage{table: t.name, sid: sidOf(t.ofColumns(dest)), cause: err}
+		}
+	}
+	r.was = r.now
+	return r, nil
+}
+
+// ofColumns returns the row as its columns alone have it.
+func (t *table) ofColumns(dest []any) *row {
 	r := &row{kind: t.kind, now: rules.Message(t.kind)}
 	if r.now == nil {
 		r.now = &records.Property{} // rows of this kind have no message
@@ -218,15 +232,7 @@ func (t *table) scanned(dest []any) (*row, error) {
 	for i, c := range t.columns {
 		c.set(r, dest[i])
 	}
-	if !t.whole {
-		data, _ := dest[len(dest)-1].(*[]byte)
-		sid := sidOf(r) // as the columns have it: damaged data may have another one
-		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(*data, r.now); err != nil {
-			return nil, &damage{table: t.name, sid: sid, cause: err}
-		}
-	}
-	r.was = r.now
-	return r, nil
+	return r
 }
 
 // cross returns a row as a record of a move, by which it is counted.

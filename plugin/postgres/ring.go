@@ -201,9 +201,7 @@ func (t *tx) databaseClock() (nanos int64, err error) {
 		own = t.host.now
 	}
 	before := own()
-	if t.err == nil {
-		t.fail(t.conn.QueryRow(t.ctx, "SELECT "+databaseTime).Scan(&nanos))
-	}
+	nanos = int64(t.number("SELECT " + databaseTime))
 	if t.err != nil {
 		return 0, nil
 	}

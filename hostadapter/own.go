@@ -13,11 +13,9 @@ import (
 
 // OwnSessions returns the live sessions of the session's user, newest first, at most ticketstore.MaxCount.
 func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketstore.SessionDetail, error) {
-	page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
-		Filter: ticketstore.SessionFilter{SubjectID: session.SubjectID}, Count: ticketstore.MaxCount,
-	})
+	page, err := a.ownPage(ctx, session, "")
 	if err != nil {
-		return nil, fmt.Errorf("hostadapter: reading a user's sessions: %w", err)
+		return nil, err
 	}
 	var live []ticketstore.SessionDetail
 	for i := range page.Sessions {
@@ -26,6 +24,18 @@ func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketst
 		}
 	}
 	return live, nil
+}
+
+// ownPage returns a page of the sessions of the session's user, live or not, newest first.
+func (a *Adapter) ownPage(ctx context.Context, session *Session, token string) (*ticketstore.Page, error) {
+	page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
+		Filter: ticketstore.SessionFilter{SubjectID: session.SubjectID}, Count: ticketstore.MaxCount,
+		ResultsToken: token,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: reading a user's sessions: %w", err)
+	}
+	return page, nil
 }
 
 // EndOwnSession ends another session of the session's user, as if the user had signed out there. It returns
@@ -56,15 +66,11 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended int, err error) {
 	ctx, span := a.tracing.startAbout(ctx, "end other sessions", session.SessionID, session.SubjectID)
 	defer func() { end(span, err) }()
-	query := ticketstore.SessionQuery{
-		Filter: ticketstore.SessionFilter{SubjectID: session.SubjectID}, Count: ticketstore.MaxCount,
-	}
 	gone := map[string]bool{}
 	err = eachPage(func(token string) (next string, more bool, err error) {
-		query.ResultsToken = token
-		page, err := a.config.Backend.Tickets().Query(ctx, query)
+		page, err := a.ownPage(ctx, session, token)
 		if err != nil {
-			return "", false, fmt.Errorf("hostadapter: reading a user's sessions: %w", err)
+			return "", false, err
 		}
 		for i := range page.Sessions {
 			other := &page.Sessions[i]

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -144,7 +143,7 @@ func (s *running) mountMetrics(ctx context.Context, router *mux.Router) error {
 func (p *provider) requireReader(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o, header := p.operators, r.Header.Get("Authorization")
-		key := limitKey(sha256.Sum256([]byte("metrics " + addressPrefix(p.sessions.RemoteAddr(r)))))
+		key := limit{operatorTries, "metrics", "", addressPrefix(p.sessions.RemoteAddr(r))}.key()
 		if header != "" {
 			if _, wait := o.limiter.take(operatorTries, key, o.now()); wait > 0 {
 				w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))

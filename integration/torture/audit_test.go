@@ -107,11 +107,12 @@ func (w *world) audit(t testing.TB) {
 		return w.listed("/admin/sessions") == 0
 	})
 	// Clients that answer wrongly or not at all have had a queue grow: it may be long, but it gets shorter.
-	for left, shorter := w.untold(), true; left > 0 && shorter; {
+	untold := untold{waiting: map[part]bool{}}
+	for left, shorter := untold.count(w.history.all()), true; left > 0 && shorter; {
 		before := left
 		w.await(t, w.patience, "more clients being told", func() bool {
 			w.sendAgain()
-			left = w.untold()
+			left = untold.count(w.history.all())
 			return left < before
 		})
 		shorter = left < before
@@ -157,22 +158,34 @@ func (w *world) listed(path string) int {
 	return len(rows)
 }
 
-// untold counts the clients that took part in a session and have not been notified of its end.
-func (w *world) untold() int {
-	type part struct{ sid, client string }
-	waiting := map[part]bool{}
-	events := w.history.all()
-	for _, e := range events {
-		if e.Kind == authorize && e.Outcome == done {
-			waiting[part{e.Session, e.Client}] = true
+// part is what a client has in a session.
+type part struct{ sid, client string }
+
+// untold counts the clients that took part in a session and have not been notified of its end, by what has
+// been added to the history since it was last asked.
+type untold struct {
+	read    int
+	waiting map[part]bool // false: it was notified
+}
+
+func (u *untold) count(events []*event) (n int) {
+	for _, e := range events[u.read:] {
+		at := part{e.Session, e.Client}
+		_, known := u.waiting[at]
+		switch {
+		case e.Kind == told:
+			u.waiting[at] = false
+		case e.Kind == authorize && e.Outcome == done && !known:
+			u.waiting[at] = true
 		}
 	}
-	for _, e := range events {
-		if e.Kind == told {
-			delete(waiting, part{e.Session, e.Client})
+	u.read = len(events)
+	for _, waits := range u.waiting {
+		if waits {
+			n++
 		}
 	}
-	return len(waiting)
+	return n
 }
 
 // sendAgain does what an operator does about clients that did not answer for long: it has their notifications

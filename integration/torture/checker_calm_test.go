@@ -37,7 +37,7 @@ func (c *checker) undisturbed(call *event) time.Time {
 // calm reports whether nothing was done to the processes in that time, nor so shortly before that they may
 // not have come to rest.
 func (c *checker) calm(from, to time.Time) bool {
-	return !slices.ContainsFunc(c.harms, func(f event) bool {
+	return !slices.ContainsFunc(c.harms, func(f *event) bool {
 		return f.Start.Before(to) && from.Before(f.End.Add(c.terms.late))
 	})
 }
@@ -45,9 +45,8 @@ func (c *checker) calm(from, to time.Time) bool {
 // again holds that no client was notified of a session's end more often than it may be: once, and once more
 // if it had just got tokens (rule 7), and whenever the host had not its answer, for something was done to the
 // processes or it says so itself, or an operator asked for it. A swap of the store is no reason.
-func (c *checker) again(events []event) {
-	type part struct{ sid, client string }
-	parts := map[part][]event{}
+func (c *checker) again(events []*event) {
+	parts := map[part][]*event{}
 	for _, e := range events {
 		switch e.Kind {
 		case told, snubbed, unheard, resent:
@@ -61,8 +60,8 @@ func (c *checker) again(events []event) {
 }
 
 // notifiedAgain is given what happened between one client and the hosts about one session, in its order.
-func (c *checker) notifiedAgain(events []event) {
-	var last event // of the tellings
+func (c *checker) notifiedAgain(events []*event) {
+	var last *event // of the tellings
 	tellings, reasons := 0, 0
 	open := false // the client has answered the latest attempt, and the host may say that it has not seen it
 	for _, e := range events {

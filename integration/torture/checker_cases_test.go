@@ -16,7 +16,7 @@ var caseTerms = terms{
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // calls are a history in the making: each call begins a second after the one before and takes half of one.
-type calls []event
+type calls []*event
 
 func (c calls) then(e event) calls {
 	e.Start = noon.Add(time.Duration(len(c)) * time.Second)
@@ -29,7 +29,7 @@ func (c calls) then(e event) calls {
 		e.Session = "sid"
 	}
 	e.Subject, e.Client = "ann", "shop"
-	return append(c, e)
+	return append(c, &e)
 }
 
 // began is a session with tokens: access A1, refresh token R1.
@@ -264,7 +264,7 @@ func TestCheckerOfTime(t *testing.T) {
 	}{
 		"an answer after a minute":         {slow, ruleStall},
 		"an answer after an outage":        {harmed, ""},
-		"a removal after an outage":        {append(outage, second, found), ""},
+		"a removal after an outage":        {append(outage, &second, &found), ""},
 		"a token after its session's time": {expired, ruleUndead}, "a refusal then": {due, ""},
 	} {
 		found := check(test.history, caseTerms)
@@ -283,7 +283,7 @@ func TestCheckerOfCopies(t *testing.T) {
 	if found := check(history, shared); len(found) > 0 {
 		t.Errorf("a copy within the lease: found %v", found)
 	}
-	last := &history[len(history)-1]
+	last := history[len(history)-1]
 	last.Start, last.End = last.Start.Add(time.Second), last.End.Add(time.Second)
 	if found := check(history, shared); len(found) == 0 || found[0].rule != ruleRotated {
 		t.Errorf("a copy beyond the lease: want %q, found %v", ruleRotated, found)
@@ -294,32 +294,32 @@ func TestCheckerOfCopies(t *testing.T) {
 func TestWaitsForHosts(t *testing.T) {
 	t.Parallel()
 	const lease = time.Second
-	at := func(second, took float64, e event) event {
+	at := func(second, took float64, e event) *event {
 		e.Start = noon.Add(time.Duration(second * float64(time.Second)))
 		e.End = e.Start.Add(time.Duration(took * float64(time.Second)))
-		return e
+		return &e
 	}
 	end := event{Kind: removeOne, Outcome: done, Host: "a"}
 	write := event{Kind: refresh, Outcome: done, Host: "a"}
 	a, b, all := event{Kind: harm, Host: "a"}, event{Kind: harm, Host: "b"}, event{Kind: harm}
 	lost := event{Kind: signOut, Outcome: unknown, Host: "a"}
 	for name, c := range map[string]struct {
-		history             []event
+		history             []*event
 		calm, beside, apart int
 		late                bool
 	}{
-		"in calm":                {[]event{at(0, 0.1, end)}, 1, 0, 0, false},
-		"late in calm":           {[]event{at(0, 1.3, end)}, 1, 0, 0, true},
-		"beside another":         {[]event{at(0, 1, b), at(0.5, 1.1, end)}, 0, 1, 0, false},
-		"just after another":     {[]event{at(0, 1, b), at(1.5, 1.1, end)}, 0, 1, 0, false},
-		"late beside another":    {[]event{at(0, 1, b), at(0.5, 1.3, end)}, 0, 1, 0, true},
-		"slow machine":           {[]event{at(0, 1, b), at(0, 0.2, write), at(0, 1.7, end)}, 0, 1, 0, false},
-		"late on a slow machine": {[]event{at(0, 1, b), at(0, 0.2, write), at(0, 2, end)}, 0, 1, 0, true},
-		"without an answer":      {[]event{at(0, 1, b), at(0.5, 5, lost)}, 0, 1, 0, true},
-		"without a database":     {[]event{at(0, 1, all), at(0.5, 3, end)}, 0, 0, 1, false},
-		"before it is back":      {[]event{at(0, 1, all), at(2, 3, end), at(3, 1, write)}, 0, 0, 1, false},
-		"late behind an outage":  {[]event{at(0, 1, all), at(2, 1, write), at(4, 3, end)}, 1, 0, 0, true},
-		"at the host itself":     {[]event{at(0, 1, a), at(0.5, 3, end)}, 0, 0, 1, false},
+		"in calm":                {[]*event{at(0, 0.1, end)}, 1, 0, 0, false},
+		"late in calm":           {[]*event{at(0, 1.3, end)}, 1, 0, 0, true},
+		"beside another":         {[]*event{at(0, 1, b), at(0.5, 1.1, end)}, 0, 1, 0, false},
+		"just after another":     {[]*event{at(0, 1, b), at(1.5, 1.1, end)}, 0, 1, 0, false},
+		"late beside another":    {[]*event{at(0, 1, b), at(0.5, 1.3, end)}, 0, 1, 0, true},
+		"slow machine":           {[]*event{at(0, 1, b), at(0, 0.2, write), at(0, 1.7, end)}, 0, 1, 0, false},
+		"late on a slow machine": {[]*event{at(0, 1, b), at(0, 0.2, write), at(0, 2, end)}, 0, 1, 0, true},
+		"without an answer":      {[]*event{at(0, 1, b), at(0.5, 5, lost)}, 0, 1, 0, true},
+		"without a database":     {[]*event{at(0, 1, all), at(0.5, 3, end)}, 0, 0, 1, false},
+		"before it is back":      {[]*event{at(0, 1, all), at(2, 3, end), at(3, 1, write)}, 0, 0, 1, false},
+		"late behind an outage":  {[]*event{at(0, 1, all), at(2, 1, write), at(4, 3, end)}, 1, 0, 0, true},
+		"at the host itself":     {[]*event{at(0, 1, a), at(0.5, 3, end)}, 0, 0, 1, false},
 	} {
 		calm, beside, apart := awaited(c.history, lease)
 		if len(calm.ends) != c.calm || len(beside.ends) != c.beside || len(apart.ends) != c.apart {

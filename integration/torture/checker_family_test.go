@@ -28,7 +28,7 @@ func (c *checker) family(f *family) {
 
 // chain is what led to a token: the attempts, each of which issued what the next one used, up to the one that
 // issued it.
-type chain []event
+type chain []*event
 
 // endsWith reports whether the last issued that refresh token, along with the access token that the chain
 // leads to.
@@ -36,15 +36,15 @@ func (c chain) endsWith(refreshToken string) bool {
 	return len(c) > 0 && c[len(c)-1].Refresh == refreshToken
 }
 
-func (c chain) uses(e event) bool {
-	return slices.ContainsFunc(c, func(x event) bool {
+func (c chain) uses(e *event) bool {
+	return slices.ContainsFunc(c, func(x *event) bool {
 		return x.Token == e.Token && x.Start.Equal(e.Start) && x.Kind == e.Kind
 	})
 }
 
 func (f *family) chain(token string) (chain chain) {
 	for {
-		i := slices.IndexFunc(f.attempts, func(e event) bool {
+		i := slices.IndexFunc(f.attempts, func(e *event) bool {
 			return e.Outcome == done && token != "" && (e.Access == token || e.Refresh == token)
 		})
 		if i < 0 || len(chain) > len(f.attempts) {
@@ -56,7 +56,7 @@ func (f *family) chain(token string) (chain chain) {
 }
 
 // token holds one use of a code or token against the rules.
-func (c *checker) token(f *family, e event, chain chain) {
+func (c *checker) token(f *family, e *event, chain chain) {
 	switch e.Outcome {
 	case done:
 		c.accepted(f, e, chain)
@@ -65,7 +65,7 @@ func (c *checker) token(f *family, e event, chain chain) {
 	}
 }
 
-func (c *checker) accepted(f *family, e event, chain chain) {
+func (c *checker) accepted(f *family, e *event, chain chain) {
 	s := f.session
 	over, strict := c.dead(s)
 	if !f.offline || e.Kind == exchange {
@@ -96,8 +96,8 @@ func (c *checker) accepted(f *family, e event, chain chain) {
 }
 
 // consumedBefore reports whether what an attempt uses had been consumed for sure when it began.
-func (f *family) consumedBefore(attempt event) bool {
-	return slices.ContainsFunc(f.attempts, func(e event) bool {
+func (f *family) consumedBefore(attempt *event) bool {
+	return slices.ContainsFunc(f.attempts, func(e *event) bool {
 		return e.Kind == attempt.Kind && e.Token == attempt.Token && e.Outcome == done &&
 			e.End.Before(attempt.Start)
 	})
@@ -105,7 +105,7 @@ func (f *family) consumedBefore(attempt event) bool {
 
 // rejected: a refusal needs a reason. An attempt that is not on the token's own way replaced it, revoked it,
 // or may have.
-func (c *checker) rejected(f *family, e event, chain chain) {
+func (c *checker) rejected(f *family, e *event, chain chain) {
 	for _, other := range f.attempts {
 		itself := other.Kind == e.Kind && other.Start.Equal(e.Start) && other.Token == e.Token
 		if other.Start.Before(e.End) && !chain.uses(other) && !itself {
@@ -127,7 +127,7 @@ func (c *checker) rejected(f *family, e event, chain chain) {
 
 // survived reports whether the session ended before the event in a way that offline refresh tokens outlive,
 // and in no other.
-func (c *checker) survived(s *session, e event) bool {
+func (c *checker) survived(s *session, e *event) bool {
 	ended := false
 	for _, end := range s.endings {
 		if end.strict && end.start.Before(e.End) {

@@ -61,7 +61,7 @@ type ending struct {
 // session is what the history tells of one.
 type session struct {
 	sid, subject string
-	created      event
+	created      *event
 	endings      []ending
 	// renewedAt is when each known use began, mayRenew when the last thing that may have renewed it can have
 	// happened.
@@ -81,27 +81,27 @@ type family struct {
 	session *session
 	offline bool
 	// attempts are the exchanges and refreshes, each of which used what an earlier one had issued.
-	attempts []event
-	probes   []event // introspections
+	attempts []*event
+	probes   []*event // introspections
 }
 
 type checker struct {
 	terms    terms
-	harms    []event
+	harms    []*event
 	sessions map[string]*session
 	families map[int]*family
 	found    []violation
 }
 
 // check holds a history against the rules.
-func check(events []event, terms terms) []violation {
+func check(events []*event, terms terms) []violation {
 	c := &checker{terms: terms, sessions: map[string]*session{}, families: map[int]*family{}}
 	events = slices.Clone(events)
-	slices.SortStableFunc(events, func(a, b event) int { return a.Start.Compare(b.Start) })
+	slices.SortStableFunc(events, func(a, b *event) int { return a.Start.Compare(b.Start) })
 	c.collect(events)
 	c.answers(events)
 	c.again(events)
-	bySession, bySubject := map[string][]event{}, map[string][]event{}
+	bySession, bySubject := map[string][]*event{}, map[string][]*event{}
 	for _, e := range events {
 		bySession[e.Session] = append(bySession[e.Session], e)
 		if e.Kind == removeAll {
@@ -123,7 +123,7 @@ func check(events []event, terms terms) []violation {
 	return c.found
 }
 
-func (c *checker) violatef(r rule, e event, text string, args ...any) {
+func (c *checker) violatef(r rule, e *event, text string, args ...any) {
 	what := fmt.Sprintf("%s of session %s (family %d, client %s)%s at %s for %s: ", e.Kind, e.Session,
 		e.Family, e.Client,
 		e.where(), e.Start.Format("15:04:05.000"), e.End.Sub(e.Start))
@@ -131,13 +131,13 @@ func (c *checker) violatef(r rule, e event, text string, args ...any) {
 }
 
 // answers looks at each event by itself.
-func (c *checker) answers(events []event) {
+func (c *checker) answers(events []*event) {
 	jtis := map[string]bool{}
 	for _, e := range events {
 		if e.Outcome == wrong {
 			c.violatef(ruleAnswer, e, "%s", e.Problem)
 		}
-		if e.Kind != harm && e.Store == "" && e.End.Sub(c.undisturbed(&e)) > c.terms.stall {
+		if e.Kind != harm && e.Store == "" && e.End.Sub(c.undisturbed(e)) > c.terms.stall {
 			c.violatef(ruleStall, e, "want an answer within %s", c.terms.stall)
 		}
 		if e.Kind == told && e.ID != "" {
@@ -153,7 +153,7 @@ func (c *checker) answers(events []event) {
 }
 
 // collect sorts events by session and family.
-func (c *checker) collect(events []event) {
+func (c *checker) collect(events []*event) {
 	for _, e := range events {
 		if e.Kind == harm {
 			c.harms = append(c.harms, e)
@@ -190,7 +190,7 @@ const resumeSkew = 61 * time.Second
 
 // session gathers what is known of one session's life from what was asked of it and from the removals of its
 // subject.
-func (c *checker) session(s *session, events, removals []event) {
+func (c *checker) session(s *session, events, removals []*event) {
 	for _, e := range removals {
 		reach := e.End
 		if e.Outcome != done {
@@ -225,7 +225,7 @@ func (c *checker) session(s *session, events, removals []event) {
 	}
 }
 
-func (c *checker) noteUse(s *session, e event) {
+func (c *checker) noteUse(s *session, e *event) {
 	switch e.Outcome {
 	case done:
 		s.notEnded = later(s.notEnded, e.Start)
@@ -246,7 +246,7 @@ func (c *checker) noteUse(s *session, e event) {
 }
 
 // noteDeath: what was seen of the end of a session, apart from the end's own answer.
-func (c *checker) noteDeath(s *session, e event) {
+func (c *checker) noteDeath(s *session, e *event) {
 	seen, at := false, e.End
 	switch e.Kind {
 	case authorize:
@@ -313,7 +313,7 @@ func (c *checker) dead(s *session) (over, strict time.Time) {
 func (c *checker) expired(s *session) time.Time { return s.mayRenew.Add(c.terms.idle + c.terms.slack) }
 
 // use holds what was asked of the session itself.
-func (c *checker) use(s *session, e event) {
+func (c *checker) use(s *session, e *event) {
 	over, _ := c.dead(s)
 	late := after(e.Start, over)
 	switch {
@@ -330,7 +330,7 @@ func (c *checker) use(s *session, e event) {
 	case e.Kind == told && e.Start.Before(s.notEnded) && len(s.endings) == 0 && c.notDue(s, e.Start):
 		c.violatef(ruleEarly, e, "it was used at %s", s.notEnded.Format("15:04:05.000"))
 	case e.Kind == find && e.Last:
-		c.notifications(s, e)
+		c.notifications(s, *e)
 	}
 }
 
@@ -339,7 +339,7 @@ func (c *checker) notifications(s *session, last event) {
 	for client := range s.clients {
 		if s.told[client].IsZero() {
 			last.Client = client
-			c.violatef(ruleNotification, last, "the client was authorized in it")
+			c.violatef(ruleNotification, &last, "the client was authorized in it")
 		}
 	}
 }

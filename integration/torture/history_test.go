@@ -72,7 +72,7 @@ type event struct {
 // history collects events.
 type history struct {
 	mutex  sync.Mutex
-	events []event
+	events []*event
 	fine   int // events that are done
 	// brief keeps no more than the first events that are unknown or wrong.
 	brief bool
@@ -85,7 +85,7 @@ func (h *history) add(e event) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	if odd := e.Outcome == unknown || e.Outcome == wrong; !h.brief || (odd && len(h.events) < maxOdd) {
-		h.events = append(h.events, e)
+		h.events = append(h.events, &e)
 	}
 	if e.Outcome == done {
 		h.fine++
@@ -118,7 +118,7 @@ func (h *history) writes(after time.Time) (answered []time.Time) {
 }
 
 // all returns the events so far, which nobody changes: those of a long run are too many to be copied often.
-func (h *history) all() []event {
+func (h *history) all() []*event {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return slices.Clip(h.events)

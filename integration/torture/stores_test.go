@@ -79,7 +79,7 @@ func (m *tormentor) inspectStore(name, folder string) *transfer.Status {
 	for _, move := range m.moves {
 		if move.source == name {
 			for _, e := range m.w.history.all() {
-				m.askLeft(engine, &move, &e)
+				m.askLeft(engine, &move, e)
 			}
 		}
 	}

@@ -44,8 +44,8 @@ func percentile(all []time.Duration, p int) time.Duration {
 // awaited are the waits of ends, also of those that got no answer, and of other writes: in calm, beside a
 // host that was disturbed, and at a host that was, or whose database was, until it acknowledged something
 // again.
-func awaited(events []event, lease time.Duration) (calm, beside, apart waits) {
-	var harms []event
+func awaited(events []*event, lease time.Duration) (calm, beside, apart waits) {
+	var harms []*event
 	for _, e := range events {
 		if e.Kind == harm {
 			harms = append(harms, e)
@@ -59,7 +59,7 @@ func awaited(events []event, lease time.Duration) (calm, beside, apart waits) {
 	back := func(i int, host string) time.Time {
 		at, found := known[recovery{i, host}]
 		if !found {
-			at = recovered(events, &harms[i], host)
+			at = recovered(events, harms[i], host)
 			known[recovery{i, host}] = at
 		}
 		return at
@@ -89,7 +89,7 @@ func awaited(events []event, lease time.Duration) (calm, beside, apart waits) {
 }
 
 // recovered is when a host had acknowledged a write that began behind what was done to it.
-func recovered(events []event, h *event, host string) (at time.Time) {
+func recovered(events []*event, h *event, host string) (at time.Time) {
 	for _, e := range events {
 		if e.Outcome == done && e.Host == host && e.Start.After(h.End) && e.unawaited() {
 			at = earliest(at, e.End)

@@ -62,16 +62,16 @@ func checkDescription(d ticketstore.Description) error {
 	)
 }
 
-type backendServer struct {
-	pb.UnimplementedBackendServiceServer
-	server *Server
+var backendHandlers = []*handler{
+	newHandler(&configure, serveConfigure), handle(&describe, serveDescription),
+	handle(&getProperty, serveProperty), handle(&setProperty, changeProperty),
+	handle(&getFigures, serveFigures),
 }
 
-// Configure opens the backend once.
-func (b *backendServer) Configure(
-	ctx context.Context, request *pb.ConfigureRequest,
+// serveConfigure opens the backend once.
+func serveConfigure(
+	ctx context.Context, s *Server, request *pb.ConfigureRequest,
 ) (*pb.ConfigureResponse, error) {
-	s := b.server
 	if !s.gate.Enter() {
 		return nil, s.status(ctx, configure.name, ticketstore.ErrUnavailable)
 	}
@@ -119,18 +119,14 @@ func (s *Server) open(ctx context.Context, request *pb.ConfigureRequest) (sessio
 	return backend, nil
 }
 
-// Describe returns the backend's description.
-func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*pb.DescribeResponse, error) {
-	return serve(ctx, b.server, describe.name, func(backend sessions.Backend) (*pb.DescribeResponse, error) {
-		d, err := backend.Describe(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return &pb.DescribeResponse{
-			Name: d.Name, Version: d.Version, Format: d.Format,
-			Services: append(slices.Clip(d.Services), CallsService), // served here for all
-			Shared:   d.Shared,
-			StoreId:  d.StoreID, Trouble: d.Trouble, Hosts: wire.FromHosts(d.Hosts),
-		}, nil
-	})
+func serveDescription(
+	ctx context.Context, b sessions.Backend, _ *pb.DescribeRequest,
+) (*pb.DescribeResponse, error) {
+	d, err := b.Describe(ctx)
+	return &pb.DescribeResponse{
+		Name: d.Name, Version: d.Version, Format: d.Format,
+		Services: append(slices.Clip(d.Services), CallsService), // served here for all
+		Shared:   d.Shared,
+		StoreId:  d.StoreID, Trouble: d.Trouble, Hosts: wire.FromHosts(d.Hosts),
+	}, err
 }

@@ -29,45 +29,16 @@ const (
 	maxUnsentAnswers = 16 << 20
 )
 
-// callTable maps full method names to the unary methods of services. Services are registered with it as with
-// a gRPC server.
-type callTable map[string]handler
-
-type handler struct {
-	service any
-	method  grpc.MethodHandler
-}
-
-var _ grpc.ServiceRegistrar = callTable(nil)
-
-// RegisterService implements grpc.ServiceRegistrar.
-func (t callTable) RegisterService(service *grpc.ServiceDesc, implementation any) {
-	for _, m := range service.Methods {
-		t["/"+service.ServiceName+"/"+m.MethodName] = handler{service: implementation, method: m.Handler}
-	}
-}
-
-// registrars registers services with each element.
-type registrars []grpc.ServiceRegistrar
-
-// RegisterService implements grpc.ServiceRegistrar.
-func (r registrars) RegisterService(service *grpc.ServiceDesc, implementation any) {
-	for _, registrar := range r {
-		registrar.RegisterService(service, implementation)
-	}
-}
-
 type callsServer struct {
 	pb.UnimplementedCallsServiceServer
-	server  *Server
-	methods callTable
+	server *Server
 }
 
 // Calls serves the calls of one stream until it ends. Once the server is closing, it refuses each call.
 func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.CallsResponse]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	r := &runningCalls{
-		stream: ctx, methods: c.methods, calls: map[uint64]*runningCall{},
+		stream: ctx, server: c.server, calls: map[uint64]*runningCall{},
 		work: make(chan *runningCall, MaxCalls), woken: newWake(),
 	}
 	r.room.L = &r.mu
@@ -86,8 +57,8 @@ func (c *callsServer) Calls(stream grpc.BidiStreamingServer[pb.CallsRequest, pb.
 
 // runningCalls are the calls of one stream.
 type runningCalls struct {
-	stream  context.Context //nolint:containedctx // of the stream
-	methods callTable
+	stream context.Context //nolint:containedctx // of the stream
+	server *Server
 	// work feeds idle workers. Workers are kept until the stream ends, because their stacks have grown.
 	work    chan *runningCall // has room for each of them
 	workers sync.WaitGroup
@@ -179,7 +150,7 @@ func refusal(id uint64) *pb.Answer {
 // serve runs a worker, beginning with its first call.
 func (r *runningCalls) serve(call *runningCall) {
 	for call != nil {
-		answer := r.methods.answer(call)
+		answer := answer(r.server, call)
 		call.end(context.Canceled)
 		r.enqueue(answer)
 		call = r.next(call)
@@ -258,14 +229,14 @@ func (r *runningCalls) take() *pb.CallsResponse {
 }
 
 // answer runs a call and returns its answer.
-func (t callTable) answer(call *runningCall) *pb.Answer {
+func answer(s *Server, call *runningCall) *pb.Answer {
 	answer := &pb.Answer{Id: call.GetId()}
 	var began time.Time
 	if parent := call.GetTraceparent(); parent != "" && sampled(parent) {
 		began, call.spans = time.Now(), &spans.Recorder{}
 	}
 	var err error
-	if answer.Answer, err = t.call(call); err != nil {
+	if answer.Answer, err = run(s, call); err != nil {
 		answer.Status = encodeStatus(err)
 	}
 	answer.Position = call.position
@@ -275,22 +246,20 @@ func (t callTable) answer(call *runningCall) *pb.Answer {
 	return answer
 }
 
-// call runs a method and returns its encoded answer.
-func (t callTable) call(call *runningCall) ([]byte, error) {
+// run runs the method of a call and returns its encoded answer.
+func run(s *Server, call *runningCall) ([]byte, error) {
 	if err := call.Err(); err != nil { // it ended while it was queued
 		return nil, status.FromContextError(err).Err()
 	}
-	h, ok := t[call.GetMethod()]
-	if !ok {
+	h := byPath[call.GetMethod()]
+	if h == nil {
 		return nil, status.Error(codes.Unimplemented, "no unary method of that name is served")
 	}
-	answer, err := h.method(h.service, call, func(request any) error {
-		err := proto.Unmarshal(call.GetRequest(), request.(proto.Message))
-		if err != nil {
-			return status.Error(codes.Internal, err.Error())
-		}
-		return nil
-	}, nil)
+	request := h.newRequest()
+	if err := proto.Unmarshal(call.GetRequest(), request.(proto.Message)); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	answer, err := h.serve(call, s, request)
 	if err != nil {
 		return nil, err
 	}

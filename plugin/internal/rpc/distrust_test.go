@@ -44,7 +44,7 @@ func TestDistrust(t *testing.T) {
 	t.Parallel()
 	good := session("s")
 	spoil := func(change func(*records.Session)) *records.Session {
-		m := wire.FromSession(good)
+		m := records.FromSession(good)
 		change(m)
 		return m
 	}
@@ -84,7 +84,7 @@ func TestDistrust(t *testing.T) {
 	}{
 		"get: empty": {nil, get(good.Key)},
 		"get: another key": {
-			&pb.GetSessionResponse{Session: wire.FromSession(session("other"))}, get(good.Key),
+			&pb.GetSessionResponse{Session: records.FromSession(session("other"))}, get(good.Key),
 		},
 		"get: no key": {
 			&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = nil })}, get(good.Key),
@@ -135,10 +135,10 @@ func TestDistrust(t *testing.T) {
 		},
 		"renew: empty": {nil, renew(good.Key)},
 		"renew: another": {
-			&pb.RenewSessionResponse{Session: wire.FromSession(session("other"))}, renew(good.Key),
+			&pb.RenewSessionResponse{Session: records.FromSession(session("other"))}, renew(good.Key),
 		},
 		"rekey: old key": {
-			&pb.RekeySessionResponse{Session: wire.FromSession(session("other"))}, rekeyTo(good.Key),
+			&pb.RekeySessionResponse{Session: records.FromSession(session("other"))}, rekeyTo(good.Key),
 		},
 		"query: more rows": {
 			&pb.QuerySessionsResponse{Sessions: two, ResultsToken: "t"},

@@ -42,7 +42,7 @@ func FuzzAnswers(f *testing.F) {
 	good, g := session("s"), grant("h")
 	detail := wire.FromDetail(&ticketstore.SessionDetail{Session: *good})
 	for _, answer := range []proto.Message{
-		&pb.GetSessionResponse{Session: wire.FromSession(good)}, &pb.FindSessionResponse{Detail: detail},
+		&pb.GetSessionResponse{Session: records.FromSession(good)}, &pb.FindSessionResponse{Detail: detail},
 		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{detail}, ResultsToken: "t"},
 		wire.FromGetResult(&grantstore.GetResult{Grant: g}, nil),
 		&pb.ApplyBatchResponse{Revoked: 1},
@@ -111,7 +111,7 @@ func (m methods) RegisterService(service *grpc.ServiceDesc, server any) {
 // FuzzRequests: any request is answered, or refused by a known error, but never by an internal one.
 func FuzzRequests(f *testing.F) {
 	for _, request := range []proto.Message{
-		&pb.CreateSessionRequest{Session: wire.FromSession(session("s"))},
+		&pb.CreateSessionRequest{Session: records.FromSession(session("s"))},
 		&pb.GetSessionRequest{Key: make([]byte, 32)},
 		wire.FromRenewal(ticketstore.Renewal{Expires: now}, now),
 		wire.FromRekey(ticketstore.Rekey{NewKey: ticketstore.Key{1}}, now),

@@ -200,76 +200,32 @@ func (g *Grants) Remove(
 	return removed, nil
 }
 
-type grantsServer struct {
-	pb.UnimplementedGrantsServiceServer
-	server *Server
-}
-
-// GetGrant reads a grant. A dead grant is an answer, not an error.
-func (g *grantsServer) GetGrant(
-	ctx context.Context, request *pb.GetGrantRequest,
-) (*pb.GetGrantResponse, error) {
-	return serveAt(ctx, g.server, getGrant.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.GetGrantResponse, error) {
-			ref, err := wire.Ref(request.GetRef())
-			if err != nil {
-				return nil, err
-			}
-			found, err := b.Grants().Get(ctx, ref, now)
-			if answer := wire.FromGetResult(found, err); answer != nil {
-				return answer, nil
-			}
+var grantHandlers = []*handler{
+	// A dead grant is an answer, not an error.
+	handleAt(&getGrant, func(
+		ctx context.Context, b sessions.Backend, request *pb.GetGrantRequest, now time.Time,
+	) (*pb.GetGrantResponse, error) {
+		ref, err := wire.Ref(request.GetRef())
+		if err != nil {
 			return nil, err
-		})
-}
-
-// ApplyBatch applies a batch.
-func (g *grantsServer) ApplyBatch(
-	ctx context.Context, request *pb.ApplyBatchRequest,
-) (*pb.ApplyBatchResponse, error) {
-	return serveAt(ctx, g.server, applyBatch.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.ApplyBatchResponse, error) {
-			batch, err := wire.ToBatch(request)
-			if err != nil {
-				return nil, err
-			}
-			result, err := b.Grants().Apply(ctx, batch, now)
-			return toAnswer(result, err, wire.FromApplied)
-		})
-}
-
-// QueryGrants lists grants.
-func (g *grantsServer) QueryGrants(
-	ctx context.Context, request *pb.QueryGrantsRequest,
-) (*pb.QueryGrantsResponse, error) {
-	return serveAt(ctx, g.server, queryGrants.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.QueryGrantsResponse, error) {
-			page, err := b.Grants().Query(ctx, wire.ToGrantQuery(request), now)
-			return toAnswer(page, err, wire.FromGrantPage)
-		})
-}
-
-// RemoveGrants removes grants.
-func (g *grantsServer) RemoveGrants(
-	ctx context.Context, request *pb.RemoveGrantsRequest,
-) (*pb.RemoveGrantsResponse, error) {
-	return serveAt(ctx, g.server, removeGrants.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.RemoveGrantsResponse, error) {
-			removed, err := b.Grants().Remove(ctx, wire.ToRemoval(request), now)
-			if removed == nil {
-				return nil, err
-			}
-			return &pb.RemoveGrantsResponse{Removed: records.FromRemoval(removed)}, err
-		})
-}
-
-// PurgeGrants deletes records that are due for purging.
-func (g *grantsServer) PurgeGrants(
-	ctx context.Context, request *pb.PurgeGrantsRequest,
-) (*pb.PurgeGrantsResponse, error) {
-	return serveAt(ctx, g.server, purgeGrants.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.PurgeGrantsResponse, error) {
-			deleted, err := b.Grants().Purge(ctx, int(request.GetLimit()), now)
-			return &pb.PurgeGrantsResponse{Deleted: wire.FromLimit(deleted)}, err
-		})
+		}
+		found, err := b.Grants().Get(ctx, ref, now)
+		if answer := wire.FromGetResult(found, err); answer != nil {
+			return answer, nil
+		}
+		return nil, err
+	}),
+	forwardAt(&applyBatch, wire.ToBatch, sessions.Backend.Grants, grantstore.Store.Apply, wire.FromApplied),
+	forwardAt(&queryGrants, always(wire.ToGrantQuery), sessions.Backend.Grants, grantstore.Store.Query,
+		wire.FromGrantPage),
+	forwardAt(&removeGrants, always(wire.ToRemoval), sessions.Backend.Grants, grantstore.Store.Remove,
+		func(removed *grantstore.RemovalResult) *pb.RemoveGrantsResponse {
+			return &pb.RemoveGrantsResponse{Removed: records.FromRemoval(removed)}
+		}),
+	handleAt(&purgeGrants, func(
+		ctx context.Context, b sessions.Backend, request *pb.PurgeGrantsRequest, now time.Time,
+	) (*pb.PurgeGrantsResponse, error) {
+		deleted, err := b.Grants().Purge(ctx, int(request.GetLimit()), now)
+		return &pb.PurgeGrantsResponse{Deleted: wire.FromLimit(deleted)}, err
+	}),
 }

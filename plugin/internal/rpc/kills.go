@@ -226,6 +226,7 @@ func setPosition(ctx context.Context, backend sessions.Backend) {
 	_ = grpc.SetTrailer(ctx, metadata.Pairs(positionKey, strconv.FormatUint(position, 10)))
 }
 
+// killsServer serves the stream of KillsService.
 type killsServer struct {
 	pb.UnimplementedKillsServiceServer
 	server *Server
@@ -261,16 +262,17 @@ func (k *killsServer) Kills(
 	return err
 }
 
-// Lease grants a lease if the backend serves leases.
-func (k *killsServer) Lease(ctx context.Context, request *pb.LeaseRequest) (*pb.LeaseResponse, error) {
-	return serve(ctx, k.server, askLease.name, func(b sessions.Backend) (*pb.LeaseResponse, error) {
+var killHandlers = []*handler{
+	handle(&askLease, func(
+		ctx context.Context, b sessions.Backend, request *pb.LeaseRequest,
+	) (*pb.LeaseResponse, error) {
 		leases, ok := killsOf(b).(grantstore.Leases)
 		if !ok {
 			return nil, errNoKills
 		}
 		length, err := leases.Lease(ctx, request.GetPosition())
 		return &pb.LeaseResponse{Lease: int64(length)}, err
-	})
+	}),
 }
 
 var errNoKills = ticketstore.Invalidf("service", "kills is not served by this backend")

@@ -225,81 +225,32 @@ func checkNotification(n *logout.Notification) (err error) {
 		ticketstore.CheckText("last_error", n.LastError, logout.MaxLastError))
 }
 
-type logoutServer struct {
-	pb.UnimplementedLogoutServiceServer
-	server *Server
-}
-
-// EndSessions ends sessions.
-func (l *logoutServer) EndSessions(
-	ctx context.Context, request *pb.EndSessionsRequest,
-) (*pb.EndSessionsResponse, error) {
-	return serveAt(ctx, l.server, endSessions.name, request.GetEnding().GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.EndSessionsResponse, error) {
-			result, err := b.Logout().End(ctx, wire.ToEnding(request), now)
-			return toAnswer(result, err, wire.FromResult)
-		})
-}
-
-// EndDueSessions ends expired sessions.
-func (l *logoutServer) EndDueSessions(
-	ctx context.Context, request *pb.EndDueSessionsRequest,
-) (*pb.EndDueSessionsResponse, error) {
-	return serveAt(ctx, l.server, endDueSessions.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.EndDueSessionsResponse, error) {
-			swept, err := b.Logout().EndDue(ctx, wire.ToSweep(request), now)
-			return toAnswer(swept, err, wire.FromSweepResult)
-		})
-}
-
-// ClaimDeliveries hands out notifications.
-func (l *logoutServer) ClaimDeliveries(
-	ctx context.Context, request *pb.ClaimDeliveriesRequest,
-) (*pb.ClaimDeliveriesResponse, error) {
-	return serveAt(ctx, l.server, claimDeliveries.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.ClaimDeliveriesResponse, error) {
-			claimed, err := b.Logout().Claim(ctx, wire.ToClaim(request), now)
-			return toAnswer(claimed, err, wire.FromClaimResult)
-		})
-}
-
-// SettleDelivery records an outcome.
-func (l *logoutServer) SettleDelivery(
-	ctx context.Context, request *pb.SettleDeliveryRequest,
-) (*pb.SettleDeliveryResponse, error) {
-	return serveAt(ctx, l.server, settleDelivery.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.SettleDeliveryResponse, error) {
-			return &pb.SettleDeliveryResponse{},
-				b.Logout().Settle(ctx, request.GetId(), request.GetClaim(), wire.ToOutcome(request), now)
-		})
-}
-
-// QueryNotifications lists notifications.
-func (l *logoutServer) QueryNotifications(
-	ctx context.Context, request *pb.QueryNotificationsRequest,
-) (*pb.QueryNotificationsResponse, error) {
-	return serve(ctx, l.server, queryNotifications.name,
-		func(b sessions.Backend) (*pb.QueryNotificationsResponse, error) {
-			page, err := b.Logout().Notifications(ctx, wire.ToNotificationQuery(request))
-			return toAnswer(page, err, wire.FromNotificationPage)
-		})
-}
-
-// RetryNotifications makes notifications due now.
-func (l *logoutServer) RetryNotifications(
-	ctx context.Context, request *pb.RetryNotificationsRequest,
-) (*pb.RetryNotificationsResponse, error) {
-	return serveAt(ctx, l.server, retryNotifications.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.RetryNotificationsResponse, error) {
-			retried, err := b.Logout().Retry(ctx, wire.ToRetry(request), now)
-			return toAnswer(retried, err, wire.FromRetryResult)
-		})
-}
-
-// GetJob returns the progress of an ending.
-func (l *logoutServer) GetJob(ctx context.Context, request *pb.GetJobRequest) (*pb.GetJobResponse, error) {
-	return serve(ctx, l.server, getJob.name, func(b sessions.Backend) (*pb.GetJobResponse, error) {
-		job, err := b.Logout().Job(ctx, request.GetId())
-		return toAnswer(job, err, wire.FromJob)
-	})
+var logoutHandlers = []*handler{
+	handle(&endSessions, func(
+		ctx context.Context, b sessions.Backend, request *pb.EndSessionsRequest,
+	) (*pb.EndSessionsResponse, error) {
+		now, err := wire.Now(request.GetEnding().GetNow())
+		if err != nil {
+			return nil, err
+		}
+		result, err := b.Logout().End(ctx, wire.ToEnding(request), now)
+		return toAnswer(result, err, wire.FromResult)
+	}),
+	forwardAt(&endDueSessions, always(wire.ToSweep), sessions.Backend.Logout, logout.Store.EndDue,
+		wire.FromSweepResult),
+	forwardAt(&claimDeliveries, always(wire.ToClaim), sessions.Backend.Logout, logout.Store.Claim,
+		wire.FromClaimResult),
+	handleAt(&settleDelivery, func(
+		ctx context.Context, b sessions.Backend, request *pb.SettleDeliveryRequest, now time.Time,
+	) (*pb.SettleDeliveryResponse, error) {
+		outcome := wire.ToOutcome(request)
+		err := b.Logout().Settle(ctx, request.GetId(), request.GetClaim(), outcome, now)
+		return &pb.SettleDeliveryResponse{}, err
+	}),
+	forward(&queryNotifications, always(wire.ToNotificationQuery), sessions.Backend.Logout,
+		logout.Store.Notifications, wire.FromNotificationPage),
+	forwardAt(&retryNotifications, always(wire.ToRetry), sessions.Backend.Logout, logout.Store.Retry,
+		wire.FromRetryResult),
+	forward(&getJob, always((*pb.GetJobRequest).GetId), sessions.Backend.Logout, logout.Store.Job,
+		wire.FromJob),
 }

@@ -88,26 +88,20 @@ func figuresOf(answer *pb.GetFiguresResponse) (sessions.Figures, error) {
 	return f, nil
 }
 
-// GetFigures returns the figures of a backend that measures itself.
-func (b *backendServer) GetFigures(
-	ctx context.Context, _ *pb.GetFiguresRequest,
+// serveFigures returns the figures of a backend that measures itself.
+func serveFigures(
+	ctx context.Context, b sessions.Backend, _ *pb.GetFiguresRequest,
 ) (*pb.GetFiguresResponse, error) {
-	name := getFigures.name
-	return serve(ctx, b.server, name, func(backend sessions.Backend) (*pb.GetFiguresResponse, error) {
-		measured, ok := backend.(sessions.Measured)
-		if !ok {
-			return nil, ticketstore.Invalidf("service", "figures is not served by this backend")
-		}
-		f, err := measured.Figures(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return &pb.GetFiguresResponse{
-			Commits: f.Commits, Changes: f.Changes, CommitTime: int64(f.CommitTime),
-			CommitBuckets: f.CommitBuckets[:], GroupBuckets: f.GroupBuckets[:],
-			RoundTrips: f.RoundTrips, ConnectionWaits: f.ConnectionWaits,
-			ConnectionWaitTime: int64(f.ConnectionWaitTime),
-			DiskUsed:           f.DiskUsed, DiskFree: f.DiskFree,
-		}, nil
-	})
+	measured, ok := b.(sessions.Measured)
+	if !ok {
+		return nil, ticketstore.Invalidf("service", "figures is not served by this backend")
+	}
+	f, err := measured.Figures(ctx)
+	return &pb.GetFiguresResponse{
+		Commits: f.Commits, Changes: f.Changes, CommitTime: int64(f.CommitTime),
+		CommitBuckets: f.CommitBuckets[:], GroupBuckets: f.GroupBuckets[:],
+		RoundTrips: f.RoundTrips, ConnectionWaits: f.ConnectionWaits,
+		ConnectionWaitTime: int64(f.ConnectionWaitTime),
+		DiskUsed:           f.DiskUsed, DiskFree: f.DiskFree,
+	}, err
 }

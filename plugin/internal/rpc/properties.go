@@ -45,25 +45,16 @@ func (p *Properties) SetProperty(ctx context.Context, name string, old, value []
 	return err
 }
 
-// GetProperty returns a property of the backend.
-func (b *backendServer) GetProperty(
-	ctx context.Context, request *pb.GetPropertyRequest,
+func serveProperty(
+	ctx context.Context, b sessions.Backend, request *pb.GetPropertyRequest,
 ) (*pb.GetPropertyResponse, error) {
-	return serve(ctx, b.server, getProperty.name,
-		func(backend sessions.Backend) (*pb.GetPropertyResponse, error) {
-			value, err := backend.Properties().Property(ctx, request.GetName())
-			return &pb.GetPropertyResponse{Value: bytes.Clone(value)}, err
-		})
+	value, err := b.Properties().Property(ctx, request.GetName())
+	return &pb.GetPropertyResponse{Value: bytes.Clone(value)}, err
 }
 
-// SetProperty changes a property of the backend.
-func (b *backendServer) SetProperty(
-	ctx context.Context, request *pb.SetPropertyRequest,
+func changeProperty(
+	ctx context.Context, b sessions.Backend, request *pb.SetPropertyRequest,
 ) (*pb.SetPropertyResponse, error) {
-	return serve(ctx, b.server, setProperty.name,
-		func(backend sessions.Backend) (*pb.SetPropertyResponse, error) {
-			properties := backend.Properties()
-			err := properties.SetProperty(ctx, request.GetName(), request.GetOld(), request.GetValue())
-			return &pb.SetPropertyResponse{}, err
-		})
+	err := b.Properties().SetProperty(ctx, request.GetName(), request.GetOld(), request.GetValue())
+	return &pb.SetPropertyResponse{}, err
 }

@@ -4,7 +4,6 @@ package rpc
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
@@ -18,20 +17,8 @@ import (
 // servedSpan is the name of the span of the whole call.
 const servedSpan = "serve"
 
-// recording registers services whose unary methods return their spans as trailing metadata. It wraps the
-// methods, because an interceptor would cost every call some allocations.
-type recording struct{ grpc.ServiceRegistrar }
-
-// RegisterService implements grpc.ServiceRegistrar.
-func (r recording) RegisterService(service *grpc.ServiceDesc, implementation any) {
-	recorded := *service
-	recorded.Methods = slices.Clone(service.Methods)
-	for i := range recorded.Methods {
-		recorded.Methods[i].Handler = recorder(recorded.Methods[i].Handler)
-	}
-	r.ServiceRegistrar.RegisterService(&recorded, implementation)
-}
-
+// recorder makes a unary method return its spans as trailing metadata. It wraps the method, because an
+// interceptor would cost every call some allocations.
 func recorder(handle grpc.MethodHandler) grpc.MethodHandler {
 	return func(
 		service any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor,

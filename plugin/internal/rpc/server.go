@@ -40,15 +40,13 @@ type Server struct {
 // Register registers the services on a gRPC server, as unary calls and over the stream of CallsService.
 func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	s.leaving, s.leave = context.WithCancel(context.Background())
-	methods := callTable{}
-	both := registrars{recording{registrar}, methods}
-	pb.RegisterBackendServiceServer(both, &backendServer{server: s})
-	pb.RegisterTicketsServiceServer(both, &ticketsServer{server: s})
-	pb.RegisterGrantsServiceServer(both, &grantsServer{server: s})
-	pb.RegisterLogoutServiceServer(both, &logoutServer{server: s})
-	pb.RegisterTransferServiceServer(both, &transferServer{server: s})
-	pb.RegisterKillsServiceServer(both, &killsServer{server: s})
-	pb.RegisterCallsServiceServer(registrar, &callsServer{server: s, methods: methods})
+	for _, service := range []grpc.ServiceDesc{pb.BackendService_ServiceDesc, pb.TicketsService_ServiceDesc,
+		pb.GrantsService_ServiceDesc, pb.LogoutService_ServiceDesc} {
+		s.register(registrar, service, nil)
+	}
+	s.register(registrar, pb.TransferService_ServiceDesc, &transferServer{server: s})
+	s.register(registrar, pb.KillsService_ServiceDesc, &killsServer{server: s})
+	pb.RegisterCallsServiceServer(registrar, &callsServer{server: s})
 }
 
 // Close refuses further calls as unavailable, waits at most timeout for running calls, and closes the
@@ -102,28 +100,6 @@ func serve[Answer any](
 		return nil, s.status(ctx, name, err)
 	}
 	return answer, nil
-}
-
-// toAnswer converts the result of a store to the answer of a call.
-func toAnswer[Result, Answer any](result *Result, err error, from func(*Result) *Answer) (*Answer, error) {
-	if err != nil || result == nil {
-		return nil, err
-	}
-	return from(result), nil
-}
-
-// serveAt is serve for a call whose request must have now.
-func serveAt[Answer any](
-	ctx context.Context, s *Server, name string, nanos int64,
-	call func(b sessions.Backend, now time.Time) (*Answer, error),
-) (*Answer, error) {
-	return serve(ctx, s, name, func(b sessions.Backend) (*Answer, error) {
-		now, err := wire.Now(nanos)
-		if err != nil {
-			return nil, err
-		}
-		return call(b, now)
-	})
 }
 
 // errNoAnswer means that the engine returned neither an answer nor an error.

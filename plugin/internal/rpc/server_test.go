@@ -8,16 +8,46 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
+
+// registrar collects the unary methods of services.
+type registrar map[string]bool
+
+func (r registrar) RegisterService(service *grpc.ServiceDesc, _ any) {
+	for _, m := range service.Methods {
+		r[service.ServiceName+"/"+m.MethodName] = true
+	}
+}
+
+func TestEveryMethodIsServed(t *testing.T) {
+	t.Parallel()
+	served := registrar{}
+	(&rpc.Server{}).Register(served)
+	want := registrar{}
+	for _, service := range []*grpc.ServiceDesc{
+		&pb.BackendService_ServiceDesc, &pb.TicketsService_ServiceDesc, &pb.GrantsService_ServiceDesc,
+		&pb.LogoutService_ServiceDesc, &pb.TransferService_ServiceDesc, &pb.KillsService_ServiceDesc,
+	} {
+		want.RegisterService(service, nil)
+	}
+	if !maps.Equal(served, want) {
+		t.Errorf("served are %v, want %v", slices.Sorted(maps.Keys(served)), slices.Sorted(maps.Keys(want)))
+	}
+}
 
 func TestConfigureComesFirstAndOnce(t *testing.T) {
 	t.Parallel()

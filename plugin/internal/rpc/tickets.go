@@ -38,7 +38,7 @@ func (t *Tickets) Create(ctx context.Context, session *ticketstore.Session) erro
 	if err := session.Validate(); err != nil {
 		return err
 	}
-	request := &pb.CreateSessionRequest{Session: wire.FromSession(session)}
+	request := &pb.CreateSessionRequest{Session: records.FromSession(session)}
 	_, err := invoke[pb.CreateSessionResponse](ctx, t.Caller, &createSession, request)
 	return err
 }
@@ -198,94 +198,44 @@ func checkRekey(r *ticketstore.Rekey) error {
 	return err
 }
 
-type ticketsServer struct {
-	pb.UnimplementedTicketsServiceServer
-	server *Server
-}
-
-// CreateSession stores a session.
-func (t *ticketsServer) CreateSession(
-	ctx context.Context, request *pb.CreateSessionRequest,
-) (*pb.CreateSessionResponse, error) {
-	return serve(ctx, t.server, createSession.name,
-		func(b sessions.Backend) (*pb.CreateSessionResponse, error) {
-			session, err := wire.ToSession(request.GetSession())
-			if err != nil {
-				return nil, err
-			}
-			if request.GetLimit() == nil {
-				return &pb.CreateSessionResponse{}, b.Tickets().Create(ctx, session)
-			}
-			now, err := wire.Now(request.GetNow())
-			if err != nil {
-				return nil, err
-			}
-			ended, err := b.Tickets().CreateWithin(ctx, session, wire.ToSessionLimit(request.GetLimit()), now)
-			return &pb.CreateSessionResponse{Ended: ended}, err
-		})
-}
-
-// GetSession reads a session by its key.
-func (t *ticketsServer) GetSession(
-	ctx context.Context, request *pb.GetSessionRequest,
-) (*pb.GetSessionResponse, error) {
-	return serve(ctx, t.server, getSession.name, func(b sessions.Backend) (*pb.GetSessionResponse, error) {
-		key, err := wire.Key("key", request.GetKey())
+var ticketHandlers = []*handler{
+	handle(&createSession, func(
+		ctx context.Context, b sessions.Backend, request *pb.CreateSessionRequest,
+	) (*pb.CreateSessionResponse, error) {
+		session, err := wire.ToSession(request.GetSession())
 		if err != nil {
 			return nil, err
 		}
-		session, err := b.Tickets().Get(ctx, key)
-		return &pb.GetSessionResponse{Session: wire.FromSession(session)}, err
-	})
-}
-
-// FindSession reads a session by its session id.
-func (t *ticketsServer) FindSession(
-	ctx context.Context, request *pb.FindSessionRequest,
-) (*pb.FindSessionResponse, error) {
-	return serve(ctx, t.server, findSession.name, func(b sessions.Backend) (*pb.FindSessionResponse, error) {
-		detail, err := b.Tickets().Find(ctx, request.GetSessionId())
-		return &pb.FindSessionResponse{Detail: wire.FromDetail(detail)}, err
-	})
-}
-
-// RenewSession renews a session.
-func (t *ticketsServer) RenewSession(
-	ctx context.Context, request *pb.RenewSessionRequest,
-) (*pb.RenewSessionResponse, error) {
-	return serveAt(ctx, t.server, renewSession.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.RenewSessionResponse, error) {
-			renewal, err := wire.ToRenewal(request)
-			if err != nil {
-				return nil, err
-			}
-			session, err := b.Tickets().Renew(ctx, renewal, now)
-			return &pb.RenewSessionResponse{Session: wire.FromSession(session)}, err
-		})
-}
-
-// RekeySession gives a session a new key.
-func (t *ticketsServer) RekeySession(
-	ctx context.Context, request *pb.RekeySessionRequest,
-) (*pb.RekeySessionResponse, error) {
-	return serveAt(ctx, t.server, rekeySession.name, request.GetNow(),
-		func(b sessions.Backend, now time.Time) (*pb.RekeySessionResponse, error) {
-			rekey, err := wire.ToRekey(request)
-			if err != nil {
-				return nil, err
-			}
-			session, err := b.Tickets().Rekey(ctx, rekey, now)
-			return &pb.RekeySessionResponse{Session: wire.FromSession(session)}, err
-		})
-}
-
-// QuerySessions lists sessions.
-func (t *ticketsServer) QuerySessions(
-	ctx context.Context, request *pb.QuerySessionsRequest,
-) (*pb.QuerySessionsResponse, error) {
-	return serve(ctx, t.server, querySessions.name,
-		func(b sessions.Backend) (*pb.QuerySessionsResponse, error) {
-			page, err := b.Tickets().Query(ctx, wire.ToSessionQuery(request))
-			return toAnswer(page, err, wire.FromPage)
-		})
+		if request.GetLimit() == nil {
+			return &pb.CreateSessionResponse{}, b.Tickets().Create(ctx, session)
+		}
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		ended, err := b.Tickets().CreateWithin(ctx, session, wire.ToSessionLimit(request.GetLimit()), now)
+		return &pb.CreateSessionResponse{Ended: ended}, err
+	}),
+	forward(&getSession,
+		func(request *pb.GetSessionRequest) (ticketstore.Key, error) {
+			return wire.Key("key", request.GetKey())
+		},
+		sessions.Backend.Tickets, ticketstore.Store.Get,
+		func(session *ticketstore.Session) *pb.GetSessionResponse {
+			return &pb.GetSessionResponse{Session: records.FromSession(session)}
+		}),
+	forward(&findSession, always((*pb.FindSessionRequest).GetSessionId), sessions.Backend.Tickets,
+		ticketstore.Store.Find, func(detail *ticketstore.SessionDetail) *pb.FindSessionResponse {
+			return &pb.FindSessionResponse{Detail: wire.FromDetail(detail)}
+		}),
+	forwardAt(&renewSession, wire.ToRenewal, sessions.Backend.Tickets, ticketstore.Store.Renew,
+		func(session *ticketstore.Session) *pb.RenewSessionResponse {
+			return &pb.RenewSessionResponse{Session: records.FromSession(session)}
+		}),
+	forwardAt(&rekeySession, wire.ToRekey, sessions.Backend.Tickets, ticketstore.Store.Rekey,
+		func(session *ticketstore.Session) *pb.RekeySessionResponse {
+			return &pb.RekeySessionResponse{Session: records.FromSession(session)}
+		}),
+	forward(&querySessions, always(wire.ToSessionQuery), sessions.Backend.Tickets, ticketstore.Store.Query,
+		wire.FromPage),
 }

@@ -156,60 +156,58 @@ type Mover interface {
 // errNotServed is returned for a backend that cannot be moved.
 var errNotServed = ticketstore.Invalidf("service", "transfer is not served by this backend")
 
-// serveTransfer is serve for a call of a backend that can be moved.
-func serveTransfer[Answer any](
-	ctx context.Context, s *Server, name string, call func(store transfer.Store) (*Answer, error),
-) (*Answer, error) {
-	return serve(ctx, s, name, func(b sessions.Backend) (*Answer, error) {
-		mover, ok := b.(Mover)
-		if !ok || mover.Transfer() == nil {
-			return nil, errNotServed
+// toMove returns the store of a backend that can be moved.
+func toMove(b sessions.Backend) (transfer.Store, error) {
+	if mover, ok := b.(Mover); ok && mover.Transfer() != nil {
+		return mover.Transfer(), nil
+	}
+	return nil, errNotServed
+}
+
+// handleMove is handle for a backend that can be moved.
+func handleMove[Request, Answer any](
+	m *method, ask func(ctx context.Context, store transfer.Store, request *Request) (*Answer, error),
+) *handler {
+	return handle(m, func(ctx context.Context, b sessions.Backend, request *Request) (*Answer, error) {
+		store, err := toMove(b)
+		if err != nil {
+			return nil, err
 		}
-		return call(mover.Transfer())
+		return ask(ctx, store, request)
 	})
 }
 
+var transferHandlers = []*handler{
+	handleMove(&getTransferStatus, func(
+		ctx context.Context, store transfer.Store, _ *pb.GetTransferStatusRequest,
+	) (*pb.GetTransferStatusResponse, error) {
+		status, err := store.Status(ctx)
+		return toAnswer(status, err, wire.FromTransferStatus)
+	}),
+	handleMove(&setTransferState, func(
+		ctx context.Context, store transfer.Store, r *pb.SetTransferStateRequest,
+	) (*pb.SetTransferStateResponse, error) {
+		return &pb.SetTransferStateResponse{}, store.Become(ctx, transfer.Transition{
+			To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer(),
+			PeerStore: r.GetPeerStore(), Followed: r.GetFollowed(),
+		})
+	}),
+	handleMove(&listChanges, func(
+		ctx context.Context, store transfer.Store, r *pb.ListChangesRequest,
+	) (*pb.ListChangesResponse, error) {
+		changes, err := store.Changes(ctx, r.GetId(), r.GetAfter(), int(r.GetLimit()))
+		return toAnswer(changes, err, func(c *transfer.Changes) *pb.ListChangesResponse {
+			return &pb.ListChangesResponse{
+				Records: wire.FromRecords(c.Records), Through: c.Through, Left: c.Left,
+			}
+		})
+	}),
+}
+
+// transferServer serves the streams of TransferService.
 type transferServer struct {
 	pb.UnimplementedTransferServiceServer
 	server *Server
-}
-
-func (t *transferServer) GetTransferStatus(
-	ctx context.Context, _ *pb.GetTransferStatusRequest,
-) (*pb.GetTransferStatusResponse, error) {
-	return serveTransfer(ctx, t.server, getTransferStatus.name,
-		func(store transfer.Store) (*pb.GetTransferStatusResponse, error) {
-			status, err := store.Status(ctx)
-			return toAnswer(status, err, wire.FromTransferStatus)
-		})
-}
-
-func (t *transferServer) SetTransferState(
-	ctx context.Context, r *pb.SetTransferStateRequest,
-) (*pb.SetTransferStateResponse, error) {
-	return serveTransfer(ctx, t.server, setTransferState.name,
-		func(store transfer.Store) (*pb.SetTransferStateResponse, error) {
-			turn := transfer.Transition{
-				To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer(),
-				PeerStore: r.GetPeerStore(), Followed: r.GetFollowed(),
-			}
-			return &pb.SetTransferStateResponse{}, store.Become(ctx, turn)
-		})
-}
-
-func (t *transferServer) ListChanges(
-	ctx context.Context, r *pb.ListChangesRequest,
-) (*pb.ListChangesResponse, error) {
-	return serveTransfer(ctx, t.server, listChanges.name,
-		func(store transfer.Store) (*pb.ListChangesResponse, error) {
-			changes, err := store.Changes(ctx, r.GetId(), r.GetAfter(), int(r.GetLimit()))
-			if err != nil {
-				return nil, err
-			}
-			return &pb.ListChangesResponse{
-				Records: wire.FromRecords(changes.Records), Through: changes.Through, Left: changes.Left,
-			}, nil
-		})
 }
 
 func (t *transferServer) ExportRecords(
@@ -269,8 +267,12 @@ func (t *transferServer) stream(
 ) error {
 	ended := make(chan error, 1)
 	go func() {
-		_, err := serveTransfer(ctx, t.server, name, func(store transfer.Store) (*struct{}, error) {
-			return &struct{}{}, call(ctx, store)
+		_, err := serve(ctx, t.server, name, func(b sessions.Backend) (*struct{}, error) {
+			store, err := toMove(b)
+			if err == nil {
+				err = call(ctx, store)
+			}
+			return &struct{}{}, err
 		})
 		ended <- err
 	}()

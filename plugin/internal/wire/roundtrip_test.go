@@ -30,7 +30,7 @@ var now = time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 
 // trips sends a random value of each type over the wire and reports differences.
 var trips = map[string]func(*rand.Rand) error{
-	"Session": trip(wire.FromSession, wire.ToSession),
+	"Session": trip(records.FromSession, wire.ToSession),
 	"Detail": func(r *rand.Rand) error {
 		return trip(func(d *ticketstore.SessionDetail) *pb.SessionDetail {
 			d.Key, d.Ticket = ticketstore.Key{}, nil
@@ -41,7 +41,7 @@ var trips = map[string]func(*rand.Rand) error{
 		return wire.FromRenewal(*v, now)
 	}, pointer(wire.ToRenewal)),
 	"Limit": trip(func(v *ticketstore.Limit) *pb.CreateSessionRequest {
-		return wire.FromLimited(nil, *v, now)
+		return wire.FromLimited(&ticketstore.Session{}, *v, now)
 	},
 		func(m *pb.CreateSessionRequest) (*ticketstore.Limit, error) {
 			l := wire.ToSessionLimit(m.GetLimit())

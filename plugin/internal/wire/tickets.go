@@ -10,14 +10,6 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FromSession returns the record of a session; nil stays nil.
-func FromSession(s *ticketstore.Session) *records.Session {
-	if s == nil {
-		return nil
-	}
-	return records.FromSession(s)
-}
-
 // ToSession returns the session of a record.
 func ToSession(m *records.Session) (*ticketstore.Session, error) {
 	if m == nil {
@@ -29,11 +21,8 @@ func ToSession(m *records.Session) (*ticketstore.Session, error) {
 	return records.SessionOf(m), nil
 }
 
-// FromDetail returns the message of a session with its clients, without key and ticket; nil stays nil.
+// FromDetail returns the message of a session with its clients, without key and ticket.
 func FromDetail(d *ticketstore.SessionDetail) *pb.SessionDetail {
-	if d == nil {
-		return nil
-	}
 	session := records.FromSession(&d.Session)
 	session.Key, session.Ticket = nil, nil
 	return &pb.SessionDetail{Session: session, Clients: convertPointers(d.Clients, fromClientUse)}
@@ -70,7 +59,7 @@ func FromLimited(s *ticketstore.Session, l ticketstore.Limit, now time.Time) *pb
 		Max: FromLimit(l.Max), EndOldest: l.EndOldest, KeepOffline: l.KeepOffline,
 		Registered: records.FromRegistrations(l.Registered),
 	}
-	return &pb.CreateSessionRequest{Session: FromSession(s), Limit: limit, Now: records.Nanos(now)}
+	return &pb.CreateSessionRequest{Session: records.FromSession(s), Limit: limit, Now: records.Nanos(now)}
 }
 
 // ToSessionLimit returns the limit of a request.

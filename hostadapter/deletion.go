@@ -34,24 +34,31 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *U
 	defer func() { end(span, err) }()
 	deletion = &UserDeletion{adapter: a}
 	// One by one, to learn each sid whose notifications Wait waits for.
-	for {
+	gone := map[string]bool{}
+	err = eachPage(func(token string) (next string, more bool, err error) {
 		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
 			Filter: ticketstore.SessionFilter{SubjectID: subjectID}, Count: ticketstore.MaxCount,
+			ResultsToken: token,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("hostadapter: deleting a user: %w", err)
-		}
-		if len(page.Sessions) == 0 {
-			break
+			return "", false, fmt.Errorf("hostadapter: deleting a user: %w", err)
 		}
 		for i := range page.Sessions {
 			sid := page.Sessions[i].SessionID
+			if gone[sid] {
+				return "", false, fmt.Errorf("hostadapter: deleting a user: %w", errEndless)
+			}
+			gone[sid] = true
 			if err := deletion.end(ctx,
 				&logout.Ending{SubjectID: subjectID, SessionID: sid, Reason: logout.Terminated}); err != nil {
-				return nil, err
+				return "", false, err
 			}
 			deletion.sids = append(deletion.sids, sid)
 		}
+		return page.ResultsToken, page.HasNext, nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := deletion.end(ctx, &logout.Ending{SubjectID: subjectID, Reason: logout.Terminated}); err != nil {
 		return nil, err

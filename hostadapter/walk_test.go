@@ -209,6 +209,10 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 				_, err := h.RemoveSessions(ctx, hostadapter.SessionRemoval{All: true})
 				return err
 			},
+			"deletion of a user": func(ctx context.Context) error {
+				_, err := h.DeleteUser(ctx, "ann")
+				return err
+			},
 			"other sessions": func(ctx context.Context) error {
 				_, err := h.EndOtherSessions(ctx, &hostadapter.Session{SessionID: "mine", SubjectID: "ann"})
 				return err

@@ -69,17 +69,28 @@ func (o *Operations) FollowJob(ctx context.Context, id string, note []byte, ende
 	if swap := a.swapOf(id); swap != nil {
 		noted.Here, noted.Began = true, swap.Started
 	}
-	kept := false
+	follow := func(kept bool) { a.follow(followed{id: id, note: note, kept: kept}, ended) }
+	if noted.Here {
+		// An upgrade holds this write too: its caller is answered before it is over.
+		a.inBackground(func() { follow(a.keepFollowed(context.WithoutCancel(ctx), noted)) })
+		return
+	}
+	kept := a.keepFollowed(ctx, noted)
+	a.inBackground(func() { follow(kept) })
+}
+
+// keepFollowed stores a followed job, and reports whether it is stored. One that is not ends with this host.
+func (a *Adapter) keepFollowed(ctx context.Context, job followedJob) (kept bool) {
 	err := a.changeFollowed(ctx, func(jobs []followedJob) (after []followedJob, changed bool) {
 		if kept = len(jobs) < maxFollowed; kept {
-			jobs = append(jobs, noted)
+			jobs = append(jobs, job)
 		}
 		return jobs, kept
 	})
 	if kept = kept && err == nil; !kept {
-		a.config.Logger.WarnContext(ctx, "a job is followed by this host alone", "job", id, "error", err)
+		a.config.Logger.WarnContext(ctx, "a job is followed by this host alone", "job", job.Job, "error", err)
 	}
-	a.inBackground(func() { a.follow(followed{id: id, note: note, kept: kept}, ended) })
+	return kept
 }
 
 // ResumeJobs does what FollowJob does for the jobs of stopped hosts. If several hosts follow a job, one of

@@ -39,6 +39,11 @@ func TestCloseEndsTheWaitForABackend(t *testing.T) {
 	testenv.Eventually(t, "the host waits for a backend to open", func() bool {
 		return logs.Contains("the backend that served does not open again")
 	})
+	// Its caller is answered meanwhile, although the note of a followed job cannot be stored.
+	h.Operations().FollowJob(t.Context(), id, nil, func(*hostadapter.JobEnd) {})
+	if logs.Contains("followed by this host alone") {
+		t.Error("following an upgrade waited for the store until the call failed")
+	}
 	if err := h.Operations().AbortSwap(t.Context(), id); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("aborting an upgrade: %v, want ErrSwap", err)
 	}

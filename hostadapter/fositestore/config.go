@@ -34,7 +34,7 @@ type Config struct {
 	// Before anything is revoked, the whole code or token is validated with the strategies of the configured
 	// oauth2.TokenRevocationHandler, oauth2.RefreshTokenGrantHandler and
 	// oauth2.AuthorizeExplicitGrantHandler, including handlers in an exported field of a host's struct. If
-	// the handlers cannot be found, compose's HMAC strategy with GlobalSecret is assumedHMAC. Without a
+	// the handlers cannot be found, compose's HMAC strategy with GlobalSecret is assumed. Without a
 	// GlobalSecret, and for tokens that do not have the form "key.signature", the signature alone is checked.
 	//
 	// Attach sets the defaults that fosite would set at first use. If FormPostHTMLTemplate is nil, Attach

@@ -3,6 +3,7 @@ package fositestore_test
 // The flows of OpenID Connect, bound to the session.
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -388,19 +389,32 @@ func TestPrompt(t *testing.T) {
 // offline access because it came before the sweep.
 func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
 	t.Parallel()
-	for name, revoke := range map[string]bool{"kept": false, "revoked": true} {
+	for name, c := range map[string]struct{ revoke, meanwhile bool }{
+		"kept": {}, "revoked": {revoke: true}, "kept, during the request": {meanwhile: true},
+		"revoked, during the request": {true, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var ahead atomic.Int64
+			var expires atomic.Bool
+			revoke := c.revoke
 			h := newHost(t, func(_ *host, c *fositestore.Config) {
 				c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 				c.Host.Lifetime.IdleTimeout = time.Minute
 				c.Host.Expiry.Off = true
 				c.Host.Expiry.RevokeOffline = revoke
+				c.Host.UserActive = func(context.Context, string) (bool, error) { // between read and write
+					if expires.Load() {
+						ahead.Store(int64(2 * time.Minute))
+					}
+					return true, nil
+				}
 			})
 			_, r := h.tokens("ann")
-			ahead.Store(int64(2 * time.Minute))
-			h.mustActive(r.str("access_token"), false)
+			if expires.Store(c.meanwhile); !c.meanwhile {
+				ahead.Store(int64(2 * time.Minute))
+				h.mustActive(r.str("access_token"), false)
+			}
 			second := h.refresh(r.str("refresh_token"))
 			if revoke {
 				second.must(t, http.StatusBadRequest, "invalid_grant")

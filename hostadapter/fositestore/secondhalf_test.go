@@ -102,22 +102,25 @@ func TestSecondHalfDoesNothing(t *testing.T) {
 	}
 }
 
-// TestSecondHalfWithinTheGrace: while a used refresh token may be used again, its second half still ends
-// nothing.
-func TestSecondHalfWithinTheGrace(t *testing.T) {
+// TestRevocationOfAUsedRefreshToken: an application that signs out with a refresh token it has just used has
+// the family revoked, with a grace and without. The token's second half revokes nothing.
+func TestRevocationOfAUsedRefreshToken(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
-	_, first := h.tokens("ann")
-	second := h.refresh(first.str("refresh_token"))
-	second.must(t, http.StatusOK, "")
-	for what, form := range withoutRights(t, first.str("refresh_token")) {
-		h.post("/revoke", form)
-		if h.mustActive(second.str("access_token"), true); t.Failed() {
-			t.Fatalf("revoking a used refresh token as %s did", what)
+	for _, grace := range []time.Duration{0, time.Minute} {
+		h := newHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = grace })
+		_, first := h.tokens("ann")
+		second := h.refresh(first.str("refresh_token"))
+		second.must(t, http.StatusOK, "")
+		for what, form := range withoutRights(t, first.str("refresh_token")) {
+			h.post("/revoke", form)
+			if h.mustActive(second.str("access_token"), true); t.Failed() {
+				t.Fatalf("revoking a used refresh token as %s did, grace %s", what, grace)
+			}
 		}
+		h.post("/revoke", url.Values{"token": {first.str("refresh_token")}}).must(t, http.StatusOK, "")
+		h.mustActive(second.str("access_token"), false)
+		h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 	}
-	h.post("/revoke", url.Values{"token": {first.str("refresh_token")}}).must(t, http.StatusOK, "")
-	h.mustActive(second.str("access_token"), false)
 }
 
 // wrappedTokens and wrappedRevocation hide fosite's handlers, as a host does that adds to them.

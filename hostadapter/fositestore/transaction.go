@@ -46,6 +46,12 @@ func (s *Store) Commit(ctx context.Context) error {
 	s.addUse(ctx, c, &tx.batch)
 	s.addSlide(ctx, c, &tx.batch)
 	result, err := s.apply(ctx, c, &tx.batch)
+	if r := consumedRow(c, &tx.batch); r != nil && r.grant.Offline && errors.Is(err, grantstore.ErrSessionEnded) {
+		// Its session has expired since it was read: see read.
+		s.tie.EndExpired(ctx, r.grant.SessionID)
+		tx.batch.OperationID = operationID()
+		result, err = s.apply(ctx, c, &tx.batch)
+	}
 	if err == nil && result.Slid && tx.batch.Slide != nil {
 		s.tie.Slid(tx.batch.Slide.SessionID, c.row(tx.batch.Consume.Ref).grant.SubjectID)
 	}
@@ -58,6 +64,14 @@ func (s *Store) Rollback(ctx context.Context) error {
 		tx.batch = grantstore.Batch{}
 	}
 	return nil
+}
+
+// consumedRow returns the row that a batch consumes, if this request has read it.
+func consumedRow(c *carrier, batch *grantstore.Batch) *row {
+	if c == nil || batch.Consume == nil {
+		return nil
+	}
+	return c.row(batch.Consume.Ref)
 }
 
 func isEmpty(b *grantstore.Batch) bool {
@@ -79,12 +93,9 @@ func lostRace(err error) error {
 // record a use: they require a live session anyway, whereas a refresh token may outlive its session, and the
 // use would then make the store refuse the batch.
 func (s *Store) addUse(ctx context.Context, c *carrier, batch *grantstore.Batch) {
-	if c == nil || batch.Use != nil || batch.Consume == nil ||
-		batch.Consume.Type != grantstore.AuthorizationCode {
-		return
-	}
-	code := c.row(batch.Consume.Ref)
-	if code != nil && code.grant.SessionID != "" && code.grant.ClientID != "" {
+	code := consumedRow(c, batch)
+	if batch.Use == nil && code != nil && code.grant.Type == grantstore.AuthorizationCode &&
+		code.grant.SessionID != "" && code.grant.ClientID != "" {
 		batch.Use = s.use(ctx, c, code.grant.SessionID, code.grant.ClientID)
 	}
 }

@@ -136,8 +136,9 @@ func notify(
 		NextAttempt: records.Nanos(now), Due: records.Nanos(now),
 		GiveUpAt: records.Nanos(now.Add(logout.RetryWindow)),
 	}
-	// The client may not have completed its sign-in when the first notification arrives.
-	if now.Sub(records.Moment(use.GetLastUsed())) <= logout.RecentUse {
+	// The client may not have completed its sign-in when the first notification arrives. In a session that is
+	// kept it may have signed in anew when the second one would.
+	if !e.KeepSession && now.Sub(records.Moment(use.GetLastUsed())) <= logout.RecentUse {
 		n.Again = records.Nanos(now.Add(logout.SecondDelivery))
 	}
 	return n

@@ -95,6 +95,10 @@ func TestPart(t *testing.T) {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
 			rules.ClientEnd{Notification: queued(logout.SecondDelivery), Consents: true},
 		},
+		"told once of a session that is kept": {
+			logout.Ending{KeepSession: true}, told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
+			rules.ClientEnd{Notification: queued(0), Consents: true},
+		},
 		"nowhere to be told": {logout.Ending{}, &records.ClientUse{}, rules.ClientEnd{Consents: true}},
 		"named": {
 			logout.Ending{ClientIDs: []string{"app"}}, told(nil),

@@ -97,6 +97,12 @@ var notificationCases = []world.Case{
 		w.At(w.Notification(s, "recent").Again, w.Now.Add(logout.SecondDelivery),
 			"Again of a client that used it lately")
 	}},
+	{Name: "a client of a session that is kept is notified once", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		w.End(logout.Ending{SessionID: s.SessionID, KeepSession: true})
+		w.At(w.Notification(s, "mail").Again, time.Time{}, "Again of a client that may use the session again")
+	}},
 	{Name: "recent use ends just after its time", Run: func(w *world.World) {
 		on, after := w.SignIn("ann"), w.SignIn("ann")
 		w.Uses(on, "mail")

@@ -15,7 +15,8 @@
 // are, in the order of the layout:
 //
 //	sessions.go sessionquery.go            sessions, their clients and counts
-//	ending.go jobbatch.go thin.go removal.go  ended records: ends of one or many sessions
+//	ending.go jobbatch.go byparts.go removal.go
+//	                                       ended records: ends of one or many sessions
 //	due.go limit.go                        ends of expired or excess sessions
 //	grants.go families.go judge.go apply.go    grants and families
 //	used.go grantquery.go grantremoval.go purge.go

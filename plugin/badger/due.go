@@ -30,7 +30,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	err := s.e.db.ViewAlong(ctx, func(r *kv.Snapshot) (err error) {
 		due, err = dueEntries(r, layout.IndexExpiry, sweep.Limit, now)
 		if err == nil && sweep.AskRegistered {
-			due, err = leave(r, due, &asking, now)
+			due, err = withRegistrations(r, due, &asking, now)
 		}
 		return err
 	})

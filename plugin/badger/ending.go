@@ -33,8 +33,8 @@ type closing struct {
 	broken bool
 	// purge: rows of dead grants remain.
 	purge bool
-	// thins: the session has too many clients, some of which are processed beforehand. thinned: some were.
-	thins, thinned bool
+	// byParts: the session has too many clients, some of which are processed beforehand. partDone: some were.
+	byParts, partDone bool
 	// consents are the clients to which consents of consentsOf, a subject, remain.
 	consents   []string
 	consentsOf string
@@ -73,11 +73,11 @@ func (c *closing) run(sid string) error {
 	work := c.work(clients)
 	switch most := clientsAtOnce(c.tx, session, work); {
 	case c.limit == unbounded: // none of this is written
-	case len(work) > most && !c.thins:
+	case len(work) > most && !c.byParts:
 		return &tooManyClients{sid: sid, ending: c.ending, now: c.now}
 	case len(work) > most:
-		return c.thin(session, work[:most])
-	case c.thins:
+		return c.endPart(session, work[:most])
+	case c.byParts:
 		return nil
 	}
 	if err := c.applyToClients(session, clients); err != nil {
@@ -143,7 +143,7 @@ func (c *closing) keep(session *records.Session, clients []usedClient) error {
 
 // replace replaces the session with its ended record.
 func (c *closing) replace(session *records.Session, clients []usedClient) error {
-	ended, err := c.leave(session, clients)
+	ended, err := c.removeClients(session, clients)
 	if err != nil {
 		return err
 	}
@@ -159,9 +159,9 @@ func (c *closing) replace(session *records.Session, clients []usedClient) error 
 	return c.tx.Save(layout.EndedKey(session.SessionId), ended)
 }
 
-// leave removes clients from an ending session and returns the ended record with their survivors.
-func (c *closing) leave(session *records.Session, clients []usedClient) (*records.Ended, error) {
-	ended, err := loadEnded(c.tx, session.SessionId) // exists if the session was thinned
+// removeClients removes clients from an ending session and returns the ended record with their survivors.
+func (c *closing) removeClients(session *records.Session, clients []usedClient) (*records.Ended, error) {
+	ended, err := loadEnded(c.tx, session.SessionId) // exists if a part of its clients was processed
 	if err := c.tx.Abandon(err); err != nil {
 		return nil, err
 	}

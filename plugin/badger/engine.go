@@ -70,7 +70,7 @@ func open(ctx context.Context, config kv.Config) (*Engine, error) {
 	if db.ReadOnly() {
 		return e, nil
 	}
-	if err := e.unlist(ctx); err != nil && db.Failure() == nil {
+	if err := e.removeListings(ctx); err != nil && db.Failure() == nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	if err := e.resume(db.Base()); err != nil {
@@ -211,17 +211,17 @@ func (e *Engine) Logout() logout.Store { return endings{e} }
 // must be short; if it returns an error, it changes nothing. A database error is ErrUnavailable. If ctx ends
 // before f has started, nothing is changed.
 func (e *Engine) update(ctx context.Context, f func(tx *kv.Tx) error) error {
-	return e.commitThinned(ctx, &kv.Change{Apply: f})
+	return e.commitByParts(ctx, &kv.Change{Apply: f})
 }
 
 // updateInBackground is update for changes that no user waits for: they yield to the others.
 func (e *Engine) updateInBackground(ctx context.Context, f func(tx *kv.Tx) error) error {
-	return e.commitThinned(ctx, &kv.Change{Apply: f, Background: true, Spare: true})
+	return e.commitByParts(ctx, &kv.Change{Apply: f, Background: true, UseReserve: true})
 }
 
 // end is update for ends and revocations: they may use the reserve of a nearly full disk.
 func (e *Engine) end(ctx context.Context, f func(tx *kv.Tx) error) error {
-	return e.commitThinned(ctx, &kv.Change{Apply: f, Spare: true})
+	return e.commitByParts(ctx, &kv.Change{Apply: f, UseReserve: true})
 }
 
 // Figures implements sessions.Measured. Badger computes the size of its files once a minute.

@@ -70,8 +70,8 @@ func (f *families) save() error {
 	return f.tx.Save(layout.FamilyKey(f.id), family)
 }
 
-// join adds a grant to its family.
-func (f *families) join(ref grantstore.Ref, g *records.Grant) error {
+// add adds a grant to its family.
+func (f *families) add(ref grantstore.Ref, g *records.Grant) error {
 	members, err := f.of(g.GetRequestId())
 	if err != nil {
 		return err
@@ -81,8 +81,8 @@ func (f *families) join(ref grantstore.Ref, g *records.Grant) error {
 	return nil
 }
 
-// leave removes a grant from its family.
-func (f *families) leave(ref grantstore.Ref, g *records.Grant) error {
+// remove removes a grant from its family.
+func (f *families) remove(ref grantstore.Ref, g *records.Grant) error {
 	found, err := f.forget(ref, g.GetRequestId())
 	if err != nil || !found {
 		replaceEntries(f.tx, layout.GrantListings(ref, g), nil) // all entries that it may have

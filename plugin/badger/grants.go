@@ -82,7 +82,7 @@ func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) err
 	switch {
 	case old == nil:
 	case grantrows.OfFamily(ref, old):
-		if err := f.leave(ref, old); err != nil {
+		if err := f.remove(ref, old); err != nil {
 			return err
 		}
 	default:
@@ -94,12 +94,12 @@ func replaceGrant(f *families, ref grantstore.Ref, old, next *records.Grant) err
 		return nil
 	}
 	if grantrows.OfFamily(ref, next) {
-		if err := f.join(ref, next); err != nil {
+		if err := f.add(ref, next); err != nil {
 			return err
 		}
 	} else {
 		is = layout.GrantListings(ref, next)
-		if old != nil && grantrows.OfFamily(ref, old) && (len(is) > 0 || rules.Former(next)) {
+		if old != nil && grantrows.OfFamily(ref, old) && (len(is) > 0 || rules.LegacyUsed(next)) {
 			if err := f.save(); err != nil { // removes its old entries, some of which may be the same
 				return err
 			}

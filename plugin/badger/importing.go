@@ -181,7 +181,7 @@ func importGrant(t *kv.Tx, r *transfer.Record, next *records.Grant) error {
 	if err := putGrant(t, ref, old, next); err != nil || r.Deleted {
 		return err
 	}
-	if rules.Former(next) {
+	if rules.LegacyUsed(next) {
 		t.Put(layout.MakeSmallKey, nil)
 	}
 	putRecord(t, r) // unchanged

@@ -32,7 +32,7 @@ func (e *Engine) missing(ctx context.Context, ending *logout.Ending) ([]string, 
 		}
 		clients, err := clientsToEnd(r, ending)
 		slices.Sort(clients)
-		asking.Leaves(slices.Compact(clients))
+		asking.Collect(slices.Compact(clients))
 		return err
 	})
 	return asking.Clients, err
@@ -74,9 +74,11 @@ func clientsCounted(r kv.Reader) (clients []string, err error) {
 	return clients, err
 }
 
-// leave returns the sessions whose clients are all known, and those that are not due: they are only moved in
-// the index.
-func leave(r kv.Reader, due []dueEntry, asking *rules.Missing, now time.Time) (rest []dueEntry, err error) {
+// withRegistrations returns the sessions whose clients are all known, and those that are not due: they are
+// only moved in the index.
+func withRegistrations(
+	r kv.Reader, due []dueEntry, asking *rules.Missing, now time.Time,
+) (rest []dueEntry, err error) {
 	for _, d := range due {
 		session, loadErr := loadSession(r, string(d.id))
 		if loadErr == nil && rules.Live(session, now) {
@@ -87,7 +89,7 @@ func leave(r kv.Reader, due []dueEntry, asking *rules.Missing, now time.Time) (r
 		if err := errors.Join(err, r.StepOver(loadErr)); err != nil {
 			return nil, err
 		}
-		if !asking.Leaves(clients) {
+		if !asking.Collect(clients) {
 			rest = append(rest, d)
 		}
 	}

@@ -180,13 +180,13 @@ func recallAnswer(t kv.Reader, operationID string) (*logout.Result, error) {
 	operation, job := &records.Operation{}, &records.Job{}
 	found, err := kv.Load(t, layout.OperationKey(operationID), operation)
 	if err != nil || found {
-		return rules.Recall(operationID, operation, nil), err
+		return rules.CompletedResult(operationID, operation, nil), err
 	}
 	found, err = kv.Load(t, layout.JobKey(operationID), job)
 	if err != nil || !found {
 		return nil, err
 	}
-	return rules.Recall(operationID, nil, job), nil
+	return rules.CompletedResult(operationID, nil, job), nil
 }
 
 // work runs a job to its end, one transaction after another. It may be called again after a crash at any

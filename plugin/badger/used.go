@@ -61,7 +61,7 @@ func reduceUsed(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 	var found []grantstore.Ref
 	n, _, err = walkGrants(t, layout.MakeSmallKey, usedTypes, func(n int) bool { return n == limit },
 		func(ref grantstore.Ref, g *records.Grant) error {
-			if rules.Former(g) {
+			if rules.LegacyUsed(g) {
 				found = append(found, ref)
 			}
 			return nil

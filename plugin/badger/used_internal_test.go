@@ -223,7 +223,7 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 				return err
 			}
 			f := families{tx: tx}
-			if err := cmp.Or(f.leave(ref, g), f.save()); err != nil {
+			if err := cmp.Or(f.remove(ref, g), f.save()); err != nil {
 				return err
 			}
 			replaceEntries(tx, append(layout.GrantIndexes(ref, g), layout.GrantListings(ref, g)...), nil)

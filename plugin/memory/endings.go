@@ -27,7 +27,7 @@ func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*log
 	}
 	return carry(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
 		recall := func() *logout.Result {
-			return rules.Recall(e.OperationID, t.operation(e.OperationID), t.job(e.OperationID))
+			return rules.CompletedResult(e.OperationID, t.operation(e.OperationID), t.job(e.OperationID))
 		}
 		if before := recall(); before != nil && !e.DryRun {
 			return before, nil
@@ -60,7 +60,7 @@ func (t *tx) missing(e *logout.Ending) []string {
 	}
 	slices.Sort(clients)
 	asking := rules.Missing{Registered: e.Registered}
-	asking.Leaves(slices.Compact(clients))
+	asking.Collect(slices.Compact(clients))
 	return asking.Clients
 }
 
@@ -105,15 +105,15 @@ func (t *tx) end(e *logout.Ending, sid string) *logout.Result {
 	case !rules.Ends(e, session, t.now):
 		return done
 	default:
-		t.part(e, session, done)
+		t.endClients(e, session, done)
 	}
 	done.GrantsRevoked += t.purgeDead(sid)
 	return done
 }
 
-// part applies an ending to the clients of a session and, unless the session is kept, replaces it with its
-// ended record.
-func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Result) {
+// endClients applies an ending to the clients of a session and, unless the session is kept, replaces it with
+// its ended record.
+func (t *tx) endClients(e *logout.Ending, session *records.Session, done *logout.Result) {
 	sid, ended := session.SessionId, rules.EndedBy(e, session, t.now)
 	for _, r := range t.rows(clientsOf(sid)) {
 		client, use := r.client()
@@ -256,9 +256,9 @@ func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
 func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 	return change(ctx, s.Store, now, sweep.Validate(), func(t *tx) (*logout.SweepResult, error) {
 		swept := &logout.SweepResult{}
-		due, asking := t.timely(transfer.Sessions), rules.Missing{Registered: sweep.Registered}
+		due, asking := t.dueRows(transfer.Sessions), rules.Missing{Registered: sweep.Registered}
 		for _, r := range due[:min(len(due), sweep.Limit)] {
-			if sweep.AskRegistered && asking.Leaves(t.clients(r.key)) {
+			if sweep.AskRegistered && asking.Collect(t.clients(r.key)) {
 				continue
 			}
 			result := t.end(rules.Expiration(r.key, &sweep), r.key)
@@ -278,15 +278,15 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 
 // purge removes ended records without grants to judge, and notifications and jobs that are due for purging.
 func (t *tx) purge() {
-	for _, r := range t.timely(transfer.Ended) {
+	for _, r := range t.dueRows(transfer.Ended) {
 		if len(t.rows(tokensOf(r.key))) == 0 {
 			t.delete(r.kind, r.key)
 		}
 	}
-	for _, r := range t.timely(transfer.Notifications) {
+	for _, r := range t.dueRows(transfer.Notifications) {
 		t.delete(r.kind, r.key)
 	}
-	for _, r := range t.timely(transfer.Jobs) {
+	for _, r := range t.dueRows(transfer.Jobs) {
 		job := proto.CloneOf(t.job(r.key))
 		switch dated, over := rules.DateJob(job, t.now); {
 		case dated:

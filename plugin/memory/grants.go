@@ -132,7 +132,7 @@ func (s grants) Remove(
 
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
 	return change(ctx, s.Store, now, nil, func(t *tx) (int, error) {
-		due := append(t.timely(transfer.Grants), t.timely(transfer.Operations)...)
+		due := append(t.dueRows(transfer.Grants), t.dueRows(transfer.Operations)...)
 		due = due[:min(len(due), max(limit, 0))]
 		for _, r := range due {
 			if g := r.grant(); g != nil && rules.RetentionOf(g, now) == rules.Reduced {

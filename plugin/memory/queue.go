@@ -77,8 +77,8 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	})
 }
 
-// known returns a copy of a notification, which the caller may change and save.
-func (t *tx) known(id string) (*records.Notification, error) {
+// mutableNotification returns a copy of a notification, which the caller may change and save.
+func (t *tx) mutableNotification(id string) (*records.Notification, error) {
 	if n := t.at(transfer.Notifications, id).notification(); n != nil {
 		return proto.CloneOf(n), nil
 	}
@@ -89,7 +89,7 @@ func (s endings) Settle(
 	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
 ) error {
 	_, err := change(ctx, s.Store, now, outcome.Validate(), func(t *tx) (*records.Notification, error) {
-		n, err := t.known(id)
+		n, err := t.mutableNotification(id)
 		if err == nil {
 			err = rules.Settle(n, claim, &outcome, now)
 		}
@@ -126,7 +126,7 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 			t.save(transfer.Notifications, id, n)
 		}
 		if retry.ID != "" {
-			n, err := t.known(retry.ID)
+			n, err := t.mutableNotification(retry.ID)
 			if err != nil {
 				return nil, err
 			}

@@ -283,8 +283,8 @@ func (t *tx) where(index string, match func(r *row) bool) []*row {
 
 func (t *tx) rows(index string) []*row { return t.where(index, func(*row) bool { return true }) }
 
-// timely returns the rows of a kind that are due, earliest first.
-func (t *tx) timely(kind transfer.Kind) (list []*row) {
+// dueRows returns the rows of a kind that are due, earliest first.
+func (t *tx) dueRows(kind transfer.Kind) (list []*row) {
 	t.scan(timesOf(kind), nil, false, func(_ string, r *row) bool {
 		come := rules.DueOf(r.message) <= records.Nanos(t.now)
 		if come {

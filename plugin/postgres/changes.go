@@ -28,7 +28,7 @@ func (m mover) Changes(
 	if err := ticketstore.CheckPositive("limit", limit); err != nil {
 		return nil, err
 	}
-	err = m.alone(ctx, func(g *group) (err error) {
+	err = m.ownTransaction(ctx, func(g *group) (err error) {
 		c, err = g.changes(id, after, limit)
 		return err
 	})

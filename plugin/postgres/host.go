@@ -179,7 +179,7 @@ func (h *host) beat(ctx context.Context) (err error) {
 
 // markLapsed marks a silent host. A beat of that host in flight comes first, and is seen here; a beat that
 // hangs is waited for briefly, and again after the next beat.
-func (h *host) markLapsed(ctx context.Context, p *peer) error {
+func (h *host) markLapsed(ctx context.Context, p *hostRow) error {
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
 	batch.Queue(shortLockTimeout)
@@ -228,12 +228,12 @@ func (h *host) ask(ctx context.Context, number int64, applied []int64) (b *beat,
 	batch.Queue(h.sql("SELECT state FROM {s}.ledger")).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
 	batch.Queue(h.sql(askKilled)).QueryRow(func(row pgx.Row) error { return row.Scan(&b.slots) })
-	batch.Queue(h.sql(askKills), h.killed.come(), mostKills).Query(func(rows pgx.Rows) (err error) {
+	batch.Queue(h.sql(askKills), h.killed.snapshot(), mostKills).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, killedOf)
 		return err
 	})
 	batch.Queue(h.sql(askPeers)).Query(func(rows pgx.Rows) (err error) {
-		b.hosts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p peer, err error) {
+		b.hosts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p hostRow, err error) {
 			return p, row.Scan(&p.instance, &p.number, &p.lapsed, &p.applied)
 		})
 		return err

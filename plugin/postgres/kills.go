@@ -148,28 +148,28 @@ func (p *progress) begin(through []int64) (position uint64) {
 	return p.log.Position()
 }
 
-func (p *progress) come() []int64 {
+func (p *progress) snapshot() []int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.slots)
 }
 
-// told is the grantstore.Kills of an engine, with the lease of its host.
-type told struct{ *Engine }
+// leasedKills is the grantstore.Kills of an engine, with the lease of its host.
+type leasedKills struct{ *Engine }
 
 var (
-	_ grantstore.Kills  = told{}
-	_ grantstore.Leases = told{}
+	_ grantstore.Kills  = leasedKills{}
+	_ grantstore.Leases = leasedKills{}
 )
 
 // Kills returns the kills of this host and of others. A kill of another host is streamed within a beat of its
 // commit: until then a read may have seen the commit already. An end is acknowledged only after each host has
 // learned of it.
-func (e *Engine) Kills() grantstore.Kills { return told{e} }
+func (e *Engine) Kills() grantstore.Kills { return leasedKills{e} }
 
-func (k told) Position() uint64 { return k.killed.log.Position() }
+func (k leasedKills) Position() uint64 { return k.killed.log.Position() }
 
-func (k told) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
+func (k leasedKills) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	return k.killed.log.Follow(ctx)
 }
 

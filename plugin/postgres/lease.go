@@ -59,14 +59,14 @@ type lease struct {
 	// more is closed by the next beat.
 	more chan struct{}
 	// peers are other hosts, and since when their beats have their current number.
-	peers map[string]peer
+	peers map[string]hostRow
 	copies
 }
 
 // copies is the state of the host's copies of access tokens.
 type copies struct {
-	// told is the position of the last kill applied to them.
-	told uint64
+	// applied is the position of the last kill applied to them.
+	applied uint64
 	// asking is the number of pending requests for a lease, granted is when the last one was answered, and
 	// released whether there are no copies any more.
 	asking   int
@@ -89,11 +89,11 @@ type beat struct {
 	slots    []int64
 	position uint64
 	awaited  bool
-	hosts    []peer
+	hosts    []hostRow
 }
 
-// peer is a host's row, and when its number was first seen.
-type peer struct {
+// hostRow is a host's row, and when its number was first seen.
+type hostRow struct {
 	instance string
 	number   int64
 	lapsed   bool
@@ -109,7 +109,7 @@ type point struct {
 
 func newLease(length time.Duration) *lease {
 	return &lease{
-		length: length, hurry: make(chan struct{}, 1), more: make(chan struct{}), peers: map[string]peer{},
+		length: length, hurry: make(chan struct{}, 1), more: make(chan struct{}), peers: map[string]hostRow{},
 	}
 }
 
@@ -130,10 +130,10 @@ func (l *lease) send() (number int64, applied []int64) {
 	defer l.mu.Unlock()
 	l.number++
 	alive := l.alive()
-	for len(l.marks) > 1 && (!alive || l.marks[1].position <= l.told) {
+	for len(l.marks) > 1 && (!alive || l.marks[1].position <= l.applied) {
 		l.marks = l.marks[1:]
 	}
-	if alive && l.marks[0].position > l.told {
+	if alive && l.marks[0].position > l.applied {
 		return l.number, nil // the progress reported before remains valid
 	}
 	return l.number, l.marks[0].slots
@@ -149,10 +149,10 @@ func (l *lease) committed(number int64, sent time.Time) {
 
 // confirm adds a beat whose kills are in the log, and returns the other hosts that have been silent for
 // longer than a lease.
-func (l *lease) confirm(b *beat) (silent []peer) {
+func (l *lease) confirm(b *beat) (silent []hostRow) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	peers := make(map[string]peer, len(b.hosts))
+	peers := make(map[string]hostRow, len(b.hosts))
 	for _, p := range b.hosts {
 		p.since = time.Now() // after the beat's snapshot
 		if known, ok := l.peers[p.instance]; ok && known.number == p.number {
@@ -195,7 +195,7 @@ func (l *lease) alive() bool {
 
 // noted triggers the next beat if it would report progress for which another host waits.
 func (l *lease) noted() {
-	if l.awaited > 0 && (!l.alive() || l.told >= l.awaited) {
+	if l.awaited > 0 && (!l.alive() || l.applied >= l.awaited) {
 		l.awaited = 0
 		l.wake()
 	}
@@ -249,7 +249,9 @@ func (h *host) awaitHosts(ctx, closing context.Context) error {
 			if wanted == nil {
 				wanted = last.slots
 			}
-			behind := func(p peer) bool { return p.instance != h.instance && !p.lapsed && !p.reached(wanted) }
+			behind := func(p hostRow) bool {
+				return p.instance != h.instance && !p.lapsed && !p.reached(wanted)
+			}
 			if !slices.ContainsFunc(last.hosts, behind) {
 				return nil
 			}
@@ -267,7 +269,7 @@ func (h *host) awaitHosts(ctx, closing context.Context) error {
 }
 
 // reached reports whether a host's progress has reached wanted in each slot.
-func (p *peer) reached(wanted []int64) bool {
+func (p *hostRow) reached(wanted []int64) bool {
 	for slot, n := range wanted {
 		if n > 0 && (slot >= len(p.applied) || p.applied[slot] < n) {
 			return false
@@ -277,7 +279,7 @@ func (p *peer) reached(wanted []int64) bool {
 }
 
 // Lease implements grantstore.Leases. It waits for a beat that is sent after the request.
-func (k told) Lease(ctx context.Context, position uint64) (time.Duration, error) {
+func (k leasedKills) Lease(ctx context.Context, position uint64) (time.Duration, error) {
 	if k.host == nil {
 		return 0, errLease
 	}
@@ -310,7 +312,7 @@ func (k told) Lease(ctx context.Context, position uint64) (time.Duration, error)
 func (l *lease) ask(position uint64) (before int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.told, l.released = position, false
+	l.applied, l.released = position, false
 	l.asking++
 	l.noted()
 	return l.number

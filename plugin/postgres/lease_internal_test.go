@@ -37,7 +37,7 @@ type leasing interface {
 // newSeat opens a host with a cache. faulty, if not nil, is inserted between its engine and its cache.
 func newSeat(t *testing.T, e *Engine, faulty func(leasing) leasing) *seat {
 	t.Helper()
-	told := leasing(told{e})
+	told := leasing(leasedKills{e})
 	if faulty != nil {
 		told = faulty(told)
 	}

@@ -105,7 +105,7 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	}
 	var before transfer.State
 	var changed bool
-	err := m.alone(ctx, func(g *group) (err error) {
+	err := m.ownTransaction(ctx, func(g *group) (err error) {
 		before, changed, err = g.become(turn)
 		return err
 	})
@@ -124,9 +124,9 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	return nil
 }
 
-// alone runs f in a transaction of its own, without a slot. An error of f is the answer, unless the database
-// failed: then it is retried for a while.
-func (m mover) alone(ctx context.Context, f func(g *group) error) (answer error) {
+// ownTransaction runs f in a transaction of its own, without a slot. An error of f is the answer, unless the
+// database failed: then it is retried for a while.
+func (m mover) ownTransaction(ctx context.Context, f func(g *group) error) (answer error) {
 	if m.closed.Load() {
 		return errClosed
 	}

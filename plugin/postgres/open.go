@@ -66,7 +66,7 @@ func connect(ctx context.Context, settings Settings, logger *slog.Logger, serve 
 	if err != nil {
 		return nil, err
 	}
-	facts.several = several(config.ConnConfig)
+	facts.multipleServers = multipleServers(config.ConnConfig)
 	o.asynchronous, o.standbys = facts.asynchronous(), facts.standbys
 	if o.found, err = settle(ctx, conn.Conn(), settings, logger, serve); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ type serverFacts struct {
 	replica, readOnly                       bool
 	encoding, isolation, fsync, synchronous string
 	standbys                                string
-	several                                 bool // named in the DSN
+	multipleServers                         bool // named in the DSN
 	clock                                   int64
 }
 
@@ -163,7 +163,7 @@ func (s *serverFacts) asynchronous() string {
 		return "synchronous_commit is off: a crash of the database loses what was acknowledged"
 	case s.synchronous == "local" && s.standbys != "":
 		return "synchronous_commit is local: a failover loses what was acknowledged"
-	case s.standbys == "" && s.several:
+	case s.standbys == "" && s.multipleServers:
 		return "synchronous_standby_names is empty: a failover to another server of dsn loses what that " +
 			"one has not received"
 	}

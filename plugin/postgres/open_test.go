@@ -347,7 +347,7 @@ func TestAsynchronousCommits(t *testing.T) {
 		"":       {fsync: "on", synchronous: "on"},
 		"fsync":  {fsync: "off", synchronous: "on"},
 		"failov": {fsync: "on", synchronous: "local", standbys: "*"},
-		"empty":  {fsync: "on", synchronous: "on", several: true},
+		"empty":  {fsync: "on", synchronous: "on", multipleServers: true},
 	} {
 		if says := s.asynchronous(); !strings.Contains(says, text) || (text == "") != (says == "") {
 			t.Errorf("%+v: %q", s, says)

@@ -134,7 +134,7 @@ func (g *group) planned(p *plan) {
 	for _, r := range g.grants {
 		sid := grant(r).GetSessionId() // "" if there is no row
 		switch {
-		case sid == "" || !named(p.sought, r):
+		case sid == "" || !hasAnyKey(p.sought, r):
 		case !g.locks:
 			g.missing(transfer.Sessions, []string{sid})
 			g.missing(transfer.Ended, []string{sid})
@@ -152,14 +152,14 @@ func (g *group) planned(p *plan) {
 		g.whole[clientsOf(sid)] = true
 	}
 	for _, r := range g.grants {
-		if r.now != nil && named(p.exchanged, r) {
+		if r.now != nil && hasAnyKey(p.exchanged, r) {
 			g.whole[familyOf(grant(r).GetRequestId())] = true
 		}
 	}
 }
 
-// named reports whether a grant has one of the keys.
-func named(keys []string, r *row) bool {
+// hasAnyKey reports whether a grant has one of the keys.
+func hasAnyKey(keys []string, r *row) bool {
 	return slices.ContainsFunc(keys, func(key string) bool { return key[1:] == r.key[1:] })
 }
 

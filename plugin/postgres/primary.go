@@ -28,8 +28,8 @@ const (
 const proveCommits = `SELECT CASE WHEN NOT pg_is_in_recovery()
 	THEN pg_logical_emit_message(true, 'fosite-sessions', '')::text END`
 
-// several reports whether a configuration names more than one server.
-func several(c *pgx.ConnConfig) bool {
+// multipleServers reports whether a configuration names more than one server.
+func multipleServers(c *pgx.ConnConfig) bool {
 	return slices.ContainsFunc(c.Fallbacks, func(f *pgconn.FallbackConfig) bool {
 		return f.Host != c.Host || f.Port != c.Port
 	})
@@ -53,7 +53,7 @@ func primaries(c *pgx.ConnConfig) {
 			return result.Err
 		}
 		if len(result.Rows) == 1 && result.Rows[0][0] != nil {
-			open.keep(conn.Conn().RemoteAddr().String())
+			open.closeOthers(conn.Conn().RemoteAddr().String())
 		}
 		return nil
 	}
@@ -95,10 +95,10 @@ func (c *connections) through(dial pgconn.DialFunc) pgconn.DialFunc {
 	}
 }
 
-// keep closes the connections to all servers except the given one, which has just committed. Calls that wait
-// on them, for a server that hangs or for a commit that its standby will never confirm, are resolved or
-// retried at the primary (resolve).
-func (c *connections) keep(server string) {
+// closeOthers closes the connections to all servers except the given one, which has just committed. Calls
+// that wait on them, for a server that hangs or for a commit that its standby will never confirm, are
+// resolved or retried at the primary (resolve).
+func (c *connections) closeOthers(server string) {
 	c.mutex.Lock()
 	var others []*tracked
 	for conn, to := range c.open {

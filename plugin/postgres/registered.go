@@ -26,7 +26,7 @@ func (e *Engine) missing(ctx context.Context, ending *logout.Ending, now time.Ti
 	return view(ctx, e, now, nil, func(t *tx) ([]string, error) {
 		id := ending.OperationID
 		job := t.job(id)
-		if job.GetPhase() != "" || rules.Recall(id, t.operation(id), job) != nil {
+		if job.GetPhase() != "" || rules.CompletedResult(id, t.operation(id), job) != nil {
 			return nil, nil
 		}
 		var clients []string
@@ -39,7 +39,7 @@ func (e *Engine) missing(ctx context.Context, ending *logout.Ending, now time.Ti
 			clients = t.strings(clientsOfSubject, ending.SubjectID)
 		}
 		asking := rules.Missing{Registered: ending.Registered}
-		asking.Leaves(clients)
+		asking.Collect(clients)
 		return asking.Clients, nil
 	})
 }
@@ -58,6 +58,6 @@ func (t *tx) leave(sids []string, asking *rules.Missing) []string {
 			_, client := splitClient(r.key)
 			clients = append(clients, client)
 		}
-		return asking.Leaves(clients)
+		return asking.Collect(clients)
 	})
 }

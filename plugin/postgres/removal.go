@@ -77,7 +77,7 @@ func (e *Engine) begin(ending *logout.Ending, now time.Time) (progressed, error)
 	return scan(e.background, e, now, p, func(t *tx) (progressed, error) {
 		t.ends = true
 		job := t.job(id)
-		if before := rules.Recall(id, t.operation(id), job); before != nil {
+		if before := rules.CompletedResult(id, t.operation(id), job); before != nil {
 			return progressed{before, true}, nil
 		}
 		begun := progressed{answer: &logout.Result{JobID: id}}
@@ -188,7 +188,7 @@ func (e *Engine) workOn(id string) (answer *logout.Result, err error) {
 func (t *tx) continueJob(id string) progressed {
 	job := proto.CloneOf(t.job(id))
 	if job.GetPhase() == "" {
-		return progressed{rules.Recall(id, t.operation(id), job), true}
+		return progressed{rules.CompletedResult(id, t.operation(id), job), true}
 	}
 	job.Error = ""
 	then := &tx{group: t.group, now: records.Moment(job.GetNow())}

@@ -280,7 +280,7 @@ var ofTransaction = func() string {
 // complete adds the engine's parameters to those of the DSN.
 func (s *Settings) complete(config *pgxpool.Config) {
 	c := config.ConnConfig
-	if several(c) {
+	if multipleServers(c) {
 		c.ConnectTimeout = cmp.Or(c.ConnectTimeout, oneOfSeveral)
 	}
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, connectTimeout)
@@ -299,7 +299,7 @@ func (s *Settings) complete(config *pgxpool.Config) {
 			c.RuntimeParams[name] = cmp.Or(c.RuntimeParams[name], value)
 		}
 	}
-	if several(c) {
+	if multipleServers(c) {
 		primaries(c)
 	}
 	config.MaxConns = int32(s.connections())

@@ -48,9 +48,9 @@ var related = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest
 // Related reports whether a grant of this type, and of a code's family, is read along with the code.
 func Related(t grantstore.Type) bool { return slices.Contains(related, t) }
 
-// GoesWith returns what is deleted when a code or refresh token is used for the first time: the access token
-// that was issued with it, if known, otherwise the grants of the returned types of its family.
-func GoesWith(
+// DeletedOnUse returns what is deleted when a code or refresh token is used for the first time: the access
+// token that was issued with it, if known, otherwise the grants of the returned types of its family.
+func DeletedOnUse(
 	t grantstore.Type, g *records.Grant,
 ) (access grantstore.Ref, known bool, types []grantstore.Type) {
 	if t == grantstore.AuthorizationCode {

@@ -92,7 +92,7 @@ func TestGoesWith(t *testing.T) {
 			grantstore.RefreshToken, alone, false, []grantstore.Type{grantstore.ReferenceToken},
 		},
 	} {
-		ref, known, types := rules.GoesWith(c.kind, c.grant)
+		ref, known, types := rules.DeletedOnUse(c.kind, c.grant)
 		if known != c.known || !slices.Equal(types, c.types) || (known && ref != access) {
 			t.Errorf("%s: %v, %t, %v", name, ref, known, types)
 		}

@@ -42,9 +42,10 @@ type Missing struct {
 	Clients []string
 }
 
-// Leaves reports whether sessions must be skipped for now, because the registrations of some of their clients
-// are missing. Clients are sorted; those beyond ticketstore.MaxRegistrations are not asked for.
-func (m *Missing) Leaves(clients []string) bool {
+// Collect adds a session's clients to Clients if the registrations of some are missing, and reports whether
+// they are: then the session must be skipped for now. clients are sorted; those beyond
+// ticketstore.MaxRegistrations are not asked for.
+func (m *Missing) Collect(clients []string) bool {
 	clients = clients[:min(len(clients), ticketstore.MaxRegistrations)]
 	known := func(id string) bool { _, known := m.Registered[id]; return known }
 	if !slices.ContainsFunc(clients, func(id string) bool { return !known(id) }) {

@@ -262,7 +262,7 @@ func TestMissing(t *testing.T) {
 		{[]string{"b", "c"}, true, []string{"b", "c"}},
 		{[]string{"a", "c"}, true, []string{"a", "b", "c"}},
 	} {
-		if got := asking.Leaves(c.clients); got != c.leaves || !slices.Equal(asking.Clients, c.asked) {
+		if got := asking.Collect(c.clients); got != c.leaves || !slices.Equal(asking.Clients, c.asked) {
 			t.Errorf("%q: left %t, asks for %q; want %t, %q",
 				c.clients, got, asking.Clients, c.leaves, c.asked)
 		}
@@ -271,18 +271,18 @@ func TestMissing(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf("client %04d", i)
 	}
-	if !asking.Leaves(many) || len(asking.Clients) != 3 {
+	if !asking.Collect(many) || len(asking.Clients) != 3 {
 		t.Errorf("asks for %d clients, want those of the sessions before alone", len(asking.Clients))
 	}
 	first := rules.Missing{}
-	if !first.Leaves(many) || len(first.Clients) != ticketstore.MaxRegistrations {
+	if !first.Collect(many) || len(first.Clients) != ticketstore.MaxRegistrations {
 		t.Errorf("asks for %d clients of the first session, want as many as it may", len(first.Clients))
 	}
 	first.Registered = ticketstore.Registrations{}
 	for _, id := range first.Clients {
 		first.Registered[id] = nil
 	}
-	if first.Leaves(many) {
+	if first.Collect(many) {
 		t.Error("a session with too many clients is left for ever")
 	}
 }

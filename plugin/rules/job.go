@@ -67,9 +67,9 @@ func Sum(total, result *logout.Result) {
 	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
 }
 
-// Recall returns the answer to a completed ending from its operation or its job, or nil if it is not
+// CompletedResult returns the answer to a completed ending from its operation or its job, or nil if it is not
 // completed. The answer to an ending of all is its job.
-func Recall(id string, operation *records.Operation, job *records.Job) *logout.Result {
+func CompletedResult(id string, operation *records.Operation, job *records.Job) *logout.Result {
 	switch {
 	case operation != nil:
 		return records.ResultOf(operation.GetEnding())

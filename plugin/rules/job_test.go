@@ -65,7 +65,7 @@ func TestRecall(t *testing.T) {
 		"one of all, under way":   {nil, &records.Job{All: true, Phase: logout.PhaseSessions}, nil},
 		"an operation of a batch": {&records.Operation{Revoked: 2}, nil, &logout.Result{}},
 	} {
-		if diff := cmp.Diff(c.want, rules.Recall("op", c.operation, c.job)); diff != "" {
+		if diff := cmp.Diff(c.want, rules.CompletedResult("op", c.operation, c.job)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

@@ -30,7 +30,7 @@ func DueOf(message proto.Message) int64 {
 	case *records.Ended:
 		return EndedDue(m)
 	case *records.Grant:
-		if Former(m) {
+		if LegacyUsed(m) {
 			return math.MinInt64 // immediately
 		}
 		return GrantDue(m)
@@ -93,19 +93,19 @@ func RetentionOf(g *records.Grant, now time.Time) Retention {
 	switch at := records.Nanos(now); {
 	case grantOver(g) != 0 && grantOver(g) <= at:
 		return Deleted
-	case g.GetUsed() > 1 && graceOver(g) <= at, Former(g):
+	case g.GetUsed() > 1 && graceOver(g) <= at, LegacyUsed(g):
 		return Reduced
 	}
 	return Kept
 }
 
-// Former reports whether a grant was used by an earlier release, which kept it whole.
-func Former(g *records.Grant) bool { return g.GetConsumed() != 0 && g.GetUsed() == 0 }
+// LegacyUsed reports whether a grant was used by an earlier release, which kept it whole.
+func LegacyUsed(g *records.Grant) bool { return g.GetConsumed() != 0 && g.GetUsed() == 0 }
 
 // Reduce returns what is kept of a used grant: less once its grace is over. A grant kept whole by an earlier
 // release gets a grace of FormerGrace.
 func Reduce(g *records.Grant, now time.Time) *records.Grant {
-	if Former(g) && UsedAgain(g, FormerGrace, now) {
+	if LegacyUsed(g) && UsedAgain(g, FormerGrace, now) {
 		return Used(g, FormerGrace, g.GetConsumed())
 	}
 	return Used(g, 0, g.GetConsumed())

@@ -33,7 +33,7 @@ func (b *batch) consume() error {
 	if verdict != nil {
 		return b.reuse()
 	}
-	if access, known, types := rules.GoesWith(c.Type, g); known {
+	if access, known, types := rules.DeletedOnUse(c.Type, g); known {
 		err = b.rows.DropAccess(access, g.RequestId)
 	} else {
 		err = b.rows.DropRelated(g.RequestId, types)

@@ -145,7 +145,7 @@ func (c *checker) ended(o *owner, k, v []byte) {
 	}
 	c.at(ended.When)
 	if o.session != nil && o.session.Expires <= ended.When {
-		return // it ends in steps: see thin.go
+		return // it ends in steps: see byparts.go
 	}
 	c.togetherf(k, o.hasSession, "judges the grants of a session that is there")
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {

@@ -41,10 +41,10 @@ type committer struct {
 	changes    chan *Change
 	background chan *Change
 	stopped    chan struct{}
-	// most bounds the changes of one transaction.
-	most int
-	// takes is the size limit of a transaction.
-	takes extent
+	// maxChanges bounds the changes of one transaction.
+	maxChanges int
+	// limit is the size limit of a transaction.
+	limit extent
 	// held is a change that did not fit into the previous transaction, last the group of that transaction.
 	held       *Change
 	last       *group
@@ -75,10 +75,10 @@ type Change struct {
 	Moves bool
 	// Background: no user waits for the change.
 	Background bool
-	// Spare: the change may use the disk space reserve.
-	Spare bool
-	err   error
-	done  chan struct{}
+	// UseReserve: the change may use the disk space reserve.
+	UseReserve bool
+	err        error
+	done       chan struct{}
 	// spans are those of the call, nil if it is not traced; asked is when the call came.
 	spans *spans.Recorder
 	asked time.Time
@@ -93,9 +93,9 @@ func newCommitter(
 	db *badger.DB, damages *damages, space *disk.Space, failure *failure, recent int64,
 ) (*committer, error) {
 	c := &committer{
-		db: db, most: maxGroup, stopped: make(chan struct{}),
+		db: db, maxChanges: maxGroup, stopped: make(chan struct{}),
 		changes: make(chan *Change, maxGroup), background: make(chan *Change, maxGroup),
-		takes: extentOf(db), last: newGroup(Snapshot{}, 0),
+		limit: extentOf(db), last: newGroup(Snapshot{}, 0),
 		damages: damages, tombstones: newTombstones(), space: space, failure: failure,
 		recounts: make(chan struct{}, 1), sync: (*badger.Txn).Commit,
 	}
@@ -177,7 +177,7 @@ func (c *committer) commit(first *Change) {
 	defer c.views.give(base)
 	g := c.last.next(Snapshot{txn: base.txn, damages: c.damages, tombstones: observer, recent: c.recent})
 	c.last = g
-	g.ledger, g.most = c.metadata.ledger.Load(), c.takes
+	g.ledger, g.limit = c.metadata.ledger.Load(), c.limit
 	room := c.space.Look()
 	changes := c.gather(g, first, room)
 	at.applied = time.Now()
@@ -210,8 +210,8 @@ func (c *committer) gather(g *group, first *Change, room disk.Room) (changes []*
 		changes = append(changes, next)
 		used.add(next, keys)
 		next = nil
-		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes &&
-			g.takes.bytes < c.takes.bytes/2 {
+		if len(changes) < c.maxChanges && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes &&
+			g.used.bytes < c.limit.bytes/2 {
 			next = c.waiting(&used)
 		}
 	}
@@ -224,22 +224,22 @@ func (c *committer) join(g *group, ch *Change, room disk.Room) (keys int, fits b
 	t := newTx(g)
 	defer t.done()
 	ch.err = Admitted(g.ledger, ch.Moves)
-	if ch.err == nil && !ch.Spare {
+	if ch.err == nil && !ch.UseReserve {
 		ch.err = room.Refuses()
 	}
 	if ch.err == nil {
 		ch.err = ch.Apply(t)
 	}
-	takes := t.measure()
+	size := t.measure()
 	if ch.err == nil && len(t.writes) > 0 {
-		if !takes.within(c.takes) {
-			ch.err = &TooLargeError{takes, c.takes}
-		} else if !takes.and(g.takes).within(c.takes) {
+		if !size.within(c.limit) {
+			ch.err = &TooLargeError{size, c.limit}
+		} else if !size.plus(g.used).within(c.limit) {
 			return 0, false
 		}
 	}
 	if ch.err == nil {
-		t.join(takes)
+		t.join(size)
 	}
 	return len(t.writes), true
 }

@@ -127,7 +127,7 @@ func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 	testenv.Eventually(t, "users are served", func() bool { return served.Load() > 16 })
 	before := served.Load()
 	for i := range 50 {
-		err := d.Commit(t.Context(), &Change{Background: true, Spare: true, Apply: func(tx *Tx) error {
+		err := d.Commit(t.Context(), &Change{Background: true, UseReserve: true, Apply: func(tx *Tx) error {
 			for n := range wideKeys {
 				tx.Put(testKey(fmt.Appendf(nil, "due %d-%d", i, n)), nil)
 			}
@@ -184,7 +184,7 @@ func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 func TestChangesAreMeasured(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
-	most := d.committer.takes
+	most := d.committer.limit
 	large := strings.Repeat("x", most.bytes/8)
 	writing := func(name string, pieces int) func(tx *Tx) error {
 		return func(tx *Tx) error {
@@ -216,7 +216,7 @@ func TestChangesAreMeasured(t *testing.T) {
 	}
 	<-alone.done
 	var tooLarge *TooLargeError
-	if !errors.As(alone.err, &tooLarge) || tooLarge.takes.within(most) {
+	if !errors.As(alone.err, &tooLarge) || tooLarge.size.within(most) {
 		t.Errorf("want a change that is too large to say so, got %v", alone.err)
 	}
 	many := stand(d, false, func(tx *Tx) error {

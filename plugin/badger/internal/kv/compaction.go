@@ -187,8 +187,8 @@ func (c *compactions) missing(work *compaction) (n int) {
 	return n
 }
 
-// hold keeps all tables until letGo, for compactions that run while the database is closed.
-func (c *compactions) hold() (letGo func()) {
+// hold keeps all tables until release, for compactions that run while the database is closed.
+func (c *compactions) hold() (release func()) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.held = true

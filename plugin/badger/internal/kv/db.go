@@ -113,7 +113,7 @@ func (d *DB) Folder() string {
 }
 
 // TransactionBytes returns the maximum size of a transaction.
-func (d *DB) TransactionBytes() int { return d.committer.takes.bytes }
+func (d *DB) TransactionBytes() int { return d.committer.limit.bytes }
 
 // Close stops background work, waits for running calls and closes the database. It is idempotent. A database
 // that has failed (Failed) is closed within two seconds, and Close returns an error.
@@ -146,16 +146,16 @@ func (d *DB) closeDatabase() error {
 	if err := d.markClosed(); err != nil {
 		return errors.Join(err, d.failure.err())
 	}
-	letGo := func() {}
+	release := func() {}
 	if d.compactions != nil {
-		letGo = d.compactions.hold()
+		release = d.compactions.hold()
 	}
 	err := d.db.Close()
 	// Badger only logs failed writes.
 	if failed := d.failure.err(); failed != nil {
 		return errors.Join(err, failed)
 	}
-	letGo()
+	release()
 	if d.compactions != nil {
 		err = errors.Join(err, d.compactions.note.Close(), disk.ShareFiles(d.db.Opts().Dir))
 	}
@@ -314,5 +314,5 @@ func (d *DB) Commit(ctx context.Context, ch *Change) error {
 // Move commits a step of a move, which is allowed in every state of the store. It may use the disk space
 // reserve, because it is small, and without it a store could not become usable again.
 func (d *DB) Move(ctx context.Context, f func(tx *Tx) error) error {
-	return d.Commit(ctx, &Change{Apply: f, Moves: true, Spare: true})
+	return d.Commit(ctx, &Change{Apply: f, Moves: true, UseReserve: true})
 }

@@ -24,9 +24,9 @@ type group struct {
 	// gathered are ids for rows shared by the changes.
 	gathered []gathered
 	size     int
-	takes    extent
-	// most is the size limit of the transaction.
-	most extent
+	used     extent
+	// limit is the size limit of the transaction.
+	limit extent
 	// ledger is the store's ledger after the changes so far.
 	ledger          *recordpb.Ledger
 	recount, queued bool
@@ -48,7 +48,7 @@ const btreeDegree = 16
 func newGroup(base Snapshot, likely int) *group {
 	return &group{
 		base: base, writes: make(map[string]write, likely),
-		before: make(map[string][]byte, likely), most: extent{math.MaxInt, math.MaxInt},
+		before: make(map[string][]byte, likely), limit: extent{math.MaxInt, math.MaxInt},
 	}
 }
 
@@ -67,7 +67,7 @@ func (g *group) next(base Snapshot) *group {
 	clear(g.before)
 	return &group{
 		base: base, writes: g.writes, before: g.before, room: room, spare: g.spare,
-		most: extent{math.MaxInt, math.MaxInt},
+		limit: extent{math.MaxInt, math.MaxInt},
 	}
 }
 

@@ -50,5 +50,5 @@ type Bounds struct {
 // Bounds returns the committer's bounds.
 func (d *DB) Bounds() Bounds {
 	c := d.committer
-	return Bounds{Changes: &c.most, Keys: &c.takes.keys, Journal: &c.metadata.maxJournal}
+	return Bounds{Changes: &c.maxChanges, Keys: &c.limit.keys, Journal: &c.metadata.maxJournal}
 }

@@ -96,9 +96,9 @@ func (t *Tx) Reset() {
 	t.gathered = t.gathered[:0]
 }
 
-// join adds the change to its group. takes is the result of measure.
-func (t *Tx) join(takes extent) {
-	t.takes = t.takes.and(takes)
+// join adds the change to its group. size is the result of measure.
+func (t *Tx) join(size extent) {
+	t.used = t.used.plus(size)
 	for name, w := range t.writes {
 		if t.keys != nil {
 			t.keys.ReplaceOrInsert(name)
@@ -122,13 +122,13 @@ func (t *Tx) Part(f func(part *Tx) error) (fits bool, err error) {
 	if err := f(part); err != nil {
 		return false, err
 	}
-	takes := part.measure()
+	size := part.measure()
 	switch {
-	case takes.and(t.takes).within(t.most):
-		part.join(takes)
+	case size.plus(t.used).within(t.limit):
+		part.join(size)
 		return true, nil
-	case t.takes.keys == 0:
-		return false, &TooLargeError{takes, t.most}
+	case t.used.keys == 0:
+		return false, &TooLargeError{size, t.limit}
 	}
 	return false, nil
 }
@@ -146,7 +146,7 @@ func (t *Tx) NotificationDue() { t.queued = true }
 func (t *Tx) KeysWritten() int { return len(t.writes) }
 
 // Share returns a fraction of the size of a transaction, in bytes.
-func (t *Tx) Share(of int) int { return t.most.part(of).bytes }
+func (t *Tx) Share(of int) int { return t.limit.dividedBy(of).bytes }
 
 // NewUnder returns the number of rows under a prefix created by this change, which its scans do not see.
 func (t *Tx) NewUnder(prefix []byte) (n int, err error) {

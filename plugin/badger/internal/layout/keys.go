@@ -15,7 +15,7 @@ import (
 // is opened (kv/migrate.go). Format 1 had no contents in its ledger, format 2 no properties: an older program
 // would lose count of them. Up to format 2 used grants stayed whole, among the grants of their session; the
 // purge reduces them (used.go). Up to format 3 each grant had its own listings; the start deletes those of
-// companions (unlist.go). Up to format 4 an entry by the age of operations had one operation, and is still
+// companions (removelistings.go). Up to format 4 an entry by the age of operations had one operation, and is still
 // read.
 const Version = 5
 

@@ -27,33 +27,33 @@ type tooManyClients struct {
 
 func (*tooManyClients) Error() string { return "session has more clients than end in one transaction" }
 
-// commitThinned commits a change, thinning the sessions with too many clients that it is to end. The thinned
+// commitByParts commits a change, processing sessions with too many clients by parts beforehand. The processed
 // clients are missing from the change's counts.
-func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
+func (e *Engine) commitByParts(ctx context.Context, ch *kv.Change) error {
 	for {
 		err := e.db.Commit(ctx, ch)
 		var found *tooManyClients
 		if !errors.As(err, &found) {
 			return err
 		}
-		if err := e.thin(ctx, found); err != nil {
+		if err := e.endByParts(ctx, found); err != nil {
 			return err
 		}
-		ch = &kv.Change{Apply: ch.Apply, Background: ch.Background, Spare: ch.Spare}
+		ch = &kv.Change{Apply: ch.Apply, Background: ch.Background, UseReserve: ch.UseReserve}
 	}
 }
 
-// thin processes the clients of such a session, some in each transaction, until the rest fit into one. From
-// the first transaction on, the session is over, so that none of its tokens is live, and is due, so that a
-// sweep continues after a crash. If the ending keeps the session, the session stays live and each client is
+// endByParts processes the clients of such a session, some in each transaction, until the rest fit into one.
+// From the first transaction on, the session is over, so that none of its tokens is live, and is due, so that
+// a sweep continues after a crash. If the ending keeps the session, the session stays live and each client is
 // processed as a whole.
-func (e *Engine) thin(ctx context.Context, found *tooManyClients) error {
+func (e *Engine) endByParts(ctx context.Context, found *tooManyClients) error {
 	for more := true; more; {
-		err := e.db.Commit(ctx, &kv.Change{Background: true, Spare: true, Apply: func(tx *kv.Tx) error {
+		err := e.db.Commit(ctx, &kv.Change{Background: true, UseReserve: true, Apply: func(tx *kv.Tx) error {
 			c := e.closing(tx, found.ending, found.now)
-			c.thins = true
+			c.byParts = true
 			err := c.run(found.sid)
-			more = c.thinned
+			more = c.partDone
 			return err
 		}})
 		if err != nil {
@@ -73,16 +73,16 @@ func (c *closing) work(clients []usedClient) []usedClient {
 	})
 }
 
-// thin processes some of the clients of a session.
-func (c *closing) thin(session *records.Session, clients []usedClient) error {
-	c.thinned = true
+// endPart processes some of the clients of a session.
+func (c *closing) endPart(session *records.Session, clients []usedClient) error {
+	c.partDone = true
 	if err := c.applyToClients(session, clients); err != nil {
 		return err
 	}
 	if c.ending.KeepSession {
 		return c.keep(session, clients)
 	}
-	ended, err := c.leave(session, clients)
+	ended, err := c.removeClients(session, clients)
 	if err != nil {
 		return err
 	}

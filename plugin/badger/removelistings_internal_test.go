@@ -19,7 +19,7 @@ import (
 // migration, which another start continues.
 func TestOlderStoreLosesListingsOfCompanions(t *testing.T) {
 	t.Parallel()
-	const families = maxUnlist*3/2 + 7
+	const families = maxRemoveListings*3/2 + 7
 	path, noSync := t.TempDir(), false
 	settings := Settings{Path: path, Sync: &noSync, MinFreeMiB: 1}
 	open := func(openAs func() (*Engine, error), when string) *Engine {
@@ -86,7 +86,7 @@ func TestOlderStoreLosesListingsOfCompanions(t *testing.T) {
 		tx.Put(layout.UnlistKey, nil)
 	})
 	err = e.update(t.Context(), func(tx *kv.Tx) error {
-		_, done, err := unlistSome(tx, maxUnlist)
+		_, done, err := removeSomeListings(tx, maxRemoveListings)
 		if done {
 			t.Error("one step was enough")
 		}

@@ -123,7 +123,7 @@ func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 }
 
 // A crash between two steps leaves a session that is over, and that a sweep ends.
-func TestThinningThatIsCutOff(t *testing.T) {
+func TestInterruptedEndingByParts(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)
@@ -131,7 +131,7 @@ func TestThinningThatIsCutOff(t *testing.T) {
 	ending := &logout.Ending{SessionID: "giant", Reason: logout.Terminated, KeepOffline: true}
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		c := e.closing(tx, ending, base)
-		c.thins = true
+		c.byParts = true
 		return c.run("giant")
 	})
 	if err != nil {
@@ -185,7 +185,7 @@ func TestKeptSessionWithTooManyClients(t *testing.T) {
 }
 
 // A sweep that finds a session which cannot be ended continues with the others, and purges.
-func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
+func TestSweepContinuesAfterTooLargeChange(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	for i := range 5 {

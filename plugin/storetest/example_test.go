@@ -6,7 +6,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 )
 
-// In a test file of a backend.
+// In a backend's test file.
 func Example() {
 	_ = func(t *testing.T) {
 		storetest.Run(t, storetest.Config{New: func(*testing.T) storetest.Fixture {

@@ -1,6 +1,6 @@
 // Package storetest is the conformance suite of backends: a backend is correct if Run passes. Its groups are
-// named after the rules of ARCHITECTURE.md. Cases of one store check the others too, so no part of the suite
-// suffices by itself.
+// named after the rules of ARCHITECTURE.md. The cases of one store also check the other stores, so no part of
+// the suite suffices by itself.
 //
 // Backends may be slow: cases run in parallel, each on its own empty backend.
 package storetest

@@ -1,6 +1,6 @@
 package world
 
-// Grants of a case: how they are made, used and read.
+// Grants of a case: creating, using and reading them.
 
 import (
 	"errors"
@@ -29,13 +29,13 @@ func Lasting(d time.Duration) GrantOption {
 	return func(g *grantstore.Grant) { g.Expires = g.Created.Add(d) }
 }
 
-// Of gives a grant without session a subject.
+// Of sets the subject of a grant without session.
 func Of(subject string) GrantOption {
 	return func(g *grantstore.Grant) { g.SubjectID = subject }
 }
 
-// Grant returns a grant created now in the session, which may be nil. It lasts a day, longer than any
-// session, so that the session decides; it has its own family, and is not stored.
+// Grant returns a grant created now in the session, which may be nil. It has its own family and is not
+// stored. It expires after a day, later than any session, so that the session determines its life.
 func (w *World) Grant(
 	kind grantstore.Type, s *ticketstore.Session, clientID string, options ...GrantOption,
 ) grantstore.Grant {
@@ -69,7 +69,7 @@ func (w *World) Refresh(s *ticketstore.Session, clientID string, options ...Gran
 	return w.Grant(grantstore.RefreshToken, s, clientID, options...)
 }
 
-// Consent returns the subject's consent to the client, which is bound to no session and has no expiry.
+// Consent returns the subject's consent to the client, without session and expiry.
 func (w *World) Consent(subject, clientID string) grantstore.Grant {
 	return w.Grant(grantstore.UserConsent, nil, clientID, Of(subject), Forever)
 }
@@ -144,7 +144,7 @@ func (w *World) TryRemove(filter grantstore.Filter) (total grantstore.RemovalRes
 		}
 		inWalk = 0
 	}
-	return total, errors.New("removing grants does not come to an end")
+	return total, errors.New("removing grants does not end")
 }
 
 // Uses records that the client, which can be notified, used the session.
@@ -182,7 +182,7 @@ func (w *World) Live(grants ...grantstore.Grant) {
 	}
 }
 
-// Dead ends the case if one of the grants is live or merely used. Its row may be gone.
+// Dead ends the case if one of the grants is live or only used. Its row may be gone.
 func (w *World) Dead(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {
@@ -223,6 +223,6 @@ func (w *World) LiveGrants(filter grantstore.Filter) []grantstore.Grant {
 		}
 		query.ResultsToken = page.ResultsToken
 	}
-	w.Fatal("a query of grants does not come to an end")
+	w.Fatal("a query of grants does not end")
 	return nil
 }

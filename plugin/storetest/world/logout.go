@@ -76,7 +76,7 @@ func (w *World) JobDone(id string) logout.Job {
 		case job.ID != id:
 			w.Fatalf("Job %s: got the job %s", id, job.ID)
 		case job.Done < last.Done || job.Result.SessionsRemoved < last.Result.SessionsRemoved:
-			w.Fatalf("Job %s: got %+v after %+v, want its counts not to fall", id, *job, last)
+			w.Fatalf("Job %s: got %+v after %+v, want its counts not to decrease", id, *job, last)
 		case job.State == logout.JobDone:
 			w.Same(len(job.Result.Ended), min(job.Result.SessionsRemoved, logout.MaxEnded),
 				"number of sessions that the job lists")
@@ -107,11 +107,11 @@ func (w *World) Notifications(filter logout.NotificationFilter) []logout.Notific
 		}
 		query.ResultsToken = page.ResultsToken
 	}
-	w.Fatal("a query of notifications does not come to an end")
+	w.Fatal("a query of notifications does not end")
 	return nil
 }
 
-// Notified returns the clients with a notification of the session, sorted, once per notification.
+// Notified returns the client of each notification of the session, sorted.
 func (w *World) Notified(s *ticketstore.Session) []string {
 	w.Helper()
 	var clients []string
@@ -142,7 +142,7 @@ func (w *World) Claim(limit int, busy ...string) *logout.ClaimResult {
 	return w.ClaimAs(logout.Claim{Limit: limit, PerClient: limit, Busy: busy, Lease: Lease})
 }
 
-// ClaimAs claims notifications and checks what holds for every claim.
+// ClaimAs claims notifications and checks the invariants of claims.
 func (w *World) ClaimAs(claim logout.Claim) *logout.ClaimResult {
 	w.Helper()
 	claimed, err := w.Logout.Claim(w.Ctx(), claim, w.Now)
@@ -188,7 +188,7 @@ func (w *World) Retry(id string) *logout.Notification {
 	retried, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
 	w.OK(err, "Retry")
 	if retried.Notification == nil || retried.Count != 1 || retried.Next != "" {
-		w.Fatalf("Retry of one notification: got %+v, want that notification and nothing to go on with",
+		w.Fatalf("Retry of one notification: got %+v, want only that notification, and no next position",
 			retried)
 	}
 	return retried.Notification
@@ -208,7 +208,7 @@ func (w *World) Sweep(sweep logout.Sweep) int {
 			return ended
 		}
 	}
-	w.Fatal("sweeping does not come to an end: Next is never after now, or PurgeLeft stays")
+	w.Fatal("sweeping does not end: Next is never after now, or PurgeLeft stays set")
 	return 0
 }
 
@@ -244,6 +244,6 @@ func (w *World) PurgeGrantsBy(limit int) int {
 			return total
 		}
 	}
-	w.Fatal("purging does not come to an end")
+	w.Fatal("purging does not end")
 	return 0
 }

@@ -1,6 +1,6 @@
 package world
 
-// The check of a listing's pages, for listings of any kind.
+// Paging checks for listings of any kind.
 
 import (
 	"bytes"
@@ -41,7 +41,7 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 	first := w.ask(listing, Question{Count: 3})
 	w.Same(first.IDs, reversed[:3], "the first page without an order")
 	rest := w.ask(listing, Question{Count: len(ids), Token: first.Token})
-	w.Same(rest.IDs, reversed[3:], "the page after it, with another count")
+	w.Same(rest.IDs, reversed[3:], "the page after it, with a different count")
 	w.checkForged(listing, first.Token, ids)
 	for name, question := range map[string]Question{
 		"a malformed token":              {Token: "page-two"},
@@ -56,11 +56,11 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 		question Question
 		field    string
 	}{
-		"a negative count":        {Question{Count: -1}, "count_requested"},
-		"a count over the limit":  {Question{Count: ticketstore.MaxCount + 1}, "count_requested"},
-		"an unknown order":        {Question{Order: "sideways"}, "order"},
-		"a prior page of nothing": {Question{Prior: true}, "request_prior_results"},
-		"a token longer than any that exists": {
+		"a negative count":             {Question{Count: -1}, "count_requested"},
+		"a count over the limit":       {Question{Count: ticketstore.MaxCount + 1}, "count_requested"},
+		"an unknown order":             {Question{Order: "sideways"}, "order"},
+		"a prior page without a token": {Question{Prior: true}, "request_prior_results"},
+		"a token longer than any valid one": {
 			Question{Token: string(make([]byte, ticketstore.MaxResultsToken+1))}, "results_token",
 		},
 	} {
@@ -68,7 +68,7 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 	}
 }
 
-// checkForged queries with forged tokens: they are refused, or lead to rows that the filter selects.
+// checkForged queries with forged tokens: they are refused, or return rows that the filter selects.
 func (w *World) checkForged(listing Listing, token string, ids []string) {
 	w.Helper()
 	var cursor *ticketstore.Cursor
@@ -78,7 +78,7 @@ func (w *World) checkForged(listing Listing, token string, ids []string) {
 		}
 	}
 	if cursor == nil {
-		w.Fatal("the results token is not one of ticketstore.Cursor")
+		w.Fatal("the results token was not made by ticketstore.Cursor")
 	}
 	place := cursor.After.Position
 	for _, position := range [][]byte{
@@ -97,7 +97,7 @@ func (w *World) checkForged(listing Listing, token string, ids []string) {
 			}
 			for _, id := range answer.IDs {
 				if !slices.Contains(ids, id) {
-					w.Fatalf("a token with the place %x leads to a row that the filter does not select: %s",
+					w.Fatalf("a token with the position %x returns a row that the filter does not select: %s",
 						position, id)
 				}
 			}
@@ -112,7 +112,7 @@ func (w *World) ask(listing Listing, question Question) Answer {
 	return answer
 }
 
-// checkWalk goes from the first page to the empty one behind the last, back to the empty one before the
+// checkWalk walks from the first page to the empty page after the last, back to the empty page before the
 // first, and forward again.
 func (w *World) checkWalk(listing Listing, order ticketstore.Order, count int, want []string) {
 	w.Helper()
@@ -126,8 +126,8 @@ func (w *World) checkWalk(listing Listing, order ticketstore.Order, count int, w
 		question = Question{Count: count, Token: answer.Token}
 	}
 	behind := w.ask(listing, question)
-	w.Same(behind.IDs, []string{}, "page behind the last row "+walk)
-	w.leads(behind, true, false, "page behind the last row "+walk)
+	w.Same(behind.IDs, []string{}, "page after the last row "+walk)
+	w.leads(behind, true, false, "page after the last row "+walk)
 
 	question = Question{Count: count, Token: behind.Token, Prior: true}
 	for end := len(want); end > 0; end -= count {
@@ -142,7 +142,7 @@ func (w *World) checkWalk(listing Listing, order ticketstore.Order, count int, w
 	w.leads(before, false, true, "page before the first row "+walk)
 
 	again := w.ask(listing, Question{Count: count, Token: before.Token})
-	w.Same(again.IDs, want[:min(count, len(want))], "the first page once more "+walk)
+	w.Same(again.IDs, want[:min(count, len(want))], "the first page again "+walk)
 }
 
 func (w *World) leads(answer Answer, prev, next bool, what string) {
@@ -152,11 +152,11 @@ func (w *World) leads(answer Answer, prev, next bool, what string) {
 			prev, next)
 	}
 	if answer.Token == "" {
-		w.Fatalf("%s: there is no results token to go on with", what)
+		w.Fatalf("%s: there is no results token", what)
 	}
 }
 
-// flipped returns the token with a letter in its middle replaced by another of the alphabet.
+// flipped returns the token with a letter in its middle replaced.
 func flipped(token string) string {
 	raw := []byte(token)
 	at := len(raw) / 2

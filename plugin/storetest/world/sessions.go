@@ -1,6 +1,6 @@
 package world
 
-// Sessions of a case: how they are made, used and read.
+// Sessions of a case: creating, using and reading them.
 
 import (
 	"time"
@@ -19,12 +19,12 @@ func Named(name string) SessionOption {
 	return func(s *ticketstore.Session) { s.DisplayName = name }
 }
 
-// SID gives the session that sid.
+// SID sets the session's sid.
 func SID(sid string) SessionOption {
 	return func(s *ticketstore.Session) { s.SessionID = sid }
 }
 
-// CreatedAt has the session begin at another moment than now; it lasts as long as others.
+// CreatedAt sets the session's creation time; its expiry is relative to it.
 func CreatedAt(created time.Time) SessionOption {
 	return func(s *ticketstore.Session) {
 		shift := created.Sub(s.Created)
@@ -36,12 +36,12 @@ func CreatedAt(created time.Time) SessionOption {
 	}
 }
 
-// Idle gives the session an idle timeout that long after its creation.
+// Idle sets the session's idle timeout, counted from its creation.
 func Idle(d time.Duration) SessionOption {
 	return func(s *ticketstore.Session) { s.Expires = s.Created.Add(d) }
 }
 
-// Absolute gives the session an absolute expiry that long after its creation; 0 means none.
+// Absolute sets the session's absolute expiry, counted from its creation; 0 means none.
 func Absolute(d time.Duration) SessionOption {
 	return func(s *ticketstore.Session) {
 		s.EndsAt = time.Time{}
@@ -51,8 +51,8 @@ func Absolute(d time.Duration) SessionOption {
 	}
 }
 
-// Session returns a session of the subject that begins now, is idle in an hour and ends in ten, with a value
-// in every field. It is not stored.
+// Session returns a session of the subject that begins now, with an idle timeout of one hour, an absolute
+// expiry of ten, and a value in every field. It is not stored.
 func (w *World) Session(subject string, options ...SessionOption) *ticketstore.Session {
 	sid := w.Name("sid")
 	s := &ticketstore.Session{
@@ -69,7 +69,7 @@ func (w *World) Session(subject string, options ...SessionOption) *ticketstore.S
 	return s
 }
 
-// SignIn stores a session of the subject and returns it as the store has it.
+// SignIn stores a session of the subject and returns the stored session.
 func (w *World) SignIn(subject string, options ...SessionOption) *ticketstore.Session {
 	w.Helper()
 	s := w.Session(subject, options...)
@@ -93,7 +93,7 @@ func (w *World) Find(s *ticketstore.Session) *ticketstore.SessionDetail {
 	return got
 }
 
-// Renew slides the session to that long from now and returns it.
+// Renew renews the session to expire that long from now and returns it.
 func (w *World) Renew(s *ticketstore.Session, idle time.Duration) *ticketstore.Session {
 	w.Helper()
 	got, err := w.Tickets.Renew(w.Ctx(),
@@ -102,7 +102,7 @@ func (w *World) Renew(s *ticketstore.Session, idle time.Duration) *ticketstore.S
 	return got
 }
 
-// Rekey returns what asks for the session to get a new cookie, with new values in every field.
+// Rekey returns a rekey of the session to a new cookie, with new values in every field.
 func (w *World) Rekey(s *ticketstore.Session) ticketstore.Rekey {
 	return ticketstore.Rekey{
 		Key: s.Key, Version: s.Version, NewKey: ticketstore.KeyOf(w.Name("new cookie")),
@@ -113,7 +113,7 @@ func (w *World) Rekey(s *ticketstore.Session) ticketstore.Rekey {
 	}
 }
 
-// SessionLives ends the case if one of the sessions is not there.
+// SessionLives ends the case if one of the sessions is missing.
 func (w *World) SessionLives(sessions ...*ticketstore.Session) {
 	w.Helper()
 	for _, s := range sessions {
@@ -186,6 +186,6 @@ func (w *World) SIDs(filter ticketstore.SessionFilter) []string {
 		}
 		query.ResultsToken = page.ResultsToken
 	}
-	w.Fatal("a query of sessions does not come to an end")
+	w.Fatal("a query of sessions does not end")
 	return nil
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Stores are the stores of one backend. They share their data: Logout ends a session of Tickets, and its
-// grants in Grants die with it.
+// Stores are the stores of one backend. They share their data: if Logout ends a session of Tickets, its
+// grants in Grants die.
 type Stores struct {
 	Tickets ticketstore.Store
 	Grants  grantstore.Store
 	Logout  logout.Store
-	// Properties are those of the same data.
+	// Properties are the properties of the same backend.
 	Properties ticketstore.Properties
-	// Kills are those of the same data, nil for a backend that tells none.
+	// Kills are the kills of the same backend, or nil if it streams none.
 	Kills grantstore.Kills
 }

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// Base is the moment at which every case begins. It has microseconds and no more, as some databases keep no
+// Base is the time at which every case begins. Its precision is microseconds, because some databases keep no
 // more.
 var Base = time.Date(2031, time.May, 6, 7, 8, 9, 123456000, time.UTC)
 
-// DefaultRows is how many rows the larger cases use.
+// DefaultRows is the default of World.Rows.
 const DefaultRows = 300
 
 // World is the environment of one case. Its helpers end the case at the first failure, so only the case's own
-// goroutine calls them; others call the stores.
+// goroutine may call them; other goroutines call the stores.
 type World struct {
 	*testing.T
 	Stores
 	// Now is the clock.
 	Now time.Time
-	// Rows is how many rows the larger cases use.
+	// Rows is the number of rows in the larger cases.
 	Rows int
 
 	ids atomic.Int64
@@ -39,14 +39,14 @@ type Case struct {
 
 // Group is a set of cases with a theme.
 type Group struct {
-	// Rule is the number of the rule in ARCHITECTURE.md that the cases are about, 0 for what no rule says:
-	// input, creation, limits.
+	// Rule is the number of the rule in ARCHITECTURE.md that the cases check, 0 if no rule applies: input,
+	// creation, limits.
 	Rule  int
 	Name  string
 	Cases []Case
 }
 
-// title is the name of the group's test.
+// title returns the name of the group's test.
 func (g *Group) title() string {
 	if g.Rule == 0 {
 		return g.Name
@@ -54,7 +54,7 @@ func (g *Group) title() string {
 	return fmt.Sprintf("rule %d: %s", g.Rule, g.Name)
 }
 
-// Run runs every case in parallel, each in a world of its own that open fills.
+// Run runs the cases in parallel, each in its own world, opened by open.
 func Run(t *testing.T, rows int, open func(t *testing.T, w *World), groups []Group) {
 	if rows <= 0 {
 		rows = DefaultRows
@@ -74,19 +74,19 @@ func Run(t *testing.T, rows int, open func(t *testing.T, w *World), groups []Gro
 	}
 }
 
-// Ctx is the context of the case.
+// Ctx returns the context of the case.
 func (w *World) Ctx() context.Context { return w.Context() }
 
 // Pass moves the clock forward.
 func (w *World) Pass(d time.Duration) { w.Now = w.Now.Add(d) }
 
-// Name returns a name that nothing else in the case has.
+// Name returns a name that is unique in the case.
 func (w *World) Name(prefix string) string { return fmt.Sprintf("%s-%04d", prefix, w.ids.Add(1)) }
 
-// Op returns an operation id that nothing else in the case has.
+// Op returns an operation id that is unique in the case.
 func (w *World) Op() string { return fmt.Sprintf("%032x", w.ids.Add(1)) }
 
-// Race calls f n times at once and returns what each call returned.
+// Race calls f n times concurrently and returns the result of each call.
 func Race(n int, f func(i int) error) []error {
 	errs := make([]error, n)
 	start := make(chan struct{})
@@ -102,7 +102,8 @@ func Race(n int, f func(i int) error) []error {
 	return errs
 }
 
-// Each calls f for 0 to n-1, a few at a time, and ends the case at the first error: for setting up many rows.
+// Each calls f for 0 to n-1, a few calls concurrently, and ends the case at the first error: it sets up many
+// rows.
 func (w *World) Each(n int, f func(i int) error) {
 	w.Helper()
 	const workers = 16

@@ -1,6 +1,6 @@
 package endings
 
-// Endings of everything, and the jobs that carry them out.
+// Endings of all sessions, and their jobs.
 
 import (
 	"fmt"
@@ -12,11 +12,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// everyone is two lives and the loose grants of a third subject.
+// everyone holds two lives and the loose grants of a third subject.
 type everyone struct {
 	ann, bob life
 	carl     loose
-	robot    grantstore.Grant // of client credentials: no user's
+	robot    grantstore.Grant // client credentials: no user
 }
 
 // allOfThem is the result of ending everyone.
@@ -49,7 +49,7 @@ func (e everyone) ended(w *world.World) {
 }
 
 var allCases = []world.Case{
-	{Name: "an ending of all is a job: sessions, and grants outside of them", Run: func(w *world.World) {
+	{Name: "an ending of all is a job, also for grants outside of sessions", Run: func(w *world.World) {
 		all := liveEveryone(w)
 		w.Same(w.End(logout.Ending{All: true, DryRun: true}), allOfThem, "the answer to the dry run")
 		all.untouched(w)
@@ -123,7 +123,7 @@ var allCases = []world.Case{
 		w.SessionLives(all.ann.session, all.bob.session)
 		w.Same(w.Clients(all.ann.session), []string{"tv", "wiki"}, "clients of a session")
 	}},
-	{Name: "what begins after the ending of all is left", Run: func(w *world.World) {
+	{Name: "an ending of all keeps what begins after it", Run: func(w *world.World) {
 		old := liveLife(w, "ann")
 		w.Pass(time.Second)
 		ending := logout.Ending{OperationID: w.Op(), All: true}
@@ -170,7 +170,7 @@ var allCases = []world.Case{
 			"number of notifications")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 0, "number of live grants")
 	}},
-	{Name: "a dry run of all counts each grant once, among tokens that would go", Run: func(w *world.World) {
+	{Name: "a dry run of all counts each grant once, among other tokens", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		consents := func(batches int) {
@@ -244,7 +244,7 @@ var allCases = []world.Case{
 }
 
 var jobCases = []world.Case{
-	{Name: "an ending by subject shows as a job", Run: func(w *world.World) {
+	{Name: "an ending by subject can be queried as a job", Run: func(w *world.World) {
 		liveLife(w, "ann")
 		op := w.Op()
 		w.End(logout.Ending{OperationID: op, SubjectID: "ann"})
@@ -253,7 +253,7 @@ var jobCases = []world.Case{
 		w.Same([]int{job.Total, job.Done}, []int{1, 1}, "the job's progress")
 		w.At(job.Started, w.Now, "when the job was started")
 	}},
-	{Name: "a job that is done is kept for a day, and then goes", Run: func(w *world.World) {
+	{Name: "a finished job is kept for a day and then purged", Run: func(w *world.World) {
 		liveEveryone(w)
 		for _, ending := range []logout.Ending{{SubjectID: "ann"}, {All: true}} {
 			ending.OperationID = w.Op()
@@ -276,7 +276,7 @@ var jobCases = []world.Case{
 			w.Fails(err, "Job after its retention", ticketstore.ErrNotFound)
 		}
 	}},
-	{Name: "what is no job is not found", Run: func(w *world.World) {
+	{Name: "an unknown job is not found", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		op := w.Op()
 		w.End(logout.Ending{OperationID: op, SessionID: l.session.SessionID, DryRun: true})

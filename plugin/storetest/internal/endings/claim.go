@@ -11,7 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// endUsed ends a session that the clients used a minute ago, so that each has one notification, due now.
+// endUsed ends a session that the clients used a minute ago, which queues one notification per client, due
+// now.
 func endUsed(w *world.World, clientIDs ...string) *ticketstore.Session {
 	w.Helper()
 	s := w.SignIn("ann")
@@ -21,7 +22,7 @@ func endUsed(w *world.World, clientIDs ...string) *ticketstore.Session {
 	return s
 }
 
-// queue gives the client n notifications of one session each.
+// queue queues n notifications for the client, one per session.
 func queue(w *world.World, clientID string, n int) {
 	w.Helper()
 	sessions := make([]*ticketstore.Session, n)
@@ -43,11 +44,11 @@ func queue(w *world.World, clientID string, n int) {
 }
 
 var claimCases = []world.Case{
-	{Name: "an empty queue hands out nothing and says that it is empty", Run: func(w *world.World) {
+	{Name: "a claim on an empty queue returns nothing and no Next", Run: func(w *world.World) {
 		w.SignIn("ann")
 		w.Same(*w.Claim(10), logout.ClaimResult{}, "the answer")
 	}},
-	{Name: "a notification first claimed after its retry window gets a new one", Run: func(w *world.World) {
+	{Name: "a notification first claimed after its window gets a new one", Run: func(w *world.World) {
 		endUsed(w, "mail")
 		w.Pass(logout.RetryWindow + time.Hour) // no host was running, or its job was resumed late
 		until := w.Now.Add(world.Lease + logout.RetryWindow)
@@ -55,7 +56,7 @@ var claimCases = []world.Case{
 		w.Pass(world.Lease)
 		w.At(w.ClaimOne().GiveUpAt, until, "GiveUpAt at the second claim")
 	}},
-	{Name: "what is claimed is not handed out again until its lease has passed", Run: func(w *world.World) {
+	{Name: "a claimed notification is handed out again after its lease", Run: func(w *world.World) {
 		endUsed(w, "mail")
 		d := w.ClaimOne()
 		claimed := w.Claim(10)
@@ -68,10 +69,10 @@ var claimCases = []world.Case{
 		again := w.ClaimOne()
 		w.Same(again.ID, d.ID, "the notification handed out after the lease")
 		if again.Claim <= d.Claim {
-			w.Fatalf("the claim number is %d after %d, want it to have risen", again.Claim, d.Claim)
+			w.Fatalf("the claim number is %d after %d, want a higher one", again.Claim, d.Claim)
 		}
 	}},
-	{Name: "a lease is as long as asked", Run: func(w *world.World) {
+	{Name: "a lease has the requested length", Run: func(w *world.World) {
 		endUsed(w, "mail")
 		claimed := w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Second})
 		w.Same(len(claimed.Deliveries), 1, "number of notifications handed out")
@@ -79,7 +80,7 @@ var claimCases = []world.Case{
 		w.Pass(time.Second)
 		w.ClaimOne()
 	}},
-	{Name: "no more is handed out than asked", Run: func(w *world.World) {
+	{Name: "a claim is bounded by its limit", Run: func(w *world.World) {
 		queue(w, "mail", 7)
 		seen := map[string]bool{}
 		for _, want := range []int{3, 3, 1, 0} {
@@ -97,7 +98,7 @@ var claimCases = []world.Case{
 		}
 		w.Same(len(seen), 7, "number of notifications handed out in all")
 	}},
-	{Name: "no more of one client is handed out than asked", Run: func(w *world.World) {
+	{Name: "a claim is bounded by its limit per client", Run: func(w *world.World) {
 		queue(w, "slow", 5)
 		endUsed(w, "quick")
 		claimed := w.ClaimAs(logout.Claim{Limit: 10, PerClient: 2, Lease: world.Lease})
@@ -107,7 +108,7 @@ var claimCases = []world.Case{
 		}
 		w.Same(counts, map[string]int{"slow": 2, "quick": 1}, "notifications handed out by client")
 	}},
-	{Name: "busy clients are passed over", Run: func(w *world.World) {
+	{Name: "busy clients are skipped", Run: func(w *world.World) {
 		endUsed(w, "slow", "quick", "other")
 		due := w.Now
 		w.Pass(time.Second)
@@ -116,7 +117,7 @@ var claimCases = []world.Case{
 		w.Same(claimed.Deliveries[0].ClientID, "quick", "the client handed out")
 		w.At(claimed.Next, due, "Next, when the busy clients' notifications were due")
 		w.Same(len(w.Claim(10, "slow", "other").Deliveries), 0,
-			"number of notifications handed out once more")
+			"number of notifications handed out again")
 		w.Same(len(w.Claim(10).Deliveries), 2, "number of notifications handed out when no client is busy")
 	}},
 	{Name: "a pending notification is handed out when it is due", Run: func(w *world.World) {
@@ -140,7 +141,7 @@ var claimCases = []world.Case{
 		w.At(w.Claim(10).Next, near, "Next with two due times")
 		w.Now = near
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
-		w.At(w.Claim(10).Next, far, "Next with the one left")
+		w.At(w.Claim(10).Next, far, "Next with one due time left")
 		w.Now = far
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.At(w.Claim(10).Next, time.Time{}, "Next with nothing left")
@@ -165,7 +166,7 @@ var claimCases = []world.Case{
 		for _, some := range work {
 			for _, d := range some {
 				if seen[d.ID] {
-					w.Fatalf("a notification was handed out to two: %s", d.ID)
+					w.Fatalf("a notification was handed out twice: %s", d.ID)
 				}
 				seen[d.ID] = true
 			}

@@ -10,8 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// only checks that the named clients have lost their tokens and consents, and that the others have kept
-// theirs.
+// only checks that the tokens and consents of the named clients are gone, and those of other clients are
+// kept.
 func (l life) only(w *world.World, clientIDs ...string) {
 	w.Helper()
 	named := map[string]bool{}
@@ -117,7 +117,7 @@ var clientCases = []world.Case{
 			"the answer to the end")
 		w.Same(w.Notified(l.session), []string{"mail", "wiki"}, "clients notified, each once")
 	}},
-	{Name: "a client that is attached again is notified", Run: func(w *world.World) {
+	{Name: "a reattached client is notified", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(time.Minute)

@@ -42,7 +42,7 @@ var dueCases = []world.Case{
 		w.Live(l.allConsents()...)
 		other.untouched(w)
 	}},
-	{Name: "its notifications say that it expired", Run: func(w *world.World) {
+	{Name: "notifications of an expired session have its reason", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(2 * time.Hour)
@@ -64,7 +64,7 @@ var dueCases = []world.Case{
 		w.SessionGone(s)
 		w.Same(w.Notified(s), []string{}, "clients notified")
 	}},
-	{Name: "offline tokens stay where they are to be kept", Run: func(w *world.World) {
+	{Name: "offline tokens are kept if the sweep keeps them", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		offline, online := w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Refresh(s, "mail"))
 		w.Pass(time.Hour)
@@ -72,7 +72,7 @@ var dueCases = []world.Case{
 		w.Live(offline)
 		w.Dead(online)
 	}},
-	{Name: "a session that slid is not ended, and is when it is due", Run: func(w *world.World) {
+	{Name: "a renewed session ends only when it is due", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		for range 3 {
 			before := s.Expires
@@ -86,7 +86,7 @@ var dueCases = []world.Case{
 		w.Same(w.Sweep(logout.Sweep{}), 1, "sessions ended")
 		w.SessionGone(s)
 	}},
-	{Name: "many sessions that slid hide none that is due", Run: func(w *world.World) {
+	{Name: "many renewed sessions do not hide a due one", Run: func(w *world.World) {
 		for range 20 {
 			s := w.SignIn("ann")
 			w.Renew(s, 5*time.Hour)
@@ -96,9 +96,9 @@ var dueCases = []world.Case{
 		w.Pass(time.Hour)
 		w.Same(w.Sweep(logout.Sweep{Limit: 1}), 1, "sessions ended")
 		w.SessionGone(due)
-		w.Same(len(w.SIDs(ticketstore.SessionFilter{SubjectID: "ann"})), 20, "number of sessions that slid")
+		w.Same(len(w.SIDs(ticketstore.SessionFilter{SubjectID: "ann"})), 20, "number of renewed sessions")
 	}},
-	{Name: "a sweep races a renewal and the session ends or slides", Run: func(w *world.World) {
+	{Name: "a sweep races a renewal and the session is ended or renewed", Run: func(w *world.World) {
 		for range 10 {
 			s := w.SignIn("ann")
 			refresh := w.Stored(w.Refresh(s, "mail"))
@@ -120,35 +120,35 @@ var dueCases = []world.Case{
 				continue
 			}
 			w.Live(refresh)
-			w.Same(w.Get(s).LiveAt(w.Now), true, "the session that slid is live")
+			w.Same(w.Get(s).LiveAt(w.Now), true, "the renewed session is live")
 			w.End(logout.Ending{SessionID: s.SessionID})
 		}
 	}},
-	{Name: "an expiry leaves a session alone that is live", Run: func(w *world.World) {
+	{Name: "an expiry does not end a live session", Run: func(w *world.World) {
 		slid, due := liveLife(w, "bob"), liveLife(w, "ann")
 		w.Now = due.session.Expires.Add(-time.Minute)
 		w.Renew(slid.session, time.Hour)
 		slid.session = w.Get(slid.session)
 		w.Now = due.session.Expires
 		expiry := logout.Ending{SessionID: slid.session.SessionID, Reason: logout.SessionExpiration}
-		w.Same(w.End(expiry), logout.Result{}, "the answer for a session that slid")
+		w.Same(w.End(expiry), logout.Result{}, "the answer for a renewed session")
 		expiry.DryRun = true
-		w.Same(w.End(expiry), logout.Result{}, "the answer to a dry run for a session that slid")
+		w.Same(w.End(expiry), logout.Result{}, "the answer to a dry run for a renewed session")
 		w.Same(w.End(logout.Ending{
 			SubjectID: "bob", Reason: logout.SessionExpiration, KeepTokens: true, KeepConsents: true,
 		}), logout.Result{},
-			"the answer for the subject of a session that slid")
+			"the answer for the subject of a renewed session")
 		slid.untouched(w)
 		expiry = logout.Ending{
 			SessionID: due.session.SessionID, Reason: logout.SessionExpiration, KeepConsents: true,
 		}
 		result := w.End(expiry)
 		w.Same([]int{result.SessionsRemoved, result.NotificationsQueued}, []int{1, 2},
-			"sessions removed and notifications queued for one that is due")
+			"sessions removed and notifications queued for a due session")
 		w.SessionGone(due.session)
 		slid.untouched(w)
 	}},
-	{Name: "grants of a swept session are counted by no later removal", Run: func(w *world.World) {
+	{Name: "a later removal does not count the grants of a swept session", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Stored(w.Refresh(s, "mail", world.Offline))
 		w.Pass(time.Hour)

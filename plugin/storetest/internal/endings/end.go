@@ -1,6 +1,6 @@
 package endings
 
-// Endings of one session: what goes, what stays and which clients are notified.
+// Endings of one session: what is removed, what is kept, and which clients are notified.
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// life is a session in use: two clients that can be notified, mail and wiki, and one that cannot, tv; each
-// with an access and a refresh token in the session, and the subject's consent.
+// life is a session in use by two clients that can be notified, mail and wiki, and one that cannot, tv. Each
+// has an access token and a refresh token in the session, and the subject's consent.
 type life struct {
 	session *ticketstore.Session
 	tokens  map[string][]grantstore.Grant
@@ -60,7 +60,7 @@ func (l life) untouched(w *world.World) {
 	w.Same(w.Notified(l.session), []string{}, "clients notified of the session's end")
 }
 
-// ended checks that nothing is left of the session and that its clients were notified once each.
+// ended checks that nothing of the session remains and that each of its clients was notified once.
 func (l life) ended(w *world.World) {
 	w.Helper()
 	w.SessionGone(l.session)
@@ -69,11 +69,11 @@ func (l life) ended(w *world.World) {
 	w.Same(w.Notified(l.session), []string{"mail", "wiki"}, "clients notified of the session's end")
 }
 
-// whole is the answer to the end of one life.
+// whole is the result of ending one life.
 var whole = logout.Result{SessionsRemoved: 1, GrantsRevoked: 6, ConsentsRevoked: 3, NotificationsQueued: 2}
 
 var endCases = []world.Case{
-	{Name: "by sid one session ends with everything in it", Run: func(w *world.World) {
+	{Name: "an ending by sid ends one session with everything in it", Run: func(w *world.World) {
 		l, same, other := liveLife(w, "ann"), w.SignIn("ann"), liveLife(w, "bob")
 		token := w.Stored(w.Refresh(same, "mail"))
 		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID}), whole, "the answer")
@@ -82,7 +82,7 @@ var endCases = []world.Case{
 		w.Live(token)
 		other.untouched(w)
 	}},
-	{Name: "by subject all of its sessions end", Run: func(w *world.World) {
+	{Name: "an ending by subject ends all of its sessions", Run: func(w *world.World) {
 		a, b, other := liveLife(w, "ann"), liveLife(w, "ann"), liveLife(w, "bob")
 		want := logout.Result{
 			SessionsRemoved: 2, GrantsRevoked: 12, ConsentsRevoked: 6, NotificationsQueued: 4,
@@ -92,7 +92,7 @@ var endCases = []world.Case{
 		b.ended(w)
 		other.untouched(w)
 	}},
-	{Name: "by both the session must be the subject's", Run: func(w *world.World) {
+	{Name: "an ending by both requires the session to be the subject's", Run: func(w *world.World) {
 		l, same, other := liveLife(w, "ann"), liveLife(w, "ann"), liveLife(w, "bob")
 		w.Same(w.End(logout.Ending{SubjectID: "bob", SessionID: l.session.SessionID}), logout.Result{},
 			"the answer to a mismatch")
@@ -109,7 +109,7 @@ var endCases = []world.Case{
 		w.Live(same.allTokens()...)
 		other.untouched(w)
 	}},
-	{Name: "nothing matched is an empty answer", Run: func(w *world.World) {
+	{Name: "an ending without a match has an empty answer", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		for _, ending := range []logout.Ending{
 			{SubjectID: "nobody"}, {SessionID: "nobody's"}, {SubjectID: "an"}, {SubjectID: "ann "},
@@ -119,7 +119,7 @@ var endCases = []world.Case{
 		}
 		l.untouched(w)
 	}},
-	{Name: "ending twice ends once", Run: func(w *world.World) {
+	{Name: "a second ending changes nothing", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID}), whole, "the answer")
 		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID}), logout.Result{},
@@ -127,7 +127,7 @@ var endCases = []world.Case{
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{}, "the answer to the third")
 		l.ended(w)
 	}},
-	{Name: "by sid the subject's other consents and loose grants stay", Run: func(w *world.World) {
+	{Name: "an ending by sid keeps the subject's other consents and loose grants", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		unused, others := w.Stored(w.Consent("ann", "chat")), w.Stored(w.Consent("bob", "mail"))
 		loose := w.Stored(w.Refresh(nil, "mail", world.Of("ann")))
@@ -169,7 +169,7 @@ var endCases = []world.Case{
 		w.Dead(all[0], all[len(all)/2], all[len(all)-1])
 		w.Same(len(w.LiveGrants(grantstore.Filter{SubjectID: "ann"})), 0, "number of live grants")
 	}},
-	{Name: "subjects with special characters end alone", Run: func(w *world.World) {
+	{Name: "subjects with special characters are kept apart", Run: func(w *world.World) {
 		subjects := []string{"a", "aa", "a\x01", "a\x01b", "a/", "a/b", "a:b", "A", "ä", " a", "*", "%", "_"}
 		sessions := map[string]*ticketstore.Session{}
 		for _, subject := range subjects {

@@ -10,12 +10,12 @@ import (
 )
 
 var flagCases = []world.Case{
-	{Name: "each combination of flags does what it says, by sid", Run: func(w *world.World) {
+	{Name: "each combination of flags has its effect, by sid", Run: func(w *world.World) {
 		everyCombination(w, func(l life) logout.Ending {
 			return logout.Ending{SessionID: l.session.SessionID}
 		})
 	}},
-	{Name: "each combination of flags does what it says, by subject", Run: func(w *world.World) {
+	{Name: "each combination of flags has its effect, by subject", Run: func(w *world.World) {
 		everyCombination(w, func(l life) logout.Ending {
 			return logout.Ending{SubjectID: l.session.SubjectID}
 		})
@@ -47,8 +47,8 @@ var flagCases = []world.Case{
 	}},
 }
 
-// everyCombination tries all sixteen combinations of the four flags, each on a session of its own and after a
-// dry run. Another session must stay unchanged.
+// everyCombination tries all sixteen combinations of the four flags, each on its own session and after a dry
+// run. A second session must stay unchanged.
 func everyCombination(w *world.World, selecting func(l life) logout.Ending) {
 	w.Helper()
 	onlooker := liveLife(w, "onlooker")
@@ -84,7 +84,7 @@ func everyCombination(w *world.World, selecting func(l life) logout.Ending) {
 	onlooker.untouched(w)
 }
 
-// isAfter checks what is left of a life after an ending of all of its clients.
+// isAfter checks what remains of a life after an ending of all its clients.
 func (l life) isAfter(w *world.World, ending logout.Ending) {
 	w.Helper()
 	if ending.KeepSession {

@@ -4,7 +4,7 @@ package endings
 
 import "github.com/fosite-sessions/sessions/plugin/storetest/world"
 
-// Groups are the cases of a logout store.
+// Groups returns the cases of a logout store.
 var Groups = []world.Group{
 	{Rule: 1, Name: "end", Cases: endCases},
 	{Rule: 6, Name: "subject", Cases: subjectCases},
@@ -15,7 +15,7 @@ var Groups = []world.Group{
 	{Rule: 6, Name: "clients", Cases: clientCases},
 	{Rule: 6, Name: "sessions listed", Cases: listedCases},
 	{Rule: 7, Name: "muted clients", Cases: mutedCases},
-	{Rule: 7, Name: "clients as they are registered", Cases: registeredCases},
+	{Rule: 7, Name: "current registrations of clients", Cases: registeredCases},
 	{Rule: 3, Name: "repeated operations", Cases: repeatCases},
 	{Rule: 1, Name: "races", Cases: raceCases},
 	{Rule: 7, Name: "notifications", Cases: notificationCases},

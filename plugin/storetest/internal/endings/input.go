@@ -1,6 +1,6 @@
 package endings
 
-// Input that a logout store refuses.
+// Invalid input of a logout store.
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// badIDs are ids that every store refuses.
+// badIDs are invalid ids.
 var badIDs = []struct{ name, id string }{
 	{"with a NUL", "a\x00b"},
 	{"of 10 kB", strings.Repeat("0123456789", 1024)},
@@ -22,7 +22,7 @@ var badIDs = []struct{ name, id string }{
 }
 
 var inputCases = []world.Case{
-	{Name: "a bad ending is refused by its field and changes nothing", Run: func(w *world.World) {
+	{Name: "the refusal of a bad ending names the field, and nothing changes", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		tooMany := make([]string, logout.MaxClientIDs+1)
 		for i := range tooMany {
@@ -35,7 +35,7 @@ var inputCases = []world.Case{
 		sid := l.session.SessionID
 		refuse("neither subject nor sid", "subject_id", logout.Ending{})
 		refuse("only client ids", "subject_id", logout.Ending{ClientIDs: []string{"mail"}})
-		refuse("no client ids but a list", "client_ids",
+		refuse("an empty list of client ids", "client_ids",
 			logout.Ending{SubjectID: "ann", ClientIDs: []string{}})
 		refuse("too many client ids", "client_ids", logout.Ending{SubjectID: "ann", ClientIDs: tooMany})
 		refuse("an empty client id", "client_ids",
@@ -55,7 +55,7 @@ var inputCases = []world.Case{
 		w.Refuses(err, "reason", "End without a reason")
 		l.untouched(w)
 	}},
-	{Name: "as many client ids as allowed are taken", Run: func(w *world.World) {
+	{Name: "the largest number of client ids is accepted", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		many := make([]string, logout.MaxClientIDs)
 		for i := range many {
@@ -84,7 +84,7 @@ var inputCases = []world.Case{
 		w.Refuses(world.Err(w.Logout.Claim(w.Ctx(), good, w.Now)), "limit", "Claim of more than allowed")
 		w.ClaimOne()
 	}},
-	{Name: "a bad outcome is refused by its field and changes nothing", Run: func(w *world.World) {
+	{Name: "the refusal of a bad outcome names the field, and nothing changes", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})

@@ -22,7 +22,7 @@ var listedCases = []world.Case{
 		w.Same(w.EndListed(logout.Ending{SessionID: s.SessionID}), []string{},
 			"sessions listed by a later end")
 		w.Same(w.EndListed(logout.Ending{SessionID: other.SessionID, KeepSession: true}), []string{},
-			"sessions listed where the session is kept")
+			"sessions listed if the session is kept")
 	}},
 	{Name: "the end of a subject lists all sessions, also in a dry run", Run: func(w *world.World) {
 		want := []string{w.SignIn("ann").SessionID, w.SignIn("ann").SessionID, w.SignIn("ann").SessionID}
@@ -32,7 +32,7 @@ var listedCases = []world.Case{
 			"sessions listed by a dry run")
 		w.Same(w.EndListed(logout.Ending{SubjectID: "ann"}), want, "sessions listed")
 	}},
-	{Name: "of more sessions than fit all are counted", Run: func(w *world.World) {
+	{Name: "all sessions are counted, even if not all are listed", Run: func(w *world.World) {
 		const sessions = logout.MaxEnded + 10
 		w.Each(sessions, func(int) error { return w.Tickets.Create(w.Ctx(), w.Session("ann")) })
 		result, err := w.Logout.End(w.Ctx(),

@@ -1,6 +1,6 @@
 package endings
 
-// Clients that are not notified of some ways of ending.
+// Clients that muted some kinds of endings.
 
 import (
 	"time"
@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// mutedCases check which clients are notified of which end.
+// mutedCases check which clients are notified of which endings.
 var mutedCases = []world.Case{
 	{Name: "a client is not notified of muted ends", Run: func(w *world.World) {
 		for reason, end := range map[logout.Reason]ticketstore.Ends{
@@ -28,7 +28,7 @@ var mutedCases = []world.Case{
 						SessionID: s.SessionID, ClientID: client, Notify: true, Muted: muted,
 					},
 				})
-				w.Same(w.Client(s, client).Muted, muted, "what the client does not want to hear of")
+				w.Same(w.Client(s, client).Muted, muted, "the client's muted endings")
 			}
 			if reason == logout.SessionExpiration {
 				w.Now = s.Expires
@@ -51,7 +51,7 @@ var mutedCases = []world.Case{
 		w.Same(w.SweepOnce(logout.Sweep{Limit: 10}).NotificationsQueued, 1, "notifications queued")
 		w.Same(w.Notified(s), []string{"wiki"}, "clients notified")
 	}},
-	{Name: "an end may be for coordinating clients only", Run: func(w *world.World) {
+	{Name: "an ending may notify coordinating clients only", Run: func(w *world.World) {
 		for _, end := range []func(*ticketstore.Session) int{
 			func(s *ticketstore.Session) int {
 				return w.End(logout.Ending{SessionID: s.SessionID, CoordinatedOnly: true}).NotificationsQueued
@@ -77,7 +77,7 @@ var mutedCases = []world.Case{
 			w.Same(w.Notified(s), []string{"wiki"}, "clients notified")
 		}
 	}},
-	{Name: "an unknown end is refused", Run: func(w *world.World) {
+	{Name: "an unknown muted ending is refused", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		_, err := w.Grants.Apply(w.Ctx(), &grantstore.Batch{
 			OperationID: w.Op(),

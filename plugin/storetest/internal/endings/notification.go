@@ -17,7 +17,7 @@ var notificationCases = []world.Case{
 		} {
 			s := w.SignIn("ann", world.Idle(30*time.Second))
 			w.Uses(s, "mail")
-			w.Pass(time.Minute) // the session is over: nothing but that may end with session_expiration
+			w.Pass(time.Minute) // only an expired session may end with session_expiration
 			w.End(logout.Ending{SessionID: s.SessionID, Reason: reason})
 			got := w.Notification(s, "mail")
 			if got.ID == "" {
@@ -45,7 +45,7 @@ var notificationCases = []world.Case{
 			GiveUpAt: w.Now.Add(logout.RetryWindow),
 		}, "the notification")
 	}},
-	{Name: "what is claimed is what was queued", Run: func(w *world.World) {
+	{Name: "the claimed notification is the queued one", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -53,7 +53,7 @@ var notificationCases = []world.Case{
 		d := w.ClaimOne()
 		got := d.Notification
 		got.NextAttempt, got.Attempts = queued.NextAttempt, queued.Attempts
-		w.Same(got, queued, "the claimed notification but for its attempts")
+		w.Same(got, queued, "the claimed notification except for its attempts")
 	}},
 	{Name: "ids are unique and sort by the time of queueing", Run: func(w *world.World) {
 		seen, last := map[string]bool{}, ""
@@ -67,7 +67,7 @@ var notificationCases = []world.Case{
 					w.Fatalf("two notifications have the id %s", n.ID)
 				}
 				if n.ID <= last {
-					w.Fatalf("the id %s of a later notification does not sort behind %s", n.ID, last)
+					w.Fatalf("the id %s of a later notification does not sort after %s", n.ID, last)
 				}
 				seen[n.ID], latest = true, max(latest, n.ID)
 			}
@@ -95,7 +95,7 @@ var notificationCases = []world.Case{
 		w.At(w.Notification(s, "long ago").Again, time.Time{},
 			"Again of a client that used the session long ago")
 		w.At(w.Notification(s, "recent").Again, w.Now.Add(logout.SecondDelivery),
-			"Again of a client that used it lately")
+			"Again of a client that used it recently")
 	}},
 	{Name: "a client of a session that is kept is notified once", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -103,19 +103,19 @@ var notificationCases = []world.Case{
 		w.End(logout.Ending{SessionID: s.SessionID, KeepSession: true})
 		w.At(w.Notification(s, "mail").Again, time.Time{}, "Again of a client that may use the session again")
 	}},
-	{Name: "recent use ends just after its time", Run: func(w *world.World) {
+	{Name: "a use counts as recent up to its bound", Run: func(w *world.World) {
 		on, after := w.SignIn("ann"), w.SignIn("ann")
 		w.Uses(on, "mail")
 		w.Uses(after, "mail")
 		w.Pass(logout.RecentUse)
 		w.End(logout.Ending{SessionID: on.SessionID})
 		w.At(w.Notification(on, "mail").Again, w.Now.Add(logout.SecondDelivery),
-			"Again of a client that used the session just as long ago")
+			"Again of a client that used the session at the bound")
 		w.Pass(time.Microsecond)
 		w.End(logout.Ending{SessionID: after.SessionID})
-		w.At(w.Notification(after, "mail").Again, time.Time{}, "Again a moment later")
+		w.At(w.Notification(after, "mail").Again, time.Time{}, "Again just after the bound")
 	}},
-	{Name: "the second notification is due in time, and is the last", Run: func(w *world.World) {
+	{Name: "the second notification has its due time, and is the last", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})

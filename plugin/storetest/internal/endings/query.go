@@ -39,8 +39,8 @@ func ids(notifications []logout.Notification) []string {
 	return all
 }
 
-// sevenNotifications queues seven notifications of the mail client and as many of others, a second apart, and
-// returns the ids of mail's in order.
+// sevenNotifications queues seven notifications of the mail client and seven of other clients, a second
+// apart, and returns the ids of mail's in order.
 func sevenNotifications(w *world.World) []string {
 	w.Helper()
 	var all []string
@@ -92,7 +92,7 @@ var queryCases = []world.Case{
 				[]string{mail2},
 			},
 			{
-				"state and another client",
+				"state and a different client",
 				logout.NotificationFilter{State: logout.GivenUp, ClientID: "chat"}, nil,
 			},
 			{
@@ -109,7 +109,7 @@ var queryCases = []world.Case{
 		w.Same(len(w.Notifications(logout.NotificationFilter{SessionID: first.SessionID})), 2,
 			"number of notifications of a session")
 	}},
-	{Name: "nothing matched is an empty page without a token", Run: func(w *world.World) {
+	{Name: "without a match the page is empty and has no token", Run: func(w *world.World) {
 		page, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{})
 		w.OK(err, "Notifications")
 		w.Same(*page, logout.NotificationPage{}, "the page")
@@ -140,7 +140,7 @@ var queryCases = []world.Case{
 		filter := logout.NotificationFilter{SessionID: s.SessionID}
 		w.CheckPaging(listing(w, filter), ids(w.Notifications(filter)))
 	}},
-	{Name: "a walk over a state goes on as its notifications leave it", Run: func(w *world.World) {
+	{Name: "a walk over a state continues as notifications leave the state", Run: func(w *world.World) {
 		sevenNotifications(w)
 		total := len(w.Notifications(logout.NotificationFilter{}))
 		work := map[string]logout.Delivery{}
@@ -163,7 +163,7 @@ var queryCases = []world.Case{
 		}
 		w.Same(seen, total, "number of notifications shown")
 	}},
-	{Name: "a token of another filter or listing is refused", Run: func(w *world.World) {
+	{Name: "a token of a different filter or listing is refused", Run: func(w *world.World) {
 		sevenNotifications(w)
 		page, err := w.Logout.Notifications(w.Ctx(),
 			logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: "mail"}, Count: 2})
@@ -174,7 +174,7 @@ var queryCases = []world.Case{
 		} {
 			_, err := w.Logout.Notifications(w.Ctx(),
 				logout.NotificationQuery{Filter: filter, ResultsToken: page.ResultsToken})
-			w.RefusesToken(err, "Notifications with the token of another query: "+name)
+			w.RefusesToken(err, "Notifications with the token of a different query: "+name)
 		}
 		w.SignIn("ann")
 		sessions := w.Query(ticketstore.SessionQuery{})

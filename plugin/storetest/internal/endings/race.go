@@ -18,8 +18,8 @@ func useOf(s *ticketstore.Session, clientID string) grantstore.Batch {
 	return grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: clientID, Notify: true}}
 }
 
-// endMany carries out an ending many times concurrently, under different operation ids, and returns the sum
-// of the results.
+// endMany makes an ending many times concurrently, under different operation ids, and returns the sum of the
+// results.
 func endMany(w *world.World, endings ...logout.Ending) logout.Result {
 	w.Helper()
 	results := make([]logout.Result, 16)
@@ -43,10 +43,10 @@ var raceCases = []world.Case{
 	{Name: "of many ends of one session one ends it", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.Same(endMany(w, logout.Ending{SessionID: l.session.SessionID}), whole,
-			"what all answers count together")
+			"the sum of all answers")
 		l.ended(w)
 	}},
-	{Name: "of many ends of one subject each session is ended by one", Run: func(w *world.World) {
+	{Name: "of many ends of one subject each session ends once", Run: func(w *world.World) {
 		a, b := liveLife(w, "ann"), liveLife(w, "ann")
 		unused := w.Stored(w.Consent("ann", "chat"))
 		token := w.Stored(w.Refresh(nil, "mail", world.Of("ann")))
@@ -54,7 +54,7 @@ var raceCases = []world.Case{
 		want := logout.Result{
 			SessionsRemoved: 2, GrantsRevoked: 13, ConsentsRevoked: 7, NotificationsQueued: 4,
 		}
-		w.Same(total, want, "what all answers count together")
+		w.Same(total, want, "the sum of all answers")
 		a.ended(w)
 		b.ended(w)
 		w.Missing(unused, token)
@@ -66,7 +66,7 @@ var raceCases = []world.Case{
 		want := logout.Result{
 			SessionsRemoved: 2, GrantsRevoked: 12, ConsentsRevoked: 6, NotificationsQueued: 4,
 		}
-		w.Same(total, want, "what all answers count together")
+		w.Same(total, want, "the sum of all answers")
 		a.ended(w)
 		b.ended(w)
 	}},
@@ -101,7 +101,7 @@ var raceCases = []world.Case{
 				return watchEnd(w, s, len(clients))
 			})
 			for _, err := range errs {
-				w.OK(err, "watch a session end")
+				w.OK(err, "watch the end of a session")
 			}
 		}
 	}},
@@ -136,8 +136,8 @@ var raceCases = []world.Case{
 	}},
 }
 
-// watchEnd polls the session until it is gone. It returns an error if its notifications appear before or
-// after that (rule 1).
+// watchEnd polls the session until it is gone. It returns an error if its notifications do not appear at the
+// same time (rule 1).
 func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 	query := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: s.SessionID}}
 	for range 100_000 {
@@ -151,7 +151,7 @@ func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 			return err
 		}
 		if !gone && len(before.Notifications) > 0 {
-			return fmt.Errorf("the session is there after %d of its notifications were",
+			return fmt.Errorf("the session still exists after %d of its notifications were",
 				len(before.Notifications))
 		}
 		if !gone {
@@ -168,5 +168,5 @@ func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 		}
 		return nil
 	}
-	return errors.New("the session is not gone after 100,000 looks")
+	return errors.New("the session still exists after 100,000 polls")
 }

@@ -1,6 +1,6 @@
 package endings
 
-// Clients whose registration has changed since they last used a session.
+// Clients whose registration changed after their last use of a session.
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ways are the ways in which a session of a subject ends, with what its clients have registered by now.
+// ways are the ways to end a session, given the current registrations of its clients.
 var ways = map[string]func(w *world.World, s *ticketstore.Session, now ticketstore.Registrations){
 	"by sid": func(w *world.World, s *ticketstore.Session, now ticketstore.Registrations) {
 		w.End(logout.Ending{
@@ -36,11 +36,11 @@ var ways = map[string]func(w *world.World, s *ticketstore.Session, now ticketsto
 			Max: 1, EndOldest: true, KeepOffline: true, Registered: now,
 		}, w.Now)
 		w.OK(err, "CreateWithin")
-		w.Same(ended, []string{s.SessionID}, "sids that had to go")
+		w.Same(ended, []string{s.SessionID}, "sids ended by the limit")
 	},
 }
 
-// nothingRegistered are clients that have no logout URI.
+// nothingRegistered are registrations without a logout URI.
 func nothingRegistered(ids ...string) ticketstore.Registrations {
 	registered := ticketstore.Registrations{}
 	for _, id := range ids {
@@ -50,17 +50,17 @@ func nothingRegistered(ids ...string) ticketstore.Registrations {
 }
 
 var registeredCases = []world.Case{
-	{Name: "a client is treated as it is registered by now", Run: func(w *world.World) {
+	{Name: "the current registration of a client applies", Run: func(w *world.World) {
 		notified := ticketstore.Registration{Notify: true}
 		coordinated := ticketstore.Registration{Notify: true, Coordinated: true}
 		muted := ticketstore.Registration{Notify: true, Muted: ticketstore.EndByAny}
 		now := ticketstore.Registrations{
-			"added": &notified, "removed": {}, "muted": &muted, "heard again": &notified,
-			"coordinates": &coordinated, "coordinates no more": &notified, "gone": nil,
+			"added": &notified, "removed": {}, "muted": &muted, "no longer muted": &notified,
+			"coordinates": &coordinated, "no longer coordinates": &notified, "gone": nil,
 		}
 		before := map[string]ticketstore.Registration{
-			"added": {}, "removed": notified, "muted": notified, "heard again": muted,
-			"coordinates": notified, "coordinates no more": coordinated, "gone": notified,
+			"added": {}, "removed": notified, "muted": notified, "no longer muted": muted,
+			"coordinates": notified, "no longer coordinates": coordinated, "gone": notified,
 			"not named": notified,
 		}
 		for _, way := range slices.Sorted(maps.Keys(ways)) {
@@ -76,7 +76,7 @@ var registeredCases = []world.Case{
 			ways[way](w, s, now)
 			w.SessionGone(s)
 			w.Same(w.Notified(s), []string{
-				"added", "coordinates", "coordinates no more", "gone", "heard again", "not named",
+				"added", "coordinates", "gone", "no longer coordinates", "no longer muted", "not named",
 			}, "clients notified of an end "+way)
 			for client, token := range tokens {
 				if client == "coordinates" {
@@ -88,7 +88,7 @@ var registeredCases = []world.Case{
 			w.End(logout.Ending{SubjectID: s.SubjectID})
 		}
 	}},
-	{Name: "an ending that asks for clients does nothing before", Run: func(w *world.World) {
+	{Name: "an ending that asks for registrations changes nothing", Run: func(w *world.World) {
 		for name, ending := range map[string]logout.Ending{
 			"sid": {SessionID: "SID"}, "subject": {}, "all": {All: true}, "dry run": {DryRun: true},
 			"dry run of all": {All: true, DryRun: true},
@@ -105,7 +105,7 @@ var registeredCases = []world.Case{
 			asked := logout.Result{MissingClients: []string{"mail", "wiki"}}
 			w.Same(w.End(ending), asked, "the answer to an ending by "+name)
 			ending.Registered = nothingRegistered("mail")
-			w.Same(w.End(ending), asked, "the answer to one that knows one of them")
+			w.Same(w.End(ending), asked, "the answer to an ending with one of the registrations")
 			w.SessionLives(s)
 			w.Same(w.Notified(s), []string{}, "clients notified")
 			ending.Registered = nothingRegistered("mail", "wiki")
@@ -128,14 +128,14 @@ var registeredCases = []world.Case{
 			w.End(logout.Ending{SubjectID: s.SubjectID})
 		}
 	}},
-	{Name: "one that asks and finds nobody ends at once", Run: func(w *world.World) {
+	{Name: "an ending of a session without clients asks for none", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(w.SignIn("bob"), "mail")
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID, AskRegistered: true}).SessionsRemoved, 1,
 			"sessions removed")
 		w.Same(w.End(logout.Ending{SessionID: "none", AskRegistered: true}), logout.Result{}, "of none")
 	}},
-	{Name: "a sweep that asks leaves sessions until it knows their clients", Run: func(w *world.World) {
+	{Name: "a sweep skips sessions until it has their clients' registrations", Run: func(w *world.World) {
 		first := w.SignIn("ann")
 		w.Uses(first, "mail", "wiki")
 		w.Pass(time.Minute)
@@ -163,7 +163,7 @@ var registeredCases = []world.Case{
 		w.Same(w.Notified(second), []string{"chat", "mail"}, "clients notified of the second")
 		w.SessionLives(slid)
 	}},
-	{Name: "a sweep asks for so many clients, and comes to an end", Run: func(w *world.World) {
+	{Name: "a sweep asks for a bounded number of clients, and ends", Run: func(w *world.World) {
 		const sessions, each = 5, 220
 		due := make([]*ticketstore.Session, sessions)
 		for i := range due {

@@ -37,7 +37,7 @@ var repeatCases = []world.Case{
 		w.Same(w.End(ending), whole, "the answer to the repeated ending")
 		l.ended(w)
 	}},
-	{Name: "a repeated ending leaves what was stored since", Run: func(w *world.World) {
+	{Name: "a repeated ending keeps what was stored since", Run: func(w *world.World) {
 		old := liveLife(w, "ann")
 		ending := logout.Ending{OperationID: w.Op(), SubjectID: "ann"}
 		first := w.End(ending)
@@ -48,7 +48,7 @@ var repeatCases = []world.Case{
 	}},
 	{Name: "an empty answer is repeated too", Run: func(w *world.World) {
 		ending := logout.Ending{OperationID: w.Op(), SubjectID: "ann"}
-		w.Same(w.End(ending), logout.Result{}, "the answer when there was nothing")
+		w.Same(w.End(ending), logout.Result{}, "the answer without a match")
 		l := liveLife(w, "ann")
 		w.Same(w.End(ending), logout.Result{}, "the answer to the repeated ending")
 		l.untouched(w)

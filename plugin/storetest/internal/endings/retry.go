@@ -1,6 +1,6 @@
 package endings
 
-// Retries that an operator asks for.
+// Retries by an operator.
 
 import (
 	"time"
@@ -10,13 +10,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sentAgain retries a notification an hour later and checks that it is like new.
+// sentAgain retries a notification an hour later and checks that it is delivered like a new one.
 func sentAgain(w *world.World, s *ticketstore.Session) {
 	w.Helper()
 	before := w.Notification(s, "mail")
 	w.Pass(time.Hour)
 	got := w.Retry(before.ID)
-	w.Same(*got, w.Notification(s, "mail"), "the answer, which is the notification as it is then")
+	w.Same(*got, w.Notification(s, "mail"), "the answer, which is the updated notification")
 	want := before
 	want.State, want.Attempts, want.NextAttempt, want.GiveUpAt = logout.Pending, 0, w.Now,
 		w.Now.Add(logout.RetryWindow)
@@ -34,14 +34,14 @@ var retryCases = []world.Case{
 	{Name: "a settled notification of any state is sent again", Run: func(w *world.World) {
 		for _, state := range []logout.State{logout.Delivered, logout.Refused, logout.GivenUp} {
 			s := endUsed(w, "mail")
-			w.Settle(w.ClaimOne(), logout.Outcome{State: state, LastError: "so it was"})
+			w.Settle(w.ClaimOne(), logout.Outcome{State: state, LastError: "some error"})
 			sentAgain(w, s)
 		}
 	}},
-	{Name: "a notification that was never tried is sent again", Run: func(w *world.World) {
+	{Name: "a notification that was never attempted can be retried", Run: func(w *world.World) {
 		sentAgain(w, endUsed(w, "mail"))
 	}},
-	{Name: "a second notification is sent although the first is retried", Run: func(w *world.World) {
+	{Name: "the second notification is sent even if the first is retried", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -65,18 +65,18 @@ var retryCases = []world.Case{
 			})
 		sentAgain(w, s)
 	}},
-	{Name: "a claimed notification is sent at once and its claim is outdated", Run: func(w *world.World) {
+	{Name: "a claimed notification is sent immediately and its claim is outdated", Run: func(w *world.World) {
 		s := endUsed(w, "mail")
 		d := w.ClaimOne()
 		w.Retry(d.ID)
 		err := w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
-		w.Fails(err, "Settle under the claim before", logout.ErrOutdated)
+		w.Fails(err, "Settle under the previous claim", logout.ErrOutdated)
 		again := w.ClaimOne()
 		if again.Claim <= d.Claim {
-			w.Fatalf("the claim number is %d after %d, want it to have risen", again.Claim, d.Claim)
+			w.Fatalf("the claim number is %d after %d, want a higher one", again.Claim, d.Claim)
 		}
 		err = w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
-		w.Fails(err, "Settle under the claim before", logout.ErrOutdated)
+		w.Fails(err, "Settle under the previous claim", logout.ErrOutdated)
 		w.Settle(again, logout.Outcome{State: logout.Delivered})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state in the end")
 	}},
@@ -100,7 +100,7 @@ var retryCases = []world.Case{
 		}) {
 			w.OK(err, "Retry")
 		}
-		w.Same(w.Notified(s), []string{"mail"}, "clients with a notification, each as often as it has one")
+		w.Same(w.Notified(s), []string{"mail"}, "the client of each notification")
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications handed out afterwards")
 	}},
@@ -137,7 +137,7 @@ var retryCases = []world.Case{
 			}
 		}
 	}},
-	{Name: "of the pending, only those put off are sent again", Run: func(w *world.World) {
+	{Name: "of pending notifications only the postponed are sent again", Run: func(w *world.World) {
 		endUsed(w, "mail")
 		w.Settle(w.ClaimOne(),
 			logout.Outcome{
@@ -150,7 +150,7 @@ var retryCases = []world.Case{
 			"notifications sent again")
 		w.Settle(claimed, logout.Outcome{State: logout.Delivered})
 		w.Same(len(w.Claim(10).Deliveries), 2,
-			"notifications handed out: the one put off and the one that was due")
+			"notifications handed out: the postponed one and the due one")
 	}},
 	{Name: "many are sent again by bounded calls, each once", Run: func(w *world.World) {
 		n := w.Rows / 3
@@ -171,7 +171,7 @@ var retryCases = []world.Case{
 		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), n,
 			"notifications delivered in the end")
 	}},
-	{Name: "nothing selected is no error", Run: func(w *world.World) {
+	{Name: "a retry without a match is no error", Run: func(w *world.World) {
 		endUsed(w, "mail")
 		w.Same(retryAll(w, logout.NotificationFilter{ClientID: "wiki"}, 10), 0, "notifications sent again")
 	}},
@@ -191,12 +191,12 @@ var retryCases = []world.Case{
 			logout.Retry{Filter: logout.NotificationFilter{State: "lost"}, Limit: 1}, w.Now)
 		w.Refuses(err, "state", "Retry of an unknown state")
 		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Refused})), 1,
-			"notifications left as they were")
+			"unchanged notifications")
 	}},
 }
 
-// retryAll retries what the filter selects, in calls with that limit, and returns how many notifications that
-// were.
+// retryAll retries the notifications that the filter selects, in calls with that limit, and returns their
+// number.
 func retryAll(w *world.World, filter logout.NotificationFilter, limit int) int {
 	w.Helper()
 	retry := logout.Retry{Filter: filter, Limit: limit}
@@ -212,6 +212,6 @@ func retryAll(w *world.World, filter logout.NotificationFilter, limit int) int {
 			return count
 		}
 	}
-	w.Fatal("sending again does not come to an end")
+	w.Fatal("the retries do not end")
 	return 0
 }

@@ -30,7 +30,7 @@ func settlesFor(w *world.World, outcome logout.Outcome) {
 	w.Same(*w.Claim(10), logout.ClaimResult{}, "the answer to a claim two days later")
 	err := w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Pending, NextAttempt: w.Now},
 		w.Now)
-	w.Fails(err, "Settle once more", logout.ErrOutdated)
+	w.Fails(err, "Settle again", logout.ErrOutdated)
 	w.Same(w.Notification(s, "mail"), got, "the notification after the refusal")
 }
 
@@ -41,7 +41,7 @@ var settleCases = []world.Case{
 	{Name: "a refused notification is not handed out again", Run: func(w *world.World) {
 		settlesFor(w, logout.Outcome{State: logout.Refused, LastError: "answered 400 invalid_request"})
 	}},
-	{Name: "a notification that was given up is not handed out again", Run: func(w *world.World) {
+	{Name: "a given-up notification is not handed out again", Run: func(w *world.World) {
 		settlesFor(w, logout.Outcome{State: logout.GivenUp, LastError: "answered 500 for a day"})
 	}},
 	{Name: "a pending notification counts its attempts", Run: func(w *world.World) {
@@ -58,7 +58,7 @@ var settleCases = []world.Case{
 			w.Same(got.LastError, "answered 500", "LastError")
 			w.At(got.LastAttempt, w.Now, "LastAttempt")
 			w.At(got.NextAttempt, next, "NextAttempt")
-			w.At(got.GiveUpAt, giveUp, "GiveUpAt, which no attempt moves")
+			w.At(got.GiveUpAt, giveUp, "GiveUpAt, which attempts do not change")
 			w.Now = next
 		}
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
@@ -85,21 +85,21 @@ var settleCases = []world.Case{
 			"number of notifications handed out: the current claim still holds")
 		w.Settle(current, logout.Outcome{State: logout.Delivered})
 	}},
-	{Name: "a claim number that was never given changes nothing", Run: func(w *world.World) {
+	{Name: "an unknown claim number changes nothing", Run: func(w *world.World) {
 		s := endUsed(w, "mail")
 		before := w.Notification(s, "mail")
 		for _, number := range []uint64{0, 1, 1 << 60} {
 			err := w.Logout.Settle(w.Ctx(), before.ID, number, logout.Outcome{State: logout.Delivered}, w.Now)
-			w.Fails(err, "Settle what was never claimed", logout.ErrOutdated)
+			w.Fails(err, "Settle under an unknown claim", logout.ErrOutdated)
 		}
 		w.Same(w.Notification(s, "mail"), before, "the notification")
 	}},
-	{Name: "a refused notification has no second delivery to come", Run: func(w *world.World) {
+	{Name: "a refused notification has no second delivery", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused, LastError: "answered 400"})
-		w.At(w.Notification(s, "mail").Again, time.Time{}, "Again of a client that used the session lately")
+		w.At(w.Notification(s, "mail").Again, time.Time{}, "Again of a client that used the session recently")
 	}},
 	{Name: "a late answer under the current claim counts", Run: func(w *world.World) {
 		s := endUsed(w, "mail")
@@ -115,13 +115,13 @@ var settleCases = []world.Case{
 		for range 4 {
 			d := w.ClaimOne()
 			if d.Claim <= last {
-				w.Fatalf("the claim number is %d after %d, want it to have risen", d.Claim, last)
+				w.Fatalf("the claim number is %d after %d, want a higher one", d.Claim, last)
 			}
 			last = d.Claim
 			w.Settle(d, logout.Outcome{State: logout.Pending, NextAttempt: w.Now})
 		}
 	}},
-	{Name: "a long error is cut, between letters", Run: func(w *world.World) {
+	{Name: "a long error is truncated between characters", Run: func(w *world.World) {
 		s := endUsed(w, "mail")
 		long := "x" + strings.Repeat("ü", logout.MaxLastError)
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused, LastError: long})
@@ -141,7 +141,7 @@ var settleCases = []world.Case{
 		w.OneWins(errs, logout.ErrOutdated, "Settle")
 		w.Same(w.Notification(s, "mail").Attempts, 1, "Attempts")
 	}},
-	{Name: "settling one notification leaves the others", Run: func(w *world.World) {
+	{Name: "settling a notification does not change the others", Run: func(w *world.World) {
 		s := endUsed(w, "mail", "wiki")
 		for _, d := range w.Claim(10).Deliveries {
 			if d.ClientID == "mail" {

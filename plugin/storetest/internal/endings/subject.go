@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// loose are the grants of a subject outside of sessions: a token without session, one that outlives its
+// loose holds the grants of a subject outside of sessions: a token without session, a token that outlives its
 // session, and a consent.
 type loose struct{ token, survivor, consent grantstore.Grant }
 
@@ -42,7 +42,7 @@ func (l loose) dead(w *world.World) {
 }
 
 var subjectCases = []world.Case{
-	{Name: "the subject's grants outside of sessions go without a session", Run: func(w *world.World) {
+	{Name: "grants outside of sessions are removed without a session", Run: func(w *world.World) {
 		ann, bob := liveLoose(w, "ann", "mail"), liveLoose(w, "bob", "mail")
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{GrantsRevoked: 2, ConsentsRevoked: 1},
 			"the answer")
@@ -50,7 +50,7 @@ var subjectCases = []world.Case{
 		bob.live(w)
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{}, "the answer to the second")
 	}},
-	{Name: "what is stored later stays, but for what clocks may differ", Run: func(w *world.World) {
+	{Name: "grants stored later are kept, beyond the tolerated clock difference", Run: func(w *world.World) {
 		created := func(ahead time.Duration) world.GrantOption {
 			return func(g *grantstore.Grant) { g.Created = w.Now.Add(ahead) }
 		}
@@ -60,7 +60,7 @@ var subjectCases = []world.Case{
 		w.Dead(now)
 		w.Live(later)
 	}},
-	{Name: "the subject's grants outside of sessions go along with its sessions", Run: func(w *world.World) {
+	{Name: "grants outside of sessions are removed with the sessions", Run: func(w *world.World) {
 		ann, l := liveLoose(w, "ann", "mail"), liveLife(w, "ann")
 		unused := w.Stored(w.Consent("ann", "chat"))
 		result := w.End(logout.Ending{SubjectID: "ann"})
@@ -72,13 +72,13 @@ var subjectCases = []world.Case{
 		l.ended(w)
 		w.Missing(unused)
 	}},
-	{Name: "with the subject's sid they stay", Run: func(w *world.World) {
+	{Name: "they are kept if the ending names the subject's sid", Run: func(w *world.World) {
 		ann, l := liveLoose(w, "ann", "chat"), liveLife(w, "ann")
 		w.Same(w.End(logout.Ending{SubjectID: "ann", SessionID: l.session.SessionID}), whole, "the answer")
 		ann.live(w)
 		l.ended(w)
 	}},
-	{Name: "they stay where tokens and consents are kept", Run: func(w *world.World) {
+	{Name: "they are kept if tokens and consents are kept", Run: func(w *world.World) {
 		ann := liveLoose(w, "ann", "mail")
 		w.Same(w.End(logout.Ending{SubjectID: "ann", KeepTokens: true, KeepConsents: true}), logout.Result{},
 			"the answer")
@@ -99,7 +99,7 @@ var subjectCases = []world.Case{
 		mail.dead(w)
 		wiki.live(w)
 	}},
-	{Name: "they are removed although the subject's sessions are kept", Run: func(w *world.World) {
+	{Name: "they are removed even if the subject's sessions are kept", Run: func(w *world.World) {
 		ann, l := liveLoose(w, "ann", "mail"), liveLife(w, "ann")
 		result := w.End(logout.Ending{SubjectID: "ann", KeepSession: true, SkipNotification: true})
 		w.Same(result, logout.Result{GrantsRevoked: 8, ConsentsRevoked: 4}, "the answer")
@@ -108,7 +108,7 @@ var subjectCases = []world.Case{
 		w.Dead(l.allTokens()...)
 		w.Missing(l.allConsents()...)
 	}},
-	{Name: "a kept consent of a session goes with its subject", Run: func(w *world.World) {
+	{Name: "a kept consent of a session is removed with its subject", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		consent := w.Stored(w.Grant(grantstore.UserConsent, s, "mail", world.Forever))
 		w.End(logout.Ending{SessionID: s.SessionID, KeepConsents: true})

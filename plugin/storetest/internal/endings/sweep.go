@@ -31,7 +31,7 @@ var sweepCases = []world.Case{
 	{Name: "nothing to end is no error", Run: func(w *world.World) {
 		w.Same(*w.SweepOnce(logout.Sweep{Limit: 10}), logout.SweepResult{}, "the answer")
 	}},
-	{Name: "a sweep ends at most as many as allowed, those due first first", Run: func(w *world.World) {
+	{Name: "a sweep ends a bounded number, in the order of their due times", Run: func(w *world.World) {
 		sessions := dueOneByOne(w, 5)
 		w.Pass(5 * time.Minute)
 		for at := 0; at < len(sessions); at += 2 {
@@ -46,7 +46,7 @@ var sweepCases = []world.Case{
 			slices.SortFunc(swept.Sessions, func(a, b logout.EndedSession) int {
 				return strings.Compare(a.SubjectID, b.SubjectID)
 			})
-			w.Same(swept.Sessions, named, "the sessions that it names")
+			w.Same(swept.Sessions, named, "the sessions that it lists")
 			w.SessionGone(sessions[at:end]...)
 			w.SessionLives(sessions[end:]...)
 			if end < len(sessions) && swept.Next.After(w.Now) {
@@ -80,7 +80,7 @@ var sweepCases = []world.Case{
 		w.Renew(s, time.Hour)
 		next := w.SweepOnce(logout.Sweep{Limit: 10}).Next
 		if next.IsZero() || next.After(s.EndsAt) {
-			w.Fatalf("Next is %v, want a moment up to %v, when the session is due", next, s.EndsAt)
+			w.Fatalf("Next is %v, want at most %v, when the session is due", next, s.EndsAt)
 		}
 		w.Now = s.Expires
 		w.At(w.SweepOnce(logout.Sweep{Limit: 10}).Next, s.EndsAt, "Next after the early entry was found")
@@ -104,13 +104,13 @@ var sweepCases = []world.Case{
 			queued += answer.NotificationsQueued
 		}
 		w.Same([]int{ended, queued}, []int{len(sessions), len(sessions)},
-			"sessions ended and notifications queued by all together")
+			"sessions ended and notifications queued by all sweeps")
 		w.SessionGone(sessions...)
 		for _, s := range sessions {
 			w.Same(w.Notified(s), []string{"mail"}, "clients notified")
 		}
 	}},
-	{Name: "a settled notification is kept for its time and then purged", Run: func(w *world.World) {
+	{Name: "a settled notification is kept for its retention and then purged", Run: func(w *world.World) {
 		for _, state := range []logout.State{logout.Delivered, logout.Refused, logout.GivenUp} {
 			s := w.SignIn("ann")
 			w.Uses(s, "mail")
@@ -123,7 +123,7 @@ var sweepCases = []world.Case{
 			id := w.Notification(s, "mail").ID
 			w.Pass(2 * time.Minute)
 			w.Sweep(logout.Sweep{})
-			w.Same(w.Notified(s), []string{}, "clients with a notification after its time is up")
+			w.Same(w.Notified(s), []string{}, "clients with a notification after its retention")
 			_, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
 			w.Fails(err, "Retry a purged notification", ticketstore.ErrNotFound)
 		}
@@ -144,10 +144,10 @@ var sweepCases = []world.Case{
 			}
 		}
 		w.Same(w.Notifications(logout.NotificationFilter{}), []logout.Notification{},
-			"notifications after their time is up")
-		w.Same(*w.SweepOnce(logout.Sweep{Limit: 2}), logout.SweepResult{}, "the answer when nothing is left")
+			"notifications after their retention")
+		w.Same(*w.SweepOnce(logout.Sweep{Limit: 2}), logout.SweepResult{}, "the answer after all were purged")
 	}},
-	{Name: "a notification that is waiting is not purged", Run: func(w *world.World) {
+	{Name: "a pending notification is not purged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -155,7 +155,7 @@ var sweepCases = []world.Case{
 		w.Sweep(logout.Sweep{})
 		w.ClaimOne()
 	}},
-	{Name: "a notification that was retried is kept for its time again", Run: func(w *world.World) {
+	{Name: "a retried notification is kept for its retention again", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(time.Minute)
@@ -169,7 +169,7 @@ var sweepCases = []world.Case{
 		w.Sweep(logout.Sweep{})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state of the notification")
 	}},
-	{Name: "an ended session is on record for a day at least", Run: func(w *world.World) {
+	{Name: "the record of an ended session is kept for at least a day", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.End(logout.Ending{SessionID: s.SessionID})
 		w.Pass(24*time.Hour - time.Second)
@@ -177,7 +177,7 @@ var sweepCases = []world.Case{
 		w.Fails(w.Tickets.Create(w.Ctx(), w.Session("ann", world.SID(s.SessionID))),
 			"Create with the sid of an ended session", ticketstore.ErrExists)
 	}},
-	{Name: "a sid is free again when nothing is left of its session", Run: func(w *world.World) {
+	{Name: "a sid can be reused when the record of its session is purged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Stored(w.Refresh(s, "mail"))
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -188,7 +188,7 @@ var sweepCases = []world.Case{
 		w.PurgeGrants()
 		w.Sweep(logout.Sweep{})
 		again := w.Session("ann", world.SID(s.SessionID))
-		w.OK(w.Tickets.Create(w.Ctx(), again), "Create with the sid of a session that is forgotten")
+		w.OK(w.Tickets.Create(w.Ctx(), again), "Create with the sid of a purged session")
 		w.Same(w.LiveGrants(grantstore.Filter{}), []grantstore.Grant{}, "live grants")
 	}},
 }

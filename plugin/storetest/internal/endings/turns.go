@@ -9,9 +9,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// turnCases check that the queue of one client does not delay another's.
+// turnCases check that the queue of one client does not delay the queues of others.
 var turnCases = []world.Case{
-	{Name: "a client with a long queue does not delay another", Run: func(w *world.World) {
+	{Name: "a client with a long queue does not delay other clients", Run: func(w *world.World) {
 		queue(w, "dead", w.Rows/4)
 		endUsed(w, "quick")
 		claimed := w.ClaimAs(logout.Claim{Limit: 2, PerClient: 1, Lease: world.Lease})
@@ -21,7 +21,7 @@ var turnCases = []world.Case{
 		}
 		w.Same(counts, map[string]int{"dead": 1, "quick": 1}, "notifications handed out by client")
 	}},
-	{Name: "a busy client's long queue is passed over", Run: func(w *world.World) {
+	{Name: "a busy client's long queue is skipped", Run: func(w *world.World) {
 		queue(w, "a dead one", w.Rows/4)
 		queue(w, "quick", 3)
 		queue(w, "z dead one", w.Rows/4)
@@ -32,7 +32,7 @@ var turnCases = []world.Case{
 			}).Deliveries
 			seen += len(work)
 		}
-		w.Same(seen, 3, "number of notifications handed out of the client that is not busy")
+		w.Same(seen, 3, "number of notifications handed out for the idle client")
 	}},
 	{Name: "clients are served round robin with a limit of one", Run: func(w *world.World) {
 		clients := []string{"a", "b", "c", "d"}
@@ -40,7 +40,7 @@ var turnCases = []world.Case{
 			queue(w, id, 30)
 		}
 		w.Same(len(turns(w, 28)), len(clients),
-			"number of clients that had their turn within 28 claims, among four with 30 notifications each")
+			"number of clients served within 28 claims, among four with 30 notifications each")
 	}},
 	{Name: "a client with a short queue is served among long ones", Run: func(w *world.World) {
 		for _, id := range []string{"a", "b", "y", "z"} {
@@ -49,7 +49,7 @@ var turnCases = []world.Case{
 		turns(w, 3)
 		endUsed(w, "newcomer")
 		if !turns(w, 32)["newcomer"] {
-			w.Fatal("the newcomer has not had its turn within 32 claims among five clients")
+			w.Fatal("the fifth client was not served within 32 claims")
 		}
 	}},
 	{Name: "every notification of every client is delivered eventually", Run: func(w *world.World) {
@@ -69,12 +69,12 @@ var turnCases = []world.Case{
 		}
 		w.Same(delivered, 16, "number of notifications delivered")
 		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), 16,
-			"number of notifications that are delivered")
+			"number of delivered notifications")
 	}},
 }
 
-// turns claims one notification at a time, while the clock moves by microseconds, and returns the clients
-// that were handed out.
+// turns claims one notification at a time, while the clock advances by microseconds, and returns their
+// clients in order.
 func turns(w *world.World, claims int) map[string]bool {
 	w.Helper()
 	seen := map[string]bool{}

@@ -20,7 +20,7 @@ var batchCases = []world.Case{
 		result = w.Apply(grantstore.Batch{Delete: []grantstore.Ref{a.Ref}})
 		w.Same(result.Revoked, 0, "Revoked the second time")
 	}},
-	{Name: "delete does not count what was no longer live", Run: func(w *world.World) {
+	{Name: "delete does not count grants that were no longer live", Run: func(w *world.World) {
 		expired, used := w.Stored(w.Access(nil, "mail", world.Lasting(time.Minute))),
 			w.Stored(w.Refresh(nil, "mail"))
 		w.Consume(used)
@@ -35,7 +35,7 @@ var batchCases = []world.Case{
 		code, access, refresh := w.Stored(w.Code(s, "mail", family)), w.Stored(w.Access(s, "mail", family)),
 			w.Stored(w.Refresh(s, "mail", family))
 		expired := w.Stored(w.Access(s, "mail", family, world.Lasting(time.Minute)))
-		other := w.Stored(w.Access(s, "mail", world.Family("the family next door")))
+		other := w.Stored(w.Access(s, "mail", world.Family("a different family")))
 		alone := w.Stored(w.Access(s, "mail", world.Family("")))
 		w.Pass(time.Minute)
 		result := w.Apply(grantstore.Batch{Revoke: []grantstore.Revocation{{RequestID: "the family"}}})
@@ -47,7 +47,7 @@ var batchCases = []world.Case{
 		})
 		w.Same(result.Revoked, 0, "Revoked the second time")
 	}},
-	{Name: "revoke keeps to the types named", Run: func(w *world.World) {
+	{Name: "revoke removes only the named types", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		family := world.Family("f")
 		access, refresh := w.Stored(w.Access(s, "mail", family)), w.Stored(w.Refresh(s, "mail", family))
@@ -59,13 +59,13 @@ var batchCases = []world.Case{
 	{Name: "a batch deletes and revokes before it stores", Run: func(w *world.World) {
 		old := w.Stored(w.Access(nil, "mail", world.Family("f")))
 		fresh := old
-		fresh.Description = "the new one under the same key"
+		fresh.Description = "the new grant under the same key"
 		sibling := w.Access(nil, "mail", world.Family("f"))
 		result := w.Apply(grantstore.Batch{
 			Delete: []grantstore.Ref{old.Ref}, Revoke: []grantstore.Revocation{{RequestID: "f"}},
 			Store: []grantstore.Grant{fresh, sibling},
 		})
-		w.Same(result.Revoked, 1, "Revoked: a grant that is deleted and of a revoked family counts once")
+		w.Same(result.Revoked, 1, "Revoked: a deleted grant of a revoked family counts once")
 		found, err := w.GrantErr(old)
 		w.OK(err, "Get the grant stored under the deleted one's key")
 		w.Same(found.Grant, fresh, "the grant stored under the deleted one's key")
@@ -105,12 +105,12 @@ var batchCases = []world.Case{
 		failsWhole(w, grantstore.ErrSessionEnded,
 			func(batch *grantstore.Batch) { batch.Use.SessionID = "nobody's" })
 	}},
-	{Name: "a batch whose consumption is of a used token writes nothing", Run: func(w *world.World) {
+	{Name: "a batch that consumes a used token writes nothing", Run: func(w *world.World) {
 		used := w.Stored(w.Refresh(nil, "mail"))
 		w.Consume(used)
 		failsWhole(w, grantstore.ErrConsumed, func(batch *grantstore.Batch) { batch.Consume.Ref = used.Ref })
 	}},
-	{Name: "a batch whose consumption is of a missing token writes nothing", Run: func(w *world.World) {
+	{Name: "a batch that consumes a missing token writes nothing", Run: func(w *world.World) {
 		failsWhole(w, ticketstore.ErrNotFound,
 			func(batch *grantstore.Batch) { batch.Consume.Key = ticketstore.KeyOf("nobody's") })
 	}},
@@ -119,7 +119,7 @@ var batchCases = []world.Case{
 		failsWhole(w, ticketstore.ErrExists,
 			func(batch *grantstore.Batch) { batch.Store = append(batch.Store, taken) })
 	}},
-	{Name: "a batch that stores for a session that is over writes nothing", Run: func(w *world.World) {
+	{Name: "a batch that stores for an ended session writes nothing", Run: func(w *world.World) {
 		over := w.SignIn("bob", world.Idle(time.Minute))
 		w.Pass(time.Minute)
 		failsWhole(w, grantstore.ErrSessionEnded, func(batch *grantstore.Batch) {
@@ -161,19 +161,19 @@ var batchCases = []world.Case{
 			Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
 		}
 		w.Apply(replace)
-		w.Apply(replace) // its answer was lost: it is not refused for the change that it made itself
+		w.Apply(replace) // its answer was lost: the repeated batch is not refused because of its own change
 		found, err := w.GrantErr(fresh)
-		w.OK(err, "Get what was stored again")
-		w.Same(found.Grant, fresh, "what was stored again")
+		w.OK(err, "Get the grant stored again")
+		w.Same(found.Grant, fresh, "the grant stored again")
 		w.Same(w.Apply(grantstore.Batch{
 			Seen: []grantstore.Precondition{grantstore.PreconditionOf(&fresh)},
-		}).Revoked, 0, "Revoked by a batch that only looks")
+		}).Revoked, 0, "Revoked by a batch without changes")
 	}},
 	{Name: "an invalid batch writes nothing", Run: func(w *world.World) {
 		failsWhole(w, ticketstore.ErrInvalid,
 			func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })
 	}},
-	{Name: "a batch that failed may be tried again under its id", Run: func(w *world.World) {
+	{Name: "a failed batch may be retried under its id", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		taken := w.Stored(w.Access(s, "mail"))
 		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{taken}}
@@ -184,7 +184,8 @@ var batchCases = []world.Case{
 	}},
 }
 
-// failsWhole applies a batch with a change of every kind, one of which fails, and checks that none was made.
+// failsWhole applies a batch with a change of every kind, one of which fails, and checks that nothing
+// changed.
 func failsWhole(w *world.World, target error, spoil func(batch *grantstore.Batch)) {
 	w.Helper()
 	s := w.SignIn("ann")

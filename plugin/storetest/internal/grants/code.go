@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// authorized is what an authorize response stores.
+// authorized holds the grants that an authorize response stores.
 type authorized struct {
 	code, openID, pkce grantstore.Grant
 }
@@ -34,8 +34,8 @@ func authorize(w *world.World, s *ticketstore.Session, options ...world.GrantOpt
 	return a
 }
 
-// exchange uses the code for an access token and a refresh token without owners: the store copies those of
-// the code.
+// exchange uses the code for an access token and a refresh token without owners: the store copies the code's
+// owners.
 func exchange(w *world.World, code grantstore.Grant) (access, refresh grantstore.Grant) {
 	w.Helper()
 	access, refresh = w.Access(nil, ""), w.Refresh(nil, "")
@@ -44,7 +44,7 @@ func exchange(w *world.World, code grantstore.Grant) (access, refresh grantstore
 }
 
 var codeCases = []world.Case{
-	{Name: "a code comes with the OpenID and PKCE rows of its family", Run: func(w *world.World) {
+	{Name: "a code is returned with the OpenID and PKCE rows of its family", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		a := authorize(w, s)
 		authorize(w, s)
@@ -55,39 +55,39 @@ var codeCases = []world.Case{
 		slices.SortFunc(found.Related, func(x, y grantstore.Grant) int {
 			return strings.Compare(string(x.Type), string(y.Type))
 		})
-		w.Same(found.Related, []grantstore.Grant{a.openID, a.pkce}, "what comes with the code")
+		w.Same(found.Related, []grantstore.Grant{a.openID, a.pkce}, "grants returned with the code")
 		w.Live(a.openID, a.pkce)
 	}},
-	{Name: "only codes come with related rows", Run: func(w *world.World) {
+	{Name: "only codes are returned with related rows", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
 		found, err := w.GrantErr(a.openID)
 		w.OK(err, "Get the OpenID row")
-		w.Same(found.Related, []grantstore.Grant{}, "what comes with the OpenID row")
+		w.Same(found.Related, []grantstore.Grant{}, "grants returned with the OpenID row")
 	}},
-	{Name: "a code without family comes alone", Run: func(w *world.World) {
+	{Name: "a code without family is returned alone", Run: func(w *world.World) {
 		code := w.Code(nil, "mail", world.Family(""))
 		openID := w.Grant(grantstore.OpenIDRequest, nil, "wiki", world.Family(""))
 		w.Apply(grantstore.Batch{Store: []grantstore.Grant{code, openID}})
 		found, err := w.GrantErr(code)
 		w.OK(err, "Get the code")
-		w.Same(found.Related, []grantstore.Grant{}, "what comes with a code without family")
+		w.Same(found.Related, []grantstore.Grant{}, "grants returned with a code without family")
 		w.Consume(code)
 		w.Live(openID)
 		w.CannotConsume(code, grantstore.ErrConsumed)
 		w.Live(openID)
 	}},
-	{Name: "a used code is read as used, and what came with it is gone", Run: func(w *world.World) {
+	{Name: "a used code is read as used, and its related rows are gone", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
 		w.Pass(time.Second)
 		access, refresh := exchange(w, a.code)
 		found, err := w.GrantErr(a.code)
 		w.Fails(err, "Get the used code", grantstore.ErrConsumed)
 		w.Same(found.Grant, small(a.code, w.Now), "the used code")
-		w.Same(found.Related, []grantstore.Grant{}, "what comes with a used code")
+		w.Same(found.Related, []grantstore.Grant{}, "grants returned with a used code")
 		w.Missing(a.openID, a.pkce)
 		w.Live(access, refresh)
 	}},
-	{Name: "what is stored for a code takes its binding from the code", Run: func(w *world.World) {
+	{Name: "grants stored for a code are bound like the code", Run: func(w *world.World) {
 		ann, bob := w.SignIn("ann"), w.SignIn("bob")
 		a := authorize(w, ann, world.Offline)
 		access, refresh := w.Access(bob, "wiki"), w.Refresh(nil, "", world.Family(""))
@@ -105,7 +105,7 @@ var codeCases = []world.Case{
 		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: ann.SessionID})), 2,
 			"number of grants in ann's session")
 	}},
-	{Name: "what names the session and the family of its code is stored alike", Run: func(w *world.World) {
+	{Name: "grants that name their code's session and family are accepted", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		a := authorize(w, s)
 		next := func(used grantstore.Grant) (access, refresh grantstore.Grant) {
@@ -122,7 +122,7 @@ var codeCases = []world.Case{
 		w.CannotConsume(refresh1, grantstore.ErrConsumed)
 		w.Missing(access2, refresh2)
 	}},
-	{Name: "offline is taken from the code even to be taken away", Run: func(w *world.World) {
+	{Name: "offline is copied from the code, also if it is false", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
 		refresh := w.Refresh(nil, "", world.Offline)
 		w.Consume(a.code, refresh)
@@ -144,7 +144,7 @@ var codeCases = []world.Case{
 		w.Live(otherAccess, otherRefresh)
 		w.CannotConsume(refresh, ticketstore.ErrNotFound)
 	}},
-	{Name: "a second use revokes what a rotation has issued since", Run: func(w *world.World) {
+	{Name: "a second use revokes the tokens of later rotations", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
 		_, refresh := exchange(w, a.code)
 		access2, refresh2 := exchange(w, refresh)
@@ -167,14 +167,14 @@ var codeCases = []world.Case{
 		w.Fails(err, "Apply with a used code and grace", grantstore.ErrConsumed)
 		w.Missing(access, refresh)
 	}},
-	{Name: "a code without session is exchanged like others", Run: func(w *world.World) {
+	{Name: "a code without session can be exchanged", Run: func(w *world.World) {
 		a := authorize(w, nil, world.Of("ann"))
 		access, refresh := exchange(w, a.code)
 		w.Live(access, refresh)
 		found, err := w.GrantErr(refresh)
 		w.OK(err, "Get the refresh token")
 		w.Same([]string{found.Grant.SubjectID, found.Grant.SessionID, found.Grant.ClientID},
-			[]string{"ann", "", "mail"}, "whose token it is")
+			[]string{"ann", "", "mail"}, "owners of the token")
 		w.CannotConsume(a.code, grantstore.ErrConsumed)
 		w.Missing(access, refresh)
 	}},

@@ -22,7 +22,7 @@ var getCases = []world.Case{
 			w.Same(found.Grant, g, "the "+string(kind))
 		}
 	}},
-	{Name: "a grant with required fields alone is read as it was", Run: func(w *world.World) {
+	{Name: "a grant with only the required fields is read unchanged", Run: func(w *world.World) {
 		for _, kind := range grantstore.Types {
 			g := grantstore.Grant{
 				Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf("h" + string(kind))}, Created: w.Now,
@@ -48,7 +48,7 @@ var getCases = []world.Case{
 		w.OK(err, "Get")
 		w.Same(found.Grant, g, "the grant")
 	}},
-	{Name: "moments come back in UTC", Run: func(w *world.World) {
+	{Name: "times are returned in UTC", Run: func(w *world.World) {
 		g := w.Refresh(nil, "mail")
 		zone := time.FixedZone("east", 5*3600)
 		g.Created, g.Expires = g.Created.In(zone), g.Expires.In(zone)
@@ -61,7 +61,7 @@ var getCases = []world.Case{
 		w.At(found.Grant.Expires, g.Expires, "Expires")
 		w.At(found.Grant.Consumed, w.Now, "Consumed")
 	}},
-	{Name: "the store keeps no hold of the caller's memory", Run: func(w *world.World) {
+	{Name: "the store does not retain the caller's memory", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(nil, "mail"))
 		want, err := w.GrantErr(g)
 		w.OK(err, "Get")
@@ -70,7 +70,7 @@ var getCases = []world.Case{
 		w.OK(err, "Get after the caller changed its own")
 		w.Same(got, want, "the grant after the caller changed its own")
 	}},
-	{Name: "a grant is not found under another type or key", Run: func(w *world.World) {
+	{Name: "a grant is not found under a different type or key", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(nil, "mail"))
 		other := g
 		other.Type = grantstore.ReferenceToken
@@ -107,7 +107,7 @@ var getCases = []world.Case{
 		w.Missing(g)
 		w.CannotConsume(g, ticketstore.ErrNotFound)
 	}},
-	{Name: "a cancelled call is never not found", Run: func(w *world.World) {
+	{Name: "a cancelled call never returns ErrNotFound", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(nil, "mail"))
 		ctx, cancel := context.WithCancel(w.Ctx())
 		cancel()

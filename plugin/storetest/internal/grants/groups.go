@@ -4,7 +4,7 @@ package grants
 
 import "github.com/fosite-sessions/sessions/plugin/storetest/world"
 
-// Groups are the cases of a grant store.
+// Groups returns the cases of a grant store.
 var Groups = []world.Group{
 	{Rule: 2, Name: "get", Cases: getCases},
 	{Name: "input", Cases: inputCases},
@@ -13,7 +13,7 @@ var Groups = []world.Group{
 	{Rule: 3, Name: "batch", Cases: batchCases},
 	{Rule: 3, Name: "repeated operations", Cases: repeatCases},
 	{Rule: 2, Name: "grants of a session", Cases: sessionCases},
-	{Rule: 15, Name: "times told of a session", Cases: toldCases},
+	{Rule: 15, Name: "session times in answers", Cases: toldCases},
 	{Name: "use by clients", Cases: useCases},
 	{Rule: 9, Name: "slide", Cases: slideCases},
 	{Rule: 1, Name: "revoked in a kept session", Cases: revokedCases},

@@ -1,6 +1,6 @@
 package grants
 
-// Input that a grant store refuses.
+// Invalid input of a grant store.
 
 import (
 	"strings"
@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// badIDs are ids that every store refuses.
+// badIDs are invalid ids.
 var badIDs = []struct{ name, id string }{
 	{"with a NUL", "a\x00b"},
 	{"of 10 kB", strings.Repeat("0123456789", 1024)},
@@ -28,7 +28,7 @@ var grantIDs = map[string]func(g *grantstore.Grant) *string{
 }
 
 var inputCases = []world.Case{
-	{Name: "a bad grant is refused by its field and nothing is stored", Run: func(w *world.World) {
+	{Name: "the refusal of a bad grant names the field, and nothing is stored", Run: func(w *world.World) {
 		refuse := func(name, field string, spoil func(g *grantstore.Grant)) {
 			w.Helper()
 			first, bad := w.Refresh(nil, "mail", world.Of("ann")), w.Refresh(nil, "mail", world.Of("ann"))

@@ -10,7 +10,7 @@ import (
 )
 
 var purgeCases = []world.Case{
-	{Name: "what is live or not yet due is never purged", Run: func(w *world.World) {
+	{Name: "grants that are live or not yet due are never purged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		tokens, used := everyToken(w, s)
 		w.Same(w.PurgeGrants(), 0, "records purged")
@@ -34,7 +34,7 @@ var purgeCases = []world.Case{
 		w.Missing(batch.Store...)
 		w.Live(live)
 	}},
-	{Name: "purging what calls of one moment have left is bounded", Run: func(w *world.World) {
+	{Name: "purging the records of simultaneous calls is bounded", Run: func(w *world.World) {
 		batches := make([]grantstore.Batch, racers)
 		for i := range batches {
 			batches[i].Store = []grantstore.Grant{w.Access(nil, "mail", world.Lasting(time.Minute))}

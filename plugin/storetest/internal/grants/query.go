@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of grants that the filter selects, known by their descriptions. Queries with a
-// token take the filter from it.
+// listing returns the listing of grants that the filter selects, identified by their descriptions. Queries
+// with a token take the filter from it.
 func listing(w *world.World, filter grantstore.Filter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
 		query := grantstore.Query{Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior}
@@ -40,8 +40,8 @@ func descriptions(grants []grantstore.Grant) []string {
 	return all
 }
 
-// manyGrants stores seven refresh tokens of ann's session with the mail client, a second apart and among
-// others, and returns the session and their descriptions in order.
+// manyGrants stores seven refresh tokens of ann's session with the mail client, a second apart and
+// interleaved with other grants, and returns the session and their descriptions in order.
 func manyGrants(w *world.World) (*ticketstore.Session, []string) {
 	w.Helper()
 	ann, bob := w.SignIn("ann"), w.SignIn("bob")
@@ -59,7 +59,7 @@ func manyGrants(w *world.World) (*ticketstore.Session, []string) {
 }
 
 var queryCases = []world.Case{
-	{Name: "grants are listed with every field but their data", Run: func(w *world.World) {
+	{Name: "grants are listed with every field except their data", Run: func(w *world.World) {
 		want := w.Stored(w.Refresh(w.SignIn("ann"), "mail", world.Offline))
 		want.Data = nil
 		w.Same(w.LiveGrants(grantstore.Filter{}), []grantstore.Grant{want}, "the listing")
@@ -154,7 +154,7 @@ var queryCases = []world.Case{
 		manyGrants(w)
 		w.CheckPaging(listing(w, grantstore.Filter{}), descriptions(w.LiveGrants(grantstore.Filter{})))
 	}},
-	{Name: "a token of another filter or listing is refused", Run: func(w *world.World) {
+	{Name: "a token of a different filter or listing is refused", Run: func(w *world.World) {
 		manyGrants(w)
 		page, err := w.Grants.Query(w.Ctx(),
 			grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}, Count: 2}, w.Now)
@@ -166,7 +166,7 @@ var queryCases = []world.Case{
 		} {
 			_, err := w.Grants.Query(w.Ctx(),
 				grantstore.Query{Filter: filter, ResultsToken: page.ResultsToken}, w.Now)
-			w.RefusesToken(err, "Query with the token of another query: "+name)
+			w.RefusesToken(err, "Query with the token of a different query: "+name)
 		}
 		sessions := w.Query(ticketstore.SessionQuery{Count: 1})
 		_, err = w.Grants.Query(w.Ctx(), grantstore.Query{ResultsToken: sessions.ResultsToken}, w.Now)
@@ -178,7 +178,7 @@ var queryCases = []world.Case{
 // walkGrants walks the grants of a subject in both orders while others are stored, deleted, used, and ended
 // with their sessions.
 func walkGrants(w *world.World) {
-	random := rand.New(rand.NewPCG(5, 7)) //nolint:gosec // a test's choice, made the same each time
+	random := rand.New(rand.NewPCG(5, 7)) //nolint:gosec // deterministic
 	home := w.SignIn("ann")
 	made := func(s *ticketstore.Session) grantstore.Grant {
 		g := w.Refresh(s, "mail")

@@ -59,7 +59,7 @@ var raceCases = []world.Case{
 		w.OK(err, "Get the jti")
 		w.Same(found.Grant.Description, fmt.Sprint("attempt ", winner), "the jti that was stored")
 	}},
-	{Name: "of many that build on one grant one wins", Run: func(w *world.World) {
+	{Name: "of many replacements of one grant one wins", Run: func(w *world.World) {
 		old := w.Stored(w.Consent("ann", "mail"))
 		errs := world.Race(racers, func(i int) error {
 			fresh := old
@@ -75,7 +75,7 @@ var raceCases = []world.Case{
 		w.OK(err, "Get the grant")
 		w.Same(string(found.Grant.Data), fmt.Sprint("attempt ", winner), "the data of the grant")
 	}},
-	{Name: "of many uses of one pushed request in its deletion all are harmless", Run: func(w *world.World) {
+	{Name: "of many deletions of one pushed request one counts", Run: func(w *world.World) {
 		par := w.Stored(w.Grant(grantstore.PushedAuthorization, nil, "mail"))
 		revoked := make([]int, racers)
 		for _, err := range world.Race(racers, func(i int) error {
@@ -94,7 +94,7 @@ var raceCases = []world.Case{
 		w.Same(total, 1, "Revoked by all together")
 		w.Missing(par)
 	}},
-	{Name: "the end of a session races everything and no token is left", Run: func(w *world.World) {
+	{Name: "the end of a session races everything and leaves no token", Run: func(w *world.World) {
 		for round := range 12 {
 			raceWithEnd(w, logout.Ending{}, fmt.Sprintf("round %d", round))
 		}
@@ -107,7 +107,7 @@ var raceCases = []world.Case{
 	}},
 }
 
-// raceWithEnd ends a session while its code and its refresh tokens are used and more is stored in it.
+// raceWithEnd ends a session while its code and refresh tokens are used and new grants are stored in it.
 func raceWithEnd(w *world.World, ending logout.Ending, subject string) {
 	w.Helper()
 	s := w.SignIn(subject)

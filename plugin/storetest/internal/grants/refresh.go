@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// withGrace uses a refresh token for new ones, or once more within the grace.
+// withGrace uses a refresh token, for the first time or within its grace.
 func withGrace(
 	w *world.World, g grantstore.Grant, grace time.Duration,
 ) (access, refresh grantstore.Grant, err error) {
@@ -24,7 +24,7 @@ func withGrace(
 	return access, refresh, err
 }
 
-// used returns a grant that was used.
+// used returns a used grant.
 func used(w *world.World, g grantstore.Grant) grantstore.Grant {
 	w.Helper()
 	found, err := w.GrantErr(g)
@@ -32,7 +32,7 @@ func used(w *world.World, g grantstore.Grant) grantstore.Grant {
 	return found.Grant
 }
 
-// small is a used grant as it is kept once its grace is over.
+// small returns a used grant as it is stored after its grace.
 func small(g grantstore.Grant, at time.Time) grantstore.Grant {
 	g.Consumed, g.SubjectID, g.Description, g.Data = at, "", "", nil
 	return g
@@ -56,7 +56,7 @@ var refreshCases = []world.Case{
 		w.Missing(access2)
 		w.Live(access3, refresh3)
 	}},
-	{Name: "a used token is read with the moment of its use", Run: func(w *world.World) {
+	{Name: "a used token is read with the time of its use", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail", world.Offline))
 		w.Pass(time.Minute)
 		w.Consume(g)
@@ -83,7 +83,7 @@ var refreshCases = []world.Case{
 		w.Missing(next)
 		w.Same(used(w, g), small(g, at), "the used token after its reuse")
 	}},
-	{Name: "used tokens go with their session", Run: func(w *world.World) {
+	{Name: "used tokens are removed with their session", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("ann")
 		var all []grantstore.Grant
 		for range 3 {
@@ -100,7 +100,7 @@ var refreshCases = []world.Case{
 		}
 		w.Used(kept)
 	}},
-	{Name: "a second use is refused and revokes the family in that same call", Run: func(w *world.World) {
+	{Name: "a second use is refused and revokes the family in the same call", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		other := w.Stored(w.Refresh(w.SignIn("bob"), "mail"))
 		access, refresh := exchange(w, g)
@@ -115,7 +115,7 @@ var refreshCases = []world.Case{
 		w.CannotConsume(refresh, ticketstore.ErrNotFound)
 		w.CannotConsume(g, grantstore.ErrConsumed)
 	}},
-	{Name: "a second use revokes all that later rotations have issued", Run: func(w *world.World) {
+	{Name: "a second use revokes all tokens of later rotations", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		_, refresh1 := exchange(w, g)
 		_, refresh2 := exchange(w, refresh1)
@@ -124,7 +124,7 @@ var refreshCases = []world.Case{
 		w.CannotConsume(g, grantstore.ErrConsumed)
 		w.Missing(access3, refresh3)
 	}},
-	{Name: "a repeated operation is no second use", Run: func(w *world.World) {
+	{Name: "a repeated operation is not a second use", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		access, refresh := w.Access(nil, ""), w.Refresh(nil, "")
 		batch := grantstore.Batch{
@@ -136,13 +136,13 @@ var refreshCases = []world.Case{
 		}
 		w.Live(access, refresh)
 	}},
-	{Name: "rotation without family removes no other access token", Run: func(w *world.World) {
+	{Name: "rotation without a family removes no other access token", Run: func(w *world.World) {
 		bystander := w.Stored(w.Access(nil, "wiki", world.Family("")))
 		g := w.Stored(w.Refresh(nil, "mail", world.Family("")))
 		access, refresh := exchange(w, g)
 		w.Live(bystander, access, refresh)
 	}},
-	{Name: "rotation without one access token of its own removes the family's", Run: func(w *world.World) {
+	{Name: "rotation without its own access token removes the family's", Run: func(w *world.World) {
 		s, family := w.SignIn("ann"), world.Family(w.Name("family"))
 		old := w.Stored(w.Access(s, "mail", family))
 		access, refresh := exchange(w, w.Stored(w.Refresh(s, "mail", family)))
@@ -166,11 +166,11 @@ var refreshCases = []world.Case{
 		w.Live(access1, refresh1, access2, refresh2)
 		found, err := w.GrantErr(g)
 		w.Fails(err, "Get the used token", grantstore.ErrConsumed)
-		w.At(found.Grant.Consumed, used, "Consumed, which is the first use")
+		w.At(found.Grant.Consumed, used, "Consumed, the time of the first use")
 		access3, refresh3 := exchange(w, refresh1)
 		w.Live(access3, refresh3, refresh2)
 	}},
-	{Name: "each line that a grace begins has an access token of its own", Run: func(w *world.World) {
+	{Name: "each line that begins within a grace has its own access token", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		access1, refresh1, err := withGrace(w, g, time.Minute)
 		w.OK(err, "the first use")
@@ -186,7 +186,7 @@ var refreshCases = []world.Case{
 		w.Missing(access3)
 		w.Live(access4, access5)
 	}},
-	{Name: "a grace lets a family grow to its bound, and no further", Run: func(w *world.World) {
+	{Name: "within a grace a family grows to its bound, not beyond", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		g := w.Stored(w.Refresh(s, "mail"))
 		var last grantstore.Grant
@@ -200,7 +200,7 @@ var refreshCases = []world.Case{
 		w.Missing(access, refresh)
 		w.Live(last) // nothing is revoked
 		access, refresh, err = withGrace(w, last, time.Minute)
-		w.OK(err, "rotation in a family that is full")
+		w.OK(err, "rotation in a full family")
 		w.Live(access, refresh)
 		lines := w.LiveGrants(grantstore.Filter{SessionID: s.SessionID, Type: grantstore.RefreshToken})
 		w.Same(len(lines), grantstore.MaxLines, "live refresh tokens of the family")
@@ -208,7 +208,7 @@ var refreshCases = []world.Case{
 		w.CannotConsume(g, grantstore.ErrConsumed)
 		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), 0, "live grants after its reuse")
 	}},
-	{Name: "grace counts from the first use and ends", Run: func(w *world.World) {
+	{Name: "the grace counts from the first use and ends", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		_, _, err := withGrace(w, g, 10*time.Second)
 		w.OK(err, "the first use")
@@ -231,7 +231,7 @@ var refreshCases = []world.Case{
 		_, _, err = withGrace(w, g, 10*time.Second)
 		w.Fails(err, "the use a moment later", grantstore.ErrConsumed)
 	}},
-	{Name: "a grace that the first use did not have does not begin later", Run: func(w *world.World) {
+	{Name: "a second use cannot begin a grace that the first use did not have", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		_, refresh := exchange(w, g)
 		_, _, err := withGrace(w, g, time.Hour)

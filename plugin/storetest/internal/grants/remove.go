@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// owned are grants of every kind of two subjects, with and without sessions.
+// owned holds grants of every kind of two subjects, with and without sessions.
 type owned struct {
 	session                                *ticketstore.Session
 	code, access, refresh, consent, loose  grantstore.Grant
@@ -103,7 +103,7 @@ var removeCases = []world.Case{
 			w.Remove(grantstore.Filter{ClientID: "robot"})
 		}
 	}},
-	{Name: "more than one call takes are removed by a walk", Run: func(w *world.World) {
+	{Name: "more grants than one call removes are removed by a walk", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		n := w.Rows
 		w.Each(n, func(int) error {
@@ -119,7 +119,7 @@ var removeCases = []world.Case{
 			removed, err := w.Grants.Remove(w.Ctx(), removal, w.Now)
 			w.OK(err, "Remove")
 			if removed.Met > removal.Limit {
-				w.Fatalf("Remove met %d grants, want at most %d", removed.Met, removal.Limit)
+				w.Fatalf("Remove matched %d grants, want at most %d", removed.Met, removal.Limit)
 			}
 			total += removed.GrantsRevoked
 			if removal.After = removed.Next; len(removal.After) == 0 {
@@ -141,7 +141,7 @@ var removeCases = []world.Case{
 		w.OK(err, "Remove")
 		w.Same(first.GrantsRevoked, 2, "grants revoked")
 		again, err := w.Grants.Remove(w.Ctx(), removal, w.Now)
-		w.OK(err, "Remove once more")
+		w.OK(err, "the repeated Remove")
 		w.Same(again, first, "the answer to the repeated removal")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 1, "number of live grants left")
 	}},
@@ -153,7 +153,7 @@ var removeCases = []world.Case{
 		w.Used(used)
 		w.CannotConsume(used, grantstore.ErrConsumed)
 	}},
-	{Name: "what belongs to no subject stays", Run: func(w *world.World) {
+	{Name: "grants without a subject are kept", Run: func(w *world.World) {
 		jti := w.Stored(w.Grant(grantstore.JTI, nil, "mail"))
 		pushed := w.Stored(w.Grant(grantstore.PushedAuthorization, nil, "mail"))
 		w.Remove(grantstore.Filter{ClientID: "mail"})
@@ -198,7 +198,7 @@ var removeCases = []world.Case{
 			w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), 0, "number of live grants")
 		}
 	}},
-	{Name: "a removal leaves what was stored after its begin, and ends", Run: func(w *world.World) {
+	{Name: "a removal keeps grants stored after it began, and ends", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		var old, later []grantstore.Grant
 		for range 6 {
@@ -220,7 +220,7 @@ var removeCases = []world.Case{
 				w.Pass(time.Second)
 				later = append(later, w.Stored(w.Refresh(s, "mail")), w.Stored(w.Access(s, "mail")))
 				if len(later) > 100 {
-					w.Fatalf("removing grants does not come to an end while others are stored")
+					w.Fatalf("the removal does not end while other grants are stored")
 				}
 				// Removed tokens have successors: refreshes race the first call.
 				if len(later) == 2 {
@@ -269,7 +269,7 @@ var removeCases = []world.Case{
 			removal := good()
 			removal.Filter, removal.After = grantstore.Filter{SubjectID: "bob"}, place
 			removed, err := w.Grants.Remove(w.Ctx(), removal, w.Now)
-			w.OK(err, "Remove behind a place that is none")
+			w.OK(err, "Remove after an unknown position")
 			w.Same(removed.Met, 0, "grants met")
 		}
 		w.Live(kept)

@@ -31,7 +31,7 @@ var repeatCases = []world.Case{
 		w.Used(a.code)
 		w.Same(w.Client(s, "wiki"), client, "the client's use after the repeated batch")
 	}},
-	{Name: "a repeated batch does not bring back what was removed since", Run: func(w *world.World) {
+	{Name: "a repeated batch does not restore grants removed since", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		g := w.Access(s, "mail")
 		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{g}}
@@ -49,18 +49,18 @@ var repeatCases = []world.Case{
 		}
 		first := w.Apply(batch)
 		w.End(logout.Ending{SessionID: s.SessionID})
-		first.Session = nil // which was of then
+		first.Session = nil // its times were those of the first call
 		w.Same(w.Apply(batch), first, "the answer to the repeated batch")
 		w.Dead(g)
 		w.SessionGone(s)
 		w.Same(w.Notified(s), []string{"mail"}, "clients notified")
 	}},
-	{Name: "an operation id answers for any batch", Run: func(w *world.World) {
+	{Name: "an operation id determines the answer, whatever the batch", Run: func(w *world.World) {
 		g := w.Access(nil, "mail")
 		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{w.Access(nil, "mail")}}
 		first := w.Apply(batch)
 		batch.Store = []grantstore.Grant{g}
-		w.Same(w.Apply(batch), first, "the answer to another batch with that id")
+		w.Same(w.Apply(batch), first, "the answer to a different batch with the same id")
 		w.Missing(g)
 	}},
 	{Name: "concurrent repeats of one batch get one answer", Run: func(w *world.World) {
@@ -85,18 +85,18 @@ var repeatCases = []world.Case{
 		w.Live(access, refresh)
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 2, "number of live grants")
 	}},
-	{Name: "answers are purged when their time is up, and not before", Run: func(w *world.World) {
+	{Name: "answers are purged after their retention, not before", Run: func(w *world.World) {
 		g := w.Access(nil, "mail", world.Forever)
 		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{g}}
 		first := w.Apply(batch)
 		w.Pass(grantstore.OperationRetention - time.Second)
-		w.Same(w.PurgeGrants(), 0, "records purged before the time is up")
+		w.Same(w.PurgeGrants(), 0, "records purged before the retention ends")
 		w.Same(w.Apply(batch), first, "the answer to the repeated batch")
 		w.Pass(2 * time.Second)
 		n := w.PurgeGrants()
-		w.Pass(grantstore.OperationRetention) // a store may let go of many together
+		w.Pass(grantstore.OperationRetention) // a store may purge many at once
 		if n += w.PurgeGrants(); n < 1 {
-			w.Fatalf("%d records were purged, want the answer to go", n)
+			w.Fatalf("%d records were purged, want the answer purged", n)
 		}
 		w.Live(g)
 	}},

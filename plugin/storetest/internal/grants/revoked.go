@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// keeping returns an ending that revokes the tokens of a session, or of some clients in it, and leaves the
+// keeping returns an ending that revokes the tokens of a session, or of some of its clients, and keeps the
 // session.
 func keeping(s *ticketstore.Session, clientIDs ...string) logout.Ending {
 	return logout.Ending{
@@ -54,7 +54,7 @@ var revokedCases = []world.Case{
 		mail, wiki := w.Client(s, "mail"), w.Client(s, "wiki")
 		w.End(keeping(s, "mail"))
 		if got := w.Client(s, "mail").TokenNumber; got <= mail.TokenNumber {
-			w.Fatalf("TokenNumber is %d after %d, want it to have risen", got, mail.TokenNumber)
+			w.Fatalf("TokenNumber is %d after %d, want a higher one", got, mail.TokenNumber)
 		}
 		w.Same(w.Client(s, "wiki"), wiki, "the part of a client that was not named")
 		ending := keeping(s, "wiki")

@@ -20,7 +20,7 @@ func everyToken(w *world.World, s *ticketstore.Session) (tokens []grantstore.Gra
 	return []grantstore.Grant{a.code, a.openID, a.pkce, access, refresh}, used
 }
 
-// isOver checks that nothing is live in the session any more and that nothing new can be made in it.
+// isOver checks that no grant of the session is live and that none can be stored in it.
 func isOver(w *world.World, s *ticketstore.Session) {
 	w.Helper()
 	for what, batch := range map[string]grantstore.Batch{
@@ -30,16 +30,16 @@ func isOver(w *world.World, s *ticketstore.Session) {
 		"a refresh token": {Store: []grantstore.Grant{w.Refresh(s, "mail", world.Offline)}},
 	} {
 		_, err := w.TryApply(batch)
-		w.Fails(err, "Apply "+what+" in a session that is over", grantstore.ErrSessionEnded)
+		w.Fails(err, "Apply "+what+" in an ended session", grantstore.ErrSessionEnded)
 		for _, g := range batch.Store {
 			w.Dead(g)
 		}
 	}
 	w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{},
-		"live grants of a session that is over")
+		"live grants of an ended session")
 }
 
-// expires checks that the session's grants die with it at that moment.
+// expires checks that the session's grants die with it at the given time.
 func expires(w *world.World, s *ticketstore.Session, at time.Duration) {
 	w.Helper()
 	tokens, used := everyToken(w, s)
@@ -58,13 +58,13 @@ func expires(w *world.World, s *ticketstore.Session, at time.Duration) {
 }
 
 var sessionCases = []world.Case{
-	{Name: "grants die with a session that is idle for too long", Run: func(w *world.World) {
+	{Name: "grants die with a session at its idle timeout", Run: func(w *world.World) {
 		expires(w, w.SignIn("ann", world.Idle(time.Hour)), time.Hour)
 	}},
 	{Name: "grants die with a session at its absolute limit", Run: func(w *world.World) {
 		expires(w, w.SignIn("ann", world.Idle(2*time.Hour), world.Absolute(time.Hour)), time.Hour)
 	}},
-	{Name: "grants live on in a session that slid", Run: func(w *world.World) {
+	{Name: "grants stay live in a renewed session", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		tokens, _ := everyToken(w, s)
 		w.Pass(30 * time.Minute)
@@ -91,7 +91,7 @@ var sessionCases = []world.Case{
 		w.Dead(append(tokens, used)...)
 		isOver(w, s)
 	}},
-	{Name: "nothing brings the grants of an ended session back", Run: func(w *world.World) {
+	{Name: "nothing restores the grants of an ended session", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		forever := []grantstore.Grant{
 			w.Stored(w.Refresh(s, "mail", world.Forever)), w.Stored(w.Access(s, "mail", world.Forever)),
@@ -105,10 +105,10 @@ var sessionCases = []world.Case{
 		}
 		isOver(w, s)
 	}},
-	{Name: "nothing can be made in a session that never was", Run: func(w *world.World) {
+	{Name: "nothing can be stored in an unknown session", Run: func(w *world.World) {
 		isOver(w, w.Session("ann"))
 	}},
-	{Name: "nothing of another session can be made with a live one", Run: func(w *world.World) {
+	{Name: "a batch for a live session stores nothing in an ended one", Run: func(w *world.World) {
 		live, over := w.SignIn("ann"), w.SignIn("ann")
 		w.End(logout.Ending{SessionID: over.SessionID})
 		g, other := w.Access(live, "mail"), w.Access(over, "mail")
@@ -129,7 +129,7 @@ var sessionCases = []world.Case{
 		access, refresh := exchange(w, g)
 		w.Live(access, refresh)
 	}},
-	{Name: "grants of a session that is over can still be deleted and revoked", Run: func(w *world.World) {
+	{Name: "grants of an ended session can be deleted and revoked", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		access, refresh := w.Stored(w.Access(s, "mail")), w.Stored(w.Refresh(s, "mail"))
 		w.Pass(time.Hour)
@@ -141,7 +141,7 @@ var sessionCases = []world.Case{
 		w.Missing(access)
 		w.Dead(refresh)
 	}},
-	{Name: "one session's end leaves the grants of others alone", Run: func(w *world.World) {
+	{Name: "the end of a session keeps the grants of others", Run: func(w *world.World) {
 		s, same, other := w.SignIn("ann"), w.SignIn("ann"), w.SignIn("bob")
 		sameTokens, _ := everyToken(w, same)
 		otherTokens, _ := everyToken(w, other)

@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// slide asks for the session to live an hour from now unless it was renewed within a minute. It reports
-// whether it slid.
+// slide renews the session for an hour unless it was renewed within the last minute. It reports whether it
+// did.
 func slide(w *world.World, s *ticketstore.Session) bool {
 	w.Helper()
 	result := w.Apply(grantstore.Batch{Slide: &grantstore.Slide{
@@ -25,15 +25,15 @@ var slideCases = []world.Case{
 	{Name: "a session slides with a batch, within the throttle", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Pass(time.Minute - time.Microsecond)
-		w.Same(slide(w, s), false, "whether it slid just before it may")
+		w.Same(slide(w, s), false, "whether it slid just before the throttle ends")
 		w.Same(w.Get(s), s, "the session")
 		w.Pass(time.Microsecond)
-		w.Same(slide(w, s), true, "whether it slid when it may")
+		w.Same(slide(w, s), true, "whether it slid when the throttle ends")
 		want := *s
 		want.Renewed, want.Expires, want.Version = w.Now, w.Now.Add(time.Hour), w.Get(s).Version
 		w.Same(w.Get(s), &want, "the session that slid")
 		w.At(w.Find(s).Expires, want.Expires, "Expires of the session found by its sid")
-		w.Same(slide(w, s), false, "whether it slid again at once")
+		w.Same(slide(w, s), false, "whether it slid again immediately")
 	}},
 	{Name: "no slide passes the absolute limit", Run: func(w *world.World) {
 		s := w.SignIn("ann", world.Absolute(90*time.Minute))
@@ -53,17 +53,17 @@ var slideCases = []world.Case{
 		w.Same(slide(w, s), false, "whether it slid")
 		w.Same(w.Get(s), s, "the session")
 	}},
-	{Name: "a session that is over, ended or unknown does not slide", Run: func(w *world.World) {
+	{Name: "an expired, ended or unknown session does not slide", Run: func(w *world.World) {
 		over, ended := w.SignIn("ann"), w.SignIn("bob", world.Idle(5*time.Hour))
 		w.End(logout.Ending{SessionID: ended.SessionID})
 		w.Now = over.Expires
 		for _, s := range []*ticketstore.Session{over, ended, w.Session("eve")} {
 			w.Same(slide(w, s), false, "whether it slid")
 		}
-		w.Same(w.Get(over), over, "the session that is over")
+		w.Same(w.Get(over), over, "the expired session")
 		w.SessionGone(ended)
 	}},
-	{Name: "a slide goes with a refresh", Run: func(w *world.World) {
+	{Name: "a refresh can slide the session", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		refresh := w.Stored(w.Refresh(s, "mail"))
 		w.Pass(10 * time.Minute)
@@ -77,7 +77,7 @@ var slideCases = []world.Case{
 		w.Same(result.Slid, true, "whether it slid")
 		w.At(w.Get(s).Expires, w.Now.Add(time.Hour), "Expires")
 	}},
-	{Name: "a batch that is refused slides nothing", Run: func(w *world.World) {
+	{Name: "a refused batch slides no session", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Pass(10 * time.Minute)
 		_, err := w.Grants.Apply(w.Ctx(), &grantstore.Batch{

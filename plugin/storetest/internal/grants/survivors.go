@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// survivorCases are about grants that outlive their session.
+// survivorCases check grants that outlive their session.
 var survivorCases = []world.Case{
 	{Name: "offline refresh tokens outlive a sign-out that keeps them", Run: func(w *world.World) {
 		offlineOutlives(w, func(s *ticketstore.Session) {
@@ -24,7 +24,7 @@ var survivorCases = []world.Case{
 			w.Same(w.Sweep(logout.Sweep{KeepOffline: true}), 1, "sessions ended")
 		})
 	}},
-	{Name: "offline tokens of a client that coordinates end with the session", Run: func(w *world.World) {
+	{Name: "offline tokens of a coordinating client end with the session", Run: func(w *world.World) {
 		signedOut, expired := w.SignIn("ann"), w.SignIn("bob")
 		var tied, free []grantstore.Grant
 		for _, s := range []*ticketstore.Session{signedOut, expired} {
@@ -50,7 +50,7 @@ var survivorCases = []world.Case{
 		w.Same(w.Sweep(logout.Sweep{}), 1, "sessions ended")
 		w.Dead(r1, r2)
 	}},
-	{Name: "what is issued for an offline refresh token lives as it does", Run: func(w *world.World) {
+	{Name: "tokens issued for an offline refresh token survive like it", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		refresh := w.Stored(w.Refresh(s, "mail", world.Offline))
 		w.End(logout.Ending{SessionID: s.SessionID, KeepOffline: true})
@@ -62,7 +62,7 @@ var survivorCases = []world.Case{
 			w.Live(access, next)
 			found, err := w.GrantErr(next)
 			w.OK(err, "Get the new refresh token")
-			w.Same(found.Grant.SessionID, s.SessionID, "the session that the new refresh token remembers")
+			w.Same(found.Grant.SessionID, s.SessionID, "the session of the new refresh token")
 			refresh = next
 		}
 		isOverForNewcomers(w, s)
@@ -88,7 +88,7 @@ var survivorCases = []world.Case{
 		w.Missing(refresh)
 		w.Live(forever)
 	}},
-	{Name: "removing the subject kills what outlived its sessions", Run: func(w *world.World) {
+	{Name: "removing the subject kills grants that outlived its sessions", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("bob")
 		refresh, others := w.Stored(w.Refresh(s, "mail", world.Offline)),
 			w.Stored(w.Refresh(other, "mail", world.Offline))
@@ -115,7 +115,7 @@ var survivorCases = []world.Case{
 		access, refresh := exchange(w, wiki)
 		w.Live(access, refresh)
 	}},
-	{Name: "what one client has left dies after another's, in any order", Run: func(w *world.World) {
+	{Name: "survivors of two clients die by two removals, in any order", Run: func(w *world.World) {
 		for _, first := range []string{"mail", "wiki"} {
 			s := w.SignIn("ann")
 			tokens := []grantstore.Grant{
@@ -141,7 +141,7 @@ var survivorCases = []world.Case{
 		w.Live(access2, refresh2)
 		isOverForNewcomers(w, s)
 	}},
-	{Name: "tokens of clients left out outlive the session, others die", Run: func(w *world.World) {
+	{Name: "tokens of unnamed clients survive, those of named clients die", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail", "wiki")
 		mail, wiki := w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Refresh(s, "wiki"))
@@ -200,8 +200,7 @@ func offlineOutlives(w *world.World, end func(s *ticketstore.Session)) {
 		"number of live grants of the ended session")
 }
 
-// isOverForNewcomers checks that an ended session with survivors takes only grants that descend from one of
-// them.
+// isOverForNewcomers checks that an ended session with survivors accepts only grants derived from a survivor.
 func isOverForNewcomers(w *world.World, s *ticketstore.Session) {
 	w.Helper()
 	for what, batch := range map[string]grantstore.Batch{

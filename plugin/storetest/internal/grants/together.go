@@ -1,6 +1,6 @@
 package grants
 
-// Listings of grants that are stored, used and removed together.
+// Listings of grants stored, used and removed together.
 
 import (
 	"slices"
@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// issue stores an access token and a refresh token of a family at one moment, by one batch.
+// issue stores an access token and a refresh token of a family in one batch, at the same time.
 func issue(w *world.World, s *ticketstore.Session) (access, refresh grantstore.Grant) {
 	w.Helper()
 	family := world.Family(w.Name("family"))
@@ -20,8 +20,8 @@ func issue(w *world.World, s *ticketstore.Session) (access, refresh grantstore.G
 	return access, refresh
 }
 
-// listedBy checks that the grants of ann's session with the client mail are listed, each once, by whatever
-// leads to them.
+// listedBy checks that each filter that matches the grants of ann's session with the client mail lists each
+// of them once.
 func listedBy(w *world.World, s *ticketstore.Session, when string, want ...grantstore.Grant) {
 	w.Helper()
 	all := descriptions(want)
@@ -48,7 +48,7 @@ var togetherCases = []world.Case{
 			a := authorize(w, s)
 			access, refresh := issue(w, s)
 			want = append(want, a.code, a.openID, a.pkce, access, refresh)
-			if i%2 == 0 { // some share a moment
+			if i%2 == 0 { // some have the same time
 				w.Pass(time.Nanosecond)
 			}
 		}
@@ -64,7 +64,7 @@ var togetherCases = []world.Case{
 			w.CheckPaging(listing(w, filter), descriptions(found))
 		}
 	}},
-	{Name: "what is left is listed, whichever goes first", Run: func(w *world.World) {
+	{Name: "the remaining grant is listed, whichever is removed first", Run: func(w *world.World) {
 		for name, drop := range map[string]func(g grantstore.Grant){
 			"deleted": func(g grantstore.Grant) {
 				w.Apply(grantstore.Batch{Delete: []grantstore.Ref{g.Ref}})
@@ -96,7 +96,7 @@ var togetherCases = []world.Case{
 			listedBy(w, s, "once all were "+name)
 		}
 	}},
-	{Name: "what is left is listed when the other has expired", Run: func(w *world.World) {
+	{Name: "the remaining grant is listed when its companion has expired", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		family := world.Family(w.Name("family"))
 		access := w.Access(s, "mail", family, world.Lasting(30*time.Minute))
@@ -110,7 +110,7 @@ var togetherCases = []world.Case{
 		w.Remove(grantstore.Filter{ClientID: "mail"})
 		listedBy(w, s, "after a removal")
 	}},
-	{Name: "those of several batches are listed as well", Run: func(w *world.World) {
+	{Name: "grants of several batches are listed", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		family := world.Family(w.Name("family"))
 		openID := w.Stored(w.Grant(grantstore.OpenIDRequest, s, "mail", family))
@@ -127,7 +127,7 @@ var togetherCases = []world.Case{
 		listedBy(w, s, "after a refresh", nextAccess, next)
 		w.Dead(access)
 	}},
-	{Name: "those that a grace keeps alive are listed", Run: func(w *world.World) {
+	{Name: "grants that a grace keeps live are listed", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		access, refresh := issue(w, s)
 		w.Live(access)
@@ -142,6 +142,6 @@ var togetherCases = []world.Case{
 		}
 		listedBy(w, s, "used three times", want...)
 		w.CannotConsume(refresh, grantstore.ErrConsumed)
-		listedBy(w, s, "after a use too many")
+		listedBy(w, s, "after one use too many")
 	}},
 }

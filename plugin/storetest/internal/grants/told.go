@@ -1,6 +1,6 @@
 package grants
 
-// The times of a session that the answer to a batch tells, so that its host may keep what was stored.
+// The session times in the answer to a batch, which allow the host to cache the stored tokens.
 
 import (
 	"time"
@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// told checks that the answer tells the times of s. A store need not tell any.
+// told checks that the times in the answer, which are optional, are those of s.
 func told(w *world.World, result *grantstore.Result, s *ticketstore.Session) {
 	w.Helper()
 	if result.Session != nil {
@@ -24,12 +24,12 @@ func told(w *world.World, result *grantstore.Result, s *ticketstore.Session) {
 func untold(w *world.World, result *grantstore.Result, of string) {
 	w.Helper()
 	if result.Session != nil {
-		w.Errorf("%s: got %+v, want no times of a session", of, *result.Session)
+		w.Errorf("%s: got %+v, want no session times", of, *result.Session)
 	}
 }
 
 var toldCases = []world.Case{
-	{Name: "with its times the grants of a session are read as they were given", Run: func(w *world.World) {
+	{Name: "if the answer has times, the grants are read as they were stored", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		access, refresh := w.Access(s, "mail"), w.Refresh(s, "mail")
 		read := func(batch grantstore.Batch) {
@@ -48,25 +48,25 @@ var toldCases = []world.Case{
 			Store:   []grantstore.Grant{w.Refresh(s, "mail", world.Family(refresh.RequestID))},
 		})
 	}},
-	{Name: "no times are told of what was not stored as it was given", Run: func(w *world.World) {
+	{Name: "the answer has no times if grants were stored modified", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("ann")
 		refresh := w.Stored(w.Refresh(s, "mail"))
 		batch := grantstore.Batch{
 			OperationID: w.Op(), Consume: &grantstore.Consumption{Ref: refresh.Ref},
-			Store: []grantstore.Grant{w.Refresh(s, "mail")}, // of another family
+			Store: []grantstore.Grant{w.Refresh(s, "mail")}, // of a different family
 		}
-		untold(w, w.Apply(batch), "a grant that takes its family from another")
+		untold(w, w.Apply(batch), "a grant that takes its family from a consumed grant")
 		untold(w, w.Apply(grantstore.Batch{
 			Store: []grantstore.Grant{w.Access(s, "mail"), w.Access(other, "mail")},
 		}), "grants of two sessions")
 		untold(w, w.Apply(grantstore.Batch{
 			Store: []grantstore.Grant{w.Access(s, "mail"), w.Access(nil, "mail")},
-		}), "a grant of no session")
+		}), "a grant without session")
 		untold(w, w.Apply(grantstore.Batch{
 			Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail"},
 		}), "a batch that stores nothing")
 	}},
-	{Name: "no times are told of a session that slides or is outlived, nor again", Run: func(w *world.World) {
+	{Name: "slid and ended sessions and repeated batches have no times", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Pass(10 * time.Minute)
 		slid := w.Apply(grantstore.Batch{
@@ -85,6 +85,6 @@ var toldCases = []world.Case{
 		next := w.Refresh(s, "mail", world.Offline, world.Family(refresh.RequestID))
 		untold(w, w.Apply(grantstore.Batch{
 			Consume: &grantstore.Consumption{Ref: refresh.Ref}, Store: []grantstore.Grant{next},
-		}), "a session that is outlived")
+		}), "a session with survivors")
 	}},
 }

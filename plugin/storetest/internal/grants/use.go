@@ -1,6 +1,6 @@
 package grants
 
-// The use of a session by clients.
+// Uses of a session by clients.
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ var useCases = []world.Case{
 		}
 		w.Same(client, want, "the client's part in the session")
 	}},
-	{Name: "a later use keeps the first and takes the rest", Run: func(w *world.World) {
+	{Name: "a later use keeps the time of the first and replaces the rest", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		first := w.Client(s, "mail")
@@ -50,7 +50,7 @@ var useCases = []world.Case{
 		}
 		w.Same(w.Clients(s), []string{"wiki", "chat", "mail"}, "clients")
 	}},
-	{Name: "a use belongs to its session alone", Run: func(w *world.World) {
+	{Name: "a use belongs only to its session", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Same(w.Clients(other), []string{}, "clients of the other session")
@@ -85,7 +85,7 @@ var useCases = []world.Case{
 		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), len(want),
 			"number of live grants")
 	}},
-	{Name: "a session has a bounded number of clients, who can still use it", Run: func(w *world.World) {
+	{Name: "a session has a bounded number of clients, which can still use it", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("bob")
 		name := func(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
 		for i := range ticketstore.MaxClients {
@@ -113,7 +113,7 @@ var useCases = []world.Case{
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, ticketstore.MaxClients,
 			"notifications queued by its end")
 	}},
-	{Name: "one batch does not pass the bound of clients either", Run: func(w *world.World) {
+	{Name: "a single batch does not exceed the bound of clients", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		for i := range ticketstore.MaxClients - 2 {
 			w.Apply(grantstore.Batch{
@@ -126,7 +126,7 @@ var useCases = []world.Case{
 		w.Missing(three...)
 		w.Live(w.Stored(three[0]), w.Stored(three[1]))
 	}},
-	{Name: "concurrent uses by one client are one client", Run: func(w *world.World) {
+	{Name: "concurrent uses by one client count as one client", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		for _, err := range world.Race(16, func(int) error {
 			_, err := w.TryApply(grantstore.Batch{

@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sameSession ends the case if got is not want in everything but the Version, which is the store's.
+// sameSession ends the case if got differs from want in any field except Version, which the store assigns.
 func sameSession(w *world.World, got, want *ticketstore.Session, what string) {
 	w.Helper()
 	ignore := cmpopts.IgnoreFields(ticketstore.Session{}, "Version")
@@ -25,7 +25,7 @@ func sameSession(w *world.World, got, want *ticketstore.Session, what string) {
 	}
 }
 
-// public returns the session as listings and Find show it.
+// public returns the session as returned by listings and Find.
 func public(s *ticketstore.Session) *ticketstore.Session {
 	shown := *s
 	shown.Key, shown.Ticket = ticketstore.Key{}, nil
@@ -38,7 +38,7 @@ var createCases = []world.Case{
 		w.OK(w.Tickets.Create(w.Ctx(), s), "Create")
 		sameSession(w, w.Get(s), s, "the session by its key")
 	}},
-	{Name: "a session without optional fields is read as it was", Run: func(w *world.World) {
+	{Name: "a session without optional fields is read unchanged", Run: func(w *world.World) {
 		s := w.Session("ann", world.Absolute(0))
 		s.DisplayName, s.ACR, s.AMR, s.RemoteAddr, s.UserAgent, s.Ticket = "", "", nil, "", "", nil
 		s.Visible = nil
@@ -67,7 +67,7 @@ var createCases = []world.Case{
 		sameSession(w, &found.Session, public(s), "the session by its sid")
 		w.Same(found.Clients, []ticketstore.ClientUse{}, "clients of a new session")
 	}},
-	{Name: "moments come back in UTC", Run: func(w *world.World) {
+	{Name: "times are returned in UTC", Run: func(w *world.World) {
 		s := w.Session("ann")
 		zone := time.FixedZone("east", 5*3600)
 		s.AuthTime, s.Created, s.Renewed = s.AuthTime.In(zone), s.Created.In(zone), s.Renewed.In(zone)
@@ -80,7 +80,7 @@ var createCases = []world.Case{
 		w.At(got.Expires, s.Expires, "Expires")
 		w.At(got.EndsAt, s.EndsAt, "EndsAt")
 	}},
-	{Name: "the store keeps no hold of the caller's memory", Run: func(w *world.World) {
+	{Name: "the store does not retain the caller's memory", Run: func(w *world.World) {
 		s := w.Session("ann")
 		w.OK(w.Tickets.Create(w.Ctx(), s), "Create")
 		want := w.Get(s)
@@ -99,7 +99,7 @@ var createCases = []world.Case{
 		_, err := w.Tickets.Get(w.Ctx(), ticketstore.Key{})
 		w.Fails(err, "Get the zero key", ticketstore.ErrNotFound, ticketstore.ErrInvalid)
 	}},
-	{Name: "a taken key is refused and its session unharmed", Run: func(w *world.World) {
+	{Name: "a taken key is refused and its session is unchanged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		other := w.Session("bob")
 		other.Key = s.Key
@@ -108,7 +108,7 @@ var createCases = []world.Case{
 		_, err := w.Tickets.Find(w.Ctx(), other.SessionID)
 		w.Fails(err, "Find the refused session", ticketstore.ErrNotFound)
 	}},
-	{Name: "a taken sid is refused and its session unharmed", Run: func(w *world.World) {
+	{Name: "a taken sid is refused and its session is unchanged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		other := w.Session("bob", world.SID(s.SessionID))
 		other.Key = ticketstore.KeyOf("another cookie")
@@ -145,7 +145,7 @@ var createCases = []world.Case{
 			ticketstore.ErrExists)
 		w.SessionGone(s, again)
 	}},
-	{Name: "an expired session that was not ended is read as it is", Run: func(w *world.World) {
+	{Name: "an expired session that was not ended is read unchanged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Pass(48 * time.Hour)
 		w.Same(w.Get(s), s, "the expired session by its key")
@@ -182,7 +182,7 @@ var createCases = []world.Case{
 		sameSession(w, w.Get(sessions[winner]), sessions[winner], "the session that won")
 		w.Same(w.Query(ticketstore.SessionQuery{}).TotalCount, 1, "TotalCount")
 	}},
-	{Name: "a cancelled call is never not found", Run: func(w *world.World) {
+	{Name: "a cancelled call never returns ErrNotFound", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		ctx, cancel := context.WithCancel(w.Ctx())
 		cancel()

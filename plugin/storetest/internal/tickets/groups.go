@@ -4,8 +4,8 @@ package tickets
 
 import "github.com/fosite-sessions/sessions/plugin/storetest/world"
 
-// Groups returns the cases of a ticket store. walkRows is how many rows are walked without a filter while
-// rows are added and removed, rows how many with one.
+// Groups returns the cases of a ticket store. walkRows is the number of rows walked without a filter while
+// rows are added and removed, rows the number walked with a filter.
 func Groups(walkRows, rows int) []world.Group {
 	return []world.Group{
 		{Name: "create", Cases: createCases},

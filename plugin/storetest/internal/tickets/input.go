@@ -1,6 +1,6 @@
 package tickets
 
-// Input that a session store refuses.
+// Invalid input of a session store.
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 // fill returns a text of n bytes.
 func fill(n int) string { return strings.Repeat("abcdefghi ", n/10+1)[:n] }
 
-// badIDs are ids that every store refuses.
+// badIDs are invalid ids.
 var badIDs = []struct{ name, id string }{
 	{"empty", ""},
 	{"with a NUL", "a\x00b"},
@@ -23,7 +23,7 @@ var badIDs = []struct{ name, id string }{
 	{"not UTF-8", "a\xffb"},
 }
 
-// badSessions are sessions that every store refuses, with the field at fault.
+// badSessions are invalid sessions, each with the name of the invalid field.
 func badSessions() []badSession {
 	var all []badSession
 	ids := map[string]func(s *ticketstore.Session) *string{
@@ -87,10 +87,10 @@ type badSession struct {
 func inputCases() []world.Case {
 	return []world.Case{
 		{
-			Name: "a bad session is refused by the name of its field and nothing is stored",
+			Name: "the refusal of a bad session names the field, and nothing is stored",
 			Run:  refusesBadSessions,
 		},
-		{Name: "a bad rekey is refused by the name of its field and changes nothing", Run: refusesBadRekeys},
+		{Name: "the refusal of a bad rekey names the field, and nothing changes", Run: refusesBadRekeys},
 		{Name: "a bad filter is refused by the name of its field", Run: refusesBadFilters},
 		{Name: "a bad sid is not found, or refused", Run: func(w *world.World) {
 			for _, bad := range badIDs {

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// within signs the subject in under a limit and returns the sids that had to go.
+// within signs the subject in under a limit and returns the sids of the sessions ended for it.
 func within(w *world.World, s *ticketstore.Session, limit ticketstore.Limit) []string {
 	w.Helper()
 	ended, err := w.Tickets.CreateWithin(w.Ctx(), s, limit, w.Now)
@@ -23,7 +23,7 @@ var limitCases = []world.Case{
 		w.SignIn("bob")
 		for range 3 {
 			s := w.Session("ann")
-			w.Same(within(w, s, ticketstore.Limit{Max: 3}), []string{}, "sids that had to go")
+			w.Same(within(w, s, ticketstore.Limit{Max: 3}), []string{}, "sids ended by the limit")
 			sameSession(w, w.Get(s), s, "the session")
 		}
 		w.Same(w.Query(ticketstore.SessionQuery{}).TotalCount, 4, "TotalCount")
@@ -36,7 +36,7 @@ var limitCases = []world.Case{
 		w.SessionGone(s)
 		w.Same(w.Get(first), first, "the first session")
 		w.Same(within(w, w.Session("bob"), ticketstore.Limit{Max: 1}), []string{},
-			"sids that had to go for another subject")
+			"sids ended by the limit of a different subject")
 	}},
 	{Name: "or the oldest end, as terminated, and their clients are notified", Run: func(w *world.World) {
 		var sessions []*ticketstore.Session
@@ -51,39 +51,39 @@ var limitCases = []world.Case{
 		s := w.Session("ann")
 		want := []string{sessions[0].SessionID, sessions[1].SessionID}
 		w.Same(within(w, s, ticketstore.Limit{Max: 3, EndOldest: true, KeepOffline: true}), want,
-			"sids that had to go")
+			"sids ended by the limit")
 		w.SessionGone(sessions[:2]...)
 		w.SessionLives(sessions[2], sessions[3], s)
 		w.Same(w.Notification(sessions[0], "mail").Reason, logout.Terminated, "reason of the notification")
 		w.Live(offline, consent)
 		w.Dead(online)
 		w.Same(within(w, w.Session("ann"), ticketstore.Limit{Max: 3, EndOldest: true}),
-			[]string{sessions[2].SessionID}, "sids that had to go next")
+			[]string{sessions[2].SessionID}, "sids ended by the next sign-in")
 	}},
-	{Name: "sessions that are over do not count", Run: func(w *world.World) {
+	{Name: "expired sessions do not count", Run: func(w *world.World) {
 		over := w.SignIn("ann")
 		w.Now = over.Expires
-		w.Same(within(w, w.Session("ann"), ticketstore.Limit{Max: 1}), []string{}, "sids that had to go")
-		w.Get(over) // a sweep's business, as what it is
+		w.Same(within(w, w.Session("ann"), ticketstore.Limit{Max: 1}), []string{}, "sids ended by the limit")
+		w.Get(over) // left to the sweep
 	}},
-	{Name: "many more than the limit all go", Run: func(w *world.World) {
+	{Name: "all sessions above a lowered limit end", Run: func(w *world.World) {
 		w.Each(100, func(int) error { return w.Tickets.Create(w.Ctx(), w.Session("ann")) })
 		s := w.Session("ann")
 		w.Same(len(within(w, s, ticketstore.Limit{Max: 2, EndOldest: true})), 99,
-			"number of sids that had to go")
+			"number of sids ended by the limit")
 		w.SessionLives(s)
 		w.Same(w.Query(ticketstore.SessionQuery{}).TotalCount, 2, "TotalCount")
 	}},
-	{Name: "a repeated sign-in is the same one", Run: func(w *world.World) {
+	{Name: "a repeated sign-in gets the same answer", Run: func(w *world.World) {
 		s := w.Session("ann")
 		within(w, s, ticketstore.Limit{Max: 1})
-		w.Same(within(w, s, ticketstore.Limit{Max: 1, EndOldest: true}), []string{}, "sids that had to go")
+		w.Same(within(w, s, ticketstore.Limit{Max: 1, EndOldest: true}), []string{}, "sids ended")
 		w.SessionLives(s)
 		other := w.Session("eve", world.SID(s.SessionID))
 		_, err := w.Tickets.CreateWithin(w.Ctx(), other, ticketstore.Limit{Max: 1}, w.Now)
 		w.Fails(err, "CreateWithin under a taken sid", ticketstore.ErrExists)
 	}},
-	{Name: "concurrent sign-ins do not pass the limit together", Run: func(w *world.World) {
+	{Name: "concurrent sign-ins do not exceed the limit together", Run: func(w *world.World) {
 		for _, endOldest := range []bool{false, true} {
 			subject := w.Name("subject")
 			sessions := make([]*ticketstore.Session, 16)

@@ -36,7 +36,7 @@ func listing(w *world.World, filter ticketstore.SessionFilter) world.Listing {
 	}
 }
 
-// seven stores seven sessions of ann and as many of bob in between, all of which used the client, and returns
+// seven stores seven sessions of ann, interleaved with seven of bob, all used by the client, and returns
 // ann's sids in order.
 func seven(w *world.World) []string {
 	w.Helper()
@@ -65,7 +65,7 @@ var pagingCases = []world.Case{
 	{Name: "pages by name", Run: func(w *world.World) {
 		w.CheckPaging(listing(w, ticketstore.SessionFilter{DisplayName: "ANN"}), seven(w))
 	}},
-	{Name: "pages by moments", Run: func(w *world.World) {
+	{Name: "pages by times", Run: func(w *world.World) {
 		sids := seven(w)
 		created := ticketstore.SessionFilter{
 			CreatedFrom: world.Base.Add(time.Second), CreatedBefore: world.Base.Add(6 * time.Second),
@@ -77,7 +77,7 @@ var pagingCases = []world.Case{
 		}
 		w.CheckPaging(listing(w, expires), sids[2:])
 	}},
-	{Name: "sessions created at one moment are ordered by sid", Run: func(w *world.World) {
+	{Name: "sessions created at the same time are ordered by sid", Run: func(w *world.World) {
 		sids := []string{"B", "a", "aa", "b", "ä"}
 		for _, sid := range []string{"b", "ä", "a", "B", "aa"} {
 			w.SignIn("ann", world.SID(sid))
@@ -88,14 +88,14 @@ var pagingCases = []world.Case{
 		w.CheckPaging(listing(w, ticketstore.SessionFilter{}), want)
 		w.CheckPaging(listing(w, ticketstore.SessionFilter{SubjectID: "ann"}), want)
 	}},
-	{Name: "a count of none is the default, and the largest is served", Run: func(w *world.World) {
+	{Name: "an unset count is the default, and the largest is served", Run: func(w *world.World) {
 		w.Each(ticketstore.DefaultCount+1, func(i int) error {
 			s := w.Session("ann", world.SID(fmt.Sprintf("%03d", i)))
 			return w.Tickets.Create(w.Ctx(), s)
 		})
 		page := w.Query(ticketstore.SessionQuery{})
-		w.Same(len(page.Sessions), ticketstore.DefaultCount, "rows of a page of no given count")
-		w.Same(page.TotalPages, 2, "TotalPages of a query of no given count")
+		w.Same(len(page.Sessions), ticketstore.DefaultCount, "rows of a page with an unset count")
+		w.Same(page.TotalPages, 2, "TotalPages of a query with an unset count")
 		page = w.Query(ticketstore.SessionQuery{Count: ticketstore.MaxCount})
 		w.Same(len(page.Sessions), ticketstore.DefaultCount+1, "rows of the largest page")
 		w.Same(len(w.Query(ticketstore.SessionQuery{Count: 1}).Sessions), 1, "rows of the smallest page")
@@ -125,7 +125,7 @@ var pagingCases = []world.Case{
 			w.End(logout.Ending{SessionID: sid})
 		}
 		page := w.Query(query)
-		w.Same(pageSIDs(page), sids[4:5], "the fifth page, of what is the second session of three by now")
+		w.Same(pageSIDs(page), sids[4:5], "the fifth page, which is the second of three sessions by now")
 		w.Same([]int{page.CurrentPage, page.TotalPages}, []int{3, 3}, "page and pages")
 	}},
 	{Name: "a token carries filter and order", Run: func(w *world.World) {
@@ -146,7 +146,7 @@ var pagingCases = []world.Case{
 		w.Same(pageSIDs(w.Query(again)), want,
 			"the next page with filter and order repeated, in another time zone")
 	}},
-	{Name: "a token of another filter or order is refused", Run: func(w *world.World) {
+	{Name: "a token of a different filter or order is refused", Run: func(w *world.World) {
 		seven(w)
 		filter := ticketstore.SessionFilter{SubjectID: "ann", CreatedFrom: world.Base}
 		token := w.Query(ticketstore.SessionQuery{Filter: filter, Count: 3}).ResultsToken
@@ -168,10 +168,10 @@ var pagingCases = []world.Case{
 		} {
 			query.ResultsToken = token
 			_, err := w.Tickets.Query(w.Ctx(), query)
-			w.RefusesToken(err, "Query with the token of another query: "+name)
+			w.RefusesToken(err, "Query with the token of a different query: "+name)
 		}
 	}},
-	{Name: "a token of another listing is refused", Run: func(w *world.World) {
+	{Name: "a token of a different listing is refused", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Stored(w.Refresh(s, "mail"))
@@ -192,23 +192,23 @@ var pagingCases = []world.Case{
 			w.RefusesToken(err, "Query sessions with a token of "+name)
 		}
 	}},
-	{Name: "an empty page behind the last shows what comes later", Run: func(w *world.World) {
+	{Name: "the token of the empty last page finds later rows", Run: func(w *world.World) {
 		sids := seven(w)
 		query := ticketstore.SessionQuery{
 			Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Order: ticketstore.Ascending, Count: 10,
 		}
 		query.ResultsToken = w.Query(query).ResultsToken
 		empty := w.Query(query)
-		w.Same(pageSIDs(empty), []string{}, "the page behind the last")
+		w.Same(pageSIDs(empty), []string{}, "the page after the last")
 		w.Pass(time.Hour)
 		late := w.SignIn("ann")
 		query.ResultsToken = empty.ResultsToken
 		w.Same(pageSIDs(w.Query(query)), []string{late.SessionID},
-			"the page behind it after another session began")
+			"the page after it once a new session is created")
 		query.Prior = true
 		w.Same(pageSIDs(w.Query(query)), sids, "the page before it")
 	}},
-	{Name: "a page whose rows are gone leads on in both directions", Run: func(w *world.World) {
+	{Name: "the token of a page whose rows are gone works in both directions", Run: func(w *world.World) {
 		sids := seven(w)
 		query := ticketstore.SessionQuery{
 			Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Order: ticketstore.Ascending, Count: 2,
@@ -224,7 +224,7 @@ var pagingCases = []world.Case{
 		query.Prior = true
 		w.Same(pageSIDs(w.Query(query)), sids[:2], "the page before the one whose rows are gone")
 	}},
-	{Name: "a token leads on after every row is gone", Run: func(w *world.World) {
+	{Name: "a token works after every row is gone", Run: func(w *world.World) {
 		seven(w)
 		query := ticketstore.SessionQuery{Order: ticketstore.Ascending, Count: 5}
 		first := w.Query(query)
@@ -234,13 +234,13 @@ var pagingCases = []world.Case{
 		empty := w.Query(query)
 		w.Same(pageSIDs(empty), []string{}, "the page when nothing is left")
 		if empty.ResultsToken == "" || empty.HasNext || empty.HasPrev {
-			w.Fatalf("the page when nothing is left: got token %q, next %v, prev %v, want a token alone",
+			w.Fatalf("the page when nothing is left: got token %q, next %v, prev %v, want only a token",
 				empty.ResultsToken, empty.HasNext, empty.HasPrev)
 		}
 		before := w.SignIn("ann", world.CreatedAt(world.Base.Add(-time.Hour)))
 		query.ResultsToken, query.Prior = empty.ResultsToken, true
 		w.Same(pageSIDs(w.Query(query)), []string{before.SessionID},
-			"the page before the empty one after a session came there")
+			"the page before the empty one once a session is created there")
 	}},
 	{Name: "a filter at its limits fits into a token", Run: func(w *world.World) {
 		subject, name := strings.Repeat("<", ticketstore.MaxID), strings.Repeat("\x01", ticketstore.MaxText)

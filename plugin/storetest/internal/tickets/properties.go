@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// property reads one that must be readable.
+// property reads a property, which must succeed.
 func property(w *world.World, name string) []byte {
 	w.Helper()
 	value, err := w.Properties.Property(w.Ctx(), name)
@@ -24,7 +24,7 @@ func setProperty(w *world.World, name, old, value string) error {
 }
 
 var propertyCases = []world.Case{
-	{Name: "a property is what was set last", Run: func(w *world.World) {
+	{Name: "a property has the value that was set last", Run: func(w *world.World) {
 		if value := property(w, "issuer"); value != nil {
 			w.Fatalf("an unset property is %q, want nil", value)
 		}
@@ -39,15 +39,15 @@ var propertyCases = []world.Case{
 		w.OK(setProperty(w, "issuer", "", "https://c.example"), "set again")
 		w.Same(property(w, "another_one"), []byte("x"), "the other property")
 	}},
-	{Name: "a property that has changed meanwhile stays", Run: func(w *world.World) {
-		w.Fails(setProperty(w, "issuer", "a", "b"), "replace one that is not there", ticketstore.ErrConflict)
+	{Name: "a property changed concurrently is kept", Run: func(w *world.World) {
+		w.Fails(setProperty(w, "issuer", "a", "b"), "replace a missing property", ticketstore.ErrConflict)
 		w.OK(setProperty(w, "issuer", "", "a"), "set")
-		w.Fails(setProperty(w, "issuer", "", "b"), "set one that is there", ticketstore.ErrConflict)
+		w.Fails(setProperty(w, "issuer", "", "b"), "set an existing property", ticketstore.ErrConflict)
 		w.Fails(setProperty(w, "issuer", "c", "b"), "replace another value", ticketstore.ErrConflict)
 		w.Fails(setProperty(w, "issuer", "c", ""), "remove another value", ticketstore.ErrConflict)
 		w.Same(property(w, "issuer"), []byte("a"), "the property")
 		w.OK(setProperty(w, "issuer", "", "a"), "repeat")
-		w.OK(setProperty(w, "nothing", "x", ""), "remove one that is not there")
+		w.OK(setProperty(w, "nothing", "x", ""), "remove a missing property")
 	}},
 	{Name: "of concurrent changes of a property one wins", Run: func(w *world.World) {
 		errs := world.Race(8, func(i int) error {
@@ -64,7 +64,7 @@ var propertyCases = []world.Case{
 		}
 		largest := bytes.Repeat([]byte{0xff}, ticketstore.MaxProperty)
 		w.Refuses(w.Properties.SetProperty(w.Ctx(), "a", nil, append(largest, 0)), "value",
-			"set one that is too large")
+			"set a value that is too large")
 		w.OK(w.Properties.SetProperty(w.Ctx(), longest, nil, largest), "set the largest")
 		w.Same(property(w, longest), largest, "the largest property")
 	}},
@@ -73,9 +73,9 @@ var propertyCases = []world.Case{
 		for i := range ticketstore.MaxProperties {
 			w.OK(setProperty(w, name(i), "", "x"), "set")
 		}
-		w.Refuses(setProperty(w, "more", "", "x"), "name", "set one more")
+		w.Refuses(setProperty(w, "more", "", "x"), "name", "set one property too many")
 		w.OK(setProperty(w, name(0), "x", "y"), "replace one")
 		w.OK(setProperty(w, name(1), "x", ""), "remove one")
-		w.OK(setProperty(w, "more", "", "x"), "set one in its place")
+		w.OK(setProperty(w, "more", "", "x"), "set a property after one was removed")
 	}},
 }

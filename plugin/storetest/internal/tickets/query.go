@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The six sessions that most query cases look at, a minute apart.
+// The six sessions of most query cases, a minute apart.
 const (
 	ann1 = "s1-ann"
 	bob1 = "s2-bob"
@@ -42,10 +42,10 @@ func sixSessions(w *world.World) map[string]*ticketstore.Session {
 	return all
 }
 
-// minute returns the creation of the session with that number, from 1.
+// minute returns the creation time of session n, counted from 1.
 func minute(number int) time.Time { return world.Base.Add(time.Duration(number-1) * time.Minute) }
 
-// filterRows are the filters over sixSessions, with what they select and whether totals must be exact.
+// filterRows are filters over sixSessions, the sessions that they select, and whether totals must be exact.
 var filterRows = []struct {
 	name   string
 	filter ticketstore.SessionFilter
@@ -97,7 +97,7 @@ var filterRows = []struct {
 		ticketstore.SessionFilter{CreatedFrom: minute(4), CreatedBefore: minute(4)}, nil, false,
 	},
 	{
-		"created in a range turned round",
+		"created in a reversed range",
 		ticketstore.SessionFilter{CreatedFrom: minute(5), CreatedBefore: minute(2)}, nil, false,
 	},
 	{"expires from", ticketstore.SessionFilter{ExpiresFrom: minute(65)}, []string{ann3, bob2}, false},
@@ -142,7 +142,7 @@ var queryCases = []world.Case{
 				"sessions by "+row.name+", the newest first")
 		}
 	}},
-	{Name: "totals are exact without filter and with exact ones", Run: func(w *world.World) {
+	{Name: "totals are exact without a filter and with exact filters", Run: func(w *world.World) {
 		sixSessions(w)
 		for _, row := range filterRows {
 			page := w.Query(ticketstore.SessionQuery{Filter: row.filter, Count: 2})
@@ -167,7 +167,7 @@ var queryCases = []world.Case{
 		w.Same([]string{got.Clients[0].ClientID, got.Clients[1].ClientID}, []string{"wiki", "mail"},
 			"clients by their first use")
 	}},
-	{Name: "nothing matched is an empty page without a token", Run: func(w *world.World) {
+	{Name: "without a match the page is empty and has no token", Run: func(w *world.World) {
 		for range 2 {
 			page := w.Query(ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "nobody"}})
 			w.Same(*page, ticketstore.Page{CurrentPage: page.CurrentPage}, "the page")
@@ -182,7 +182,7 @@ var queryCases = []world.Case{
 		w.SessionGone(s)
 		w.Same(w.Query(ticketstore.SessionQuery{}).TotalCount, 0, "TotalCount after the end")
 	}},
-	{Name: "totals follow what is added and ended", Run: func(w *world.World) {
+	{Name: "totals follow created and ended sessions", Run: func(w *world.World) {
 		all := sixSessions(w)
 		w.End(logout.Ending{SubjectID: "ann", SessionID: ann1})
 		w.SignIn("cid")
@@ -205,7 +205,8 @@ var queryCases = []world.Case{
 			{"\u212aelvin", "kel"}, // the Kelvin sign folds to k
 			{"Stra\u00dfe", "STRA\u1e9eE"},
 			{"名前 太郎", "前 太"},
-			// i with and without its dot is one letter: which of them is the capital depends on the language.
+			// i with and without a dot fold to one letter: which of them is the lower case of I depends on
+			// the language.
 			{"Işık İnan", "işik INAN"},
 			{"IŞIK INAN", "ışık inan"},
 			{"Ilgin", "İLGIN"},
@@ -234,6 +235,6 @@ func walkSIDs(w *world.World, query ticketstore.SessionQuery) []string {
 		}
 		query.ResultsToken = page.ResultsToken
 	}
-	w.Fatal("the walk does not come to an end")
+	w.Fatal("the walk does not end")
 	return nil
 }

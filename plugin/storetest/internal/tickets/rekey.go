@@ -1,6 +1,6 @@
 package tickets
 
-// Sign-ins that give a session a new cookie.
+// Rekeys: sign-ins that give a session a new cookie.
 
 import (
 	"time"
@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// rekeyed gives the session a new cookie and returns it as it is then.
+// rekeyed gives the session a new cookie and returns the updated session.
 func rekeyed(w *world.World, rekey ticketstore.Rekey) *ticketstore.Session {
 	w.Helper()
 	got, err := w.Tickets.Rekey(w.Ctx(), rekey, w.Now)
@@ -19,17 +19,17 @@ func rekeyed(w *world.World, rekey ticketstore.Rekey) *ticketstore.Session {
 }
 
 var rekeyCases = []world.Case{
-	{Name: "a new cookie finds the session as the rekey leaves it", Run: func(w *world.World) {
+	{Name: "the new cookie finds the updated session", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Pass(time.Minute)
 		rekey := w.Rekey(s)
 		got := rekeyed(w, rekey)
 		sameSession(w, got, rekey.Apply(s, w.Now), "the session after the rekey")
 		if got.Version <= s.Version {
-			w.Fatalf("Version is %d after %d, want it to have grown", got.Version, s.Version)
+			w.Fatalf("Version is %d after %d, want a larger one", got.Version, s.Version)
 		}
 		w.Same(w.Get(got), got, "the session by its new key")
-		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{s.SessionID}, "sessions: it is still one")
+		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{s.SessionID}, "sessions: still one")
 	}},
 	{Name: "the old cookie is dead for every call", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -74,7 +74,7 @@ var rekeyCases = []world.Case{
 		w.Same(w.SIDs(ticketstore.SessionFilter{ExpiresFrom: got.Expires}), []string{s.SessionID},
 			"sessions by the new expiry")
 	}},
-	{Name: "a nearer expiry is detected when it falls due", Run: func(w *world.World) {
+	{Name: "an earlier expiry is detected when it falls due", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		rekey := w.Rekey(s)
 		rekey.Expires, rekey.EndsAt = w.Now.Add(5*time.Minute), time.Time{}
@@ -94,7 +94,7 @@ var rekeyCases = []world.Case{
 		_, err = w.Tickets.Get(w.Ctx(), rekey.NewKey)
 		w.Fails(err, "Get by the refused key", ticketstore.ErrNotFound)
 	}},
-	{Name: "the key of another session is refused", Run: func(w *world.World) {
+	{Name: "the key of a different session is refused", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("bob")
 		rekey := w.Rekey(s)
 		rekey.NewKey = other.Key
@@ -103,7 +103,7 @@ var rekeyCases = []world.Case{
 		w.Same(w.Get(s), s, "the session after the refusal")
 		w.Same(w.Get(other), other, "the session that has the key")
 	}},
-	{Name: "the same key again replaces the ticket and keeps the cookie", Run: func(w *world.World) {
+	{Name: "a rekey to the same key replaces the ticket and keeps the cookie", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Pass(time.Minute)
 		rekey := w.Rekey(s)
@@ -111,9 +111,9 @@ var rekeyCases = []world.Case{
 		got := rekeyed(w, rekey)
 		sameSession(w, got, rekey.Apply(s, w.Now), "the session after the rekey")
 		w.Same(w.Get(s), got, "the session by its key")
-		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{s.SessionID}, "sessions: it is still one")
+		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{s.SessionID}, "sessions: still one")
 		_, err := w.Tickets.Rekey(w.Ctx(), rekey, w.Now)
-		w.Fails(err, "Rekey with the version before", ticketstore.ErrConflict)
+		w.Fails(err, "Rekey with the previous version", ticketstore.ErrConflict)
 	}},
 	{Name: "unknown, ended and expired sessions get no cookie", Run: func(w *world.World) {
 		_, err := w.Tickets.Rekey(w.Ctx(), w.Rekey(w.Session("nobody")), w.Now)

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// tryRenew asks for the session to slide to that long from now.
+// tryRenew renews the session to expire that long from now.
 func tryRenew(w *world.World, s *ticketstore.Session, idle time.Duration) (*ticketstore.Session, error) {
 	return w.Tickets.Renew(w.Ctx(),
 		ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: w.Now.Add(idle)}, w.Now)
@@ -25,7 +25,7 @@ var renewCases = []world.Case{
 		want.Renewed, want.Expires = w.Now, w.Now.Add(time.Hour)
 		sameSession(w, got, &want, "the renewed session")
 		if got.Version <= s.Version {
-			w.Fatalf("Version is %d after %d, want it to have grown", got.Version, s.Version)
+			w.Fatalf("Version is %d after %d, want a larger one", got.Version, s.Version)
 		}
 		w.Same(w.Get(s), got, "the session read after its renewal")
 		found := w.Find(s)
@@ -39,9 +39,9 @@ var renewCases = []world.Case{
 		w.Same(len(page.Sessions), 1, "number of sessions")
 		sameSession(w, &page.Sessions[0].Session, public(got), "the session in the listing")
 		later := ticketstore.SessionFilter{ExpiresFrom: got.Expires}
-		w.Same(w.SIDs(later), []string{s.SessionID}, "sessions that expire then or later")
+		w.Same(w.SIDs(later), []string{s.SessionID}, "sessions that expire at the new time or later")
 		w.Same(w.SIDs(ticketstore.SessionFilter{ExpiresBefore: got.Expires}), []string{},
-			"sessions that expire before")
+			"sessions that expire before it")
 	}},
 	{Name: "a renewed session can be renewed again", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -59,7 +59,7 @@ var renewCases = []world.Case{
 		w.Pass(40 * time.Minute)
 		w.Fails(world.Err(tryRenew(w, got, time.Hour)), "Renew at EndsAt", ticketstore.ErrExpired)
 	}},
-	{Name: "a session without absolute limit slides as far as asked", Run: func(w *world.World) {
+	{Name: "a session without absolute limit is renewed as far as requested", Run: func(w *world.World) {
 		s := w.SignIn("ann", world.Absolute(0))
 		got := w.Renew(s, 1000*time.Hour)
 		w.At(got.Expires, w.Now.Add(1000*time.Hour), "Expires")
@@ -89,7 +89,7 @@ var renewCases = []world.Case{
 		})
 		winner := w.OneWins(errs, ticketstore.ErrConflict, "Renew")
 		w.At(w.Get(s).Expires, w.Now.Add(time.Hour+time.Duration(winner)*time.Minute),
-			"Expires as the winner asked")
+			"Expires of the winner's renewal")
 	}},
 	{Name: "an unknown session is not found", Run: func(w *world.World) {
 		w.SignIn("ann")

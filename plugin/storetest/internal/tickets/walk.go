@@ -1,6 +1,6 @@
 package tickets
 
-// Listings that are walked while they change.
+// Walks of listings that change meanwhile.
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// walkCases walk a listing of all rows, and filtered ones.
+// walkCases walk the listing of all rows and filtered listings.
 func walkCases(all, filtered int) []world.Case {
 	var cases []world.Case
 	for i, walk := range []struct {
@@ -24,7 +24,7 @@ func walkCases(all, filtered int) []world.Case {
 		{"a walk by subject", ticketstore.SessionFilter{SubjectID: "ann"}},
 		{"a walk by client", ticketstore.SessionFilter{ClientID: "mail"}},
 		{"a walk by name", ticketstore.SessionFilter{DisplayName: "aNN"}},
-		{"a walk by moments", ticketstore.SessionFilter{
+		{"a walk by times", ticketstore.SessionFilter{
 			CreatedFrom: world.Base, CreatedBefore: world.Base.Add(time.Hour),
 			ExpiresFrom:   world.Base.Add(time.Minute),
 			ExpiresBefore: world.Base.Add(10000 * time.Hour),
@@ -46,21 +46,21 @@ func walkCases(all, filtered int) []world.Case {
 	return cases
 }
 
-// churn is a listing that changes while it is walked: sessions begin and end before and behind the reader,
-// others slide or get a new cookie.
+// churn is a listing that changes during a walk: sessions are created and end before and behind the reader,
+// or are renewed or rekeyed.
 type churn struct {
 	w      *world.World
 	rows   int
 	random *rand.Rand
 	filter ticketstore.SessionFilter
-	// staying are present throughout the walk, leaving are those that may end.
+	// staying are the sessions present throughout the walk, leaving are those that may end.
 	staying []*ticketstore.Session
 	leaving []*ticketstore.Session
 }
 
 func newChurn(w *world.World, rows int, seed uint64, filter ticketstore.SessionFilter) *churn {
 	w.Helper()
-	random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test's choice, the same each time
+	random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // deterministic
 	c := &churn{w: w, rows: rows, random: random, filter: filter}
 	sessions := make([]*ticketstore.Session, rows)
 	for i := range sessions {
@@ -77,7 +77,7 @@ func newChurn(w *world.World, rows int, seed uint64, filter ticketstore.SessionF
 	return c
 }
 
-// session returns a session created within some time of the others; many are created at the same moment.
+// session returns a session created near the others in time; many are created at the same time.
 func (c *churn) session() *ticketstore.Session {
 	created := world.Base.Add(time.Duration(c.random.IntN(c.rows/2+1)) * time.Millisecond)
 	return c.w.Session("ann", world.Named("Joanne"), world.CreatedAt(created), world.Absolute(0),
@@ -96,7 +96,7 @@ func (c *churn) store(s *ticketstore.Session) error {
 	return err
 }
 
-// check walks forward in both orders, and back again from behind the last row.
+// check walks forward in both orders, and backward from the end.
 func (c *churn) check() {
 	c.w.Helper()
 	for _, order := range []ticketstore.Order{ticketstore.Ascending, ticketstore.Descending} {
@@ -105,8 +105,8 @@ func (c *churn) check() {
 	}
 }
 
-// walk follows the query to its end, changes things between any two pages, and returns the token of the empty
-// page behind it.
+// walk follows the query to its end, makes changes between pages, and returns the token of the empty page at
+// the end.
 func (c *churn) walk(query ticketstore.SessionQuery) string {
 	w := c.w
 	w.Helper()
@@ -115,7 +115,7 @@ func (c *churn) walk(query ticketstore.SessionQuery) string {
 	var last *ticketstore.Session
 	for pages := 0; ; pages++ {
 		if pages > 100+10*c.rows {
-			w.Fatalf("%s does not come to an end", what)
+			w.Fatalf("%s does not end", what)
 		}
 		query.Count = 1 + c.random.IntN(max(40, min(c.rows/20, ticketstore.MaxCount)))
 		page := w.Query(query)
@@ -152,7 +152,7 @@ func (c *churn) walk(query ticketstore.SessionQuery) string {
 	return query.ResultsToken
 }
 
-// before reports the order of a listing: by creation, then sid.
+// before reports whether a precedes b in a listing: by creation, then sid.
 func before(a, b *ticketstore.Session) bool {
 	if a.Created.Equal(b.Created) {
 		return a.SessionID < b.SessionID
@@ -172,7 +172,7 @@ func (c *churn) change() {
 	w := c.w
 	w.Helper()
 	began := c.session()
-	w.OK(c.store(began), "Create amid a walk")
+	w.OK(c.store(began), "Create during a walk")
 	if len(c.leaving) > 0 {
 		i := c.random.IntN(len(c.leaving))
 		w.End(logout.Ending{SessionID: c.leaving[i].SessionID})

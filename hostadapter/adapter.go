@@ -173,8 +173,8 @@ func (a *Adapter) warnOfLimits(ctx context.Context) {
 	}
 }
 
-// noteServing updates the description after a backend has begun to serve, for BackendStatus.
-func (a *Adapter) noteServing(ctx context.Context) {
+// describeServing updates the description after a backend has begun to serve, for BackendStatus.
+func (a *Adapter) describeServing(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	if err := a.checkBackend(ctx); err != nil {

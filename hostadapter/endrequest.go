@@ -199,7 +199,7 @@ func (a *Adapter) readHint(ctx context.Context, token string, request *endReques
 	switch {
 	case ok:
 	case client == "" && request.ClientID == "":
-		if client, err = a.usedBy(ctx, hint); err != nil || client == "" {
+		if client, err = a.soleClient(ctx, hint); err != nil || client == "" {
 			return false, err
 		}
 	default:
@@ -209,9 +209,9 @@ func (a *Adapter) readHint(ctx context.Context, token string, request *endReques
 	return true, nil
 }
 
-// usedBy returns the only client in the hint's audience that uses the session in which the hint was issued,
-// or "" if there is none, or more than one.
-func (a *Adapter) usedBy(ctx context.Context, hint *IDTokenHint) (client string, err error) {
+// soleClient returns the only client in the hint's audience that uses the session in which the hint was
+// issued, or "" if there is none, or more than one.
+func (a *Adapter) soleClient(ctx context.Context, hint *IDTokenHint) (client string, err error) {
 	detail, err := a.find(ctx, hint.SessionID)
 	if err != nil || detail == nil || detail.SubjectID != hint.Subject {
 		return "", err

@@ -75,14 +75,14 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	if _, present := a.readCookies(r); !present && r.Method == http.MethodPost {
 		// A cross-site POST comes without a SameSite cookie; the GET that follows has it.
-		a.sendOn(w, r, request)
+		a.redirectPost(w, r, request)
 		return nil
 	}
-	return a.judge(w, r, request)
+	return a.signOutOrConfirm(w, r, request)
 }
 
-// judge signs the user out if no confirmation is needed, and asks for one otherwise.
-func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequest) error {
+// signOutOrConfirm signs the user out if no confirmation is needed, and asks for one otherwise.
+func (a *Adapter) signOutOrConfirm(w http.ResponseWriter, r *http.Request, request *endRequest) error {
 	all, err := a.present(r)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequ
 	records := recordsOf(all)
 	switch current := askedAbout(all); {
 	case len(records) == 0:
-		record, err := a.hinted(r.Context(), request)
+		record, err := a.hintedSession(r.Context(), request)
 		if err != nil {
 			return err
 		}
@@ -100,16 +100,16 @@ func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequ
 	case current == nil:
 		// None of the sessions can be opened: they end without a confirmation.
 	case !request.matches(current.record) || !a.matchesLogoutHint(current.opened, request):
-		a.askFirst(w, r, current.record, request)
+		a.askConfirmation(w, r, current.record, request)
 		return nil
 	}
 	return a.finish(w, r, records, request)
 }
 
-// hinted returns the live session in which the hint was issued, for a browser that sends no cookie of a live
-// session, or nil if there is none. Only the session's clients, and parties they share it with, have its ID
-// tokens.
-func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore.Session, error) {
+// hintedSession returns the live session in which the hint was issued, for a browser that sends no cookie of
+// a live session, or nil if there is none. Only the session's clients, and parties they share it with, have
+// its ID tokens.
+func (a *Adapter) hintedSession(ctx context.Context, request *endRequest) (*ticketstore.Session, error) {
 	detail, err := a.find(ctx, request.SessionID)
 	switch {
 	case err != nil || detail == nil:
@@ -177,9 +177,9 @@ func (a *Adapter) finish(
 // beyond that.
 const maxLocation = 2 << 10
 
-// sendOn redirects a POST without a cookie to a GET. Its parameters are sealed, because an ID token must not
-// appear in a URL. If they are too long for a URL, the browser gets a form to submit from this site.
-func (a *Adapter) sendOn(w http.ResponseWriter, r *http.Request, request *endRequest) {
+// redirectPost redirects a POST without a cookie to a GET. Its parameters are sealed, because an ID token
+// must not appear in a URL. If they are too long for a URL, the browser gets a form to submit from this site.
+func (a *Adapter) redirectPost(w http.ResponseWriter, r *http.Request, request *endRequest) {
 	sealed := a.sealRequest(resumePurpose, request)
 	if len(sealed) > maxLocation {
 		a.showConfirmation(w, r, request, "Please confirm that you want to sign out.", "")
@@ -190,8 +190,8 @@ func (a *Adapter) sendOn(w http.ResponseWriter, r *http.Request, request *endReq
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// askFirst shows a form that is valid only for this browser's session.
-func (a *Adapter) askFirst(
+// askConfirmation shows a form that is valid only for this browser's session.
+func (a *Adapter) askConfirmation(
 	w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest,
 ) {
 	request.For = record.Key[:]
@@ -215,7 +215,7 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 	secrets, _ := a.readCookies(r)
 	request, unreadable := a.openRequest(confirmPurpose, sealed)
 	if unreadable == nil && len(request.For) == 0 && a.now().Unix() < request.Until {
-		return a.judge(w, r, request) // a form from sendOn
+		return a.signOutOrConfirm(w, r, request) // a form from redirectPost
 	}
 	if len(secrets) == 0 || unreadable != nil {
 		// Signed out meanwhile, or a form sent from another site, without the SameSite cookie: its contents
@@ -232,7 +232,7 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 		return bytes.Equal(request.For, p.record.Key[:])
 	}
 	if current != nil && (!slices.ContainsFunc(all, madeFor) || a.now().Unix() >= request.Until) {
-		a.askFirst(w, r, current.record, request)
+		a.askConfirmation(w, r, current.record, request)
 		return nil
 	}
 	return a.finish(w, r, recordsOf(all), request)

@@ -104,7 +104,7 @@ func (o *Operations) ResumeJobs(ended func(*JobEnd)) {
 			if _, jobs, err = a.followed(context.Background()); err == nil {
 				break
 			}
-			if !a.waits(pause) {
+			if !a.sleep(pause) {
 				return
 			}
 		}
@@ -130,8 +130,8 @@ func (a *Adapter) inBackground(run func()) {
 	}
 }
 
-// waits pauses, and returns false if the adapter closes meanwhile.
-func (a *Adapter) waits(pause time.Duration) bool {
+// sleep pauses, and returns false if the adapter closes meanwhile.
+func (a *Adapter) sleep(pause time.Duration) bool {
 	select {
 	case <-time.After(pause):
 		return true
@@ -154,9 +154,9 @@ func (a *Adapter) follow(job followed, ended func(*JobEnd)) {
 	ctx := context.Background()
 	end := &JobEnd{ID: job.id, Note: job.note}
 	var closed time.Time
-	for pause := firstFollowPause; !a.lookAt(ctx, end, job.elsewhere); pause = min(2*pause, followPause) {
+	for pause := firstFollowPause; !a.pollJob(ctx, end, job.elsewhere); pause = min(2*pause, followPause) {
 		switch {
-		case a.waits(pause):
+		case a.sleep(pause):
 			continue
 		case end.Swap == nil:
 			return // the removal continues, and the next host follows it
@@ -179,8 +179,8 @@ func (a *Adapter) follow(job followed, ended func(*JobEnd)) {
 	}
 }
 
-// lookAt polls a job, and reports whether it has ended.
-func (a *Adapter) lookAt(ctx context.Context, end *JobEnd, elsewhere bool) bool {
+// pollJob polls a job, and reports whether it has ended.
+func (a *Adapter) pollJob(ctx context.Context, end *JobEnd, elsewhere bool) bool {
 	if swap := a.swapOf(end.ID); swap != nil {
 		end.Swap = swap
 		return !swap.Finished.IsZero()

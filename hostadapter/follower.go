@@ -34,7 +34,7 @@ func (a *Adapter) followSwaps() {
 
 // endLostMove stops the journal of a store whose move was lost with its host.
 func (a *Adapter) endLostMove() {
-	store := a.unmoved()
+	store := a.movableStore()
 	if store == nil {
 		return
 	}
@@ -50,8 +50,8 @@ func (a *Adapter) endLostMove() {
 	}
 }
 
-// unmoved returns the serving store, or nil if it cannot be moved or this host is moving it.
-func (a *Adapter) unmoved() transfer.Store {
+// movableStore returns the serving store, or nil if it cannot be moved or this host is moving it.
+func (a *Adapter) movableStore() transfer.Store {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
 	if a.swaps.running != nil {
@@ -73,7 +73,7 @@ func (a *Adapter) followSwap() {
 	began := time.Now()
 	a.report(state, transfer.Progress{Phase: transfer.Switching})
 	for {
-		old, err := a.reach(running)
+		old, err := a.switchToServing(running)
 		if err == nil && old == nil {
 			a.backends.lifted()
 			a.report(state, transfer.Progress{Phase: transfer.Aborted, Held: time.Since(began)})
@@ -89,7 +89,7 @@ func (a *Adapter) followSwap() {
 		if running.Err() == nil {
 			a.cannotFollow(state, err)
 		}
-		if !a.waits(retryInterval) {
+		if !a.sleep(retryInterval) {
 			a.finishSwap(state, err)
 			return
 		}
@@ -98,7 +98,7 @@ func (a *Adapter) followSwap() {
 
 // fence returns the swap of another host that has fenced the serving backend, or nil if there is none.
 func (a *Adapter) fence() *SwapState {
-	store := a.unmoved()
+	store := a.movableStore()
 	if store == nil {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (a *Adapter) fence() *SwapState {
 	status, err := store.Status(ctx)
 	switch {
 	case err != nil:
-		if a.waits(firstFollowPause) {
+		if a.sleep(firstFollowPause) {
 			a.backends.lifted() // the waiting calls are retried
 		}
 		return nil
@@ -120,8 +120,9 @@ func (a *Adapter) fence() *SwapState {
 	return state
 }
 
-// reach switches to the backend that serves now and returns the replaced one, or nil if that still serves.
-func (a *Adapter) reach(ctx context.Context) (old *switchedBackend, err error) {
+// switchToServing switches to the backend that serves now and returns the replaced one, or nil if that still
+// serves.
+func (a *Adapter) switchToServing(ctx context.Context) (old *switchedBackend, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	w := a.newRoute(a.backends.name(), a.backends.serving())

@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// fuzzed returns an adapter without a backend: what is fuzzed must not ask one.
+// fuzzed returns an adapter without a backend: the fuzzed code must not call one.
 func fuzzed(f *testing.F) *Adapter {
 	f.Helper()
 	ring, err := newKeyRing([][]byte{bytes.Repeat([]byte("new"), 16), bytes.Repeat([]byte("old"), 16)})
@@ -32,7 +32,7 @@ func fuzzed(f *testing.F) *Adapter {
 	}}
 }
 
-// FuzzCookie: a cookie is a secret in its one spelling, or it is none.
+// FuzzCookie: a cookie is accepted only in the canonical encoding of its secret.
 func FuzzCookie(f *testing.F) {
 	good := newSecret().value()
 	for _, seed := range []string{
@@ -53,15 +53,15 @@ func FuzzCookie(f *testing.F) {
 		}
 		for _, s := range secrets {
 			if !strings.Contains(header, s.value()) {
-				t.Fatalf("%q is taken for the secret %s, which is spelled otherwise", header, s.value())
+				t.Fatalf("%q is accepted as secret %s, whose encoding differs", header, s.value())
 			}
 		}
 	})
 }
 
-// FuzzUnseal: what is not exactly what was sealed, for that purpose and id, does not open.
+// FuzzUnseal: only unmodified sealed bytes open, and only for their purpose and id.
 func FuzzUnseal(f *testing.F) {
-	// Keys of this process alone: what another one has sealed is forged here.
+	// The keys belong to this process: data sealed by a different process is a forgery here.
 	one, other := newSecret(), newSecret()
 	ring, err := newKeyRing([][]byte{one[:], other[:]})
 	if err != nil {
@@ -80,13 +80,13 @@ func FuzzUnseal(f *testing.F) {
 		made := ring.seal("grant", id, plain)
 		got, err := ring.unseal("grant", id, made)
 		if err != nil || !bytes.Equal(got, plain) {
-			t.Fatalf("what was sealed opens as %x, %v; want %x", got, err, plain)
+			t.Fatalf("sealed data opens as %x, %v; want %x", got, err, plain)
 		}
 		if _, err := ring.unseal("grants", id, made); !errors.Is(err, ErrSealed) {
-			t.Fatalf("another purpose: got %v, want ErrSealed", err)
+			t.Fatalf("different purpose: got %v, want ErrSealed", err)
 		}
 		if _, err := ring.unseal("grant", append([]byte("x"), id...), made); !errors.Is(err, ErrSealed) {
-			t.Fatalf("another id: got %v, want ErrSealed", err)
+			t.Fatalf("different id: got %v, want ErrSealed", err)
 		}
 		made[int(flip)%len(made)] ^= 1 << (flip >> 8 % 8)
 		if _, err := ring.unseal("grant", id, made); !errors.Is(err, ErrSealed) {
@@ -95,8 +95,8 @@ func FuzzUnseal(f *testing.F) {
 	})
 }
 
-// hintOf is a verifier that takes "sub/client" for an ID token, and "sub/client?" for one whose key is not
-// known. Its tokens are of no session: there is no backend to ask.
+// hintOf is a verifier that accepts "sub/client" as an ID token, and "sub/client?" as one with an unknown
+// key. Its tokens belong to no session, because there is no backend.
 type hintOf struct{}
 
 func (hintOf) Verify(_ context.Context, token string) (*IDTokenHint, error) {
@@ -110,8 +110,8 @@ func (hintOf) Verify(_ context.Context, token string) (*IDTokenHint, error) {
 	return &IDTokenHint{Subject: subject, Audience: strings.Split(client, ",")}, nil
 }
 
-// FuzzEndSession: whatever a browser without a session sends to the end-session endpoint, it is sent to a
-// registered address, to the endpoint itself, or nowhere.
+// FuzzEndSession: the end-session endpoint redirects a browser without a session only to a registered address
+// or to the endpoint itself, whatever the request.
 func FuzzEndSession(f *testing.F) {
 	a := fuzzed(f)
 	a.config.Hints = hintOf{}
@@ -141,7 +141,7 @@ func FuzzEndSession(f *testing.F) {
 		location := w.Header().Get("Location")
 		switch {
 		case w.Code >= http.StatusInternalServerError:
-			t.Fatalf("the answer blames the server: %d", w.Code)
+			t.Fatalf("status %d is a server error", w.Code)
 		case strings.ContainsAny(location, "\r\n"):
 			t.Fatalf("the address has a line break: %q", location)
 		case location == "" || strings.HasPrefix(location, "?") &&
@@ -150,7 +150,7 @@ func FuzzEndSession(f *testing.F) {
 			to, err := url.Parse(location)
 			if err != nil || to.Scheme != "https" || to.Host != "shop.example" || to.Path != "/bye" ||
 				!strings.HasPrefix(to.RawQuery, "x=1") {
-				t.Fatalf("the browser is sent to %q", location)
+				t.Fatalf("the browser is redirected to %q", location)
 			}
 		}
 	})

@@ -1,6 +1,6 @@
 package hostadapter_test
 
-// One grant, named by its id: what goes with it, and what does not.
+// Removal of a single grant by its id: which other grants are removed with it.
 
 import (
 	"encoding/base64"
@@ -19,8 +19,8 @@ func refTo(t grantstore.Type, name string) grantstore.Ref {
 	return grantstore.Ref{Type: t, Key: ticketstore.KeyOf(name)}
 }
 
-// issue stores a refresh token and an access token of a family, in place of a used refresh token if there is
-// one.
+// issue stores a refresh token and an access token of a family, optionally in exchange for a used refresh
+// token.
 func (h *host) issue(session *hostadapter.Session, family, used, name string) {
 	h.t.Helper()
 	h.clock.advance(time.Second)
@@ -40,7 +40,7 @@ func (h *host) issue(session *hostadapter.Session, family, used, name string) {
 	}
 }
 
-// removeOne removes a grant by its id. A dry run before it must count the same.
+// removeOne removes a grant by its id, after a dry run, which must return the same counts.
 func (h *host) removeOne(ref grantstore.Ref) *hostadapter.GrantRemovalResult {
 	h.t.Helper()
 	removal := hostadapter.GrantRemoval{ID: h.Operations().GrantID(ref), DryRun: true}
@@ -50,7 +50,7 @@ func (h *host) removeOne(ref grantstore.Ref) *hostadapter.GrantRemovalResult {
 		h.t.Fatalf("a dry run: %v", err)
 	}
 	if strings.Count(h.log.String(), "grants removed") != logged {
-		h.t.Errorf("a dry run is in the log as a removal:\n%s", h.log)
+		h.t.Errorf("a dry run is logged as a removal:\n%s", h.log)
 	}
 	removal.DryRun = false
 	removed, err := h.Operations().RemoveGrants(h.t.Context(), removal)
@@ -60,7 +60,7 @@ func (h *host) removeOne(ref grantstore.Ref) *hostadapter.GrantRemovalResult {
 	return removed
 }
 
-// liveGrants are the live grants, sorted.
+// liveGrants returns the live grants, sorted.
 func (h *host) liveGrants() (names []string) {
 	h.t.Helper()
 	page, err := h.Operations().QueryGrants(h.t.Context(), grantstore.Query{})
@@ -74,8 +74,8 @@ func (h *host) liveGrants() (names []string) {
 	return names
 }
 
-// A refresh token takes its family with it, also one that was used after it was listed. An access token and a
-// consent go alone.
+// Removing a refresh token removes its family, even if the token was used after it was listed. Removing an
+// access token or a consent removes nothing else.
 func TestOneGrantIsRemoved(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -114,20 +114,20 @@ func TestOneGrantIsRemoved(t *testing.T) {
 				t.Errorf("removed %+v, want %d tokens and %d consents", removed, test.tokens, test.consents)
 			}
 			if got := strings.Join(h.liveGrants(), ", "); got != test.left {
-				t.Errorf("left are %s; want %s", got, test.left)
+				t.Errorf("remaining grants: %s; want %s", got, test.left)
 			}
 			if again := h.removeOne(test.ref); again.GrantsRevoked+again.ConsentsRevoked != 0 {
 				t.Errorf("removed again: %+v, want nothing", again)
 			}
 			if _, err := h.Operations().SessionByID(t.Context(), session.SessionID); err != nil {
-				t.Errorf("the session: %v, want it to stay", err)
+				t.Errorf("the session: %v, want it kept", err)
 			}
 		})
 	}
 }
 
-// A client that refreshes while an operator removes its refresh token is left with nothing; an answer that is
-// lost is asked for again, and counts.
+// A client that refreshes while an operator removes its refresh token keeps no token. If the answer of the
+// removal is lost, the call is repeated and returns the counts.
 func TestRefreshDuringARemovalOfOneGrant(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -142,17 +142,17 @@ func TestRefreshDuringARemovalOfOneGrant(t *testing.T) {
 		hostadapter.GrantRemoval{ID: h.Operations().GrantID(refTo(grantstore.RefreshToken, "1"))})
 	if err != nil || removed.GrantsRevoked != 2 || removed.Target.SubjectID != "ann" ||
 		removed.Target.SessionID != session.SessionID || removed.Target.ClientID != "app" {
-		t.Errorf("removed %+v, %v; want the two tokens that took the place of the first", removed, err)
+		t.Errorf("removed %+v, %v; want the two tokens that replaced the first", removed, err)
 	}
 	if left := h.liveGrants(); len(left) != 0 {
-		t.Errorf("left are %v, want none", left)
+		t.Errorf("remaining grants: %v, want none", left)
 	}
 }
 
-// An id is the same in each listing, and says nothing of the key that it names.
+// A grant's id is the same in every listing and does not reveal the grant's key.
 func TestGrantID(t *testing.T) {
 	t.Parallel()
-	former := []byte("a former key of thirty-two bytes")
+	former := []byte("an old key of thirty-two bytes..")
 	before := newHost(t, func(c *hostadapter.Config) { c.Keys = [][]byte{former} })
 	after := newHost(t, func(c *hostadapter.Config) {
 		c.Keys = [][]byte{[]byte("another key of thirty-two bytes!"), former}
@@ -161,7 +161,7 @@ func TestGrantID(t *testing.T) {
 	id := before.Operations().GrantID(ref)
 	if id != before.Operations().GrantID(ref) || id == before.Operations().GrantID(other) ||
 		id == after.Operations().GrantID(ref) {
-		t.Error("the id of a grant is not the same, or is that of another grant or key")
+		t.Error("a grant's id changed, or equals that of a different grant or key")
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(id)
 	if err != nil || strings.Contains(string(raw), string(ref.Key[:8])) || len(id) > 200 {
@@ -172,22 +172,22 @@ func TestGrantID(t *testing.T) {
 		return err
 	}
 	if err := remove(after, hostadapter.GrantRemoval{ID: id}); err != nil {
-		t.Errorf("an id of before the keys were rotated: %v", err)
+		t.Errorf("an id from before the key rotation: %v", err)
 	}
 	sealedOther := base64.RawURLEncoding.EncodeToString(before.seal("another purpose", nil, make([]byte, 40)))
 	for name, removal := range map[string]hostadapter.GrantRemoval{
-		"no base64":                {ID: "?"},
-		"cut":                      {ID: id[:len(id)-4]},
-		"changed":                  {ID: "B" + id[1:]},
-		"of another key":           {ID: after.Operations().GrantID(ref)},
-		"of another purpose":       {ID: sealedOther},
-		"with a condition":         {ID: id, Filter: grantstore.Filter{SubjectID: "ann"}},
-		"empty, as is a dry run's": {DryRun: true},
+		"no base64":           {ID: "?"},
+		"cut":                 {ID: id[:len(id)-4]},
+		"changed":             {ID: "B" + id[1:]},
+		"from another key":    {ID: after.Operations().GrantID(ref)},
+		"for another purpose": {ID: sealedOther},
+		"with a condition":    {ID: id, Filter: grantstore.Filter{SubjectID: "ann"}},
+		"empty, in a dry run": {DryRun: true},
 	} {
 		err := remove(before, removal)
 		var field *ticketstore.FieldError
 		if !errors.As(err, &field) || (removal.ID != "" && field.Field != "id") {
-			t.Errorf("%s: %v, want the field at fault", name, err)
+			t.Errorf("%s: %v, want an error that names the field", name, err)
 		}
 	}
 }

@@ -59,7 +59,7 @@ type backend struct {
 	hooks  map[string]func()
 }
 
-// fault fails a call: before it reaches the store, or after, so that only its answer is lost.
+// fault makes a call fail before it reaches the store, or after, so that only its answer is lost.
 type fault struct {
 	err   error
 	after bool
@@ -71,7 +71,7 @@ func (b *backend) fail(method string, faults ...fault) {
 	b.faults[method] = faults
 }
 
-// before has a function run before each call of a method; nil ends it.
+// before sets a function to run before each call of a method; nil removes it.
 func (b *backend) before(method string, run func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +109,7 @@ func (b *backend) Tickets() ticketstore.Store { return &tickets{b.Backend.Ticket
 func (b *backend) Grants() grantstore.Store   { return &grants{b.Backend.Grants(), b} }
 func (b *backend) Logout() logout.Store       { return &endings{b.Backend.Logout(), b} }
 
-// Transfer moves the engine.
+// Transfer returns the engine's mover.
 func (b *backend) Transfer() transfer.Store {
 	return b.Backend.(interface{ Transfer() transfer.Store }).Transfer()
 }
@@ -251,7 +251,7 @@ func newHost(t *testing.T, change ...func(*hostadapter.Config)) *host {
 		Backend: h.backend, Issuer: issuer, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
 		Signer:  plainSigner{},
 		Clients: logout.ClientMap{}, Now: h.clock.Now, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
-		// sweeps are what some tests are about
+		// only some tests enable sweeps
 		Expiry: hostadapter.ExpiryConfig{Off: true, SweepEvery: time.Hour},
 	}
 	for _, c := range change {
@@ -276,7 +276,7 @@ func (h *host) start() {
 	h.Adapter = adapter
 }
 
-// use has a client use a session, as an authorization does.
+// use records that a client used a session, as an authorization does.
 func (h *host) use(sid, client string) {
 	h.t.Helper()
 	_, err := h.Backend().Grants().Apply(h.t.Context(), &grantstore.Batch{
@@ -285,8 +285,8 @@ func (h *host) use(sid, client string) {
 	if err != nil {
 		h.t.Fatalf("recording that %s used the session: %v", client, err)
 	}
-	// Clients that used a session within ten seconds of its end are notified twice, which is another
-	// package's test.
+	// Clients that used a session within ten seconds of its end are notified twice: other packages test
+	// this.
 	h.clock.advance(time.Minute)
 }
 
@@ -307,7 +307,7 @@ func randomHex() string {
 	return hex.EncodeToString(raw[:])
 }
 
-// browser keeps cookies. It is of one test and one goroutine.
+// browser is a client with cookies, for one goroutine of one test.
 type browser struct {
 	h       *host
 	cookies map[string]string
@@ -359,7 +359,8 @@ func (b *browser) session() (session *hostadapter.Session, err error) {
 	return session, err
 }
 
-// mustBe fails the test unless the browser is signed in as the subject, or signed out when it is empty.
+// mustBe fails the test unless the browser is signed in as the subject, or signed out if the subject is
+// empty.
 func (b *browser) mustBe(subject string) *hostadapter.Session {
 	b.h.t.Helper()
 	session, err := b.session()

@@ -107,7 +107,7 @@ func TestRemoveSessions(t *testing.T) {
 					ann.mustBe("")
 				}
 				if strings.Contains(h.log.String(), "left the company") == removal.DryRun {
-					t.Errorf("dry run %t, and the log says of a removal:\n%s", removal.DryRun, h.log)
+					t.Errorf("dry run %t, and the log mentions the removal:\n%s", removal.DryRun, h.log)
 				}
 				for _, n := range h.notifications() {
 					if n.Reason != logout.Terminated {
@@ -142,7 +142,7 @@ func TestBadRemoval(t *testing.T) {
 		}
 	}
 	if n := h.backend.count("End"); n != 0 {
-		t.Errorf("the store was asked %d times to end something, want never", n)
+		t.Errorf("the store got %d calls that end sessions, want none", n)
 	}
 }
 
@@ -191,7 +191,7 @@ func TestSweep(t *testing.T) {
 		notifications[0].Reason != logout.SessionExpiration {
 		t.Errorf("notifications %+v, want one of session_expiration", notifications)
 	}
-	testenv.Eventually(t, "the log says that it works again", func() bool {
+	testenv.Eventually(t, "the recovery is logged", func() bool {
 		return strings.Contains(h.log.String(), "are ended again")
 	})
 	if n := strings.Count(h.log.String(), "fell due cannot be ended"); n != 1 {
@@ -199,8 +199,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestNotificationsAfterRestart: what waits in the store is delivered by the next adapter, and an operator
-// can have it sent again.
+// TestNotificationsAfterRestart: the next adapter delivers the queued notifications, and an operator can
+// retry them.
 func TestNotificationsAfterRestart(t *testing.T) {
 	t.Parallel()
 	got := make(chan map[string]any, 8)
@@ -218,7 +218,7 @@ func TestNotificationsAfterRestart(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
-	// The process dies between the removal and the delivery: nobody sends any more.
+	// The process dies between the removal and the delivery.
 	if _, err := h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: "ann"}); err != nil {
 		t.Fatalf("RemoveSessions: %v", err)
 	}
@@ -238,7 +238,7 @@ func TestNotificationsAfterRestart(t *testing.T) {
 	<-got
 	if _, err := h.Operations().RetryNotification(t.Context(), "unknown"); !errors.Is(err,
 		ticketstore.ErrNotFound) {
-		t.Errorf("RetryDelivery of an unknown one: %v, want ticketstore.ErrNotFound", err)
+		t.Errorf("RetryDelivery of an unknown notification: %v, want ticketstore.ErrNotFound", err)
 	}
 }
 
@@ -272,8 +272,7 @@ func (d describing) Describe(context.Context) (ticketstore.Description, error) {
 	return d.description, nil
 }
 
-// A removal takes many calls, and users go on granting: what they grant meanwhile is not what was to be
-// removed.
+// A removal makes many calls. Grants stored while it runs are not removed.
 func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -296,7 +295,7 @@ func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 	store()
 	h.backend.before("RemoveGrants", func() {
 		if h.backend.count("RemoveGrants") > 100 {
-			t.Fatal("the removal does not come to an end while grants are stored")
+			t.Fatal("the removal does not end while grants are being stored")
 		}
 		store()
 	})
@@ -304,16 +303,16 @@ func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 		hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
 	h.backend.before("RemoveGrants", nil)
 	if err != nil || removed.GrantsRevoked != 1 {
-		t.Errorf("want the one grant removed that was there, got %+v, %v", removed, err)
+		t.Errorf("want the one earlier grant removed, got %+v, %v", removed, err)
 	}
 	page, err := h.Operations().QueryGrants(t.Context(),
 		grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}})
 	if err != nil || len(page.Grants) != stored-1 || stored < 2 {
-		t.Errorf("want the %d grants left that came later, got %+v, %v", stored-1, page, err)
+		t.Errorf("want the %d later grants kept, got %+v, %v", stored-1, page, err)
 	}
 }
 
-func TestClockThatWasSetBackKeepsNoGrantFromARemoval(t *testing.T) {
+func TestRemovalAfterClockSetBack(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})

@@ -1,6 +1,6 @@
 package hostadapter
 
-// What counting costs.
+// The cost of counters.
 
 import (
 	"testing"
@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// A token request is counted without an allocation. Not parallel: allocations are those of the process.
+// Counting a token request does not allocate. Not parallel, because allocations are counted per process.
 func TestCountingABatchAllocatesNothing(t *testing.T) {
 	m, err := (&Adapter{}).newMetrics(noop.NewMeterProvider())
 	if err != nil {

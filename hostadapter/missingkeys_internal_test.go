@@ -18,8 +18,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// The schema is written down once: what the host knows of it is compared with the generated code.
-func TestSealedFieldsAreThoseOfTheSchema(t *testing.T) {
+// The host's field numbers match the generated code of the schema.
+func TestSealedFieldsMatchTheSchema(t *testing.T) {
 	t.Parallel()
 	for field, c := range map[protoreflect.Name]struct {
 		record proto.Message
@@ -31,12 +31,12 @@ func TestSealedFieldsAreThoseOfTheSchema(t *testing.T) {
 		fields := c.record.ProtoReflect().Descriptor().Fields()
 		if is := fields.ByName(field); is == nil || is.Number() != c.number ||
 			is.Kind() != protoreflect.BytesKind {
-			t.Errorf("the schema has %v, want %s to be bytes under the number %d", is, field, c.number)
+			t.Errorf("the schema has %v, want %s to be a bytes field with number %d", is, field, c.number)
 		}
 	}
 }
 
-// exported is a backend whose exports the test sees and decides.
+// exported is a backend whose exports the test counts and controls.
 type exported struct {
 	sessions.Backend
 	transfer.Store
@@ -66,8 +66,8 @@ func counting(t *testing.T, give func(ctx context.Context) error) (*Adapter, *ex
 	return a, e
 }
 
-// TestCountThatFailsIsRepeatedSoon: an outage does not keep the status wrong for an hour.
-func TestCountThatFailsIsRepeatedSoon(t *testing.T) {
+// TestFailedCountIsRepeatedSoon: after an outage the status is corrected within minutes, not after an hour.
+func TestFailedCountIsRepeatedSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, e := counting(t, func(context.Context) error { return errors.New("away") })
@@ -79,8 +79,9 @@ func TestCountThatFailsIsRepeatedSoon(t *testing.T) {
 	})
 }
 
-// TestCountStepsBack: a backup, as a swap, ends a count of sealed records and has none begin.
-func TestCountStepsBack(t *testing.T) {
+// TestCountYieldsToBackupsAndSwaps: a backup or a swap aborts a count of sealed records, and none begins
+// while it runs.
+func TestCountYieldsToBackupsAndSwaps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		open := 0
@@ -107,7 +108,7 @@ func TestCountStepsBack(t *testing.T) {
 			},
 		} {
 			if open != 1 {
-				t.Fatalf("%d exports are open before %s, want that of the count", open, name)
+				t.Fatalf("%d exports are open before %s, want only the count's", open, name)
 			}
 			end := begin()
 			before := e.exports
@@ -122,7 +123,7 @@ func TestCountStepsBack(t *testing.T) {
 			synctest.Wait()
 		}
 		if a.missing.trouble() != "" {
-			t.Errorf("trouble %q, want no word of a count that stepped back", a.missing.trouble())
+			t.Errorf("trouble %q, want no mention of an aborted count", a.missing.trouble())
 		}
 	})
 }

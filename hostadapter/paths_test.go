@@ -1,6 +1,6 @@
 package hostadapter_test
 
-// Issuers with paths on one host, and their cookies.
+// Cookies of issuers that share a host and differ by their path.
 
 import (
 	"net/http"
@@ -11,8 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// Issuers on one host, which differ by their path, share a browser's cookies, and do not get in each other's
-// way.
+// Issuers on one host that differ by their path share a browser's cookies without interfering.
 func TestIssuersOnOneHost(t *testing.T) {
 	t.Parallel()
 	for _, base := range []string{"https://op.example", "http://localhost:9000"} {
@@ -40,7 +39,7 @@ func TestIssuersOnOneHost(t *testing.T) {
 			}
 		}
 	}
-	// An issuer without a path keeps the name that it had.
+	// An issuer without a path keeps the default name.
 	h := newHost(t, func(c *hostadapter.Config) { c.Issuer = "https://op.example/" })
 	b := h.browser()
 	b.signIn(hostadapter.Identity{Subject: "ann"})
@@ -49,8 +48,8 @@ func TestIssuersOnOneHost(t *testing.T) {
 	}
 }
 
-// Users of a release in which the path had no part in the cookie's name stay signed in, and are signed out.
-func TestCookieOfBeforeThePathHadAName(t *testing.T) {
+// Cookies of a release whose cookie names did not depend on the path remain valid until the sign-out.
+func TestCookieNamedWithoutThePath(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Issuer = "https://op.example/tenants/a" })
 	b := h.browser()

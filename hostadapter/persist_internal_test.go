@@ -10,17 +10,17 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A backend that has been patient itself is not asked again: one timeout must not multiply the other.
-func TestPersistIsOneBound(t *testing.T) {
+// If a backend has already retried for that long, the call is not repeated: the timeouts must not multiply.
+func TestPersistDoesNotMultiplyTimeouts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		timeout time.Duration
 		calls   int
 	}{
-		"a backend that gives up at once":           {0, attempts},
-		"a backend that waits half of the time":     {persistFor / 2, 2},
-		"a backend that waits as long as we would":  {persistFor, 1},
-		"a backend that waits longer than we would": {time.Minute, 1},
+		"a backend that fails immediately":           {0, attempts},
+		"a backend that waits half of our bound":     {persistFor / 2, 2},
+		"a backend that waits for our bound":         {persistFor, 1},
+		"a backend that waits longer than our bound": {time.Minute, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

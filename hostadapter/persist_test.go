@@ -23,16 +23,16 @@ func TestPersist(t *testing.T) {
 		want    error
 		calls   int
 	}{
-		"success at once":        {t.Context(), []error{nil}, nil, 1},
-		"an answer is an answer": {t.Context(), []error{answer}, answer, 1},
-		"an answer after lost ones": {
+		"success":        {t.Context(), []error{nil}, nil, 1},
+		"a final answer": {t.Context(), []error{answer}, answer, 1},
+		"an answer after lost answers": {
 			t.Context(), []error{unknown, context.DeadlineExceeded, answer}, answer, 3,
 		},
-		"never an answer": {
+		"no answer": {
 			t.Context(), []error{unknown, unknown, unknown, unknown, nil}, unknown, 4,
 		},
-		"the caller has gone": {gone, []error{context.Canceled, nil}, nil, 2},
-		"past the deadline of the caller": {
+		"the caller's context is cancelled": {gone, []error{context.Canceled, nil}, nil, 2},
+		"the caller's deadline is exceeded": {
 			late, []error{context.DeadlineExceeded, nil}, context.DeadlineExceeded, 1,
 		},
 	} {
@@ -41,7 +41,7 @@ func TestPersist(t *testing.T) {
 			calls := 0
 			err := h.Tie().Persist(test.ctx, func(ctx context.Context) error {
 				if calls++; calls > 1 && ctx.Err() != nil {
-					t.Errorf("call %d: its context is over", calls)
+					t.Errorf("call %d: its context has ended", calls)
 				}
 				return test.answers[calls-1]
 			})
@@ -52,9 +52,8 @@ func TestPersist(t *testing.T) {
 	}
 }
 
-// A repetition that its own bound ends leaves the store unavailable: it is not the caller who ran out of
-// time.
-func TestPersistThatRunsOutOfTime(t *testing.T) {
+// If the bound of a repetition expires, the error is ErrUnavailable: the caller's deadline was not exceeded.
+func TestPersistTimeout(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

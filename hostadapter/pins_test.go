@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// pins remember what was pinned, in order. The test may have one fail.
+// pins records the pinned stores in order. A test may make one call fail.
 type pins struct {
 	mu     sync.Mutex
 	was    [][]hostadapter.PinnedStore
@@ -44,7 +44,7 @@ func (p *pins) Pin(_ context.Context, stores []hostadapter.PinnedStore) error {
 	return nil
 }
 
-// mustBe compares what was pinned, by names: a left store has "-" before its own.
+// mustBe compares the pinned stores by name; "-" marks a store that was left.
 func (p *pins) mustBe(t *testing.T, want ...[]string) {
 	t.Helper()
 	p.mu.Lock()
@@ -70,7 +70,7 @@ func (p *pins) mustBe(t *testing.T, want ...[]string) {
 	}
 }
 
-// pinnedHost is a host with pins and stores of these names.
+// pinnedHost returns a host with pins and stores of these names.
 func pinnedHost(t *testing.T, names ...string) (*host, *pins) {
 	t.Helper()
 	p := &pins{}
@@ -97,7 +97,7 @@ func TestPinsFollowASwap(t *testing.T) {
 	h.start() // with the first store, as before the swaps
 	b.mustBe("ann")
 	p.mustBe(t, want...)
-	// Nothing of what it was moved from counts any more when the newest is all that is left.
+	// Earlier pins are ignored if only the newest store remains.
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -107,19 +107,19 @@ func TestPinsFollowASwap(t *testing.T) {
 	p.mustBe(t, append(want, []string{"newer"})...)
 }
 
-// Data that does not outlive its process has no id: a host that pinned it may move on to a store that lasts.
+// A store in memory has no id: a host that pinned one may change to a persistent store.
 func TestPinWithoutAnID(t *testing.T) {
 	t.Parallel()
 	p := &pins{was: [][]hostadapter.PinnedStore{{{Name: "old"}}}}
 	newHost(t, swappable(t, "old"), func(c *hostadapter.Config) { c.Pins = p })
 	stores, err := p.Pinned(t.Context())
 	if err != nil || len(stores) != 1 || stores[0].StoreID == "" {
-		t.Errorf("pinned %v, error %v, want the id of the store that is there", stores, err)
+		t.Errorf("pinned %v, error %v, want the id of the present store", stores, err)
 	}
 }
 
-// A swap whose target cannot be pinned does not happen, and one that is given up takes its pin off again.
-func TestPinsOfASwapThatFails(t *testing.T) {
+// A swap whose target cannot be pinned fails, and an aborted swap removes its pin.
+func TestPinsOfAFailedSwap(t *testing.T) {
 	t.Parallel()
 	h, p := pinnedHost(t, "old", "new")
 	b := h.browser()
@@ -134,7 +134,7 @@ func TestPinsOfASwapThatFails(t *testing.T) {
 	state := h.swap("new")
 	if !errors.Is(state.Err, full) || state.Progress.Phase != transfer.Failed ||
 		h.Operations().BackendName() != "old" {
-		t.Fatalf("the swap %+v, %s serves: want it failed for its pin", state, h.Operations().BackendName())
+		t.Fatalf("the swap %+v, %s serves: want it failed at its pin", state, h.Operations().BackendName())
 	}
 	b.mustBe("ann")
 	b.signIn(hostadapter.Identity{Subject: "bob"})
@@ -147,8 +147,8 @@ func TestPinsOfASwapThatFails(t *testing.T) {
 	p.mustBe(t, []string{"old"}, []string{"old", "new"}, []string{"-old", "new"})
 }
 
-// What the end of the host at a step of the swap has left is put right by the next start.
-func TestPinsOfASwapThatWasCutShort(t *testing.T) {
+// If the host dies at a step of a swap, its next start corrects the pins.
+func TestPinsOfAnInterruptedSwap(t *testing.T) {
 	t.Parallel()
 	t.Run("before the switch", func(t *testing.T) {
 		t.Parallel()
@@ -171,7 +171,7 @@ func TestPinsOfASwapThatWasCutShort(t *testing.T) {
 		b.signIn(hostadapter.Identity{Subject: "ann"})
 		p.refuse = func(stores []hostadapter.PinnedStore) error {
 			if stores[0].Left {
-				return errors.New("the host has ended")
+				return errors.New("the host has died")
 			}
 			return nil
 		}
@@ -189,16 +189,16 @@ func TestPinsOfASwapThatWasCutShort(t *testing.T) {
 	})
 }
 
-// folders gives each store's folder.
+// folders returns the folder of a store.
 type folders func(name string) string
 
 func TestStartOverAnotherStoreIsRefused(t *testing.T) {
 	t.Parallel()
-	// Each leaves something else in the place of the store that serves, whose folder is named.
+	// Each case puts something else in place of the serving store's folder.
 	for name, c := range map[string]struct {
 		swapped bool
 		spoil   func(t *testing.T, folder folders)
-		away    string // the store that is missing, and must not be made
+		away    string // the missing store, which must not be created
 	}{
 		"no store": {away: "old", spoil: func(t *testing.T, folder folders) {
 			rename(t, folder("old"), folder("away"))
@@ -262,7 +262,7 @@ func TestStartOverAnotherStoreIsRefused(t *testing.T) {
 			}
 			var refusal *ticketstore.OtherStoreError
 			if !errors.As(err, &refusal) || (refusal.Found == "") != (c.away != "") {
-				t.Fatalf("the start: got %v, want ErrOtherStore that says what was found", err)
+				t.Fatalf("the start: got %v, want ErrOtherStore that names the found store", err)
 			}
 			pinned, _ := p.Pinned(t.Context())
 			for _, store := range pinned {
@@ -272,7 +272,7 @@ func TestStartOverAnotherStoreIsRefused(t *testing.T) {
 				}
 			}
 			if _, err := os.Stat(folder(c.away)); c.away != "" && !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("a store was made in the place of %s (%v)", c.away, err)
+				t.Errorf("a store was created in place of %s (%v)", c.away, err)
 			}
 		})
 	}

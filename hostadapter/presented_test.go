@@ -19,14 +19,14 @@ import (
 
 const cookieName = "__Host-fosite_session"
 
-// several is a browser with several session cookies, as of sibling hosts and of an earlier Cookie.Domain, in
-// an order that is not its own.
+// several is a browser with several session cookies, for example of sibling hosts or of an earlier
+// Cookie.Domain, in an order that the test chooses.
 type several struct {
 	h      *host
 	values []string
 }
 
-// bring returns a browser that sends the cookies of the others, in that order.
+// bring returns a browser that sends the cookies of the given browsers in order.
 func (h *host) bring(browsers ...*browser) *several {
 	s := &several{h: h}
 	for _, b := range browsers {
@@ -76,7 +76,7 @@ func (h *host) live() (subjects []string) {
 	return subjects
 }
 
-// lineup is a host with two users signed in, a third whose session has ended, and one who brings nonsense.
+// lineup returns a host with two signed-in users, a user whose session has ended, and a malformed cookie.
 func lineup(t *testing.T) (h *host, ann, bob, gone, junk *browser) {
 	h = newHost(t)
 	ann, bob, gone, junk = h.browser(), h.browser(), h.browser(), h.browser()
@@ -91,7 +91,7 @@ func lineup(t *testing.T) (h *host, ann, bob, gone, junk *browser) {
 	return h, ann, bob, gone, junk
 }
 
-// TestSeveralCookies: of cookies of one name each is tried, whatever their order.
+// TestSeveralCookies: each of several cookies with the session's name is tried, in any order.
 func TestSeveralCookies(t *testing.T) {
 	t.Parallel()
 	h, ann, bob, gone, junk := lineup(t)
@@ -108,14 +108,14 @@ func TestSeveralCookies(t *testing.T) {
 			t.Errorf("signed in as %q, want %q", got, c.want)
 		}
 	}
-	// So many that a request costs no more than a few reads.
+	// The number of reads per request is bounded.
 	flood := h.bring(ann)
 	for i := range 50 {
 		flood.values = append([]string{fmt.Sprintf("%043d", 10*i)}, flood.values...)
 	}
 	before := h.backend.count("Get")
 	if got := flood.subject(); got != "" {
-		t.Errorf("signed in as %q behind 50 other cookies", got)
+		t.Errorf("signed in as %q after 50 other cookies", got)
 	}
 	if n := h.backend.count("Get") - before; n > 8 {
 		t.Errorf("%d sessions were read for one request, want 8 at most", n)
@@ -140,7 +140,7 @@ func TestSeveralCookiesSignOut(t *testing.T) {
 			if !asks {
 				t.Fatalf("the user was not asked: %s", page)
 			}
-			slices.Reverse(s.values) // the order is no matter
+			slices.Reverse(s.values) // the order does not matter
 			r := httptest.NewRequest(http.MethodPost, "/logout",
 				strings.NewReader(url.Values{"confirm": {token}}.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -156,14 +156,14 @@ func TestSeveralCookiesSignOut(t *testing.T) {
 			other.signIn(hostadapter.Identity{Subject: "eve"})
 			signOut(h, h.bring(junk, gone, bob, ann))
 			if got := h.live(); !slices.Equal(got, []string{"eve"}) {
-				t.Errorf("sessions of %v live, want that of another browser alone", got)
+				t.Errorf("sessions of %v live, want only that of the other browser", got)
 			}
 		})
 	}
 }
 
-// TestSeveralCookiesSignIn: a sign-in replaces every session of another subject, and goes on with one of the
-// same.
+// TestSeveralCookiesSignIn: a sign-in replaces every session of a different subject, and continues a session
+// of the same subject.
 func TestSeveralCookiesSignIn(t *testing.T) {
 	t.Parallel()
 	h, ann, bob, gone, junk := lineup(t)
@@ -173,11 +173,11 @@ func TestSeveralCookiesSignIn(t *testing.T) {
 	s.visit(func(w http.ResponseWriter, r *http.Request) {
 		session, err := h.SignIn(w, r, hostadapter.Identity{Subject: "ann"})
 		if err != nil || session.SessionID != annsSession.SessionID {
-			t.Errorf("SignIn: %+v, %v; want the session that the user had", session, err)
+			t.Errorf("SignIn: %+v, %v; want the user's existing session", session, err)
 		}
 	})
 	if got := h.live(); !slices.Equal(got, []string{"ann"}) {
-		t.Errorf("sessions of %v live, want ann's alone", got)
+		t.Errorf("sessions of %v live, want only ann's", got)
 	}
 	if notifications := h.notifications(); len(notifications) != 1 ||
 		notifications[0].Reason != logout.SessionReplaced {
@@ -189,11 +189,11 @@ func TestSeveralCookiesSignIn(t *testing.T) {
 		}
 	})
 	if got := h.live(); !slices.Equal(got, []string{"ann", "dan"}) {
-		t.Errorf("sessions of %v live: ann's has another cookie by now", got)
+		t.Errorf("sessions of %v live, want ann's kept: it has a new cookie", got)
 	}
 }
 
-// TestFormerIssuersSession: a session of a former issuer signs nobody in, does not slide, and ends at the
+// TestFormerIssuersSession: a session of a former issuer signs in no user, is not renewed, and ends at the
 // next sign-in.
 func TestFormerIssuersSession(t *testing.T) {
 	t.Parallel()
@@ -212,7 +212,7 @@ func TestFormerIssuersSession(t *testing.T) {
 	}
 	session := b.signIn(hostadapter.Identity{Subject: "ann"})
 	if session.SessionID == old.SessionID || session.Issuer != h.config.Issuer {
-		t.Errorf("%+v, want a session of its own", session)
+		t.Errorf("%+v, want a new session", session)
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err,
 		ticketstore.ErrNotFound) {
@@ -226,13 +226,13 @@ func TestFormerIssuersSession(t *testing.T) {
 		t.Error(err)
 	}
 	if got := h.live(); !slices.Equal(got, []string{"ann"}) {
-		t.Errorf("sessions of %v live, want ann's alone", got)
+		t.Errorf("sessions of %v live, want only ann's", got)
 	}
 }
 
-// TestFormerIssuersSessionIsNotEndedUnasked: a page of another site that sends a browser to the end-session
-// endpoint ends a session of a former issuer as little as any.
-func TestFormerIssuersSessionIsNotEndedUnasked(t *testing.T) {
+// TestFormerIssuersSessionNeedsConfirmation: a different site that sends a browser to the end-session
+// endpoint cannot end a session of a former issuer without confirmation.
+func TestFormerIssuersSessionNeedsConfirmation(t *testing.T) {
 	t.Parallel()
 	h := newEndSessionHost(t)
 	b, hinted := h.browser(), h.browser()
@@ -246,14 +246,14 @@ func TestFormerIssuersSessionIsNotEndedUnasked(t *testing.T) {
 	} {
 		page := bodyOf(t, b.get(query))
 		if !confirmation.MatchString(page) || !slices.Equal(h.live(), []string{"ann", "bob"}) {
-			t.Fatalf("%v: sessions of %v live, page %q; want the user to be asked first", query, h.live(),
+			t.Fatalf("%v: sessions of %v live, page %q; want a confirmation page", query, h.live(),
 				page)
 		}
 	}
 	if response := hinted.get(url.Values{"id_token_hint": {"bob/" + bobs.SessionID +
 		"/shop"}}); response.StatusCode != http.StatusOK ||
 		!slices.Equal(h.live(), []string{"ann"}) {
-		t.Errorf("with a hint of the session: %d, sessions of %v live, want ann's alone", response.StatusCode,
+		t.Errorf("with a hint of the session: %d, sessions of %v live, want only ann's", response.StatusCode,
 			h.live())
 	}
 	asked := confirmation.FindStringSubmatch(bodyOf(t, b.get(url.Values{})))

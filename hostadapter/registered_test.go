@@ -12,9 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// TestClientsOfSessionsThatMakeRoom: a sign-in that ends several sessions, after the limit was lowered,
-// treats the clients of each of them as they are registered then.
-func TestClientsOfSessionsThatMakeRoom(t *testing.T) {
+// TestClientsOfSessionsEndedByTheLimit: if a sign-in ends several sessions because the limit was lowered, the
+// current registrations of their clients apply.
+func TestClientsOfSessionsEndedByTheLimit(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	muted := logout.Client{BackChannelLogoutURI: "https://app.example/logout", Muted: ticketstore.EndByAny}
@@ -33,7 +33,7 @@ func TestClientsOfSessionsThatMakeRoom(t *testing.T) {
 	}
 	// The sessions of mail, wiki and gone end.
 	if len(notified) != 1 || notified[0] != "gone" {
-		t.Errorf("notified are %q, want the one alone that is not registered any more", notified)
+		t.Errorf("notified clients %q, want only the one that is no longer registered", notified)
 	}
 }
 
@@ -42,7 +42,7 @@ type noClients struct{}
 
 func (noClients) LogoutClient(context.Context, string) (*logout.Client, error) { return nil, nil }
 
-// TestSourceThatReturnsNoClient: it is as one that does not know the client, at each way of ending.
+// TestSourceThatReturnsNoClient: for every kind of ending this means that the client is unknown.
 func TestSourceThatReturnsNoClient(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
@@ -55,7 +55,7 @@ func TestSourceThatReturnsNoClient(t *testing.T) {
 	if got := b.get(url.Values{
 		"client_id": {"app"}, "post_logout_redirect_uri": {"https://app.example/"},
 	}); got.StatusCode != http.StatusOK {
-		t.Errorf("the end-session endpoint answers %d, want its page", got.StatusCode)
+		t.Errorf("the end-session endpoint returned %d, want its page", got.StatusCode)
 	}
 	if err := b.signOut(); err != nil {
 		t.Errorf("signing out: %v", err)

@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// TestRule10_EverySignInChangesTheSecret: of nobody, of the same user, of another one. What an attacker
-// planted or saw before is worth nothing.
+// TestRule10_EverySignInChangesTheSecret, whether the browser was signed out, or signed in as the same or as
+// a different user. A cookie that an attacker planted or saw before is invalid.
 func TestRule10_EverySignInChangesTheSecret(t *testing.T) {
 	t.Parallel()
 	const cookie = "__Host-fosite_session"
@@ -23,7 +23,7 @@ func TestRule10_EverySignInChangesTheSecret(t *testing.T) {
 		attacker.cookies[cookie] = b.cookies[cookie]
 		b.signIn(hostadapter.Identity{Subject: subject})
 		if b.cookies[cookie] == attacker.cookies[cookie] {
-			t.Fatalf("the secret stayed when %s signed in", subject)
+			t.Fatalf("the secret did not change when %s signed in", subject)
 		}
 		attacker.mustBe("")
 		b.mustBe(subject)
@@ -58,16 +58,16 @@ func TestRule10_TwoUsersSignInOverOneSession(t *testing.T) {
 	}
 }
 
-// TestRule10_AReplacementThatFailsSignsNobodyIn: the old session lives on, so that its clients are notified
-// when it ends at last.
-func TestRule10_AReplacementThatFailsSignsNobodyIn(t *testing.T) {
+// TestRule10_AFailedReplacementSignsNobodyIn: the old session stays live, so that its clients are notified
+// when it ends.
+func TestRule10_AFailedReplacementSignsNobodyIn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	b := h.browser()
 	b.signIn(hostadapter.Identity{Subject: "ann"})
 	h.backend.fail("End", fault{err: ticketstore.ErrInvalid})
 	if _, err := b.trySignIn(hostadapter.Identity{Subject: "bob"}); err == nil {
-		t.Error("bob is signed in, want an error: the session that is replaced did not end")
+		t.Error("bob is signed in, want an error: the replaced session did not end")
 	}
 	b.mustBe("ann")
 }

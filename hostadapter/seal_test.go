@@ -1,6 +1,6 @@
 package hostadapter_test
 
-// What is sealed cannot be moved or changed.
+// Sealed data cannot be moved or changed.
 
 import (
 	"bytes"
@@ -21,14 +21,14 @@ func TestSeal(t *testing.T) {
 	plain, id := []byte("a card number"), []byte("id")
 	sealed := before.seal("grant", id, plain)
 	if bytes.Contains(sealed, plain) {
-		t.Error("the plaintext is in what was sealed")
+		t.Error("the sealed data contains the plaintext")
 	}
 	if again := before.seal("grant", id, plain); bytes.Equal(again, sealed) {
 		t.Error("sealing twice gave the same bytes")
 	}
 	for name, h := range map[string]*host{"the same key": before, "a rotated ring": after} {
 		if got, err := h.unseal("grant", id, sealed); err != nil || !bytes.Equal(got, plain) {
-			t.Errorf("with %s: %q, %v; want what was sealed", name, got, err)
+			t.Errorf("with %s: %q, %v; want the plaintext", name, got, err)
 		}
 	}
 	fresh := after.seal("grant", id, plain)
@@ -37,11 +37,11 @@ func TestSeal(t *testing.T) {
 	}
 
 	refused := map[string]func() ([]byte, error){
-		"the key is gone":   func() ([]byte, error) { return without.unseal("grant", id, sealed) },
-		"another purpose":   func() ([]byte, error) { return before.unseal("ticket", id, sealed) },
-		"another id":        func() ([]byte, error) { return before.unseal("grant", []byte("di"), sealed) },
-		"a shifted purpose": func() ([]byte, error) { return before.unseal("granti", []byte("d"), sealed) },
-		"nothing":           func() ([]byte, error) { return before.unseal("grant", id, nil) },
+		"the key is missing": func() ([]byte, error) { return without.unseal("grant", id, sealed) },
+		"another purpose":    func() ([]byte, error) { return before.unseal("ticket", id, sealed) },
+		"another id":         func() ([]byte, error) { return before.unseal("grant", []byte("di"), sealed) },
+		"a shifted purpose":  func() ([]byte, error) { return before.unseal("granti", []byte("d"), sealed) },
+		"nothing":            func() ([]byte, error) { return before.unseal("grant", id, nil) },
 		"cut": func() ([]byte, error) {
 			return before.unseal("grant", id, sealed[:len(sealed)-1])
 		},
@@ -60,6 +60,6 @@ func TestSeal(t *testing.T) {
 	}
 	if log := without.log.String(); !strings.Contains(log, "cannot be opened") ||
 		strings.Contains(log, string(plain)) {
-		t.Errorf("log %q, want it to report what cannot be opened", log)
+		t.Errorf("log %q, want it to report the record that cannot be opened", log)
 	}
 }

@@ -36,7 +36,7 @@ func TestSignInAndAnswerInOneRequest(t *testing.T) {
 	var same *hostadapter.Session
 	b.visit(func(w http.ResponseWriter, r *http.Request) {
 		if session, err := h.Session(r); err != nil || session != nil {
-			t.Errorf("before: %v, %v; want nobody", session, err)
+			t.Errorf("before: %v, %v; want no session", session, err)
 		}
 		if _, err := h.SignIn(w, r, identity); err != nil {
 			t.Errorf("SignIn: %v", err)
@@ -91,7 +91,7 @@ func TestMiddlewareIsLazy(t *testing.T) {
 	before := h.backend.count("Get")
 	b.visit(func(http.ResponseWriter, *http.Request) {})
 	if n := h.backend.count("Get") - before; n != 0 {
-		t.Errorf("%d reads of the store by a request that asks for no session, want none", n)
+		t.Errorf("%d reads of the store by a request that needs no session, want none", n)
 	}
 	b.visit(func(_ http.ResponseWriter, r *http.Request) {
 		for range 3 {
@@ -101,7 +101,7 @@ func TestMiddlewareIsLazy(t *testing.T) {
 		}
 	})
 	if n := h.backend.count("Get") - before; n != 1 {
-		t.Errorf("%d reads of the store by a request that asks three times, want one", n)
+		t.Errorf("%d reads of the store by a request that looks up the session three times, want one", n)
 	}
 }
 
@@ -123,9 +123,9 @@ func TestWithoutMiddleware(t *testing.T) {
 	}
 }
 
-// TestLookUpLeavesTheCookieAlone: an answer to a request with the old cookie may come after that of the
-// sign-in, and headers are the handler's while other goroutines ask for the session.
-func TestLookUpLeavesTheCookieAlone(t *testing.T) {
+// TestLookupSetsNoCookie: the response to a request with the old cookie may arrive after the response to
+// the sign-in, and the handler may write headers while other goroutines look up the session.
+func TestLookupSetsNoCookie(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Cookie.Persistent = true })
 	stepped := h.browser()
@@ -156,7 +156,7 @@ func TestLookUpLeavesTheCookieAlone(t *testing.T) {
 			group.Wait()
 		})
 		if lines := response.Header["Set-Cookie"]; len(lines) != 0 {
-			t.Errorf("%s: a look-up set %q, want the cookie left alone", name, lines)
+			t.Errorf("%s: a lookup set %q, want no cookie", name, lines)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestLostStoreIsNotSignedOut(t *testing.T) {
 	b.mustBe("ann")
 }
 
-func TestExpiredSessionEndsWhenItIsSeen(t *testing.T) {
+func TestExpiredSessionEndsWhenUsed(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
 	b := h.browser()
@@ -217,7 +217,7 @@ func TestSliding(t *testing.T) {
 	h.clock.advance(4 * time.Minute)
 	b.mustBe("ann")
 	if n := h.backend.count("Renew"); n != 0 {
-		t.Errorf("renewed %d times within RenewEvery, want not at all", n)
+		t.Errorf("renewed %d times within RenewEvery, want none", n)
 	}
 	h.clock.advance(time.Minute)
 	if got := b.mustBe("ann"); !got.Expires.Equal(begin.Add(65 * time.Minute)) {
@@ -235,14 +235,14 @@ func TestSliding(t *testing.T) {
 	b.mustBe("")
 }
 
-func TestRenewalThatFails(t *testing.T) {
+func TestFailedRenewal(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		err     error
 		subject string
 	}{
-		"another came first": {ticketstore.ErrConflict, "ann"},
-		"store is lost":      {ticketstore.ErrUnavailable, "ann"},
+		"concurrent renewal": {ticketstore.ErrConflict, "ann"},
+		"store unavailable":  {ticketstore.ErrUnavailable, "ann"},
 		"ended meanwhile":    {ticketstore.ErrNotFound, ""},
 		"expired meanwhile":  {ticketstore.ErrExpired, ""},
 	} {
@@ -274,7 +274,7 @@ func TestStepUpKeepsTheSession(t *testing.T) {
 			first.SessionID, first.Created)
 	}
 	if got := b.mustBe("ann"); got.ACR != "2" || got.Properties["b"] != "2" || got.Properties["a"] != "" {
-		t.Errorf("session %+v, want what the second sign-in said", got)
+		t.Errorf("session %+v, want the values of the second sign-in", got)
 	}
 	stolen.mustBe("")
 	if notifications := h.notifications(); len(notifications) != 0 {
@@ -292,8 +292,8 @@ func TestConcurrentStepUps(t *testing.T) {
 		other := h.browser()
 		other.cookies["__Host-fosite_session"] = b.cookies["__Host-fosite_session"]
 		group.Go(func() {
-			// The first keeps the session, the others' cookie is worth nothing by then: they begin sessions
-			// of their own.
+			// The first keeps the session. By then the cookie of the others is invalid: they begin new
+			// sessions.
 			if _, err := other.trySignIn(hostadapter.Identity{Subject: "ann"}); err != nil {
 				t.Errorf("SignIn: %v", err)
 				return
@@ -397,7 +397,7 @@ func TestLongHeadersDoNotPreventSignIn(t *testing.T) {
 	}
 	report, err := h.Operations().SessionByID(t.Context(), session.SessionID)
 	if err != nil || report.RemoteAddr != "2001:db8::7" || !strings.HasPrefix(report.UserAgent, "éé") {
-		t.Errorf("remote address %q, error %v; want what could be kept of it", report.RemoteAddr, err)
+		t.Errorf("remote address %q, error %v; want it truncated", report.RemoteAddr, err)
 	}
 }
 
@@ -411,7 +411,7 @@ func TestLostAnswers(t *testing.T) {
 	b.mustBe("ann")
 	h.backend.fail("Rekey", lost)
 	if second := b.signIn(hostadapter.Identity{Subject: "ann"}); second.SessionID != first.SessionID {
-		t.Errorf("sid %q, want it kept: the new cookie was stored although the answer was lost",
+		t.Errorf("sid %q, want it kept: the new cookie was stored, only the answer was lost",
 			second.SessionID)
 	}
 	b.mustBe("ann")
@@ -426,7 +426,7 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-func TestStepUpThatAlwaysLoses(t *testing.T) {
+func TestStepUpAlwaysConflicts(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	b := h.browser()
@@ -439,7 +439,7 @@ func TestStepUpThatAlwaysLoses(t *testing.T) {
 	}
 }
 
-// Sessions that have expired and are not ended yet count in no page.
+// Expired sessions that have not ended yet are in no page.
 func TestEndOtherSessionsOfManyPages(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -483,7 +483,7 @@ func TestTicketThatCannotBeOpened(t *testing.T) {
 		b.mustBe("")
 	}
 	if n := strings.Count(h.log.String(), `msg="sealed record cannot be opened"`); n != 1 {
-		t.Errorf("%d lines of the log say so, want one of ten requests: %s", n, h.log)
+		t.Errorf("%d log lines for ten requests, want one: %s", n, h.log)
 	}
 	if len(b.cookies) != 1 {
 		t.Error("the cookie was cleared, want it kept until the key is back")
@@ -493,22 +493,22 @@ func TestTicketThatCannotBeOpened(t *testing.T) {
 	b.mustBe("ann")
 	h.config.Keys = h.config.Keys[:1]
 	h.start()
-	// It is not known whose it was: also the same user gets another one in its place.
+	// Its user is unknown, so even the same user gets a new session.
 	if session := b.signIn(hostadapter.Identity{Subject: "ann"}); session.SessionID == old.SessionID {
-		t.Error("the session was taken over, want it replaced")
+		t.Error("the session was continued, want it replaced")
 	}
 	b.mustBe("ann")
 	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err,
 		ticketstore.ErrNotFound) {
-		t.Errorf("the session that was signed in over: %v, want it ended", err)
+		t.Errorf("the replaced session: %v, want it ended", err)
 	}
-	// Nobody is signed in, so nobody is asked.
+	// No user is signed in, so no confirmation is needed.
 	if page := bodyOf(t, out.get(nil)); !strings.Contains(page, "You are signed out.") {
-		t.Errorf("sign-out answered %s", page)
+		t.Errorf("sign-out returned %s", page)
 	}
 	if page, err := h.QuerySessions(t.Context(), ticketstore.SessionQuery{}); err != nil ||
 		page.TotalCount != 1 {
-		t.Errorf("%+v, %v; want the new session alone", page, err)
+		t.Errorf("%+v, %v; want only the new session", page, err)
 	}
 }
 
@@ -517,7 +517,7 @@ func TestSignOut(t *testing.T) {
 	h := newHost(t)
 	b := h.browser()
 	if err := b.signOut(); err != nil {
-		t.Errorf("SignOut with nobody signed in: %v", err)
+		t.Errorf("SignOut without a session: %v", err)
 	}
 	session := b.signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(session.SessionID, "shop")
@@ -528,7 +528,7 @@ func TestSignOut(t *testing.T) {
 			t.Errorf("SignOut: %v", err)
 		}
 		if session, err := h.Session(r); err != nil || session != nil {
-			t.Errorf("after signing out in the same request: %v, %v; want nobody", session, err)
+			t.Errorf("after signing out in the same request: %v, %v; want no session", session, err)
 		}
 	})
 	if len(b.cookies) != 0 {

@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// hardware hides its key as an HSM does.
+// hardware is a signer that does not expose its key, like an HSM.
 type hardware struct{ key crypto.Signer }
 
 func (h hardware) Public() crypto.PublicKey { return h.key.Public() }
@@ -78,7 +78,7 @@ func TestSigner(t *testing.T) {
 			}
 			parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{test.want})
 			if err != nil {
-				t.Fatalf("token cannot be read as one of %s: %v", test.want, err)
+				t.Fatalf("token cannot be parsed as %s: %v", test.want, err)
 			}
 			payload, err := parsed.Verify(test.key.Public())
 			if err != nil || string(payload) != `{"a":1}` {
@@ -106,7 +106,7 @@ func TestSignerRefuses(t *testing.T) {
 		"another kind":  signingKey(p256, "", "RS256"),
 		"no key":        signingKey(nil, "", ""),
 		"a small key":   signingKey(small, "", ""),
-		"nothing to give": func(context.Context) (hostadapter.SigningKey, error) {
+		"error": func(context.Context) (hostadapter.SigningKey, error) {
 			return hostadapter.SigningKey{}, errors.New("locked")
 		},
 	}

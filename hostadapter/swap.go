@@ -269,7 +269,7 @@ func (a *Adapter) takeOver(backend sessions.Backend, next PinnedStore, left ...P
 // retire pins the serving store, and closes the replaced backend once no call is in flight on it.
 func (a *Adapter) retire(ctx context.Context, old *switchedBackend) {
 	a.pinBestEffort(ctx)
-	a.noteServing(ctx)
+	a.describeServing(ctx)
 	select {
 	case <-old.left:
 	case <-time.After(leaveTimeout):

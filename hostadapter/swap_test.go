@@ -22,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// swappable configures stores by the names of their folders.
+// swappable configures stores named after their folders.
 func swappable(t *testing.T, names ...string) func(*hostadapter.Config) {
 	t.Helper()
 	return swappableIn(t.TempDir(), names...)
@@ -47,7 +47,7 @@ func swappableIn(folder string, names ...string) func(*hostadapter.Config) {
 func (h *host) swap(name string) *hostadapter.SwapState {
 	h.t.Helper()
 	var id string
-	testenv.Eventually(h.t, "the swap before has ended", func() (began bool) {
+	testenv.Eventually(h.t, "the previous swap has ended", func() (began bool) {
 		var err error
 		if id, err = h.Operations().Swap(h.t.Context(), name); err != nil &&
 			!strings.Contains(err.Error(), "another swap is under way") {
@@ -83,9 +83,9 @@ func TestSwapKeepsUsersSignedIn(t *testing.T) {
 		}
 		b.mustBe("ann")
 	}
-	// What was left is not empty.
+	// The replaced store is not empty.
 	if names := h.Operations().BackendNames(); !slices.Equal(names, []string{"newer"}) {
-		t.Errorf("offered for a swap are %v, want the one that serves", names)
+		t.Errorf("backends %v, want only the serving one", names)
 	}
 	if err := b.signOut(); err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestSwapIsRefused(t *testing.T) {
 	}{
 		"to itself": {"old", hostadapter.ErrSwap}, "not empty": {"full", hostadapter.ErrSwap},
 		"not configured": {"x", ticketstore.ErrNotFound},
-		"no name":        {"", ticketstore.ErrInvalid}, "does not open": {"broken", hostadapter.ErrSwap},
+		"no name":        {"", ticketstore.ErrInvalid}, "cannot be opened": {"broken", hostadapter.ErrSwap},
 	} {
 		if _, err := h.Operations().Swap(t.Context(), c.to); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -175,7 +175,7 @@ func TestSwapUnderLoad(t *testing.T) {
 	testenv.Eventually(t, "there is load", func() bool { return done.Load() > 200 })
 	state := h.swap("new")
 	after := done.Load()
-	testenv.Eventually(t, "the load went on", func() bool { return done.Load() > after+100 || t.Failed() })
+	testenv.Eventually(t, "the load continues", func() bool { return done.Load() > after+100 || t.Failed() })
 	close(stop)
 	wg.Wait()
 	if state.Err != nil || h.Operations().BackendName() != "new" {
@@ -195,7 +195,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		}
 	}
 	if len(found) != len(live) {
-		t.Errorf("%d sessions, want the %d that were signed in and not removed", len(found), len(live))
+		t.Errorf("%d sessions, want the %d that were not removed", len(found), len(live))
 	}
 	for sid := range live {
 		if !found[sid] {
@@ -204,7 +204,7 @@ func TestSwapUnderLoad(t *testing.T) {
 	}
 }
 
-func TestHostStartsOnTheBackendThatServes(t *testing.T) {
+func TestHostStartsOnTheServingBackend(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, swappable(t, "old", "new"))
 	b := h.browser()
@@ -215,7 +215,7 @@ func TestHostStartsOnTheBackendThatServes(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.start() // with the configuration of before the swap
+	h.start() // with the configuration from before the swap
 	if h.Operations().BackendName() != "new" {
 		t.Fatalf("the host serves from %q, want new", h.Operations().BackendName())
 	}
@@ -223,18 +223,18 @@ func TestHostStartsOnTheBackendThatServes(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// The old one must not serve in the place of what it was moved to.
+	// The source must not serve instead of the target that its data was moved to.
 	lost := h.config
 	lost.Swap.Backends = map[string]func(context.Context) (
 		sessions.Backend, error,
 	){"old": h.config.Swap.Backends["old"]}
 	var missing *hostadapter.MissingBackendError
 	if _, err := hostadapter.New(t.Context(), lost); !errors.As(err, &missing) || missing.Name != "new" {
-		t.Errorf("a start that cannot know the backend that serves: %v, want MissingBackendError", err)
+		t.Errorf("a start without the serving backend configured: %v, want MissingBackendError", err)
 	}
 }
 
-// delivery is one that is under way until answer is closed: it holds a swap up, before its switch.
+// delivery is a delivery in flight until answer is closed: it delays the switch of a swap.
 type delivery struct{ posted, answer chan struct{} }
 
 func newDelivery() *delivery { return &delivery{make(chan struct{}), make(chan struct{})} }
@@ -250,7 +250,7 @@ func (d *delivery) configure(c *hostadapter.Config) {
 	c.Clients = logout.ClientMap{"photos": {BackChannelLogoutURI: "https://photos.example/logout"}}
 }
 
-// begin has a host deliver.
+// begin starts the delivery at a host.
 func (d *delivery) begin(h *host) {
 	h.t.Helper()
 	b := h.browser()
@@ -301,9 +301,9 @@ func TestSwapIsAborted(t *testing.T) {
 	b.mustBe("bob")
 }
 
-// A swap is known at each host from its begin: a poll that a load balancer leads to any of them is answered.
-// It is aborted at the host that makes it.
-func TestSwapOfAnotherHostIsTold(t *testing.T) {
+// Every host knows a swap from its start, because a load balancer may route a poll to any of them. Only the
+// host that runs the swap can abort it.
+func TestSwapStatusAtAnotherHost(t *testing.T) {
 	t.Parallel()
 	d, delivery := newDatabase(t, "old", "new"), newDelivery()
 	first := d.hostWith(delivery.configure, "new")
@@ -316,17 +316,17 @@ func TestSwapOfAnotherHostIsTold(t *testing.T) {
 	}
 	first.Operations().FollowJob(t.Context(), id, nil, func(*hostadapter.JobEnd) {})
 	var told *hostadapter.SwapState
-	testenv.Eventually(t, "the swap begins at the store", func() bool { // Swap waits for that, for a while
+	testenv.Eventually(t, "the store records the swap", func() bool { // Swap waits for that, for a while
 		told, err = other.Operations().SwapByID(t.Context(), id)
 		return !errors.Is(err, ticketstore.ErrNotFound)
 	})
 	if err != nil || told.From != "old" || told.To != "new" || !told.Followed || !told.Finished.IsZero() ||
 		told.Progress.Phase != transfer.Copying || told.Progress.Total >= 0 ||
 		!told.Started.Equal(first.clock.Now()) {
-		t.Errorf("the swap of another host is told as %+v, error %v", told, err)
+		t.Errorf("the swap of another host is reported as %+v, error %v", told, err)
 	}
 	if err := other.Operations().AbortSwap(t.Context(), id); !errors.Is(err, hostadapter.ErrSwap) {
-		t.Errorf("an abort at a host that does not make the swap: %v, want ErrSwap", err)
+		t.Errorf("an abort at a host that does not run the swap: %v, want ErrSwap", err)
 	}
 	for what, err := range map[string]error{
 		"reading": second(other.Operations().SwapByID(t.Context(), "nothing")),
@@ -340,21 +340,21 @@ func TestSwapOfAnotherHostIsTold(t *testing.T) {
 	testenv.Eventually(t, "the swap is done at the other host", func() bool {
 		told, err := other.Operations().SwapByID(t.Context(), id)
 		if errors.Is(err, ticketstore.ErrNotFound) {
-			t.Fatal("the swap is known no more")
+			t.Fatal("the swap is no longer known")
 		}
 		return err == nil && told.Progress.Phase == transfer.Done && !told.Finished.IsZero()
 	})
 }
 
-// A swap is known while the host that is asked begins to follow it, and where the store does not answer that
-// is not said to be unknown (rule 4).
-func TestSwapIsFollowedWhileItIsAskedFor(t *testing.T) {
+// A host knows a swap while it begins to follow it. If the store does not answer, the swap is not reported as
+// unknown (rule 4).
+func TestSwapStatusWhileTheHostFollows(t *testing.T) {
 	t.Parallel()
 	for name, ask := range map[string]func(ctx context.Context, o *hostadapter.Operations, id string) error{
 		"reading": func(ctx context.Context, o *hostadapter.Operations, id string) error {
 			told, err := o.SwapByID(ctx, id)
 			if err == nil && told.Progress.Phase != transfer.Done {
-				return fmt.Errorf("it is told as %+v", told)
+				return fmt.Errorf("it is reported as %+v", told)
 			}
 			return err
 		},
@@ -399,7 +399,7 @@ func TestSwapIsFollowedWhileItIsAskedFor(t *testing.T) {
 	}
 }
 
-// statusless does not answer questions for its status that carry what is to happen meanwhile.
+// statusless fails calls of Status whose context carries a function, after calling that function.
 type statusless struct{ sessions.Backend }
 
 type (
@@ -426,8 +426,8 @@ func (f signerFunc) Sign(ctx context.Context, _ []byte) (string, error) {
 	return "", errors.New("no key")
 }
 
-// From the switch on there is no way back, also while a call runs on the backend that was replaced.
-func TestSwapIsNotAbortedBehindItsSwitch(t *testing.T) {
+// After the switch a swap cannot be aborted, even while a call is in flight on the replaced backend.
+func TestSwapCannotBeAbortedAfterItsSwitch(t *testing.T) {
 	t.Parallel()
 	var old *backend
 	h := newHost(t, swappable(t, "old", "new"), func(c *hostadapter.Config) {
@@ -456,7 +456,7 @@ func TestSwapIsNotAbortedBehindItsSwitch(t *testing.T) {
 		return h.Operations().BackendName() == "new"
 	})
 	if err := h.Operations().AbortSwap(t.Context(), id); !errors.Is(err, hostadapter.ErrSwap) {
-		t.Errorf("an abort behind the switch: %v, want ErrSwap", err)
+		t.Errorf("an abort after the switch: %v, want ErrSwap", err)
 	}
 	close(leave)
 	reading.Wait()

@@ -19,9 +19,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// TestSweepGoesPastSessionsThatSlid: they stand in the index before the one that is due, more of them than
-// one call looks at.
-func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
+// TestSweepSkipsRenewedSessions: before the due session the index has more entries of renewed sessions than
+// one call examines.
+func TestSweepSkipsRenewedSessions(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
 	var active []*browser
@@ -56,19 +56,19 @@ func (h *host) gone(sids ...string) {
 	}
 }
 
-// TestRule8_ExpiryIsDrivenByTheNextDueTime: the store is asked when something is due and not while nothing
-// is. Of the time in which this test runs a poll each second would ask several times.
+// TestRule8_ExpiryIsDrivenByTheNextDueTime: the store is called only when something is due. A poll each
+// second would call it several times during this test.
 func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Expiry.Off, c.Lifetime.IdleTimeout = false, time.Hour })
-	testenv.Eventually(t, "the store was asked at the start", func() bool {
+	testenv.Eventually(t, "the store was called at the start", func() bool {
 		return h.backend.count("EndDue") > 0
 	})
 	first := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.clock.advance(59 * time.Minute)
 	second := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	if n := h.backend.count("EndDue"); n != 1 {
-		t.Errorf("asked %d times before anything was due, want once", n)
+		t.Errorf("%d calls before anything was due, want one", n)
 	}
 	h.clock.advance(time.Minute)
 	h.gone(first.SessionID)
@@ -78,13 +78,13 @@ func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
 	asked := h.backend.count("EndDue")
 	h.clock.advance(58 * time.Minute)
 	if n := h.backend.count("EndDue"); n != asked {
-		t.Errorf("asked %d times while nothing was due, want not at all", n-asked)
+		t.Errorf("%d calls while nothing was due, want none", n-asked)
 	}
 	h.clock.advance(time.Minute)
 	h.gone(second.SessionID)
 }
 
-// TestRule8_TwoHostsEndASessionOnce: both sweep the same store.
+// TestRule8_TwoHostsEndASessionOnce: both hosts sweep the same store.
 func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
@@ -115,7 +115,7 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 	}
 }
 
-// TestRule8_SweepAndBrowsersEndASessionOnce: whichever comes first, its client is notified once.
+// TestRule8_SweepAndBrowsersEndASessionOnce: whichever is first, the client is notified once.
 func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
@@ -140,11 +140,11 @@ func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 		}
 	}
 	if len(told) != len(browsers) {
-		t.Errorf("clients of %d sessions are notified, want of %d", len(told), len(browsers))
+		t.Errorf("clients of %d sessions are notified, want %d", len(told), len(browsers))
 	}
 }
 
-// sharedBackend says that several hosts may use it.
+// sharedBackend reports that several hosts may use it.
 type sharedBackend struct{ sessions.Backend }
 
 func (b sharedBackend) Describe(ctx context.Context) (ticketstore.Description, error) {
@@ -153,12 +153,12 @@ func (b sharedBackend) Describe(ctx context.Context) (ticketstore.Description, e
 	return description, err
 }
 
-// TestRule8_ShorterSessionsOfAnotherHost: a host with a shorter idle time signs users in over the same store,
-// and leaves expiry to us.
+// TestRule8_ShorterSessionsOfAnotherHost: a host with a shorter idle timeout creates sessions in the same
+// store, and this host ends them.
 func TestRule8_ShorterSessionsOfAnotherHost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Backend, c.Expiry.Off = sharedBackend{c.Backend}, false })
-	testenv.Eventually(t, "the store was asked at the start", func() bool {
+	testenv.Eventually(t, "the store was called at the start", func() bool {
 		return h.backend.count("EndDue") > 0
 	})
 	h.config.Lifetime.IdleTimeout, h.config.Expiry.Off = time.Minute, true
@@ -168,12 +168,12 @@ func TestRule8_ShorterSessionsOfAnotherHost(t *testing.T) {
 	h.gone(session.SessionID)
 }
 
-// TestRule8_ClockThatIsSetBack: by it the next session is due earlier than what the store said before.
-func TestRule8_ClockThatIsSetBack(t *testing.T) {
+// TestRule8_ClockSetBack: a session created afterwards is due before the due time that the store returned.
+func TestRule8_ClockSetBack(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Expiry.Off, c.Lifetime.IdleTimeout = false, time.Hour })
 	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
-	testenv.Eventually(t, "the store was asked at the start", func() bool {
+	testenv.Eventually(t, "the store was called at the start", func() bool {
 		return h.backend.count("EndDue") > 0
 	})
 	h.clock.advance(-3 * time.Hour)
@@ -182,8 +182,8 @@ func TestRule8_ClockThatIsSetBack(t *testing.T) {
 	h.gone(session.SessionID)
 }
 
-// TestRule8_ClockThatIsSetBackMeanwhile: while the store works out when the next session is due.
-func TestRule8_ClockThatIsSetBackMeanwhile(t *testing.T) {
+// TestRule8_ClockSetBackDuringASweep: the clock is set back while the store finds the next due time.
+func TestRule8_ClockSetBackDuringASweep(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
 	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
@@ -198,7 +198,7 @@ func TestRule8_ClockThatIsSetBackMeanwhile(t *testing.T) {
 	h.gone(session.SessionID)
 }
 
-// TestPurgesUntilNothingIsLeft: what more than one round takes does not wait for the time of the next.
+// TestPurgesUntilNothingIsLeft: a purge that needs more than one round continues without a pause.
 func TestPurgesUntilNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	const batches, each = 80, 64
@@ -226,7 +226,7 @@ func TestPurgesUntilNothingIsLeft(t *testing.T) {
 	})
 }
 
-func TestWhoIsToldOfExpiry(t *testing.T) {
+func TestWhoIsNotifiedOfExpiry(t *testing.T) {
 	t.Parallel()
 	for tell, want := range map[hostadapter.Recipients][]string{
 		hostadapter.AllClients: {"other", "shop"}, hostadapter.CoordinatingClients: {"shop"},
@@ -259,7 +259,7 @@ func TestWhoIsToldOfExpiry(t *testing.T) {
 					told = append(told, n.ClientID)
 				}
 				if diff := cmp.Diff(want, told); diff != "" {
-					t.Errorf("clients told (-want +got):\n%s", diff)
+					t.Errorf("notified clients (-want +got):\n%s", diff)
 				}
 			})
 		}
@@ -302,9 +302,8 @@ func TestMaxSessions(t *testing.T) {
 	refused.signIn(hostadapter.Identity{Subject: "ann"})
 }
 
-// A clock that is set back by an hour ends no session early, keeps none beyond its time, and does not stand
-// in the way of a sign-in.
-func TestClockThatIsSetBack(t *testing.T) {
+// If the clock is set back by an hour, no session ends early or late, and users can sign in.
+func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Lifetime.IdleTimeout, c.Lifetime.AbsoluteTimeout = time.Hour, 2*time.Hour
@@ -314,7 +313,7 @@ func TestClockThatIsSetBack(t *testing.T) {
 	h.clock.advance(-time.Hour)
 	b.visit(func(_ http.ResponseWriter, r *http.Request) {
 		if got, err := h.Session(r); err != nil || got == nil || !got.Expires.Equal(session.Expires) {
-			t.Errorf("session %+v, %v; want it as it was", got, err)
+			t.Errorf("session %+v, %v; want it unchanged", got, err)
 		}
 	})
 	if again := b.signIn(hostadapter.Identity{Subject: "ann"}); again.SessionID != session.SessionID {

@@ -189,8 +189,8 @@ func (s *backendSwitch) wake() {
 	}
 }
 
-// through makes a call on the serving backend.
-func through[R any](
+// callServing makes a call on the serving backend.
+func callServing[R any](
 	ctx context.Context, s *backendSwitch, call func(b sessions.Backend) (R, error),
 ) (R, error) {
 	var timeout <-chan time.Time
@@ -226,18 +226,18 @@ func on[S, A, R any](
 	ctx context.Context, s *backendSwitch, of func(sessions.Backend) S,
 	method func(S, context.Context, A) (R, error), a A,
 ) (R, error) {
-	return through(ctx, s, func(b sessions.Backend) (R, error) { return method(of(b), ctx, a) })
+	return callServing(ctx, s, func(b sessions.Backend) (R, error) { return method(of(b), ctx, a) })
 }
 
 func onAt[S, A, R any](
 	ctx context.Context, s *backendSwitch, of func(sessions.Backend) S,
 	method func(S, context.Context, A, time.Time) (R, error), a A, now time.Time,
 ) (R, error) {
-	return through(ctx, s, func(b sessions.Backend) (R, error) { return method(of(b), ctx, a, now) })
+	return callServing(ctx, s, func(b sessions.Backend) (R, error) { return method(of(b), ctx, a, now) })
 }
 
 func (s *backendSwitch) Describe(ctx context.Context) (ticketstore.Description, error) {
-	return through(ctx, s, func(b sessions.Backend) (ticketstore.Description, error) {
+	return callServing(ctx, s, func(b sessions.Backend) (ticketstore.Description, error) {
 		return b.Describe(ctx)
 	})
 }
@@ -261,7 +261,7 @@ type switchedTickets struct{ s *backendSwitch }
 var _ ticketstore.Store = switchedTickets{}
 
 func (t switchedTickets) Create(ctx context.Context, session *ticketstore.Session) error {
-	_, err := through(ctx, t.s,
+	_, err := callServing(ctx, t.s,
 		func(b sessions.Backend) (struct{}, error) { return struct{}{}, b.Tickets().Create(ctx, session) })
 	return err
 }
@@ -269,7 +269,7 @@ func (t switchedTickets) Create(ctx context.Context, session *ticketstore.Sessio
 func (t switchedTickets) CreateWithin(
 	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
 ) ([]string, error) {
-	return through(ctx, t.s, func(b sessions.Backend) ([]string, error) {
+	return callServing(ctx, t.s, func(b sessions.Backend) ([]string, error) {
 		return b.Tickets().CreateWithin(ctx, session, limit, now)
 	})
 }
@@ -367,7 +367,7 @@ func (l switchedLogout) Claim(
 func (l switchedLogout) Settle(
 	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
 ) error {
-	_, err := through(ctx, l.s, func(b sessions.Backend) (struct{}, error) {
+	_, err := callServing(ctx, l.s, func(b sessions.Backend) (struct{}, error) {
 		return struct{}{}, b.Logout().Settle(ctx, id, claim, outcome, now)
 	})
 	return err
@@ -398,7 +398,7 @@ func (p switchedProperties) Property(ctx context.Context, name string) ([]byte, 
 }
 
 func (p switchedProperties) SetProperty(ctx context.Context, name string, old, value []byte) error {
-	_, err := through(ctx, p.s, func(b sessions.Backend) (struct{}, error) {
+	_, err := callServing(ctx, p.s, func(b sessions.Backend) (struct{}, error) {
 		return struct{}{}, b.Properties().SetProperty(ctx, name, old, value)
 	})
 	return err

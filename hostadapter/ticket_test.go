@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// liar is a backend that changes what it says of sessions.
+// liar is a backend that modifies the sessions that it returns.
 type liar struct {
 	sessions.Backend
 	lie func(ticketstore.Key, *ticketstore.Session) *ticketstore.Session
@@ -32,7 +32,7 @@ func (t *lyingTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketsto
 	return found, err
 }
 
-// lyingHost returns a host whose backend tells whatever lie is set.
+// lyingHost returns a host whose backend applies the modification that a test sets.
 func lyingHost(t *testing.T, change ...func(*hostadapter.Config)) (*host, *liar) {
 	t.Helper()
 	l := &liar{}
@@ -106,13 +106,13 @@ func TestTicketIsBoundToItsCookie(t *testing.T) {
 			return &s
 		}
 		if session, err := ben.session(); err != nil || session != nil {
-			t.Errorf("%s: %+v, %v; want nobody to be signed in", name, session, err)
+			t.Errorf("%s: %+v, %v; want no session", name, session, err)
 		}
 	}
 	if log := h.log.String(); !strings.Contains(log, "auth_time") {
-		t.Errorf("log %q, want it to name what was changed", log)
+		t.Errorf("log %q, want it to name the changed field", log)
 	}
-	// A sign-in of the same user takes over nothing that was made up.
+	// A sign-in of the same user does not continue a forged session.
 	store.lie = func(key ticketstore.Key, _ *ticketstore.Session) *ticketstore.Session {
 		s := *annRecord
 		s.Key, s.SubjectID = key, "ben"
@@ -120,7 +120,7 @@ func TestTicketIsBoundToItsCookie(t *testing.T) {
 	}
 	session, err := ben.trySignIn(identity)
 	if err != nil || session.SessionID == annRecord.SessionID || session.SessionID == benRecord.SessionID {
-		t.Errorf("signing in over a made-up record: %+v, %v; want a session of its own", session, err)
+		t.Errorf("signing in over a forged record: %+v, %v; want a new session", session, err)
 	}
 	store.lie = nil
 	ben.mustBe("ben")
@@ -145,12 +145,12 @@ func TestStepUpSealsTheTicketAnew(t *testing.T) {
 		return s
 	}
 	if session, err := b.session(); session != nil || err != nil {
-		t.Errorf("the ticket before the step-up under the new cookie: %+v, %v; want nobody to be signed in",
+		t.Errorf("the ticket before the step-up under the new cookie: %+v, %v; want no session",
 			session, err)
 	}
 }
 
-// unbind gives the browser's session the ticket that releases before Config.UnboundUntil gave it.
+// unbind replaces the ticket of the browser's session by one of a release before Config.UnboundUntil.
 func unbind(t *testing.T, h *host, store *liar, b *browser) {
 	t.Helper()
 	var record *ticketstore.Session
@@ -168,7 +168,7 @@ func unbind(t *testing.T, h *host, store *liar, b *browser) {
 	}
 }
 
-func TestTicketOfAFormerRelease(t *testing.T) {
+func TestTicketOfAnEarlierRelease(t *testing.T) {
 	t.Parallel()
 	h, store := lyingHost(t)
 	b := h.browser()
@@ -183,14 +183,14 @@ func TestTicketOfAFormerRelease(t *testing.T) {
 	h.start()
 	if session := b.mustBe("ann"); session.SessionID != first.SessionID || session.ACR != "silver" ||
 		session.Properties["tenant"] != "a" {
-		t.Errorf("session %+v, want the one of before", session)
+		t.Errorf("session %+v, want the earlier one", session)
 	}
-	if n := h.backend.count("Rekey"); n != 2 { // unbind's and that of the first use
+	if n := h.backend.count("Rekey"); n != 2 { // by unbind and by the first use
 		t.Errorf("%d writes of the ticket, want one", n-1)
 	}
 	b.mustBe("ann")
 	if n := h.backend.count("Rekey"); n != 2 {
-		t.Errorf("the ticket was sealed once more")
+		t.Errorf("the ticket was sealed again")
 	}
 	h.config.UnboundUntil = time.Time{}
 	h.start()
@@ -203,7 +203,7 @@ func TestTicketOfAFormerRelease(t *testing.T) {
 	b.mustBe("")
 	second := b.signIn(hostadapter.Identity{Subject: "ann"})
 	if second.SessionID == first.SessionID {
-		t.Error("signing in over a session that is refused kept its sid, want another")
+		t.Error("signing in over a refused session kept its sid, want a new one")
 	}
 	b.mustBe("ann")
 }

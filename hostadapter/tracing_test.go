@@ -1,6 +1,6 @@
 package hostadapter_test
 
-// Spans of what the host does.
+// Spans of the host's operations.
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// tracer keeps the spans that have ended. The SDK is no module of this package's.
+// tracer records ended spans. This module does not depend on OpenTelemetry's SDK.
 type tracer struct {
 	noop.TracerProvider
 	mu    sync.Mutex
@@ -76,8 +76,8 @@ func (t *tracer) named(name string) (list []*span) {
 	return list
 }
 
-// A sweep is asked for twice a second, and has a span where it ends or purges something, or fails.
-func TestSweepsThatFindNothingHaveNoSpan(t *testing.T) {
+// Sweeps run twice a second. A sweep has a span only if it ends or purges something, or fails.
+func TestEmptySweepsHaveNoSpan(t *testing.T) {
 	t.Parallel()
 	made := &tracer{}
 	h := newHost(t, func(c *hostadapter.Config) {
@@ -88,7 +88,7 @@ func TestSweepsThatFindNothingHaveNoSpan(t *testing.T) {
 	asked := h.backend.count("EndDue")
 	testenv.Eventually(t, "some sweeps", func() bool { return h.backend.count("EndDue") >= asked+5 })
 	if list := made.named("sweep"); len(list) > 0 {
-		t.Errorf("%d sweeps that found nothing have a span, want none", len(list))
+		t.Errorf("%d empty sweeps have a span, want none", len(list))
 	}
 	before := time.Now()
 	h.clock.advance(2 * time.Hour)
@@ -99,14 +99,14 @@ func TestSweepsThatFindNothingHaveNoSpan(t *testing.T) {
 			s.failed)
 	}
 	h.backend.fail("EndDue", fault{err: errors.New("wrong")})
-	testenv.Eventually(t, "the span of a sweep that failed", func() bool {
+	testenv.Eventually(t, "the span of a failed sweep", func() bool {
 		list := made.named("sweep")
 		return len(list) > 1 && list[1].failed
 	})
 }
 
-// What a user or an operator ends or takes has a span. It names somebody only where that is asked for, and
-// what was asked for wrongly is no failure of the host's.
+// Endings and backups by users and operators have spans. A span names users only if SpanUser is set, and an
+// invalid request does not mark it as failed.
 func TestSpansOfEndings(t *testing.T) {
 	t.Parallel()
 	for _, named := range []bool{false, true} {
@@ -147,7 +147,7 @@ func TestSpansOfEndings(t *testing.T) {
 		made.ended = slices.DeleteFunc(made.ended, func(s *span) bool { return s.name == "end own session" })
 		asked("end own session", 1, func() error {
 			if err := h.EndOwnSession(ctx, own, "none"); err == nil {
-				t.Error("a session that is not there was ended")
+				t.Error("a missing session was ended")
 			}
 			return nil
 		})

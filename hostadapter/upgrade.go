@@ -77,7 +77,7 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	a.backends.release(name, next)
 	a.pinned.serving.Name = name
 	a.pinBestEffort(ctx)
-	a.noteServing(ctx)
+	a.describeServing(ctx)
 	phase := transfer.Done
 	if err != nil {
 		phase = transfer.Failed

@@ -1,6 +1,6 @@
 package hostadapter_test
 
-// Upgrades that fail. Those that succeed need a program to replace: integration has them.
+// Failed upgrades. Successful ones need a plugin's program to replace, and are tested in integration.
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A host that ends while no backend opens does not wait for another attempt.
+// Close does not wait for the next attempt to open a backend.
 func TestCloseEndsTheWaitForABackend(t *testing.T) {
 	t.Parallel()
 	var logs testenv.Log
@@ -26,7 +26,7 @@ func TestCloseEndsTheWaitForABackend(t *testing.T) {
 		c.Swap.Backends["old"] = func(ctx context.Context) (sessions.Backend, error) {
 			opened.Add(1)
 			if broken.Load() {
-				return nil, errors.New("the disk is gone")
+				return nil, errors.New("the disk is missing")
 			}
 			return open(ctx)
 		}
@@ -50,6 +50,6 @@ func TestCloseEndsTheWaitForABackend(t *testing.T) {
 	attempts := opened.Load()
 	_ = h.Close() // nothing was open
 	if again := opened.Load() - attempts; again != 0 {
-		t.Errorf("%d attempts to open a backend after the host's end, want none", again)
+		t.Errorf("%d attempts to open a backend after Close, want none", again)
 	}
 }

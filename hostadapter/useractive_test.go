@@ -10,8 +10,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A user who was removed from the host's store loses all sessions at the next use of one, others nothing.
-func TestUserWhoIsGone(t *testing.T) {
+// If a user was deleted from the host's user store, the next use of a session ends all sessions of this user,
+// and only those.
+func TestDeletedUser(t *testing.T) {
 	t.Parallel()
 	var failure error
 	gone := ""
@@ -29,11 +30,11 @@ func TestUserWhoIsGone(t *testing.T) {
 
 	failure = errors.New("the user store is down")
 	if session, err := laptop.session(); session != nil || !errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("with a hook that fails: %v, %v; want ErrUnavailable", session, err)
+		t.Errorf("with a failing hook: %v, %v; want ErrUnavailable", session, err)
 	}
 	failure, gone = nil, "ann"
 	if session, err := laptop.session(); session != nil || err != nil {
-		t.Errorf("session of a user who is gone: %v, %v; want none", session, err)
+		t.Errorf("session of a deleted user: %v, %v; want none", session, err)
 	}
 	gone = ""
 	if session, err := phone.session(); session != nil || err != nil {

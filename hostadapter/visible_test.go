@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// exchanging is a backend that gives each session of a listing the visible properties of the next one.
+// exchanging is a backend that gives each listed session the visible properties of the next session.
 type exchanging struct{ sessions.Backend }
 
 type exchangingTickets struct{ ticketstore.Store }
@@ -76,17 +76,17 @@ func TestOperatorsSeeVisibleProperties(t *testing.T) {
 	want["ann"]["tenant"] = "green"
 	check("after a step-up", want)
 	if s := ann.mustBe("ann"); s.Properties["secret"] != "hidden" || s.Properties["tenant"] != "green" {
-		t.Errorf("the host has %v, want every property", s.Properties)
+		t.Errorf("the host sees %v, want every property", s.Properties)
 	}
 	h.config.VisibleProperties = []string{"plan"}
 	h.start()
-	check("where one is no longer named", map[string]map[string]string{
+	check("after a property was removed from the configuration", map[string]map[string]string{
 		"ann": {"plan": "free"}, "ben": {"plan": "free"}, "carl": nil,
 	})
 }
 
-// TestRule13_VisiblePropertiesBelongToTheirSession: a store that shows one session's in another's place shows
-// nothing, and the log says so.
+// TestRule13_VisiblePropertiesBelongToTheirSession: if a store returns them for a different session, they are
+// not shown, and this is logged.
 func TestRule13_VisiblePropertiesBelongToTheirSession(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
@@ -100,7 +100,7 @@ func TestRule13_VisiblePropertiesBelongToTheirSession(t *testing.T) {
 		t.Errorf("properties exchanged by the store (-want +got):\n%s", diff)
 	}
 	if log := h.log.String(); !strings.Contains(log, "visible properties") {
-		t.Errorf("the log does not say that they cannot be opened:\n%s", log)
+		t.Errorf("the log does not report that they cannot be opened:\n%s", log)
 	}
 }
 

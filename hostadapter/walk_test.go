@@ -1,6 +1,6 @@
 package hostadapter_test
 
-// Walks over many rows, and over stores that never end.
+// Paging through many rows, and through stores whose pages never end.
 
 import (
 	"context"
@@ -18,12 +18,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// endless is a backend whose answers never come to an end. Where it moves, each answer leads somewhere else.
+// endless is a backend whose pages never end. If it moves, each page has a new token.
 type endless struct {
 	sessions.Backend
 	moves bool
 	calls atomic.Int64
-	began atomic.Bool // it is honest before
+	began atomic.Bool // correct before
 }
 
 func (e *endless) Tickets() ticketstore.Store { return &endlessTickets{e.Backend.Tickets(), e} }
@@ -79,8 +79,8 @@ func (g *endlessGrants) Remove(
 	return removed, nil
 }
 
-// manyGrants is a store that holds more grants, and more notifications, than a test can make. Each call meets
-// 13 of 10,000 rows: the others are used refresh tokens, which a removal leaves.
+// manyGrants is a store with more grants and notifications than a test can create. Each call matches 13 of
+// 10,000 rows: the others are used refresh tokens, which a removal keeps.
 type manyGrants struct {
 	sessions.Backend
 	live  int
@@ -92,7 +92,7 @@ const metAtOnce = 13
 func (m *manyGrants) Grants() grantstore.Store { return &manyGrantsStore{m.Backend.Grants(), m} }
 func (m *manyGrants) Logout() logout.Store     { return &manyNotifications{m.Backend.Logout(), m} }
 
-// next answers a call: how many rows it met, and where the next one goes on.
+// next returns how many rows a call matched, and where the next call continues.
 func (m *manyGrants) next() (met int, place string) {
 	n := int(m.calls.Add(1))
 	if left := m.live - (n-1)*metAtOnce; left <= metAtOnce {
@@ -123,7 +123,7 @@ func (l *manyNotifications) Retry(context.Context, logout.Retry, time.Time) (*lo
 	return &logout.RetryResult{Count: met, Next: place}, nil
 }
 
-// TestWalksOverManyRowsEnd: 3,000,000 grants can be removed in one call, as can be what is queued for them.
+// TestWalksOverManyRowsEnd: one call can remove 3,000,000 grants, or retry as many notifications.
 func TestWalksOverManyRowsEnd(t *testing.T) {
 	t.Parallel()
 	const many = 3_000_000
@@ -187,7 +187,7 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 	t.Parallel()
 	for _, moves := range []bool{false, true} {
 		h, _ := endlessHost(t, moves)
-		// Its consent is a real one: the walk reads it.
+		// The walk unseals the consent, so it must be valid.
 		if err := h.Consents().Remember(t.Context(), "ann", "shop", []string{"photos"}, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 					hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
 				return err
 			},
-			"notifications sent again": func(ctx context.Context) error {
+			"retries of notifications": func(ctx context.Context) error {
 				_, err := h.Operations().RetryNotifications(ctx, logout.NotificationFilter{ClientID: "shop"})
 				return err
 			},
@@ -221,7 +221,7 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			if err := walk(ctx); err == nil || ctx.Err() != nil ||
 				!strings.Contains(err.Error(), "lead nowhere") {
-				t.Errorf("%s, moving %v: %v; want an error that says that it leads nowhere", name, moves, err)
+				t.Errorf("%s, moving %v: %v; want an error that reports an endless walk", name, moves, err)
 			}
 			cancel()
 		}
@@ -231,12 +231,12 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 func TestSweepOfAnEndlessStoreIsPaced(t *testing.T) {
 	t.Parallel()
 	h, e := endlessHost(t, true, func(c *hostadapter.Config) { c.Expiry.Off = false })
-	testenv.Eventually(t, "the store is asked less often", func() bool {
+	testenv.Eventually(t, "the store is called less often", func() bool {
 		return strings.Contains(h.log.String(), "asked less often")
 	})
-	// The next two rounds are of twenty calls each, with a pause between them.
+	// The next two rounds make twenty calls each, with a pause between them.
 	before, began := e.calls.Load(), time.Now()
-	testenv.Eventually(t, "the sweep goes on", func() bool { return e.calls.Load() > before+60 })
+	testenv.Eventually(t, "the sweep continues", func() bool { return e.calls.Load() > before+60 })
 	if took := time.Since(began); took < 100*time.Millisecond {
 		t.Errorf("three rounds took %s, want a pause between them", took)
 	}

@@ -21,11 +21,11 @@ var rules = map[string][]string{
 		"TestEndingOfAllSurvivesKills", "TestTorture",
 	},
 	"2. No token outlives its session unnoticed": {
-		"grants die with a session that is idle for too long", "grants die with an ended session",
-		"nothing brings the grants of an ended session back",
+		"grants die with a session at its idle timeout", "grants die with an ended session",
+		"nothing restores the grants of an ended session",
 		"offline refresh tokens outlive a sign-out that keeps them",
 		"kept tokens outlive the session, and codes never do",
-		"the end of a session races everything and no token is left",
+		"the end of a session races everything and leaves no token",
 		"TestRemovalRacingCodeExchangeAndRefresh",
 	},
 	"3. Retries are safe": {
@@ -35,19 +35,19 @@ var rules = map[string][]string{
 		"TestCodeUsedTwiceRevokesTheFamily",
 	},
 	"4. A lost store is never \"not found\"": {
-		"a cancelled call is never not found", "TestLostStoreIsNotSignedOut",
+		"a cancelled call never returns ErrNotFound", "TestLostStoreIsNotSignedOut",
 		"TestEveryEndpointWhenTheStoreIsUnavailable",
 		"TestEveryEndpointWhenTheSessionHasEnded", "TestOutage",
 	},
 	"5. Query": {
-		"pages by subject", "a token of another filter or order is refused",
-		"a page whose rows are gone leads on in both directions",
-		"an empty page behind the last shows what comes later", "TestSubstringWalkIsBounded",
+		"pages by subject", "a token of a different filter or order is refused",
+		"the token of a page whose rows are gone works in both directions",
+		"the token of the empty last page finds later rows", "TestSubstringWalkIsBounded",
 		"TestPagingOverHTTP", "TestQueriesFindEachSession",
 	},
 	"6. Remove": {
-		"each combination of flags does what it says, by sid",
-		"each combination of flags does what it says, by subject",
+		"each combination of flags has its effect, by sid",
+		"each combination of flags has its effect, by subject",
 		"the session ends, and only the named client is revoked and notified",
 		"a dry run counts narrowed endings too",
 		"TestRemovalEndsExactlyWhatItNames", "TestRemovalRefusesBadInput",
@@ -63,21 +63,21 @@ var rules = map[string][]string{
 	"8. Expiry": {
 		"TestRule8_ExpiryIsDrivenByTheNextDueTime", "TestRule8_TwoHostsEndASessionOnce",
 		"TestRule8_SweepAndBrowsersEndASessionOnce",
-		"TestRule8_ShorterSessionsOfAnotherHost", "TestRule8_ClockThatIsSetBack",
-		"TestSweepGoesPastSessionsThatSlid", "TestWhoIsToldOfExpiry",
-		"a sweep ends at most as many as allowed, those due first first",
-		"a sweep races a renewal and the session ends or slides",
-		"a session that slid is not ended, and is when it is due",
+		"TestRule8_ShorterSessionsOfAnotherHost", "TestRule8_ClockSetBack",
+		"TestSweepSkipsRenewedSessions", "TestWhoIsNotifiedOfExpiry",
+		"a sweep ends a bounded number, in the order of their due times",
+		"a sweep races a renewal and the session is ended or renewed",
+		"a renewed session ends only when it is due",
 		"TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet",
 	},
 	"9. Inactivity": {
-		"TestRule9_ClientsThatCoordinateKeepTheSessionAlive", "TestSliding", "TestRenewalThatFails",
+		"TestRule9_ClientsThatCoordinateKeepTheSessionAlive", "TestSliding", "TestFailedRenewal",
 		"no renewal passes the absolute limit",
 		"a session at its expiry is expired", "a session slides with a batch, within the throttle",
 	},
 	"10. Replacement": {
 		"TestRule10_EverySignInChangesTheSecret", "TestRule10_TwoUsersSignInOverOneSession",
-		"TestRule10_AReplacementThatFailsSignsNobodyIn",
+		"TestRule10_AFailedReplacementSignsNobodyIn",
 		"TestRule10_StepUpOfTheSameUserKeepsTheSid", "TestReplacement", "TestConcurrentStepUps",
 	},
 	"11. The host keeps serving": {
@@ -86,7 +86,7 @@ var rules = map[string][]string{
 	},
 	"12. Swap": {
 		"TestSwapWhileUsersWork", "TestSwapKilledHalfWay", "TestSwapUnderLoad", "TestSwapIsAborted",
-		"TestHostStartsOnTheBackendThatServes",
+		"TestHostStartsOnTheServingBackend",
 	},
 }
 

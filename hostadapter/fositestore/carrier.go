@@ -25,6 +25,8 @@ type carrier struct {
 	request context.Context
 	// keepsPushed: a pushed request is removed when it is answered, not when fosite reads it.
 	keepsPushed bool
+	// revoking: the request revokes a token (RFC 7009).
+	revoking bool
 	// marked: the request came back with a mark of Sessions.ReturnURL.
 	marked bool
 
@@ -133,6 +135,9 @@ func (c *carrier) hasCode() bool {
 	}
 	return false
 }
+
+// revokes reports whether the request revokes a token.
+func (c *carrier) revokes() bool { return c != nil && c.revoking }
 
 // keep caches rows, replacing earlier rows of the same grants.
 func (c *carrier) keep(rows ...*row) {

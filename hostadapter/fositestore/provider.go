@@ -64,10 +64,7 @@ func (p *Provider) inBatch(
 	if isEmpty(batch) {
 		return err
 	}
-	if _, applyErr := p.store.apply(ctx, c, batch); err == nil {
-		err = lostRace(applyErr)
-	}
-	return err
+	return cmp.Or(err, p.store.commit(ctx, c, batch))
 }
 
 // NewAccessRequest wraps fosite's and preserves the store's errors.
@@ -127,6 +124,7 @@ func (p *Provider) WriteAccessResponse(
 // NewRevocationRequest wraps fosite's with one durable write. Success means that the revocation is on disk.
 func (p *Provider) NewRevocationRequest(ctx context.Context, r *http.Request) error {
 	c := newCarrier(r.Context())
+	c.revoking = true
 	err := p.inBatch(ctx, c, func(ctx context.Context) error {
 		return p.OAuth2Provider.NewRevocationRequest(ctx, r)
 	}, nil)

@@ -69,8 +69,8 @@ func refreshExpiry(request fosite.Requester) time.Time {
 
 // GetRefreshTokenSession returns the request of a refresh token and fills the session, as
 // GetAccessTokenSession does. For a used token it returns fosite.ErrInactiveToken together with the request,
-// so that fosite revokes the family, unless the first use was within Config.RefreshGrace or the token is to be
-// revoked, which revokes the family too. It returns fosite.ErrNotFound for a used token if the token request is from another client or has only the signature
+// so that fosite revokes the family, unless the first use was within Config.RefreshGrace or the Provider is
+// revoking the token, which revokes the family too. It returns fosite.ErrNotFound for a used token if the token request is from another client or has only the signature
 // of the token.
 func (s *Store) GetRefreshTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
@@ -110,7 +110,7 @@ func (s *Store) GetRefreshTokenSession(
 			c.keep(r)
 		}
 		return request, nil
-	case revocationOf(ctx, session) != nil:
+	case s.carriers.from(ctx).revokes():
 		// Its family lives on, perhaps by a refresh that has just been answered. For an inactive token fosite
 		// would answer 200 and revoke nothing.
 		return request, nil

@@ -147,21 +147,11 @@ func (s *Store) mayRevoke(ctx context.Context, t grantstore.Type, clientID strin
 		s.strategies(ctx).validate(ctx, t, request.GetRequestForm().Get(field)) == nil
 }
 
-// revocationOf returns the revocation request (RFC 7009) that reads a token, or nil if another reads it: only
-// in a revocation fosite reads without a session.
-func revocationOf(ctx context.Context, session fosite.Session) *http.Request {
-	request, _ := ctx.Value(fosite.RequestContextKey).(*http.Request)
-	if !isNil(session) || ctx.Value(fosite.AccessRequestContextKey) != nil {
-		return nil
-	}
-	return request
-}
-
-// hasOnlySignature reports whether a revocation request has only the second half of a token: fosite checks
-// the client then, but not the first half.
+// hasOnlySignature reports whether ctx belongs to a revocation request (RFC 7009) that has only the second
+// half of a token. fosite then reads without a session and checks the client but not the first half.
 func (s *Store) hasOnlySignature(ctx context.Context, t grantstore.Type, session fosite.Session) bool {
-	request := revocationOf(ctx, session)
-	if request == nil {
+	request, ok := ctx.Value(fosite.RequestContextKey).(*http.Request)
+	if !ok || !isNil(session) || ctx.Value(fosite.AccessRequestContextKey) != nil {
 		return false
 	}
 	token := request.PostForm.Get("token")

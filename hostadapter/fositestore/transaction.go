@@ -3,6 +3,7 @@ package fositestore
 // Transactions: the writes of a request, applied in one batch.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -33,7 +34,9 @@ func (s *Store) BeginTX(ctx context.Context) (context.Context, error) {
 }
 
 // Commit applies the writes since BeginTX as one batch. If another request consumed the code or refresh token
-// first, the error also matches fosite.ErrInactiveToken.
+// first, the error also matches fosite.ErrInactiveToken. Below the Provider they join the batch of the whole
+// call: a handler that fails later, as at the signature of the ID token, must not use the token up, because
+// the repeated request would count as a reuse (rule 3).
 func (s *Store) Commit(ctx context.Context) error {
 	tx := txFrom(ctx)
 	if tx == nil {
@@ -45,15 +48,42 @@ func (s *Store) Commit(ctx context.Context) error {
 	c := s.carriers.from(ctx)
 	s.addUse(ctx, c, &tx.batch)
 	s.addSlide(ctx, c, &tx.batch)
-	result, err := s.apply(ctx, c, &tx.batch)
-	if r := consumedRow(c, &tx.batch); r != nil && r.grant.Offline && errors.Is(err, grantstore.ErrSessionEnded) {
+	if c != nil && !c.hasLegacyCode() { // a later handler deletes rows of such a code in the host's store
+		gathered, err := c.change(func(b *grantstore.Batch) error { return join(b, &tx.batch) })
+		if gathered {
+			return err
+		}
+	}
+	return s.commit(ctx, c, &tx.batch)
+}
+
+// join adds the writes of a transaction to a batch.
+func join(b, tx *grantstore.Batch) error {
+	if tx.Consume != nil {
+		if err := consume(b, *tx.Consume); err != nil {
+			return err
+		}
+	}
+	b.Use, b.Slide = cmp.Or(b.Use, tx.Use), cmp.Or(b.Slide, tx.Slide)
+	b.Seen = append(b.Seen, tx.Seen...)
+	b.Delete = append(b.Delete, tx.Delete...)
+	b.Revoke = append(b.Revoke, tx.Revoke...)
+	b.Store = append(b.Store, tx.Store...)
+	return nil
+}
+
+// commit applies a batch, and publishes that its session was extended.
+func (s *Store) commit(ctx context.Context, c *carrier, batch *grantstore.Batch) error {
+	result, err := s.apply(ctx, c, batch)
+	r := consumedRow(c, batch)
+	if r != nil && r.grant.Offline && errors.Is(err, grantstore.ErrSessionEnded) {
 		// Its session has expired since it was read: see read.
 		s.tie.EndExpired(ctx, r.grant.SessionID)
-		tx.batch.OperationID = operationID()
-		result, err = s.apply(ctx, c, &tx.batch)
+		batch.OperationID = operationID()
+		result, err = s.apply(ctx, c, batch)
 	}
-	if err == nil && result.Slid && tx.batch.Slide != nil {
-		s.tie.Slid(tx.batch.Slide.SessionID, c.row(tx.batch.Consume.Ref).grant.SubjectID)
+	if err == nil && result.Slid && batch.Slide != nil {
+		s.tie.Slid(batch.Slide.SessionID, r.grant.SubjectID)
 	}
 	return lostRace(err)
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// axeSource is what npm installed.
+// axeSource is axe-core as npm installed it.
 func axeSource(t *testing.T) string {
 	t.Helper()
 	raw, err := os.ReadFile("testdata/axe/node_modules/axe-core/axe.min.js")
@@ -22,14 +22,14 @@ func axeSource(t *testing.T) string {
 	return string(raw)
 }
 
-// mustBeAccessible holds that axe-core finds no violation on the page.
+// mustBeAccessible checks that axe-core finds no violation on the page.
 func (p *tab) mustBeAccessible(axe, where string) {
 	p.t.Helper()
 	if _, err := p.evaluate(axe + "; ''"); err != nil {
 		p.t.Fatal(err)
 	}
-	// Colours that fade into those of another scheme are neither.
-	p.until("nothing moves", "document.getAnimations().every(a => a.playState === 'finished')")
+	// During a transition between schemes colours are in between.
+	p.until("animations have finished", "document.getAnimations().every(a => a.playState === 'finished')")
 	_, err := p.evaluate(`delete window.found; axe.run().then(r => { window.found = JSON.stringify(
 		r.violations.map(v => v.id + ": " + v.nodes.map(n => n.html).join(" "))); }); ""`)
 	if err != nil {
@@ -49,8 +49,8 @@ func (p *tab) mustBeAccessible(axe, where string) {
 	}
 }
 
-// Each page has no violation in either colour scheme, wide and narrow; and the check finds one where there is
-// one.
+// No page has a violation, in either colour scheme, wide and narrow. The check itself finds a known
+// violation.
 func TestPagesAreAccessible(t *testing.T) {
 	t.Parallel()
 	axe := axeSource(t)
@@ -94,6 +94,6 @@ func TestPagesAreAccessible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin.until("axe-core finds an image without a text",
+	admin.until("axe-core finds an image without alternative text",
 		`typeof window.found === "string" && window.found.includes("image-alt")`)
 }

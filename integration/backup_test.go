@@ -1,6 +1,6 @@
 package integration
 
-// A backup of a store that serves, and its restore.
+// A backup of a serving store, and its restore.
 
 import (
 	"context"
@@ -40,11 +40,11 @@ func (p *provider) backUp(ctx context.Context, t *testing.T, file string) {
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// No token, cookie or password may be in it either.
+	// It must contain no token, cookie or password.
 	_, _ = watched.log().Write(body)
 }
 
-// runCLI runs sessions-badger and returns its exit code and what it said.
+// runCLI runs sessions-badger and returns its exit code and output.
 func runCLI(t *testing.T, args ...string) (code int, said string) {
 	t.Helper()
 	output, err := exec.CommandContext(t.Context(), binary(t, "sessions-badger"), args...).CombinedOutput()
@@ -61,13 +61,12 @@ func runCLI(t *testing.T, args ...string) (code int, said string) {
 func mustByHand(t *testing.T, code int, says string, args ...string) {
 	t.Helper()
 	if got, said := runCLI(t, args...); got != code || !strings.Contains(said, says) {
-		t.Errorf("sessions-badger %s: exit code %d, want %d and %q; it said:\n%s", strings.Join(args, " "),
+		t.Errorf("sessions-badger %s: exit code %d, want %d and %q; output:\n%s", strings.Join(args, " "),
 			got, code, says, said)
 	}
 }
 
-// A backup that was taken while users work becomes the store of the next start: a user who was signed in
-// still is.
+// A backup taken under load becomes the store of the next start: signed-in users stay signed in.
 func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	t.Parallel()
 	s := newSwapper(t, 4, 0)
@@ -75,7 +74,7 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	stop := make(chan struct{})
 	var requests atomic.Int64
 	var wg sync.WaitGroup
-	for i := range 2 { // the others rest
+	for i := range 2 { // the others are idle
 		wg.Go(func() {
 			for !t.Failed() {
 				select {
@@ -94,7 +93,7 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	s.backUp(t.Context(), t, file)
 	mustByHand(t, 2, "in use by another process", "check", store)
 	after := requests.Load()
-	testenv.Eventually(t, "the load to go on", func() bool {
+	testenv.Eventually(t, "the load continues", func() bool {
 		return requests.Load() > after+20 || t.Failed()
 	})
 	close(stop)
@@ -102,15 +101,15 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	s.remove(t, map[string]any{"subject_id": s.users[3].Subject})
 
 	s.kill()
-	// As the crash has left it, once the system has ended what was in a sync.
-	testenv.Eventually(t, "a check of what the crash has left", func() bool {
+	// The store after the crash, once the kernel has finished the process's last sync.
+	testenv.Eventually(t, "a check of the store after the crash", func() bool {
 		code, said := runCLI(t, "check", store)
 		if strings.Contains(said, "in use by another process") {
-			t.Logf("it is not let go of yet: %s", said)
+			t.Logf("the lock is still held: %s", said)
 			return false
 		}
 		if code != 0 || !strings.Contains(said, "nothing wrong") {
-			t.Fatalf("check: exit code %d, it said:\n%s", code, said)
+			t.Fatalf("check: exit code %d, output:\n%s", code, said)
 		}
 		return true
 	})
@@ -120,10 +119,10 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	code, said := runCLI(t, "import", store, file)
 	told := regexp.MustCompile(`Its id is (\w+)`).FindStringSubmatch(said)
 	if code != 0 || !strings.Contains(said, "4 sessions") || told == nil {
-		t.Fatalf("import: exit code %d, want 0, 4 sessions and an id; it said:\n%s", code, said)
+		t.Fatalf("import: exit code %d, want 0, 4 sessions and an id; output:\n%s", code, said)
 	}
 	mustByHand(t, 0, "nothing wrong", "check", store)
-	// The restored store has an id of its own, which the server does not know yet.
+	// The restored store has a new id, which the server does not know yet.
 	refusal := s.mustRefuse(t)
 	if accept := "-accept-store " + told[1]; !strings.Contains(refusal, s.pinnedID(t)) ||
 		!strings.Contains(refusal, accept) {

@@ -1,6 +1,6 @@
 package integration
 
-// What benchmarks have in common. What flows cost over HTTP is measured by the command load.
+// Shared code of the benchmarks. The command load measures the cost of flows over HTTP.
 
 import (
 	"crypto/ecdsa"
@@ -18,7 +18,7 @@ var benchKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 	return key
 })
 
-// share runs b.N operations in all, spread over callers.
+// share runs b.N operations in total, distributed over callers.
 func share(b *testing.B, callers int, operation func(caller, i int) error) {
 	b.Helper()
 	b.ReportAllocs()

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A client that asks for response_mode=form_post is sent its answer by the page's script, which its policy
-// lets run, and sends the browser on to another origin.
+// With response_mode=form_post the page's script, which the page's policy allows, submits the response to the
+// client, which redirects the browser to a different origin.
 func TestFormPostInABrowser(t *testing.T) {
 	t.Parallel()
 	c := startChrome(t)

@@ -23,8 +23,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A session with as many front-channel clients as it may have is signed out in one browser, through a proxy
-// that takes 4 KiB of headers of an answer, as nginx does by default.
+// A session with the maximum number of front-channel clients is signed out in a browser, through a proxy that
+// accepts 4 KiB of response headers, as nginx does by default.
 func TestSignOutOfAllClientsThatASessionMayHaveInABrowser(t *testing.T) {
 	t.Parallel()
 	signOutOfAllBehind(t, func(target *url.URL) (address string) {
@@ -37,7 +37,8 @@ func TestSignOutOfAllClientsThatASessionMayHaveInABrowser(t *testing.T) {
 	})
 }
 
-// signOutOfAllBehind signs out of so many clients behind a proxy, which is started for the server's address.
+// signOutOfAllBehind signs out of that many clients behind a proxy, which is started for the server's
+// address.
 func signOutOfAllBehind(t *testing.T, start func(target *url.URL) (address string)) {
 	t.Helper()
 	logger, noSync := slog.New(slog.DiscardHandler), false
@@ -63,7 +64,7 @@ func signOutOfAllBehind(t *testing.T, start func(target *url.URL) (address strin
 	t.Cleanup(func() { _ = apps.Config.Close() })
 	clients := logout.ClientMap{}
 	for i := range ticketstore.MaxClients {
-		// Origins by their ports: hosts of their own would cost the browser a process each.
+		// Origins that differ by their ports: for each different host the browser would start a process.
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -117,9 +118,9 @@ func signOutOfAllBehind(t *testing.T, start func(target *url.URL) (address strin
 	browser.says("Sign out?")
 	browser.click("form button")
 	browser.says("Goodbye")
-	browser.until("the state has come back",
+	browser.until("the state is returned",
 		`new URLSearchParams(location.search).get("state") === "a;b 100%"`)
-	testenv.Eventually(t, "every client was told by its frame", func() bool {
+	testenv.Eventually(t, "every client was notified by its frame", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		count := 0

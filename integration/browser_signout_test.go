@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// signInAtDemo signs Ann in at the demo clients, in a tab each.
+// signInAtDemo signs Ann in at each demo client, in its own tab.
 func (c *chrome) signInAtDemo(p *provider) (photos, notes *tab) {
 	c.t.Helper()
 	photos, notes = c.tab(), c.tab()
@@ -21,7 +21,7 @@ func (c *chrome) signInAtDemo(p *provider) (photos, notes *tab) {
 	photos.says("Hello, Ann")
 	notes.open(p.demo[1])
 	notes.click("a.primary")
-	notes.says("Hello, Ann") // nothing is asked
+	notes.says("Hello, Ann") // without a form
 	return photos, notes
 }
 
@@ -32,7 +32,7 @@ func (p *tab) fillInSignIn() {
 	p.click("button.primary")
 }
 
-// mustFitAll holds that the page looks as it should on a desk and in a hand, by day and by night.
+// mustFitAll checks the page's layout, wide and narrow, in light and dark.
 func (p *tab) mustFitAll() {
 	p.t.Helper()
 	for _, width := range []int64{1280, 360} {
@@ -44,8 +44,8 @@ func (p *tab) mustFitAll() {
 	p.look(1280, "light")
 }
 
-// A user signs out at one client. The server's page has the other load its front-channel logout address in a
-// frame, with iss and sid, and sends the user back to the first, with scripts and without.
+// A user signs out at one client. The server's page loads the front-channel logout address of the second
+// client in a frame, with iss and sid, and sends the user back to the first client, with and without scripts.
 func TestSignOutAtAClientInABrowser(t *testing.T) {
 	t.Parallel()
 	for _, scripts := range []bool{true, false} {
@@ -60,7 +60,7 @@ func TestSignOutAtAClientInABrowser(t *testing.T) {
 			photos, notes := c.signInAtDemo(p)
 			c.handOutCookies(p.issuer)
 			if !scripts {
-				photos.do("switching scripts off",
+				photos.do("disabling scripts",
 					chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 						_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled,
 							emulation.SetScriptExecutionDisabledParams{Value: true})
@@ -68,10 +68,10 @@ func TestSignOutAtAClientInABrowser(t *testing.T) {
 					}))
 			}
 			photos.click(`form[action="/logout"] button`)
-			photos.says("knows nobody yet") // back at the client, which has forgotten the user
+			photos.says("knows nobody yet") // back at the client, signed out
 			photos.until("the browser is back at the client", "location.origin === '"+p.demo[0]+"'")
 			notes.says("Signed out by the server")
-			// The frame is checked by the client: it wants the issuer and a sid that it knows.
+			// The client checks the frame's parameters: the issuer, and a sid that it knows.
 			notes.says("front channel")
 			notes.says("back channel")
 			notes.mustFitAll()
@@ -83,7 +83,7 @@ func TestSignOutAtAClientInABrowser(t *testing.T) {
 	}
 }
 
-// Signing out at the server itself asks first. Its clients are notified, one of them in a frame.
+// Signing out at the server requires a confirmation. The clients are notified, one of them in a frame.
 func TestSignOutAtTheServerInABrowser(t *testing.T) {
 	t.Parallel()
 	c := startChrome(t)
@@ -113,7 +113,7 @@ func TestSignOutAtTheServerInABrowser(t *testing.T) {
 	c.mustNotComplain()
 }
 
-// A user sees where she is signed in, signs another device out, and then all others.
+// A user sees her signed-in devices, signs out one of them, and then all others.
 func TestMySessionsInABrowser(t *testing.T) {
 	t.Parallel()
 	c, p := startChrome(t), startDemo(t)
@@ -127,17 +127,17 @@ func TestMySessionsInABrowser(t *testing.T) {
 	mine, phone, tablet := machine(), machine(), machine()
 	mine.click(`a[href="/account/sessions/"]`)
 	mine.says("This one")
-	mine.until("there are three", "document.querySelectorAll('.devices li').length === 3")
+	mine.until("there are three devices", "document.querySelectorAll('.devices li').length === 3")
 	mine.mustFitAll()
-	mine.click(".devices li:nth-child(2) button") // the one used last but this
-	mine.until("there are two", "document.querySelectorAll('.devices li').length === 2")
+	mine.click(".devices li:nth-child(2) button") // the one used most recently, except for this one
+	mine.until("there are two devices", "document.querySelectorAll('.devices li').length === 2")
 	mine.says("This one")
 	tablet.open(p.issuer)
 	tablet.says("You are not signed in")
 	phone.open(p.issuer)
 	phone.says("Hello, Ann")
 	mine.click(`form[action="end-others"] button`)
-	mine.until("this one is left", "document.querySelectorAll('.devices li').length === 1")
+	mine.until("only this device is left", "document.querySelectorAll('.devices li').length === 1")
 	mine.says("This one")
 	phone.open(p.issuer)
 	phone.says("You are not signed in")

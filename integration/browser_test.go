@@ -1,6 +1,6 @@
 package integration
 
-// A real browser, and the operator's pages in it.
+// The operator's pages in a real browser.
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromePatience is how long a page may take to do what is expected of it on a slow machine.
+// chromePatience bounds the wait for a condition on a page, on a slow machine.
 const chromePatience = 60 * time.Second
 
 // chrome is a running headless Chromium.
@@ -28,7 +28,7 @@ type chrome struct {
 	context context.Context
 
 	mu sync.Mutex
-	// complaints are errors that the browser found in pages, such as violations of their policy.
+	// complaints are errors that the browser reported, such as violations of a page's policy.
 	complaints []string
 }
 
@@ -48,8 +48,7 @@ func startChrome(t testing.TB) *chrome {
 		}
 		t.Skip("chromium is not installed: on Debian, apt-get install chromium")
 	}
-	// The browser leaves files where temporary ones go. t.TempDir is too long a name for the socket among
-	// them.
+	// For the browser's temporary files. The path of t.TempDir is too long for its socket.
 	temporary, err := os.MkdirTemp("", "chrome")
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +61,7 @@ func startChrome(t testing.TB) *chrome {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.Env("TMPDIR="+temporary))
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // it refuses to run as root with one
+		options = append(options, chromedp.NoSandbox) // with a sandbox it refuses to run as root
 	}
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	browser, cancelBrowser := chromedp.NewContext(allocator)
@@ -76,11 +75,12 @@ func startChrome(t testing.TB) *chrome {
 		cancel()
 	})
 	c := &chrome{t: t, context: browser}
-	c.tab() // the first one belongs to the browser and lives as long as it does
+	c.tab() // the first tab stays open as long as the browser
 	return c
 }
 
-// handOutCookies has the cookies that the browser sends to an address looked for in the logs.
+// handOutCookies registers the cookies that the browser sends to an address with the watch for secrets in
+// logs.
 func (c *chrome) handOutCookies(address string) {
 	c.t.Helper()
 	found, err := chromedp.Call(c.context, network.GetCookies,
@@ -93,14 +93,13 @@ func (c *chrome) handOutCookies(address string) {
 	}
 }
 
-// tab is a page of the browser.
+// tab is a browser tab.
 type tab struct {
 	t       testing.TB
 	context context.Context
 }
 
-// tab opens one; chromedp.WithNewBrowserContext gives it cookies of its own, as if it were on another
-// machine.
+// tab opens a tab; chromedp.WithNewBrowserContext gives it its own cookies, as on a different machine.
 func (c *chrome) tab(options ...chromedp.ContextOption) *tab {
 	c.t.Helper()
 	page := c.context
@@ -116,7 +115,7 @@ func (c *chrome) tab(options ...chromedp.ContextOption) *tab {
 	if err == nil {
 		err = chromedp.Listen(page, func(event any) {
 			entry, ok := event.(*cdplog.EventEntryAdded)
-			// What the browser says of an answer's status is no news.
+			// Messages about a response's status are expected.
 			if ok && entry.Entry.Level == cdplog.EntryLevelError &&
 				entry.Entry.Source != cdplog.EntrySourceNetwork {
 				c.mu.Lock()
@@ -136,11 +135,11 @@ func (c *chrome) mustNotComplain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, complaint := range c.complaints {
-		c.t.Errorf("the browser complains: %s", complaint)
+		c.t.Errorf("the browser reports: %s", complaint)
 	}
 }
 
-// do runs steps of a page.
+// do runs actions on a page.
 func (p *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.context, chromePatience)
@@ -155,7 +154,7 @@ func (p *tab) open(address string) {
 	p.do("opening "+address, chromedp.Navigate(address))
 }
 
-// click presses what a selector finds, once it is there.
+// click clicks the element that a selector matches, once it exists.
 func (p *tab) click(selector string) {
 	p.t.Helper()
 	p.do("clicking "+selector, chromedp.WaitVisible(chromedp.CSS(selector)),
@@ -168,13 +167,13 @@ func (p *tab) fill(selector, text string) {
 		chromedp.SetValue(chromedp.CSS(selector), text))
 }
 
-// choose picks an option of a list.
+// choose selects an option of a list.
 func (p *tab) choose(selector, value string) {
 	p.t.Helper()
 	p.do("choose in "+selector, chromedp.SetValue(chromedp.CSS(selector), value))
 }
 
-// until waits until an expression is true, across navigations.
+// until waits until an expression is true, also across navigations.
 func (p *tab) until(what, expression string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(chromePatience); ; time.Sleep(50 * time.Millisecond) {
@@ -183,18 +182,18 @@ func (p *tab) until(what, expression string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("gave up waiting until %s (error %v):\n%s", what, err, p.text())
+			p.t.Fatalf("timeout waiting until %s (error %v):\n%s", what, err, p.text())
 		}
 	}
 }
 
-// says waits until the page has a text.
+// says waits until the page contains a text.
 func (p *tab) says(text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("the page says %q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
+	p.until(fmt.Sprintf("the page has %q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
 }
 
-// text is what the page says, for failures.
+// text returns the page's address and text, for failure messages.
 func (p *tab) text() string {
 	ctx, cancel := context.WithTimeout(p.context, 10*time.Second)
 	defer cancel()
@@ -206,7 +205,7 @@ func (p *tab) text() string {
 	return text
 }
 
-// look has the page shown that wide, in light or dark.
+// look sets the window's width, and the light or dark scheme.
 func (p *tab) look(width int64, scheme string) {
 	p.t.Helper()
 	p.do("resizing", chromedp.EmulateViewport(width, 800),
@@ -218,7 +217,7 @@ func (p *tab) look(width int64, scheme string) {
 		}))
 }
 
-// The main job by hand: an operator finds Ann, ends her session, and both of her clients know by themselves.
+// The main task by hand: an operator finds Ann and ends her session, and both of her clients are notified.
 func TestOperatorEndsASessionInABrowser(t *testing.T) {
 	t.Parallel()
 	c := startChrome(t)
@@ -256,7 +255,7 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 	for _, want := range []string{"1\nsession ended", "2\nnotifications queued"} {
 		admin.says(want)
 	}
-	photos.says("Hello, Ann") // asking has ended nothing
+	photos.says("Hello, Ann") // the preview has ended nothing
 	// The script: a preview of other options ends nothing.
 	for _, want := range []string{"0\nsessions ended", "1\nsession ended"} {
 		admin.click("[name=remove_server_side_session]")
@@ -288,7 +287,7 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 	}
 }
 
-// mustFit holds that the page is no wider than its window and looks as it should there.
+// mustFit checks that the page is no wider than its window, and its layout.
 func (p *tab) mustFit(width int64, scheme string) {
 	p.t.Helper()
 	where := fmt.Sprintf("at %d px, %s", width, scheme)
@@ -299,9 +298,9 @@ func (p *tab) mustFit(width int64, scheme string) {
 	if scheme == "light" {
 		dark = "!" + dark
 	}
-	p.until("its colours are right "+where, dark)
+	p.until("its colours match the scheme "+where, dark)
 	for what, offenders := range map[string]string{
-		"nothing lies outside of it": `[...document.querySelectorAll(
+		"no element is outside of the window": `[...document.querySelectorAll(
 			"main *:not(.vh, .vh *, thead, thead *)")].filter(e =>
 			e.getBoundingClientRect().right > innerWidth + 1)`,
 		"tables are cards when it is narrow": `[...document.querySelectorAll(
@@ -309,7 +308,7 @@ func (p *tab) mustFit(width int64, scheme string) {
 			(getComputedStyle(e).display === "block") !== (innerWidth < 600))`,
 		"every field has a label": `[...document.querySelectorAll(` +
 			`"input:not([type=hidden]), select")].filter(e => !e.labels.length && !e.ariaLabel)`,
-		"what is focused can be seen": `[...document.querySelectorAll(
+		"focus is visible": `[...document.querySelectorAll(
 			"main a, main button, main input")].filter(e => {
 			e.focus({focusVisible: true});
 			return document.activeElement === e && getComputedStyle(e).outlineStyle === "none";

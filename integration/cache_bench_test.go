@@ -2,7 +2,7 @@
 
 package integration
 
-// What introspection costs from the cache, and what the cache takes.
+// The cost of introspection from the cache, and the cache's memory.
 
 import (
 	"context"
@@ -28,14 +28,14 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// introspecting is a provider and the access tokens that it has issued.
+// introspecting is a provider with the access tokens that it issued.
 type introspecting struct {
 	provider fosite.OAuth2Provider
 	client   *plugin.Client // nil for fosite's own store
 	tokens   []string
 }
 
-// introspectingPlugin has its tokens in a plugin, before which is a cache of as many bytes.
+// introspectingPlugin returns a provider on a plugin, with a cache of the given size in bytes.
 func introspectingPlugin(b *testing.B, tokens int, cache int64) *introspecting {
 	b.Helper()
 	noSync := false
@@ -135,7 +135,7 @@ func BenchmarkIntrospection(b *testing.B) {
 	}
 }
 
-// BenchmarkCacheMemory reports what cached tokens take of the heap, decoded, and what the cache thinks.
+// BenchmarkCacheMemory reports the heap that decoded cached tokens use, and the cache's own estimate.
 func BenchmarkCacheMemory(b *testing.B) {
 	const tokens = 100_000
 	in := introspectingPlugin(b, tokens, 8<<30)
@@ -148,20 +148,20 @@ func BenchmarkCacheMemory(b *testing.B) {
 	}
 	before := heap()
 	prepare(b, tokens, func(i int) error { return in.ask(b.Context(), i) })
-	prepare(b, tokens, func(i int) error { return in.ask(b.Context(), i) }) // whatever was read too early
+	prepare(b, tokens, func(i int) error { return in.ask(b.Context(), i) }) // caches those not cached yet
 	after, figures := heap(), in.client.CacheFigures()
 	if figures.Entries != tokens {
 		b.Errorf("%d tokens: %+v", tokens, *figures)
 	}
-	for b.Loop() { // what is measured is above
+	for b.Loop() { // the metrics were measured above
 	}
 	b.ReportMetric(float64(after-before)/float64(figures.Entries), "heap-B/token")
 	b.ReportMetric(float64(figures.Bytes)/float64(figures.Entries), "estimate-B/token")
 	b.ReportMetric(float64(after-before)/(1<<20), "heap-MiB")
 }
 
-// BenchmarkRemovalOfCachedTokens removes subjects with many tokens, cached and not, over HTTP: the answer
-// waits for one message to each host.
+// BenchmarkRemovalOfCachedTokens removes subjects with many tokens, cached and uncached, over HTTP: the
+// response waits for one message to each host.
 func BenchmarkRemovalOfCachedTokens(b *testing.B) {
 	const tokens = 10_000
 	onEngines(b, func(b *testing.B, empty func() plugin.Config) {

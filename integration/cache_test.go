@@ -2,7 +2,7 @@
 
 package integration
 
-// The host's cache before a real plugin.
+// The host's cache of a real plugin.
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// cacheTest is a plugin with a cache before it.
+// cacheTest is a plugin with a cache.
 type cacheTest struct {
 	t      testing.TB
 	client *plugin.Client
@@ -34,7 +34,7 @@ func newCacheTest(t testing.TB, bytes int64) *cacheTest {
 	})}
 }
 
-// tokens stores as many access tokens of a session, or of none.
+// tokens stores n access tokens, optionally of a session.
 func (c *cacheTest) tokens(sid string, n int) (refs []grantstore.Ref) {
 	c.t.Helper()
 	for len(refs) < n {
@@ -66,7 +66,7 @@ func (c *cacheTest) live(refs ...grantstore.Ref) {
 	}
 }
 
-// awaitCache waits until tokens are cached: the stream of kills has begun.
+// awaitCache waits until tokens are cached, that is until the stream of kills has begun.
 func (c *cacheTest) awaitCache(ref grantstore.Ref) {
 	c.t.Helper()
 	testenv.Eventually(c.t, "a token is cached", func() bool {
@@ -75,7 +75,8 @@ func (c *cacheTest) awaitCache(ref grantstore.Ref) {
 	})
 }
 
-// The copies go with the process that would have told their end, and a new one begins with none.
+// When the plugin's process ends, which streams the kills, its cached tokens are dropped. A new process
+// begins with an empty cache.
 func TestCacheGoesWithItsPlugin(t *testing.T) {
 	t.Parallel()
 	c := newCacheTest(t, 0)
@@ -85,13 +86,13 @@ func TestCacheGoesWithItsPlugin(t *testing.T) {
 		before := *c.client.CacheFigures()
 		c.live(ref, ref)
 		if now := c.client.CacheFigures(); now.Hits != before.Hits+2 || now.Fills != before.Fills {
-			t.Errorf("two questions of a cached token: %+v after %+v, want two hits", *now, before)
+			t.Errorf("two reads of a cached token: %+v after %+v, want two hits", *now, before)
 		}
 		pid := c.client.PID()
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		testenv.Eventually(t, "another plugin serves without copies", func() bool {
+		testenv.Eventually(t, "a new plugin serves with an empty cache", func() bool {
 			now := c.client.PID()
 			figures := c.client.CacheFigures()
 			return now != 0 && now != pid && figures != nil && figures.Drops > before.Drops
@@ -106,7 +107,8 @@ func TestCacheGoesWithItsPlugin(t *testing.T) {
 	}
 }
 
-// A cached token is answered while the plugin is stopped: what could end it cannot be acknowledged either.
+// A cached token is active while the plugin is stopped: nothing that would end it can be acknowledged
+// meanwhile.
 func TestCacheAnswersWhileThePluginIsStopped(t *testing.T) {
 	t.Parallel()
 	c := newCacheTest(t, 0)
@@ -127,10 +129,10 @@ func TestCacheAnswersWhileThePluginIsStopped(t *testing.T) {
 	c.live(ref, ref, ref)
 	select {
 	case err := <-removed:
-		t.Errorf("a plugin that is stopped has answered: %v", err)
+		t.Errorf("a stopped plugin has answered: %v", err)
 	default:
 	}
-	_ = syscall.Kill(pid, syscall.SIGCONT) // or the health check has another take its place
+	_ = syscall.Kill(pid, syscall.SIGCONT) // or the health check replaces the plugin
 	if err := <-removed; err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 package integration
 
-// The suites on the built plugins.
+// The conformance suite on the built plugins.
 
 import (
 	"encoding/json"
@@ -15,15 +15,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// Authors of plugins run the suites on their own binary: plugin/README.md.
+// Authors of plugins run the suite on their own binary: see plugin/README.md.
 var (
 	pluginFlag = flag.String("plugin", "", "run TestBuiltPlugin on this binary")
 	settings   = flag.String("settings", "{}",
-		"its settings in JSON, in which FOLDER is replaced by an empty folder for each backend")
+		"its settings in JSON; FOLDER is replaced by an empty folder for each backend")
 )
 
-// The suite runs on plugins as they are installed, a process for each case. Badger's has to pass all of it,
-// which `make test-plugins` asks for; in memory the same code runs as without a process.
+// The suite runs on installed plugins, with a process for each case. Badger's plugin must pass all of it,
+// which `make test-plugins` runs; the memory plugin runs the same code as without a process.
 func TestBuiltPlugin(t *testing.T) {
 	t.Parallel()
 	if *pluginFlag != "" {
@@ -33,7 +33,7 @@ func TestBuiltPlugin(t *testing.T) {
 		})
 		return
 	}
-	testenv.SkipRace(t, "it sees nothing of other processes, and the host's side in plugintest")
+	testenv.SkipRace(t, "it does not see other processes, and plugintest covers the host's side")
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		plugintest.RunBinary(t, memoryConfig, "Tickets")

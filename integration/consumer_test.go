@@ -14,11 +14,11 @@ import (
 	"testing"
 )
 
-// maxModules bounds the module graph of a program that imports us. Nearly all of it is fosite's; pgx adds one
-// module and the library of its migrations four. With our tools it was above 560.
+// maxModules bounds the module graph of a program that imports the library. Nearly all modules are fosite's;
+// pgx adds one and its migration library four. With our tools there were more than 560.
 const maxModules = 335
 
-// consumer is a program that imports us as its author would.
+// consumer is a program that imports the library.
 const consumer = `package main
 
 import (
@@ -31,14 +31,14 @@ func main() {}
 `
 
 var (
-	// toolsAndTests are modules, and what is below them, that only our tools, our tests and the example use.
+	// toolsAndTests are path prefixes of modules that only our tools, our tests and the example use.
 	toolsAndTests = []string{
 		modulePath + "/integration", modulePath + "/examples", modulePath + "/.ci",
 		modulePath + "/hostadapter/admin/cmd", "github.com/schollz",
 		"github.com/chromedp", "github.com/coreos/go-oidc", "github.com/pb33f",
 		"github.com/bufbuild/buf", "github.com/golangci", "golang.org/x/vuln", "google.golang.org/grpc/cmd",
 	}
-	// neverOurs are modules that may come along with others, but that our own go.mod never asks for.
+	// neverOurs are modules that may be required indirectly, but never by our own go.mod.
 	neverOurs = []string{
 		"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters", "go.opentelemetry.io/contrib",
 		"github.com/spf13/cobra", "github.com/go-playground/validator",
@@ -46,9 +46,9 @@ var (
 	}
 )
 
-// A program that imports us gets the modules that we use, in the versions that these ask for among themselves
-// or that our go.mod names for a module that we import: nothing of our tools and tests, and no version that
-// only they want.
+// A program that imports the library gets the modules that the library uses, in versions that these modules
+// require or that our go.mod requires for a module that it imports: no modules of our tools and tests, and no
+// version raised for them.
 func TestConsumer(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("..")
@@ -63,7 +63,7 @@ func TestConsumer(t *testing.T) {
 		}
 		direct[r.Path] = r.Version
 		if under(r.Path, neverOurs) {
-			t.Errorf("our go.mod asks for %s", r.Path)
+			t.Errorf("our go.mod requires %s", r.Path)
 		}
 	}
 	folder := t.TempDir()
@@ -84,7 +84,7 @@ func TestConsumer(t *testing.T) {
 	runGo(t, folder, "build", "-mod=mod", "-o", os.DevNull, ".")
 	modules := strings.Fields(runGo(t, folder,
 		"list", "-mod=mod", "-m", "-f", "{{if not .Main}}{{.Path}}@{{.Version}}{{end}}", "all"))
-	wanted := map[string]bool{} // versions that a module other than ours asks for
+	wanted := map[string]bool{} // versions that modules other than ours require
 	for line := range strings.Lines(runGo(t, root, "mod", "graph")) {
 		if from, to, _ := strings.Cut(strings.TrimSpace(line), " "); from != modulePath {
 			wanted[to] = true
@@ -93,20 +93,20 @@ func TestConsumer(t *testing.T) {
 	for _, module := range modules {
 		path, version, _ := strings.Cut(module, "@")
 		if under(path, toolsAndTests) {
-			t.Errorf("a program that imports us inherits %s", module)
+			t.Errorf("a program that imports the library inherits %s", module)
 		}
 		if path != modulePath && !wanted[module] && direct[path] != version {
 			t.Errorf("%s is raised by our go.mod alone, which does not import it", module)
 		}
 	}
-	t.Logf("a program that imports us has %d modules in its graph", len(modules))
+	t.Logf("a program that imports the library has %d modules", len(modules))
 	if len(modules) > maxModules {
-		t.Errorf("a program that imports us has %d modules in its graph, want at most %d", len(modules),
+		t.Errorf("a program that imports the library has %d modules, want at most %d", len(modules),
 			maxModules)
 	}
 }
 
-// module is what `go mod edit -json` says of a go.mod.
+// module is a go.mod as printed by `go mod edit -json`.
 type module struct {
 	Go      string
 	Require []struct {
@@ -127,7 +127,7 @@ func under(module string, paths []string) bool {
 	return slices.ContainsFunc(paths, func(path string) bool { return below(path)(module) })
 }
 
-// runGo runs a go command in a module of its own, outside of the workspace, and returns what it prints.
+// runGo runs a go command in a module outside of the workspace and returns its output.
 func runGo(t *testing.T, folder string, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -1,6 +1,6 @@
 package integration
 
-// Notifications over outages of clients, host and plugin.
+// Notifications during outages of clients, host and plugin.
 
 import (
 	"net/http"
@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// deliveries returns the notifications of a session to a client, by their field.
+// deliveries returns the notifications of a session to a client, as JSON objects.
 func (w *world) deliveries(t *testing.T, sid, client string) []map[string]any {
 	t.Helper()
 	query := url.Values{"session_id": {sid}, "client_id": {client}}
@@ -50,7 +50,7 @@ func TestARefusedNotificationCanBeSentAgain(t *testing.T) {
 	w.shop.answerNext(http.StatusBadRequest)
 	w.remove(t, map[string]any{"subject_id": ann.Subject})
 	var refused map[string]any
-	testenv.Eventually(t, "the notification being refused", func() bool {
+	testenv.Eventually(t, "the notification is refused", func() bool {
 		found := w.deliveries(t, w.annAtShop.sid, "shop")
 		refused = found[0]
 		return refused["state"] == "refused"
@@ -63,8 +63,8 @@ func TestARefusedNotificationCanBeSentAgain(t *testing.T) {
 	w.expectTold(t, w.shop, w.annAtShop.sid)
 }
 
-// Host and plugin die after a removal was acknowledged and before anybody was notified; what was acknowledged
-// holds after the restart.
+// Host and plugin die after a removal is acknowledged and before any client is notified. The removal and its
+// notifications survive the restart.
 func TestKilledBetweenRemovalAndDelivery(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -85,13 +85,13 @@ func TestKilledBetweenRemovalAndDelivery(t *testing.T) {
 	w.expectAlive(t, "Bob", w.shop, &w.bobAtShop)
 }
 
-// No orphan survives a host that was killed.
+// The plugin does not survive its killed host.
 func TestPluginEndsWithItsHost(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, "shop")
 	p := startProvider(t, []map[string]any{rp.registration()}, []user{ann})
 	_ = syscall.Kill(p.host, syscall.SIGKILL)
 	<-p.process.Ended()
-	testenv.Eventually(t, "the plugin's end", func() bool { return !testenv.Runs(p.plugin) })
-	p.start(t) // the database is free and whole again
+	testenv.Eventually(t, "the plugin has ended", func() bool { return !testenv.Runs(p.plugin) })
+	p.start(t) // the database is unlocked and consistent
 }

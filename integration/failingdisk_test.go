@@ -2,7 +2,7 @@
 
 package integration
 
-// Disks that fail while the server runs.
+// Disk failures while the server runs.
 
 import (
 	"errors"
@@ -22,8 +22,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A file system that turns read-only has nothing acknowledged that is not on it, and the server says why it
-// serves no sessions. It serves them again, as they were, when it can be written again.
+// If the file system turns read-only, nothing is acknowledged that is not on it, and the server reports why
+// it serves no sessions. It serves the same sessions again once the file system is writable.
 func TestFileSystemTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	disk := testenv.Mount(t, 2048)
@@ -37,13 +37,13 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	removal := map[string]any{"session_id": sessions[0]["session_id"]}
-	for range 2 { // the repeated call finds nothing of the first
+	for range 2 { // the repeated call finds no record of the first
 		if status, answer := p.admin(t, http.MethodPost, "/sessions/remove",
 			removal); status != http.StatusServiceUnavailable {
 			t.Errorf("a removal on a file system that turned read-only: status %d, %v", status, answer)
 		}
 	}
-	testenv.Eventually(t, "the backend's status saying that its file system is read-only", func() bool {
+	testenv.Eventually(t, "the backend's status reports that its file system is read-only", func() bool {
 		status, answer := p.admin(t, http.MethodGet, "/backend", nil)
 		text, _ := answer["error"].(string)
 		return status == http.StatusOK && answer["status"] == "unavailable" &&
@@ -56,9 +56,9 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 	} else {
 		_ = response.Body.Close()
 	}
-	// A plugin that is just being started may have a file open.
-	testenv.Eventually(t, "the file system being mended", func() bool { return disk.Mend() == nil })
-	testenv.Eventually(t, "the server being ready again", func() bool {
+	// A starting plugin may have a file open.
+	testenv.Eventually(t, "the file system is writable", func() bool { return disk.Mend() == nil })
+	testenv.Eventually(t, "the server is ready again", func() bool {
 		response, err := http.Get(p.issuer + "/readyz")
 		if err != nil {
 			return false
@@ -67,7 +67,7 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 		return response.StatusCode/100 == 2
 	})
 	if !p.active(t, rp, login.token.AccessToken) {
-		t.Error("the access token is inactive, and nobody was told that its session had been removed")
+		t.Error("the access token is inactive, but the removal was not acknowledged")
 	}
 	p.remove(t, removal)
 	if p.active(t, rp, login.token.AccessToken) {
@@ -75,8 +75,8 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 	}
 }
 
-// Whatever is being changed when a sync fails: the plugin ends, the next one reads what is on the disk, and
-// the change is there when it was acknowledged, once and whole.
+// If a sync fails during a change of any kind, the plugin ends and the next one reads what is on the disk. An
+// acknowledged change is there, once and completely.
 func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 	t.Parallel()
 	const client = "shop"
@@ -113,7 +113,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			return func() error { _, err := w.TryEnd(ending); return err }, func() {
 				w.SessionGone(s)
 				w.Dead(g)
-				w.Same(w.Notified(s), []string{client}, "who is notified")
+				w.Same(w.Notified(s), []string{client}, "notified clients")
 			}
 		},
 		"job": func(w *suite.World, _ transfer.Store) (func() error, func()) {
@@ -135,7 +135,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 		"settlement of a notification": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
 			w.Uses(s, client)
-			w.Pass(time.Minute) // a client that is notified right after it got tokens is notified once more
+			w.Pass(time.Minute) // a client that got tokens just before is notified twice
 			w.End(logout.Ending{SessionID: s.SessionID})
 			d := w.ClaimOne()
 			return func() error {
@@ -202,7 +202,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			}
 			defer failing.Stop()
 			err = change()
-			// Both are told by what they change: a repeated call finds that done.
+			// Both outcomes show in the store: a repeated call finds the change made.
 			if errors.Is(err, ticketstore.ErrConflict) || errors.Is(err, logout.ErrOutdated) {
 				err = nil
 			}
@@ -210,13 +210,13 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 				t.Error("no sync has failed")
 			}
 			if err != nil && !errors.Is(err, ticketstore.ErrUnavailable) {
-				t.Errorf("the change that met it: %v", err)
+				t.Errorf("the change during the failed sync: %v", err)
 			}
 			testenv.Eventually(t, "another plugin", func() bool {
 				next := backend.PID()
 				return next != 0 && next != pid
 			})
-			if err != nil { // its outcome is not known, so it is repeated
+			if err != nil { // its outcome is unknown, so it is repeated
 				if err := change(); err != nil {
 					t.Fatalf("the change, repeated: %v", err)
 				}
@@ -231,7 +231,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 	}
 }
 
-// consumption uses a grant for two others.
+// consumption uses a grant to store two others.
 func consumption(w *suite.World, used grantstore.Grant) (change func() error, holds func()) {
 	s := &ticketstore.Session{SessionID: used.SessionID, SubjectID: used.SubjectID}
 	next := []grantstore.Grant{

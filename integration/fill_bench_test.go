@@ -1,6 +1,6 @@
 package integration
 
-// The engines that benchmarks compare, and stores of any size for them.
+// The engines that benchmarks compare, and the filling of their stores.
 
 import (
 	"bytes"
@@ -26,10 +26,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// large is for figures that take minutes to prepare: make bench-large.
+// large enables benchmarks that take minutes to prepare: make bench-large.
 func large() bool { return os.Getenv("SESSIONS_BENCH_LARGE") != "" }
 
-// onEngines runs a benchmark with the plugin of each engine: empty makes another store, with durable writes.
+// onEngines runs a benchmark with the plugin of each engine: empty creates a new store with durable writes.
 func onEngines(b *testing.B, run func(b *testing.B, empty func() plugin.Config)) {
 	b.Helper()
 	of := func(b *testing.B, name string, settings func() any) {
@@ -45,7 +45,7 @@ func onEngines(b *testing.B, run func(b *testing.B, empty func() plugin.Config))
 	}
 	of(b, "badger", func() any { return badger.Settings{Path: b.TempDir()} })
 	server := sync.OnceValue(func() *pgserver.Server {
-		// Memory as servers have it, and no checkpoint at another moment of each run.
+		// A common memory setting, and no checkpoints, which would come at a different time in each run.
 		return pgserver.Start(b, "shared_buffers=1GB", "max_wal_size=4GB", "checkpoint_timeout=1h")
 	})
 	of(b, "postgres", func() any {
@@ -54,15 +54,15 @@ func onEngines(b *testing.B, run func(b *testing.B, empty func() plugin.Config))
 	})
 }
 
-// filling is what a store is filled with. Sessions are numbered from 0.
+// filling describes the contents of a store. Sessions are numbered from 0.
 type filling struct {
 	sessions int
-	clients  int // of each session: client-0 and so on
-	grants   int // refresh tokens of each session, at its clients in turn
+	clients  int // per session: client-0 and so on
+	grants   int // refresh tokens per session, round robin over its clients
 	session  func(i int) *ticketstore.Session
 }
 
-// benchSession is a session as hosts store them, but without a ticket: nobody has sealed anything in it.
+// benchSession returns a session as hosts store them, but without a sealed ticket.
 func benchSession(i int, subject string, created, expires time.Time) *ticketstore.Session {
 	sid := fmt.Sprintf("ZK3J8Q1XW5SYB7NCTD%08d", i)
 	return &ticketstore.Session{
@@ -73,7 +73,7 @@ func benchSession(i int, subject string, created, expires time.Time) *ticketstor
 	}
 }
 
-// fill fills an empty store, as a move does: a million sessions take a minute or two.
+// fill fills an empty store by an import: a million sessions take a minute or two.
 func fill(b *testing.B, config plugin.Config, f *filling) {
 	b.Helper()
 	client, err := plugin.Open(b.Context(), config)
@@ -91,7 +91,7 @@ func fill(b *testing.B, config plugin.Config, f *filling) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// What is measured is a store at rest, not one that still sorts what it was just filled with.
+	// The measured store is at rest: compactions after the import have finished.
 	if err := client.Close(); err != nil {
 		b.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func fill(b *testing.B, config plugin.Config, f *filling) {
 // benchKeys are the sealing keys of the hosts of benchmarks.
 var benchKeys = [][]byte{bytes.Repeat([]byte("k"), hostadapter.MinKey)}
 
-// hostProperties are what a host with these keys leaves in its store. Without them it would look through all
+// hostProperties are the properties that a host with these keys stores. Without them it would scan all
 // records for one that it can open.
 func hostProperties(b *testing.B) (list []transfer.Record) {
 	b.Helper()
@@ -128,7 +128,7 @@ func hostProperties(b *testing.B) (list []transfer.Record) {
 	return list
 }
 
-// batches are the records of the filling, sessions first, as an export has them, and others.
+// batches returns the records of the filling in the order of an export, sessions first.
 func (f *filling) batches(others []transfer.Record) iter.Seq2[[]transfer.Record, error] {
 	return func(yield func([]transfer.Record, error) bool) {
 		batcher := transfer.NewBatcher(func(batch *transfer.Batch, err error) bool {

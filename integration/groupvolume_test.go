@@ -2,7 +2,7 @@
 
 package integration
 
-// A volume that a group shares.
+// A volume owned by a group.
 
 import (
 	"errors"
@@ -16,15 +16,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A program that is its own plugin serves from a volume that belongs to a group of its process (Kubernetes'
+// A program that is its own plugin serves from a volume owned by one of its process's groups (Kubernetes'
 // fsGroup), whatever its umask.
 func TestGroupVolumeOfAProgramThatIsItsOwnPlugin(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") == "" {
-		t.Skip("it has to become another user, which root alone may")
+		t.Skip("it changes the user, which requires root")
 	}
 	const uid, gid = 1000, 1000
-	root, err := os.MkdirTemp("", "gv") // short: it holds a socket
+	root, err := os.MkdirTemp("", "gv") // short: a socket's path is bounded
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestGroupVolumeOfAProgramThatIsItsOwnPlugin(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	// The shell gives the umask that most systems have.
+	// The shell sets the umask of most systems.
 	command := exec.CommandContext(t.Context(), "/bin/sh", "-c", `umask 022; exec "$@"`, "sh", program,
 		"-addr", "127.0.0.1:0", "-data", data)
 	command.Env = append(os.Environ(), "TMPDIR="+temporary)
@@ -70,7 +70,7 @@ func TestGroupVolumeOfAProgramThatIsItsOwnPlugin(t *testing.T) {
 	}
 }
 
-// copyForAll copies a program to where every user may run it.
+// copyForAll copies a program to a folder where every user may run it.
 func copyForAll(t *testing.T, from, to string) string {
 	t.Helper()
 	content, err := os.ReadFile(from)

@@ -23,13 +23,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A removal may take as long as it likes, a plugin that hangs may not: a caller of a removal then has
-// its answer from the next plugin, or ErrUnavailable when none starts, within the time that the watch
-// (HealthTimeout, asked once a second) and a lost call (CallTimeout) take.
+// A removal has no deadline, but a hanging plugin is detected: the caller of a removal gets its answer from
+// the next plugin, or ErrUnavailable if none starts, within the time of the health check (HealthTimeout, once
+// a second) and of a lost call (CallTimeout).
 func TestRemovalOnAPluginThatHangs(t *testing.T) {
 	t.Parallel()
 	for name, startsAgain := range map[string]bool{
-		"another takes its place": true, "none takes its place": false,
+		"it is replaced": true, "it is not replaced": false,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,7 +40,7 @@ func TestRemovalOnAPluginThatHangs(t *testing.T) {
 			config := plugin.Config{
 				Path: path, Settings: badger.Settings{Path: t.TempDir()},
 				Logger:      slog.New(slog.NewTextHandler(watched.log(), nil)),
-				CallTimeout: patience, LongCallTimeout: 24 * time.Hour, // it is not what ends the call
+				CallTimeout: patience, LongCallTimeout: 24 * time.Hour, // does not end the call
 			}
 			if !startsAgain {
 				config.CallTimeout = plugin.DefaultCallTimeout
@@ -77,13 +77,13 @@ func TestRemovalOnAPluginThatHangs(t *testing.T) {
 				t.Errorf("the removal answers %+v, %v; want %d sessions removed by the next plugin", result,
 					err, n)
 			case startsAgain && client.PID() == hung:
-				t.Error("the plugin that hung is still there")
+				t.Error("the hung plugin still runs")
 			}
 		})
 	}
 }
 
-// signInOften gives a subject that many sessions.
+// signInOften creates n sessions of a subject.
 func signInOften(t *testing.T, client *plugin.Client, subject string, n int) {
 	t.Helper()
 	now := time.Now().UTC()

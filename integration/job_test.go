@@ -1,6 +1,6 @@
 package integration
 
-// The ending of all sessions, over kills.
+// The ending of all sessions, despite kills of the plugin.
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The end of all sessions goes on where the plugin was killed, and counts each of them once.
+// After a kill of the plugin the ending of all sessions is resumed, and each session is counted once.
 func TestEndingOfAllSurvivesKills(t *testing.T) {
 	t.Parallel()
 	client := openPlugin(t, badgerConfig(t))
@@ -63,13 +63,12 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 	}
 	var job *logout.Job
 	killed := 0
-	testenv.Eventually(t, "the job being done", func() bool {
+	testenv.Eventually(t, "the job is done", func() bool {
 		if job, err = client.Logout().Job(ctx, result.JobID); err != nil {
-			t.Logf("Job: %v", err) // the plugin is being started again
+			t.Logf("Job: %v", err) // the plugin is being restarted
 			return false
 		}
-		// A kill every few hundred sessions, the first before any was looked at, as far as we can be that
-		// fast.
+		// A kill every few hundred sessions, the first before any has ended, if the test is fast enough.
 		if pid := client.PID(); job.State == logout.JobRunning && killed < kills && job.Done >= killed*n/4 &&
 			pid != 0 {
 			killed++
@@ -83,7 +82,7 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 	got := job.Result
 	if got.SessionsRemoved != n || got.GrantsRevoked != n || got.NotificationsQueued != n ||
 		job.Done != job.Total {
-		t.Errorf("after %d kills the job says %+v, %d of %d, want %d sessions, grants and notifications",
+		t.Errorf("after %d kills the job is %+v, %d of %d, want %d sessions, grants and notifications",
 			killed, got, job.Done, job.Total, n)
 	}
 	page, err := client.Tickets().Query(ctx, ticketstore.SessionQuery{})

@@ -1,6 +1,6 @@
 package integration
 
-// The operator's page by the keyboard alone.
+// The operator's pages, by keyboard only.
 
 import (
 	"fmt"
@@ -12,12 +12,12 @@ import (
 const (
 	tabKey   = "\t"
 	enterKey = "\r"
-	// manyTabs are more than a page has places to go to.
+	// manyTabs exceeds the number of focusable elements of a page.
 	manyTabs = 80
 )
 
-// focused says of the element with the focus: "out" where none has it, "same" where it is the one before,
-// what is wrong with it, or nothing. The focus must be seen, and go through the page in its order.
+// focused checks the focused element: it returns "out" if there is none, "same" if it has not changed, a
+// problem, or "". The focus must be visible and follow the page's order.
 const focused = `(() => {
 	const at = document.activeElement, before = window.focusBefore;
 	window.focusBefore = at;
@@ -28,7 +28,7 @@ const focused = `(() => {
 	if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) === 0)
 		return name + " shows no focus";
 	if (box.width < 2 || box.height < 2 || box.right <= 0 || box.left >= innerWidth || box.bottom <= 0 ||
-		box.top >= innerHeight) return name + " has the focus where it is not seen";
+		box.top >= innerHeight) return name + " has the focus outside of the window";
 	if (before && before.isConnected && before !== document.body &&
 		!(before.compareDocumentPosition(at) & Node.DOCUMENT_POSITION_FOLLOWING))
 		return name + " is out of order";
@@ -40,7 +40,7 @@ func (p *tab) press(keys string) {
 	p.do(fmt.Sprintf("pressing %q", keys), chromedp.KeyEvent(keys))
 }
 
-// step presses Tab and returns whether an element of the page has the focus then.
+// step presses Tab and reports whether an element of the page then has the focus.
 func (p *tab) step() bool {
 	p.t.Helper()
 	p.press(tabKey)
@@ -49,14 +49,14 @@ func (p *tab) step() bool {
 	case err != nil:
 		p.t.Fatal(err)
 	case state == "same":
-		p.t.Fatalf("Tab leads nowhere:\n%s", p.text())
+		p.t.Fatalf("Tab does not move the focus:\n%s", p.text())
 	case state != "" && state != "out":
 		p.t.Errorf("%s:\n%s", state, p.text())
 	}
 	return state != "out"
 }
 
-// tabTo presses Tab until what the selector finds has the focus.
+// tabTo presses Tab until the element that the selector matches has the focus.
 func (p *tab) tabTo(selector string) {
 	p.t.Helper()
 	p.until(selector+" is there", fmt.Sprintf("document.querySelector(%q)", selector))
@@ -70,10 +70,10 @@ func (p *tab) tabTo(selector string) {
 			return
 		}
 	}
-	p.t.Fatalf("Tab does not come to %s:\n%s", selector, p.text())
+	p.t.Fatalf("Tab does not reach %s:\n%s", selector, p.text())
 }
 
-// An operator signs in, searches, opens a session and ends it, by Tab, Enter and letters.
+// An operator signs in, searches, opens a session and ends it, with Tab, Enter and letters.
 func TestKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	c := startChrome(t)
@@ -82,7 +82,7 @@ func TestKeyboardAlone(t *testing.T) {
 	admin := c.tab()
 	admin.look(1280, "light")
 	admin.open(p.issuer + "/admin")
-	admin.until("the field has the focus, or is there", `document.querySelector("#token")`)
+	admin.until("the field exists", `document.querySelector("#token")`)
 	if at, err := admin.evaluate("document.activeElement.id"); err != nil || at != "token" {
 		admin.tabTo("#token")
 	}
@@ -90,7 +90,7 @@ func TestKeyboardAlone(t *testing.T) {
 	admin.says("1 session")
 	c.handOutCookies(p.issuer + "/admin/")
 
-	// The first stop leads past what all pages have.
+	// The first stop is the link that skips the navigation.
 	admin.step()
 	admin.until("the link to the content is the first stop", `document.activeElement.matches("a.skip")`)
 	admin.press(enterKey)
@@ -108,18 +108,18 @@ func TestKeyboardAlone(t *testing.T) {
 	admin.press(enterKey)
 	admin.until("the session is shown", `document.querySelector("#timeline")`)
 
-	// No trap: Tab goes through all there is, and out again.
+	// No focus trap: Tab reaches every element and leaves the page.
 	stops := 0
 	for stops < manyTabs && admin.step() {
 		stops++
 	}
-	admin.until("each place was one stop, and the last leads out", fmt.Sprintf(
+	admin.until("each element was one stop, and the last leaves the page", fmt.Sprintf(
 		`[...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")].filter(
 			e => e.type !== "hidden" && !e.disabled && e.getClientRects().length > 0).length === %d`, stops))
 
 	admin.tabTo("a.danger")
 	admin.press(enterKey)
-	admin.until("the preview asks", `document.querySelector("[data-preview-submit]")`)
+	admin.until("the preview shows its form", `document.querySelector("[data-preview-submit]")`)
 	admin.tabTo("[data-preview-submit]")
 	admin.press(enterKey)
 	admin.says("session ended")

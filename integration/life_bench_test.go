@@ -1,6 +1,6 @@
 package integration
 
-// The benchmarks of a session's life and of its expiry.
+// Benchmarks of a session's life cycle and expiry.
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type lifeSigner struct{}
 
 func (lifeSigner) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
 
-// lifeHost is an adapter over the plugin, durable writes on, with a clock that can be put forward.
+// lifeHost is an adapter over the plugin, with durable writes and a clock that can be advanced.
 type lifeHost struct {
 	*hostadapter.Adapter
 	ahead atomic.Int64
@@ -53,7 +53,7 @@ func newLifeHost(b *testing.B, of plugin.Config, change ...func(*hostadapter.Con
 	return h
 }
 
-// signIn returns the request of a browser that is signed in as somebody new.
+// signIn returns a request of a browser signed in as a new user.
 func (h *lifeHost) signIn() (*http.Request, error) {
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
 	if _, err := h.SignIn(w, r, hostadapter.Identity{Subject: rand.Text(), DisplayName: "Ann"}); err != nil {
@@ -66,7 +66,7 @@ func (h *lifeHost) signIn() (*http.Request, error) {
 	return next, nil
 }
 
-// What it costs to sign in, to slide and to sign out over the plugin.
+// BenchmarkLife measures sign-in, renewal and sign-out over the plugin.
 func BenchmarkLife(b *testing.B) {
 	onEngines(b, func(b *testing.B, empty func() plugin.Config) {
 		for _, callers := range []int{1, 64} {
@@ -84,7 +84,7 @@ func BenchmarkLife(b *testing.B) {
 					h := newLifeHost(b, empty())
 					browsers := make([]*http.Request, b.N)
 					prepare(b, b.N, func(i int) (err error) { browsers[i], err = h.signIn(); return err })
-					h.ahead.Store(int64(5 * time.Minute)) // each slides once
+					h.ahead.Store(int64(5 * time.Minute)) // each is renewed once
 					share(b, callers, func(_, i int) error { return run(h, browsers[i]) })
 				})
 			}
@@ -92,7 +92,7 @@ func BenchmarkLife(b *testing.B) {
 	})
 }
 
-// prepare runs n steps side by side, outside of what is measured.
+// prepare runs n steps concurrently, outside of the measurement.
 func prepare(b *testing.B, n int, step func(i int) error) {
 	b.Helper()
 	var next atomic.Int64
@@ -110,8 +110,8 @@ func prepare(b *testing.B, n int, step func(i int) error) {
 	group.Wait()
 }
 
-// Sessions of ten clients each that fall due at once: how many end in a second, and how long a sign-in takes
-// meanwhile. The clients are notified, and answer at once.
+// BenchmarkExpiryAtOnce measures how many sessions that fall due at the same time end per second, and how
+// long a sign-in takes meanwhile. Each session has ten clients, which are notified and answer immediately.
 func BenchmarkExpiryAtOnce(b *testing.B) {
 	sessions, clients := 2_000, 10
 	if large() {
@@ -169,7 +169,7 @@ func expireAtOnce(b *testing.B, config plugin.Config, sessions, clients int) {
 	b.ReportMetric(percentile(during, 50), "ms-signin-p50")
 }
 
-// signInTimes signs in again and again until done, and returns how long each took.
+// signInTimes signs in repeatedly until done, and returns the durations.
 func (h *lifeHost) signInTimes(b *testing.B, done func(n int) bool) (times []time.Duration) {
 	b.Helper()
 	for !done(len(times)) {
@@ -182,8 +182,8 @@ func (h *lifeHost) signInTimes(b *testing.B, done func(n int) bool) (times []tim
 	return times
 }
 
-// Sessions that fall due one after another, 20 ms apart, among many that are not: how late each end is
-// noticed.
+// BenchmarkExpiryLag measures the delay of each end, for sessions that fall due 20 ms apart among many that
+// do not.
 func BenchmarkExpiryLag(b *testing.B) {
 	others, due := 10_000, 200
 	if large() {
@@ -209,7 +209,7 @@ func BenchmarkExpiryLag(b *testing.B) {
 			})
 			b.StartTimer()
 			for events.count() < due {
-				time.Sleep(events.step) // the sessions fall due in their own time
+				time.Sleep(events.step) // until the next session falls due
 			}
 			lags := events.lags()
 			b.ReportMetric(percentile(lags, 50), "ms-lag-p50")
@@ -218,7 +218,7 @@ func BenchmarkExpiryLag(b *testing.B) {
 	})
 }
 
-// lagRecorder notes when ends are published. The n-th session fell due n steps after the first.
+// lagRecorder records when ends are published. Session n fell due n steps after the first.
 type lagRecorder struct {
 	mu    sync.Mutex
 	ended []time.Time
@@ -250,7 +250,7 @@ func (l *lagRecorder) lags() (lags []time.Duration) {
 	return lags
 }
 
-// percentile returns milliseconds.
+// percentile returns a percentile in milliseconds.
 func percentile(times []time.Duration, p int) float64 {
 	slices.Sort(times)
 	return float64(times[min(len(times)*p/100, len(times)-1)].Microseconds()) / 1000

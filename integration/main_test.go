@@ -42,7 +42,7 @@ func runAll(m *testing.M) int {
 			flags = "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v" + version
 		}
 		binaries.build[name] = sync.OnceValue(func() error {
-			// In its own folder, so that it is also found with GOWORK=off.
+			// In its own folder, so that its module is also found with GOWORK=off.
 			build := exec.Command("go", "build", "-C", source, "-ldflags", flags, "-o",
 				filepath.Join(folder, name), ".")
 			if output, err := build.CombinedOutput(); err != nil {
@@ -53,7 +53,7 @@ func runAll(m *testing.M) int {
 	}
 	code := pgserver.Main(m)
 	if found := watched.leaks(); len(found) > 0 {
-		fmt.Fprintf(os.Stderr, "The logs of this run have secrets:\n%s\n", strings.Join(found, "\n"))
+		fmt.Fprintf(os.Stderr, "The logs of this run contain secrets:\n%s\n", strings.Join(found, "\n"))
 		return 1
 	}
 	return code

@@ -30,7 +30,7 @@ type manifests struct {
 	service    core.Service
 }
 
-// readManifests reads them strictly: a field that Kubernetes does not know, or has twice, is an error.
+// readManifests decodes them strictly: an unknown or duplicate field is an error.
 func readManifests(t *testing.T) *manifests {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(severalHosts, "kubernetes.yaml"))
@@ -51,7 +51,7 @@ func readManifests(t *testing.T) *manifests {
 		}
 		object, known := objects[kind]
 		if !known {
-			t.Fatalf("there is a second, or unknown, %+v", kind)
+			t.Fatalf("duplicate or unknown object %+v", kind)
 		}
 		delete(objects, kind)
 		if err := yaml.UnmarshalStrict(document, object); err != nil {
@@ -59,13 +59,13 @@ func readManifests(t *testing.T) *manifests {
 		}
 	}
 	if len(objects) > 0 {
-		t.Fatalf("these are missing: %v", objects)
+		t.Fatalf("missing objects: %v", objects)
 	}
 	return m
 }
 
-// The manifests are what Kubernetes takes, and keep what they are for: a rolling update without a pod less,
-// probes at addresses that there are, containers that can write nothing but what is theirs.
+// The manifests are valid and serve their purpose: a rolling update without unavailable pods, probes at
+// existing paths, containers that can write only to their own volumes.
 func TestKubernetesManifests(t *testing.T) {
 	t.Parallel()
 	m := readManifests(t)
@@ -98,18 +98,18 @@ func TestKubernetesManifests(t *testing.T) {
 		}
 	}
 	if server.StartupProbe.FailureThreshold*server.StartupProbe.PeriodSeconds < 40 {
-		t.Error("a start that waits for its database is given up")
+		t.Error("a start that waits for its database is aborted")
 	}
 	drained := server.Lifecycle.PreStop.Sleep.Seconds
 	if *d.Template.Spec.TerminationGracePeriodSeconds < drained+15 {
-		t.Errorf("a pod is killed before its requests, and its plugin, have ended: it has %d s",
+		t.Errorf("a pod is killed before its requests and its plugin have ended: grace period of %d s",
 			*d.Template.Spec.TerminationGracePeriodSeconds)
 	}
 	flagsAreKnown(t, "fosite-server", server.Args)
 	flagsAreKnown(t, "sessions-postgres", m.job.Spec.Template.Spec.Containers[0].Args)
 }
 
-// confined holds that a pod runs as somebody who is nobody, and mounts what it needs.
+// confined checks that a pod runs as an unprivileged user and mounts the volumes that it needs.
 func confined(t *testing.T, name string, pod core.PodSpec) {
 	t.Helper()
 	s := pod.SecurityContext
@@ -126,7 +126,7 @@ func confined(t *testing.T, name string, pod core.PodSpec) {
 		}
 		if container.Resources.Requests.Memory().IsZero() || container.Resources.Requests.Cpu().IsZero() ||
 			container.Resources.Limits.Memory().IsZero() {
-			t.Errorf("%s of the %s has no bounds", container.Name, name)
+			t.Errorf("%s of the %s has no resource limits", container.Name, name)
 		}
 		for _, mount := range container.VolumeMounts {
 			mounted[mount.Name] = true
@@ -137,17 +137,17 @@ func confined(t *testing.T, name string, pod core.PodSpec) {
 			t.Errorf("the %s mounts no %s", name, volume.Name)
 		}
 		delete(mounted, volume.Name)
-		// Others may not read a secret, or the server refuses it.
+		// The server refuses secrets that others can read.
 		if secret := volume.Secret; secret != nil && *secret.DefaultMode&0o007 != 0 {
 			t.Errorf("%s of the %s has mode %o", volume.Name, name, *secret.DefaultMode)
 		}
 	}
 	if len(mounted) > 0 {
-		t.Errorf("the %s mounts %v, which there are not", name, mounted)
+		t.Errorf("the %s mounts %v, which do not exist", name, mounted)
 	}
 }
 
-// flagsAreKnown holds that a program has the flags of a command line.
+// flagsAreKnown checks that a program has the flags of a command line.
 func flagsAreKnown(t *testing.T, program string, arguments []string) {
 	t.Helper()
 	help, _ := exec.Command(binary(t, program), "-help").CombinedOutput()
@@ -168,10 +168,10 @@ func flagsAreKnown(t *testing.T, program string, arguments []string) {
 	}
 }
 
-// execStart is the command of a unit, over its continued lines.
+// execStart returns the command of a unit, with continued lines joined.
 var execStart = regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/(\S+)((?:[^\n]*\\\n)*[^\n]*)`)
 
-// The units call programs with flags that they have, and systemd takes them. Nobody is root.
+// The units are valid, run programs with existing flags, and never as root.
 func TestSystemdUnits(t *testing.T) {
 	t.Parallel()
 	units, err := filepath.Glob(filepath.Join(severalHosts, "*.service"))
@@ -196,7 +196,7 @@ func TestSystemdUnits(t *testing.T) {
 				t.Errorf("%s lacks %s", unit, line)
 			}
 		}
-		// systemd asks whether the program is there.
+		// systemd checks that the program exists.
 		content = bytes.ReplaceAll(content, []byte("/usr/local/bin/"), []byte(binaries.folder+"/"))
 		copies = append(copies, filepath.Join(folder, filepath.Base(unit)))
 		if err := os.WriteFile(copies[len(copies)-1], content, 0o600); err != nil {
@@ -207,9 +207,9 @@ func TestSystemdUnits(t *testing.T) {
 	switch {
 	case err == nil:
 	case os.Getenv("CI") != "":
-		t.Fatal("there is no systemd-analyze: see .ci/run")
+		t.Fatal("systemd-analyze is missing: see .ci/run")
 	default:
-		t.Skip("there is no systemd-analyze: the units were read, not verified")
+		t.Skip("systemd-analyze is missing: the units were parsed, not verified")
 	}
 	for _, unit := range copies {
 		said, err := exec.Command(analyze, "verify", unit).CombinedOutput()

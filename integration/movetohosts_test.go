@@ -1,6 +1,6 @@
 package integration
 
-// The way from one server on Badger to several on PostgreSQL, and to the next release, while users work.
+// The move from one server on Badger to several on PostgreSQL, and to the next release, under load.
 
 import (
 	"net/http"
@@ -16,8 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// balancer leads requests to servers in turn. It takes a server out before that stops, as Kubernetes does
-// before it ends a pod, and an operator by nginx' configuration.
+// balancer distributes requests over servers, round robin. A server is drained before it stops, as by
+// Kubernetes or by an operator with nginx.
 type balancer struct {
 	mutex   sync.Mutex
 	servers []*provider
@@ -49,7 +49,7 @@ func (b *balancer) add(server *provider) {
 	b.servers = append(b.servers, server)
 }
 
-// drain takes a server out, and waits for the requests that it has.
+// drain removes a server from the rotation and waits for its pending requests.
 func (b *balancer) drain(t *testing.T, server *provider) {
 	t.Helper()
 	b.mutex.Lock()
@@ -62,7 +62,7 @@ func (b *balancer) drain(t *testing.T, server *provider) {
 	})
 }
 
-// restart ends a server as an operator does, and starts it with other flags.
+// restart stops a server by a signal and starts it with new flags.
 func (p *provider) restart(t *testing.T, flags ...string) {
 	t.Helper()
 	if err := p.process.Process.Signal(syscall.SIGTERM); err != nil {
@@ -71,18 +71,18 @@ func (p *provider) restart(t *testing.T, flags ...string) {
 	select {
 	case <-p.process.Ended():
 	case <-time.After(patience):
-		t.Fatal("a server does not end when asked to")
+		t.Fatal("a server does not end after SIGTERM")
 	}
 	if !p.process.ProcessState.Success() {
-		t.Errorf("a server that was asked to end: %s", p.process.ProcessState)
+		t.Errorf("a server after SIGTERM: %s", p.process.ProcessState)
 	}
 	p.flags = flags
 	p.start(t)
 }
 
-// A server that runs on Badger is swapped to PostgreSQL by one call, joined by a second host, and both are
-// upgraded to the next release one by one, while users refresh their tokens: no request fails, and everybody
-// is signed in at the end.
+// A server on Badger is swapped to PostgreSQL by one call and joined by a second host, and both are upgraded
+// to the next release in turn, while users refresh their tokens: no request fails, and all users are signed
+// in at the end.
 func TestServerBecomesSeveralWithoutAFailedRequest(t *testing.T) {
 	t.Parallel()
 	front := &balancer{busy: map[*provider]int{}}

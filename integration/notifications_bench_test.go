@@ -21,9 +21,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The notifications of 100 sessions to 100 clients, 10,000 in all: how fast 99 of them are notified, while
-// the last answers as well and while it never does. Durable writes are on. One run makes both, so that their
-// rates compare.
+// BenchmarkNotifications delivers the notifications of 100 sessions to 100 clients, 10,000 in total, with
+// durable writes. It measures the rate for 99 of the clients while the last one answers, and while it never
+// answers. One run makes both measurements, so that their rates are comparable.
 func BenchmarkNotifications(b *testing.B) {
 	var rates [2]float64
 	for range b.N {
@@ -43,7 +43,7 @@ func BenchmarkNotifications(b *testing.B) {
 
 const benchClientsTold, benchSessionsEnded = 100, 100
 
-// benchParties are the clients. told is closed when all but the first have been notified of everything.
+// benchParties are the clients. told is closed when all except the first have received every notification.
 func benchParties(b *testing.B, mute bool) (clients logout.ClientMap, told <-chan struct{}) {
 	b.Helper()
 	var left atomic.Int32
@@ -71,7 +71,7 @@ func benchParties(b *testing.B, mute bool) (clients logout.ClientMap, told <-cha
 	return clients, done
 }
 
-// countedClaims counts the claims made of a store.
+// countedClaims counts the claims on a store.
 type countedClaims struct {
 	logout.Store
 	n atomic.Int64
@@ -84,8 +84,7 @@ func (c *countedClaims) Claim(
 	return c.Store.Claim(ctx, claim, now)
 }
 
-// benchNotifications returns the rate in which the 99 are notified, and how many claims that takes a
-// notification.
+// benchNotifications returns the rate of notifications to the 99 clients, and the claims per notification.
 func benchNotifications(b *testing.B, mute bool) (rate, claims float64) {
 	b.Helper()
 	engine, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, nil)
@@ -94,7 +93,7 @@ func benchNotifications(b *testing.B, mute bool) (rate, claims float64) {
 	}
 	defer engine.Close()
 	clients, told := benchParties(b, mute)
-	queueNotifications(b, engine, time.Now().Add(-time.Minute)) // so long ago that nobody is notified twice
+	queueNotifications(b, engine, time.Now().Add(-time.Minute)) // so that no client is notified twice
 	store := &countedClaims{Store: engine.Logout()}
 	signer := hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
 		return hostadapter.SigningKey{Key: benchKey()}, nil

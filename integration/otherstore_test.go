@@ -25,7 +25,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// pinnedID returns the id of the store that may serve.
+// pinnedID returns the id of the pinned store.
 func (p *provider) pinnedID(t testing.TB) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(p.data, "stores.json"))
@@ -38,12 +38,12 @@ func (p *provider) pinnedID(t testing.TB) string {
 	}
 	stores = slices.DeleteFunc(stores, func(s hostadapter.PinnedStore) bool { return s.Left })
 	if len(stores) != 1 {
-		t.Fatalf("pinned are %v, want one store", stores)
+		t.Fatalf("pinned stores %v, want one", stores)
 	}
 	return stores[0].StoreID
 }
 
-// mustRefuse starts the server where it was before, and returns what it said when it ended at once.
+// mustRefuse restarts the server, which must refuse to start, and returns its output.
 func (p *provider) mustRefuse(t testing.TB) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), binary(t, "fosite-server"), append([]string{
@@ -54,12 +54,12 @@ func (p *provider) mustRefuse(t testing.TB) string {
 	said, err := command.CombinedOutput()
 	var exited *exec.ExitError
 	if !errors.As(err, &exited) {
-		t.Fatalf("the start ended with %v, want it refused:\n%s", err, said)
+		t.Fatalf("the start returned %v, want it refused:\n%s", err, said)
 	}
 	return string(said)
 }
 
-// otherStore makes a store and returns its id.
+// otherStore creates a store and returns its id.
 func otherStore(t *testing.T, path string) string {
 	t.Helper()
 	engine, err := badger.Open(t.Context(), badger.Settings{Path: path}, slog.New(slog.DiscardHandler))
@@ -80,7 +80,7 @@ func rename(t *testing.T, from, to string) {
 	}
 }
 
-// bind mounts a folder on another one, until the end of the test at most.
+// bind mounts a folder onto a second one, at most until the end of the test.
 func bind(t *testing.T, from, to string) {
 	t.Helper()
 	err := syscall.Mount(from, to, "", syscall.MS_BIND, "")
@@ -88,26 +88,26 @@ func bind(t *testing.T, from, to string) {
 	case err == nil:
 		t.Cleanup(func() { _ = syscall.Unmount(to, syscall.MNT_DETACH) })
 	case errors.Is(err, syscall.EPERM) && os.Getenv("CI") == "":
-		t.Skipf("a folder can be mounted by root only: %v", err)
+		t.Skipf("mounting requires root: %v", err)
 	default:
 		t.Fatal(err)
 	}
 }
 
-// A plugin ends when its store is gone, or another one is in its place, and leaves users signed in: they
-// get 503 until the right store is back, and operators read both ids. A start is refused in the same case.
+// A plugin ends if its store is missing or replaced by a different one. Users stay signed in: they get 503
+// until the right store is back, and operators see both ids. A start is refused in the same case.
 func TestStoreIsGone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		mounted bool
-		lose    func(t *testing.T, store string) (found string) // the id of what is there instead
+		lose    func(t *testing.T, store string) (found string) // the id of the store found instead
 		back    func(t *testing.T, store string)
 	}{
 		"moved away": {
 			lose: func(t *testing.T, store string) string { rename(t, store, store+"-away"); return "" },
 			back: func(t *testing.T, store string) { rename(t, store+"-away", store) },
 		},
-		"another in its place": {
+		"a different store": {
 			lose: func(t *testing.T, store string) string {
 				rename(t, store, store+"-away")
 				return otherStore(t, store)
@@ -153,7 +153,7 @@ func TestStoreIsGone(t *testing.T) {
 					return !strings.Contains(text, part)
 				})
 			}
-			testenv.Eventually(t, "GET /backend says why", func() bool {
+			testenv.Eventually(t, "GET /backend reports why", func() bool {
 				status, answer := p.admin(t, http.MethodGet, "/backend", nil)
 				why, _ := answer["error"].(string)
 				return status == http.StatusOK && answer["status"] == "unavailable" && said(why)
@@ -170,7 +170,7 @@ func TestStoreIsGone(t *testing.T) {
 			_ = response.Body.Close()
 			if set := response.Header.Values("Set-Cookie"); response.StatusCode != unavailable ||
 				len(set) != 0 {
-				t.Errorf("a user who is signed in gets %d and cookies %v, want 503 and none",
+				t.Errorf("a signed-in user gets %d and cookies %v, want 503 and none",
 					response.StatusCode, set)
 			}
 			token := url.Values{"token": {login.token.AccessToken}}
@@ -192,7 +192,7 @@ func TestStoreIsGone(t *testing.T) {
 			goesOn()
 
 			p.kill()
-			if name == "another in its place" {
+			if name == "a different store" {
 				rename(t, store+"-other", store+"-next")
 				rename(t, store, store+"-away")
 				rename(t, store+"-next", store)
@@ -204,7 +204,7 @@ func TestStoreIsGone(t *testing.T) {
 				t.Errorf("the refusal does not name all of %q and the flag:\n%s", wanted, refusal)
 			}
 			if entries, err := os.ReadDir(store); found == "" && len(entries) > 0 {
-				t.Errorf("a store was made: %v %v", entries, err)
+				t.Errorf("a store was created: %v %v", entries, err)
 			}
 			c.back(t, store)
 			p.start(t)
@@ -213,7 +213,7 @@ func TestStoreIsGone(t *testing.T) {
 	}
 }
 
-// A relative path leads elsewhere when its host changes its working directory.
+// A relative path names a different folder after its host changes its working directory.
 func TestStoreBelowAnotherWorkingDirectory(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	config := badgerConfig(t)
@@ -227,7 +227,7 @@ func TestStoreBelowAnotherWorkingDirectory(t *testing.T) {
 	}
 	t.Chdir(second)
 	_ = syscall.Kill(client.PID(), syscall.SIGKILL)
-	testenv.Eventually(t, "the host says where it looks", func() bool {
+	testenv.Eventually(t, "the host reports the folder", func() bool {
 		_, err := client.Describe(t.Context())
 		return err != nil && strings.Contains(err.Error(), description.StoreID) &&
 			strings.Contains(err.Error(), filepath.Join(second, "sessions"))
@@ -240,7 +240,7 @@ func TestStoreBelowAnotherWorkingDirectory(t *testing.T) {
 		t.Errorf("the other directory has %v, error %v", entries, err)
 	}
 	t.Chdir(first)
-	testenv.Eventually(t, "it goes on where it was", func() bool {
+	testenv.Eventually(t, "it continues with the previous folder", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})

@@ -1,6 +1,6 @@
 package integration
 
-// Plugins and hosts that end under load.
+// Plugins and hosts that stop under load.
 
 import (
 	"net/http"
@@ -17,8 +17,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A plugin that does not start again leaves its host up: it answers 503 with Retry-After, takes nobody's
-// cookie, says why it is not ready, and goes on where it was as soon as the plugin starts.
+// If the plugin cannot be restarted, the host stays up: it answers 503 with Retry-After, clears no cookies,
+// reports why it is not ready, and resumes when the plugin starts.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sessions-badger")
@@ -30,15 +30,15 @@ func TestOutage(t *testing.T) {
 	rp.discover(t, p)
 	b := newBrowser()
 	login := b.signIn(t, rp, p, ann)
-	issuer, _ := url.Parse(p.issuer) // it was used as a URL just now
+	issuer, _ := url.Parse(p.issuer) // was used as a URL before
 	cookies := len(b.client.Jar.Cookies(issuer))
 
 	if err := os.Rename(path, path+"-away"); err != nil {
 		t.Fatal(err)
 	}
 	_ = syscall.Kill(p.plugin, syscall.SIGKILL)
-	// Until the host knows it, its copy of the token that it has stored answers (rule 15).
-	testenv.Eventually(t, "the server's log saying why", func() bool {
+	// Until the host notices, it answers from its copy of the stored token (rule 15).
+	testenv.Eventually(t, "the server's log has the reason", func() bool {
 		return p.log.Contains("no such file")
 	})
 	post := func(endpoint string, form url.Values) (*http.Response, error) {
@@ -93,7 +93,7 @@ func TestOutage(t *testing.T) {
 	if err := os.Rename(path+"-away", path); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, "the server being ready again", func() bool {
+	testenv.Eventually(t, "the server is ready again", func() bool {
 		response, err := http.Get(p.issuer + "/readyz")
 		if err != nil {
 			return false
@@ -107,8 +107,8 @@ func TestOutage(t *testing.T) {
 	expectSignedIn(t, "Ann", b, rp, true)
 }
 
-// A host that is told to end answers what it was asked, closes its database, and leaves nothing behind; what
-// it acknowledged is there afterwards.
+// A host that gets a signal to terminate answers its pending requests, closes its database and leaves no
+// processes behind. Acknowledged changes are durable.
 func TestHostIsToldToEnd(t *testing.T) {
 	t.Parallel()
 	told := func(t *testing.T, sent syscall.Signal, again bool) {
@@ -120,10 +120,10 @@ func TestHostIsToldToEnd(t *testing.T) {
 		})
 	}
 	t.Run("SIGTERM", func(t *testing.T) { told(t, syscall.SIGTERM, false) })
-	// The end of a terminal: kernel and shell send one each. Below nohup the signal is ignored, and by the
-	// programs that this one starts too, unless it has a handler here.
+	// When a terminal closes, kernel and shell each send a SIGHUP. Below nohup this process ignores the
+	// signal, and so do its children unless this process has a handler.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	t.Run("SIGHUP, again and again", func(t *testing.T) { told(t, syscall.SIGHUP, true) })
+	t.Run("SIGHUP, repeatedly", func(t *testing.T) { told(t, syscall.SIGHUP, true) })
 }
 
 func testHostIsToldToEnd(t *testing.T, tell func(p *provider)) {

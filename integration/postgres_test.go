@@ -1,6 +1,6 @@
 package integration
 
-// PostgreSQL as the backend of processes: a store that moves there, and back, while users work.
+// PostgreSQL as a backend: moves to it and back under load.
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// postgresSettings are those of an empty store, whose DSN lies in a file.
+// postgresSettings returns settings of an empty store, with the DSN in a file.
 func postgresSettings(t *testing.T) postgres.Settings {
 	t.Helper()
 	dsn, schema := pgserver.Shared(t).Schema(t)
@@ -37,14 +37,14 @@ func postgresSettings(t *testing.T) postgres.Settings {
 	return postgres.Settings{DSNFile: file, Schema: schema}
 }
 
-// While a database does not answer the host says which one it is.
+// While a database does not answer, the host reports which one.
 func TestStoppedDatabaseIsNamed(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	dsn, schema := server.Schema(t)
 	config := postgresConfig(t)
 	config.Settings = postgres.Settings{DSN: dsn, Schema: schema}
-	config.CallTimeout, config.HealthTimeout = 0, 0 // as a host has it
+	config.CallTimeout, config.HealthTimeout = 0, 0 // the defaults
 	client, err := plugin.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func postgresConfig(t *testing.T) plugin.Config {
 	return patient(binary(t, "sessions-postgres"), postgresSettings(t))
 }
 
-// A server that runs on Badger is swapped to PostgreSQL while users work, and back.
+// A server on Badger is swapped to PostgreSQL under load, and back.
 func TestSwapToPostgreSQLUnderLoad(t *testing.T) {
 	t.Parallel()
 	settings, folder, back := postgresSettings(t), t.TempDir(), t.TempDir()
@@ -115,8 +115,8 @@ func TestSwapToPostgreSQLUnderLoad(t *testing.T) {
 	}
 }
 
-// A running server on Badger is swapped to PostgreSQL by one call while its users refresh. It comes back
-// there after a crash, also when it is told to begin there.
+// A running server on Badger is swapped to PostgreSQL by one call while its users refresh. After a crash it
+// starts on PostgreSQL, whether or not its flags name PostgreSQL as the first store.
 func TestServerMovesToPostgreSQL(t *testing.T) {
 	t.Parallel()
 	settings := postgresSettings(t)
@@ -145,12 +145,12 @@ func TestServerMovesToPostgreSQL(t *testing.T) {
 	if status != http.StatusAccepted || job == "" {
 		t.Errorf("the swap answered %d %v, want 202 and a job", status, answer)
 	}
-	testenv.Eventually(t, "the swap to be done", func() bool {
+	testenv.Eventually(t, "the swap is done", func() bool {
 		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
 		return told["state"] == "done" || t.Failed()
 	})
 	after := refreshed.Load()
-	testenv.Eventually(t, "the load to go on", func() bool {
+	testenv.Eventually(t, "the load continues", func() bool {
 		return refreshed.Load() > after+10 || t.Failed()
 	})
 	close(stop)
@@ -158,7 +158,7 @@ func TestServerMovesToPostgreSQL(t *testing.T) {
 	s.expectWhole(t)
 	_, backend := s.admin(t, http.MethodGet, "/backend", nil)
 	if backend["name"] != "postgres" || backend["shared"] != true {
-		t.Errorf("what runs is described as %v", backend)
+		t.Errorf("the serving backend is described as %v", backend)
 	}
 	s.kill()
 	s.start(t) // it follows its store

@@ -27,7 +27,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// patience is how long a condition may take to come true on a slow machine.
+// patience bounds the wait for a condition, on a slow machine.
 const patience = time.Minute
 
 // provider is a running example server with its plugin.
@@ -49,7 +49,7 @@ type provider struct {
 	log     *testenv.Log
 }
 
-// startProvider starts the example server with these clients, users and more flags in a folder of its own.
+// startProvider starts the example server with these clients, users and extra flags in its own folder.
 func startProvider(t testing.TB, clients []map[string]any, users []user, flags ...string) *provider {
 	t.Helper()
 	return startProviderAt(t, filepath.Join(t.TempDir(), "data"), clients, users, flags...)
@@ -80,7 +80,7 @@ func startProviderAt(
 	return p
 }
 
-// startDemo starts the example server with its demo clients and users, as somebody does who tries it.
+// startDemo starts the example server with its demo clients and users.
 func startDemo(t testing.TB, flags ...string) *provider {
 	t.Helper()
 	p := &provider{
@@ -96,7 +96,7 @@ func startDemo(t testing.TB, flags ...string) *provider {
 // run starts the server until the end of the test.
 func (p *provider) run(t testing.TB) {
 	t.Helper()
-	t.Cleanup(func() { // also after a start that failed
+	t.Cleanup(func() { // also after a failed start
 		p.kill()
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", p.log.Tail(8<<10))
@@ -105,7 +105,7 @@ func (p *provider) run(t testing.TB) {
 	p.start(t)
 }
 
-// start starts the server where it was before.
+// start starts the server in its folder.
 func (p *provider) start(t testing.TB) {
 	t.Helper()
 	command := exec.Command(binary(t, "fosite-server"), append([]string{
@@ -117,7 +117,7 @@ func (p *provider) start(t testing.TB) {
 	command.Env = append(os.Environ(), "TMPDIR="+binaries.folder)
 	p.process = testenv.Start(t, command)
 	p.host = p.process.Process.Pid
-	t.Cleanup(p.kill) // before the process alone is killed
+	t.Cleanup(p.kill) // runs before only the process is killed
 	late := time.AfterFunc(patience, p.process.Kill)
 	values := announced(p.process)
 	late.Stop()
@@ -133,7 +133,7 @@ func (p *provider) start(t testing.TB) {
 	p.watchKeys(t)
 }
 
-// watchKeys has the keys looked for that the server keeps in its data folder.
+// watchKeys registers the keys in the server's data folder with the watch for secrets in logs.
 func (p *provider) watchKeys(t testing.TB) {
 	t.Helper()
 	read := func(name string) []byte {
@@ -156,12 +156,11 @@ func (p *provider) watchKeys(t testing.TB) {
 	handedOut("signing key", base64.RawURLEncoding.EncodeToString(key.D.Bytes()))
 	for _, prime := range key.Primes {
 		handedOut("signing key", base64.RawURLEncoding.EncodeToString(prime.Bytes()))
-		handedOut("signing key", prime.String()) // as %v has it
+		handedOut("signing key", prime.String()) // as printed by %v
 	}
 }
 
-// announced reads the "key: value" lines up to the empty one. A key that occurs again has a line for each
-// value.
+// announced reads the "key: value" lines up to the empty line. A repeated key has a line for each value.
 func announced(server *testenv.Process) map[string]string {
 	values := map[string]string{}
 	for line := range server.Lines() {
@@ -174,22 +173,22 @@ func announced(server *testenv.Process) map[string]string {
 	return values
 }
 
-// kill ends host and plugin at once, as a crash of the machine would, and waits until both are gone.
+// kill ends host and plugin together, like a crash of the machine, and waits until both have ended.
 func (p *provider) kill() {
 	if p.host == 0 {
 		return
 	}
 	deadline := time.Now().Add(patience)
-	// A host that does not run starts no plugin in the place of one that is killed.
+	// A stopped host does not replace its killed plugin.
 	_ = p.process.Process.Signal(syscall.SIGSTOP)
 	for !strings.ContainsAny(testenv.State(p.host), "TZ") && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
 	plugins := children(p.host) // in a swap there are two
 	if p.plugin > 0 {
-		plugins = append(plugins, p.plugin) // an orphan, where the host has gone before
+		plugins = append(plugins, p.plugin) // an orphan, if the host has ended before
 	}
-	// The plugins go first: one that outlives its host closes its store as if it had been asked to.
+	// The plugins first: a plugin that outlives its host closes its store gracefully.
 	for _, pid := range plugins {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -200,10 +199,10 @@ func (p *provider) kill() {
 	}
 }
 
-// theContract is read once.
+// theContract is loaded once.
 var theContract = sync.OnceValues(contract.Load)
 
-// admin calls an admin route, holds the answer against the contract, and returns status and answer.
+// admin calls an admin route, checks the response against the contract, and returns status and body.
 func (p *provider) admin(t testing.TB, method, path string, body any) (int, map[string]any) {
 	t.Helper()
 	var payload io.Reader
@@ -267,8 +266,7 @@ func (p *provider) sessions(t testing.TB, query url.Values) []map[string]any {
 	return found
 }
 
-// post sends a form to an endpoint, by its name in the metadata, as that client and returns status and
-// answer.
+// post sends a form as that client to an endpoint, named as in the metadata, and returns status and body.
 func (p *provider) post(
 	t testing.TB, endpoint string, rp *relyingParty, form url.Values,
 ) (int, map[string]any) {

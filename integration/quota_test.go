@@ -1,6 +1,6 @@
 package integration
 
-// A quota that is used up.
+// An exhausted disk quota.
 
 import (
 	"crypto/rand"
@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A quota shows at a write only. The plugin that meets it ends; the next one serves what was acknowledged,
-// refuses changes and says why, and takes changes again when there is room.
+// A quota takes effect only at a write. The plugin whose write fails ends. The next one serves all
+// acknowledged changes, refuses new ones with the reason, and accepts changes again once there is space.
 func TestQuotaIsUsedUp(t *testing.T) {
 	t.Parallel()
 	quota := testenv.MountQuota(t, 2048, 200)
@@ -26,7 +26,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 	create := func() (string, error) {
 		sid := rand.Text()
 		ticket := make([]byte, 60<<10)
-		_, _ = rand.Read(ticket) // what can be compressed takes no room
+		_, _ = rand.Read(ticket) // incompressible
 		return sid, client.Tickets().Create(t.Context(), &ticketstore.Session{
 			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
 			AuthTime: now,
@@ -43,7 +43,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 			break
 		}
 		if acknowledged = append(acknowledged, sid); len(acknowledged)*60 > 1<<20 {
-			t.Fatal("the quota is never used up")
+			t.Fatal("the quota is never exhausted")
 		}
 	}
 	holds := func() {
@@ -55,7 +55,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		}
 	}
 	var trouble string
-	testenv.Eventually(t, "reads being served, and the reason why changes are not", func() bool {
+	testenv.Eventually(t, "reads are served, and changes are refused with a reason", func() bool {
 		_, err := client.Tickets().Find(t.Context(), acknowledged[0])
 		description, whyNot := client.Describe(t.Context())
 		trouble = description.Trouble
@@ -65,7 +65,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 	t.Logf("%d sessions, then: %s", len(acknowledged), trouble)
 	holds()
 	quota.Lift(t)
-	testenv.Eventually(t, "changes being taken again", func() bool {
+	testenv.Eventually(t, "changes are accepted again", func() bool {
 		_, err := create()
 		return err == nil
 	})

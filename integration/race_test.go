@@ -9,16 +9,15 @@ import (
 	"testing"
 )
 
-// races is how often a removal runs against a code exchange and a refresh, spread over users who do it side
-// by side.
+// races is the number of removals that race a code exchange and a refresh, distributed over concurrent users.
 const (
 	races     = 1000
 	racers    = 8
 	racersFor = races / racers
 )
 
-// A code exchange or a refresh that races a removal loses, or what it won is dead with the rest: no live
-// token is left either way.
+// A code exchange or a refresh that races a removal fails, or its tokens are revoked with the others: no live
+// token is left in either case.
 func TestRemovalRacingCodeExchangeAndRefresh(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, "shop")
@@ -29,7 +28,7 @@ func TestRemovalRacingCodeExchangeAndRefresh(t *testing.T) {
 	}
 	p := startProvider(t, []map[string]any{rp.registration()}, users)
 	rp.discover(t, p)
-	// Counts show that the race was one: some exchanges and refreshes win, some lose.
+	// The counts show that there was a race: some exchanges and refreshes win, some lose.
 	var won, lost [2]int
 	var mutex sync.Mutex
 	for _, u := range users {
@@ -53,13 +52,13 @@ func TestRemovalRacingCodeExchangeAndRefresh(t *testing.T) {
 		t.Logf("exchanges: %d before the removal, %d after; refreshes: %d before, %d after", won[0], lost[0],
 			won[1], lost[1])
 		if won[0]+lost[0] != races || won[0] == 0 || lost[0] == 0 || won[1] == 0 || lost[1] == 0 {
-			t.Errorf("exchanges won %d lost %d, refreshes won %d lost %d: that was no race of %d", won[0],
+			t.Errorf("exchanges won %d lost %d, refreshes won %d lost %d: not a race in %d runs", won[0],
 				lost[0], won[1], lost[1], races)
 		}
 	})
 }
 
-// raceOnce lets the three start together and holds that nothing is alive afterwards.
+// raceOnce starts the three together and checks that no token is live afterwards.
 func raceOnce(t *testing.T, p *provider, rp *relyingParty, u user) (exchanged, refreshed bool) {
 	b := newBrowser()
 	first := signInBy(t, b, rp, p, u)
@@ -117,7 +116,8 @@ func raceOnce(t *testing.T, p *provider, rp *relyingParty, u user) (exchanged, r
 	return second != nil, renewed != nil
 }
 
-// signInBy signs in without the client's own pages, so that many may do it side by side at one client.
+// signInBy signs in without the client's own pages, so that many users can sign in at one client
+// concurrently.
 func signInBy(t *testing.T, b *browser, rp *relyingParty, p *provider, u user) signedIn {
 	t.Helper()
 	var callback url.Values

@@ -32,7 +32,7 @@ type site struct {
 	process   *testenv.Process
 }
 
-// startSite runs the script until the test ends, and holds that nothing of it is left then.
+// startSite runs the script until the test ends, and checks that it leaves no processes.
 func startSite(t *testing.T, clients []map[string]any, users []user) *site {
 	t.Helper()
 	command := exec.Command("../examples/several-hosts/run-ha.sh", "-users",
@@ -49,7 +49,7 @@ func startSite(t *testing.T, clients []map[string]any, users []user) *site {
 	s.folder = said["folder"]
 	t.Cleanup(func() { s.stop(t, log) })
 	if s.folder == "" {
-		t.Fatalf("the script said %v\n%s", said, log.Tail(4<<10))
+		t.Fatalf("the script announced %v\n%s", said, log.Tail(4<<10))
 	}
 	token, err := os.ReadFile(filepath.Join(s.folder, "keys", "admin-token"))
 	if err != nil {
@@ -60,7 +60,7 @@ func startSite(t *testing.T, clients []map[string]any, users []user) *site {
 	return s
 }
 
-// freePorts returns the first of the script's ports, outside of the range that the kernel gives out.
+// freePorts returns the first of the script's ports, outside of the kernel's ephemeral range.
 func freePorts(t *testing.T) int {
 	t.Helper()
 	for range 100 {
@@ -80,7 +80,7 @@ func freePorts(t *testing.T) int {
 	return 0
 }
 
-// at is one of the two servers, beside nginx.
+// at returns one of the two servers, bypassing nginx.
 func (s *site) at(t *testing.T, name string) *provider {
 	t.Helper()
 	base, err := url.Parse(s.issuer)
@@ -103,7 +103,7 @@ func (s *site) pid(name string) int {
 	return pid
 }
 
-// stop ends the script as Ctrl-C does.
+// stop ends the script like Ctrl-C.
 func (s *site) stop(t *testing.T, log *testenv.Log) {
 	t.Helper()
 	if t.Failed() {
@@ -152,8 +152,8 @@ func (s *site) kill(t *testing.T, name string, meanwhile func()) {
 	})
 }
 
-// TestRealServersBehindNginx: a user who signs in through nginx is signed out at either server. Each of them
-// is killed under load, and no request fails that nginx can give to the other one.
+// TestRealServersBehindNginx: a user who signs in through nginx can be signed out at either server. Each
+// server is killed under load, and no request fails that nginx can retry at the second server.
 func TestRealServersBehindNginx(t *testing.T) {
 	t.Parallel()
 	shop := newRelyingParty(t, "shop")
@@ -164,9 +164,9 @@ func TestRealServersBehindNginx(t *testing.T) {
 		anns := newBrowser().signIn(t, shop, s.provider, ann)
 		s.at(t, name).remove(t, map[string]any{"subject_id": ann.Subject})
 		if s.active(t, shop, anns.token.AccessToken) {
-			t.Errorf("a token lives that the %s server has revoked", name)
+			t.Errorf("a token revoked by the %s server is still active", name)
 		}
-		testenv.Eventually(t, "the client to be notified", func() bool { return shop.told(t, anns.sid) >= 1 })
+		testenv.Eventually(t, "the client is notified", func() bool { return shop.told(t, anns.sid) >= 1 })
 	}
 
 	stop := make(chan struct{})
@@ -189,7 +189,7 @@ func TestRealServersBehindNginx(t *testing.T) {
 	}
 	goesOn := func() {
 		before := answered.Load()
-		testenv.Eventually(t, "the load to go on", func() bool {
+		testenv.Eventually(t, "the load continues", func() bool {
 			return answered.Load() > before+100 || t.Failed()
 		})
 	}
@@ -206,7 +206,7 @@ func TestRealServersBehindNginx(t *testing.T) {
 	}
 }
 
-// asks introspects a token and reads the user behind it.
+// asks introspects a token and reads its userinfo.
 func (s *site) asks(rp *relyingParty, token string) error {
 	introspect, err := http.NewRequest(http.MethodPost, s.issuer+"/oauth2/introspect",
 		strings.NewReader(url.Values{"token": {token}}.Encode()))

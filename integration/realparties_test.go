@@ -11,9 +11,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// Relying parties that people run sign in at the example server as it is built, and are signed out by it.
+// Relying parties of other projects sign in at the built example server and are signed out by it.
 
-// realWorld is a provider with relying parties, where Ann is signed in with two browsers and Bob with one.
+// realWorld is a provider with relying parties. Ann is signed in with two browsers, and Bob with one.
 type realWorld struct {
 	*provider
 	parties             []*realParty
@@ -46,7 +46,7 @@ func (w *realWorld) signIn(t *testing.T, rp *realParty, b *browser, u user) {
 	}
 	if page := b.open(t, rp.url+"/page", w.provider,
 		u); strings.TrimSpace(page) != "signed in as "+u.Subject {
-		t.Fatalf("%s at %s ended with:\n%.2000s", u.Username, rp.id, page)
+		t.Fatalf("%s at %s returned:\n%.2000s", u.Username, rp.id, page)
 	}
 	if !rp.knows(t, b, u.Subject) {
 		t.Fatalf("%s does not know %s after the sign-in", rp.id, u.Username)
@@ -67,8 +67,8 @@ func (w *realWorld) sids(t *testing.T, subject string, want int) []string {
 	return sids
 }
 
-// expectDelivered waits until a relying party has answered each notification of a session, the second telling
-// included.
+// expectDelivered waits until a relying party has answered each notification of a session, including the
+// second delivery.
 func (w *realWorld) expectDelivered(t *testing.T, rp *realParty, sid string) {
 	t.Helper()
 	query := url.Values{"session_id": {sid}, "client_id": {rp.id}}
@@ -97,15 +97,15 @@ func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
 			if answer["sessions_removed"] != 1.0 || answer["notifications_queued"] != 1.0 {
 				t.Errorf("the removal answered %v, want one session removed and one notification", answer)
 			}
-			testenv.Eventually(t, rp.id+" ending its session", func() bool {
+			testenv.Eventually(t, rp.id+" ends its session", func() bool {
 				return rp.asks(t, w.laptop, w.provider)
 			})
 			if page := w.laptop.open(t, rp.url+"/page", w.provider,
 				user{}); !strings.Contains(page, `name="password"`) {
-				t.Errorf("the laptop was let in again without a password:\n%.2000s", page)
+				t.Errorf("the laptop was signed in again without a password:\n%.2000s", page)
 			}
 			if !rp.knows(t, w.phone, ann.Subject) {
-				t.Errorf("%s ended another session of Ann's", rp.id)
+				t.Errorf("%s ended a different session of Ann's", rp.id)
 			}
 			if !rp.knows(t, w.bobs, bob.Subject) {
 				t.Errorf("%s ended Bob's session", rp.id)
@@ -115,7 +115,7 @@ func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
 			w.signIn(t, rp, w.laptop, ann)
 			w.remove(t, map[string]any{"subject_id": ann.Subject})
 			for name, b := range map[string]*browser{"laptop": w.laptop, "phone": w.phone} {
-				testenv.Eventually(t, rp.id+" ending the session of Ann's "+name, func() bool {
+				testenv.Eventually(t, rp.id+" ends the session of Ann's "+name, func() bool {
 					return rp.asks(t, b, w.provider)
 				})
 			}
@@ -138,12 +138,12 @@ func TestRealPartiesAreSignedOutByEachOther(t *testing.T) {
 	}{{express, apache, w.phone, ann.Subject}, {apache, express, w.bobs, bob.Subject}} {
 		if page := c.b.open(t, c.from.url+c.from.signOut, w.provider,
 			user{}); !strings.HasPrefix(page, "bye") {
-			t.Fatalf("signing out at %s ended with:\n%.2000s", c.from.id, page)
+			t.Fatalf("signing out at %s returned:\n%.2000s", c.from.id, page)
 		}
 		if !c.from.asks(t, c.b, w.provider) {
-			t.Errorf("%s goes on after its own sign-out", c.from.id)
+			t.Errorf("%s stays signed in after its own sign-out", c.from.id)
 		}
-		testenv.Eventually(t, c.other.id+" ending its session", func() bool {
+		testenv.Eventually(t, c.other.id+" ends its session", func() bool {
 			return c.other.asks(t, c.b, w.provider)
 		})
 	}

@@ -2,7 +2,7 @@
 
 package integration
 
-// Relying parties that others have written: mod_auth_openidc and express-openid-connect.
+// Relying parties of other projects: mod_auth_openidc and express-openid-connect.
 
 import (
 	"bytes"
@@ -24,24 +24,24 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// realParty is a relying party of somebody else's making, as a site would run it. Its page says who is signed
-// in at it.
+// realParty is a relying party of another project, configured as on a real site. Its page shows the signed-in
+// user.
 type realParty struct {
 	id, secret string
 	port, url  string
-	// callback, backChannel and signOut are paths of the relying party's own.
+	// callback, backChannel and signOut are the relying party's paths.
 	callback, backChannel, signOut string
-	// sidOnly asks the provider to leave sub out of its logout tokens: this client would end all of the
-	// user's sessions.
+	// sidOnly makes the provider omit sub from logout tokens: with sub this client would end all sessions of
+	// the user.
 	sidOnly bool
-	// release gives up the port, for the process that listens on it.
+	// release frees the port for the process that listens on it.
 	release func()
-	// command returns the process to start, and what reads the log that it keeps beside its output.
+	// command returns the process to start, and a function that reads its log file.
 	command func(t *testing.T, rp *realParty, issuer string) (*exec.Cmd, func() string)
 }
 
-// Characters that have to be escaped somewhere on the way: client credentials are form-encoded before they
-// are put into Basic (RFC 6749, section 2.3.1).
+// Characters that require escaping: client credentials are form-encoded before Basic encoding (RFC 6749,
+// section 2.3.1).
 const awkward = "-secret: 100%+/=&"
 
 func newApache(t *testing.T) *realParty {
@@ -65,8 +65,8 @@ func newExpress(t *testing.T) *realParty {
 	return rp
 }
 
-// reserve takes a port outside the range that the kernel gives to connections, for nobody else may take it
-// before the process does.
+// reserve returns a port outside of the kernel's ephemeral range, so that no connection takes it before the
+// process listens.
 func (rp *realParty) reserve(t *testing.T) {
 	t.Helper()
 	for range 100 {
@@ -131,7 +131,7 @@ func (rp *realParty) start(t *testing.T, issuer string) {
 	})
 }
 
-// express runs testdata/express, which `make test-rp` has installed.
+// express runs testdata/express, installed by `make test-rp`.
 func express(t *testing.T, rp *realParty, issuer string) (*exec.Cmd, func() string) {
 	t.Helper()
 	settings, err := json.Marshal(map[string]string{
@@ -147,10 +147,10 @@ func express(t *testing.T, rp *realParty, issuer string) (*exec.Cmd, func() stri
 	return command, func() string { return "" }
 }
 
-// apache runs Debian's Apache in one process, with a configuration and folders of its own.
+// apache runs Debian's Apache in one process, with its own configuration and folders.
 func apache(t *testing.T, rp *realParty, issuer string) (*exec.Cmd, func() string) {
 	t.Helper()
-	// Not t.TempDir: Apache gives up being root, and the folders above that one are closed to others.
+	// Not t.TempDir: Apache drops root privileges, and the parent folders are not readable by others.
 	folder, err := os.MkdirTemp("", "apache-rp-")
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func apache(t *testing.T, rp *realParty, issuer string) (*exec.Cmd, func() strin
 	return exec.Command("apache2", "-X", "-d", folder, "-f", filepath.Join(folder, "apache.conf")), log
 }
 
-// page returns what the relying party's page answers to a browser, without following redirects.
+// page returns the relying party's response to a browser, without following redirects.
 func (rp *realParty) page(t *testing.T, b *browser) (status int, location, body string) {
 	t.Helper()
 	client := *b.client
@@ -211,14 +211,14 @@ func (rp *realParty) page(t *testing.T, b *browser) (status int, location, body 
 	return response.StatusCode, response.Header.Get("Location"), content.String()
 }
 
-// knows reports whether the relying party takes the browser for that subject's, of its own knowledge.
+// knows reports whether the relying party's own session of the browser is that subject's.
 func (rp *realParty) knows(t *testing.T, b *browser, subject string) bool {
 	t.Helper()
 	status, _, body := rp.page(t, b)
 	return status == http.StatusOK && strings.TrimSpace(body) == "signed in as "+subject
 }
 
-// asks reports whether the relying party sends the browser to the provider to sign in.
+// asks reports whether the relying party redirects the browser to the provider to sign in.
 func (rp *realParty) asks(t *testing.T, b *browser, p *provider) bool {
 	t.Helper()
 	status, location, _ := rp.page(t, b)

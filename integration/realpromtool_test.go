@@ -2,7 +2,7 @@
 
 package integration
 
-// Alert rules and the dashboard, as Prometheus reads them.
+// The alert rules and the dashboard, checked by Prometheus.
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// promtool runs Prometheus' tool, which `make test-rp` installs, in the folder of the rules.
+// promtool runs Prometheus' tool, installed by `make test-rp`, in the folder of the rules.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "promtool", args...)
@@ -22,14 +22,14 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// The alert rules parse, and fire when they should and not before.
+// The alert rules are valid and pass their test cases.
 func TestRealPromtoolChecksAlerts(t *testing.T) {
 	t.Parallel()
 	promtool(t, "check", "rules", "alerts.yml")
 	promtool(t, "test", "rules", "alerts_test.yml")
 }
 
-// Each expression of the dashboard parses.
+// Each expression of the dashboard is valid.
 func TestRealPromtoolReadsTheDashboard(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(monitoring, "dashboard.json"))
@@ -55,7 +55,7 @@ func TestRealPromtoolReadsTheDashboard(t *testing.T) {
 	if len(rules) == 0 {
 		t.Fatal("the dashboard has no expressions")
 	}
-	// YAML reads JSON.
+	// JSON is valid YAML.
 	encoded, err := json.Marshal(map[string]any{
 		"groups": []map[string]any{{"name": "dashboard", "rules": rules}},
 	})

@@ -2,7 +2,7 @@
 
 package integration
 
-// A proxy that people run: nginx with its default buffers.
+// nginx with its default buffers as a proxy.
 
 import (
 	"fmt"
@@ -17,8 +17,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// nginxConfig leaves proxy_buffer_size as it is: one page of memory, in which all headers of an answer must
-// fit.
+// nginxConfig keeps the default proxy_buffer_size: one page of memory, into which all headers of a response
+// must fit.
 const nginxConfig = `
 daemon off;
 master_process off;
@@ -39,8 +39,8 @@ http {
 }
 `
 
-// TestRealProxySignOutOfAllClients: a session with as many front-channel clients as it may have is signed out
-// behind nginx, which answers 502 where the headers of an answer are too long for it.
+// TestRealProxySignOutOfAllClients: a session with the maximum number of front-channel clients is signed out
+// behind nginx, which answers 502 if the response headers are too long.
 func TestRealProxySignOutOfAllClients(t *testing.T) {
 	t.Parallel()
 	signOutOfAllBehind(t, func(target *url.URL) (address string) { return startNginx(t, target) })
@@ -61,7 +61,7 @@ func startNginx(t *testing.T, target *url.URL) (address string) {
 	}
 	program, err := exec.LookPath("nginx")
 	if err != nil {
-		program = "/usr/sbin/nginx" // not in every user's PATH
+		program = "/usr/sbin/nginx" // may not be in PATH
 	}
 	command := exec.Command(program, "-e", "stderr", "-p", folder, "-c", path)
 	var said testenv.Log

@@ -1,6 +1,6 @@
 package integration
 
-// A relying party, and users with browsers.
+// A relying party, and users' browsers.
 
 import (
 	"context"
@@ -39,7 +39,7 @@ var (
 
 func randomText() string { return rand.Text() }
 
-// signedIn is what a relying party keeps of one sign-in.
+// signedIn is a relying party's record of a sign-in.
 type signedIn struct {
 	token   *oauth2.Token
 	idToken string
@@ -60,14 +60,14 @@ type relyingParty struct {
 	pending       map[string]attempt // by state
 	logins        []signedIn
 	notifications []notification
-	// answers are statuses given to the next logout tokens instead of looking at them.
+	// answers are the statuses returned to the next logout tokens, which are not verified.
 	answers []int
 	seen    map[string]bool // jti
 }
 
 type attempt struct{ verifier, nonce string }
 
-// notification is a logout token that passed the strict verifier, or the reason why it did not.
+// notification is a logout token that passed the strict verifier, or the reason for its rejection.
 type notification struct {
 	token *oidc.LogoutToken
 	err   error
@@ -88,7 +88,7 @@ func newRelyingParty(t testing.TB, id string) *relyingParty {
 	return rp
 }
 
-// registration is the client's entry in the server's file of clients.
+// registration returns the client's entry in the server's file of clients.
 func (rp *relyingParty) registration() map[string]any {
 	return map[string]any{
 		"client_id": rp.id, "client_secret": rp.secret, "client_name": rp.id,
@@ -101,7 +101,7 @@ func (rp *relyingParty) registration() map[string]any {
 	}
 }
 
-// discover reads the provider's metadata, as a relying party does at its start.
+// discover reads the provider's metadata.
 func (rp *relyingParty) discover(t testing.TB, p *provider) {
 	t.Helper()
 	op, err := oidc.NewProvider(context.Background(), p.issuer)
@@ -200,13 +200,13 @@ func (rp *relyingParty) backChannel(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse answers a logout token. With an error a 400 is final (Back-Channel Logout 1.0, section 2.8).
+// refuse rejects a logout token. A 400 with an error is final (Back-Channel Logout 1.0, section 2.8).
 func refuse(w http.ResponseWriter, status int) {
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(`{"error":"invalid_request"}`))
 }
 
-// verifyLogout is strict: it refuses what any relying party in the field is known to refuse.
+// verifyLogout is strict: it rejects whatever any known relying party rejects.
 func (rp *relyingParty) verifyLogout(r *http.Request) (*oidc.LogoutToken, error) {
 	switch {
 	case r.Header.Get("Content-Type") != "application/x-www-form-urlencoded":
@@ -242,8 +242,8 @@ func (rp *relyingParty) verifyLogout(r *http.Request) (*oidc.LogoutToken, error)
 	return token, nil
 }
 
-// told returns how often the client was notified of the end of a session. A logout token that was refused
-// fails the test.
+// told returns how often the client was notified of the end of a session. A rejected logout token fails the
+// test.
 func (rp *relyingParty) told(t testing.TB, sid string) int {
 	t.Helper()
 	rp.mutex.Lock()
@@ -277,7 +277,7 @@ func (rp *relyingParty) lastLogin(t testing.TB) signedIn {
 	rp.mutex.Lock()
 	defer rp.mutex.Unlock()
 	if len(rp.logins) == 0 {
-		t.Fatalf("nobody has signed in at %s", rp.id)
+		t.Fatalf("no user has signed in at %s", rp.id)
 	}
 	return rp.logins[len(rp.logins)-1]
 }
@@ -285,7 +285,7 @@ func (rp *relyingParty) lastLogin(t testing.TB) signedIn {
 // browser is a user agent with cookies.
 type browser struct {
 	client *http.Client
-	// forms counts the pages that asked the user something.
+	// forms counts the pages with a form for the user.
 	passwords, consents int
 }
 
@@ -294,7 +294,7 @@ func newBrowser() *browser {
 	return &browser{client: &http.Client{Jar: jar, Transport: wantsPages{}}}
 }
 
-// wantsPages says, as browsers do, that pages are wanted, and notes the cookies that come.
+// wantsPages sends a browser's Accept header, and records the cookies of responses.
 type wantsPages struct{}
 
 func (wantsPages) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -313,18 +313,18 @@ func (wantsPages) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var formToken = regexp.MustCompile(`name="form" value="([^"]*)"`)
 
-// signIn opens the client's sign-in and answers the provider's pages as the user until the client says who is
-// signed in.
+// signIn opens the client's sign-in and fills in the provider's pages as the user until the client shows the
+// signed-in user.
 func (b *browser) signIn(t testing.TB, rp *relyingParty, p *provider, u user) signedIn {
 	t.Helper()
 	page := b.open(t, rp.server.URL+"/login", p, u)
 	if !strings.Contains(page, "signed in as "+u.Subject) {
-		t.Fatalf("%s at %s ended with:\n%.2000s", u.Username, rp.id, page)
+		t.Fatalf("%s at %s got:\n%.2000s", u.Username, rp.id, page)
 	}
 	return rp.lastLogin(t)
 }
 
-// open follows an address through the provider's pages to the last one.
+// open follows an address through the provider's pages and returns the last page.
 func (b *browser) open(t testing.TB, address string, p *provider, u user) string {
 	t.Helper()
 	page := b.do(t, func() (*http.Response, error) { return b.client.Get(address) })
@@ -364,7 +364,8 @@ func (b *browser) do(t testing.TB, send func() (*http.Response, error)) string {
 	return string(page)
 }
 
-// code asks for an authorization silently and returns the callback's parameters without redeeming the code.
+// code makes a silent authorization request and returns the callback's parameters, with the code not
+// redeemed.
 func (b *browser) code(t testing.TB, rp *relyingParty) url.Values {
 	t.Helper()
 	client := *b.client
@@ -376,7 +377,7 @@ func (b *browser) code(t testing.TB, rp *relyingParty) url.Values {
 	_ = response.Body.Close()
 	location, err := response.Location()
 	if err != nil {
-		t.Fatalf("authorization answered %d without a redirect", response.StatusCode)
+		t.Fatalf("authorization returned %d without a redirect", response.StatusCode)
 	}
 	return location.Query()
 }

@@ -1,6 +1,6 @@
 package integration
 
-// The routes below the routers that hosts use.
+// The routes on the routers that hosts use.
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// routers mount the handlers below a prefix, as their users would.
+// routers mount the handlers below a prefix.
 var routers = map[string]func(sm *hostadapter.Adapter, prefix string, login, admin,
 	account http.Handler) http.Handler{
 	"net/http": func(sm *hostadapter.Adapter, prefix string, login, admin,
@@ -46,7 +46,7 @@ var routers = map[string]func(sm *hostadapter.Adapter, prefix string, login, adm
 		router := http.NewServeMux()
 		router.Handle("/login", login)
 		router.Handle("/logout", sm.EndSession())
-		for _, path := range []string{"", "/"} { // the mux's own redirect knows nothing of the prefix
+		for _, path := range []string{"", "/"} { // the mux's own redirect omits the prefix
 			router.Handle("/admin"+path, http.StripPrefix("/admin", admin))
 			router.Handle("/account"+path, http.StripPrefix("/account", account))
 		}
@@ -87,7 +87,7 @@ func letIn(*http.Request, admin.Permission) (admin.Actor, error) {
 	return admin.Actor{Name: "operator"}, nil
 }
 
-// Every handler works on every router, at the root, below a prefix, and behind a proxy that adds one.
+// Every handler works on every router, at the root, below a prefix, and behind a proxy that strips one.
 func TestRouters(t *testing.T) {
 	t.Parallel()
 	for name, router := range routers {
@@ -164,7 +164,7 @@ func visitRouter(
 	style := regexp.MustCompile(`href="([^"]+\.css[^"]*)"`).FindStringSubmatch(shown.body)
 	v.at(shown.at.ResolveReference(v.parse(style[1])), nil).must(t, http.StatusOK, "{")
 
-	// The user's page, also by the address without a slash; each form leads back to it.
+	// The user's page, also by its address without a slash; each form returns to it.
 	other := &visitor{t: t, base: v.base, client: newVisitor(t)}
 	other.want("/login", http.StatusOK, "")
 	for _, path := range []string{"/account", "/account/"} {
@@ -176,7 +176,8 @@ func visitRouter(
 		other.want("/login", http.StatusOK, "")
 	}
 
-	// Signing out: the question, and its form at the same address. A POST without a cookie is led to it.
+	// Signing out: the confirmation, and its form at the same address. A POST without a cookie is redirected
+	// to it.
 	asked := v.want("/logout?ui_locales=de", http.StatusOK, "Sign out?")
 	confirm := regexp.MustCompile(`name="confirm" value="([^"]+)"`).FindStringSubmatch(asked.body)[1]
 	stranger := &visitor{t: t, base: v.base, client: newVisitor(t)}
@@ -185,7 +186,7 @@ func visitRouter(
 	v.at(asked.at, url.Values{"confirm": {confirm}}).must(t, http.StatusOK, "You are signed out.")
 	v.want("/account/", http.StatusUnauthorized, "not signed in")
 
-	// An operator ends what is left by the page.
+	// An operator ends the remaining sessions on the page.
 	remove := v.want("/admin/ui/remove?subject_id=ann", http.StatusOK, "End all of this subject?")
 	ended := v.at(remove.at.ResolveReference(v.parse("remove")), url.Values{
 		"subject_id": {"ann"}, "do": {"remove"}, "remove_server_side_session": {"true"},
@@ -211,7 +212,7 @@ func newVisitor(t *testing.T) *http.Client {
 	return &http.Client{Jar: jar}
 }
 
-// visited is a page, and the address that the browser shows.
+// visited is a page and its address after redirects.
 type visited struct {
 	at     *url.URL
 	status int
@@ -227,7 +228,7 @@ func (v *visitor) parse(address string) *url.URL {
 	return parsed
 }
 
-// at visits an address, with a form if there is one.
+// at visits an address, or posts a form to it.
 func (v *visitor) at(address *url.URL, form url.Values) *visited {
 	v.t.Helper()
 	method, body := http.MethodGet, io.Reader(http.NoBody)

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// What this project promises, rule by rule, and tests that fail when a rule is broken: functions, or cases of
-// the suites that every backend runs, by their name. There are more; each of these must be there.
+// For each rule, tests that fail if it is broken: functions, or cases of the conformance suite, by name. The
+// list is not complete, but each of these must exist.
 var rules = map[string][]string{
 	"1. Ending is one bounded transaction, with its notifications": {
 		"a session ends together with its notifications", "of many ends of one session one ends it",
@@ -111,7 +111,7 @@ func TestRulesHaveTheirTests(t *testing.T) {
 	for rule, tests := range rules {
 		for _, name := range tests {
 			if !there[name] {
-				t.Errorf("rule %s: %s is not there", rule, name)
+				t.Errorf("rule %s: %s does not exist", rule, name)
 			}
 		}
 	}

@@ -1,6 +1,6 @@
 package integration
 
-// The benchmark of large stores.
+// The benchmark of store sizes.
 
 import (
 	"context"
@@ -24,8 +24,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What queries, removals and a start of the plugin cost as the number of sessions grows, over the process
-// boundary and with durable writes; with 1,000,000 sessions only where SESSIONS_BENCH_LARGE is set
+// BenchmarkScale measures queries, removals and a start of the plugin as the number of sessions grows, over
+// the process boundary and with durable writes; with 1,000,000 sessions only if SESSIONS_BENCH_LARGE is set
 // (make bench-large).
 func BenchmarkScale(b *testing.B) {
 	sizes := []int{10_000}
@@ -46,8 +46,8 @@ func BenchmarkScale(b *testing.B) {
 	}
 }
 
-// scale is a plugin with n sessions, each of a subject of its own but for the many of one, all used by one
-// client.
+// scale is a plugin with n sessions, all used by one client. Each has its own subject, except for many
+// sessions of one subject.
 type scale struct {
 	n       int
 	config  plugin.Config
@@ -58,7 +58,7 @@ type scale struct {
 }
 
 const (
-	// manySessions are those of scaleSubject.
+	// manySessions is the number of sessions of scaleSubject.
 	manySessions = 1000
 	scaleSubject = "many"
 	scaleClient  = "client-0"
@@ -85,7 +85,7 @@ func (s *scale) session(i int) *ticketstore.Session {
 	return benchSession(i, s.subject(i), created, s.start.AddDate(0, 0, 30))
 }
 
-// pages reads the first and the last page of 25, without filter, by subject and by client, with their totals.
+// pages reads the first and the last page of 25 rows, without filter, by subject and by client, with totals.
 func (s *scale) pages(b *testing.B) {
 	for _, filter := range []struct {
 		name string
@@ -108,7 +108,7 @@ func (s *scale) pages(b *testing.B) {
 			token := s.beforeLast(b, filter.SessionFilter)
 			for b.Loop() {
 				if page := s.query(b, ticketstore.SessionQuery{ResultsToken: token}); page.HasNext {
-					b.Fatal("the last page leads on")
+					b.Fatal("the last page has a next page")
 				}
 			}
 		})
@@ -127,7 +127,7 @@ func (s *scale) query(b *testing.B, query ticketstore.SessionQuery) *ticketstore
 	return page
 }
 
-// beforeLast walks a listing and returns the token that leads to its last 25 rows.
+// beforeLast walks a listing and returns the token of its last 25 rows.
 func (s *scale) beforeLast(b *testing.B, filter ticketstore.SessionFilter) string {
 	b.Helper()
 	page := s.query(b, ticketstore.SessionQuery{Filter: filter, Count: 25})
@@ -159,7 +159,7 @@ func (s *scale) adminPage(b *testing.B) {
 	}
 }
 
-// adminServer serves the admin routes over a backend, for the benchmark, and returns where.
+// adminServer serves the admin routes over a backend and returns their address.
 func adminServer(b *testing.B, backend *plugin.Client) (address string) {
 	b.Helper()
 	adapter, err := hostadapter.New(b.Context(), hostadapter.Config{
@@ -184,8 +184,8 @@ func adminServer(b *testing.B, backend *plugin.Client) (address string) {
 	return server.URL
 }
 
-// removals ends the one session of one subject after the other. The first of a process is not counted: it
-// opens connections, and takes up to ten times as long whatever the size.
+// removals ends the single session of one subject after the other. The first removal of a process is not
+// counted: it opens connections, and takes up to ten times as long at any size.
 func (s *scale) removals(b *testing.B) {
 	s.remove(b)
 	for b.Loop() {
@@ -209,8 +209,7 @@ func (s *scale) remove(b *testing.B) {
 	}
 }
 
-// opens times the start of the plugin on the sessions that another process has left behind, up to the first
-// answer.
+// opens measures the start of the plugin on an existing store, up to the first answer.
 func (s *scale) opens(b *testing.B, end func(b *testing.B)) {
 	for b.Loop() {
 		b.StopTimer()
@@ -238,8 +237,7 @@ func (s *scale) close(b *testing.B) {
 	}
 }
 
-// kill ends the plugin as a crash would, with sessions in it that are in the log only, and waits until it is
-// gone.
+// kill ends the plugin like a crash, with sessions that are only in the log, and waits until it has ended.
 func (s *scale) kill(b *testing.B) {
 	b.Helper()
 	for range 1000 {
@@ -255,10 +253,10 @@ func (s *scale) kill(b *testing.B) {
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	_ = s.backend.Close()
-	testenv.Eventually(b, "the plugin being gone", func() bool { return !testenv.Runs(pid) })
+	testenv.Eventually(b, "the plugin has ended", func() bool { return !testenv.Runs(pid) })
 }
 
-// memory returns what a process has in memory, in MiB.
+// memory returns a process's resident memory in MiB.
 func memory(b *testing.B, pid int) float64 {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -14,9 +14,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// What is secret is in no log: not what the server handed out, and not what was handed to it, whether it was
-// right or wrong. Every process that the tests of this package start is watched, and TestMain looks through
-// all that they have written; this test does what the others do not, and sees to it that no kind of secret is
+// No log contains a secret: neither those that the server issues nor those that it receives, valid or
+// invalid. Every process started by the tests of this package is watched, and TestMain searches everything
+// they wrote. This test makes the requests that other tests do not make, and checks that no kind of secret is
 // missing.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
@@ -28,7 +28,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 			"grant_type": {"authorization_code"}, "code": {code},
 			"redirect_uri": {"https://elsewhere.example"},
 		})
-	w.refresh(t, w.mail, w.annAtShop.token.RefreshToken) // another client's
+	w.refresh(t, w.mail, w.annAtShop.token.RefreshToken) // a different client's
 	w.post(t, "token_endpoint", &relyingParty{id: "shop", secret: w.mail.secret},
 		url.Values{"grant_type": {"refresh_token"}, "refresh_token": {code}})
 	w.post(t, "revocation_endpoint", w.mail, url.Values{"token": {w.annAtShop.token.AccessToken}})
@@ -44,15 +44,15 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		"operator cookie", "form", "code verifier", "global secret", "signing key", "encryption key",
 	} {
 		if !watched.knows(kind) {
-			t.Errorf("no %s was looked for", kind)
+			t.Errorf("no %s was searched for", kind)
 		}
 	}
 	if found := watched.leaks(); len(found) > 0 {
-		t.Errorf("the logs have secrets:\n%s", strings.Join(found, "\n"))
+		t.Errorf("the logs contain secrets:\n%s", strings.Join(found, "\n"))
 	}
 }
 
-// sendSecretsAstray puts secrets where they do not belong, as people do.
+// sendSecretsAstray sends secrets in the wrong places, as users do.
 func sendSecretsAstray(t *testing.T, w *world) {
 	t.Helper()
 	token := url.QueryEscape(w.annAtShop.token.AccessToken)
@@ -79,11 +79,11 @@ func sendSecretsAstray(t *testing.T, w *world) {
 		w.annsBrowser.do(t, func() (*http.Response, error) { return http.DefaultClient.Do(request) })
 	}
 	operatorSignsIn(t, w)
-	// The name and the password in each other's field.
+	// Name and password exchanged.
 	w.annsBrowser.open(t, w.issuer+"/login", w.provider, user{Username: ann.Password, Password: ann.Username})
 }
 
-// operatorSignsIn opens the admin page, after a try with something else than the admin token.
+// operatorSignsIn opens the admin page, after an attempt with a wrong token.
 func operatorSignsIn(t *testing.T, w *world) {
 	t.Helper()
 	b := newBrowser()
@@ -105,7 +105,7 @@ func operatorSignsIn(t *testing.T, w *world) {
 	})
 }
 
-// openWithKey runs the plugin with an encrypted database, and with settings that it refuses.
+// openWithKey runs the plugin with an encrypted database, and with invalid settings.
 func openWithKey(t *testing.T, key string) {
 	t.Helper()
 	handedOut("encryption key", key)

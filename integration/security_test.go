@@ -1,6 +1,6 @@
 package integration
 
-// Every promise of SECURITY.md has its tests.
+// Every claim of SECURITY.md has its tests.
 
 import (
 	"io/fs"
@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Every test that SECURITY.md names as holding a promise is there.
+// Every test that SECURITY.md names exists.
 func TestSecurityPromisesHaveTheirTests(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../SECURITY.md")
@@ -35,11 +35,11 @@ func TestSecurityPromisesHaveTheirTests(t *testing.T) {
 	}
 	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllSubmatch(text, -1)
 	if len(named) < 40 {
-		t.Errorf("SECURITY.md names %d tests: has its form changed?", len(named))
+		t.Errorf("SECURITY.md names %d tests: has its format changed?", len(named))
 	}
 	for _, match := range named {
 		if !there[string(match[1])] {
-			t.Errorf("SECURITY.md names %s, which is not there", match[1])
+			t.Errorf("SECURITY.md names %s, which does not exist", match[1])
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/creack/pty"
 )
 
-// command is sessionsctl, or a program that runs it, with the settings of this server.
+// command returns sessionsctl, or a program that runs it, with the settings of this server.
 func (p *provider) command(t *testing.T, name string, arguments ...string) *exec.Cmd {
 	t.Helper()
 	program := binary(t, "sessionsctl")
@@ -32,7 +32,7 @@ func (p *provider) command(t *testing.T, name string, arguments ...string) *exec
 	return command
 }
 
-// A script lists, filters, ends, delivers again, swaps and backs up with sessionsctl alone.
+// A script lists, filters, ends, retries deliveries, swaps and backs up, with sessionsctl only.
 func TestOperatorsScript(t *testing.T) {
 	t.Parallel()
 	w := &world{shop: newRelyingParty(t, "shop"), mail: newRelyingParty(t, "mail")}
@@ -47,13 +47,13 @@ func TestOperatorsScript(t *testing.T) {
 
 	script := w.command(t, "bash", "testdata/operator.sh", ann.Subject, t.TempDir())
 	output, err := script.CombinedOutput()
-	t.Logf("the script says\n%s", output)
+	t.Logf("output of the script:\n%s", output)
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A reader that has seen enough ends the command, quietly.
+// If the reader closes the pipe, the command ends without a message.
 func TestOutputIntoAClosedPipe(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t, []map[string]any{}, []user{ann})
@@ -64,9 +64,9 @@ func TestOutputIntoAClosedPipe(t *testing.T) {
 	if err := command.Run(); err != nil {
 		t.Fatal(err)
 	}
-	// What is small may be written before the pipe is closed; 141 is the end by SIGPIPE.
+	// A short output may be written before the pipe is closed; 141 means ended by SIGPIPE.
 	if said := strings.TrimSpace(stderr.String()); said != "0" && said != "141" || stdout.String() != "{" {
-		t.Errorf("stdout %q, stderr %q; want nothing but the exit code", &stdout, said)
+		t.Errorf("stdout %q, stderr %q; want only the exit code", &stdout, said)
 	}
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -81,11 +81,11 @@ func TestOutputIntoAClosedPipe(t *testing.T) {
 	err = closed.Run()
 	_ = write.Close()
 	if err == nil || stderr.Len() > 0 {
-		t.Errorf("into a closed pipe: error %v, stderr %q; want an end without a word", err, &stderr)
+		t.Errorf("into a closed pipe: error %v, stderr %q; want no message", err, &stderr)
 	}
 }
 
-// A terminal that only takes lines gets no control sequence; another gets its progress bar.
+// A dumb terminal gets no control sequences, other terminals get a progress bar.
 func TestTerminals(t *testing.T) {
 	t.Parallel()
 	stores := t.TempDir()
@@ -104,7 +104,7 @@ func TestTerminals(t *testing.T) {
 		if _, err := io.WriteString(terminal, "yes\n"); err != nil {
 			t.Fatal(err)
 		}
-		output, _ := io.ReadAll(terminal) // EIO at the end of a terminal is the end
+		output, _ := io.ReadAll(terminal) // a closed terminal returns EIO
 		if err := command.Wait(); err != nil {
 			t.Fatalf("TERM=%s: %v\n%s", c.term, err, output)
 		}

@@ -1,6 +1,6 @@
 package integration
 
-// The benchmark of what a store takes on disk.
+// The benchmark of a store's size on disk.
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What sessions of two clients with two grants each take on disk, before and after a day in which each slid
-// once an hour; it is over sooner where two hours have added less than a hundredth. Journals and what the
-// engine has not tidied up yet count.
+// BenchmarkDiskAfterRenewals measures the size on disk of sessions of two clients with two grants each,
+// before and after a day in which each session is renewed once an hour. It ends earlier if two hours added
+// less than 1 %. Logs and garbage that the engine has not collected count.
 func BenchmarkDiskAfterRenewals(b *testing.B) {
 	const hours, settled = 24, 0.01
 	sessions := 10_000
@@ -46,7 +46,7 @@ func BenchmarkDiskAfterRenewals(b *testing.B) {
 	})
 }
 
-// renewAll has each session slide, of which all have a version. Those that slide together are no neighbours.
+// renewAll renews each session; all have the same version. Sessions renewed together are not adjacent.
 func renewAll(b *testing.B, config plugin.Config, sessions int, version uint64,
 	session func(i int) *ticketstore.Session, now time.Time,
 ) {
@@ -67,7 +67,7 @@ func renewAll(b *testing.B, config plugin.Config, sessions int, version uint64,
 	}
 }
 
-// diskUsed asks a plugin that has just started, whose figure is fresh.
+// diskUsed asks a newly started plugin, whose figure is current.
 func diskUsed(b *testing.B, config plugin.Config) float64 {
 	b.Helper()
 	client, err := plugin.Open(b.Context(), config)

@@ -1,6 +1,6 @@
 package integration
 
-// A start waits for the last plugin to end.
+// A start waits for the previous plugin to end.
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A server that starts while the plugin of the one before still closes the database waits for it.
+// A server waits at its start while the previous server's plugin closes the database.
 func TestStartWaitsForTheLastPlugin(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, "shop")
@@ -26,7 +26,7 @@ func TestStartWaitsForTheLastPlugin(t *testing.T) {
 	p.kill()
 	store := filepath.Join(p.data, "sessions")
 	last := openPlugin(t, patient(binary(t, "sessions-badger"), badger.Settings{Path: store}))
-	waits := func() bool { // the log is that of all tests
+	waits := func() bool { // all tests share the log
 		for line := range strings.Lines(p.log.String()) {
 			if strings.Contains(line, "in use by another process, waiting") && strings.Contains(line, store) {
 				return true
@@ -50,8 +50,8 @@ func TestStartWaitsForTheLastPlugin(t *testing.T) {
 	}
 }
 
-// A store that another plugin goes on using is refused when StartTimeout is over, which names the folder and
-// the process.
+// If another plugin keeps using the store, the start is refused after StartTimeout; the error names the
+// folder and the process.
 func TestStartOverAStoreInUse(t *testing.T) {
 	t.Parallel()
 	config := badgerConfig(t)
@@ -67,7 +67,7 @@ func TestStartOverAStoreInUse(t *testing.T) {
 	var field *ticketstore.FieldError
 	says := fmt.Sprintf("%s is in use by another process, process %d:", settings.Path, owner.PID())
 	if !errors.As(err, &field) || field.Field != "path" || !strings.Contains(err.Error(), says) {
-		t.Errorf("got %v, want it to say %q", err, says)
+		t.Errorf("got %v, want it to contain %q", err, says)
 	}
 	if waited < config.StartTimeout/2 || waited > config.StartTimeout+10*time.Second {
 		t.Errorf("it took %s, want about %s", waited, config.StartTimeout)

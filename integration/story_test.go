@@ -1,6 +1,6 @@
 package integration
 
-// What an operator and users do, from sign-in to removal.
+// Operators and users, from sign-in to removal.
 
 import (
 	"net/http"
@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// world is a provider with two clients, and two users signed in at both.
+// world is a provider with two clients and two users signed in at both.
 type world struct {
 	*provider
 	shop, mail                                 *relyingParty
@@ -36,7 +36,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// expectAlive holds that a sign-in's tokens work. It refreshes, so the sign-in's token is replaced.
+// expectAlive checks that a sign-in's tokens work. It refreshes, which replaces the sign-in's token.
 func (w *world) expectAlive(t *testing.T, who string, rp *relyingParty, login *signedIn) {
 	t.Helper()
 	status, answer := w.refresh(t, rp, login.token.RefreshToken)
@@ -50,7 +50,7 @@ func (w *world) expectAlive(t *testing.T, who string, rp *relyingParty, login *s
 	}
 }
 
-// expectDead holds that a sign-in's tokens are worthless.
+// expectDead checks that a sign-in's tokens are invalid.
 func (w *world) expectDead(t *testing.T, who string, rp *relyingParty, login signedIn) {
 	t.Helper()
 	for kind, token := range map[string]string{
@@ -66,7 +66,7 @@ func (w *world) expectDead(t *testing.T, who string, rp *relyingParty, login sig
 	}
 }
 
-// expectSignedIn holds whether the browser's cookie is good: whether a silent authorization succeeds.
+// expectSignedIn checks whether the browser is signed in, by a silent authorization.
 func expectSignedIn(t *testing.T, who string, b *browser, rp *relyingParty, want bool) {
 	t.Helper()
 	callback := b.code(t, rp)

@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// swapper is a provider with stores to swap to and users that are signed in.
+// swapper is a provider with stores to swap to and signed-in users.
 type swapper struct {
 	*provider
 	rp     *relyingParty
@@ -52,7 +52,7 @@ func (s *swapper) swap(t *testing.T, store string) (status int) {
 	return status
 }
 
-// expectWhole holds that every user is signed in, with live tokens, and nobody else.
+// expectWhole checks that exactly these users are signed in, with live tokens.
 func (s *swapper) expectWhole(t *testing.T) {
 	t.Helper()
 	for i := range s.logins {
@@ -65,7 +65,7 @@ func (s *swapper) expectWhole(t *testing.T) {
 	}
 }
 
-// refreshLogin refreshes a user's tokens, and reports whether that went well.
+// refreshLogin refreshes a user's tokens and reports whether it succeeded.
 func (s *swapper) refreshLogin(t *testing.T, i int) bool {
 	t.Helper()
 	status, answer := s.refresh(t, s.rp, s.logins[i].token.RefreshToken)
@@ -78,8 +78,7 @@ func (s *swapper) refreshLogin(t *testing.T, i int) bool {
 	return true
 }
 
-// load has users refresh their tokens until stop. Each request that is not answered as it should be fails the
-// test.
+// load makes users refresh their tokens until stop. Each failed request fails the test.
 func (s *swapper) load(t *testing.T) (goesOn func(when string), stop func()) {
 	t.Helper()
 	stopped := make(chan struct{})
@@ -94,7 +93,7 @@ func (s *swapper) load(t *testing.T) (goesOn func(when string), stop func()) {
 				default:
 				}
 				if s.refreshLogin(t, i) && !s.active(t, s.rp, s.logins[i].token.AccessToken) {
-					t.Error("a token that was just issued is dead")
+					t.Error("a newly issued token is dead")
 				}
 				answered.Add(2)
 			}
@@ -103,7 +102,7 @@ func (s *swapper) load(t *testing.T) (goesOn func(when string), stop func()) {
 	goesOn = func(when string) {
 		t.Helper()
 		before := answered.Load()
-		testenv.Eventually(t, "the load goes on "+when, func() bool {
+		testenv.Eventually(t, "the load continues "+when, func() bool {
 			return answered.Load() > before+40 || t.Failed()
 		})
 	}
@@ -119,14 +118,14 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	t.Parallel()
 	s := newSwapper(t, 4, 1)
 	goesOn, stop := s.load(t)
-	// First another process takes over the same data, as a newer program would.
+	// First a new process takes over the same data, like a newer program.
 	status, answer := s.admin(t, http.MethodPost, "/backend/swap",
 		map[string]any{"backend": "main", "same_data": true})
 	job, _ := answer["job"].(string)
 	if status != http.StatusAccepted || job == "" {
 		t.Errorf("the upgrade answered %d %v, want 202 and a job", status, answer)
 	}
-	testenv.Eventually(t, "the upgrade to be done", func() bool {
+	testenv.Eventually(t, "the upgrade is done", func() bool {
 		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
 		return told["state"] == "done" || t.Failed()
 	})
@@ -135,10 +134,10 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	if status != http.StatusAccepted || job == "" {
 		t.Errorf("the swap answered %d %v, want 202 and a job", status, answer)
 	}
-	testenv.Eventually(t, "the swap to be done", func() bool {
+	testenv.Eventually(t, "the swap is done", func() bool {
 		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
 		if told["state"] == "done" && (told["kind"] != "swap" || told["done"] != told["total"]) {
-			t.Errorf("the job is shown as %v", told)
+			t.Errorf("the job is reported as %v", told)
 		}
 		return told["state"] == "done" || t.Failed()
 	})
@@ -155,7 +154,7 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	s.kill()
 	s.start(t)
 	s.expectWhole(t)
-	// The new store in the place of the old one is the one that is pinned.
+	// The new store is pinned instead of the old one.
 	s.kill()
 	main := filepath.Join(s.data, "sessions")
 	_, folder, _ := strings.Cut(s.flags[1], "=")
@@ -168,15 +167,16 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	s.expectWhole(t)
 }
 
-// Killed at any point of a swap, the server comes back with everything, from the old store or from the new
-// one. SESSIONS_SWAP_KILLS says how often (make swap-kills).
+// A server killed at any point of a swap restarts with all data, on the old or the new store.
+// SESSIONS_SWAP_KILLS sets the number of kills (make swap-kills).
 func TestSwapKilledHalfWay(t *testing.T) {
 	t.Parallel()
 	kills := 6
 	if n, err := strconv.Atoi(os.Getenv("SESSIONS_SWAP_KILLS")); err == nil {
 		kills = n
 	}
-	// A server that starts follows every store that it was ever moved from: a new one after some swaps.
+	// At its start a server follows the chain of all stores that it was moved from: begin a new chain after
+	// some swaps.
 	const chain = 20
 	for done := 0; done < kills; done += chain {
 		t.Run(fmt.Sprintf("kills=%d", done), func(t *testing.T) { killSwaps(t, min(chain, kills-done)) })
@@ -187,7 +187,7 @@ func killSwaps(t *testing.T, kills int) {
 	t.Helper()
 	s := newSwapper(t, 3, kills)
 	for i := range kills {
-		testenv.Eventually(t, "a swap to begin after the one before", func() bool {
+		testenv.Eventually(t, "the next swap begins", func() bool {
 			return s.swap(t, fmt.Sprintf("s%d", i)) == http.StatusAccepted
 		})
 		time.Sleep(rand.N(120 * time.Millisecond)) // a random point, not a wait
@@ -195,7 +195,7 @@ func killSwaps(t *testing.T, kills int) {
 		if i%2 == 0 || len(plugins) == 0 {
 			_ = syscall.Kill(s.host, syscall.SIGKILL)
 			<-s.process.Ended()
-			testenv.Eventually(t, "the plugins to notice that their host is gone", func() bool {
+			testenv.Eventually(t, "the plugins notice that their host has ended", func() bool {
 				for _, pid := range plugins {
 					if testenv.Runs(pid) {
 						return false
@@ -204,16 +204,16 @@ func killSwaps(t *testing.T, kills int) {
 				return true
 			})
 			s.start(t)
-			s.pinnedID(t) // is one again
+			s.pinnedID(t) // exactly one
 		} else {
 			_ = syscall.Kill(plugins[rand.N(len(plugins))], syscall.SIGKILL)
-			testenv.Eventually(t, "one plugin to be left", func() bool { return len(children(s.host)) == 1 })
+			testenv.Eventually(t, "one plugin is left", func() bool { return len(children(s.host)) == 1 })
 		}
 		s.expectWhole(t)
 	}
 }
 
-// children returns the processes that a process has started and that live.
+// children returns the running child processes of a process.
 func children(pid int) (pids []int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, task := range tasks {

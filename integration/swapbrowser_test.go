@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// An operator replaces the backend in a browser, while a user stays signed in at both clients.
+// An operator swaps the backend in a browser, while a user stays signed in at both clients.
 func TestOperatorSwapsTheBackendInABrowser(t *testing.T) {
 	t.Parallel()
 	c := startChrome(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A disk that fills up under the new store ends the swap, and the old store goes on as it was.
+// If the disk of the new store fills up, the swap ends and the old store keeps serving.
 func TestSwapToAFullDisk(t *testing.T) {
 	t.Parallel()
 	if !testenv.NeedNamespace(t) {

@@ -1,6 +1,6 @@
 package integration
 
-// Servers that share a store on PostgreSQL follow a swap that is begun at one of them (rules 12 and 14).
+// Servers that share a store on PostgreSQL follow a swap started at one of them (rules 12 and 14).
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// fleet are servers of one store behind a proxy, and users who are signed in.
+// fleet is a number of servers of one store behind a proxy, with signed-in users.
 type fleet struct {
 	*swapper
 	front   *balancer
@@ -27,7 +27,7 @@ type fleet struct {
 	schemas []string // of their stores
 }
 
-// newFleet starts servers that know these further stores, and signs users in.
+// newFleet starts servers with these further stores configured, and signs users in.
 func newFleet(t *testing.T, servers, users int, stores ...string) *fleet {
 	t.Helper()
 	f := &fleet{
@@ -68,7 +68,7 @@ func newFleet(t *testing.T, servers, users int, stores ...string) *fleet {
 	return f
 }
 
-// at is a server without the proxy before it, for what is asked of it alone.
+// at returns a server, bypassing the proxy.
 func (f *fleet) at(t *testing.T, i int) *provider {
 	t.Helper()
 	p := f.servers[i]
@@ -82,7 +82,7 @@ func (f *fleet) at(t *testing.T, i int) *provider {
 	return direct
 }
 
-// begin begins a swap at a server, and returns its job.
+// begin starts a swap at a server and returns its job.
 func (f *fleet) begin(t *testing.T, i int, store string) (job string) {
 	t.Helper()
 	status, answer := f.at(t, i).admin(t, http.MethodPost, "/backend/swap",
@@ -104,21 +104,21 @@ func (f *fleet) serves(t *testing.T, i int, store string) {
 	})
 }
 
-// A swap that is begun at one of three servers is followed by the second under load, and by the third, which
-// stands still all the time, when it goes on: its first answer is from the new store.
+// A swap started at one of three servers is followed by the second under load. The third server is stopped
+// meanwhile and follows when it continues: its first answer is from the new store.
 func TestServersFollowASwap(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, 4, "next")
 	third := f.servers[2]
 	token := f.logins[0].token.AccessToken
-	if !f.at(t, 2).active(t, f.rp, token) { // from now on there is a copy of it
+	if !f.at(t, 2).active(t, f.rp, token) { // the server caches it from now on
 		t.Fatal("a token is dead")
 	}
 	f.front.drain(t, third)
 	third.stop(t)
 	goesOn, stop := f.load(t)
 	job := f.begin(t, 0, "next")
-	testenv.Eventually(t, "the swap to be done", func() bool {
+	testenv.Eventually(t, "the swap is done", func() bool {
 		_, told := f.at(t, 0).admin(t, http.MethodGet, "/jobs/"+job, nil)
 		if told["state"] == "failed" {
 			t.Fatalf("the swap has failed: %v", told)
@@ -134,7 +134,7 @@ func TestServersFollowASwap(t *testing.T) {
 	f.remove(t, map[string]any{"subject_id": f.users[0].Subject})
 	third.goOn(t)
 	if f.at(t, 2).active(t, f.rp, token) {
-		t.Error("a server that stood still answers active of what was removed on the new store")
+		t.Error("a server that was stopped answers active for a token removed in the new store")
 	}
 	f.serves(t, 2, "next")
 	f.front.add(third)
@@ -143,13 +143,14 @@ func TestServersFollowASwap(t *testing.T) {
 	if hosts := f.hosts(t); len(hosts) != 3 {
 		t.Errorf("the hosts of the new store are %v, want three", hosts)
 	}
-	third.restart(t, third.flags...) // with the flags of before the swap
+	third.restart(t, third.flags...) // with the flags from before the swap
 	f.serves(t, 2, "next")
 	f.expectWhole(t)
 }
 
-// The server that swaps is killed at any point: the other one goes on without a failed request, on the one
-// store or on the other, and the first one comes back to the same. SESSIONS_SWAP_KILLS says how often.
+// The server that runs the swap is killed at any point. The second server continues without a failed request,
+// on either store, and the first one restarts on the same store. SESSIONS_SWAP_KILLS sets the number of
+// kills.
 func TestServerIsKilledHalfWayThroughASwap(t *testing.T) {
 	t.Parallel()
 	kills := 3
@@ -171,10 +172,10 @@ func TestServerIsKilledHalfWayThroughASwap(t *testing.T) {
 		f.servers[0].start(t)
 		_, backend := f.at(t, 1).admin(t, http.MethodGet, "/backend", nil)
 		name, _ := backend["configured_as"].(string)
-		t.Logf("killed on the way to %s, it is %s", store, name)
+		t.Logf("killed during the swap to %s, serving from %s", store, name)
 		f.serves(t, 0, name)
 		f.serves(t, 1, name)
-		for _, schema := range f.schemas[:len(f.schemas)-kills+i+1] { // so long ago that it is over
+		for _, schema := range f.schemas[:len(f.schemas)-kills+i+1] { // the move counts as lost
 			pgserver.Shared(t).Exec(t, "UPDATE "+schema+".ledger SET moved = moved - 3600000000000")
 		}
 	}
@@ -182,8 +183,8 @@ func TestServerIsKilledHalfWayThroughASwap(t *testing.T) {
 	f.expectWhole(t)
 }
 
-// The program of the backend is replaced at one server of two, over the same data, while the other one stands
-// still: an upgrade needs no other host.
+// The backend's program is replaced at one of two servers, over the same data, while the second server is
+// stopped: an upgrade does not need the other hosts.
 func TestUpgradeBesideAServerThatStandsStill(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, 2)
@@ -196,7 +197,7 @@ func TestUpgradeBesideAServerThatStandsStill(t *testing.T) {
 	if status != http.StatusAccepted {
 		t.Fatalf("the upgrade answered %d %v", status, answer)
 	}
-	testenv.Eventually(t, "the upgrade to be done", func() bool {
+	testenv.Eventually(t, "the upgrade is done", func() bool {
 		_, told := f.at(t, 0).admin(t, http.MethodGet, "/jobs/"+job, nil)
 		return told["state"] == "done" || t.Failed()
 	})
@@ -207,7 +208,7 @@ func TestUpgradeBesideAServerThatStandsStill(t *testing.T) {
 	f.expectWhole(t)
 }
 
-// stop has a server and its plugin stand still, and goOn ends that.
+// stop stops a server and its plugin (SIGSTOP) until goOn is called.
 func (p *provider) stop(t *testing.T) { p.signal(t, syscall.SIGSTOP) }
 
 func (p *provider) goOn(t *testing.T) { p.signal(t, syscall.SIGCONT) }

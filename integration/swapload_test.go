@@ -28,11 +28,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// crowd are users at work on a host whose backend is swapped, and what they were notified of.
+// crowd is a number of users of a host whose backend is swapped, and the notifications received.
 type crowd struct {
 	t       *testing.T
 	backend sessions.Backend
-	// pace lets a request through each time; nil lets all through.
+	// pace admits one request per tick; nil admits all.
 	pace <-chan time.Time
 
 	requests atomic.Int64
@@ -44,10 +44,10 @@ type crowd struct {
 	told     map[string]int
 }
 
-// span is when a write was asked for and answered.
+// span is the time from a write's call to its answer.
 type span struct{ from, to time.Time }
 
-// life is a user's session and the latest of its tokens, and those that were used up.
+// life is a user's session, its latest tokens, and its used tokens.
 type life struct {
 	sid             string
 	key             ticketstore.Key
@@ -133,7 +133,7 @@ func (c *crowd) exchange(l *life, used grantstore.Ref, turn string) error {
 	return nil
 }
 
-// turn is a user's visit, with a request of every kind.
+// turn is a user's visit, with one request of each kind.
 func (c *crowd) turn(i int) error {
 	l, err := c.begin()
 	if err != nil {
@@ -180,7 +180,7 @@ func (c *crowd) turn(i int) error {
 	return err
 }
 
-// work has so many users work until stop.
+// work runs n users until stop.
 func (c *crowd) work(users int) (stop func()) {
 	stopped := make(chan struct{})
 	var wg sync.WaitGroup
@@ -206,33 +206,33 @@ func (c *crowd) work(users int) (stop func()) {
 	}
 }
 
-// await waits until so many more visits have come to their end.
+// await waits until that many more visits have finished.
 func (c *crowd) await(visits int) {
 	c.t.Helper()
 	seen := func() int { c.mu.Lock(); defer c.mu.Unlock(); return len(c.live) + len(c.ended) }
 	from := seen()
-	testenv.Eventually(c.t, "the users to work", func() bool { return seen() >= from+visits || c.t.Failed() })
+	testenv.Eventually(c.t, "the users work", func() bool { return seen() >= from+visits || c.t.Failed() })
 }
 
-// ServeHTTP is the client that is notified of ended sessions.
+// ServeHTTP is the back-channel logout endpoint of the client.
 func (c *crowd) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	var claims struct {
 		Session string `json:"sid"`
 	}
 	if err := json.Unmarshal([]byte(r.PostFormValue("logout_token")), &claims); err != nil {
-		c.t.Errorf("a notification cannot be read: %v", err)
+		c.t.Errorf("a notification cannot be parsed: %v", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.told[claims.Session]++
 }
 
-// expectWhole holds that all that was acknowledged is there, all that was ended is over, and everybody was
+// expectWhole checks that all acknowledged records exist, all ended sessions are over, and each end was
 // notified once.
 func (c *crowd) expectWhole() {
 	c.t.Helper()
 	ctx, now := c.t.Context(), time.Now().UTC()
-	testenv.Eventually(c.t, "all notifications to be sent", func() bool {
+	testenv.Eventually(c.t, "all notifications are sent", func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return len(c.told) >= len(c.ended)
@@ -257,18 +257,18 @@ func (c *crowd) expectWhole() {
 			c.t.Errorf("session %s was ended: %v", l.sid, err)
 		}
 		if _, err := c.backend.Grants().Get(ctx, l.access, now); err == nil {
-			c.t.Errorf("a token of %s lives on", l.sid)
+			c.t.Errorf("a token of %s is still live", l.sid)
 		}
 		if n := c.told[l.sid]; n != 1 {
 			c.t.Errorf("the client was notified %d times of the end of %s", n, l.sid)
 		}
 	}
 	if len(c.live) == 0 || len(c.ended) == 0 {
-		c.t.Errorf("%d lives and %d ends: nothing was shown", len(c.live), len(c.ended))
+		c.t.Errorf("%d lives and %d ends prove nothing", len(c.live), len(c.ended))
 	}
 }
 
-// pause is the p99 of writes that were under way in a time.
+// pause returns the p99 of the writes in flight during a span.
 func (c *crowd) pause(from, to time.Time) (p99 time.Duration, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -285,8 +285,8 @@ func (c *crowd) pause(from, to time.Time) (p99 time.Duration, n int) {
 	return took[min(len(took)-1, len(took)*99/100)], len(took)
 }
 
-// A large store is swapped while users work, twice: at 200 requests a second, and at as many as there can be.
-// SESSIONS_SWAP_LOAD says how many sessions there are (make swap-load); the figures are in the test's log.
+// A large store is swapped twice under load: at 200 requests per second, and at full load. SESSIONS_SWAP_LOAD
+// sets the number of sessions (make swap-load); the figures are in the test's log.
 func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
 	t.Parallel()
 	sessions := 1000
@@ -342,7 +342,7 @@ func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
 	}
 }
 
-// check holds a store that nobody serves against the rules of the engine.
+// check runs the engine's check on a closed store.
 func (c *crowd) check(folder string, want transfer.State) {
 	c.t.Helper()
 	engine, err := badger.Open(c.t.Context(), badger.Settings{Path: folder}, slog.New(slog.DiscardHandler))
@@ -359,14 +359,14 @@ func (c *crowd) check(folder string, want transfer.State) {
 	}
 }
 
-// rate is how many requests a second are answered while f runs.
+// rate returns the requests answered per second while f runs.
 func (c *crowd) rate(f func()) float64 {
 	from, n := time.Now(), c.requests.Load()
 	f()
 	return float64(c.requests.Load()-n) / time.Since(from).Seconds()
 }
 
-// seed signs in users who do nothing more.
+// seed signs in users without further activity.
 func (c *crowd) seed(n int) {
 	c.t.Helper()
 	var wg sync.WaitGroup
@@ -384,7 +384,7 @@ func (c *crowd) seed(n int) {
 	c.writes = nil
 }
 
-// swap swaps and returns how it went, and when the switch began.
+// swap makes a swap and returns its end state and when the switch began.
 func (c *crowd) swap(
 	adapter *hostadapter.Adapter, name string,
 ) (state *hostadapter.SwapState, switched time.Time) {

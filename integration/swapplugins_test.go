@@ -30,7 +30,7 @@ func pluginHost(
 		Swap: hostadapter.SwapConfig{Backends: backends, BackendName: first}, Issuer: "https://op.example",
 		Keys: [][]byte{make([]byte, 32)},
 		Signer: signer(func(context.Context, []byte) (string, error) {
-			return "", errors.New("nobody is notified")
+			return "", errors.New("notifications are not signed here")
 		}),
 		Clients: logout.ClientMap{}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
 	}
@@ -66,7 +66,7 @@ func swapped(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadapt
 // swapEnd waits for the end of a swap or an upgrade.
 func swapEnd(t *testing.T, adapter *hostadapter.Adapter, id string) (state *hostadapter.SwapState) {
 	t.Helper()
-	testenv.Eventually(t, "the swap to end", func() bool {
+	testenv.Eventually(t, "the swap has ended", func() bool {
 		var err error
 		if state, err = adapter.Operations().SwapByID(t.Context(), id); err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func swapEnd(t *testing.T, adapter *hostadapter.Adapter, id string) (state *host
 	return state
 }
 
-// A backend that was written by a stranger takes part in swaps, as a target and as a source.
+// A third-party backend works in swaps, as target and as source.
 func TestSwapBetweenEngines(t *testing.T) {
 	t.Parallel()
 	adapter := pluginHost(t, "badger", map[string]plugin.Config{
@@ -99,7 +99,7 @@ func TestSwapBetweenEngines(t *testing.T) {
 		}
 		description, err := adapter.Backend().Describe(t.Context())
 		if err != nil || (description.Name == "memory") != (name == "memory") {
-			t.Fatalf("behind %s there is %+v, error %v", name, description, err)
+			t.Fatalf("after the swap to %s the backend is %+v, error %v", name, description, err)
 		}
 		version := uint64(i) + 1
 		got, err := tickets.Renew(t.Context(),

@@ -1,6 +1,6 @@
 package integration
 
-// Spans and figures of a plugin's process, with OpenTelemetry's SDK.
+// Spans and metrics of a plugin's process, with OpenTelemetry's SDK.
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ancestors are the names from the root of a trace to a span.
+// ancestors returns the names from the root of a trace to a span.
 func ancestors(spans tracetest.SpanStubs, span *tracetest.SpanStub) (names []string) {
 	for ; span != nil; span = spanOf(spans, span.Parent.SpanID()) {
 		names = append([]string{span.Name}, names...)
@@ -34,8 +34,8 @@ func spanOf(spans tracetest.SpanStubs, id trace.SpanID) *tracetest.SpanStub {
 	return nil
 }
 
-// One trace leads from the host's span through the call to what the engine did in another process, whether
-// the call goes over the stream or, because it is large, by itself.
+// One trace links the host's span, the call and the engine's spans in the plugin's process, whether the call
+// is sent over the stream or, if it is large, as a call of its own.
 func TestTraceLeadsToTheEngine(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -66,7 +66,7 @@ func TestTraceLeadsToTheEngine(t *testing.T) {
 			for _, engine := range []string{"commit wait", "commit apply", "commit sync"} {
 				at := slices.IndexFunc(spans, func(s tracetest.SpanStub) bool { return s.Name == engine })
 				if at < 0 {
-					t.Errorf("no span %q among %d", engine, len(spans))
+					t.Errorf("no span %q among %d spans", engine, len(spans))
 					continue
 				}
 				if got, want := ancestors(spans, &spans[at]),
@@ -74,14 +74,14 @@ func TestTraceLeadsToTheEngine(t *testing.T) {
 					t.Errorf("%s is below %q, want %q", engine, got, want)
 				}
 				if spans[at].SpanContext.TraceID() != root.SpanContext().TraceID() {
-					t.Errorf("%s is of another trace", engine)
+					t.Errorf("%s has a different trace", engine)
 				}
 			}
 		})
 	}
 }
 
-// A plugin measures its commits and its disk, and the host how often the process was replaced.
+// A plugin measures its commits and its disk, and the host counts restarts of the process.
 func TestFiguresOfAPlugin(t *testing.T) {
 	t.Parallel()
 	client := openPlugin(t, badgerConfig(t))
@@ -104,7 +104,7 @@ func TestFiguresOfAPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The engine has changes of its own too, which may go with one of these.
+	// The engine makes changes of its own, which may share a commit with these.
 	done, changes := after.Commits-before.Commits, after.Changes-before.Changes
 	if done < commits || changes < done {
 		t.Errorf("%d commits of %d changes were counted, want %d or more of one or more each", done, changes,

@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// tracedSpan is a span as OTLP has it in JSON.
+// tracedSpan is a span in OTLP's JSON encoding.
 type tracedSpan struct {
 	TraceID, SpanID, ParentSpanID, Name string
 	Attributes                          []struct {
@@ -27,7 +27,7 @@ type tracedSpan struct {
 	}
 }
 
-// readTraces reads a file of OTLP in JSON: a request on each line.
+// readTraces reads a file of OTLP requests in JSON, one per line.
 func readTraces(t *testing.T, path string) (spans []tracedSpan) {
 	t.Helper()
 	file, err := os.Open(path)
@@ -55,7 +55,7 @@ func readTraces(t *testing.T, path string) (spans []tracedSpan) {
 	return spans
 }
 
-// path are the names of a span's trace from its root to it.
+// path returns the names from the root of a span's trace to the span.
 func pathTo(spans []tracedSpan, span *tracedSpan) (names []string) {
 	for at := span; at != nil; {
 		names = append([]string{at.Name}, names...)
@@ -69,8 +69,8 @@ func pathTo(spans []tracedSpan, span *tracedSpan) (names []string) {
 	return names
 }
 
-// A removal by an operator is one trace: the request, what the host does, the call, the commit in the
-// plugin's process. No span names anybody.
+// A removal by an operator is one trace: the request, the host's operation, the call, and the commit in the
+// plugin's process. No span names a user.
 func TestTraceOfARemoval(t *testing.T) {
 	t.Parallel()
 	traces := filepath.Join(t.TempDir(), "traces.jsonl")
@@ -119,7 +119,7 @@ func removeSubject(t *testing.T, p *provider, subject string) {
 	}
 }
 
-// metricsOf returns what /metrics says, and the status.
+// metricsOf returns the body and status of /metrics.
 func metricsOf(t testing.TB, url, token string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -141,10 +141,10 @@ func metricsOf(t testing.TB, url, token string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// monitoring is where the alert rules and the dashboard are.
+// monitoring is the folder of the alert rules and the dashboard.
 const monitoring = "../examples/monitoring"
 
-// metricNames are those that the dashboard and the alert rules have.
+// metricNames returns the metrics used by the dashboard and the alert rules.
 func metricNames(t *testing.T) (names []string) {
 	t.Helper()
 	for _, file := range []string{"dashboard.json", "alerts.yml"} {
@@ -156,11 +156,11 @@ func metricNames(t *testing.T) (names []string) {
 			FindAllString(string(text), -1)...)
 	}
 	slices.Sort(names)
-	// The first line of alerts.yml speaks of all of them.
+	// The first line of alerts.yml describes all metrics.
 	return slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == "fosite_sessions_" })
 }
 
-// The metrics want the admin token, unless they have an address of their own.
+// The metrics require the admin token, unless they have their own address.
 func TestMetricsOfTheExample(t *testing.T) {
 	t.Parallel()
 	p := startDemo(t)
@@ -172,7 +172,7 @@ func TestMetricsOfTheExample(t *testing.T) {
 	}
 	removeSubject(t, p, "nobody-4711")
 	names := metricNames(t)
-	testenv.Eventually(t, "the metrics are there and name nobody", func() bool {
+	testenv.Eventually(t, "the metrics exist and name no user", func() bool {
 		_, body := metricsOf(t, url, p.adminToken)
 		for _, line := range []string{
 			"fosite_sessions_live 0", `fosite_sessions_ended_total{reason="terminated"} 0`,
@@ -188,7 +188,7 @@ func TestMetricsOfTheExample(t *testing.T) {
 		}
 		for _, name := range names {
 			if !strings.Contains(body, "\n"+name+"{") && !strings.Contains(body, "\n"+name+" ") {
-				t.Logf("no %s yet, which the dashboard or an alert wants", name)
+				t.Logf("no %s yet, which the dashboard or an alert uses", name)
 				return false
 			}
 		}

@@ -1,7 +1,7 @@
 package integration
 
-// Two builds of the program on one PostgreSQL store (rule 14): as hosts are replaced by those of the next
-// release, and of the one after it.
+// Several builds of the program on one PostgreSQL store (rule 14): a rolling upgrade to the next release and
+// to the one after it.
 
 import (
 	"encoding/json"
@@ -19,8 +19,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// The builds of later releases. The first has a migration more, which expands; the second has one more again,
-// which takes away what this release could use.
+// The builds of later releases. The first adds a migration that expands the schema; the second adds one that
+// removes something this release uses.
 var (
 	nextRelease = sync.OnceValues(func() (string, error) { return buildRelease("v2", expands) })
 	lastRelease = sync.OnceValues(func() (string, error) { return buildRelease("v3", expands, contracts) })
@@ -31,8 +31,8 @@ const (
 	contracts = "ALTER TABLE {s}.sessions DROP COLUMN of_tests;\n"
 )
 
-// buildRelease builds sessions-postgres with more migrations than it has, and that version. A migration that
-// drops something needs a program that knows those before it.
+// buildRelease builds sessions-postgres with additional migrations and that version. A migration that drops
+// something requires a program that knows the migrations before it.
 func buildRelease(version string, more ...string) (program string, err error) {
 	migrations, err := filepath.Abs("../plugin/postgres/internal/schema/migrations")
 	if err != nil {
@@ -90,9 +90,9 @@ func release(t *testing.T, build func() (string, error)) string {
 	return program
 }
 
-// Hosts of this release and of the next work on one store at once after a migration that expands. One that
-// takes away what this release could use is refused while a host of it runs, and afterwards this release is
-// refused. No request of a host that serves fails meanwhile.
+// After a migration that expands the schema, hosts of this release and of the next use one store together. A
+// migration that removes something this release uses is refused while a host of this release runs; afterwards
+// this release is refused. No request of a serving host fails meanwhile.
 func TestTwoBuildsOnOneStore(t *testing.T) {
 	t.Parallel()
 	settings := postgresSettings(t)
@@ -121,10 +121,10 @@ func TestTwoBuildsOnOneStore(t *testing.T) {
 	stopNew := works(newer, 10)
 	if client, err := open(last); err == nil {
 		_ = client.Close()
-		t.Error("what a host uses was taken away from it")
+		t.Error("a column was dropped while a host used it")
 	} else if !strings.Contains(err.Error(), "hosts with an older program use the store: ") ||
 		strings.Contains(err.Error(), "v2") {
-		t.Errorf("a start that would leave a host behind says %v", err)
+		t.Errorf("a start with a migration that an older host does not support: %v", err)
 	}
 	sids := append(stopOld(), stopNew()...)
 	for name, backend := range map[string]sessions.Backend{"old": old, "new": newer} {
@@ -132,7 +132,7 @@ func TestTwoBuildsOnOneStore(t *testing.T) {
 		for _, sid := range sids {
 			detail, err := backend.Tickets().Find(t.Context(), sid)
 			if err != nil || len(detail.Clients) != 1 {
-				t.Fatalf("the %s host finds of session %s: %+v, error %v", name, sid, detail, err)
+				t.Fatalf("the %s host, session %s: %+v, error %v", name, sid, detail, err)
 			}
 		}
 	}
@@ -145,7 +145,7 @@ func TestTwoBuildsOnOneStore(t *testing.T) {
 	stopNew()
 	if _, err := open(now); err == nil ||
 		!strings.Contains(err.Error(), "the store needs a newer program") {
-		t.Errorf("a host that was left behind starts: %v", err)
+		t.Errorf("a host with an older program starts: %v", err)
 	}
 	opened(next)
 }

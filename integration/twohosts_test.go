@@ -23,7 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// pair are two servers of one issuer, and the proxy before them, which leads to one of them.
+// pair is two servers of one issuer behind a proxy that directs all requests to one of them.
 type pair struct {
 	first, second *provider
 	serving       atomic.Pointer[provider]
@@ -45,13 +45,13 @@ func newPair(t *testing.T, clients []map[string]any, users []user, flags ...stri
 	return w
 }
 
-// at leads all requests to that server.
+// at directs all requests to that server.
 func (w *pair) at(p *provider) *provider {
 	w.serving.Store(p)
 	return p
 }
 
-// beside returns another server with the keys of this one, which is to be run.
+// beside returns a further server with the same keys, not yet started.
 func (p *provider) beside(t *testing.T, flags ...string) *provider {
 	t.Helper()
 	other := &provider{
@@ -73,8 +73,8 @@ func (p *provider) beside(t *testing.T, flags ...string) *provider {
 	return other
 }
 
-// A user of one server is signed in at the other, and what one of them ends is over at both. One is killed,
-// and the other goes on. The store is not swapped from under a server that has it open.
+// A user of one server is signed in at both, and sessions ended at one are over at both. If one is killed,
+// the other keeps serving. The store is not swapped while another server has it open.
 func TestTwoServersOnOneDatabase(t *testing.T) {
 	t.Parallel()
 	settings, shop := postgresSettings(t), newRelyingParty(t, "shop")
@@ -87,7 +87,7 @@ func TestTwoServersOnOneDatabase(t *testing.T) {
 	annsBrowser := newBrowser()
 	anns := annsBrowser.signIn(t, shop, w.at(first), ann)
 	if !w.at(second).active(t, shop, anns.token.AccessToken) {
-		t.Error("a token of one server is dead at the other")
+		t.Error("a token of one server is inactive at the second")
 	}
 	if again := annsBrowser.signIn(t, shop, second, user{}); again.sid != anns.sid {
 		t.Errorf("at the other server the browser has the session %q, want %q", again.sid, anns.sid)
@@ -101,32 +101,32 @@ func TestTwoServersOnOneDatabase(t *testing.T) {
 
 	w.at(second).remove(t, map[string]any{"subject_id": ann.Subject})
 	if w.at(first).active(t, shop, anns.token.AccessToken) {
-		t.Error("a token lives at one server that the other has revoked")
+		t.Error("a token revoked at one server is active at the second")
 	}
 	if status, answer := first.refresh(t, shop, anns.token.RefreshToken); status != http.StatusBadRequest {
-		t.Errorf("a refresh of what the other server has revoked: %d %v", status, answer)
+		t.Errorf("a refresh of a token revoked at the other server: %d %v", status, answer)
 	}
-	testenv.Eventually(t, "the client to be notified", func() bool { return shop.told(t, anns.sid) == 1 })
+	testenv.Eventually(t, "the client is notified", func() bool { return shop.told(t, anns.sid) == 1 })
 
 	bobs := newBrowser().signIn(t, shop, w.at(second), bob)
 	second.kill()
 	if !w.at(first).active(t, shop, bobs.token.AccessToken) {
-		t.Error("a token of the server that was killed is dead")
+		t.Error("a token of the killed server is inactive")
 	}
 	status, answer := first.refresh(t, shop, bobs.token.RefreshToken)
 	if status != http.StatusOK {
 		t.Fatalf("a refresh after the other server was killed: %d %v", status, answer)
 	}
-	// Killed, it could not say that it ends: for a minute it may come back.
+	// A killed server cannot deregister: it counts as a host for another minute.
 	w.refusesSwap(t, first)
 	pgserver.Shared(t).Exec(t, "UPDATE "+settings.Schema+".hosts SET beat = beat - 120000000000")
 	testenv.Eventually(t, "the killed server is forgotten", func() bool { return len(first.hosts(t)) == 1 })
 	status, answer = first.admin(t, http.MethodPost, "/backend/swap", map[string]string{"backend": "next"})
 	job, _ := answer["job"].(string)
 	if status != http.StatusAccepted {
-		t.Fatalf("the swap of the server that is left answered %d %v", status, answer)
+		t.Fatalf("the swap at the remaining server answered %d %v", status, answer)
 	}
-	testenv.Eventually(t, "the swap to be done", func() bool {
+	testenv.Eventually(t, "the swap is done", func() bool {
 		_, told := first.admin(t, http.MethodGet, "/jobs/"+job, nil)
 		return told["state"] == "done" || t.Failed()
 	})
@@ -135,8 +135,8 @@ func TestTwoServersOnOneDatabase(t *testing.T) {
 	}
 }
 
-// refusesOtherSigningKey holds that a server beside this one ends at its start where its signing key is
-// another one, and says which file it is.
+// refusesOtherSigningKey checks that a second server with a different signing key refuses to start, with an
+// error that names the file.
 func (p *provider) refusesOtherSigningKey(t *testing.T) {
 	t.Helper()
 	other := p.beside(t)
@@ -160,11 +160,11 @@ func (p *provider) refusesOtherSigningKey(t *testing.T) {
 		"-admin-token", p.adminToken,
 	}, p.flags...)...).CombinedOutput()
 	if err == nil || !strings.Contains(string(said), file+" is not the one of the store's other servers") {
-		t.Errorf("beside a server of another signing key one ended with %v and said %s", err, said)
+		t.Errorf("a server with a different signing key returned %v and printed %s", err, said)
 	}
 }
 
-// hosts are what GET /backend names.
+// hosts returns the hosts listed by GET /backend.
 func (p *provider) hosts(t *testing.T) []any {
 	t.Helper()
 	_, backend := p.admin(t, http.MethodGet, "/backend", nil)
@@ -172,8 +172,8 @@ func (p *provider) hosts(t *testing.T) []any {
 	return hosts
 }
 
-// refusesSwap holds that a swap is refused with a message that names the other server, by HTTP and by
-// sessionsctl, and leaves everything as it was.
+// refusesSwap checks that a swap is refused, by HTTP and by sessionsctl, with a message that names the other
+// server, and changes nothing.
 func (w *pair) refusesSwap(t *testing.T, p *provider) {
 	t.Helper()
 	w.at(p)
@@ -181,7 +181,7 @@ func (w *pair) refusesSwap(t *testing.T, p *provider) {
 	if len(before) != 2 {
 		t.Fatalf("the hosts are %v, want two", before)
 	}
-	other, _ := before[0].(map[string]any) // both are on this machine, and of one build
+	other, _ := before[0].(map[string]any) // both run on this machine with the same build
 	name, _ := other["name"].(string)
 	version, _ := other["version"].(string)
 	want := name + " (version " + version + ", last beat "
@@ -192,7 +192,7 @@ func (w *pair) refusesSwap(t *testing.T, p *provider) {
 	}
 	said, err := p.command(t, "sessionsctl", "backend", "swap", "next", "--yes").CombinedOutput()
 	if err == nil || strings.Count(string(said), want) != 1 {
-		t.Errorf("sessionsctl ended with %v and said %s, want %q", err, said, want)
+		t.Errorf("sessionsctl returned %v and printed %s, want %q", err, said, want)
 	}
 	_, backend := p.admin(t, http.MethodGet, "/backend", nil)
 	if backend["name"] != "postgres" || backend["status"] != "ready" {

@@ -1,6 +1,6 @@
 package integration
 
-// What two servers of one store count together: forms, guesses at passwords, operators who signed out.
+// State shared by two servers of one store: used forms, password attempts, operators' sign-outs.
 
 import (
 	"html"
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// send posts a page's form, and returns the answer's status and page.
+// send posts a page's form and returns status and page of the response.
 func (b *browser) send(t *testing.T, page, address string, values url.Values) (status int, answer string) {
 	t.Helper()
 	form := formToken.FindStringSubmatch(page)
@@ -31,7 +31,7 @@ func (b *browser) send(t *testing.T, page, address string, values url.Values) (s
 	return status, answer
 }
 
-// A form that one server has shown is taken by the other, once. Guesses at a password count at both, and an
+// A form shown by one server is accepted by the second, once. Password attempts count at both, and an
 // operator who signs out at one is signed out at both.
 func TestTwoServersCountTogether(t *testing.T) {
 	t.Parallel()
@@ -50,19 +50,19 @@ func TestTwoServersCountTogether(t *testing.T) {
 	allow := url.Values{"decision": {"allow"}}
 	_, page := b.send(t, consent, issuer+"/consent", allow)
 	if !strings.Contains(page, "signed in as "+ann.Subject) {
-		t.Fatalf("the form that the other server has shown ended with:\n%.2000s", page)
+		t.Fatalf("the form shown by the other server returned:\n%.2000s", page)
 	}
 	w.first.admin(t, http.MethodPost, "/grants/remove", map[string]any{"subject_id": ann.Subject})
 	w.at(w.second)
 	if _, page = b.send(t, consent, issuer+"/consent", allow); !strings.Contains(page, `value="allow"`) {
-		t.Errorf("a form that was used at the other server does not ask again:\n%.2000s", page)
+		t.Errorf("a form already used at the other server is not shown again:\n%.2000s", page)
 	}
 	w.guess(t, issuer)
 	w.operatorSignsOut(t, issuer)
 }
 
-// guess holds that of guesses at Bob's password, at both servers in turn, as many are looked at as one server
-// would: five, and one more for each half minute that begins meanwhile.
+// guess checks that attempts at Bob's password at alternating servers are limited as at a single server:
+// five, and one more per half minute.
 func (w *pair) guess(t *testing.T, issuer string) {
 	t.Helper()
 	const every = 30 * time.Second
@@ -78,21 +78,21 @@ func (w *pair) guess(t *testing.T, issuer string) {
 		case http.StatusTooManyRequests:
 			refused++
 		default:
-			t.Fatalf("guess %d is answered %d", i+1, status)
+			t.Fatalf("attempt %d returned %d", i+1, status)
 		}
 		if most := 5 + int(time.Since(begin)/every); looked > most {
-			t.Fatalf("%d guesses were looked at, want at most %d", looked, most)
+			t.Fatalf("%d attempts were checked, want at most %d", looked, most)
 		}
 	}
 	if looked < 5 {
-		t.Errorf("%d guesses were looked at, want five at least", looked)
+		t.Errorf("%d attempts were checked, want at least five", looked)
 	}
 }
 
-// operatorSignsOut holds that a copy of an operator's cookies is worth nothing at the other server.
+// operatorSignsOut checks that a copy of an operator's cookies is invalid at the second server.
 func (w *pair) operatorSignsOut(t *testing.T, issuer string) {
 	t.Helper()
-	target, err := url.Parse(issuer + "/admin/") // so that the copies have the path of the originals
+	target, err := url.Parse(issuer + "/admin/") // the copies need the path of the originals
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func (w *pair) operatorSignsOut(t *testing.T, issuer string) {
 	}
 	w.at(w.second)
 	if status := reads(); status != http.StatusOK {
-		t.Errorf("an operator of one server is answered %d at the other", status)
+		t.Errorf("an operator of one server gets %d at the second", status)
 	}
 	w.at(w.first)
 	operator.do(t, func() (*http.Response, error) {
@@ -124,6 +124,6 @@ func (w *pair) operatorSignsOut(t *testing.T, issuer string) {
 	})
 	w.at(w.second)
 	if status := reads(); status != http.StatusUnauthorized {
-		t.Errorf("an operator who signed out at one server is answered %d at the other", status)
+		t.Errorf("an operator who signed out at one server gets %d at the second", status)
 	}
 }

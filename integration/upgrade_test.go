@@ -30,8 +30,8 @@ func upgraded(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadap
 	return swapEnd(t, adapter, id)
 }
 
-// signingIn has users sign in and their sessions read until stop, and returns how many were acknowledged. The
-// mark is in their session ids.
+// signingIn signs users in and reads their sessions until stop, and returns the number of acknowledged
+// sign-ins. Their session ids contain the mark.
 func signingIn(
 	t *testing.T, backend sessions.Backend, mark string,
 ) (count *atomic.Int64, stop func() []string) {
@@ -83,8 +83,7 @@ func signingIn(
 	}
 }
 
-// A newer program takes over the data of the one that serves while users work. One that cannot leaves
-// everything as it was.
+// A newer program takes over the data of the serving one under load. If it fails, nothing changes.
 func TestUpgradeWhileUsersWork(t *testing.T) {
 	t.Parallel()
 	folder := badger.Settings{Path: t.TempDir()}
@@ -108,7 +107,7 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 	count, stop := signingIn(t, backend, "users")
 	work := func() {
 		before := count.Load()
-		testenv.Eventually(t, "the load to go on", func() bool {
+		testenv.Eventually(t, "the load continues", func() bool {
 			return count.Load() > before+50 || t.Failed()
 		})
 	}
@@ -139,7 +138,7 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 	}
 }
 
-// What cannot be replaced is not touched.
+// A backend that cannot be upgraded is kept.
 func TestUpgradeIsRefused(t *testing.T) {
 	t.Parallel()
 	adapter := pluginHost(t, "memory", map[string]plugin.Config{"memory": memoryConfig(t)})

@@ -14,16 +14,15 @@ import (
 
 const modulePath = "github.com/fosite-sessions/sessions"
 
-// wall says what packages must not depend on, directly or through others. Tests may: they need something to
-// work with.
+// wall restricts the dependencies of packages, direct and indirect. Tests are exempt.
 type wall struct {
 	name string
-	// of reports whether the wall stands around the package, which is given without the module's path.
+	// of reports whether the wall applies to a package, given without the module's path.
 	of func(pkg string) bool
-	// allowed are the only dependencies outside of the standard library; nil means any but those forbidden.
+	// allowed are the only dependencies outside of the standard library; nil means all that are not
+	// forbidden.
 	allowed []string
-	// forbidden are those, and what is below them, that are not allowed; except are those, and what is below
-	// them, that always are.
+	// forbidden are path prefixes that are not allowed; except are path prefixes that always are.
 	forbidden, except []string
 }
 
@@ -49,7 +48,7 @@ var engines = []string{
 var domain = []string{modulePath + "/ticketstore", modulePath + "/grantstore", modulePath + "/logout"}
 
 var walls = []wall{
-	{name: "a ticket store knows nothing else", of: exactly("ticketstore"), allowed: domain[:1]},
+	{name: "a ticket store has no dependencies", of: exactly("ticketstore"), allowed: domain[:1]},
 	{name: "a grant store knows ticket stores", of: exactly("grantstore"), allowed: domain[:2]},
 	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
 	{name: "the root knows the domain", of: exactly(modulePath), allowed: domain},
@@ -70,13 +69,13 @@ var walls = []wall{
 			"google.golang.org/protobuf",
 		},
 	},
-	{name: "how stores are moved knows the domain", of: exactly("plugin/transfer"), allowed: domain[:1]},
+	{name: "moves know the domain", of: exactly("plugin/transfer"), allowed: domain[:1]},
 	{
-		name: "how stores are backed up knows how they are moved", of: exactly("plugin/transfer/backup"),
+		name: "backups know moves", of: exactly("plugin/transfer/backup"),
 		allowed: append([]string{ourTransfer}, domain[0]),
 	},
 	{
-		name: "the suite knows the domain, moves and how to show a difference", of: below("plugin/storetest"),
+		name: "the suite knows the domain, moves and a diff library", of: below("plugin/storetest"),
 		allowed: append([]string{goCmpPath}, domain...),
 		except:  []string{ourPlugin + "/storetest", ourTransfer},
 	},
@@ -88,7 +87,7 @@ var walls = []wall{
 		}, except: []string{ourTransfer, ourPlugin + "/loglimit"},
 	},
 	{
-		name: "the client of the admin routes knows the standard library alone",
+		name: "the client of the admin routes knows only the standard library",
 		of:   exactly("hostadapter/admin/client"), allowed: []string{},
 	},
 	{
@@ -96,8 +95,8 @@ var walls = []wall{
 		forbidden: []string{muxPath},
 	},
 	{
-		name: "nothing of the host's side knows the plugin's", of: below("hostadapter"),
-		// fosite brings gRPC along, for its tracing
+		name: "the host's packages do not know the plugin's", of: below("hostadapter"),
+		// fosite depends on gRPC, for its tracing
 		forbidden: []string{ourPlugin, goPluginPath, badgerPath, pgxPath},
 		except:    []string{ourTransfer, ourPlugin + "/protofields", ourPlugin + "/loglimit"},
 	},
@@ -108,7 +107,7 @@ var walls = []wall{
 		},
 	},
 	{
-		name: "nothing of the plugin's side knows the host's", of: below("plugin"),
+		name: "the plugin's packages do not know the host's", of: below("plugin"),
 		forbidden: []string{fositePath, ourAdapter},
 	},
 	{
@@ -130,14 +129,14 @@ var walls = []wall{
 		},
 	},
 	{
-		name: "what an engine says of a traced call knows the standard library alone",
+		name: "spans of an engine know only the standard library",
 		of:   exactly("plugin/spans"), allowed: []string{},
 	},
 	{
-		name: "a walk over fields knows the standard library alone", of: exactly("plugin/protofields"),
+		name: "reading fields in place knows only the standard library", of: exactly("plugin/protofields"),
 		allowed: []string{},
 	},
-	{name: "what tells kills knows the domain", of: exactly("plugin/kills"), allowed: domain[:2]},
+	{name: "kills know the domain", of: exactly("plugin/kills"), allowed: domain[:2]},
 	{
 		name:      "offline commands know no protocol",
 		of:        exactly("plugin/internal/offline", "plugin/badger/cli", "plugin/postgres/cli"),
@@ -157,7 +156,7 @@ var walls = []wall{
 		forbidden: []string{ourPlugin + "/memory", badgerPath, ourPlugin + "/badger"},
 	},
 	{
-		name: "small files and bounds of logs know the standard library alone",
+		name: "small files and log limits know only the standard library",
 		of:   exactly("plugin/smallfile", "plugin/loglimit"), allowed: []string{},
 	},
 	{
@@ -198,7 +197,7 @@ func exactly(pkgs ...string) func(string) bool {
 	}
 }
 
-// badgersOwn are packages below the Badger engine, badgerPaths their import paths.
+// badgersOwn returns packages below the Badger engine, badgerPaths their import paths.
 func badgersOwn(names ...string) (pkgs []string) {
 	for _, name := range names {
 		pkgs = append(pkgs, "plugin/badger/internal/"+name)
@@ -217,7 +216,7 @@ func below(folder string) func(string) bool {
 	return func(pkg string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }
 }
 
-// The walls between packages: imports run one way.
+// Imports between packages run one way.
 func TestWalls(t *testing.T) {
 	t.Parallel()
 	packages := listPackages(t)
@@ -237,7 +236,7 @@ func TestWalls(t *testing.T) {
 				}
 			}
 			if !found {
-				t.Error("the wall stands around no package: has it moved?")
+				t.Error("the wall applies to no package: was it moved?")
 			}
 		})
 	}
@@ -265,14 +264,14 @@ func (w *wall) refuses(dep string) bool {
 	return true
 }
 
-// standard reports whether a package is of the standard library: its path does not begin with a domain name.
+// standard reports whether a package is in the standard library: its path does not begin with a domain name.
 func standard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")
 }
 
-// listPackages returns the dependencies of each package of the library's module, by its path below the
-// module's.
+// listPackages returns the dependencies of each package of the library's module, by its path relative to the
+// module.
 func listPackages(t *testing.T) map[string][]string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -291,7 +290,7 @@ func listPackages(t *testing.T) map[string][]string {
 		case errors.Is(err, io.EOF):
 			return packages
 		case err != nil:
-			t.Fatalf("read go list's answer: %v", err)
+			t.Fatalf("decode the output of go list: %v", err)
 		}
 		packages[strings.TrimPrefix(listed.ImportPath, modulePath+"/")] = listed.Deps
 	}

@@ -1,6 +1,6 @@
 package integration
 
-// The watch for secrets in logs finds what it looks for.
+// The watch for secrets in logs, and its test.
 
 import (
 	"bytes"
@@ -19,12 +19,12 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// watched holds every secret of the run and every log of the processes that it started.
+// watched holds every secret of the run and the logs of all processes that it started.
 var watched = &watch{}
 
 func handedOut(kind, secret string) { watched.add(kind, secret) }
 
-// shortestSecret bounds what is looked for: shorter texts are found by chance.
+// shortestSecret is the minimum length: shorter texts occur by chance.
 const shortestSecret = 10
 
 type watch struct {
@@ -33,7 +33,7 @@ type watch struct {
 	logs    []*testenv.Log
 }
 
-// log returns a buffer whose text will be looked through.
+// log returns a buffer whose text will be searched.
 func (w *watch) log() *testenv.Log {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -47,7 +47,7 @@ func (w *watch) add(kind, secret string) {
 		return
 	}
 	if len(secret) < shortestSecret {
-		panic(fmt.Sprintf("%s of %d bytes is too short to be looked for", kind, len(secret)))
+		panic(fmt.Sprintf("%s of %d bytes is too short to be searched for", kind, len(secret)))
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -63,9 +63,8 @@ func (w *watch) knows(kind string) bool {
 	return slices.Contains(slices.Collect(maps.Values(w.secrets)), kind)
 }
 
-// leaks returns what was found of secrets, in words that do not repeat them. A run hands out thousands of
-// secrets: the logs are gone through once, with a look at each place for the forms that end in the bytes
-// there.
+// leaks returns the secrets found, described without repeating them. A run issues thousands of secrets: the
+// logs are scanned once, and at each position the forms that end in its bytes are compared.
 func (w *watch) leaks() (found []string) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -93,13 +92,13 @@ func (w *watch) leaks() (found []string) {
 	return found
 }
 
-// tail is how many bytes of a form lead to it.
+// tail is the number of bytes by which forms are indexed.
 const tail = 8
 
-// form is one way in which a secret may be written.
+// form is one encoding of a secret.
 type form struct{ kind, how, text string }
 
-// formsOf returns all the ways in which a secret may be written.
+// formsOf returns all encodings of a secret.
 func formsOf(kind, secret string) []form {
 	var forms []form
 	add := func(how, text string) {
@@ -119,7 +118,7 @@ func formsOf(kind, secret string) []form {
 		add(part+"percent-encoded as a path", url.PathEscape(text))
 		raw := []byte(text)
 		encodedForms(raw, func(how, text string) { add(part+how, text) })
-		// What is a text of bytes may also be written as those.
+		// If the text encodes bytes, the bytes may be written in other encodings.
 		if decoded, err := base64.RawURLEncoding.DecodeString(text); err == nil && len(decoded) >= 16 {
 			add(part+"decoded", string(decoded))
 			encodedForms(decoded, func(how, text string) { add(part+"decoded, "+how, text) })
@@ -128,14 +127,14 @@ func formsOf(kind, secret string) []form {
 	return forms
 }
 
-// encodedForms calls add with bytes in hex, in decimals, and in base64 wherever in a longer text they stand,
-// as in Basic credentials.
+// encodedForms calls add with bytes in hex, in decimal, and in base64 at any offset of a longer text, as in
+// Basic credentials.
 func encodedForms(raw []byte, add func(how, text string)) {
 	add("in hex", hex.EncodeToString(raw))
 	add("in upper-case hex", strings.ToUpper(hex.EncodeToString(raw)))
 	add("in decimals", strings.Trim(fmt.Sprintf("%d", raw), "[]"))
 	for shift := range 3 {
-		// The letters at either end depend on the neighbours too.
+		// The characters at either end also depend on the adjacent bytes.
 		inner := raw[(3-shift)%3:]
 		inner = inner[:len(inner)/3*3]
 		add("in base64", base64.StdEncoding.EncodeToString(inner))
@@ -143,8 +142,8 @@ func encodedForms(raw []byte, add func(how, text string)) {
 	}
 }
 
-// partsOf returns a secret whole, and the parts of a token that are as good as it or say what is in it. The
-// header of a JWT is no secret.
+// partsOf returns a secret, and the parts of a token that are equivalent to it or reveal its contents. The
+// header of a JWT is not secret.
 func partsOf(secret string) map[string]string {
 	parts := map[string]string{"": secret}
 	for i, part := range strings.Split(secret, ".") {
@@ -155,7 +154,7 @@ func partsOf(secret string) map[string]string {
 	return parts
 }
 
-// The watch finds what it is there to find: each kind of leak is put into a log, and one that is none.
+// The watch finds each kind of leak, and reports nothing for a log without secrets.
 func TestWatchFindsLeaks(t *testing.T) {
 	t.Parallel()
 	const secret = "pass word & \"more\"/+?\u00e4\n"
@@ -209,7 +208,7 @@ func TestWatchFindsLeaks(t *testing.T) {
 	_, _ = w.log().Write([]byte("subject=ann header=eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9 pass word ory_at_ " +
 		"Qe7HnVb2mZr9TtLx4Wc\n"))
 	if found := w.leaks(); len(found) != 0 {
-		t.Errorf("found where there is nothing: %v", found)
+		t.Errorf("found in a log without secrets: %v", found)
 	}
 }
 

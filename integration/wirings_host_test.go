@@ -21,13 +21,13 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// wiredHost is a server in this process, on the plugin as it is installed. Its session type is its own.
+// wiredHost is a server in this process on the installed plugin, with its own session type.
 type wiredHost struct {
 	*wired
 	sm     *fositestore.Sessions
 	oauth2 fosite.OAuth2Provider
 	store  *storage.MemoryStore
-	// newSession returns the session of a user of that tenant, or of a request for tokens.
+	// newSession returns the fosite session of a user of that tenant, or of a token request.
 	newSession func(tenant string) fosite.Session
 }
 
@@ -64,7 +64,7 @@ func startHost(
 	t.Cleanup(server.Close)
 }
 
-// authorize sends users without a session to /login, and answers the others.
+// authorize redirects users without a session to /login, and answers requests of the others.
 func (h *wiredHost) authorize(w http.ResponseWriter, r *http.Request) {
 	ctx, sm := r.Context(), h.sm
 	ar, err := h.oauth2.NewAuthorizeRequest(ctx, r)
@@ -97,7 +97,7 @@ func (h *wiredHost) authorize(w http.ResponseWriter, r *http.Request) {
 	h.oauth2.WriteAuthorizeResponse(ctx, w, ar, response)
 }
 
-// welcome signs a user in, and sends the browser back to the authorization request.
+// welcome signs a user in and redirects the browser to the authorization request.
 func (h *wiredHost) welcome(w http.ResponseWriter, r *http.Request, user, back string) {
 	if !strings.HasPrefix(back, "/oauth2/auth?") {
 		http.Error(w, "back is not the authorization endpoint", http.StatusBadRequest)
@@ -132,7 +132,7 @@ func (h *wiredHost) introspect(w http.ResponseWriter, r *http.Request) {
 	h.oauth2.WriteIntrospectionResponse(r.Context(), w, response)
 }
 
-// loginForm returns the user who has filled in the form, or shows it.
+// loginForm returns the user who submitted the form, or shows the form.
 func loginForm(
 	store *storage.MemoryStore, w http.ResponseWriter, r *http.Request,
 ) (user string, ok bool) {
@@ -166,7 +166,7 @@ func startOnChi(t *testing.T, w *wired) {
 	})
 }
 
-// operator lets those use the admin routes who have the token.
+// operator requires the admin token.
 func (h *wiredHost) operator(r *http.Request, _ admin.Permission) (admin.Actor, error) {
 	if r.Header.Get("Authorization") != "Bearer "+h.adminToken {
 		return admin.Actor{}, admin.ErrUnauthenticated

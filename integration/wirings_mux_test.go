@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 )
 
-// tenantSession is a session type of the host's own.
+// tenantSession is a custom session type.
 type tenantSession struct {
 	*openid.DefaultSession
 	Tenant string
@@ -33,10 +33,10 @@ func (s *tenantSession) Clone() fosite.Session {
 	return &tenantSession{inner, s.Tenant}
 }
 
-// GetExtraClaims are shown by introspection.
+// GetExtraClaims returns claims that introspection shows.
 func (s *tenantSession) GetExtraClaims() map[string]any { return map[string]any{"tenant": s.Tenant} }
 
-// startOnMux has users sign in at another provider, whose callback has never seen the authorization request.
+// startOnMux signs users in at an upstream provider, whose callback does not have the authorization request.
 func startOnMux(t *testing.T, w *wired) {
 	t.Helper()
 	w.tenant = "acme"
@@ -67,7 +67,7 @@ func startOnMux(t *testing.T, w *wired) {
 			mutex.Unlock()
 			user, err := other.userOf(r.Context(), r.URL.Query().Get("code"))
 			if err != nil {
-				http.Error(w, "the other provider does not know the code", http.StatusBadGateway)
+				http.Error(w, "the upstream provider does not know the code", http.StatusBadGateway)
 				return
 			}
 			h.welcome(w, r, user, back)
@@ -76,7 +76,7 @@ func startOnMux(t *testing.T, w *wired) {
 	})
 }
 
-// upstream is another provider: a form, a redirect with a code, and the user of a code.
+// upstream is the upstream provider: a form, a redirect with a code, and the user of a code.
 type upstream struct{ url string }
 
 func newUpstream(t *testing.T, callback string) *upstream {

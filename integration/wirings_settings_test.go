@@ -11,14 +11,14 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// wiredSettings are what a server of these tests is given beside its own lines: a key, and a client. This
-// file is also compiled into examples/minimal-server.
+// wiredSettings are the additional settings of a server in these tests: a key and a client. This file is also
+// compiled into examples/minimal-server.
 type wiredSettings struct {
 	ID, Secret, RedirectURI, LogoutURI string
 	Key                                []byte // PKCS #8
 }
 
-// wiredClient is a client type of the host's own.
+// wiredClient is a custom client type.
 type wiredClient struct {
 	*fosite.DefaultClient
 	logoutURI string
@@ -26,7 +26,7 @@ type wiredClient struct {
 
 func (c *wiredClient) GetBackChannelLogoutURI() string { return c.logoutURI }
 
-// key replaces the key of the server, which is a new one at every start.
+// key replaces the server's key, which otherwise is generated at every start.
 func (s wiredSettings) key(*rsa.PrivateKey, error) (*rsa.PrivateKey, error) {
 	parsed, err := x509.ParsePKCS8PrivateKey(s.Key)
 	key, _ := parsed.(*rsa.PrivateKey)
@@ -46,7 +46,7 @@ func (s wiredSettings) store(store *storage.MemoryStore) *storage.MemoryStore {
 	return store
 }
 
-// loopback lets the client listen on this machine.
+// loopback allows the client to listen on this machine.
 func (s wiredSettings) loopback(config fositestore.Config) fositestore.Config {
 	config.Host.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	return config

@@ -23,14 +23,14 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// wired is a server that others wrote, with sessions dropped into it, and its relying party.
+// wired is a server with sessions added to it, and its relying party.
 type wired struct {
 	*world
 	settings wiredSettings
 	public   crypto.PublicKey
-	// tenant is what the session type of the host's own holds.
+	// tenant is the value in the custom session type.
 	tenant string
-	// pluginID returns the process id of the storage plugin, 0 while there is none.
+	// pluginID returns the process id of the storage plugin, or 0 if none runs.
 	pluginID func() int
 }
 
@@ -40,14 +40,14 @@ const (
 	wiredPassword = "secret"
 )
 
-// A server keeps sessions whatever its router is, and wherever its users sign in. Each wiring is of another
-// kind; README shows lines of all three.
+// Sessions work with any router and any kind of sign-in. Each wiring is a different kind; the README shows
+// parts of all three.
 func TestWirings(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T, w *wired){
-		"a login form inside authorize, on net/http":                    startMinimalServer,
-		"a login page of its own, on chi":                               startOnChi,
-		"another provider's callback and an own session type, on a mux": startOnMux,
+		"a login form inside authorize, on net/http":                          startMinimalServer,
+		"a separate login page, on chi":                                       startOnChi,
+		"an upstream provider's callback and a custom session type, on a mux": startOnMux,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,14 +58,14 @@ func TestWirings(t *testing.T) {
 	}
 }
 
-// live is what a user, a client and an operator do with each of these servers.
+// live runs the steps of a user, a client and an operator on a server.
 func (w *wired) live(t *testing.T) {
 	t.Helper()
 	peters := newBrowser()
 	login := w.signIn(t, peters)
 	expectSignedIn(t, "Peter", peters, w.shop, true) // a second code, without a page
 	w.expectAlive(t, "Peter", w.shop, &login)
-	login = w.signIn(t, peters, oauth2.SetAuthURLParam("prompt", "login")) // asked once, not for ever
+	login = w.signIn(t, peters, oauth2.SetAuthURLParam("prompt", "login")) // one form
 
 	_, shown := w.post(t, "introspection_endpoint", w.shop, url.Values{"token": {login.token.AccessToken}})
 	if tenant, _ := shown["tenant"].(string); shown["sub"] != wiredSubject || tenant != w.tenant {
@@ -97,7 +97,7 @@ func (w *wired) live(t *testing.T) {
 	w.expectAlive(t, "Peter again", w.shop, &again)
 }
 
-// signIn begins at the client, and fills in the form that follows, wherever it is.
+// signIn begins at the client and fills in the form that follows.
 func (w *wired) signIn(t *testing.T, b *browser, extra ...oauth2.AuthCodeOption) signedIn {
 	t.Helper()
 	v := &visitor{t: t, client: b.client}
@@ -108,7 +108,7 @@ func (w *wired) signIn(t *testing.T, b *browser, extra ...oauth2.AuthCodeOption)
 	return w.shop.lastLogin(t)
 }
 
-// killPlugin ends the plugin as a crash does, and waits for the next one.
+// killPlugin kills the plugin and waits for the next one.
 func (w *wired) killPlugin(t *testing.T) {
 	t.Helper()
 	killed := w.pluginID()
@@ -152,7 +152,7 @@ func newWired(t *testing.T) *wired {
 	}
 }
 
-// serves says where the server is: it has no metadata to discover it by.
+// serves sets the server's endpoints: it has no metadata.
 func (w *wired) serves(address string) {
 	w.issuer = "http://" + address
 	w.discover.Do(func() {
@@ -173,7 +173,7 @@ func (w *wired) serves(address string) {
 	}
 }
 
-// minimalServer is README's server as it is, but for the key and the client that it is given.
+// minimalServer is the README's server with a given key and client.
 var minimalServer = [][2]string{
 	{"rsa.GenerateKey(rand.Reader, 2048)", "wired().key(rsa.GenerateKey(rand.Reader, 2048))"},
 	{"storage.NewExampleStore()", "wired().store(storage.NewExampleStore())"},
@@ -227,7 +227,7 @@ func startMinimalServer(t *testing.T, w *wired) {
 	}
 }
 
-// minimalOverlay has the compiler read the server with the replacements, and their code.
+// minimalOverlay returns a compiler overlay of the server with the replacements and their code.
 func minimalOverlay(t *testing.T, w *wired, folder string) string {
 	t.Helper()
 	read := func(path string) string {

@@ -103,3 +103,27 @@ func TestTokensWithoutASessionOfAUserWhoIsGone(t *testing.T) {
 		h.mustActive(r.str("access_token"), true)
 	}
 }
+
+// A token that no ending removes leads to an ending by subject at each use: once nothing is left to end, it
+// writes nothing.
+func TestEndingAUserWhoIsGoneWritesOnce(t *testing.T) {
+	t.Parallel()
+	var gone atomic.Bool
+	h := newLegacyHost(t, func(_ *host, c *fositestore.Config) {
+		c.Host.UserActive = func(context.Context, string) (bool, error) { return !gone.Load(), nil }
+	})
+	own, _ := h.oldTokens()
+	_, r := h.tokens("ann")
+	h.mustActive(own, true)
+	gone.Store(true)
+	for i, want := range []int64{1, 0, 0} {
+		h.backend.counts()
+		h.mustActive(own, false)
+		if _, writes := h.backend.counts(); writes != want {
+			t.Errorf("introspection %d of a token that no ending removes: %d writes, want %d", i, writes,
+				want)
+		}
+	}
+	gone.Store(false)
+	h.mustActive(r.str("access_token"), false) // it has ended
+}

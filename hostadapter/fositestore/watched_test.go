@@ -112,7 +112,11 @@ type watchedLogout struct {
 func (s *watchedLogout) End(
 	ctx context.Context, ending *logout.Ending, now time.Time,
 ) (*logout.Result, error) {
-	if err := s.w.asked(&s.w.writes); err != nil {
+	count := &s.w.writes
+	if ending.DryRun {
+		count = &s.w.reads
+	}
+	if err := s.w.asked(count); err != nil {
 		return nil, err
 	}
 	return s.Store.End(ctx, ending, now)

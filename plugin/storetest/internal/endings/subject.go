@@ -71,6 +71,8 @@ var subjectCases = []world.Case{
 		ann.dead(w)
 		l.ended(w)
 		w.Missing(unused)
+		w.Same(w.End(logout.Ending{SubjectID: "ann", DryRun: true}), logout.Result{},
+			"the answer to a dry run after it")
 	}},
 	{Name: "they are kept if the ending names the subject's sid", Run: func(w *world.World) {
 		ann, l := liveLoose(w, "ann", "chat"), liveLife(w, "ann")

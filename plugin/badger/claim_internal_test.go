@@ -19,10 +19,10 @@ func TestSurveyIsBounded(t *testing.T) {
 	queue := func(client string, due time.Time) {
 		t.Helper()
 		err := e.update(t.Context(), func(tx *kv.Tx) error {
-			return insertNotification(tx, e.nextNotificationID(base), &records.Notification{
+			return e.queue(tx, &records.Notification{
 				ClientId: client, SessionId: "sid", State: string(logout.Pending),
 				NextAttempt: records.Nanos(due), Due: records.Nanos(due),
-			})
+			}, base)
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -103,8 +103,7 @@ func (c *closing) applyToClients(session *records.Session, clients []usedClient)
 		}
 		if p.Notification != nil {
 			c.result.NotificationsQueued++
-			if err := insertNotification(c.tx, c.engine.nextNotificationID(c.now),
-				p.Notification); err != nil {
+			if err := c.engine.queue(c.tx, p.Notification, c.now); err != nil {
 				return err
 			}
 		}

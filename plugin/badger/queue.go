@@ -13,12 +13,22 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// nextNotificationID returns a new id that sorts by time.
-func (e *Engine) nextNotificationID(now time.Time) string {
-	return rules.NotificationID(now, e.notificationSeq.Add(1))
+// queue writes a new notification under an id that sorts by time. A job that is resumed after a restart has
+// the time of before it, and the counter begins anew: the id may be taken.
+func (e *Engine) queue(t *kv.Tx, n *records.Notification, now time.Time) error {
+	for {
+		id := rules.NotificationID(now, e.notificationSeq.Add(1))
+		taken, err := t.Get(layout.NotificationKey(id))
+		if err != nil {
+			return err
+		}
+		if taken == nil {
+			return insertNotification(t, id, n)
+		}
+	}
 }
 
-// insertNotification writes a new notification with its index entries.
+// insertNotification writes a notification that is not there, with its index entries.
 func insertNotification(t *kv.Tx, id string, n *records.Notification) error {
 	t.Put(layout.NotificationClientKey(n.ClientId, id), nil)
 	t.Put(layout.NotificationSessionKey(n.SessionId, id), nil)

@@ -247,3 +247,23 @@ func TestSweptSessionLeavesNoRows(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A removal keeps its time over a restart, and ids of notifications begin with it: one queued after the
+// restart does not replace one queued before, wherever the counter begins.
+func TestNotificationIDsAreFree(t *testing.T) {
+	t.Parallel()
+	e := inMemory(t)
+	for _, sid := range []string{"before", "after"} {
+		signIn(t, e, sid, "ann")
+		issue(t, e, sid, "ann", "app", 1)
+		e.notificationSeq.Store(7)
+		if _, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid,
+			Reason: logout.Terminated}, base); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
+	if err != nil || len(page.Notifications) != 2 {
+		t.Errorf("two ends at one time: %v, %v, want a notification of each", page, err)
+	}
+}

@@ -98,8 +98,8 @@ func setDefaults(ctx context.Context, config *fosite.Config) {
 func (s *Sessions) Store() *Store { return s.store }
 
 // Provider decorates the provider that compose returned. Use it in place of fosite's. It panics if a handler
-// keeps its grants in a store other than Store or one returned by Wrap: tokens in such a store would outlive
-// a removed session.
+// keeps its grants in a store other than Store or one returned by Wrap, or introspects JWTs without a store
+// (compose.OAuth2StatelessJWTIntrospectionFactory): such tokens would outlive a removed session.
 func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 	if err := s.checkComposition(provider); err != nil {
 		panic(err)

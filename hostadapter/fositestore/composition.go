@@ -1,6 +1,6 @@
 package fositestore
 
-// Checks the stores that fosite's handlers were composed with.
+// Checks what fosite's handlers were composed with.
 
 import (
 	"context"
@@ -24,7 +24,8 @@ var grantStorages = []reflect.Type{
 }
 
 // checkComposition returns an error naming the first handler of the provider that keeps grants in a store
-// other than Store or one returned by Wrap: its grants would survive a removal.
+// other than Store or one returned by Wrap, or that accepts JWTs without asking a store: what these accept
+// would survive a removal.
 func (s *Sessions) checkComposition(provider fosite.OAuth2Provider) error {
 	ctx, config := context.Background(), fosite.Configurator(s.fosite)
 	if own, ok := provider.(*fosite.Fosite); ok && own.Config != nil {
@@ -44,17 +45,28 @@ func (s *Sessions) checkComposition(provider fosite.OAuth2Provider) error {
 		handlers = append(handlers, h)
 	}
 	for _, h := range handlers {
-		if store := s.findForeignStore(reflect.ValueOf(h), 0, map[uintptr]bool{}); store != nil {
+		switch found := s.findForeign(reflect.ValueOf(h), 0, map[uintptr]bool{}); found {
+		case nil:
+		case stateless:
+			return fmt.Errorf("fositestore: handler %T accepts JWTs without asking a store, also after "+
+				"their session has ended: compose OAuth2TokenIntrospectionFactory instead of "+
+				"OAuth2StatelessJWTIntrospectionFactory; %s", h, composedBefore)
+		default:
 			return fmt.Errorf("fositestore: handler %T keeps grants in a %s, where they would outlive "+
 				"their session: compose it with Sessions.Store, or, to keep that store, with Sessions.Wrap; "+
-				"a fosite.Config that was composed before keeps its earlier handlers", h, store)
+				"%s", h, found, composedBefore)
 		}
 	}
 	return nil
 }
 
-// findForeignStore returns the type of the first foreign store in v that keeps grants, or nil.
-func (s *Sessions) findForeignStore(v reflect.Value, depth int, seen map[uintptr]bool) reflect.Type {
+const composedBefore = "a fosite.Config that was composed before keeps its earlier handlers"
+
+// stateless is fosite's handler that accepts an access token, or an ID token, until its exp.
+var stateless = reflect.TypeFor[oauth2.StatelessJWTValidator]()
+
+// findForeign returns the type of the first foreign store in v that keeps grants, or stateless, or nil.
+func (s *Sessions) findForeign(v reflect.Value, depth int, seen map[uintptr]bool) reflect.Type {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
@@ -78,9 +90,12 @@ func (s *Sessions) findForeignStore(v reflect.Value, depth int, seen map[uintptr
 	if v.Kind() != reflect.Struct {
 		return nil
 	}
+	if v.Type() == stateless {
+		return stateless
+	}
 	for i := range v.NumField() {
-		if store := s.findForeignStore(v.Field(i), depth+1, seen); store != nil {
-			return store
+		if found := s.findForeign(v.Field(i), depth+1, seen); found != nil {
+			return found
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/compose"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/token/jwt"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
@@ -97,7 +99,11 @@ func TestWrappedStoreNotifiesAndFails(t *testing.T) {
 // traced is a host's decorator of the Store.
 type traced struct{ *fositestore.Store }
 
-// A composition whose handlers keep grants elsewhere is refused, for what is removed would live on there.
+// tracedIntrospection is a host's decorator of an introspection handler.
+type tracedIntrospection struct{ oauth2.StatelessJWTValidator }
+
+// A composition whose handlers keep grants elsewhere, or accept tokens without asking a store, is refused:
+// what is removed would live on there.
 func TestCompositionWithAnotherStore(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -132,6 +138,16 @@ func TestCompositionWithAnotherStore(t *testing.T) {
 		"a decorated Store": {func(h *host, config *fosite.Config) fosite.OAuth2Provider {
 			return compose.ComposeAllEnabled(config, &traced{h.sessions.Store()}, signingKey())
 		}, false},
+		"introspection that asks no store": {func(h *host, config *fosite.Config) fosite.OAuth2Provider {
+			return compose.Compose(config, h.sessions.Store(),
+				&jwt.DefaultSigner{GetPrivateKey: keyOf(signingKey())},
+				compose.OAuth2StatelessJWTIntrospectionFactory)
+		}, true},
+		"introspection that asks no store, decorated": {
+			func(h *host, config *fosite.Config) fosite.OAuth2Provider {
+				config.TokenIntrospectionHandlers.Append(&tracedIntrospection{})
+				return compose.ComposeAllEnabled(config, h.sessions.Store(), signingKey())
+			}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -146,7 +162,9 @@ func TestCompositionWithAnotherStore(t *testing.T) {
 			provider := test.compose(h, config.Fosite)
 			defer func() {
 				said := fmt.Sprint(recover())
-				if refused := strings.Contains(said, "Sessions.Wrap"); refused != test.refused {
+				refused := strings.Contains(said, "Sessions.Wrap") ||
+					strings.Contains(said, "OAuth2TokenIntrospectionFactory")
+				if refused != test.refused {
 					t.Errorf("want it refused: %t, got %s", test.refused, said)
 				}
 			}()

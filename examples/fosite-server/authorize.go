@@ -106,7 +106,11 @@ func (p *provider) deny(w http.ResponseWriter, r *http.Request, ar fosite.Author
 	p.refused(r, "authorize", err)
 	if ar == nil || !ar.IsRedirectURIValid() {
 		reason := fosite.ErrorToRFC6749Error(err)
-		p.problem(w, r, reason.StatusCode(), "The application's request is wrong", reason.GetDescription(),
+		status := reason.StatusCode()
+		if status == http.StatusUnauthorized { // an unknown client: nobody authenticates here
+			status = http.StatusBadRequest
+		}
+		p.problem(w, r, status, "The application's request is wrong", reason.GetDescription(),
 			reason.ErrorField)
 		return
 	}

@@ -208,7 +208,7 @@ func TestRefusedRequestsDoNotFillTheLog(t *testing.T) {
 	s := startServerLogging(t, log)
 	b := newBrowser(t)
 	for range 100 {
-		b.expect(b.get(s.provider.issuer+pathAuthorize+"?client_id=nobody"), http.StatusUnauthorized, "wrong")
+		b.expect(b.get(s.provider.issuer+pathAuthorize+"?client_id=nobody"), http.StatusBadRequest, "wrong")
 	}
 	if lines := strings.Count(log.String(), "request refused"); lines < notesOfOne.burst ||
 		lines > 2*notesOfOne.burst {

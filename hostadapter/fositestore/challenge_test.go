@@ -57,3 +57,12 @@ func TestUnauthorizedHasAChallenge(t *testing.T) {
 		}
 	}
 }
+
+// Nobody authenticates at the authorization endpoint: a challenge would make browsers ask for a password.
+func TestUnknownClientAtAuthorizeIsABadRequest(t *testing.T) {
+	t.Parallel()
+	r := newHost(t).browser().get("/authorize", authorization("client_id", "nobody"))
+	if r.must(t, http.StatusBadRequest, "invalid_client"); r.header.Get("WWW-Authenticate") != "" {
+		t.Errorf("an unknown client: WWW-Authenticate %q, want none", r.header.Get("WWW-Authenticate"))
+	}
+}

@@ -200,7 +200,7 @@ func (p *Provider) bind(
 }
 
 // WriteAuthorizeError answers 503 with Retry-After if the store is unavailable, so that the browser can
-// retry, else as fosite does.
+// retry, else as fosite does, but 400 to an unknown client instead of 401.
 func (p *Provider) WriteAuthorizeError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error,
 ) {
@@ -212,7 +212,19 @@ func (p *Provider) WriteAuthorizeError(
 		p.removePushed(ctx, request)
 	}
 	p.protectFormPost(rw, request)
-	p.OAuth2Provider.WriteAuthorizeError(ctx, rw, request, err)
+	p.OAuth2Provider.WriteAuthorizeError(ctx, rw, request, withoutChallenge(err))
+}
+
+// withoutChallenge makes a 401 a 400. A 401 needs a challenge (RFC 9110, section 15.5.2), and no credentials
+// would help at the authorization endpoint, where the client does not authenticate.
+func withoutChallenge(err error) error {
+	reason := fosite.ErrorToRFC6749Error(err)
+	if reason.CodeField != http.StatusUnauthorized {
+		return err
+	}
+	bad := *reason
+	bad.CodeField = http.StatusBadRequest
+	return &bad
 }
 
 // removePushed removes a pushed request that is answered with an error. If the removal fails, the request

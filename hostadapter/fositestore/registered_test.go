@@ -139,8 +139,8 @@ func TestNilClientOfTheHost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, c *fositestore.Config) { c.Store = nilClients{h.memory} })
 	b, r := h.tokens("ann")
-	if r := b.get("/authorize", authorization("client_id", "gone")); r.status != http.StatusUnauthorized {
-		t.Errorf("an unknown client: %d %s, want 401", r.status, r.body)
+	if r := b.get("/authorize", authorization("client_id", "gone")); r.status != http.StatusBadRequest {
+		t.Errorf("an unknown client: %d %s, want 400", r.status, r.body)
 	}
 	delete(h.memory.Clients, "app")
 	if got := h.post("/introspect", url.Values{

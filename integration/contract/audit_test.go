@@ -1,6 +1,6 @@
 package contract_test
 
-// The audit of a real host: a line for each change and each refused attempt, of documented fields.
+// The audit log of a real host: a line for each change and each refused attempt, with documented fields.
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// lines are those of the audit so far.
+// lines returns the lines of the audit log so far.
 func (s *site) lines() (all []map[string]any) {
 	s.t.Helper()
 	for text := range strings.Lines(s.audit.String()) {
@@ -31,14 +31,14 @@ func (s *site) lines() (all []map[string]any) {
 	return all
 }
 
-// audited returns the only line about a request.
+// audited returns the single line about a request.
 func (s *site) audited(requestID string) map[string]any {
 	s.t.Helper()
 	var found []map[string]any
-	testenv.Eventually(s.t, "the line of the audit", func() bool { // written after the answer
+	testenv.Eventually(s.t, "the line in the audit log", func() bool { // written after the response
 		found = nil
 		for _, line := range s.lines() {
-			// The line at the end of a job has the request's id too, and no method.
+			// The line at the end of a job also has the request's id, but no method.
 			if line["request_id"] == requestID && line["method"] != nil {
 				found = append(found, line)
 			}
@@ -51,7 +51,7 @@ func (s *site) audited(requestID string) map[string]any {
 	return found[0]
 }
 
-// documentedFields are those of the table in the README of package admin.
+// documentedFields returns the fields in the table of package admin's README.
 func documentedFields(t *testing.T) map[string]bool {
 	t.Helper()
 	raw, err := os.ReadFile("../../hostadapter/admin/README.md")
@@ -148,11 +148,12 @@ func TestAuditOfChangesAndRefusals(t *testing.T) {
 		t.Errorf("a secret is in the audit or the log:\n%s", text)
 	}
 	if strings.Contains(s.log.String(), "admin audit") {
-		t.Error("the audit is in the log as well")
+		t.Error("audit lines are also in the log")
 	}
 }
 
-// What users change of their own is in the same audit: they are the actors. Reading leaves no line.
+// Users' changes of their own sessions are in the same audit log, with the user as actor. Reads are not
+// logged.
 func TestAuditOfAccounts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -225,7 +226,7 @@ func TestAuditOfAccounts(t *testing.T) {
 	}
 }
 
-// A job has a line at its begin and one at its end, with the same request id, action and actor.
+// A job has a line at its start and one at its end, with the same request id, action and actor.
 func TestAuditOfJobs(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -272,7 +273,7 @@ func TestAuditOfJobs(t *testing.T) {
 		begin, end := lines[0], lines[1]
 		if begin["result"] != "started" || begin["job"] != started.Job || end["job"] != started.Job ||
 			end["actor_id"] != "writer" || end["actor_name"] != begin["actor_name"] {
-			t.Errorf("a job begins with %v\nand ends with %v", begin, end)
+			t.Errorf("the first line of a job is %v\nthe last is %v", begin, end)
 		}
 		for name, want := range c.end {
 			if end[name] != want {
@@ -287,7 +288,7 @@ func TestAuditOfJobs(t *testing.T) {
 	}
 }
 
-// Reading leaves no line. A request keeps the name that a proxy gave it, unless that is no id.
+// Reads are not logged. A request keeps the id that a proxy set, if it is valid.
 func TestNamesOfRequests(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -297,20 +298,20 @@ func TestNamesOfRequests(t *testing.T) {
 	} {
 		response, _ := s.call(http.MethodGet, "/sessions", "", header("X-Request-Id", given))
 		if got := response.Header.Get("X-Request-Id"); got == "" || (got == given) != kept {
-			t.Errorf("a request called %q is called %q", given, got)
+			t.Errorf("a request with id %q got id %q", given, got)
 		}
 	}
 	if len(s.lines()) != 0 {
-		t.Errorf("reading is in the audit: %v", s.lines())
+		t.Errorf("reads are in the audit log: %v", s.lines())
 	}
 }
 
-// full is where no line can be written.
+// full is a writer that fails.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
-// A line that cannot be written where the audit goes is in the log, with the reason.
+// An audit line that cannot be written is logged with the reason.
 func TestAuditThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -24,7 +24,7 @@ func TestBackup(t *testing.T) {
 	s := newSite(t)
 	sid := s.signIn("ann", "shop")
 	response, file := s.call(http.MethodPost, "/backend/backup", "", func(r *http.Request) {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as the page's button sends it
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded") // like the page's button
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	})
 	if response.StatusCode != http.StatusOK ||
@@ -92,7 +92,7 @@ func TestBackupIsRefused(t *testing.T) {
 	}
 }
 
-// backingUp is what operators do with an adapter whose backups are these.
+// backingUp replaces the backups of an adapter's operations.
 type backingUp struct {
 	*hostadapter.Operations
 	backup func(w io.Writer) error
@@ -118,7 +118,7 @@ func TestBackupThatFails(t *testing.T) {
 			t.Errorf("%v: status %d, headers %v, want %d", err, response.StatusCode, response.Header, want)
 		}
 	}
-	// After the first bytes there is no status any more: the answer must not look whole.
+	// After the first bytes the status can no longer be set: the response must be visibly truncated.
 	fails = func(w io.Writer) error {
 		_, _ = w.Write(bytes.Repeat([]byte("x"), 10_000))
 		return errors.New("the plugin died")
@@ -134,7 +134,7 @@ func TestBackupThatFails(t *testing.T) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if body, err := io.ReadAll(response.Body); err == nil {
-		t.Errorf("an answer of %d bytes seems whole", len(body))
+		t.Errorf("a response of %d bytes looks complete", len(body))
 	}
 	if !strings.Contains(s.log.String(), "the plugin died") {
 		t.Errorf("the failure is not in the audit:\n%s", s.log)

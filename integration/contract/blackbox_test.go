@@ -33,7 +33,7 @@ type jobAnswer struct {
 	Result                        removed
 }
 
-// Every status that the routes document, against the real thing.
+// Requests for every documented status, on a real host.
 func TestEveryStatus(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -62,7 +62,7 @@ func TestEveryStatus(t *testing.T) {
 		}
 		if status >= http.StatusBadRequest &&
 			response.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s %s: %d is no problem but %s", method, target, status,
+			t.Errorf("%s %s: %d is not a problem document but %s", method, target, status,
 				response.Header.Get("Content-Type"))
 		}
 	}
@@ -96,7 +96,7 @@ func TestEveryStatus(t *testing.T) {
 	} {
 		check(http.StatusNotFound, c[0], c[1], "")
 	}
-	s.get(http.MethodGet, "/sessions/"+sid, "", http.StatusOK, nil) // none of that has removed it
+	s.get(http.MethodGet, "/sessions/"+sid, "", http.StatusOK, nil) // not removed
 
 	if err := s.engine.Close(); err != nil {
 		t.Fatal(err)
@@ -107,15 +107,16 @@ func TestEveryStatus(t *testing.T) {
 	for _, c := range changes {
 		check(http.StatusServiceUnavailable, c[0], c[1], c[2])
 	}
-	// How a backend is that cannot be reached is what an operator wants to read.
+	// Operators can read the status of an unreachable backend.
 	var backend struct{ Status, Error, Name string }
 	s.get(http.MethodGet, "/backend", "", http.StatusOK, &backend)
 	if backend.Status != "unavailable" || backend.Error == "" || backend.Name != "badger" {
-		t.Errorf("backend %+v, want it unavailable, why, and what it was", backend)
+		t.Errorf("backend %+v, want it unavailable, with a reason and its last description", backend)
 	}
 }
 
-// A removal of all is a job: 202, Location leads to it, it comes to its end with the counts of the dry run.
+// A removal of all is a job: the response is 202 with the job's Location, and the job ends with the counts of
+// the dry run.
 func TestRemovalOfAllOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -161,8 +162,7 @@ func TestRemovalOfAllOverHTTP(t *testing.T) {
 	}
 }
 
-// Of removals of all that are asked for at once, one goes on and those that come meanwhile are 409. All
-// sessions end in any case.
+// Of concurrent removals of all, one runs and requests meanwhile get 409. All sessions end in any case.
 func TestConcurrentRemovalsOfAllOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -194,7 +194,7 @@ func TestConcurrentRemovalsOfAllOverHTTP(t *testing.T) {
 	group.Wait()
 	close(jobs)
 	if len(refused) == 0 {
-		t.Error("no removal was refused while another was under way")
+		t.Error("no removal was refused while another was running")
 	}
 	removed := 0
 	for location := range jobs {
@@ -251,7 +251,7 @@ func (s *site) follow(target, rel string) (rows []map[string]any, last string) {
 	}
 }
 
-// Sessions, grants and deliveries are paged alike, forward and back, along their links.
+// Sessions, grants and deliveries can be paged forward and backward by their links.
 func TestPagingOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -264,8 +264,8 @@ func TestPagingOverHTTP(t *testing.T) {
 			s.get(http.MethodDelete, "/sessions/"+url.PathEscape(sid), "", http.StatusOK, nil)
 		}
 	}
-	// A notification on its way changes while its page is read.
-	testenv.Eventually(t, "no notification is on its way", func() bool {
+	// A notification in flight changes while its page is read.
+	testenv.Eventually(t, "no notification is in flight", func() bool {
 		rows, _ := s.follow("/logout/deliveries?state=pending", "next")
 		return len(rows) == 0
 	})
@@ -276,11 +276,11 @@ func TestPagingOverHTTP(t *testing.T) {
 	} {
 		forward, last := s.follow(target, "next")
 		if len(forward) != want {
-			t.Errorf("%s: %d rows along the links, want %d", target, len(forward), want)
+			t.Errorf("%s: %d rows by following links, want %d", target, len(forward), want)
 		}
 		back, _ := s.follow(strings.TrimPrefix(last, s.url), "prev")
 		if fmt.Sprint(back) != fmt.Sprint(forward) {
-			t.Errorf("%s: the way back shows\n%v, want\n%v", target, back, forward)
+			t.Errorf("%s: backward the rows are\n%v, want\n%v", target, back, forward)
 		}
 		for _, row := range forward {
 			for _, secret := range []string{"data", "key", "ticket"} {
@@ -304,7 +304,7 @@ func TestPagingOverHTTP(t *testing.T) {
 	}
 }
 
-// Notifications that were refused are sent again by client and state.
+// Refused notifications can be retried by client and state.
 func TestBulkRetryOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -321,15 +321,15 @@ func TestBulkRetryOverHTTP(t *testing.T) {
 	s.get(http.MethodPost, "/logout/deliveries/retry", `{"client_id":"shop","state":"refused"}`,
 		http.StatusOK, &counted)
 	if counted.Queued != 5 {
-		t.Errorf("%d notifications sent again, want 5", counted.Queued)
+		t.Errorf("%d notifications retried, want 5", counted.Queued)
 	}
 	s.get(http.MethodPost, "/logout/deliveries/retry", `{"client_id":"mail"}`, http.StatusOK, &counted)
 	if counted.Queued != 0 {
-		t.Errorf("%d notifications of another client sent again, want none", counted.Queued)
+		t.Errorf("%d notifications of a different client retried, want none", counted.Queued)
 	}
 }
 
-// A DELETE of a session that has ended revokes the offline tokens that outlived it, and says so. The next one
+// A DELETE of an ended session revokes the offline tokens that outlived it, and reports them. A second DELETE
 // finds nothing.
 func TestDeleteOfAnEndedSessionWithOfflineTokens(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,6 @@
 package contract_test
 
-// The Go client, on a real host: each of its calls is held against the contract.
+// The Go client on a real host: each call is checked against the contract.
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// actor names who sends the requests.
+// actor sets the actor of requests.
 type actor struct {
 	name string
 	next http.RoundTripper
@@ -95,7 +95,7 @@ func TestClientListsAndEndsSessions(t *testing.T) {
 	s.clientFinishes(ctx, c)
 }
 
-// clientFinishes removes all that is left and watches the job.
+// clientFinishes removes all remaining sessions and watches the job.
 func (s *site) clientFinishes(ctx context.Context, c *client.Client) {
 	s.t.Helper()
 	_, job, err := c.RemoveSessions(ctx, client.Removal{All: true, SkipNotification: true})

@@ -140,7 +140,7 @@ func (d *Document) Check(request *http.Request, sent []byte, response *http.Resp
 func (d *Document) checkRefusal(response *http.Response, body []byte, status int) error {
 	kind := response.Header.Get("Content-Type")
 	if response.StatusCode != http.StatusUnauthorized && response.StatusCode != status {
-		return fmt.Errorf("the address or the method is not documented, and answered %d %s; want %d",
+		return fmt.Errorf("the path or the method is not documented, and the response is %d %s; want %d",
 			response.StatusCode, body, status)
 	}
 	if status == http.StatusMethodNotAllowed && response.Header.Get("Allow") == "" {
@@ -208,7 +208,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	if err := t.Document.Check(at, sent, response, body); err != nil {
-		t.Report("%s %s answered %d, against the contract: %v", r.Method, r.URL.Path,
+		t.Report("%s %s: response %d violates the contract: %v", r.Method, r.URL.Path,
 			response.StatusCode, err)
 	}
 	return response, nil

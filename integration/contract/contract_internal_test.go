@@ -1,6 +1,6 @@
 package contract
 
-// The checks themselves: they find what is wrong, and the document's examples are right.
+// The checks find violations, and the document's examples are valid.
 
 import (
 	"encoding/json"
@@ -24,7 +24,7 @@ func load(t *testing.T) *Document {
 	return document
 }
 
-// answer is what a server says.
+// answer is a server's response.
 func answer(status int, kind, body string) (*http.Response, []byte) {
 	response := &http.Response{
 		StatusCode: status, Header: http.Header{"Content-Type": {kind}},
@@ -96,12 +96,12 @@ func examples(t *testing.T, kind *v3.MediaType) (all []string) {
 	return all
 }
 
-// accountFields are what the forms of the account routes have besides the token.
+// accountFields are the fields of the account routes' forms besides the token.
 var accountFields = map[string]string{
 	"/account/sessions/end": "&session_id=s1", "/account/sessions/revoke": "&client_id=shop",
 }
 
-// Every example is an answer, or a request, that the document allows.
+// Every example is a valid response or request.
 func TestExamplesAreRight(t *testing.T) {
 	t.Parallel()
 	document := load(t)
@@ -128,11 +128,11 @@ func TestExamplesAreRight(t *testing.T) {
 		}
 	}
 	if checked < 100 {
-		t.Errorf("%d examples were checked, want those of all answers", checked)
+		t.Errorf("%d examples were checked, want those of all responses", checked)
 	}
 }
 
-// checkExamples checks those of one answer, and counts them.
+// checkExamples checks and counts the examples of one response.
 func checkExamples(
 	t *testing.T, document *Document, r *http.Request, sent, status string, response *v3.Response,
 ) (checked int) {

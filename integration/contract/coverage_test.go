@@ -1,6 +1,6 @@
 package contract_test
 
-// Every documented answer is given, and nothing else.
+// A real host gives every documented response, and no other.
 
 import (
 	"encoding/json"
@@ -26,7 +26,7 @@ func TestTheDocumentIsValid(t *testing.T) {
 	}
 }
 
-// What is served is what the tests read, under the permission to read.
+// The served document is the one that the tests read. It requires the permission to read.
 func TestTheDocumentIsServed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -40,7 +40,7 @@ func TestTheDocumentIsServed(t *testing.T) {
 	}
 }
 
-// operation is a request to one operation, as the one who may change.
+// operation returns a valid request to an operation, by an actor who may make changes.
 type operation struct {
 	method, path, body string
 	change             bool
@@ -64,8 +64,8 @@ var operations = []operation{
 	{http.MethodPost, "/backend/backup", "", true},
 }
 
-// Each documented answer of each route is given by a real host, and each answer that is given is documented:
-// the transport of the site's client checks that.
+// A real host gives each documented response of each route. The transport of the site's client checks that
+// each response is documented.
 func TestEveryDocumentedAnswer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -87,11 +87,11 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 	for _, answer := range documented {
 		if seen[answer] == 0 {
 			missing++
-			t.Errorf("%s %s: %s is documented, and no request was answered so", answer.Method, answer.Path,
+			t.Errorf("%s %s: %s is documented, but no request got this response", answer.Method, answer.Path,
 				answer.Status)
 		}
 	}
-	t.Logf("coverage of the contract: %d of %d documented answers", len(documented)-missing, len(documented))
+	t.Logf("coverage: %d of %d documented responses", len(documented)-missing, len(documented))
 }
 
 func as(actor string) func(*http.Request) {
@@ -102,7 +102,7 @@ func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 
-// must sends a request that is to be answered with that status.
+// must sends a request whose response must have that status.
 func (s *site) must(status int, method, target, body string, change ...func(*http.Request)) []byte {
 	s.t.Helper()
 	response, raw := s.call(method, target, body, change...)
@@ -112,7 +112,7 @@ func (s *site) must(status int, method, target, body string, change ...func(*htt
 	return raw
 }
 
-// refuseEach has every operation refused in each way that needs no state.
+// refuseEach makes every operation refuse a request in each way that requires no state.
 func (s *site) refuseEach() {
 	s.t.Helper()
 	for _, o := range operations {
@@ -139,14 +139,14 @@ func (s *site) refuseEach() {
 	s.must(http.StatusNotFound, http.MethodGet, "/elsewhere", "")
 }
 
-// statusOf sends a request without a body and returns the status of the answer.
+// statusOf sends a request without a body and returns the response's status.
 func (s *site) statusOf(method, target string, change ...func(*http.Request)) int {
 	s.t.Helper()
 	response, _ := s.call(method, target, "", change...)
 	return response.StatusCode
 }
 
-// listEach reads what there is, with every parameter.
+// listEach reads each listing with every parameter.
 func (s *site) listEach() {
 	s.t.Helper()
 	sid := s.signIn("ann", "shop")
@@ -178,7 +178,7 @@ func (s *site) listEach() {
 	}
 }
 
-// changeEach removes, and delivers again.
+// changeEach makes removals and retries deliveries.
 func (s *site) changeEach() {
 	s.t.Helper()
 	for _, path := range []string{"/sessions/unknown", "/jobs/unknown"} {
@@ -230,7 +230,7 @@ func (s *site) changeEach() {
 	}
 }
 
-// useAccount does what users do with their own sessions.
+// useAccount makes the requests of users about their own sessions.
 func (s *site) useAccount() {
 	s.t.Helper()
 	base := strings.TrimSuffix(s.url, mounted)
@@ -263,7 +263,7 @@ func (s *site) useAccount() {
 	for _, end := range ends {
 		s.must(http.StatusSeeOther, http.MethodPost, home+end, token+fields[end], form)
 	}
-	// The cookie stays in the jar, and the session is another: sign in again for what follows.
+	// The session was replaced while the jar keeps the old cookie: sign in again.
 	var sids struct {
 		Sessions []struct {
 			ID string `json:"session_id"`
@@ -276,7 +276,7 @@ func (s *site) useAccount() {
 	s.must(http.StatusOK, http.MethodGet, base+"/login?user=ann", "")
 }
 
-// swapAndBackUp moves the store, and aborts a move.
+// swapAndBackUp makes backups and swaps, one of which it aborts.
 func (s *site) swapAndBackUp() {
 	s.t.Helper()
 	s.must(http.StatusOK, http.MethodPost, "/backend/backup", "")
@@ -298,7 +298,7 @@ func (s *site) swapAndBackUp() {
 	s.must(http.StatusConflict, http.MethodDelete, "/backend/swap/"+next.Job, "")
 }
 
-// loseTheStore closes the engine that serves.
+// loseTheStore closes the serving engine.
 func (s *site) loseTheStore() {
 	s.t.Helper()
 	if err := s.engine.Close(); err != nil {

@@ -1,6 +1,6 @@
 package contract
 
-// The Go client has the fields of the contract.
+// The Go client's types have the fields of the contract.
 
 import (
 	"maps"
@@ -38,7 +38,7 @@ func TestClientHasEveryField(t *testing.T) {
 	}
 }
 
-// jsonFields are the names of a struct's fields in JSON.
+// jsonFields returns the names of a struct's fields in JSON.
 func jsonFields(of reflect.Type) map[string]bool {
 	names := map[string]bool{}
 	for i := range of.NumField() {

@@ -1,6 +1,6 @@
 package contract_test
 
-// A host with the admin and account routes, whose clients hold every answer against the contract.
+// A host with the admin and account routes, whose clients check every response against the contract.
 
 import (
 	"bytes"
@@ -33,15 +33,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// site is the admin routes of a real adapter over the real engine, served over HTTP.
+// site serves the admin routes of a real adapter and engine over HTTP.
 type site struct {
 	t *testing.T
-	// engine is the one that serves, also after a swap to "next".
+	// engine is the serving engine, also after a swap to "next".
 	engine  *badger.Engine
 	adapter *hostadapter.Adapter
 	url     string
 	client  *http.Client
-	// held is the backend "slow": a swap to it copies nothing before release.
+	// held is the backend "slow": a swap to it copies nothing until it is released.
 	held   held
 	log    *testenv.Log
 	audit  *testenv.Log
@@ -54,7 +54,7 @@ func (claimSigner) Sign(_ context.Context, claims []byte) (string, error) { retu
 
 const mounted = "/ops/sessions-admin"
 
-// newSite's clients refuse every logout token.
+// newSite returns a site whose clients refuse every logout token.
 func newSite(t *testing.T) *site {
 	t.Helper()
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -138,7 +138,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// loadOnce reads the contract. All tests count what they have seen in one document.
+// loadOnce reads the contract once: all tests count the checked responses in one document.
 var loadOnce = sync.OnceValues(contract.Load)
 
 func newEngine(ctx context.Context, t *testing.T) (*badger.Engine, error) {
@@ -151,7 +151,7 @@ func newEngine(ctx context.Context, t *testing.T) (*badger.Engine, error) {
 	return engine, err
 }
 
-// held keeps a swap from its switch.
+// held blocks a swap before its switch.
 type held struct {
 	free chan struct{}
 	once sync.Once
@@ -159,7 +159,7 @@ type held struct {
 
 func (h *held) release() { h.once.Do(func() { close(h.free) }) }
 
-// slowBackend takes nothing in before it is let.
+// slowBackend blocks imports until it is released.
 type slowBackend struct {
 	*badger.Engine
 	held *held
@@ -183,8 +183,8 @@ func (t slowTransfer) Become(ctx context.Context, turn transfer.Transition) erro
 	return t.Store.Become(ctx, turn)
 }
 
-// authorize lets the actor in the header Actor through: a reader reads, a writer changes, a stranger may do
-// nothing. The store of "lost" cannot be reached, and "broken" is a fault of the host.
+// authorize grants permissions by the header Actor: a reader may read, a writer may make changes, a stranger
+// nothing. "lost" simulates an unreachable store, "broken" a fault of the host.
 func authorize(r *http.Request, permission admin.Permission) (admin.Actor, error) {
 	actor := admin.Actor{ID: r.Header.Get("Actor")}
 	switch {
@@ -232,7 +232,7 @@ func (s *site) signIn(subject, client string) (sid string) {
 	return sid
 }
 
-// call sends a request as writer and returns the answer with its body read.
+// call sends a request as writer and returns the response and its body.
 func (s *site) call(method, target, body string, change ...func(*http.Request)) (*http.Response, []byte) {
 	s.t.Helper()
 	if !strings.HasPrefix(target, "http") {
@@ -261,7 +261,7 @@ func (s *site) call(method, target, body string, change ...func(*http.Request)) 
 	return response, raw
 }
 
-// get decodes the answer to a request that must succeed.
+// get makes a request that must succeed and decodes the response.
 func (s *site) get(method, target, body string, status int, into any) *http.Response {
 	s.t.Helper()
 	response, raw := s.call(method, target, body)

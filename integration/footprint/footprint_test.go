@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// Environment variables of the long forms (make memory): how many sessions, and which settings, "default" or
-// MiB, separated by commas.
+// Environment variables of the long forms (make memory): the number of sessions, and the memory settings,
+// "default" or MiB, separated by commas.
 const (
 	sessionsEnv = "FOOTPRINT_SESSIONS"
 	memoryEnv   = "FOOTPRINT_MEMORY"
@@ -32,9 +32,9 @@ func number(t *testing.T, name string, standard int) int {
 }
 
 // Host and plugin together stay within a cgroup's 256 MiB while users sign in under load, after a kill, and
-// while all is read and ended.
+// while all sessions are read and ended.
 func TestServesWithinACgroup(t *testing.T) {
-	testenv.SkipRace(t, "it takes several times the memory")
+	testenv.SkipRace(t, "it uses several times the memory")
 	sessions := number(t, sessionsEnv, 10_000)
 	for _, sizes := range []struct {
 		name             string
@@ -60,15 +60,15 @@ func TestServesWithinACgroup(t *testing.T) {
 				last)
 			h.kill()
 			if n := group.killed(t); n > 0 {
-				t.Errorf("%d processes were killed for want of memory", n)
+				t.Errorf("%d processes were killed by the OOM killer", n)
 			}
 		})
 	}
 }
 
-// The memory of the plugin stays near its setting, however many sessions there are.
+// The plugin's memory stays near its setting at any number of sessions.
 func TestMemoryOfThePlugin(t *testing.T) {
-	testenv.SkipRace(t, "it takes several times the memory")
+	testenv.SkipRace(t, "it uses several times the memory")
 	sessions, memory := number(t, sessionsEnv, 10_000), os.Getenv(memoryEnv)
 	if memory == "" {
 		memory = "64"
@@ -84,12 +84,12 @@ func TestMemoryOfThePlugin(t *testing.T) {
 				settings["memory_mib"] = bound
 			}
 			if os.Getenv(pluginEnv) != "" {
-				delete(settings, "memory_mib") // it may be of before there was one
+				delete(settings, "memory_mib") // the build may predate the setting
 			}
 			h := start(t, task{Sessions: sessions, Ticket: 1 << 10, Callers: 64, Settings: settings}, nil)
 			most, last := h.done()
 			t.Logf("%d sessions: at most %d MiB, then %d", sessions, most, last)
-			// The smallest settings need more than they say for a moment: see README.
+			// The smallest settings are exceeded briefly: see README.
 			if bound = max(bound, 128) + 44; most > bound {
 				t.Errorf("the plugin had %d MiB, want at most %d", most, bound)
 			}
@@ -97,9 +97,9 @@ func TestMemoryOfThePlugin(t *testing.T) {
 	}
 }
 
-// The plugin of PostgreSQL keeps nothing, and its process stays near the limit that it sets for itself.
+// The PostgreSQL plugin has no store of its own, and its process stays near the limit that it sets.
 func TestMemoryOfThePostgresPlugin(t *testing.T) {
-	testenv.SkipRace(t, "it takes several times the memory")
+	testenv.SkipRace(t, "it uses several times the memory")
 	sessions := number(t, sessionsEnv, 10_000)
 	for _, c := range []struct {
 		name                    string

@@ -2,7 +2,7 @@
 
 package footprint
 
-// The host that is measured, in a cgroup of its own.
+// The measured host, in its own cgroup.
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// host is a host in a process of its own, and its plugin.
+// host is a host process and its plugin.
 type host struct {
 	t       *testing.T
 	process *testenv.Process
@@ -30,7 +30,7 @@ type host struct {
 	plugin  int
 }
 
-// start starts a host in a cgroup, nil for none, up to where its plugin has opened the store.
+// start starts a host, in a cgroup unless that is nil, and waits until its plugin has opened the store.
 func start(t *testing.T, todo task, group *cgroup) *host {
 	t.Helper()
 	todo.Plugin = filepath.Join(built, cmp.Or(todo.Plugin, badgerPlugin))
@@ -41,7 +41,7 @@ func start(t *testing.T, todo task, group *cgroup) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	temp, err := os.MkdirTemp("", "fp") // short: it holds sockets
+	temp, err := os.MkdirTemp("", "fp") // short: a socket's path is bounded
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,19 +61,18 @@ func start(t *testing.T, todo task, group *cgroup) *host {
 	return h
 }
 
-// said waits for a line and returns the plugin's process id in it.
+// said waits for a line of output and returns the plugin's process id in it.
 func (h *host) said(what string) int {
 	h.t.Helper()
 	id, said := h.process.Said(what)
 	if !said {
-		h.t.Fatalf("before it said %q: %v\n%s", what, h.process.Wait(), &h.process.Log)
+		h.t.Fatalf("before it printed %q: %v\n%s", what, h.process.Wait(), &h.process.Log)
 	}
 	pid, _ := strconv.Atoi(id)
 	return pid
 }
 
-// done waits until the task is done and returns the most that the plugin had of memory of its own, and what
-// it has after that, in MiB.
+// done waits until the task is done and returns the plugin's peak and final anonymous memory in MiB.
 func (h *host) done() (most, last int) {
 	h.t.Helper()
 	stop := make(chan struct{})
@@ -93,13 +92,13 @@ func (h *host) done() (most, last int) {
 	close(stop)
 	watching.Wait()
 	if pid != h.plugin {
-		h.t.Errorf("the plugin was process %d and is %d now: it has ended meanwhile\n%s", h.plugin, pid,
+		h.t.Errorf("the plugin was process %d and is %d now: it was restarted\n%s", h.plugin, pid,
 			h.process.Log.String())
 	}
 	return most >> 10, last >> 10
 }
 
-// kill ends host and plugin as a crash does, and waits until they are gone.
+// kill kills host and plugin and waits until they have ended.
 func (h *host) kill() {
 	h.process.Kill()
 	if h.plugin > 0 {
@@ -112,7 +111,7 @@ func (h *host) kill() {
 	_ = os.RemoveAll(h.temp)
 }
 
-// anonymous is the memory of a process that no file stands behind, in KiB; 0 when it is gone.
+// anonymous returns a process's anonymous memory in KiB, or 0 if it has ended.
 func anonymous(pid int) int {
 	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
 	if err != nil {
@@ -126,10 +125,10 @@ func anonymous(pid int) int {
 	return kib
 }
 
-// cgroup is a group of processes with a limit of their memory.
+// cgroup is a control group with a memory limit.
 type cgroup struct{ path, limit string }
 
-// newCgroup makes one of version 2, or of version 1 where that is what has the memory.
+// newCgroup creates a control group of version 2, or of version 1 if that controls memory.
 func newCgroup(t *testing.T, bytes int) *cgroup {
 	t.Helper()
 	g := &cgroup{path: "/sys/fs/cgroup", limit: "memory.max"}
@@ -141,24 +140,24 @@ func newCgroup(t *testing.T, bytes int) *cgroup {
 	err := os.Mkdir(g.path, 0o750)
 	if err == nil {
 		t.Cleanup(func() {
-			// The system lets go of a process a moment after its end.
+			// The kernel releases a process shortly after its end.
 			testenv.Eventually(t, "the control group is gone",
 				func() bool { return os.Remove(g.path) == nil })
 		})
-		if g.limit == "memory.max" { // the parent's affair
+		if g.limit == "memory.max" { // version 2: controlled by the parent
 			_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+memory"), 0o600)
 		}
 		err = os.WriteFile(filepath.Join(g.path, g.limit), []byte(strconv.Itoa(bytes)), 0o600)
 	}
 	if err != nil {
 		missing(t,
-			"no cgroup with a limit can be made here, which root may where a memory controller is: "+
+			"cannot create a cgroup with a limit, which requires root and a memory controller: "+
 				err.Error())
 	}
 	return g
 }
 
-// missing skips the test, but in CI nothing may be missing.
+// missing skips the test; in CI it fails it.
 func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -175,7 +174,7 @@ func (g *cgroup) add(t *testing.T, pid int) {
 	}
 }
 
-// killed is how many processes the system has killed for want of memory.
+// killed returns the number of processes killed by the OOM killer.
 func (g *cgroup) killed(t *testing.T) (n int) {
 	t.Helper()
 	file := "memory.events"

@@ -25,18 +25,18 @@ import (
 const (
 	// taskEnv makes the test binary a host with a task.
 	taskEnv = "FOOTPRINT_TASK"
-	// pluginEnv is another build of the plugin, to compare with.
+	// pluginEnv names a different build of the plugin, for comparison.
 	pluginEnv = "FOOTPRINT_PLUGIN"
 
 	badgerPlugin, postgresPlugin = "sessions-badger", "sessions-postgres"
 )
 
-// task is what a host does with its plugin.
+// task describes the work of a host.
 type task struct {
 	Plugin   string
 	Settings map[string]any
-	// Sessions are signed in by Callers side by side, each with a ticket of Ticket bytes, unless they are
-	// there already: Filled. Those are looked at and ended.
+	// Sessions are created by Callers concurrent callers, each with a ticket of Ticket bytes. If they already
+	// exist, Filled, they are read and ended.
 	Sessions, Callers, Ticket int
 	Filled                    bool
 }
@@ -72,8 +72,8 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// runTask begins at a line on standard input: until then the process is put where it belongs. It tells of its
-// plugin's process id, then of its success, and then waits to be killed.
+// runTask waits for a line on standard input, while the process is moved to its cgroup. It prints its
+// plugin's process id, then its success, and waits to be killed.
 func runTask(text string) error {
 	var todo task
 	if err := json.Unmarshal([]byte(text), &todo); err != nil {
@@ -113,7 +113,7 @@ type work struct {
 	signed  atomic.Int64
 }
 
-// each calls f for every session, by Callers side by side.
+// each calls f for every session, from Callers goroutines.
 func (w *work) each(f func(i int) error) error {
 	var next atomic.Int64
 	errs := make(chan error, w.Callers)
@@ -135,7 +135,7 @@ func (w *work) each(f func(i int) error) error {
 
 func sid(i int) string { return fmt.Sprintf("sid-%d", i) }
 
-// signIn signs users in at a client while operators look at listings.
+// signIn signs users in at a client while operators read listings.
 func (w *work) signIn(ctx context.Context) error {
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
@@ -178,7 +178,7 @@ func (w *work) look(ctx context.Context) error {
 			_, err = w.backend.Grants().Get(ctx,
 				grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid(i / 2))}, w.start)
 			if errors.Is(err, ticketstore.ErrNotFound) {
-				err = nil // it is just being signed in
+				err = nil // it is being created
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -188,7 +188,7 @@ func (w *work) look(ctx context.Context) error {
 	return nil
 }
 
-// noise is what compresses as badly as a sealed ticket does.
+// noise returns bytes that are as incompressible as a sealed ticket.
 func noise(seed, size int) []byte {
 	b, x := make([]byte, size), uint64(seed)*2654435761+88172645463325252
 	for i := range b {
@@ -200,12 +200,12 @@ func noise(seed, size int) []byte {
 	return b
 }
 
-// lookAndEnd reads every session, walks the listing, ends all and sees that none is left.
+// lookAndEnd reads every session, walks the listing, ends all and checks that none is left.
 func (w *work) lookAndEnd(ctx context.Context) error {
 	err := w.each(func(i int) error {
 		session, err := w.backend.Tickets().Get(ctx, ticketstore.KeyOf(sid(i)))
 		if err == nil && (session.SessionID != sid(i) || len(session.Ticket) != w.Ticket) {
-			err = errors.New("it is another")
+			err = errors.New("a different session")
 		}
 		return err
 	})

@@ -1,6 +1,6 @@
 package torture
 
-// The world of a torture: users, history and the final check.
+// The environment of a torture run: users, history and the final check.
 
 import (
 	"fmt"
@@ -12,27 +12,27 @@ import (
 	"time"
 )
 
-// patience is how long anything may take on a machine with much to do.
+// patience bounds waits on a loaded machine.
 const patience = time.Minute
 
-// world is a host with everybody who works on it.
+// world is a host with its users and relying parties.
 type world struct {
 	history *history
 	parties *parties
 	caller  *caller
 	users   []*user
 	terms   terms
-	// patience is how long an audit waits for what must come.
+	// patience bounds the waits of an audit.
 	patience time.Duration
 }
 
-// newWorld makes users and relying parties; the host comes later.
+// newWorld creates users and relying parties; the host is added later.
 func newWorld(terms terms) *world {
 	h := &history{}
 	return &world{history: h, parties: newParties(h), terms: terms, patience: patience}
 }
 
-// config of a host whose stores are in those folders. The first of them serves.
+// config returns the configuration of a host with stores in those folders. The first store serves.
 func (w *world) config(folders ...string) hostConfig {
 	c := hostConfig{
 		Stores: map[string]string{}, Serving: storeName(0), Clients: w.parties.clients, Idle: w.terms.idle,
@@ -46,7 +46,7 @@ func (w *world) config(folders ...string) hostConfig {
 
 func storeName(i int) string { return fmt.Sprintf("store-%d", i) }
 
-// populate makes users who work on the hosts at those addresses.
+// populate creates users of the hosts at those addresses.
 func (w *world) populate(prefix string, n int, bases ...string) {
 	if w.caller == nil {
 		w.caller = newCaller(w.history, bases...)
@@ -61,7 +61,7 @@ func (w *world) close() {
 	w.parties.close()
 }
 
-// each runs f for each user, some side by side.
+// each runs f for each user, a few concurrently.
 func (w *world) each(f func(u *user)) {
 	var group sync.WaitGroup
 	for _, u := range w.users {
@@ -70,8 +70,8 @@ func (w *world) each(f func(u *user)) {
 	group.Wait()
 }
 
-// audit asks, when everybody has come to rest, for everything that is known, and once more when every session
-// must be over. Its own calls are part of the history.
+// audit queries everything known once all users are idle, and again when every session must be over. Its own
+// calls are part of the history.
 func (w *world) audit(t testing.TB) {
 	t.Helper()
 	w.parties.behave.Store(true)
@@ -93,9 +93,9 @@ func (w *world) audit(t testing.TB) {
 			}
 		}
 	})
-	// From here on nobody uses a session.
+	// From here on no session is used.
 	last := w.terms.idle + w.terms.slack
-	if w.terms.idle >= time.Hour { // nobody waits for that
+	if w.terms.idle >= time.Hour { // too long to wait
 		last = 0
 		w.each(func(u *user) {
 			for _, subject := range u.subjects() {
@@ -106,11 +106,11 @@ func (w *world) audit(t testing.TB) {
 	w.await(t, last+w.patience, "every session's end", func() bool {
 		return w.listed("/admin/sessions") == 0
 	})
-	// Clients that answer wrongly or not at all have had a queue grow: it may be long, but it gets shorter.
+	// The queue of clients that failed may be long, but it must get shorter.
 	untold := untold{waiting: map[part]bool{}}
 	for left, shorter := untold.count(w.history.all()), true; left > 0 && shorter; {
 		before := left
-		w.await(t, w.patience, "more clients being told", func() bool {
+		w.await(t, w.patience, "more clients notified", func() bool {
 			w.sendAgain()
 			left = untold.count(w.history.all())
 			return left < before
@@ -124,7 +124,7 @@ func (w *world) audit(t testing.TB) {
 	})
 }
 
-// progress waits until so many more calls were answered well.
+// progress waits until that many more calls succeeded.
 func (w *world) progress(t *testing.T, n int) {
 	from := w.history.good()
 	for deadline := time.Now().Add(patience); w.history.good() < from+n; time.Sleep(5 * time.Millisecond) {
@@ -135,7 +135,7 @@ func (w *world) progress(t *testing.T, n int) {
 	}
 }
 
-// await waits for a condition. When it does not come true, the checker finds what is missing.
+// await waits for a condition. If it times out, the checker reports what is missing.
 func (w *world) await(t testing.TB, patience time.Duration, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); time.Sleep(100 * time.Millisecond) {
@@ -148,7 +148,7 @@ func (w *world) await(t testing.TB, patience time.Duration, what string, conditi
 	}
 }
 
-// listed counts the rows of an admin listing's first page; -1 when it cannot be had.
+// listed counts the rows of an admin listing's first page, or returns -1 if the request fails.
 func (w *world) listed(path string) int {
 	a, _, _ := w.caller.send(http.MethodGet, path, "", nil, nil)
 	rows, is := a.body["results"].([]any)
@@ -158,11 +158,11 @@ func (w *world) listed(path string) int {
 	return len(rows)
 }
 
-// part is what a client has in a session.
+// part is a client's part in a session.
 type part struct{ sid, client string }
 
-// untold counts the clients that took part in a session and have not been notified of its end, by what has
-// been added to the history since it was last asked.
+// untold counts the clients of sessions that were not notified of the end. It processes only events added
+// since its last call.
 type untold struct {
 	read    int
 	waiting map[part]bool // false: it was notified
@@ -188,8 +188,7 @@ func (u *untold) count(events []*event) (n int) {
 	return n
 }
 
-// sendAgain does what an operator does about clients that did not answer for long: it has their notifications
-// sent again now.
+// sendAgain retries all notifications now, like an operator whose clients did not answer for long.
 func (w *world) sendAgain() {
 	a, _, _ := w.caller.send(http.MethodGet, "/admin/logout/deliveries?state=pending&count_requested=1000",
 		"", nil, nil)
@@ -209,7 +208,7 @@ func (w *world) sendAgain() {
 	}
 }
 
-// report fails the test for each violation and tells how much was done.
+// report fails the test for each violation and logs a summary of the run.
 func (w *world) report(t testing.TB, violations []violation) {
 	t.Helper()
 	const shown = 20 // of each rule
@@ -230,7 +229,7 @@ func (w *world) report(t testing.TB, violations []violation) {
 	}
 }
 
-// lifeOf tells all that was asked of a session.
+// lifeOf returns all events of a session as text.
 func (w *world) lifeOf(sid string) string {
 	events := w.history.all()
 	subject := ""

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// What clients see while the plugin is killed once a second, the processes being real: requests that failed,
-// and the longest that one took. One iteration is one kill.
+// BenchmarkPluginKilledOnceASecond reports failed requests and the longest request while the plugin's process
+// is killed once a second. One iteration is one kill.
 func BenchmarkPluginKilledOnceASecond(b *testing.B) {
 	w := newWorld(tortureTerms)
 	w.parties.behave.Store(true)

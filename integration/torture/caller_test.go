@@ -1,6 +1,6 @@
 package torture
 
-// Calls with their outcomes, as clients and operators make them.
+// Calls of clients and operators, with their outcomes.
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// caller makes calls on the hosts, each on any of them, and writes it with its answer into the history.
+// caller makes each call on a random host and records it with its answer in the history.
 type caller struct {
 	bases   []string // the hosts' addresses
 	http    *http.Client
@@ -27,14 +27,14 @@ func newCaller(history *history, bases ...string) *caller {
 	return &caller{
 		bases: bases, history: history,
 		http: &http.Client{
-			// The checker decides what takes too long.
+			// The checker decides whether a call took too long.
 			Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 5 * patience,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// answer is what came back; status 0 means that nothing did.
+// answer is a response; status 0 means no response.
 type answer struct {
 	host     string
 	status   int
@@ -49,7 +49,7 @@ func (a *answer) text(name string) string {
 	return value
 }
 
-// send makes one call. Only the test's end cuts it short.
+// send makes one call. Only the end of the test cancels it.
 func (c *caller) send(
 	method, path, cookie string, form url.Values, body any,
 ) (*answer, time.Time, time.Time) {
@@ -94,7 +94,7 @@ func (c *caller) send(
 	return a, start, time.Now()
 }
 
-// record judges the answer: good says that it is what was asked for, no that it is an orderly refusal.
+// record records the outcome: good means success, no means an expected refusal.
 func (c *caller) record(e event, a *answer, start, end time.Time, good, no bool) outcome {
 	e.Start, e.End, e.Host = start, end, a.host
 	switch {
@@ -120,7 +120,7 @@ func (c *caller) login(user, cookie string) (sid, fresh string, start, end time.
 	return "", "", start, end, a
 }
 
-// grant is an authorization on its way: a code, or the tokens that came of it.
+// grant is an authorization: a code, or the tokens issued for it.
 type grant struct {
 	family   int
 	session  string
@@ -130,8 +130,8 @@ type grant struct {
 	code     string
 	access   string
 	refresh  string
-	outdated []string // access tokens that were replaced
-	used     []string // refresh tokens that were
+	outdated []string // replaced access tokens
+	used     []string // used refresh tokens
 }
 
 func (g *grant) event(k kind, token string) event {
@@ -141,7 +141,7 @@ func (g *grant) event(k kind, token string) event {
 	}
 }
 
-// authorize gets a code, nil without one.
+// authorize requests a code and returns the grant, or nil if there is none.
 func (c *caller) authorize(sid, subject, cookie, client string, offline bool) (*grant, outcome) {
 	scope := "openid"
 	if offline {
@@ -193,7 +193,7 @@ func (c *caller) introspect(g *grant, token string) outcome {
 	return c.record(g.event(introspec, token), a, start, end, ok && active, ok && !active)
 }
 
-// find asks an operator's question: is the session there?
+// find queries a session as an operator.
 func (c *caller) find(sid, subject string, bySubject, last bool) outcome {
 	query := url.Values{"session_id": {sid}}
 	if bySubject {

@@ -1,21 +1,21 @@
 package torture
 
-// Which calls ran undisturbed.
+// Which calls were undisturbed.
 
 import (
 	"slices"
 	"time"
 )
 
-// settled is how long after the answer 200 of a client its notification is settled for sure, if nothing
-// happens to the processes.
+// settled is the time after a client's answer 200 by which its notification is certainly settled, if the
+// processes are undisturbed.
 const settled = 5 * time.Second
 
-// settledBy is when a call has taken effect, if ever, whose client had gone at a moment: it may have waited
-// until what was done to the processes had ended, however long that took.
+// settledBy returns the time by which a call whose client disconnected has taken effect, if ever: it may have
+// waited for the end of a disturbance, however long.
 func (c *checker) settledBy(gone time.Time) time.Time {
 	settled := gone.Add(c.terms.late)
-	for _, f := range c.harms { // in the order of their begins
+	for _, f := range c.harms { // ordered by start
 		if f.Start.Before(settled) && gone.Before(f.End) {
 			settled = later(settled, f.End.Add(c.terms.late))
 		}
@@ -23,7 +23,7 @@ func (c *checker) settledBy(gone time.Time) time.Time {
 	return settled
 }
 
-// undisturbed is when a call began, or when what was done to the processes before its answer had ended.
+// undisturbed returns when a call began, or when the last disturbance before its answer ended.
 func (c *checker) undisturbed(call *event) time.Time {
 	from := call.Start
 	for _, f := range c.harms {
@@ -34,17 +34,17 @@ func (c *checker) undisturbed(call *event) time.Time {
 	return from
 }
 
-// calm reports whether nothing was done to the processes in that time, nor so shortly before that they may
-// not have come to rest.
+// calm reports whether the processes were undisturbed in that time, and for long enough before to have
+// recovered.
 func (c *checker) calm(from, to time.Time) bool {
 	return !slices.ContainsFunc(c.harms, func(f *event) bool {
 		return f.Start.Before(to) && from.Before(f.End.Add(c.terms.late))
 	})
 }
 
-// again holds that no client was notified of a session's end more often than it may be: once, and once more
-// if it had just got tokens (rule 7), and whenever the host had not its answer, for something was done to the
-// processes or it says so itself, or an operator asked for it. A swap of the store is no reason.
+// again checks that no client was notified of a session's end too often: once; a second time if it had just
+// got tokens (rule 7); and again whenever the host may not have seen its answer, because of a disturbance or
+// according to its log, or an operator retried it. A swap of the store is no reason.
 func (c *checker) again(events []*event) {
 	parts := map[part][]*event{}
 	for _, e := range events {
@@ -59,11 +59,12 @@ func (c *checker) again(events []*event) {
 	}
 }
 
-// notifiedAgain is given what happened between one client and the hosts about one session, in its order.
+// notifiedAgain checks the events between one client and the hosts about one session, in order.
 func (c *checker) notifiedAgain(events []*event) {
-	var last *event // of the tellings
+	var last *event // of the deliveries
 	tellings, reasons := 0, 0
-	open := false // the client has answered the latest attempt, and the host may say that it has not seen it
+	// open: the client has answered the latest attempt, but the host may log that it has not seen the answer.
+	open := false
 	for _, e := range events {
 		switch {
 		case e.Kind == resent:
@@ -81,7 +82,7 @@ func (c *checker) notifiedAgain(events []*event) {
 		}
 	}
 	if tellings > 2+reasons {
-		c.violatef(ruleAgain, last, "told %d times, with %d reasons to be notified more than twice", tellings,
+		c.violatef(ruleAgain, last, "notified %d times, with %d reasons for more than two", tellings,
 			reasons)
 	}
 }

@@ -15,12 +15,12 @@ var caseTerms = terms{
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// calls are a history in the making: each call begins a second after the one before and takes half of one.
+// calls builds a history: each call begins a second after the previous one and takes half a second.
 type calls []*event
 
 func (c calls) then(e event) calls {
 	e.Start = noon.Add(time.Duration(len(c)) * time.Second)
-	if e.Kind != told { // a client answers at once
+	if e.Kind != told { // a client answers immediately
 		e.End = e.Start.Add(500 * time.Millisecond)
 	} else {
 		e.End = e.Start
@@ -32,7 +32,7 @@ func (c calls) then(e event) calls {
 	return append(c, &e)
 }
 
-// began is a session with tokens: access A1, refresh token R1.
+// began returns the history of a session with access token A1 and refresh token R1.
 func began() calls {
 	return calls{}.
 		then(event{Kind: signIn, Outcome: done}).
@@ -53,10 +53,10 @@ func rotated() calls {
 	})
 }
 
-// harmed: something was done to the processes.
+// harmed adds a disturbance of the processes.
 func (c calls) harmed() calls { return c.then(event{Kind: harm}) }
 
-// answeredSlowly: clients take a second to answer.
+// answeredSlowly makes clients take a second to answer.
 func answeredSlowly(c calls) calls {
 	for i := range c {
 		if c[i].Kind == told {
@@ -66,7 +66,7 @@ func answeredSlowly(c calls) calls {
 	return c
 }
 
-// removed and then told so many times.
+// removedAndTold adds a removal and n notifications.
 func removedAndTold(c calls, times int) calls {
 	c = c.then(event{Kind: removeOne, Outcome: done})
 	for i := range times {
@@ -89,7 +89,7 @@ func TestChecker(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		history calls
-		want    rule // empty: nothing is wrong
+		want    rule // empty: no violation
 	}{
 		"a life": {rotated().then(introspects("A2", done)).then(introspects("A1", refused)).
 			then(event{Kind: find, Outcome: done}).then(event{Kind: removeOne, Outcome: done}).then(
@@ -160,11 +160,11 @@ func TestChecker(t *testing.T) {
 		"after a reuse": {
 			rotated().then(refreshes("R1", refused)).then(introspects("A2", done)), ruleUndead,
 		},
-		"told too early": {
+		"notified too early": {
 			began().then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: find, Outcome: done}),
 			ruleEarly,
 		},
-		"told twice the same": {
+		"same logout token twice": {
 			began().then(event{Kind: removeOne, Outcome: done}).then(
 				event{Kind: told, Outcome: done, ID: "j"},
 			).then(event{Kind: told, Outcome: done, ID: "j"}),
@@ -194,16 +194,16 @@ func TestChecker(t *testing.T) {
 		},
 		"a failure without a cause": {began().then(refreshes("R1", unknown)), ruleFailed},
 		"told twice":                {removedAndTold(began(), 2), ""},
-		"told three times":          {removedAndTold(began(), 3), ruleAgain},
-		"told again after a crash":  {removedAndTold(began().harmed(), 3), ""},
-		"told three times, slowly":  {answeredSlowly(removedAndTold(began(), 3)), ruleAgain},
-		"told again, for the host has not seen it": {
+		"notified three times":      {removedAndTold(began(), 3), ruleAgain},
+		"notified after a crash":    {removedAndTold(began().harmed(), 3), ""},
+		"notified thrice, slowly":   {answeredSlowly(removedAndTold(began(), 3)), ruleAgain},
+		"notified again: the host has not seen the answer": {
 			removedAndTold(began(), 1).then(event{Kind: unheard}).then(
 				event{Kind: told, Outcome: done, ID: "j1"},
 			).then(event{Kind: told, Outcome: done, ID: "j2"}),
 			"",
 		},
-		"told again, for the client has not answered before": {
+		"notified again: the client has not answered before": {
 			removedAndTold(began(), 0).then(event{Kind: snubbed}).then(event{Kind: unheard}).then(
 				event{Kind: told, Outcome: done, ID: "j0"},
 			).then(event{Kind: told, Outcome: done, ID: "j1"}).then(
@@ -211,7 +211,7 @@ func TestChecker(t *testing.T) {
 			),
 			ruleAgain,
 		},
-		"sent again by an operator": {removedAndTold(began().then(event{Kind: resent}), 3), ""},
+		"retried by an operator": {removedAndTold(began().then(event{Kind: resent}), 3), ""},
 		"known to the store left behind": {began().then(event{Kind: removeOne, Outcome: done}).
 			then(event{Kind: introspec, Outcome: done, Family: 1, Token: "A1", Store: "store-0"}),
 			ruleUndead},
@@ -220,7 +220,7 @@ func TestChecker(t *testing.T) {
 			t.Parallel()
 			found := check(test.history, caseTerms)
 			if test.want == "" && len(found) > 0 {
-				t.Errorf("found %v in a history without fault", found)
+				t.Errorf("found %v in a correct history", found)
 			}
 			for _, v := range found {
 				if v.rule == test.want {
@@ -246,7 +246,7 @@ func TestCheckerOfTime(t *testing.T) {
 	due[3].End = due[3].Start
 	harmed := began().harmed()
 	harmed[2].End, harmed[3].End = noon.Add(62*time.Second), noon.Add(61*time.Second)
-	// A removal whose client has gone waits for the end of an outage.
+	// A removal whose client disconnected waits for the end of an outage.
 	outage := began().harmed().then(event{Kind: removeAll, Outcome: unknown})
 	outage[3].End = noon.Add(5 * time.Minute)
 	outage[4].End = noon.Add(time.Minute)
@@ -274,7 +274,7 @@ func TestCheckerOfTime(t *testing.T) {
 	}
 }
 
-// Renewals do not wait for the copies at other hosts, which a lease bounds.
+// Renewals do not wait for the caches of other hosts, which are bounded by a lease.
 func TestCheckerOfCopies(t *testing.T) {
 	t.Parallel()
 	shared := caseTerms
@@ -290,7 +290,7 @@ func TestCheckerOfCopies(t *testing.T) {
 	}
 }
 
-// Ends are told apart by what was disturbed meanwhile, and late ones are found.
+// Ends are classified by disturbances meanwhile, and late ones are found.
 func TestWaitsForHosts(t *testing.T) {
 	t.Parallel()
 	const lease = time.Second
@@ -327,7 +327,7 @@ func TestWaitsForHosts(t *testing.T) {
 				len(apart.ends))
 		}
 		if late := calm.late(lease) + beside.late(lease); (late != "") != c.late {
-			t.Errorf("%s: late is %q, want it to be found: %t", name, late, c.late)
+			t.Errorf("%s: late is %q, want it found: %t", name, late, c.late)
 		}
 	}
 }

@@ -4,7 +4,7 @@ package torture
 
 import "slices"
 
-// family holds what was asked of a code and its tokens.
+// family checks the calls about a code and its tokens.
 func (c *checker) family(f *family) {
 	for i, e := range f.attempts {
 		for _, other := range f.attempts[:i] {
@@ -26,12 +26,12 @@ func (c *checker) family(f *family) {
 	}
 }
 
-// chain is what led to a token: the attempts, each of which issued what the next one used, up to the one that
-// issued it.
+// chain is the derivation of a token: attempts, each of which used a token issued by the previous one, up to
+// the attempt that issued it.
 type chain []*event
 
-// endsWith reports whether the last issued that refresh token, along with the access token that the chain
-// leads to.
+// endsWith reports whether the last attempt issued that refresh token together with the access token of the
+// chain.
 func (c chain) endsWith(refreshToken string) bool {
 	return len(c) > 0 && c[len(c)-1].Refresh == refreshToken
 }
@@ -55,7 +55,7 @@ func (f *family) chain(token string) (chain chain) {
 	}
 }
 
-// token holds one use of a code or token against the rules.
+// token checks one use of a code or token against the rules.
 func (c *checker) token(f *family, e *event, chain chain) {
 	switch e.Outcome {
 	case done:
@@ -80,13 +80,13 @@ func (c *checker) accepted(f *family, e *event, chain chain) {
 		issued := chain[len(chain)-1].End
 		for _, end := range s.endings {
 			if end.known && issued.Before(end.start) && e.Start.After(end.end) {
-				c.violatef(ruleUndead, e, "an access token of before the session's end at %s",
+				c.violatef(ruleUndead, e, "an access token from before the session's end at %s",
 					end.end.Format("15:04:05.000"))
 				break
 			}
 		}
 	}
-	// A second use of a code or refresh token that was refused has revoked the family.
+	// A refused second use of a code or refresh token has revoked the family.
 	for _, reuse := range f.attempts {
 		if reuse.Outcome == refused && e.Start.After(reuse.End) && f.consumedBefore(reuse) {
 			c.violatef(ruleUndead, e, "the family was revoked at %s", reuse.End.Format("15:04:05.000"))
@@ -95,7 +95,7 @@ func (c *checker) accepted(f *family, e *event, chain chain) {
 	}
 }
 
-// consumedBefore reports whether what an attempt uses had been consumed for sure when it began.
+// consumedBefore reports whether the token of an attempt had certainly been consumed when it began.
 func (f *family) consumedBefore(attempt *event) bool {
 	return slices.ContainsFunc(f.attempts, func(e *event) bool {
 		return e.Kind == attempt.Kind && e.Token == attempt.Token && e.Outcome == done &&
@@ -103,8 +103,8 @@ func (f *family) consumedBefore(attempt *event) bool {
 	})
 }
 
-// rejected: a refusal needs a reason. An attempt that is not on the token's own way replaced it, revoked it,
-// or may have.
+// rejected: a refusal needs a reason. An attempt outside of the token's chain replaced or revoked it, or may
+// have.
 func (c *checker) rejected(f *family, e *event, chain chain) {
 	for _, other := range f.attempts {
 		itself := other.Kind == e.Kind && other.Start.Equal(e.Start) && other.Token == e.Token
@@ -117,7 +117,7 @@ func (c *checker) rejected(f *family, e *event, chain chain) {
 	case c.notDue(s, e.End) && !c.mayHaveEnded(s, e.End):
 		r := ruleLost
 		if len(s.endings) > 0 && !s.notEnded.Before(e.End) {
-			r = ruleHalf // something that was to end it did not, and yet its tokens are dead
+			r = ruleHalf // an ending failed, but its tokens are dead
 		}
 		c.violatef(r, e, "nothing had revoked it; the session was live")
 	case e.Kind == refresh && f.offline && c.survived(s, e):
@@ -125,8 +125,8 @@ func (c *checker) rejected(f *family, e *event, chain chain) {
 	}
 }
 
-// survived reports whether the session ended before the event in a way that offline refresh tokens outlive,
-// and in no other.
+// survived reports whether every end of the session before the event was one that offline refresh tokens
+// outlive.
 func (c *checker) survived(s *session, e *event) bool {
 	ended := false
 	for _, end := range s.endings {

@@ -1,6 +1,6 @@
 package torture
 
-// The checker: it compares a history with the rules.
+// The checker compares a history with the rules.
 
 import (
 	"cmp"
@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// rule names what a history can break.
+// rule is a rule that a history can violate.
 type rule string
 
 const (
 	ruleLost         rule = "an acknowledged write is lost"
-	ruleUndead       rule = "what was ended lives"
+	ruleUndead       rule = "an ended session or token is live"
 	ruleTwice        rule = "a code or refresh token is accepted twice"
-	ruleRotated      rule = "a token that was replaced lives"
+	ruleRotated      rule = "a replaced token is live"
 	ruleHalf         rule = "a session is half ended"
 	ruleNotification rule = "a notification was not delivered"
-	ruleEarly        rule = "a client was notified of the end of a session that lives"
+	ruleEarly        rule = "a client was notified of the end of a live session"
 	ruleReplay       rule = "a logout token was sent twice"
 	ruleStall        rule = "an answer took too long"
-	ruleAnswer       rule = "an answer that must never be given"
+	ruleAnswer       rule = "a forbidden answer"
 	ruleLingers      rule = "a session is not ended when it is due"
-	ruleFailed       rule = "a call failed, and nothing had happened"
-	ruleAgain        rule = "a client was notified again and again"
+	ruleFailed       rule = "a call failed without a cause"
+	ruleAgain        rule = "a client was notified too often"
 )
 
 type violation struct {
@@ -36,51 +36,51 @@ type violation struct {
 
 func (v violation) String() string { return string(v.rule) + ": " + v.text }
 
-// terms are what the host was configured with and what the checker grants it.
+// terms are the host's configuration and the checker's tolerances.
 type terms struct {
 	idle, renewEvery time.Duration
-	// slack is what clocks and schedulers may be off.
+	// slack is the tolerance for clocks and schedulers.
 	slack time.Duration
-	// copies is how long another host may answer from its copy of an access token that a refresh has
-	// replaced: renewals do not wait for all hosts (rule 15).
+	// copies is how long other hosts may answer from their cache for an access token that a refresh replaced:
+	// renewals do not wait for all hosts (rule 15).
 	copies time.Duration
-	// stall is how long an answer may take, from when nothing was done to the processes any more.
+	// stall bounds the time to an answer, counted from the end of the last disturbance.
 	stall time.Duration
-	// late is how long after its client has gone a call may still take effect, and after what was done to the
-	// processes.
+	// late bounds the time in which a call may take effect after its client disconnected and disturbances
+	// ended.
 	late time.Duration
 }
 
-// ending is something that ends a session, or may.
+// ending is an event that ends a session, or may.
 type ending struct {
 	start, end time.Time
-	known      bool // it was acknowledged
+	known      bool // acknowledged
 	strict     bool // no token survives it
 }
 
-// session is what the history tells of one.
+// session is the knowledge about a session from the history.
 type session struct {
 	sid, subject string
 	created      *event
 	endings      []ending
-	// renewedAt is when each known use began, mayRenew when the last thing that may have renewed it can have
-	// happened.
+	// renewedAt are the start times of known uses, mayRenew the latest time at which the session may have
+	// been renewed.
 	renewedAt []time.Time
 	mayRenew  time.Time
-	// notEnded is the last moment at which it had not ended for sure.
+	// notEnded is the last time at which it had certainly not ended.
 	notEnded time.Time
-	// cookieLost is when the answer to a step-up was lost, and with it the cookie.
+	// cookieLost is when the answer to a step-up was lost, and with it the new cookie.
 	cookieLost time.Time
 	clients    map[string]bool // that were authorized
 	told       map[string]time.Time
-	deadSeen   time.Time // the first moment at which it had ended for sure, by what was seen
+	deadSeen   time.Time // the first time at which it was observed to have ended
 }
 
-// family is an authorization with all of its code and tokens.
+// family is an authorization with its code and tokens.
 type family struct {
 	session *session
 	offline bool
-	// attempts are the exchanges and refreshes, each of which used what an earlier one had issued.
+	// attempts are the exchanges and refreshes, each of which used a token issued by an earlier one.
 	attempts []*event
 	probes   []*event // introspections
 }
@@ -93,7 +93,7 @@ type checker struct {
 	found    []violation
 }
 
-// check holds a history against the rules.
+// check checks a history against the rules.
 func check(events []*event, terms terms) []violation {
 	c := &checker{terms: terms, sessions: map[string]*session{}, families: map[int]*family{}}
 	events = slices.Clone(events)
@@ -130,7 +130,7 @@ func (c *checker) violatef(r rule, e *event, text string, args ...any) {
 	c.found = append(c.found, violation{r, what + fmt.Sprintf(text, args...), e.Session})
 }
 
-// answers looks at each event by itself.
+// answers checks each event by itself.
 func (c *checker) answers(events []*event) {
 	jtis := map[string]bool{}
 	for _, e := range events {
@@ -184,12 +184,11 @@ func (c *checker) collect(events []*event) {
 	}
 }
 
-// resumeSkew is for how long after its begin a removal of a subject that a crash interrupted takes along
-// sessions that began meanwhile.
+// resumeSkew bounds the time after its start in which a removal of a subject, interrupted by a crash, may
+// also end sessions created meanwhile.
 const resumeSkew = 61 * time.Second
 
-// session gathers what is known of one session's life from what was asked of it and from the removals of its
-// subject.
+// session derives what is known about a session from its events and from the removals of its subject.
 func (c *checker) session(s *session, events, removals []*event) {
 	for _, e := range removals {
 		reach := e.End
@@ -197,7 +196,7 @@ func (c *checker) session(s *session, events, removals []*event) {
 			reach = c.settledBy(reach).Add(resumeSkew)
 		}
 		if s.created.Start.Before(reach) {
-			// One that began meanwhile may be left.
+			// A session created meanwhile may be left.
 			s.endings = append(s.endings,
 				ending{e.Start, e.End, e.Outcome == done && s.created.End.Before(e.Start), true})
 		}
@@ -230,7 +229,7 @@ func (c *checker) noteUse(s *session, e *event) {
 	case done:
 		s.notEnded = later(s.notEnded, e.Start)
 		s.mayRenew = later(s.mayRenew, e.End)
-		// One that took long may have gone on without having renewed.
+		// A slow call may have succeeded without renewing.
 		if e.Kind == stepUp || e.End.Sub(e.Start) < 4*time.Second {
 			s.renewedAt = append(s.renewedAt, e.Start)
 		}
@@ -245,7 +244,7 @@ func (c *checker) noteUse(s *session, e *event) {
 	}
 }
 
-// noteDeath: what was seen of the end of a session, apart from the end's own answer.
+// noteDeath records an observation that a session has ended, other than the answer of the ending.
 func (c *checker) noteDeath(s *session, e *event) {
 	seen, at := false, e.End
 	switch e.Kind {
@@ -265,12 +264,12 @@ func (c *checker) hasCookie(s *session, at time.Time) bool {
 	return s.cookieLost.IsZero() || at.Before(s.cookieLost)
 }
 
-// live reports whether the session was live for sure at a moment.
+// live reports whether the session was certainly live at a time.
 func (c *checker) live(s *session, at time.Time) bool {
 	return !c.mayHaveEnded(s, at) && c.notDue(s, at)
 }
 
-// notDue reports whether a known use has kept the session from expiring until then.
+// notDue reports whether a known use prevented the session from expiring until then.
 func (c *checker) notDue(s *session, at time.Time) bool {
 	for _, used := range s.renewedAt {
 		if used.Before(at) && at.Before(used.Add(c.terms.idle-c.terms.renewEvery-c.terms.slack)) {
@@ -280,8 +279,8 @@ func (c *checker) notDue(s *session, at time.Time) bool {
 	return false
 }
 
-// mayHaveEnded reports whether anything had begun by then that ends the session; what had not happened later
-// had not happened.
+// mayHaveEnded reports whether an event that ends the session had begun by then. An end that is refuted later
+// has not happened.
 func (c *checker) mayHaveEnded(s *session, at time.Time) bool {
 	if at.Before(s.notEnded) {
 		return false
@@ -294,8 +293,8 @@ func (c *checker) mayHaveEnded(s *session, at time.Time) bool {
 	return false
 }
 
-// dead returns the first moment from which the session was over for sure, and from which none of its tokens
-// could survive it. Zero: never.
+// dead returns the first time from which the session was certainly over, and from which none of its tokens
+// could survive. Zero means never.
 func (c *checker) dead(s *session) (over, strict time.Time) {
 	over = s.deadSeen
 	for _, e := range s.endings {
@@ -309,10 +308,10 @@ func (c *checker) dead(s *session) (over, strict time.Time) {
 	return over, strict
 }
 
-// expired is when the session was past its time at the latest.
+// expired returns the latest time at which the session can have expired.
 func (c *checker) expired(s *session) time.Time { return s.mayRenew.Add(c.terms.idle + c.terms.slack) }
 
-// use holds what was asked of the session itself.
+// use checks the calls about the session itself.
 func (c *checker) use(s *session, e *event) {
 	over, _ := c.dead(s)
 	late := after(e.Start, over)
@@ -334,7 +333,7 @@ func (c *checker) use(s *session, e *event) {
 	}
 }
 
-// notifications holds that every client of a session that is over was notified.
+// notifications checks that every client of an ended session was notified.
 func (c *checker) notifications(s *session, last event) {
 	for client := range s.clients {
 		if s.told[client].IsZero() {

@@ -2,7 +2,7 @@
 
 package torture
 
-// Two hosts over a PostgreSQL that fails over.
+// Two hosts on a PostgreSQL cluster that fails over.
 
 import (
 	"slices"
@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	failoversEnv = "TORTURE_FAILOVERS" // how many; without it there are none
-	ttlEnv       = "TORTURE_TTL"       // seconds that a primary keeps its place; 8 when unset
+	failoversEnv = "TORTURE_FAILOVERS" // number of failovers; none if unset
+	ttlEnv       = "TORTURE_TTL"       // seconds of a primary's lease; 8 if unset
 )
 
-// way is one in which a primary is lost, and comes back.
+// way is a way to lose a primary and restore it.
 type way struct {
 	name      string
 	fail, end func(n *pgserver.Node)
 }
 
-// Users work at two hosts over a cluster whose primary is killed, hangs, is cut off, or is left behind: it
-// answers on while another takes its place. What was acknowledged holds on the next primary, what was ended
-// stays so also where the former one answers, and what fails says so.
+// Users work at two hosts on a cluster whose primary is killed, hangs, is partitioned, or is left behind: it
+// keeps answering while it is replaced. Acknowledged writes survive on the next primary, ended sessions stay
+// ended even if the former primary answers, and failed calls return errors.
 func TestFailover(t *testing.T) {
 	failovers := number(t, failoversEnv, 0)
 	if failovers == 0 {
@@ -64,8 +64,8 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// failOver loses the primary, which comes back when users have written to the next one for a while. It waits
-// until all is whole, and returns for how long no write was acknowledged.
+// failOver loses the primary, and restores it when users have written to the next one for a while. It waits
+// until the cluster is complete, and returns for how long no write was acknowledged.
 func (p *pair) failOver(cluster *pgserver.Cluster, way way) (pause time.Duration) {
 	cluster.AwaitWhole(p.t)
 	p.w.progress(p.t, 20)
@@ -96,7 +96,7 @@ func (p *pair) failOver(cluster *pgserver.Cluster, way way) (pause time.Duration
 	return pause
 }
 
-// longestPause is the longest time from a moment on between two of the others.
+// longestPause returns the longest time between two consecutive events from a given time on.
 func longestPause(from time.Time, moments []time.Time) (longest time.Duration) {
 	slices.SortFunc(moments, time.Time.Compare)
 	for _, at := range moments {

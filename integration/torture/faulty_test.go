@@ -1,6 +1,6 @@
 package torture
 
-// Seeded faults that the checker must find.
+// Seeded faults, which the checker must find.
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// faulty is a backend that breaks a rule now and then.
+// faulty is a backend that occasionally violates a rule.
 type faulty struct {
 	sessions.Backend
 	tickets ticketstore.Store
@@ -102,7 +102,7 @@ func (f *faultyLogout) EndDue(
 	return f.Store.EndDue(ctx, sweep, now)
 }
 
-// fault is seeded into a sound backend. It must be found, by one of the named rules.
+// fault is seeded into a correct backend. The checker must find a violation of one of the named rules.
 type fault struct {
 	name  string
 	rules []rule // empty: nothing must be found
@@ -144,7 +144,7 @@ var faults = []fault{
 		l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			quiet := *e
-			// of some ten that tell anybody: with fewer, a run may forget none
+			// of about ten that notify a client: with fewer, a run may forget none
 			quiet.SkipNotification = oneIn(2)
 			return l.Store.End(ctx, &quiet, now)
 		}
@@ -163,7 +163,7 @@ var faults = []fault{
 			return g.Store.Apply(ctx, b, now)
 		}
 	}},
-	{"ends sessions after it has said so", []rule{ruleUndead}, func(_ *faultyTickets, _ *faultyGrants,
+	{"acknowledges ends before it ends sessions", []rule{ruleUndead}, func(_ *faultyTickets, _ *faultyGrants,
 		l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			if oneIn(2) {
@@ -175,7 +175,7 @@ var faults = []fault{
 			return &logout.Result{}, nil
 		}
 	}},
-	{"goes on after a commit that failed, which its next start undoes", []rule{ruleUndead}, func(
+	{"continues after a failed commit, which its next start undoes", []rule{ruleUndead}, func(
 		t *faultyTickets, g *faultyGrants, l *faultyLogout,
 	) {
 		var ended sync.Map // until its next start
@@ -242,11 +242,11 @@ var faults = []fault{
 			return l.Store.End(ctx, &half, now)
 		}
 	}},
-	{"ends half a session and does not say", []rule{ruleHalf}, func(_ *faultyTickets, _ *faultyGrants,
+	{"ends half a session silently", []rule{ruleHalf}, func(_ *faultyTickets, _ *faultyGrants,
 		l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			half := *e
-			half.KeepSession, half.AskRegistered = true, false // asked, it would end nothing
+			half.KeepSession, half.AskRegistered = true, false // otherwise it would end nothing
 			_, err := l.Store.End(ctx, &half, now)
 			return nil, errors.Join(ticketstore.ErrUnavailable, err)
 		}
@@ -268,8 +268,7 @@ var faults = []fault{
 	}},
 }
 
-// terms of the run: where an audit waits for sessions to expire they do so soon, else never, however slow the
-// machine.
+// terms of the run: sessions expire soon if an audit waits for it, otherwise never, even on a slow machine.
 func (f *fault) terms() terms {
 	terms := terms{
 		idle: time.Hour, renewEvery: 500 * time.Millisecond, slack: 500 * time.Millisecond, stall: patience,
@@ -284,24 +283,24 @@ func (f *fault) terms() terms {
 	return terms
 }
 
-// audited: what the fault does shows in an audit only.
+// audited: the fault is visible only in an audit.
 func (f *fault) audited() bool {
 	return len(f.rules) == 0 || f.rules[0] == ruleNotification || f.rules[0] == ruleLingers
 }
 
-// lateAnswer is how late a store answers that answers late.
+// lateAnswer is the delay of a store that answers late.
 const lateAnswer = 3 * time.Second
 
-// A run goes in stretches of so many moments of each user, until the fault is found, at most so many of them.
+// A run consists of at most that many stretches of that many steps of each user, until the fault is found.
 const (
 	stretch   = 8
 	stretches = 60
-	// beforeAudit is after how many an audit looks for what only an audit finds.
+	// beforeAudit is the number of stretches before an audit, for faults that only an audit finds.
 	beforeAudit = 3
 )
 
-// The checker finds each seeded fault, and nothing where there is none. The runs wait for most of their time,
-// so they go side by side.
+// The checker finds each seeded fault, and no violation without a fault. The runs mostly wait, so they are
+// parallel.
 func TestSeededFaultsAreFound(t *testing.T) {
 	t.Parallel()
 	var group sync.WaitGroup
@@ -316,14 +315,14 @@ func TestSeededFaultsAreFound(t *testing.T) {
 	group.Wait()
 }
 
-// inProcess is a host that has the backend in its own process.
+// inProcess returns a host with the backend in its own process.
 func inProcess(_ *badger.Engine, backend *faulty) sessions.Backend { return backend }
 
-// run runs the fault in a host that opens the backend in that way.
+// run runs the fault in a host that opens the backend with the given function.
 func (f *fault) run(
 	t *testing.T, folder string, open func(*badger.Engine, *faulty) sessions.Backend,
 ) error {
-	sync := false // no process dies here
+	sync := false // no process is killed
 	engine, err := badger.Open(t.Context(), badger.Settings{Path: folder, CacheMiB: 1, Sync: &sync}, nil)
 	if err != nil {
 		return err
@@ -366,7 +365,7 @@ func (f *fault) run(
 		}
 	}
 	if len(f.rules) > 0 {
-		w.patience = time.Second // what it waits for may never come
+		w.patience = time.Second // its conditions may never hold
 	}
 	if f.audited() {
 		w.audit(t)

@@ -1,6 +1,6 @@
 package torture
 
-// Seeded faults of the host's cache and of what it is told, which the checker must find (rule 15).
+// Seeded faults of the host's cache and of the stream of kills, which the checker must find (rule 15).
 
 import (
 	"context"
@@ -15,29 +15,30 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
 )
 
-// cacheFault is a fault of a host that asks through the protocol, with a cache. It is told what kills says.
+// cacheFault is a fault of a host with a cache that calls the backend through the protocol. kills replaces
+// the backend's kills.
 type cacheFault struct {
 	fault
 	kills func(grantstore.Kills) grantstore.Kills
 }
 
-// stale is what a cache does that answers too long.
+// stale are the rules violated by a cache that answers too long.
 var stale = []rule{ruleUndead, ruleRotated}
 
 var cacheFaults = []cacheFault{
 	{fault{"none, with a cache", nil, slowly}, func(k grantstore.Kills) grantstore.Kills {
 		return &faultyKills{Kills: k, late: lateKill}
 	}},
-	{fault{"does not tell of kills", stale, slowly}, func(k grantstore.Kills) grantstore.Kills {
+	{fault{"does not stream kills", stale, slowly}, func(k grantstore.Kills) grantstore.Kills {
 		return &faultyKills{Kills: k, loses: true}
 	}},
-	{fault{"has answers overtake kills", stale, slowly}, func(k grantstore.Kills) grantstore.Kills {
+	{fault{"lets answers overtake kills", stale, slowly}, func(k grantstore.Kills) grantstore.Kills {
 		return &faultyKills{Kills: k, late: 20 * lateKill, overtaken: true}
 	}},
 }
 
-// TestSeededFaultsOfTheCacheAreFound: see TestSeededFaultsAreFound. Those that are the host's own are found
-// by the model beside the cache (plugin/internal/grantcache).
+// TestSeededFaultsOfTheCacheAreFound: see TestSeededFaultsAreFound. The model test of the cache
+// (plugin/internal/grantcache) finds the host's own faults.
 func TestSeededFaultsOfTheCacheAreFound(t *testing.T) {
 	t.Parallel()
 	var group sync.WaitGroup
@@ -56,12 +57,12 @@ func TestSeededFaultsOfTheCacheAreFound(t *testing.T) {
 }
 
 const (
-	// lateKill is how late a kill is told, slowRead how long some answers take.
+	// lateKill is the delay of a kill, slowRead the delay of some answers.
 	lateKill = 10 * time.Millisecond
 	slowRead = 20 * time.Millisecond
 )
 
-// slowly has some reads answered late: kills come in between.
+// slowly delays some answers to reads, so that kills occur in between.
 func slowly(_ *faultyTickets, g *faultyGrants, _ *faultyLogout) {
 	g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 		found, err := g.Store.Get(ctx, ref, now)
@@ -72,7 +73,7 @@ func slowly(_ *faultyTickets, g *faultyGrants, _ *faultyLogout) {
 	}
 }
 
-// faultyKills tells kills late, or not what they name, or that an answer has seen none.
+// faultyKills delays kills, omits what they name, or reports that an answer has seen none.
 type faultyKills struct {
 	grantstore.Kills
 	late             time.Duration
@@ -100,7 +101,7 @@ func (f *faultyKills) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, er
 	}
 }
 
-// killing is a backend that tells kills.
+// killing is a backend that streams kills.
 type killing struct {
 	sessions.Backend
 	kills grantstore.Kills
@@ -108,7 +109,7 @@ type killing struct {
 
 func (k *killing) Kills() grantstore.Kills { return k.kills }
 
-// cached returns the backend as a host has it that asks through the protocol and caches.
+// cached returns the backend as seen by a host that calls it through the protocol and caches.
 func cached(t *testing.T, backend *faulty, kills grantstore.Kills) *faulty {
 	t.Helper()
 	stores := plugintest.Connect(t, &killing{backend, kills})

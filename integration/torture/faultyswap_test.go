@@ -1,6 +1,6 @@
 package torture
 
-// Seeded faults of a swap that the checker must find.
+// Seeded faults of a swap, which the checker must find.
 
 import (
 	"context"
@@ -17,12 +17,12 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// faultySwap is seeded into the target of a swap, which also lies about what it holds: the sums that both
-// sides keep would tell otherwise.
+// faultySwap is seeded into the target of a swap, which also reports false contents: otherwise the checksums
+// of both sides would differ.
 type faultySwap struct {
 	name  string
 	rules []rule // empty: nothing must be found
-	// loses tells which records the target throws away; late ones were changed while the copy was under way.
+	// loses reports whether the target discards a record; late records were changed during the copy.
 	loses func(r *transfer.Record, late bool) bool
 }
 
@@ -35,13 +35,13 @@ var faultySwaps = []faultySwap{
 		late bool) bool {
 		return late && r.Kind == transfer.Grants && !r.Deleted
 	}},
-	{"what was removed or revoked during the copy comes back", []rule{ruleUndead, ruleTwice, ruleRotated},
+	{"records removed or revoked during the copy reappear", []rule{ruleUndead, ruleTwice, ruleRotated},
 		func(r *transfer.Record, late bool) bool {
 			return late && (r.Deleted || r.Kind == transfer.Ended)
 		}},
 }
 
-// lossy is a backend whose engine is a target as above.
+// lossy is a backend whose engine is such a target.
 type lossy struct {
 	*badger.Engine
 	mover transfer.Store
@@ -53,11 +53,11 @@ type lossyMover struct {
 	transfer.Store
 	source transfer.Store
 	loses  func(r *transfer.Record, late bool) bool
-	// busy waits until users have done something while the copy is under way.
+	// busy waits until users have made changes during the copy.
 	busy func()
 
 	mutex  sync.Mutex
-	copied bool // the first import has ended: what comes now are changes
+	copied bool // the copy has ended: later records are changes
 }
 
 func (l *lossyMover) Import(
@@ -94,7 +94,7 @@ func (l *lossyMover) Status(ctx context.Context) (*transfer.Status, error) {
 	return status, err
 }
 
-// The checker of the whole history finds a swap that lost something, and nothing in one that did not.
+// The checker finds a swap that lost records, and no violation in a correct swap.
 func TestSeededFaultsOfASwapAreFound(t *testing.T) {
 	t.Parallel()
 	for _, f := range faultySwaps {
@@ -111,11 +111,11 @@ func TestSeededFaultsOfASwapAreFound(t *testing.T) {
 	}
 }
 
-// faultySwapTries bounds the swaps that a fault gets: one may, by chance, lose only what nobody would have
-// used again.
+// faultySwapTries bounds the swaps per fault: by chance a swap may lose only records that are never used
+// again.
 const faultySwapTries = 3
 
-// run makes a swap and reports whether it was judged as it should be.
+// run makes a swap and reports whether the checker's verdict was correct.
 func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 	t.Helper()
 	terms := terms{
@@ -162,11 +162,11 @@ func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 	w.progress(t, 300)
 	stop()
 	working.Wait()
-	for range stretches { // until somebody uses what is lost, or what came back
+	for range stretches { // until lost or reappeared records are used
 		violations := check(w.history.all(), terms)
 		if len(f.rules) == 0 {
 			if len(violations) > 0 {
-				t.Errorf("found %.2000v in a sound swap", violations)
+				t.Errorf("found %.2000v in a correct swap", violations)
 			}
 			return true, ""
 		}
@@ -189,7 +189,7 @@ func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 
 func openQuick(t *testing.T) *lossy {
 	t.Helper()
-	sync := false // no process dies here
+	sync := false // no process is killed
 	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), CacheMiB: 1, Sync: &sync}, nil)
 	if err != nil {
 		t.Fatal(err)

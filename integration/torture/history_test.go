@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// kind is what somebody asked for.
+// kind is the kind of a call or event.
 type kind string
 
 const (
 	signIn    kind = "sign-in"   // of a new session
-	stepUp    kind = "step-up"   // the same user signs in again: the same session gets another cookie
+	stepUp    kind = "step-up"   // the same user signs in again: the session gets a new cookie
 	authorize kind = "authorize" // a code, by the cookie
 	exchange  kind = "exchange"
 	refresh   kind = "refresh"
@@ -22,50 +22,50 @@ const (
 	removeOne kind = "remove session"
 	removeAll kind = "remove subject"
 	signOut   kind = "sign-out"
-	replaced  kind = "replacement"  // another user signs in over the session
+	replaced  kind = "replacement"  // a different user signs in over the session
 	told      kind = "notification" // a relying party got a logout token and answered 200
 	snubbed   kind = "no answer"    // a relying party got a logout token and answered wrongly, or never
-	unheard   kind = "unheard"      // a host has seen no answer 200, or could not record it
-	// What was done to those who answer.
+	unheard   kind = "unheard"      // a host has not seen an answer 200, or could not record it
+	// Actions on the hosts.
 	harm   kind = "harm"   // done to the processes or their disk
 	resent kind = "resent" // an operator had a notification sent again
 )
 
-// outcome is what was answered.
+// outcome is the outcome of a call.
 type outcome string
 
 const (
 	done    outcome = "done"
 	refused outcome = "refused" // login required, invalid grant, inactive, nothing found
-	unknown outcome = "unknown" // 503, or no answer: it happened or did not
-	wrong   outcome = "wrong"   // what must never be answered
+	unknown outcome = "unknown" // 503, or no answer: it may have taken effect
+	wrong   outcome = "wrong"   // an answer that must never occur
 )
 
-// event is one call and its answer, or one notification that came.
+// event is one call and its answer, or one notification received.
 type event struct {
 	Kind       kind
 	Start, End time.Time
 	Outcome    outcome
-	// Problem says what was wrong with a wrong answer.
+	// Problem describes a wrong answer.
 	Problem string
 
 	Session string // sid
 	Subject string
 	Client  string
 	Offline bool
-	// Family is the number of the authorization that code and tokens descend from.
+	// Family is the number of the authorization of code and tokens.
 	Family int
-	// Token is what was used: a code, a refresh token, an access token.
+	// Token is the code, refresh token or access token used.
 	Token string
-	// Access and Refresh are what was issued.
+	// Access and Refresh are the tokens issued.
 	Access, Refresh string
 	// ID is the jti of a notification.
 	ID string
-	// Host is the address of the host that was asked, or that something was done to. Empty: to all of them.
+	// Host is the address of the called or disturbed host. Empty means all hosts.
 	Host string
-	// Store is the store that was asked when another had taken its place. Empty: the host was asked.
+	// Store is the replaced store that was called directly. Empty means that a host was called.
 	Store string
-	// Last: asked after every session should have been over for long.
+	// Last: the call was made long after the end of all sessions.
 	Last bool
 }
 
@@ -73,8 +73,8 @@ type event struct {
 type history struct {
 	mutex  sync.Mutex
 	events []*event
-	fine   int // events that are done
-	// brief keeps no more than the first events that are unknown or wrong.
+	fine   int // number of successful events
+	// brief limits the history to the first events that are unknown or wrong.
 	brief bool
 }
 
@@ -92,14 +92,14 @@ func (h *history) add(e event) {
 	}
 }
 
-// good counts the events that are done.
+// good returns the number of successful events.
 func (h *history) good() int {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return h.fine
 }
 
-// writes are the answers to writes that began after a moment and were acknowledged.
+// writes returns the answer times of acknowledged writes that began after a given time.
 func (h *history) writes(after time.Time) (answered []time.Time) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -110,21 +110,21 @@ func (h *history) writes(after time.Time) (answered []time.Time) {
 				answered = append(answered, e.End)
 			}
 		}
-		if e.End.Before(after.Add(-patience)) { // they lie in the order of their answers
+		if e.End.Before(after.Add(-patience)) { // events are ordered by their answers
 			break
 		}
 	}
 	return answered
 }
 
-// all returns the events so far, which nobody changes: those of a long run are too many to be copied often.
+// all returns the events so far, which must not be changed: in a long run they are too many to copy often.
 func (h *history) all() []*event {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return slices.Clip(h.events)
 }
 
-// where says which store was asked if it was not the host.
+// where names the store if it was called directly.
 func (e *event) where() string {
 	if e.Store == "" {
 		return ""

@@ -39,35 +39,35 @@ const (
 	deliveryTimeout = 2 * time.Second
 )
 
-// hostConfig is what a host needs to know, also one in another process.
+// hostConfig is the configuration of a host, possibly in a different process.
 type hostConfig struct {
 	Stores    map[string]string // folders of databases, or schemas, by the names of the stores
-	Database  *database         // where the stores are that hosts share: they have schemas and no folders
-	Serving   string            // the store that is configured to serve
+	Database  *database         // database of shared stores, which have schemas instead of folders
+	Serving   string            // the configured store
 	Clients   map[string]string // logout URIs by client id
 	Idle      time.Duration
 	RenewEach time.Duration
 }
 
-// host is a small fosite server with sessions, whose users need no password and agree to everything.
+// host is a small fosite server with sessions, whose users need no password and consent to everything.
 type host struct {
 	sessions *fositestore.Sessions
 	provider fosite.OAuth2Provider
 	handler  http.Handler
-	// ahead is by how much its clock is ahead of the machine's.
+	// ahead is the offset of its clock from the machine's.
 	ahead *atomic.Int64
 }
 
-// party is a client as the host knows it.
+// party is a client as registered at the host.
 type party struct {
 	*fosite.DefaultClient
 	uri string
 }
 
-// GetBackChannelLogoutURI is where the client is notified.
+// GetBackChannelLogoutURI returns the client's logout URI.
 func (p party) GetBackChannelLogoutURI() string { return p.uri }
 
-// plainHasher: bcrypt would be what is tortured most.
+// plainHasher avoids bcrypt, which would dominate the load.
 type plainHasher struct{}
 
 func (plainHasher) Hash(_ context.Context, secret []byte) ([]byte, error) { return secret, nil }
@@ -79,7 +79,7 @@ func (plainHasher) Compare(_ context.Context, hash, secret []byte) error {
 	return nil
 }
 
-// signingKey is the same in each process that takes another's place.
+// signingKey is the same after a restart of the process.
 var signingKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), []byte(strings.Repeat("k", 32)))
 	if err != nil {
@@ -88,7 +88,7 @@ var signingKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 	return key
 })
 
-// openers open backends by the names of their stores.
+// openers returns functions that open backends, by the names of their stores.
 type openers map[string]func(ctx context.Context) (sessions.Backend, error)
 
 func newHost(ctx context.Context, config hostConfig, backends openers, logger *slog.Logger) (*host, error) {
@@ -103,7 +103,7 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 	server := &fosite.Config{
 		IDTokenIssuer: issuer, GlobalSecret: []byte(strings.Repeat("s", 32)),
 		ClientSecretsHasher: plainHasher{},
-		// also those who did not ask for offline access get refresh tokens, which end with their session
+		// refresh tokens also without offline access, which end with their session
 		RefreshTokenScopes: []string{},
 	}
 	key := func(context.Context) (any, error) { return signingKey(), nil }

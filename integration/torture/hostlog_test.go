@@ -1,6 +1,6 @@
 package torture
 
-// What hosts and plugins wrote.
+// Logs of hosts and plugins.
 
 import (
 	"bytes"
@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// maxLog bounds what is kept of a log.
+// maxLog bounds the retained part of a log.
 const maxLog = 4 << 20
 
-// hostLog keeps the end of what a host and its plugins wrote. The history learns from it which answers of
-// clients the host has not seen, or could not record: a host that gets too little processor time may be too
-// late for an answer that the client gave at once.
+// hostLog retains the end of the log of a host and its plugins. It records in the history which answers of
+// clients the host has not seen, or could not record: a host that gets too little CPU time may time out
+// although the client answered immediately.
 type hostLog struct {
 	history *history
 
 	mutex sync.Mutex
 	text  []byte
-	line  []byte // that has begun
+	line  []byte // incomplete
 }
 
-// unseen matches what a host logs of a notification that it sends again.
+// unseen matches the log line of a notification that the host will retry.
 var unseen = regexp.MustCompile(`^time=(\S+) level=(?:WARN|ERROR) .*client_id=(\S+) session_id=(\S+) state=`)
 
-// newLogger is what a host logs to.
+// newLogger returns a host's logger.
 func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// logger is for a host in this process.
+// logger returns the logger of a host in this process.
 func (w *world) logger() *slog.Logger { return newLogger(&hostLog{history: w.history}) }
 
 func (l *hostLog) Write(p []byte) (int, error) {
@@ -64,7 +64,7 @@ func (l *hostLog) note(line []byte) {
 	}
 }
 
-// trouble returns what stands in the log that must never, with what follows it.
+// trouble returns the first forbidden line of the log and the lines after it.
 func (l *hostLog) trouble() string {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

@@ -27,11 +27,11 @@ import (
 const (
 	modeEnv   = "TORTURE_MODE"
 	configEnv = "TORTURE_CONFIG"
-	// countEnv has a plugin write down how many goroutines it has, in a file beside its database.
+	// countEnv makes a plugin write its number of goroutines to a file next to its database.
 	countEnv       = "TORTURE_COUNT"
 	goroutinesFile = "-goroutines"
-	// listenerFD is where a host finds its listening socket, which outlives it: callers meet no closed port
-	// while another takes its place.
+	// listenerFD is the file descriptor of a host's listening socket, which outlives the host: the port stays
+	// open across restarts.
 	listenerFD = 3
 )
 
@@ -72,14 +72,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// countGoroutines writes their number down, again and again until the process ends.
+// countGoroutines writes the number of goroutines repeatedly until the process ends.
 func countGoroutines(path string) {
 	for range time.Tick(100 * time.Millisecond) {
 		_ = os.WriteFile(path, []byte(strconv.Itoa(runtime.NumGoroutine())), 0o600)
 	}
 }
 
-// runHost serves until it is told to end, which it does in good order.
+// runHost serves until it gets a signal, and shuts down gracefully.
 func runHost() (err error) {
 	var config hostConfig
 	if err := json.Unmarshal([]byte(os.Getenv(configEnv)), &config); err != nil {
@@ -123,21 +123,21 @@ func runHost() (err error) {
 	return server.Shutdown(stopping)
 }
 
-// processes are what a host says of itself and its plugins.
+// processes is a host's report on itself and its plugins.
 type processes struct {
-	// Serving is the store that serves, Plugins are the process ids by store.
+	// Serving is the serving store, Plugins are the process ids by store.
 	Serving    string
 	Plugins    map[string]int
 	Goroutines int
 }
 
-// programs are the plugins that a host has started.
+// programs are the plugins started by a host.
 type programs struct {
 	config hostConfig
 	logger *slog.Logger
 
 	mutex  sync.Mutex
-	opened map[string]*plugin.Client // the latest of each store
+	opened map[string]*plugin.Client // the latest plugin of each store
 }
 
 func (p *programs) openers() openers {
@@ -150,7 +150,7 @@ func (p *programs) openers() openers {
 		if p.config.Database != nil {
 			config.Env = []string{modeEnv + "=postgres"}
 			config.Settings = p.config.Database.in(folder).settings()
-			config.CallTimeout = 20 * time.Second // the checker decides what takes too long
+			config.CallTimeout = 20 * time.Second // the checker decides whether a call took too long
 		}
 		all[name] = func(ctx context.Context) (sessions.Backend, error) {
 			client, err := plugin.Open(ctx, config)
@@ -166,7 +166,7 @@ func (p *programs) openers() openers {
 	return all
 }
 
-// pids are the processes that run.
+// pids returns the running processes.
 func (p *programs) pids() map[string]int {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()

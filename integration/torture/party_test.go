@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// parties are the relying parties. Until they are told to behave they answer logout tokens slowly, wrongly or
-// never; "mute" always never.
+// parties are the relying parties. Until they behave they answer logout tokens slowly, wrongly or never;
+// "mute" never answers.
 type parties struct {
 	servers []*httptest.Server
 	clients map[string]string // logout URIs by client id
@@ -81,13 +81,13 @@ func (p *parties) backChannel(w http.ResponseWriter, r *http.Request, id string)
 	})
 }
 
-// snub records a logout token that is not answered as it should be.
+// snub records a logout token that is answered wrongly or not at all.
 func (p *parties) snub(start time.Time, sid, id string) {
 	p.history.add(event{Kind: snubbed, Start: start, End: start, Session: sid, Client: id})
 }
 
-// readLogoutToken reads the claims. That the token is signed and complete is held by other tests, with strict
-// relying parties.
+// readLogoutToken reads the claims. Other tests, with strict relying parties, check signature and
+// completeness.
 func readLogoutToken(r *http.Request, id string) (sid, jti string, err error) {
 	parts := strings.Split(r.PostFormValue("logout_token"), ".")
 	if len(parts) != 3 {

@@ -2,7 +2,7 @@
 
 package torture
 
-// Two hosts over one store on PostgreSQL: they and the server are killed, stopped and started again.
+// Two hosts on one PostgreSQL store: hosts and server are killed, stopped and restarted.
 
 import (
 	"context"
@@ -16,40 +16,40 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/postgres"
 )
 
-// hostFaultsEnv is how many faults TestTortureOfTwoHosts commits: each kind once when unset.
+// hostFaultsEnv sets the number of faults of TestTortureOfTwoHosts: if unset, each kind once.
 const hostFaultsEnv = "TORTURE_HOSTS"
 
-// database is a store that hosts share.
+// database is a shared store.
 type database struct{ DSN, Schema string }
 
-// in is a store in another schema.
+// in returns a store in a different schema.
 func (d *database) in(schema string) *database { return &database{DSN: d.DSN, Schema: schema} }
 
 func (d *database) settings() postgres.Settings {
-	// The network is the test's own.
+	// The network belongs to the test.
 	return postgres.Settings{DSN: d.DSN, Schema: d.Schema, UnverifiedTLS: true}
 }
 
-// sharedTerms: no session ends but by what was asked.
+// sharedTerms: sessions end only by calls.
 var sharedTerms = terms{
 	idle: time.Hour, renewEvery: time.Second, slack: 2 * time.Second, stall: patience, late: 20 * time.Second,
-	copies: 1050 * time.Millisecond, // the lease of a host, and 5 %
+	copies: 1050 * time.Millisecond, // a host's lease plus 5 %
 }
 
-// pair are two hosts over one store, with everybody who works on them.
+// pair is two hosts on one store, with their users and relying parties.
 type pair struct {
 	*tormentor
 	victims []*victim
 	store   *database
 }
 
-// newPair starts two hosts on a store that know stores in further schemas.
+// newPair starts two hosts on a store, with stores in further schemas configured.
 func newPair(t *testing.T, terms terms, store *database, users int, further ...string) *pair {
 	t.Helper()
 	return newPairOver(t, terms, []*database{store, store}, users, further...)
 }
 
-// newPairOver is newPair for hosts that reach the store in different ways.
+// newPairOver is newPair for hosts that connect to the store by different addresses.
 func newPairOver(t *testing.T, terms terms, ways []*database, users int, further ...string) *pair {
 	t.Helper()
 	w := newWorld(terms)
@@ -72,8 +72,7 @@ func newPairOver(t *testing.T, terms terms, ways []*database, users int, further
 	return p
 }
 
-// run has everybody work while f does what it does to processes and servers, and holds the history against
-// the rules.
+// run runs the users while f disturbs processes and servers, and checks the history against the rules.
 func (p *pair) run(f func()) {
 	ctx, stop := context.WithCancel(p.t.Context())
 	var working sync.WaitGroup
@@ -95,7 +94,7 @@ func (p *pair) run(f func()) {
 	p.w.report(p.t, check(p.w.history.all(), p.terms))
 	for _, v := range p.victims {
 		if trouble := v.log.trouble(); trouble != "" {
-			p.t.Errorf("the processes' log says:\n%s", trouble)
+			p.t.Errorf("the processes' log has:\n%s", trouble)
 		}
 		if p.t.Failed() {
 			p.t.Logf("the end of the processes' log:\n%s", v.log.last(8<<10))
@@ -103,11 +102,11 @@ func (p *pair) run(f func()) {
 	}
 }
 
-// acknowledged holds that ends were acknowledged in time, apart from those at a host, or of a database, that
-// was disturbed.
+// acknowledged checks that ends were acknowledged in time, except at a disturbed host or during a disturbance
+// of the database.
 func (p *pair) acknowledged() {
 	calm, beside, apart := awaited(p.w.history.all(), p.terms.copies)
-	p.t.Logf("in calm %s\nbeside a host that was disturbed %s\nat one, or while the database was, %s", &calm,
+	p.t.Logf("undisturbed: %s\nbeside a disturbed host: %s\ndisturbed, or the database: %s", &calm,
 		&beside, &apart)
 	for _, w := range []waits{calm, beside} {
 		if late := w.late(p.terms.copies); late != "" {
@@ -116,10 +115,10 @@ func (p *pair) acknowledged() {
 	}
 }
 
-// outage does something to the database of both.
+// outage disturbs the database of both hosts.
 func (p *pair) outage(f func()) { p.harm("", f) }
 
-// inspect holds the store as a whole against the rules.
+// inspect runs the engine's check on the store.
 func (p *pair) inspect() {
 	ctx := context.WithoutCancel(p.t.Context())
 	look, err := postgres.OpenReadOnly(ctx, p.store.settings(), slog.New(slog.DiscardHandler))
@@ -130,11 +129,11 @@ func (p *pair) inspect() {
 	defer func() { _ = look.Close() }()
 	report, err := look.Check(ctx, postgres.CheckConfig{})
 	if err != nil || len(report.Findings) > 0 {
-		p.t.Errorf("the store is found to be %+v, error %v", report, err)
+		p.t.Errorf("the check of the store found %+v, error %v", report, err)
 	}
 }
 
-// Users work at two hosts over one store while host, plugin or server is killed, hangs, or is started again.
+// Users work at two hosts on one store while host, plugin or server is killed, hangs, or is restarted.
 func TestTortureOfTwoHosts(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)

@@ -21,13 +21,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// soakEnv is how many operations the soak has; some hundreds when unset.
+// soakEnv sets the number of operations of the soak; a few hundred if unset.
 const soakEnv = "SOAK_OPERATIONS"
 
 const soakLooks = 40 // samples
 
-// taken is what a process takes at a moment. Of its memory, anonKiB is its own; the rest of rssKiB are pages
-// of files, which the system takes back when it likes: the plugin maps its tables and logs.
+// taken is a process's resource usage at a time. anonKiB is its anonymous memory; the rest of rssKiB is pages
+// of mapped files, tables and logs of the plugin, which the kernel can reclaim.
 type taken struct{ rssKiB, anonKiB, goroutines, files int }
 
 type soakSample struct {
@@ -36,11 +36,10 @@ type soakSample struct {
 	diskKiB      int
 }
 
-// Host and plugin, as processes, take no more and no more of anything while users, clients and operators work
-// for long and sessions end by removals, sign-outs and expiry. The disk is an exception: an ended session
-// leaves its record for a day and its notifications for longer, so it may grow by what is kept of each
-// operation. That all of it is purged when its time is up is shown by the soak of the engine, whose clock can
-// be moved.
+// No resource usage of host and plugin processes grows steadily while users, clients and operators work for
+// long and sessions end by removals, sign-outs and expiry. The disk is an exception: the record of an ended
+// session is kept for a day and its notifications for longer, so the disk may grow by a bounded amount per
+// operation. The soak of the engine, whose clock can be moved, shows that all of it is purged.
 func TestSoak(t *testing.T) {
 	operations := number(t, soakEnv, 600)
 	w := newWorld(tortureTerms)
@@ -73,15 +72,15 @@ func TestSoak(t *testing.T) {
 		t.Errorf("%s was answered %s: %s", e.Kind, e.Outcome, e.Problem)
 	}
 	if trouble := v.log.trouble(); trouble != "" {
-		t.Errorf("the processes' log says:\n%s", trouble)
+		t.Errorf("the processes' log has:\n%s", trouble)
 	}
 	if !t.Failed() {
 		soakFlat(t, samples)
 	}
 }
 
-// weigh tells what the store keeps for each session that lives, with all that is kept for a while of those
-// that ended.
+// weigh logs the bytes that the store keeps per live session, including the retained records of ended
+// sessions.
 func weigh(t *testing.T, data string) {
 	t.Helper()
 	e, err := badger.OpenReadOnly(t.Context(), badger.Settings{Path: data}, slog.New(slog.DiscardHandler))
@@ -100,11 +99,11 @@ func weigh(t *testing.T, data string) {
 		rows += n
 	}
 	live := max(stats.Records["sessions"], 1)
-	t.Logf("%v: %d bytes of rows and %d bytes of tables for each session", stats.Records, rows/live,
+	t.Logf("%v: %d bytes of rows and %d bytes of tables per session", stats.Records, rows/live,
 		stats.Bytes.Tables/live)
 }
 
-// reach waits until that many calls were answered well, as long as some are.
+// reach waits until that many calls succeeded, as long as there is progress.
 func (w *world) reach(t *testing.T, operations int) {
 	t.Helper()
 	last, deadline := w.history.good(), time.Now().Add(patience)
@@ -126,7 +125,7 @@ func (v *victim) look(t *testing.T, data string, operations int) soakSample {
 	said, pid := v.awaitPlugin()
 	s := soakSample{operations: operations, host: takenBy(v.process.Process.Pid), plugin: takenBy(pid)}
 	s.host.goroutines = said.Goroutines
-	// It is written down some time after the start, and now and then it is just being written.
+	// The file is written some time after the start, and may be incomplete while it is written.
 	for deadline := time.Now().Add(patience); s.plugin.goroutines == 0 &&
 		time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		text, _ := os.ReadFile(data + goroutinesFile)
@@ -160,7 +159,7 @@ func takenBy(pid int) (is taken) {
 	return is
 }
 
-// soakGraph shows the samples, one a line, with a bar for both processes' own memory.
+// soakGraph prints the samples, one per line, with a bar for the anonymous memory of both processes.
 func soakGraph(samples []soakSample) string {
 	var text strings.Builder
 	most := 1
@@ -178,11 +177,11 @@ func soakGraph(samples []soakSample) string {
 	return text.String()
 }
 
-// keptPerOperation is how much the tables may grow with an operation: a third of them end a session, begin
-// one or issue something.
+// keptPerOperation bounds the growth of the tables per operation: a third of the operations create or end a
+// session or issue tokens.
 const keptPerOperation = 2 // KiB
 
-// soakFlat compares the second quarter of the run with the last: the first is for warming up.
+// soakFlat compares the last quarter of the run with the second: the first is the warm-up.
 func soakFlat(t *testing.T, samples []soakSample) {
 	t.Helper()
 	mean := func(part []soakSample, of func(soakSample) int) (sum int) {
@@ -195,8 +194,8 @@ func soakFlat(t *testing.T, samples []soakSample) {
 	for _, measure := range []struct {
 		name   string
 		of     func(soakSample) int
-		growth float64 // that is let pass, and
-		slack  int     // so much on top of it
+		growth float64 // allowed factor
+		slack  int     // added to it
 	}{
 		{"memory of the host in KiB", func(s soakSample) int { return s.host.anonKiB }, 1.2, 48 << 10},
 		// Its cache and the tables that it has in memory fill.

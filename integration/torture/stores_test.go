@@ -2,7 +2,7 @@
 
 package torture
 
-// What is left in a store at the end.
+// The final checks of the stores.
 
 import (
 	"errors"
@@ -17,8 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// inspect holds each store that was ever served from, or was to be, against the rules, when no process is
-// left that has it open.
+// inspect checks each store that served or was a target of a swap, after all processes have closed it.
 func (m *tormentor) inspect(serving string) {
 	states := map[string]*transfer.Status{}
 	for name, folder := range m.v.config.Stores {
@@ -33,13 +32,13 @@ func (m *tormentor) inspect(serving string) {
 		case source == nil || target == nil:
 			m.t.Errorf("%s or %s cannot be opened", move.source, move.target)
 			continue
-		// A source that could not be notified stays fenced until somebody asks.
+		// A source that could not be notified stays fenced until a host asks.
 		case source.State != transfer.Superseded && source.State != transfer.Fenced ||
 			source.Peer != move.target || target.Origin != source.ID:
-			m.t.Errorf("%s was swapped for %s, and they are %+v and %+v", move.source, move.target, source,
+			m.t.Errorf("%s was swapped to %s, states are %+v and %+v", move.source, move.target, source,
 				target)
 		case move.job != "" && move.job != source.ID:
-			m.t.Errorf("%s was swapped for %s by %s, and it says %s", move.source, move.target, move.job,
+			m.t.Errorf("%s was swapped to %s by %s, and it names %s", move.source, move.target, move.job,
 				source.ID)
 		}
 		if i > 0 && m.moves[i-1].target != move.source {
@@ -53,8 +52,8 @@ func (m *tormentor) inspect(serving string) {
 	}
 }
 
-// inspectStore checks one of them as a whole, and has it asked what it was asked while it served, if another
-// has taken its place.
+// inspectStore runs the engine's check on a store. If the store was replaced, it repeats the calls that were
+// made while it served.
 func (m *tormentor) inspectStore(name, folder string) *transfer.Status {
 	ctx := m.t.Context()
 	engine, err := badger.Open(ctx, badger.Settings{Path: folder, CacheMiB: 1}, slog.New(slog.DiscardHandler))
@@ -74,7 +73,7 @@ func (m *tormentor) inspectStore(name, folder string) *transfer.Status {
 	}
 	report, err := engine.Check(ctx, badger.CheckConfig{Files: true})
 	if err != nil || len(report.Findings) > 0 || report.SetAside > 0 {
-		m.t.Errorf("%s is found to be %+v, error %v", name, report, err)
+		m.t.Errorf("the check of %s found %+v, error %v", name, report, err)
 	}
 	for _, move := range m.moves {
 		if move.source == name {
@@ -86,9 +85,9 @@ func (m *tormentor) inspectStore(name, folder string) *transfer.Status {
 	return status
 }
 
-// askLeft asks a store that another has taken the place of, and that nobody may have written to since. It
-// answers for a moment between move.from and move.to: its answers are part of the history. What was begun
-// afterwards it must not know.
+// askLeft calls a replaced store, which must not have been written to since. It represents a time between
+// move.from and move.to: its answers are part of the history. It must not contain anything that began
+// afterwards.
 func (m *tormentor) askLeft(engine *badger.Engine, move *move, e *event) {
 	if e.Outcome != done || e.Store != "" {
 		return
@@ -101,12 +100,12 @@ func (m *tormentor) askLeft(engine *badger.Engine, move *move, e *event) {
 		switch {
 		case found && e.Start.After(move.to):
 			asked.Outcome = wrong
-			asked.Problem = "it has what was begun when " + move.target + " had taken its place, at " +
+			asked.Problem = "it contains a record that began after " + move.target + " had replaced it, at " +
 				e.Start.Format(time.StampMilli)
 		case found:
 			asked.Outcome = done
 		case !e.End.Before(move.from):
-			return // it had not to be there
+			return // it need not exist
 		}
 		m.w.history.add(asked)
 	}
@@ -117,7 +116,7 @@ func (m *tormentor) askLeft(engine *badger.Engine, move *move, e *event) {
 		ask(find, "", err == nil)
 	case exchange, refresh:
 		ask(introspec, e.Access, m.liveGrant(engine, grantstore.ReferenceToken, e.Access, move.from))
-		// One with offline access may outlive its session, which no access token does.
+		// A grant with offline access may outlive its session, an access token does not.
 		if !e.Offline && e.Refresh != "" {
 			ask(introspec, e.Refresh, m.liveGrant(engine, grantstore.RefreshToken, e.Refresh, move.from))
 		}
@@ -132,7 +131,7 @@ func (m *tormentor) liveGrant(engine *badger.Engine, kind grantstore.Type, token
 	return err == nil
 }
 
-// known reports an error that is none of those.
+// known reports an unexpected error.
 func (m *tormentor) known(err error, those ...error) {
 	for _, is := range those {
 		if errors.Is(err, is) {
@@ -140,6 +139,6 @@ func (m *tormentor) known(err error, those ...error) {
 		}
 	}
 	if err != nil {
-		m.t.Errorf("a store that was left: %v", err)
+		m.t.Errorf("a replaced store: %v", err)
 	}
 }

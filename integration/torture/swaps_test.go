@@ -2,7 +2,7 @@
 
 package torture
 
-// Swaps that are disturbed.
+// Disturbed swaps.
 
 import (
 	"math/rand/v2"
@@ -15,30 +15,30 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// move is a swap that was done.
+// move is a completed swap.
 type move struct {
 	job, source, target string
-	// from is a moment at which the source was not yet fenced, to one at which the target served.
+	// from is a time at which the source was not yet fenced, to a time at which the target served.
 	from, to time.Time
 }
 
-// attempt is a swap that was asked for, or an upgrade of the program that serves.
+// attempt is a requested swap, or an upgrade of the serving program.
 type attempt struct {
 	*tormentor
 	source, target string
 	upgrade        bool
-	// disturbed: something was done to the processes, or it was aborted.
+	// disturbed: the processes were disturbed, or the swap was aborted.
 	disturbed bool
 
 	mutex sync.Mutex
 	job   string
 	from  time.Time
-	// state is the job's last one, and failure why it failed.
+	// state is the job's last state, failure the reason if it failed.
 	state, failure string
 }
 
-// swap has the next store take the place of the one that serves, or another process take over its data.
-// Mostly something happens meanwhile. It returns when it is over, one way or the other.
+// swap swaps to the next store, or upgrades the process of the serving store, usually with a disturbance. It
+// returns when the swap has ended, successfully or not.
 func (m *tormentor) swap() {
 	said, _ := m.v.awaitPlugin()
 	a := &attempt{
@@ -47,7 +47,7 @@ func (m *tormentor) swap() {
 	if a.upgrade {
 		a.target = a.source
 	}
-	// The first one of all is left alone, so that there is one in each run.
+	// The first swap of a run is undisturbed.
 	kind := choose(3, 4, 2, 1, 2, 3, 3, 1, 1, 1, 2, 2)
 	a.disturbed = len(m.moves) > 0 && kind > 0
 	var watching sync.WaitGroup
@@ -60,10 +60,10 @@ func (m *tormentor) swap() {
 	a.settle()
 }
 
-// nextStore is the one after those that have served.
+// nextStore returns the first store that has not served yet.
 func (m *tormentor) nextStore() string { return storeName(len(m.moves) + 1) }
 
-// meddle does something in the middle of it.
+// meddle disturbs the swap.
 func (a *attempt) meddle(kind int) {
 	plugin := func(store string) int {
 		if said := a.v.ask(); said != nil {
@@ -97,7 +97,7 @@ func (a *attempt) meddle(kind int) {
 	}
 }
 
-// watch asks for the swap and follows it until it is over, or forgotten by a host that was started again.
+// watch requests the swap and follows it until it has ended, or is unknown to a restarted host.
 func (a *attempt) watch() {
 	body := map[string]any{"backend": a.target, "same_data": a.upgrade}
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
@@ -113,14 +113,14 @@ func (a *attempt) watch() {
 		case answer.status == 0 && a.disturbed:
 			return // the host was killed
 		case time.Now().After(deadline):
-			a.t.Errorf("a swap from %s to %s is answered %d %s", a.source, a.target, answer.status,
+			a.t.Errorf("a swap from %s to %s returned %d %s", a.source, a.target, answer.status,
 				answer.raw)
 			return
 		}
 	}
 }
 
-// follow looks at the job until it is over.
+// follow polls the job until it has ended.
 func (a *attempt) follow() {
 	for deadline := time.Now().Add(2 * patience); ; time.Sleep(3 * time.Millisecond) {
 		answer, start, _ := a.w.caller.send(http.MethodGet, "/admin/jobs/"+a.job, "", nil, nil)
@@ -148,13 +148,13 @@ func (a *attempt) known() (job string, from time.Time) {
 	return a.job, a.from
 }
 
-// settle notes which store serves after it.
+// settle records which store serves afterwards.
 func (a *attempt) settle() {
 	said, _ := a.v.awaitPlugin()
 	job, from := a.known()
 	switch {
 	case a.state != "done" && !a.disturbed:
-		a.t.Errorf("a swap from %s to %s that nothing disturbed is %q: %s", a.source, a.target, a.state,
+		a.t.Errorf("an undisturbed swap from %s to %s is %q: %s", a.source, a.target, a.state,
 			a.failure)
 	case a.state == "done" && said.Serving != a.target:
 		a.t.Errorf("a swap from %s to %s is done, and %s serves", a.source, a.target, said.Serving)
@@ -165,18 +165,17 @@ func (a *attempt) settle() {
 		return
 	}
 	a.moves = append(a.moves, move{job, a.source, a.target, from, time.Now()})
-	// An operator may correct the configuration, or leave it as it was: then the host follows from store to
-	// store.
+	// An operator may or may not update the configuration: if not, the host follows the chain of stores.
 	if oneIn(2) {
 		a.v.config.Serving = said.Serving
 	}
 }
 
-// The shorter trial of swaps alone, each of them disturbed but for the first.
+// The shorter run with swaps only, all disturbed except for the first.
 func TestTortureOfSwaps(t *testing.T) {
 	t.Parallel()
 	terms := tortureTerms
-	terms.idle = time.Hour // so that no session ends but by what was asked
+	terms.idle = time.Hour // sessions end only by calls
 	swaps, users := number(t, swapsEnv, 4), number(t, usersEnv, 12)
 	for from := 0; from < swaps && !t.Failed(); from += maxSwapped {
 		c := trial{
@@ -188,6 +187,6 @@ func TestTortureOfSwaps(t *testing.T) {
 	}
 }
 
-// maxSwapped is after how many everything is audited and a new store begins: each start of a host goes from
-// store to store.
+// maxSwapped is the number of swaps after which all is audited and a new store is created: each start of a
+// host follows the whole chain.
 const maxSwapped = 20

@@ -2,7 +2,7 @@
 
 package torture
 
-// Swaps of a store that two hosts share, begun at one of them.
+// Swaps of a shared store, started at one of two hosts.
 
 import (
 	"log/slog"
@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// swapTo asks a host for a swap, and reports whether it has begun.
+// swapTo requests a swap at a host and reports whether it has begun.
 func (v *victim) swapTo(store string) (begun bool) {
 	response, err := v.client.Post(v.base+"/admin/backend/swap", "application/json",
 		strings.NewReader(`{"backend":"`+store+`"}`))
@@ -29,8 +29,8 @@ func (v *victim) swapTo(store string) (begun bool) {
 	return response.StatusCode == http.StatusAccepted
 }
 
-// swapAt begins a swap at a host, which is asked again while it cannot be, and returns once the source knows
-// of it.
+// swapAt starts a swap at a host, with retries while that is not possible, and returns once the source has
+// recorded it.
 func (p *pair) swapAt(v *victim, from, to string) {
 	p.t.Helper()
 	before := ""
@@ -41,7 +41,7 @@ func (p *pair) swapAt(v *victim, from, to string) {
 	p.until(from, "knows of a swap", func(s *transfer.Status) bool { return s.ID != before })
 }
 
-// swapped has a host swap a store, again where that fails, until it is done.
+// swapped swaps a store at a host, with retries after failures.
 func (p *pair) swapped(v *victim, from, to string) {
 	p.t.Helper()
 	p.until(from, "is superseded", func(s *transfer.Status) bool {
@@ -52,8 +52,8 @@ func (p *pair) swapped(v *victim, from, to string) {
 	})
 }
 
-// settled waits until the swap of a store is over and both hosts serve from what serves then, and returns the
-// name of that.
+// settled waits until the swap of a store has ended and both hosts use the serving store, and returns its
+// name.
 func (p *pair) settled(source, target string) (serving string) {
 	p.t.Helper()
 	serving = p.left(source, target)
@@ -61,7 +61,7 @@ func (p *pair) settled(source, target string) (serving string) {
 	return serving
 }
 
-// left waits until the swap of a store is over, and returns which of the two it leaves to serve.
+// left waits until the swap of a store has ended, and returns which of the two stores serves.
 func (p *pair) left(source, target string) (serving string) {
 	p.t.Helper()
 	serving = source
@@ -69,7 +69,7 @@ func (p *pair) left(source, target string) (serving string) {
 		if superseded(s) {
 			serving = target
 		}
-		// One that was killed while it copied is ended by the other after 45 s.
+		// The swap of a host killed during the copy is ended by the other host after 45 s.
 		return s.State == transfer.Active || superseded(s)
 	})
 	return serving
@@ -88,7 +88,7 @@ func (p *pair) serve(store string) {
 	})
 }
 
-// make makes the tables of a store.
+// make creates the tables of a store.
 func (p *pair) make(schema string) {
 	p.t.Helper()
 	made, err := postgres.Open(p.t.Context(), p.store.in(schema).settings(), slog.New(slog.DiscardHandler))
@@ -100,7 +100,7 @@ func (p *pair) make(schema string) {
 	}
 }
 
-// until waits until a condition holds for what a store says of itself.
+// until waits until a condition holds for a store's status.
 func (p *pair) until(store, what string, holds func(s *transfer.Status) bool) {
 	p.t.Helper()
 	look, err := postgres.OpenReadOnly(p.t.Context(),
@@ -117,14 +117,14 @@ func (p *pair) until(store, what string, holds func(s *transfer.Status) bool) {
 		case holds(status):
 			return
 		case time.Now().After(deadline):
-			p.t.Fatalf("gave up waiting until %s %s: it is %+v", store, what, status)
+			p.t.Fatalf("timeout waiting until %s %s: it is %+v", store, what, status)
 		}
 	}
 }
 
 func superseded(s *transfer.Status) bool { return s.State == transfer.Superseded }
 
-// furtherSchemas are those of stores to swap to.
+// furtherSchemas are the schemas of stores to swap to.
 func furtherSchemas(t *testing.T, server *pgserver.Server, n int) (schemas []string) {
 	t.Helper()
 	for range n {
@@ -134,8 +134,8 @@ func furtherSchemas(t *testing.T, server *pgserver.Server, n int) (schemas []str
 	return schemas
 }
 
-// Users work at two hosts while one of them swaps their store: at first undisturbed, so that no call fails,
-// then while the one or the other is killed or stands still.
+// Users work at two hosts while one of them swaps their store: first undisturbed, so that no call fails, then
+// while either host is killed or stopped.
 func TestTortureOfSwapsOfTwoHosts(t *testing.T) {
 	t.Parallel()
 	swaps := number(t, swapsEnv, 4)
@@ -163,9 +163,9 @@ func TestTortureOfSwapsOfTwoHosts(t *testing.T) {
 	})
 }
 
-// The way of a host to the database is cut while the other one swaps their store, from before the swap or in
-// the midst of it. Nothing is refused there, so that the host learns nothing. It follows when the way is
-// whole again.
+// The network between a host and the database is cut while the other host swaps their store, from before the
+// swap or during it. Connections hang rather than fail, so the host learns nothing. It follows when the
+// network is restored.
 func TestTortureOfAHostThatIsCutOffInASwap(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -185,7 +185,7 @@ func TestTortureOfAHostThatIsCutOffInASwap(t *testing.T) {
 			}
 			p.harm(cut.base, func() {
 				link.Cut()
-				// What the cut host has begun holds locks for 10 s, and may have the swap fail.
+				// A transaction of the cut host holds its locks for 10 s, which may make the swap fail.
 				p.swapped(swapping, source, target)
 				link.Join()
 				p.serve(target)
@@ -196,9 +196,9 @@ func TestTortureOfAHostThatIsCutOffInASwap(t *testing.T) {
 	})
 }
 
-// The host that swaps is killed with its plugins behind the fence, while the target's step waits for a lock.
-// The other one ends the swap, alone or beside one that is started in the place of the first, whichever store
-// it leaves; and the swap that follows is made.
+// The host that runs the swap is killed with its plugins behind the fence, while the target's step waits for
+// a lock. The other host ends the swap, alone or together with a restarted first host, on either store. The
+// next swap succeeds.
 func TestTortureOfAHostThatIsKilledAtItsSwitch(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -213,13 +213,13 @@ func TestTortureOfAHostThatIsKilledAtItsSwitch(t *testing.T) {
 			schema := v.config.Stores[target]
 			p.make(schema)
 			p.swapAt(v, source, target)
-			// It copies. The step that has the target serve is the next one that locks its ledger.
-			letGo := server.Hold(t, "SELECT FROM "+schema+".ledger FOR UPDATE")
+			// It is copying. The step that activates the target is the next one that locks its ledger.
+			release := server.Hold(t, "SELECT FROM "+schema+".ledger FOR UPDATE")
 			p.until(source, "is fenced", func(s *transfer.Status) bool { return s.State == transfer.Fenced })
 			p.harm(v.base, func() {
 				v.killAll()
-				letGo()
-				if i%2 == 0 { // the other one ends the swap alone
+				release()
+				if i%2 == 0 { // the other host ends the swap alone
 					p.left(source, target)
 				}
 				v.restart()

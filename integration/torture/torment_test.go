@@ -13,22 +13,22 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// tormentor does things to host and plugin.
+// tormentor disturbs host and plugin.
 type tormentor struct {
 	*trial
 	t    *testing.T
 	w    *world
 	v    *victim
 	disk string
-	// moves are the swaps that were done, in their order.
+	// moves are the completed swaps in order.
 	moves []move
-	// syncs and readOnly count the failures of the disk that were met.
+	// syncs and readOnly count the disk failures that took effect.
 	syncs, readOnly int
 }
 
-// run does as many as there are to be, with some progress between each two.
+// run makes the configured number of disturbances, with some progress in between.
 func (m *tormentor) run() {
-	rare := rand.Perm(min(m.faults, 50)) // when the disk does what it does once in fifty faults
+	rare := rand.Perm(min(m.faults, 50)) // positions of the disk faults that occur once in fifty
 	for i := range m.faults {
 		m.w.progress(m.t, 20)
 		time.Sleep(rand.N(150 * time.Millisecond))
@@ -48,7 +48,7 @@ func (m *tormentor) run() {
 	m.w.progress(m.t, 50)
 }
 
-// The kinds of faults, which trial.weights has the weights of.
+// The kinds of faults, indexes of trial.weights.
 const (
 	pluginKilled = iota
 	hostKilled
@@ -94,7 +94,7 @@ func (m *tormentor) torment(kind int) {
 	}
 }
 
-// stepClock has the host's clock be ahead or behind for the rest of the host's life, by less than the slack.
+// stepClock sets the host's clock ahead or behind until the host restarts, by less than the slack.
 func (m *tormentor) stepClock() {
 	ahead := rand.N(m.terms.slack) - m.terms.slack/2
 	if response, err := m.v.client.Post(m.v.base+"/clock?ahead="+ahead.String(), "", nil); err == nil {
@@ -102,7 +102,7 @@ func (m *tormentor) stepClock() {
 	}
 }
 
-// disturb does something to a host that may have calls fail, which the history must know.
+// disturb makes a disturbance that may make calls fail, and records it in the history.
 func (m *tormentor) disturb(f func()) { m.harm(m.v.base, f) }
 
 func (m *tormentor) harm(host string, f func()) {
@@ -111,14 +111,14 @@ func (m *tormentor) harm(host string, f func()) {
 	m.w.history.add(event{Kind: harm, Host: host, Start: start, End: time.Now()})
 }
 
-// fill takes all of the disk for a while.
+// fill fills the disk for a while.
 func (m *tormentor) fill() {
 	if err := fill(m.disk, time.Second+rand.N(2*time.Second)); err != nil {
 		m.t.Errorf("filling the disk: %v", err)
 	}
 }
 
-// failSync has a sync of a plugin fail, which ends it.
+// failSync makes a sync of a plugin fail, which ends the plugin.
 func (m *tormentor) failSync(pid int) {
 	if pid == 0 || !m.traces {
 		return
@@ -130,15 +130,15 @@ func (m *tormentor) failSync(pid int) {
 	defer failing.Stop()
 	select {
 	case <-failing.Ended():
-	case <-time.After(2 * time.Second): // nobody writes in it
+	case <-time.After(2 * time.Second): // no writes
 	}
 	if failing.Met() {
 		m.syncs++
 	}
 }
 
-// turnReadOnly has the file system turn read-only for a while, which ends the plugins, and then the machine
-// started again, as far as the disk is concerned. It returns when it serves again.
+// turnReadOnly makes the file system read-only for a while, which ends the plugins, and then remounts it as
+// after a reboot. It returns when the host serves again.
 func (m *tormentor) turnReadOnly() {
 	if err := m.bad.Fail(); err != nil {
 		m.t.Errorf("turning the file system read-only: %v", err)
@@ -147,12 +147,12 @@ func (m *tormentor) turnReadOnly() {
 	time.Sleep(rand.N(2 * time.Second))
 	err := m.bad.Mend()
 	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); err = m.bad.Mend() {
-		// A plugin that has nothing to write does not notice.
+		// A plugin without writes does not notice.
 		m.v.ask().kill()
 		time.Sleep(20 * time.Millisecond)
 	}
 	if err != nil {
-		m.t.Errorf("mending the file system: %v", err)
+		m.t.Errorf("repairing the file system: %v", err)
 	}
 	m.readOnly++
 	m.v.awaitPlugin()

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	killsEnv = "TORTURE_KILLS" // how many faults; 7 when unset
-	usersEnv = "TORTURE_USERS" // how many users side by side; 12 when unset
-	swapsEnv = "TORTURE_SWAPS" // how many swaps; 4 when unset
-	// epoch is after how many faults everything is audited and a new store begins.
+	killsEnv = "TORTURE_KILLS" // number of faults; 7 if unset
+	usersEnv = "TORTURE_USERS" // number of concurrent users; 12 if unset
+	swapsEnv = "TORTURE_SWAPS" // number of swaps; 4 if unset
+	// epoch is the number of faults after which all is audited and a new store is created.
 	epoch    = 100
 	diskSize = 3 << 29
 )
@@ -43,11 +43,11 @@ func number(t *testing.T, name string, standard int) int {
 }
 
 // Host and plugin are killed at random points while many users, clients and operators work; the disk fills;
-// plugins hang; stores are swapped meanwhile; relying parties answer slowly, wrongly or never. What everybody
-// was notified holds, whichever store served.
+// plugins hang; stores are swapped; relying parties answer slowly, wrongly or never. Everything acknowledged
+// to users and clients holds, whichever store served.
 func TestTorture(t *testing.T) {
 	t.Parallel()
-	// The small disk may be filled, and goes with the last process that has it.
+	// The small disk may be filled, and is removed with the last process that uses it.
 	small, err := testenv.InNamespace(t)
 	if !small && err == nil {
 		return
@@ -60,7 +60,7 @@ func TestTorture(t *testing.T) {
 			disk = bad.Path
 		}
 	} else {
-		t.Logf("no small disk can be had here, so that it is not filled: %v", err)
+		t.Logf("no small disk is available, so disks are not filled: %v", err)
 	}
 	kills, users := number(t, killsEnv, 7), number(t, usersEnv, 12)
 	for from := 0; from < kills && !t.Failed(); from += epoch {
@@ -74,7 +74,8 @@ func TestTorture(t *testing.T) {
 	}
 }
 
-// badDisk makes a disk in the memory of the small one that can turn read-only, nil where that is not allowed.
+// badDisk creates a disk that can turn read-only, in the memory of the small disk, or returns nil if that is
+// not permitted.
 func badDisk(t *testing.T, disk string) *testenv.Disk {
 	bad, err := testenv.MountIn(disk, diskSize>>20-64)
 	switch {
@@ -83,32 +84,32 @@ func badDisk(t *testing.T, disk string) *testenv.Disk {
 	case os.Getenv("CI") != "" && isRoot():
 		t.Fatal(err)
 	default:
-		t.Logf("the file system is not turned read-only: %v", err)
+		t.Logf("file systems are not made read-only: %v", err)
 	}
 	return bad
 }
 
-// isRoot reports whether this is the system's root and not that of a namespace.
+// isRoot reports whether this process is the system's root, not that of a namespace.
 func isRoot() bool {
 	uids, err := os.ReadFile("/proc/self/uid_map")
 	return err == nil && strings.Join(strings.Fields(string(uids)), " ") == "0 0 4294967295"
 }
 
-// trial is what is done to host and plugin.
+// trial is the configuration of the disturbances.
 type trial struct {
 	terms         terms
 	faults, users int
 	// weights of the kinds of faults: see torment.
 	weights []int
-	// fills: the disk is small and is filled now and then.
+	// fills: the disk is small and is filled occasionally.
 	fills bool
-	// bad is the disk, where it can turn read-only.
+	// bad is the disk, if it can turn read-only.
 	bad *testenv.Disk
-	// traces: syncs of a process can be made to fail.
+	// traces: syncs of processes can be made to fail.
 	traces bool
 }
 
-// epoch tortures the stores of one host and holds the history against the rules.
+// epoch disturbs one host and its stores, and checks the history against the rules.
 func (c *trial) epoch(t *testing.T, disk string) {
 	data, err := os.MkdirTemp(disk, "store")
 	if err != nil {
@@ -137,13 +138,13 @@ func (c *trial) epoch(t *testing.T, disk string) {
 	v.end()
 	w.close()
 	m.inspect(said.Serving)
-	t.Logf("%d times a sync has failed, %d times the file system has turned read-only", m.syncs, m.readOnly)
+	t.Logf("%d failed syncs, %d times the file system turned read-only", m.syncs, m.readOnly)
 	if c.faults >= 3 && (c.fills && c.traces && m.syncs == 0 || c.bad != nil && m.readOnly == 0) {
 		t.Error("the disk did not fail in each of its ways")
 	}
 	w.report(t, check(w.history.all(), w.terms))
 	if trouble := v.log.trouble(); trouble != "" {
-		t.Errorf("the processes' log says:\n%s", trouble)
+		t.Errorf("the processes' log has:\n%s", trouble)
 	}
 	if t.Failed() {
 		t.Logf("the end of the processes' log:\n%s", v.log.last(8<<10))

@@ -11,23 +11,23 @@ import (
 	"sync"
 )
 
-// user is somebody with a browser, and does at random what users, clients and operators do. The calls of one
-// moment may go side by side; moments follow each other.
+// user makes random calls of users, clients and operators, with one browser. The calls of one step may be
+// concurrent; steps are sequential.
 type user struct {
 	caller  *caller
 	clients []string
 	name    string
 	subject string
 	renamed int
-	// brief: the sessions end as soon as they have begun.
+	// brief: sessions end immediately after they began.
 	brief bool
-	// sid and cookie are those of the session that the browser has, empty without one.
+	// sid and cookie belong to the browser's session; they are empty if there is none.
 	sid, cookie string
-	// grants are the last authorizations, also of sessions that are over.
+	// grants are the last authorizations, also of ended sessions.
 	grants []*grant
-	// ended are sids of before.
+	// ended are the sids of ended sessions.
 	ended []string
-	// seen are all sessions that were acknowledged.
+	// seen are all acknowledged sessions.
 	seen []seenSession
 }
 
@@ -45,7 +45,7 @@ func (u *user) run(ctx context.Context) {
 	}
 }
 
-// choose returns one of the numbered choices by their weights.
+// choose returns a random index, weighted.
 func choose(weights ...int) int {
 	sum := 0
 	for _, w := range weights {
@@ -112,7 +112,7 @@ func (u *user) end(way int) {
 	}
 }
 
-// over forgets the session, but for what is asked of it later.
+// over moves the session to the ended ones, for later probes.
 func (u *user) over() {
 	u.ended = append(u.ended, u.sid)
 	if len(u.ended) > remembered {
@@ -121,7 +121,7 @@ func (u *user) over() {
 	u.sid, u.cookie = "", ""
 }
 
-// rename makes a new subject of the user: what is not known of the old one would blur all that follows.
+// rename gives the user a new subject: unknown outcomes of the old one would make later checks inconclusive.
 func (u *user) rename() {
 	u.renamed++
 	u.subject = renamed(u.name, u.renamed)
@@ -142,7 +142,7 @@ func (u *user) signIn() {
 
 func (u *user) stepUp() {
 	sid, cookie, start, end, a := u.caller.login(u.subject, u.cookie)
-	if sid != "" && sid != u.sid { // it had ended before, so this is another
+	if sid != "" && sid != u.sid { // it had ended before: a new session
 		u.caller.record(event{Kind: signIn, Session: sid, Subject: u.subject}, a, start, end, true, false)
 		u.over()
 		u.began(sid, cookie)
@@ -156,7 +156,7 @@ func (u *user) stepUp() {
 	u.cookie = cookie
 }
 
-// replace signs another subject in over the session.
+// replace signs a different subject in over the session.
 func (u *user) replace() {
 	old, subject := u.sid, u.subject
 	cookie := u.cookie
@@ -185,7 +185,7 @@ func (u *user) removeAll() {
 	}
 }
 
-// subjects are all that the user was.
+// subjects are all subjects of the user.
 func (u *user) subjects() []string {
 	all := []string{u.name}
 	for i := range u.renamed {
@@ -196,7 +196,7 @@ func (u *user) subjects() []string {
 
 func renamed(name string, times int) string { return fmt.Sprintf("%s.%d", name, times) }
 
-// authorize gets a code and mostly redeems it.
+// authorize requests a code and usually redeems it.
 func (u *user) authorize() {
 	client := u.clients[rand.IntN(len(u.clients))]
 	g, got := u.caller.authorize(u.sid, u.subject, u.cookie, client, rand.IntN(3) == 0)
@@ -250,8 +250,8 @@ func (u *user) refresh() {
 	}
 }
 
-// rotate uses a refresh token. Without a known answer nobody knows what the family has now: its tokens are
-// kept for probing.
+// rotate uses a refresh token. If the outcome is unknown, the family's state is unknown: its tokens are kept
+// for probing.
 func (u *user) rotate(g *grant) {
 	access, fresh, got := u.caller.issue(refresh, g, g.refresh)
 	switch got {
@@ -263,7 +263,7 @@ func (u *user) rotate(g *grant) {
 	}
 }
 
-// twice uses a refresh token twice at once.
+// twice uses a refresh token twice concurrently.
 func (u *user) twice() {
 	g := u.any()
 	if g == nil || g.refresh == "" {
@@ -278,7 +278,7 @@ func (u *user) twice() {
 	group.Wait()
 }
 
-// reuse uses what was used before.
+// reuse uses a used code or refresh token.
 func (u *user) reuse() {
 	g := u.any()
 	if g == nil || len(g.used) == 0 {
@@ -291,7 +291,7 @@ func (u *user) reuse() {
 	u.caller.issue(k, g, token)
 }
 
-// race lets a removal run against an exchange, a refresh and an authorization.
+// race runs a removal concurrently with an exchange, a refresh and an authorization.
 func (u *user) race() {
 	var group sync.WaitGroup
 	code, _ := u.caller.authorize(u.sid, u.subject, u.cookie, u.clients[0], false)

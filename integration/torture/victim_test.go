@@ -2,7 +2,7 @@
 
 package torture
 
-// The processes that are disturbed, and their restarts.
+// The disturbed processes, and their restarts.
 
 import (
 	"encoding/json"
@@ -20,21 +20,21 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// victim is a host in a process of its own, and its plugin.
+// victim is a host process and its plugins.
 type victim struct {
 	t        testing.TB
 	config   hostConfig
 	listener *os.File
 	base     string
 	client   *http.Client
-	temp     string // where sockets go
+	temp     string // folder of sockets
 	process  *testenv.Process
 	log      *hostLog
 }
 
 func newVictim(t testing.TB, history *history, config hostConfig) *victim {
 	t.Helper()
-	temp, err := os.MkdirTemp("", "tv") // short: it holds sockets
+	temp, err := os.MkdirTemp("", "tv") // short: a socket's path is bounded
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func (v *victim) start() error {
 	}
 }
 
-// ask has the host tell of its processes. Nil: it does not answer.
+// ask returns the host's report on its processes, or nil if it does not answer.
 func (v *victim) ask() *processes {
 	response, err := v.client.Get(v.base + "/plugin")
 	if err != nil {
@@ -94,7 +94,7 @@ func (v *victim) ask() *processes {
 	return said
 }
 
-// all are the process ids of the plugins.
+// all returns the process ids of the plugins.
 func (said *processes) all() (pids []int) {
 	if said != nil {
 		for _, pid := range said.Plugins {
@@ -111,7 +111,7 @@ func (said *processes) kill() {
 	}
 }
 
-// serving is the process id of the plugin that serves, 0 without one.
+// serving returns the process id of the serving plugin, or 0 if there is none.
 func (v *victim) serving() int {
 	if said := v.ask(); said != nil {
 		return said.Plugins[said.Serving]
@@ -119,7 +119,7 @@ func (v *victim) serving() int {
 	return 0
 }
 
-// awaitPlugin returns the processes when the plugin that serves runs, and its process id.
+// awaitPlugin waits until the serving plugin runs, and returns the processes and its process id.
 func (v *victim) awaitPlugin() (said *processes, pid int) {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if said = v.ask(); said != nil && said.Plugins[said.Serving] > 0 {
@@ -130,7 +130,7 @@ func (v *victim) awaitPlugin() (said *processes, pid int) {
 	return &processes{}, 0
 }
 
-// killHost kills the host, holds that its plugins end by themselves, and starts another.
+// killHost kills the host, checks that its plugins end by themselves, and restarts it.
 func (v *victim) killHost(sent syscall.Signal, pluginsToo bool) {
 	said, _ := v.awaitPlugin()
 	if pluginsToo {
@@ -139,13 +139,13 @@ func (v *victim) killHost(sent syscall.Signal, pluginsToo bool) {
 	_ = v.process.Process.Signal(sent)
 	<-v.process.Ended()
 	if sent == syscall.SIGTERM && !v.process.ProcessState.Success() && !pluginsToo {
-		v.t.Errorf("a host that was told to end ended with %s", v.process.ProcessState)
+		v.t.Errorf("a host ended with %s after its signal", v.process.ProcessState)
 	}
 	v.awaitOrphans(said)
 	v.restart()
 }
 
-// killAll kills the host with its plugins, and no other is started.
+// killAll kills the host with its plugins, without a restart.
 func (v *victim) killAll() {
 	said, _ := v.awaitPlugin()
 	said.kill()
@@ -168,7 +168,7 @@ func (v *victim) restart() {
 	}
 }
 
-// awaitOrphans holds that no plugin survives its host.
+// awaitOrphans checks that no plugin survives its host.
 func (v *victim) awaitOrphans(said *processes) {
 	for _, plugin := range said.Plugins {
 		for deadline := time.Now().Add(patience); testenv.Runs(plugin); time.Sleep(5 * time.Millisecond) {
@@ -180,7 +180,7 @@ func (v *victim) awaitOrphans(said *processes) {
 	}
 }
 
-// end stops the host in good order.
+// end stops the host gracefully.
 func (v *victim) end() {
 	said := v.ask()
 	_ = v.process.Process.Signal(syscall.SIGTERM)
@@ -197,14 +197,14 @@ func (v *victim) end() {
 	v.client.CloseIdleConnections()
 }
 
-// kill sends a signal to a process that may have gone.
+// kill sends a signal to a process that may have ended.
 func kill(pid int, sent syscall.Signal) {
 	if pid > 0 {
 		_ = syscall.Kill(pid, sent)
 	}
 }
 
-// fill takes all of the disk that is left, for a while.
+// fill fills the rest of the disk for a while.
 func fill(folder string, hold time.Duration) error {
 	path := filepath.Join(folder, "filler")
 	defer os.Remove(path)

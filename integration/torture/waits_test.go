@@ -1,6 +1,6 @@
 package torture
 
-// How long ends of sessions wait for all hosts (rule 15).
+// The time that ends of sessions wait for all hosts (rule 15).
 
 import (
 	"fmt"
@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// ackSlack is how much later than a lease an end may be acknowledged, counted from its commit.
+// ackSlack bounds the acknowledgment of an end beyond a lease, counted from its commit.
 const ackSlack = 200 * time.Millisecond
 
-// waits are how long ends took, and other writes meanwhile: those wait for no host, so that they show what a
-// commit and the machine took.
+// waits are the durations of ends, and of other writes meanwhile. Those do not wait for hosts, so they show
+// the cost of a commit on this machine.
 type waits struct{ ends, others []time.Duration }
 
 func (w *waits) String() string {
-	return fmt.Sprintf("%d ends took %s in the middle, %s at p99; other writes %s at p99", len(w.ends),
+	return fmt.Sprintf("%d ends took %s in the median, %s at p99; other writes %s at p99", len(w.ends),
 		percentile(w.ends, 50).Round(time.Millisecond), percentile(w.ends, 99).Round(time.Millisecond),
 		percentile(w.others, 99).Round(time.Millisecond))
 }
 
-// late says that ends wait for too long, counted from their commits; empty where they do not. The beats and
-// the mark that they wait for are commits too: those of a slow machine take their time.
+// late returns a message if ends wait too long, counted from their commits, or "". The beats and the mark
+// that they wait for are commits too, which take longer on a slow machine.
 func (w *waits) late(lease time.Duration) string {
 	commit := percentile(w.others, 99)
 	most := commit + lease + max(ackSlack, 3*commit)
@@ -32,7 +32,7 @@ func (w *waits) late(lease time.Duration) string {
 	return fmt.Sprintf("%s: want at most %s at p99", w, most.Round(time.Millisecond))
 }
 
-// percentile of what is sorted by it; 0 of nothing.
+// percentile returns a percentile of sorted durations, or 0 if there are none.
 func percentile(all []time.Duration, p int) time.Duration {
 	if len(all) == 0 {
 		return 0
@@ -41,9 +41,9 @@ func percentile(all []time.Duration, p int) time.Duration {
 	return all[(len(all)-1)*p/100]
 }
 
-// awaited are the waits of ends, also of those that got no answer, and of other writes: in calm, beside a
-// host that was disturbed, and at a host that was, or whose database was, until it acknowledged something
-// again.
+// awaited returns the waits of ends, including those without an answer, and of other writes: undisturbed,
+// while another host was disturbed, and at a host that was disturbed, or whose database was, until its next
+// acknowledged write.
 func awaited(events []*event, lease time.Duration) (calm, beside, apart waits) {
 	var harms []*event
 	for _, e := range events {
@@ -55,7 +55,7 @@ func awaited(events []*event, lease time.Duration) (calm, beside, apart waits) {
 		harm int
 		host string
 	}
-	known := map[recovery]time.Time{} // each goes through all events
+	known := map[recovery]time.Time{} // cached: each scans all events
 	back := func(i int, host string) time.Time {
 		at, found := known[recovery{i, host}]
 		if !found {
@@ -88,7 +88,7 @@ func awaited(events []*event, lease time.Duration) (calm, beside, apart waits) {
 	return calm, beside, apart
 }
 
-// recovered is when a host had acknowledged a write that began behind what was done to it.
+// recovered returns when a host acknowledged a write that began after its disturbance.
 func recovered(events []*event, h *event, host string) (at time.Time) {
 	for _, e := range events {
 		if e.Outcome == done && e.Host == host && e.Start.After(h.End) && e.unawaited() {
@@ -101,7 +101,7 @@ func recovered(events []*event, h *event, host string) (at time.Time) {
 	return at
 }
 
-// unawaited reports whether a call writes and waits for no other host.
+// unawaited reports whether a call writes and does not wait for other hosts.
 func (e *event) unawaited() bool {
 	return e.Kind == authorize || e.Kind == exchange || e.Kind == refresh
 }

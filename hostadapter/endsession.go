@@ -81,14 +81,20 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 	return a.signOutOrConfirm(w, r, request)
 }
 
-// signOutOrConfirm signs the user out if no confirmation is needed, and asks for one otherwise.
+// signOutOrConfirm signs the user out if no confirmation is needed, and asks for one otherwise. Sessions that
+// cannot be opened end without one.
 func (a *Adapter) signOutOrConfirm(w http.ResponseWriter, r *http.Request, request *endRequest) error {
 	all, err := a.present(r)
 	if err != nil {
 		return err
 	}
 	records := recordsOf(all)
-	switch current := askedAbout(all); {
+	// All of the browser's sessions end. A cookie that another host planted, with a hint of its session, must
+	// not end the user's own without a confirmation.
+	unhinted := slices.IndexFunc(all, func(p presented) bool {
+		return p.opened != nil && !(request.matches(p.record) && a.matchesLogoutHint(p.opened, request))
+	})
+	switch {
 	case len(records) == 0:
 		record, err := a.hintedSession(r.Context(), request)
 		if err != nil {
@@ -97,10 +103,8 @@ func (a *Adapter) signOutOrConfirm(w http.ResponseWriter, r *http.Request, reque
 		if record != nil {
 			records = append(records, record)
 		}
-	case current == nil:
-		// None of the sessions can be opened: they end without a confirmation.
-	case !request.matches(current.record) || !a.matchesLogoutHint(current.opened, request):
-		a.askConfirmation(w, r, current.record, request)
+	case unhinted >= 0:
+		a.askConfirmation(w, r, all[unhinted].record, request)
 		return nil
 	}
 	return a.finish(w, r, records, request)

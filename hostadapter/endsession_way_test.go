@@ -1,6 +1,8 @@
 package hostadapter_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -183,6 +185,29 @@ func TestFrontChannelLogoutOfAsManyClientsAsASessionMayHave(t *testing.T) {
 			t.Errorf("policy %q, want https frames alone", policy)
 		}
 		b.mustBe("")
+	}
+}
+
+// deadlineClients fails a look-up whose context has no deadline.
+type deadlineClients struct{ logout.ClientMap }
+
+func (d deadlineClients) LogoutClient(ctx context.Context, id string) (*logout.Client, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		return nil, errors.New("a look-up without a deadline")
+	}
+	return d.ClientMap.LogoutClient(ctx, id)
+}
+
+// A client source that does not answer costs frames, not the sign-out.
+func TestFrontChannelLookupsAreBounded(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.Clients = deadlineClients{logout.ClientMap{"shop": {FrontChannelLogoutURI: "https://shop.example/clear"}}}
+	})
+	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(session.SessionID, "shop")
+	if urls, err := h.FrontChannelURLs(t.Context(), session.SessionID); err != nil || len(urls) != 1 {
+		t.Errorf("frames %v, error %v, want one", urls, err)
 	}
 }
 

@@ -66,12 +66,13 @@ func (o *Operations) FollowJob(ctx context.Context, id string, note []byte, ende
 	note = note[:min(len(note), MaxJobNote)]
 	sealed := a.ring.seal(jobNotePurpose, []byte(id), note)
 	noted := followedJob{Job: id, Note: sealed}
-	if swap := a.swapOf(id); swap != nil {
+	swap := a.swapOf(id)
+	if swap != nil {
 		noted.Here, noted.Began = true, swap.Started
 	}
 	follow := func(kept bool) { a.follow(followed{id: id, note: note, kept: kept}, ended) }
-	if noted.Here {
-		// An upgrade holds this write too: its caller is answered before it is over.
+	if swap != nil && swap.Upgrade {
+		// It holds this write too: its caller is answered before it is over.
 		a.inBackground(func() { follow(a.keepFollowed(context.WithoutCancel(ctx), noted)) })
 		return
 	}

@@ -17,6 +17,9 @@ func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]str
 	if err != nil || detail == nil {
 		return nil, err
 	}
+	// A client source that does not answer costs frames, not the sign-out.
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	var urls []string
 	for i := range detail.Clients {
 		address, err := a.frontChannelURL(ctx, detail.Clients[i].ClientID, &detail.Session)

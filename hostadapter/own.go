@@ -78,7 +78,7 @@ func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended
 				continue
 			}
 			switch err := a.EndOwnSession(ctx, session, other.SessionID); {
-			case err == nil && gone[other.SessionID], len(gone) >= maxCalls:
+			case err == nil && gone[other.SessionID]:
 				return "", false, errEndless
 			case err == nil:
 				ended++

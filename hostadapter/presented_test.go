@@ -162,6 +162,28 @@ func TestSeveralCookiesSignOut(t *testing.T) {
 	}
 }
 
+// TestSeveralCookiesAndAHint: a hint that names one of the sessions ends no other without a confirmation, in
+// any order of the cookies.
+func TestSeveralCookiesAndAHint(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"ann", "bob"} {
+		h := newHost(t, func(c *hostadapter.Config) { c.Hints = hints{} })
+		ann, bob := h.browser(), h.browser()
+		planted := ann.signIn(hostadapter.Identity{Subject: "ann"})
+		bob.signIn(hostadapter.Identity{Subject: "bob"})
+		s := h.bring(ann, bob)
+		if first == "bob" {
+			s = h.bring(bob, ann)
+		}
+		target := "/logout?id_token_hint=" + url.QueryEscape("ann/"+planted.SessionID+"/shop")
+		page := bodyOf(t, s.send(httptest.NewRequest(http.MethodGet, target, nil), h.EndSession()))
+		if !strings.Contains(page, `name="confirm"`) {
+			t.Errorf("%s first: the user was not asked: %s", first, page)
+		}
+		bob.mustBe("bob")
+	}
+}
+
 // TestSeveralCookiesSignIn: a sign-in replaces every session of a different subject, and continues a session
 // of the same subject.
 func TestSeveralCookiesSignIn(t *testing.T) {

@@ -29,8 +29,12 @@ func (p *Provider) NewAuthorizeRequest(
 	if err != nil {
 		return request, p.answer(ctx, c, authorizeEndpoint, err)
 	}
+	concrete, isFosite := request.(*fosite.AuthorizeRequest)
+	if isFosite && p.store.pushedURI(ctx, request) != "" {
+		concrete.RequestedAt = p.store.now() // fosite sets the time of the push; a later sign-in is another's
+	}
 	if asked, ok := p.store.askedAt(r); ok {
-		if concrete, ok := request.(*fosite.AuthorizeRequest); ok {
+		if isFosite {
 			concrete.RequestedAt, c.marked = asked, true
 		}
 		request.GetRequestForm().Del(markParameter)

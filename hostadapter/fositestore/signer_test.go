@@ -42,7 +42,7 @@ func TestSignerThatFails(t *testing.T) {
 	repeated := func(what string, ask func() *reply) *reply {
 		away.Store(true)
 		h.backend.counts()
-		ask().must(t, http.StatusInternalServerError, "")
+		ask().must(t, http.StatusInternalServerError, "server_error")
 		if _, writes := h.backend.counts(); writes != 0 {
 			t.Errorf("%s: %d writes of a request that failed, want none", what, writes)
 		}

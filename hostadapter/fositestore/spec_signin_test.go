@@ -100,6 +100,25 @@ func TestOpenIDCore_3_1_2_1_NeedsSignIn(t *testing.T) {
 }
 
 // With prompt=none the user sees no page whatever the request asks besides: the client gets an error.
+// A pushed request (RFC 9126) is judged as of its arrival, as any other: a sign-in between its push and its
+// arrival was for another request.
+func TestOpenIDCore_3_1_2_1_SignInAfterThePush(t *testing.T) {
+	t.Parallel()
+	for _, param := range [][]string{{"prompt", "login"}, {"max_age", "0"}} {
+		h := newHost(t)
+		pushed := h.post("/par", authorization(param...))
+		pushed.must(t, http.StatusCreated, "")
+		b := h.browser().signIn("ann")
+		query := url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}}
+		if r := b.get("/authorize", query); r.status != http.StatusUnauthorized {
+			t.Errorf("%v: %d %v, want the login form", param, r.status, r.redirect)
+		}
+		form := again(query)
+		form.Set("user", "ann")
+		b.get("/authorize", form).mustCode(t, "after the login form")
+	}
+}
+
 func TestOpenIDCore_3_1_2_1_PromptNone(t *testing.T) {
 	t.Parallel()
 	clock := &movedClock{}

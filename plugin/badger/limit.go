@@ -18,7 +18,7 @@ import (
 // Bounds of a transaction that makes room for a session: the number of sessions that it ends, and of rows of
 // dead grants removed with each. The others are purged afterwards.
 const (
-	maxMakeRoom      = 16
+	maxMakeRoom      = 64
 	maxMakeRoomGrant = 16
 )
 

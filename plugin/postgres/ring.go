@@ -166,10 +166,11 @@ func (e *Engine) emptyRing(r *ring, now time.Time) error {
 	})
 }
 
-// count counts the rows, and reports whether there are any. A host whose clock was just set wrong could take
+// count counts the rows, and reports whether there are any to remove: none of a store that is being exported
+// or whose rows a backup reads, because counting them takes long and empty would be in vain. A host whose clock was just set wrong could take
 // the current partition for an expired one, so it is refused (rule 14).
 func (r *ring) count(t *tx) (full bool, err error) {
-	if full = r.full(t); full {
+	if full = t.state == transfer.Active && !r.inUse(t, longRead) && r.full(t); full {
 		r.read, err = t.databaseClock()
 	}
 	if !full || err != nil {
@@ -187,6 +188,18 @@ func (r *ring) count(t *tx) (full bool, err error) {
 	sum.And(sum, new(big.Int).SetUint64(math.MaxUint64)) // two's complement, also of a negative number
 	r.content.Sum = sum.Uint64()
 	return true, nil
+}
+
+// longRead is for how long another transaction may hold a lock on a partition before it is left for later.
+const longRead = 10 * time.Second
+
+// inUse reports whether another transaction that is older holds a lock on the partition: a host that counts
+// it, or the snapshot of a backup.
+func (r *ring) inUse(t *tx, older time.Duration) bool {
+	return t.number(`SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+		WHERE l.relation = $1::regclass AND l.pid <> pg_backend_pid()
+		AND a.xact_start < clock_timestamp() - make_interval(secs => $2))::int`,
+		t.sql("{s}."+r.partition), older.Seconds()) > 0
 }
 
 // full reports whether the partition has rows.

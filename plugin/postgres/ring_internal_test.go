@@ -114,6 +114,16 @@ func TestPartitionsAreEmptied(t *testing.T) {
 		}
 		rightAfterwards(t, e)
 	}
+	inUse := func() bool {
+		t.Helper()
+		used, err := view(t.Context(), e, base, nil, func(t *tx) (bool, error) {
+			return (&ring{partition: "operations_0"}).inUse(t, 0), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return used
+	}
 	purge(0)
 	if used, operations := left("used"), left("operations"); used != 5 || operations < 6 {
 		t.Fatalf("%d used grants and %d answers, want 5 and 6 or more", used, operations)
@@ -126,12 +136,18 @@ func TestPartitionsAreEmptied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !inUse() {
+		t.Error("a partition that is read is not in use")
+	}
 	purge(2 * grantstore.OperationRetention) // while a backup reads: not waited for
 	if n := left("operations"); n < 6 {
 		t.Errorf("%d answers are left while they are read", n)
 	}
 	if err := reading.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if inUse() {
+		t.Error("a partition that nobody reads is in use")
 	}
 	purge(2 * grantstore.OperationRetention)
 	if n := left("operations"); n > 1 { // the echo of one may be in the previous partition

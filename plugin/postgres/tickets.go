@@ -56,7 +56,7 @@ func (t *tx) limit(subject string) {
 }
 
 // makeRoom bounds the sessions that one transaction ends to make room for a new one.
-const makeRoom = 16
+const makeRoom = 64
 
 // CreateWithin counts under the row of the subject, which every sign-in under a limit writes first:
 // concurrent ones, on any hosts, are serialized.

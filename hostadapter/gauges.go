@@ -24,32 +24,32 @@ type gauge struct {
 }
 
 // The gauges. Commits are counted in the plugin, which has no SDK, and OpenTelemetry has no observable
-// histogram: so their buckets are counters beside their sums and counts. The label le and the cumulative
+// histogram. Therefore buckets, sums and counts are separate counters. The label le and the cumulative
 // buckets follow Prometheus histograms.
 var gaugesOf = []gauge{
 	{name: "live", unit: "{session}", about: "Sessions in the store."},
-	{name: "backend.up", about: "1 while the backend answers, else 0."},
+	{name: "backend.up", about: "1 if the backend answers, else 0."},
 	{name: "deliveries.pending", unit: "{notification}",
-		about: "Notifications that wait to be delivered; at most 1,000 are counted."},
-	{name: "deliveries.oldest", unit: "s", about: "Age of the oldest notification that waits."},
-	{name: "expiry.lag", unit: "s", about: "How long the next session that is due has been so."},
-	{name: "swap.progress", about: "The part that the swap under way has copied, 0 to 1."},
-	{name: "plugin.restarts", counts: true, about: "How often the plugin's process was replaced."},
-	{name: "plugin.waits", counts: true, about: "Calls that waited for a plugin's process."},
+		about: "Pending notifications; at most 1,000 are counted."},
+	{name: "deliveries.oldest", unit: "s", about: "Age of the oldest pending notification."},
+	{name: "expiry.lag", unit: "s", about: "Time since the earliest session to end fell due."},
+	{name: "swap.progress", about: "Fraction that the running swap has copied, 0 to 1."},
+	{name: "plugin.restarts", counts: true, about: "Replacements of the plugin's process."},
+	{name: "plugin.waits", counts: true, about: "Calls that waited for a plugin's process to start."},
 	{name: "commit.count", counts: true, about: "Durable transactions of the engine."},
-	{name: "commit.changes", counts: true, about: "Changes that these transactions made durable."},
-	{name: "commit.time", unit: "s", counts: true, about: "Time that these transactions took in all."},
+	{name: "commit.changes", counts: true, about: "Changes in these transactions."},
+	{name: "commit.time", unit: "s", counts: true, about: "Total time of these transactions."},
 	{name: "commit.bucket", counts: true, about: "Transactions that took at most le seconds."},
 	{name: "commit.group.bucket", counts: true, about: "Transactions of at most le changes."},
-	{name: "database.round.trips", counts: true, about: "How often a database was asked."},
+	{name: "database.round.trips", counts: true, about: "Round trips to the database."},
 	{name: "database.connection.waits", counts: true, about: "Transactions that waited for a connection."},
-	{name: "database.connection.wait.time", unit: "s", counts: true, about: "Time that these waited in all."},
-	{name: "disk.used", unit: "By", about: "Bytes of the data on the disk."},
-	{name: "disk.free", unit: "By", about: "Bytes that are free on the disk of the data."},
+	{name: "database.connection.wait.time", unit: "s", counts: true, about: "Total time of these waits."},
+	{name: "disk.used", unit: "By", about: "Size of the data on disk."},
+	{name: "disk.free", unit: "By", about: "Free space on the data's disk."},
 	{name: "cache.hits", counts: true, about: "Access tokens answered from the host's cache."},
-	{name: "cache.misses", counts: true, about: "Access tokens that the plugin was asked for."},
+	{name: "cache.misses", counts: true, about: "Access tokens requested from the plugin."},
 	{name: "cache.entries", about: "Access tokens in the host's cache."},
-	{name: "cache.memory", unit: "By", about: "Bytes of the host's cache, by an estimate."},
+	{name: "cache.memory", unit: "By", about: "Estimated size of the host's cache."},
 }
 
 // reading is one collection of all gauges.

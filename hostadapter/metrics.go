@@ -81,12 +81,12 @@ func (a *Adapter) newMetrics(provider metric.MeterProvider) (*metrics, error) {
 		counter           *metric.Int64Counter
 		name, unit, about string
 	}{
-		{&m.started, "started", "{session}", "Sessions that began."},
-		{&m.renewed, "renewed", "{session}", "Renewals of sessions that were used."},
-		{&m.ended, "ended", "{session}", "Sessions that ended, by reason."},
+		{&m.started, "started", "{session}", "Sessions started."},
+		{&m.renewed, "renewed", "{session}", "Sessions renewed."},
+		{&m.ended, "ended", "{session}", "Sessions ended, by reason."},
 		{&m.issued, "grants.issued", "{grant}", "Codes, tokens, consents and other grants stored, by type."},
 		{&m.consumed, "grants.consumed", "{grant}", "Codes and refresh tokens used, by type."},
-		{&m.refused, "grants.refused", "{batch}", "Changes of grants that the store refused, by reason."},
+		{&m.refused, "grants.refused", "{batch}", "Batches of grants refused by the store, by reason."},
 		{&m.revoked, "grants.revoked", "{grant}", "Tokens and consents revoked."},
 		{&m.queued, "deliveries.queued", "{notification}", "Notifications queued for clients."},
 		{&m.deliveries, "deliveries.attempts", "{attempt}", "Attempts to notify a client, by outcome."},

@@ -1,6 +1,6 @@
 package logout_test
 
-// Tests of what a client may register.
+// Tests of the validation of clients.
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ func TestValidateClient(t *testing.T) {
 			"",
 		},
 		{"http", logout.Client{ClientID: "c", BackChannelLogoutURI: "http://localhost:9001/logout"}, ""},
-		{"nothing to tell", logout.Client{ClientID: "c"}, ""},
+		{"no endpoint", logout.Client{ClientID: "c"}, ""},
 		{
 			"application's own scheme after sign-out",
 			logout.Client{ClientID: "c", PostLogoutRedirectURIs: []string{"com.example.app:/bye"}}, "",

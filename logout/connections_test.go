@@ -123,7 +123,7 @@ func TestDeliveryThroughAProxy(t *testing.T) {
 		q.waitState(t, "n", logout.Delivered)
 		want := "CONNECT " + rp.Listener.Addr().String()
 		if got := p.requests(); len(got) != 1 || got[0] != want {
-			t.Errorf("the proxy was asked for %q, want %q alone", got, want)
+			t.Errorf("the proxy got requests %q, want only %q", got, want)
 		}
 		if p.credentials != "Basic b3A6c2VjcmV0" {
 			t.Errorf("the proxy got the credentials %q", p.credentials)
@@ -148,7 +148,7 @@ func TestGuardHoldsWithAProxy(t *testing.T) {
 		}
 	}
 	if got := append(p.requests(), make([]string, len(rp.received()))...); len(got) != 0 {
-		t.Errorf("the proxy or the client was asked: %q", got)
+		t.Errorf("the proxy or the client got requests: %q", got)
 	}
 }
 
@@ -195,6 +195,6 @@ func TestPrivateAuthorityAndClientCertificate(t *testing.T) {
 	q = newQueue(due("n", "rp"))
 	start(t, q, clients, once, onlyIPv6Loopback, func(c *logout.DispatcherConfig) { c.TLS = settings })
 	if n := q.waitAttempts(t, "n", 1); !strings.Contains(n.LastError, "not public") {
-		t.Errorf("the guard let it pass: %s, %q", n.State, n.LastError)
+		t.Errorf("the guard allowed it: %s, %q", n.State, n.LastError)
 	}
 }

@@ -162,7 +162,7 @@ func TestBadRequestWithoutAnError(t *testing.T) {
 			t.Errorf("delivered at attempt %d, want the fifth", n.Attempts)
 		}
 	})
-	t.Run("behind an outage", func(t *testing.T) {
+	t.Run("after an outage", func(t *testing.T) {
 		t.Parallel()
 		rp := newRelyingParty(t, func(w http.ResponseWriter, _ *http.Request, attempt int) {
 			switch {
@@ -312,7 +312,7 @@ func TestTriedAgainWhenItCannotBeSent(t *testing.T) {
 		},
 			"invalid backchannel_logout_uri: has no scheme: it must be absolute"},
 		{
-			"clients out of reach", func(c *logout.DispatcherConfig) { c.Clients = failing },
+			"clients unavailable", func(c *logout.DispatcherConfig) { c.Clients = failing },
 			"the client cannot be looked up",
 		},
 		{
@@ -369,11 +369,11 @@ func TestHangingClientDelaysNoOther(t *testing.T) {
 	for i := range 20 {
 		q.waitState(t, fmt.Sprintf("b%02d", i), logout.Delivered)
 	}
-	testenv.Eventually(t, "two deliveries to the slow client are under way", func() bool {
+	testenv.Eventually(t, "two deliveries to the slow client are in flight", func() bool {
 		return most.Load() >= 2
 	})
 	if got := most.Load(); got != 2 {
-		t.Errorf("%d deliveries to the slow client at once, want 2", got)
+		t.Errorf("%d concurrent deliveries to the slow client, want 2", got)
 	}
 }
 
@@ -470,7 +470,7 @@ func TestStoreFailsAndRecovers(t *testing.T) {
 	q.mu.Unlock()
 	q.waitState(t, "n", logout.Delivered)
 	if n := len(rp.received()); n != 1 {
-		t.Errorf("notified %d times, want once: only the settlement had to be repeated", n)
+		t.Errorf("notified %d times, want once: only the settlement must be repeated", n)
 	}
 }
 

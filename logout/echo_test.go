@@ -45,6 +45,6 @@ func TestNothingOfAnAnswerIsKept(t *testing.T) {
 	start(t, q, logout.ClientMap{"rp": client}, once)
 	n := q.waitAttempts(t, "n", 1)
 	if strings.Contains(n.LastError, "logout_token") {
-		t.Errorf("the last error has what the client answered, the token: %q", n.LastError)
+		t.Errorf("the last error contains the client's response, the token: %q", n.LastError)
 	}
 }

@@ -19,7 +19,7 @@ func FuzzRetryAfter(f *testing.F) {
 		at, ok := parseRetryAfter(value, now)
 		switch {
 		case !ok && !at.IsZero():
-			t.Fatalf("%q is no moment, but %v", value, at)
+			t.Fatalf("%q is not a valid time, but %v", value, at)
 		case ok && value != "" && value[0] >= '0' && value[0] <= '9' &&
 			(at.Before(now) || at.After(now.Add(RetryWindow))):
 			t.Fatalf("%q asks to wait until %v, want at most %v", value, at, RetryWindow)

@@ -71,10 +71,10 @@ func TestGuard(t *testing.T) {
 	for _, test := range tests {
 		if err := closed.control("tcp", test.addr, nil); (err == nil) != test.closed ||
 			(err != nil && !errors.Is(err, ErrAddress)) {
-			t.Errorf("%s: error %v, want let pass %t", test.addr, err, test.closed)
+			t.Errorf("%s: error %v, want allowed %t", test.addr, err, test.closed)
 		}
 		if err := open.control("tcp", test.addr, nil); (err == nil) != test.opens {
-			t.Errorf("%s with allowed networks: error %v, want let pass %t", test.addr, err, test.opens)
+			t.Errorf("%s with allowed networks: error %v, want allowed %t", test.addr, err, test.opens)
 		}
 	}
 	for _, wrong := range []netip.Prefix{{}, netip.MustParsePrefix("::ffff:0:0/90")} {

@@ -1,6 +1,6 @@
 package logout_test
 
-// A store that forgets outcomes, or returns notifications of another issuer.
+// A store that forgets outcomes, or returns notifications of a different issuer.
 
 import (
 	"context"
@@ -41,13 +41,13 @@ func TestStoreThatForgetsOutcomesIsPaced(t *testing.T) {
 	start(t, f.queue, logout.ClientMap{"rp": rp.client("rp")}, func(c *logout.DispatcherConfig) {
 		c.Store, c.Logger = f, slog.New(slog.NewTextHandler(log, nil))
 	})
-	testenv.Eventually(t, "the notification is left alone", func() bool {
+	testenv.Eventually(t, "the notification is skipped", func() bool {
 		return strings.Contains(log.String(), "repeatedly")
 	})
 	f.mu.Lock()
 	before := f.claim
 	f.mu.Unlock()
-	testenv.Eventually(t, "it was claimed some times more", func() bool {
+	testenv.Eventually(t, "it was claimed a few more times", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return f.claim > before+3
@@ -70,11 +70,11 @@ func TestNotificationOfAnotherIssuerIsNotSigned(t *testing.T) {
 	q.waitState(t, "former", logout.Delivered)
 	if n := q.waitAttempts(t, "other", 1); n.State != logout.Pending ||
 		!strings.Contains(n.LastError, "another issuer") {
-		t.Errorf("state %q, last error %q; want it to wait, and why", n.State, n.LastError)
+		t.Errorf("state %q, last error %q; want it pending, with the reason", n.State, n.LastError)
 	}
 	for _, token := range rp.received() {
 		if token.Issuer == other.Issuer {
-			t.Error("a logout token of another issuer was signed")
+			t.Error("a logout token of a different issuer was signed")
 		}
 	}
 }

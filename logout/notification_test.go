@@ -33,10 +33,10 @@ func TestClaimValidate(t *testing.T) {
 		"largest": {
 			logout.Claim{Limit: ticketstore.MaxCount, PerClient: 5000, Lease: time.Hour}, "",
 		},
-		"no limit":         {logout.Claim{PerClient: 1, Lease: 1}, "limit"},
-		"too large":        {logout.Claim{Limit: ticketstore.MaxCount + 1, PerClient: 1, Lease: 1}, "limit"},
-		"none of a client": {logout.Claim{Limit: 1, Lease: 1}, "per_client"},
-		"no lease":         {logout.Claim{Limit: 1, PerClient: 1}, "lease"},
+		"no limit":        {logout.Claim{PerClient: 1, Lease: 1}, "limit"},
+		"too large":       {logout.Claim{Limit: ticketstore.MaxCount + 1, PerClient: 1, Lease: 1}, "limit"},
+		"none per client": {logout.Claim{Limit: 1, Lease: 1}, "per_client"},
+		"no lease":        {logout.Claim{Limit: 1, PerClient: 1}, "lease"},
 		"lease in the past": {
 			logout.Claim{Limit: 1, PerClient: 1, Lease: -time.Second}, "lease",
 		},
@@ -58,7 +58,7 @@ func TestOutcomeValidate(t *testing.T) {
 		"refused":         {logout.Outcome{State: logout.Refused}, ""},
 		"given up":        {logout.Outcome{State: logout.GivenUp}, ""},
 		"put off":         {logout.Outcome{State: logout.Pending, NextAttempt: time.Unix(1, 0)}, ""},
-		"put off to when": {logout.Outcome{State: logout.Pending}, "next_attempt"},
+		"no next attempt": {logout.Outcome{State: logout.Pending}, "next_attempt"},
 		"no state":        {logout.Outcome{}, "state"},
 		"unknown state":   {logout.Outcome{State: "lost"}, "state"},
 	} {
@@ -86,7 +86,7 @@ func TestDeliveryQueryWalk(t *testing.T) {
 		t.Fatalf("Walk with the token: %v", err)
 	}
 	if next.Filter != filter || next.Order != ticketstore.Ascending || string(next.From.Position) != "a" {
-		t.Errorf("the token leads to filter %+v in order %s from %q", next.Filter, next.Order,
+		t.Errorf("the token has filter %+v, order %s, position %q", next.Filter, next.Order,
 			next.From.Position)
 	}
 	for name, other := range map[string]logout.NotificationFilter{
@@ -94,7 +94,7 @@ func TestDeliveryQueryWalk(t *testing.T) {
 	} {
 		if _, err := (logout.NotificationQuery{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err,
 			ticketstore.ErrResultsToken) {
-			t.Errorf("Walk with the token of another %s: got %v, want ticketstore.ErrResultsToken", name, err)
+			t.Errorf("Walk with a token of another %s: got %v, want ticketstore.ErrResultsToken", name, err)
 		}
 	}
 	for field, query := range map[string]logout.NotificationQuery{
@@ -131,7 +131,7 @@ func FuzzToken(f *testing.F) {
 		case err != nil && !errors.Is(err, ticketstore.ErrResultsToken):
 			t.Fatalf("got %v, want ticketstore.ErrResultsToken", err)
 		case err == nil && w.Filter.Validate() != nil:
-			t.Fatalf("the token leads to a filter that no query may have: %v", w.Filter.Validate())
+			t.Fatalf("the token has a filter that is invalid in queries: %v", w.Filter.Validate())
 		}
 	})
 }

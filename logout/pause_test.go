@@ -33,7 +33,7 @@ func TestPause(t *testing.T) {
 	defer cancel()
 	resumeFirst, err := d.Pause(brief)
 	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("Pause with a delivery under way: %v, want its context's error", err)
+		t.Fatalf("Pause with a delivery in flight: %v, want its context's error", err)
 	}
 	close(answer)
 	resume, err := d.Pause(t.Context())
@@ -50,7 +50,7 @@ func TestPause(t *testing.T) {
 		resumed()
 	}
 	if n := asked.Load(); n != 1 {
-		t.Fatalf("%d deliveries in a pause, want none but the first", n)
+		t.Fatalf("%d deliveries in a pause, want only the first", n)
 	}
 	resume()
 	q.waitState(t, "second", logout.Delivered)

@@ -196,7 +196,7 @@ func newRelyingParty(
 		if len(parts) == 3 {
 			raw, _ := base64.RawURLEncoding.DecodeString(parts[1])
 			if err := json.Unmarshal(raw, &c); err != nil {
-				t.Errorf("claims cannot be read: %v", err)
+				t.Errorf("claims cannot be decoded: %v", err)
 			}
 		}
 		rp.mu.Lock()

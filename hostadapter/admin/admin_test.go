@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// An authorizer that returns neither an error nor an actor has lost an error of its own: nothing is read or
-// done, and the log says what it has to return.
+// An authorizer that returns neither an error nor an actor is faulty: nothing is read or changed, and the log
+// names what it must return.
 func TestNobodyIsLetThrough(t *testing.T) {
 	t.Parallel()
 	nobody := func(*http.Request, admin.Permission) (admin.Actor, error) {
@@ -27,13 +27,13 @@ func TestNobodyIsLetThrough(t *testing.T) {
 		http.StripPrefix("/admin", admin.Handler(admin.Config{Operations: m, Authorize: nobody})).
 			ServeHTTP(w, request(method, target, ""))
 		if w.Code != http.StatusInternalServerError {
-			t.Errorf("%s %s is answered %d, want 500", method, target, w.Code)
+			t.Errorf("%s %s returned %d, want 500", method, target, w.Code)
 		}
 		if m.query != nil || m.id != "" || m.removal != nil {
 			t.Errorf("%s %s did something", method, target)
 		}
 		if log := m.log.String(); !strings.Contains(log, "Actor without ID and Name") {
-			t.Errorf("%s %s: the log does not say what is wrong: %s", method, target, log)
+			t.Errorf("%s %s: the log does not name the fault: %s", method, target, log)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func TestRefusals(t *testing.T) {
 			"reader retries many", as("reader", post("/logout/deliveries/retry", `{"state":"refused"}`)), 403,
 			"",
 		},
-		{"nobody reads the backend", as("", request(http.MethodGet, "/backend", "")), 401, ""},
+		{"backend without an actor", as("", request(http.MethodGet, "/backend", "")), 401, ""},
 		{"DELETE grants", request(http.MethodDelete, "/grants", ""), 405, ""},
 		{"GET grants removal", request(http.MethodGet, "/grants/remove", ""), 405, ""},
 		{"GET bulk retry", request(http.MethodGet, "/logout/deliveries/retry", ""), 405, ""},
@@ -166,7 +166,7 @@ func TestRefusals(t *testing.T) {
 		{"parameter of a job", request(http.MethodGet, "/jobs/j1?x=1", ""), 400, "x"},
 		{"parameter of the backend", request(http.MethodGet, "/backend?x=1", ""), 400, "x"},
 		{"removal of all grants", post("/grants/remove", `{}`), 400, "subject_id"},
-		{"removal of grants of nobody", post("/grants/remove", `{"subject_id":""}`), 400, "subject_id"},
+		{"removal of grants of no subject", post("/grants/remove", `{"subject_id":""}`), 400, "subject_id"},
 		{"removal of grants by a list", post("/grants/remove", `{"client_id":["shop"]}`), 400, "client_id"},
 		{"removal of grants of a type", post("/grants/remove", `{"type":"token"}`), 400, "type"},
 		{
@@ -195,7 +195,7 @@ func TestRefusals(t *testing.T) {
 			response := serve(m, test.request)
 			mustFail(t, response, test.status, test.field)
 			if m.id != "" || m.revoked != nil || m.selected != nil || (m.removal != nil && test.field == "") {
-				t.Error("something was done nevertheless")
+				t.Error("a change was made nevertheless")
 			}
 			switch test.status {
 			case http.StatusUnauthorized:
@@ -213,7 +213,7 @@ func TestRefusals(t *testing.T) {
 			}
 			audited := strings.Contains(m.log.String(), "admin audit")
 			if refused := test.status == 401 || test.status == 403; refused && !audited {
-				t.Error("a refused attempt is not in the audit")
+				t.Error("a refused attempt is not in the audit log")
 			}
 		})
 	}
@@ -250,7 +250,8 @@ func TestStoreErrors(t *testing.T) {
 	}
 }
 
-// A store that cannot be reached leaves open whether a change was made, not whether a read was.
+// If the store is unreachable, the outcome of a change is unknown, and the answer says so. For a read it does
+// not.
 func TestOnlyChangesMayHaveBeenCarriedOut(t *testing.T) {
 	t.Parallel()
 	for route, want := range map[[2]string]bool{
@@ -263,7 +264,7 @@ func TestOnlyChangesMayHaveBeenCarriedOut(t *testing.T) {
 			t.Errorf("%v: %s, error %v; want that the store cannot be reached", route, answer, err)
 		}
 		if got := strings.Contains(string(answer), "may have been carried out"); got != want {
-			t.Errorf("%v: %s: it speaks of a change: %v, want %v", route, answer, got, want)
+			t.Errorf("%v: %s: mentions a change: %v, want %v", route, answer, got, want)
 		}
 	}
 }
@@ -284,18 +285,18 @@ func TestAudit(t *testing.T) {
 	m = &manager{}
 	serve(m, request(http.MethodGet, "/sessions", ""))
 	if m.log.Len() > 0 {
-		t.Errorf("reading is in the log: %q", m.log.String())
+		t.Errorf("reads are in the log: %q", m.log.String())
 	}
 	r := request(http.MethodPost, "/sessions/remove", `{"subject_id":"ann"}`)
 	r.Header.Set("Actor", "reader")
 	serve(m, r)
 	if log := m.log.String(); !strings.Contains(log, "status=403") ||
 		!strings.Contains(log, "actor_id=reader") {
-		t.Errorf("audit %q, want the refused attempt and who made it", log)
+		t.Errorf("audit %q, want the refused attempt and its actor", log)
 	}
 }
 
-// A field of which nothing is known is not in the line; a flag that is not set is known.
+// An unknown field is omitted from the line; a flag that is not set is known.
 func TestAuditLeavesOutWhatIsNotKnown(t *testing.T) {
 	t.Parallel()
 	for path, body := range map[string]string{
@@ -332,7 +333,7 @@ func TestMountNeedsItsParts(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("Mount without %s went through, want a panic", name)
+					t.Errorf("Mount without %s succeeded, want a panic", name)
 				}
 			}()
 			mount()

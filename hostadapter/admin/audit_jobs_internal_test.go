@@ -1,6 +1,6 @@
 package admin
 
-// The note of a job, whatever its actor is called.
+// The note of a job, with actors of any name.
 
 import (
 	"encoding/json"
@@ -25,7 +25,7 @@ func TestNoteOfAJobIsWhole(t *testing.T) {
 		if read.RequestID != record.requestID || read.Action != record.action || read.ActorID == "" ||
 			!strings.HasPrefix(name, strings.TrimSuffix(read.ActorID, "…")) ||
 			read.ActorName != read.ActorID {
-			t.Errorf("the note of %.10s says %+v", name, read)
+			t.Errorf("the note of %.10s is %+v", name, read)
 		}
 	}
 }

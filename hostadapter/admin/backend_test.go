@@ -37,7 +37,7 @@ func TestJob(t *testing.T) {
 		"consents_revoked":0,"notifications_queued":0,"clients_left_alone":[]},"error":"disk full"}`)
 }
 
-// A swap is a job too, which counts records.
+// A swap is a job that counts records.
 func TestSwapAsJob(t *testing.T) {
 	t.Parallel()
 	swap := hostadapter.SwapState{
@@ -107,7 +107,7 @@ func TestBackend(t *testing.T) {
 			`"shared":false,"sessions":7}`)
 }
 
-// On a full disk an operator hears what to do, and not that the store cannot be reached.
+// On a full disk the answer says what to do, not that the store is unreachable.
 func TestChangeOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	m := &manager{err: ticketstore.ErrNoSpace}
@@ -115,6 +115,6 @@ func TestChangeOnAFullDisk(t *testing.T) {
 	body, err := io.ReadAll(response.Body)
 	if err != nil || !strings.Contains(string(body), "Make room") ||
 		response.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("answered %d %s, want 503 that says to make room", response.StatusCode, body)
+		t.Errorf("got %d %s, want 503 and the advice to free space", response.StatusCode, body)
 	}
 }

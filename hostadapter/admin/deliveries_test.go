@@ -93,7 +93,7 @@ func TestGrants(t *testing.T) {
 	}
 }
 
-// The end of a job whose host was killed is not known, and said so.
+// The outcome of a job whose host was killed is reported as unknown.
 func TestJobOfAHostThatWasKilled(t *testing.T) {
 	t.Parallel()
 	m := &manager{left: &hostadapter.JobEnd{

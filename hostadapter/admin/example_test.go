@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 )
 
-// A request with the operator's token may do everything, under /admin.
+// Routes below /admin. A request with the operator's token may do everything.
 func ExampleHandler() {
 	token := os.Getenv("ADMIN_TOKEN")
 	authorize := func(r *http.Request, _ admin.Permission) (admin.Actor, error) {

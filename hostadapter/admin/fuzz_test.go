@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FuzzRemoveBody: whatever is sent as a removal, it is refused by a problem that can be read, or it is one
-// that names whom it means.
+// FuzzRemoveBody: any body of a removal is refused with a valid problem document, or it is a valid removal
+// that names its subject.
 func FuzzRemoveBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"subject_id":"ann"}`,
@@ -47,7 +47,7 @@ func FuzzRemoveBody(f *testing.F) {
 			ClientIDs: m.removal.ClientIDs, Reason: logout.Terminated,
 		}
 		if err := asked.Validate(); (err == nil) != (response.StatusCode == http.StatusOK) {
-			t.Errorf("status %d for a removal of which is said: %v", response.StatusCode, err)
+			t.Errorf("status %d for a removal with the error: %v", response.StatusCode, err)
 		}
 		var sent struct {
 			SubjectID *string `json:"subject_id"`
@@ -57,13 +57,12 @@ func FuzzRemoveBody(f *testing.F) {
 		if response.StatusCode == http.StatusOK &&
 			(json.Unmarshal(body, &sent) != nil || sent.SubjectID == nil && sent.SessionID == nil &&
 				!sent.All) {
-			t.Errorf("a removal was done that %q does not ask for", body)
+			t.Errorf("a removal was made that %q does not request", body)
 		}
 	})
 }
 
-// FuzzQueryParameters: whatever stands in a query, it is refused by a problem that can be read, or it is one
-// that a store takes.
+// FuzzQueryParameters: any query is refused with a valid problem document, or it is valid for a store.
 func FuzzQueryParameters(f *testing.F) {
 	for _, seed := range []string{
 		"subject_id=ann&order=asc&count_requested=10",
@@ -102,12 +101,12 @@ func FuzzQueryParameters(f *testing.F) {
 			_, err = m.delivery.Walk()
 		}
 		if err != nil {
-			t.Errorf("%q was answered although no store takes it: %v", query, err)
+			t.Errorf("%q was answered although it is invalid for stores: %v", query, err)
 		}
 	})
 }
 
-// FuzzPath: whatever the path and method, the answer can be read, and only DELETE and POST change anything.
+// FuzzPath: for any path and method the answer is valid, and only DELETE and POST make changes.
 func FuzzPath(f *testing.F) {
 	for _, path := range []string{
 		"/sessions/s1", "/sessions/a%2Fb", "/sessions/%00", "/sessions/%ff", "/logout/deliveries/n1/retry",
@@ -127,7 +126,7 @@ func FuzzPath(f *testing.F) {
 		response := serve(m, r)
 		switch {
 		case response.StatusCode >= http.StatusInternalServerError:
-			t.Errorf("%s %q: the answer blames the server: %d", method, path, response.StatusCode)
+			t.Errorf("%s %q: status %d is a server error", method, path, response.StatusCode)
 		case strings.HasPrefix(r.URL.Path, "/admin/ui"), response.StatusCode/100 == 3,
 			method == http.MethodHead:
 		default:
@@ -139,7 +138,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// expectReadable holds that an answer is JSON in UTF-8, and a problem that says its status when it is one.
+// expectReadable checks that an answer is JSON in UTF-8, and that a problem document has the answer's status.
 func expectReadable(t *testing.T, response *http.Response) {
 	t.Helper()
 	var answer map[string]any
@@ -156,9 +155,9 @@ func expectReadable(t *testing.T, response *http.Response) {
 		t.Errorf("status %d is sent as %q, want a problem", response.StatusCode, kind)
 	}
 	if response.StatusCode >= http.StatusInternalServerError {
-		t.Errorf("the answer blames the server: %v", answer)
+		t.Errorf("the answer is a server error: %v", answer)
 	}
 	if answer["status"] != float64(response.StatusCode) {
-		t.Errorf("the problem says status %v, the answer has %d", answer["status"], response.StatusCode)
+		t.Errorf("the problem has status %v, the answer %d", answer["status"], response.StatusCode)
 	}
 }

@@ -1,6 +1,6 @@
 package admin_test
 
-// A manager that answers as a test says, for the tests of the routes.
+// A manager with configured answers, for the tests of the routes.
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// manager answers what a test gives it, and keeps what it was asked.
+// manager returns the answers that a test sets, and records its calls.
 type manager struct {
 	err      error
 	page     ticketstore.Page
@@ -37,9 +37,9 @@ type manager struct {
 
 	activity []hostadapter.Minute
 	job      logout.Job
-	left     *hostadapter.JobEnd // by a host that has ended
+	left     *hostadapter.JobEnd // of a stopped host
 	swap     *hostadapter.SwapState
-	did      string // what was asked of the backend
+	did      string // the operation requested
 	status   hostadapter.BackendStatus
 	grants   *grantstore.Query
 	revoked  *hostadapter.GrantRemoval
@@ -205,8 +205,8 @@ var (
 	}
 )
 
-// serve sends a request to the routes below /admin, as the actor whose name is in the header Actor: reader
-// may read, writer change.
+// serve sends a request to the routes below /admin. The header Actor names the actor: reader may read, writer
+// may make changes.
 func serve(m *manager, r *http.Request) *http.Response {
 	w := httptest.NewRecorder()
 	http.StripPrefix("/admin",
@@ -243,13 +243,13 @@ type problem struct {
 	Status                     int
 }
 
-// mustFail checks that the answer is a problem of that status which names the field.
+// mustFail checks that the answer is a problem document with that status that names the field.
 func mustFail(t *testing.T, response *http.Response, status int, field string) {
 	t.Helper()
 	var p problem
 	raw, _ := io.ReadAll(response.Body)
 	if err := json.Unmarshal(raw, &p); err != nil {
-		t.Errorf("answer %d %q is no problem: %v", response.StatusCode, raw, err)
+		t.Errorf("answer %d %q is not a problem document: %v", response.StatusCode, raw, err)
 		return
 	}
 	if response.StatusCode != status || p.Status != status || p.Field != field {
@@ -262,7 +262,7 @@ func mustFail(t *testing.T, response *http.Response, status int, field string) {
 		t.Errorf("Content-Type %q, want application/problem+json", got)
 	}
 	if response.Header.Get("Cache-Control") != "no-store" {
-		t.Error("the answer may be cached")
+		t.Error("the answer is cacheable")
 	}
 }
 

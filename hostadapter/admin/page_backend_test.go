@@ -33,7 +33,7 @@ func TestBackendPage(t *testing.T) {
 		"<strong>–</strong>", "Try again")
 }
 
-// The last hour is plotted in SVG that says in words what it shows, and is there as a table.
+// The last hour is shown as SVG with a text description, and as a table.
 func TestActivityPage(t *testing.T) {
 	t.Parallel()
 	m := &manager{activity: make([]hostadapter.Minute, 60)}
@@ -88,7 +88,7 @@ func TestRemovalOfAll(t *testing.T) {
 	h.get("reader", "/ui/remove?all=true").mustSay(http.StatusForbidden)
 	for _, sid := range []string{"s1", "s2"} {
 		if _, err := h.Operations().SessionByID(t.Context(), sid); err != nil {
-			t.Fatalf("asking ended a session: %v", err)
+			t.Fatalf("the preview ended a session: %v", err)
 		}
 	}
 	begun := h.post("writer", "/ui/remove",
@@ -100,7 +100,7 @@ func TestRemovalOfAll(t *testing.T) {
 	testenv.Eventually(t, "the job is done", func() bool {
 		page := h.get("reader", "/ui/job?id="+job)
 		if running := page.header.Get("Refresh") != ""; running != strings.Contains(page.body, "Running") {
-			t.Errorf("the page loads itself again: %t, want it to while the job runs:\n%s", running,
+			t.Errorf("the page refreshes itself: %t, want it while the job runs:\n%s", running,
 				page.body)
 		}
 		return page.status == http.StatusOK && strings.Contains(page.body, `delivered">Done`)
@@ -110,7 +110,7 @@ func TestRemovalOfAll(t *testing.T) {
 	h.get("writer", "/ui/").mustSay(http.StatusOK, "No active sessions.")
 	for _, want := range []string{"all=true", "job=" + job, `reason="keys leaked"`, "status=303"} {
 		if !strings.Contains(h.log.String(), want) {
-			t.Errorf("the audit lacks %s:\n%s", want, h.log.String())
+			t.Errorf("the audit log lacks %s:\n%s", want, h.log.String())
 		}
 	}
 }
@@ -149,9 +149,9 @@ func TestSendAllThatMatchAgain(t *testing.T) {
 	}
 	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK,
 		"2 notifications are sent again now")
-	testenv.Eventually(t, "the wiki was notified again of both", func() bool { return refused(before) == 2 })
+	testenv.Eventually(t, "the wiki was notified of both again", func() bool { return refused(before) == 2 })
 	if log := h.log.String(); !strings.Contains(log, "action=retry_deliveries") ||
 		!strings.Contains(log, "notifications_queued=2") {
-		t.Errorf("the audit lacks what was sent again:\n%s", log)
+		t.Errorf("the audit log lacks the retried notifications:\n%s", log)
 	}
 }

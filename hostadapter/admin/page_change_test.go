@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// allFlags is the form with everything ticked.
+// allFlags is the form with all options selected.
 func allFlags(more url.Values) url.Values {
 	form := url.Values{
 		"remove_server_side_session": {"true"}, "send_backchannel_logout_notification": {"true"},
@@ -24,7 +24,7 @@ func allFlags(more url.Values) url.Values {
 	return form
 }
 
-// counted is how a page says what was counted.
+// counted returns the page's texts for counts.
 func counted(sessions, tokens, consents, notifications string) []string {
 	return []string{
 		"<strong>" + sessions + "</strong> session", "<strong>" + tokens + "</strong> token",
@@ -33,7 +33,7 @@ func counted(sessions, tokens, consents, notifications string) []string {
 	}
 }
 
-// remove sends the form that removes, and follows it to the page that says what was done.
+// remove posts the removal form and follows the redirect to the result.
 func (h *pageHost) remove(form url.Values) *seen {
 	h.t.Helper()
 	answer := h.post("writer", "/ui/remove", form)
@@ -55,20 +55,20 @@ func TestRemovalOfOne(t *testing.T) {
 			append(counted("1", "2", "2", "2"), "End this session?", "Ann Example", "Firefox 127 on Linux",
 				"!Ben Example")...)
 	if strings.Count(page.body, " checked") != 4 {
-		t.Errorf("%d flags are ticked at first, want all four", strings.Count(page.body, " checked"))
+		t.Errorf("%d options are selected initially, want all four", strings.Count(page.body, " checked"))
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
-		t.Fatalf("asking ended the session: %v", err)
+		t.Fatalf("the preview ended the session: %v", err)
 	}
 	h.remove(allFlags(url.Values{"session_id": {"s1"}, "reason": {"a lost laptop"}, "do": {"remove"}})).
 		mustSay(http.StatusOK,
 			append(counted("1", "2", "2", "2"), "<h1>Done</h1>", `href="deliveries?session_id=s1"`,
 				`href="./?subject_id=1001"`)...)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err == nil {
-		t.Error("the session is still there")
+		t.Error("the session still exists")
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), "s2"); err != nil {
-		t.Errorf("another session: %v, want it alive", err)
+		t.Errorf("a different session: %v, want it live", err)
 	}
 	for _, want := range []string{
 		"action=preview_removal", "action=remove_sessions", "actor_id=writer", "session_id=s1",
@@ -77,7 +77,7 @@ func TestRemovalOfOne(t *testing.T) {
 		"sessions_before=1", "sessions_after=0", "result=done",
 	} {
 		if !strings.Contains(h.log.String(), want) {
-			t.Errorf("the audit lacks %s:\n%s", want, h.log.String())
+			t.Errorf("the audit log lacks %s:\n%s", want, h.log.String())
 		}
 	}
 	h.remove(allFlags(url.Values{"session_id": {"s1"}})).mustSay(http.StatusOK,
@@ -99,7 +99,7 @@ func TestRemovalFlags(t *testing.T) {
 		page := h.post("writer", "/ui/remove", form).mustSay(http.StatusOK,
 			append(want, `value="my reason"`, "End this session?")...)
 		if strings.Count(page.body, " checked") != 3 {
-			t.Errorf("%s off: %d flags are ticked, want three", flag, strings.Count(page.body, " checked"))
+			t.Errorf("%s off: %d options selected, want three", flag, strings.Count(page.body, " checked"))
 		}
 	}
 	h.post("writer", "/ui/remove", url.Values{"session_id": {"s1"}, "do": {"preview"}}).mustSay(http.StatusOK,
@@ -108,11 +108,11 @@ func TestRemovalFlags(t *testing.T) {
 	form.Del("remove_server_side_session")
 	h.remove(form).mustSay(http.StatusOK, counted("0", "2", "2", "2")...)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
-		t.Errorf("the session that was to be kept: %v", err)
+		t.Errorf("the kept session: %v", err)
 	}
 }
 
-// What is removed is what was previewed: after a change of the options there is a new preview.
+// A removal must match its preview: changed options lead to a new preview.
 func TestRemovalShowsAStalePreviewAnew(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
@@ -123,7 +123,7 @@ func TestRemovalShowsAStalePreviewAnew(t *testing.T) {
 		_, rest, found := strings.Cut(page.body, `name="previewed" value="`)
 		value, _, _ := strings.Cut(rest, `"`)
 		if !found || value == "" {
-			t.Fatalf("the form does not say what was previewed:\n%s", page.body)
+			t.Fatalf("the form does not contain the previewed options:\n%s", page.body)
 		}
 		return value
 	}
@@ -145,7 +145,7 @@ func TestRemovalShowsAStalePreviewAnew(t *testing.T) {
 	h.post("writer", "/ui/remove", keep).mustSay(http.StatusOK, "!"+again)
 	keep.Set("do", "remove")
 	keep.Set("previewed", previewed(page))
-	keep.Set("reason", "no part of the preview")
+	keep.Set("reason", "not part of the preview")
 	h.remove(keep).mustSay(http.StatusOK, counted("0", "2", "2", "2")...)
 }
 
@@ -169,7 +169,7 @@ func TestRemovalOfSelectedAndOfSubject(t *testing.T) {
 	h.get("writer", "/ui/").mustSay(http.StatusOK, "No active sessions.")
 	if log := h.log.String(); !strings.Contains(log, `session_ids="[s1 s2]"`) ||
 		!strings.Contains(log, "subject_id=1003") {
-		t.Errorf("the audit does not say what was selected:\n%s", log)
+		t.Errorf("the audit log does not name the selected sessions:\n%s", log)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestRemovalRefusesBadForms(t *testing.T) {
 		}
 		if form.Get("reason") == "" && !form.Has("revoke_token") {
 			if page := h.get("writer", "/ui/remove?"+form.Encode()); page.status != http.StatusBadRequest {
-				t.Errorf("%s, asked for: status %d, want 400", name, page.status)
+				t.Errorf("preview of %s: status %d, want 400", name, page.status)
 			}
 		}
 	}
@@ -205,7 +205,7 @@ func TestRemovalRefusesBadForms(t *testing.T) {
 	h.post("writer", "/ui/remove",
 		url.Values{"session_id": {strings.Repeat("x", 70<<10)}}).mustSay(http.StatusRequestEntityTooLarge)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
-		t.Errorf("the session: %v, want it alive", err)
+		t.Errorf("the session: %v, want it live", err)
 	}
 }
 
@@ -259,6 +259,6 @@ func TestDeliveriesPage(t *testing.T) {
 	h.post("writer", "/ui/retry", url.Values{}).mustSay(http.StatusBadRequest)
 	if log := h.log.String(); !strings.Contains(log, "action=retry_delivery") ||
 		!strings.Contains(log, "notification_id="+before.ID) {
-		t.Errorf("the audit lacks the notification sent again:\n%s", log)
+		t.Errorf("the audit log lacks the retried notification:\n%s", log)
 	}
 }

@@ -1,6 +1,6 @@
 package admin_test
 
-// Search from one field, the timeline, revocation, and removals that are narrowed to clients.
+// The search field, the timeline, revocation, and removals narrowed to clients.
 
 import (
 	"net/http"
@@ -51,13 +51,13 @@ func TestTimelineOfASession(t *testing.T) {
 	} {
 		found := strings.Index(page.body, entry)
 		if found <= at {
-			t.Errorf("%q stands at %d, want it after %d", entry, found, at)
+			t.Errorf("%q is at %d, want it after %d", entry, found, at)
 		}
 		at = found
 	}
 }
 
-// The pages call times and channels what operators know them as.
+// The pages use the terms that operators know.
 func TestTermsOfThePages(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
@@ -68,7 +68,7 @@ func TestTermsOfThePages(t *testing.T) {
 	h.get("reader", "/ui/").mustSay(http.StatusOK, ">Last seen</th>", `data-label="Last seen"`)
 }
 
-// A token, and a consent, are revoked from the page of the session; nothing else is.
+// A token and a consent are revoked from the session's page, and only those.
 func TestRevocationFromThePage(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
@@ -111,7 +111,7 @@ func TestRevocationFromThePage(t *testing.T) {
 		h.post("reader", "/ui/revoke", form).mustSay(http.StatusForbidden)
 	}
 	if got := grants(); strings.Count(got, ";") != 4 {
-		t.Fatalf("what was refused was done: %s are left", got)
+		t.Fatalf("a refused revocation was made: %s are left", got)
 	}
 	for _, form := range []url.Values{token, consent} {
 		answer := h.post("writer", "/ui/revoke", form)
@@ -122,15 +122,15 @@ func TestRevocationFromThePage(t *testing.T) {
 	}
 	if got := grants(); strings.Count(got, ";") != 2 || !strings.Contains(got, "refresh_token mail") ||
 		!strings.Contains(got, "user_consent shop") {
-		t.Errorf("%s are left, want mail's token and the consent to the shop", got)
+		t.Errorf("%s are left, want mail's token and the shop's consent", got)
 	}
 	if log := h.log.String(); !strings.Contains(log, "action=remove_grants") ||
 		!strings.Contains(log, "grant_id="+token.Get("id")) || !strings.Contains(log, "type=refresh_token") {
-		t.Errorf("the audit is\n%s", log)
+		t.Errorf("the audit log is\n%s", log)
 	}
 }
 
-// A removal that is narrowed to a client counts, and ends, what is that client's.
+// A removal narrowed to a client counts and ends only that client's grants.
 func TestRemovalNarrowedToAClient(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
@@ -144,16 +144,16 @@ func TestRemovalNarrowedToAClient(t *testing.T) {
 	form.Set("do", "remove")
 	h.remove(form).mustSay(http.StatusOK, counted("0", "1", "1", "1")...)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
-		t.Errorf("the session that was to be kept: %v", err)
+		t.Errorf("the kept session: %v", err)
 	}
 	if !strings.Contains(h.log.String(), "client_ids=[mail]") {
-		t.Errorf("the audit lacks the client:\n%s", h.log)
+		t.Errorf("the audit log lacks the client:\n%s", h.log)
 	}
 	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1"}, "client_id": {""}})).
 		mustSay(http.StatusBadRequest)
 }
 
-// The page of a result says nothing but counts: what is none is refused.
+// The page of a result shows only counts: other values are refused.
 func TestResultThatIsMadeUp(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)

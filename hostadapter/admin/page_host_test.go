@@ -29,8 +29,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// pageHost is a server with the admin routes at /admin over the real adapter and the real engine. A request
-// says in its header Actor who sends it, as with serve.
+// pageHost is a server with the admin routes at /admin over a real adapter and engine. A request's header
+// Actor names its actor, as with serve.
 type pageHost struct {
 	*hostadapter.Adapter
 	t      *testing.T
@@ -112,7 +112,7 @@ func (h *pageHost) serve() {
 	h.t.Cleanup(h.server.Close)
 }
 
-// signedIn keeps a session that began so long ago, used by these clients, each with a refresh token and a
+// signedIn stores a session that began that long ago, used by these clients, each with a refresh token and a
 // consent.
 func (h *pageHost) signedIn(sid, subject, name string, ago time.Duration, clients ...string) {
 	h.t.Helper()
@@ -160,7 +160,7 @@ func (h *pageHost) keep(s ticketstore.Session, clients ...string) {
 	}
 }
 
-// seen is an answer to a browser.
+// seen is a response to a browser.
 type seen struct {
 	t      *testing.T
 	status int
@@ -168,7 +168,7 @@ type seen struct {
 	body   string
 }
 
-// get opens an address of the page; post sends a form to one.
+// get requests a page; post posts a form.
 func (h *pageHost) get(actor, address string) *seen {
 	return h.send(actor, http.MethodGet, address, nil, nil)
 }
@@ -206,7 +206,7 @@ func (h *pageHost) send(actor, method, address string, form url.Values, headers 
 	return &seen{t: h.t, status: response.StatusCode, header: response.Header, body: string(body)}
 }
 
-// mustSay checks status and content. A want that begins with "!" must not be there.
+// mustSay checks status and content. Texts that begin with "!" must be absent.
 func (s *seen) mustSay(status int, wants ...string) *seen {
 	s.t.Helper()
 	if s.status != status {

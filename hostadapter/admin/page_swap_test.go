@@ -28,7 +28,7 @@ func TestSwapFromThePage(t *testing.T) {
 					slog.New(slog.DiscardHandler))
 			},
 			"broken": func(context.Context) (sessions.Backend, error) {
-				return nil, errors.New("it is not there")
+				return nil, errors.New("it does not exist")
 			},
 		}
 	})
@@ -42,7 +42,7 @@ func TestSwapFromThePage(t *testing.T) {
 		"an upgrade that could not come back": {"backend": {"next"}, "same_data": {"true"}},
 	} {
 		if page := h.post("writer", "/ui/swap", form); page.status < 400 || page.status >= 500 {
-			t.Errorf("a swap to %s answered %d", name, page.status)
+			t.Errorf("a swap to %s returned %d", name, page.status)
 		}
 	}
 	h.post("reader", "/ui/swap", url.Values{"backend": {"next"}}).mustSay(http.StatusForbidden)
@@ -63,6 +63,6 @@ func TestSwapFromThePage(t *testing.T) {
 	h.post("writer", "/ui/abort-swap", url.Values{"id": {"unknown"}}).mustSay(http.StatusNotFound)
 	if log := h.log.String(); !strings.Contains(log, "action=swap_backend") ||
 		!strings.Contains(log, "status=303") {
-		t.Errorf("the audit lacks the swap:\n%s", log)
+		t.Errorf("the audit log lacks the swap:\n%s", log)
 	}
 }

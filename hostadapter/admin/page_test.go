@@ -232,11 +232,11 @@ func TestReadersSeeNoButtons(t *testing.T) {
 		}).mustSay(http.StatusForbidden)
 	h.post("reader", "/ui/retry", url.Values{"id": {"x"}}).mustSay(http.StatusForbidden)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
-		t.Errorf("the session of a reader's attempt: %v, want it alive", err)
+		t.Errorf("the session after a reader's attempt: %v, want it live", err)
 	}
 	if log := h.log.String(); strings.Count(log, "status=403") != 3 ||
 		!strings.Contains(log, "actor_id=reader") {
-		t.Errorf("the log has not the three refused attempts of the reader:\n%s", log)
+		t.Errorf("the log lacks the three refused attempts of the reader:\n%s", log)
 	}
 }
 
@@ -253,14 +253,14 @@ func TestNobodyIsLedToSignIn(t *testing.T) {
 		mustSay(http.StatusUnauthorized, "Nothing was changed", `href="/operators?from=`)
 	if json := h.get("", "/sessions"); json.status != http.StatusUnauthorized ||
 		!strings.Contains(json.header.Get("Content-Type"), "problem+json") {
-		t.Errorf("JSON of nobody is %d %s, want a 401 problem", json.status, json.header.Get("Content-Type"))
+		t.Errorf("JSON without actor: %d %s, want a 401 problem", json.status, json.header.Get("Content-Type"))
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
-		t.Errorf("the session of nobody's attempt: %v, want it alive", err)
+		t.Errorf("the session after an attempt without an actor: %v, want it live", err)
 	}
 	if log := h.log.String(); strings.Contains(log, "/operators") || !strings.Contains(log, "status=303") ||
 		!strings.Contains(log, "status=401") {
-		t.Errorf("the log should have the attempts and not the address of the sign-in:\n%s", log)
+		t.Errorf("want a log with the attempts, without the address of the sign-in:\n%s", log)
 	}
 	h.get("", "/ui/?sign-in=plain").mustSay(http.StatusUnauthorized, "Please sign in")
 }
@@ -272,8 +272,8 @@ func TestOtherSitesCannotChange(t *testing.T) {
 	form := url.Values{"session_id": {"s1"}, "remove_server_side_session": {"true"}, "do": {"remove"}}
 	for name, headers := range map[string]map[string]string{
 		"another site": {"Sec-Fetch-Site": "cross-site"}, "a sibling domain": {"Sec-Fetch-Site": "same-site"},
-		"an older browser on another site": {"Origin": "https://evil.example"},
-		"a sandboxed page":                 {"Origin": "null"},
+		"an older browser on a different site": {"Origin": "https://evil.example"},
+		"a sandboxed page":                     {"Origin": "null"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, address := range []string{"/ui/remove", "/ui/retry"} {
@@ -283,7 +283,7 @@ func TestOtherSitesCannotChange(t *testing.T) {
 		})
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
-		t.Errorf("the session: %v, want it alive", err)
+		t.Errorf("the session: %v, want it live", err)
 	}
 	h.send("writer", http.MethodPost, "/ui/remove", form,
 		map[string]string{"Sec-Fetch-Site": "same-origin"}).mustSay(http.StatusSeeOther)
@@ -304,7 +304,7 @@ func TestHostileText(t *testing.T) {
 		page.mustSay(page.status, "!<script>alert", "!<img", `!href="javascript`, "!ZgotmplZ")
 		if longest := regexp.MustCompile(`W{200,}`).FindString(page.body); len(longest) > 300 &&
 			strings.HasPrefix(address, "/ui/?") {
-			t.Errorf("%s shows %d letters of a name in a list", address, len(longest))
+			t.Errorf("%s shows %d characters of a name in a list", address, len(longest))
 		}
 	}
 	for _, address := range []string{
@@ -318,7 +318,7 @@ func TestHostileText(t *testing.T) {
 	page := h.get("writer", "/ui/?client_id="+url.QueryEscape("javascript:alert(3)")).mustSay(http.StatusOK,
 		"1 session matches", "<bdi>")
 	check("/ui/?one", page)
-	// The links lead where they say, whatever is in the ids.
+	// The links work with any characters in ids.
 	h.get("writer", "/ui/"+page.link("<bdi>")).mustSay(http.StatusOK, "User agent")
 	form := url.Values{
 		"session_id": {markup}, "remove_server_side_session": {"true"},
@@ -380,7 +380,7 @@ func TestPageFailures(t *testing.T) {
 	}
 }
 
-// recordPage serves a request of the writer from a manager that answers what it is told to.
+// recordPage serves a request of the writer from a manager with configured answers.
 func recordPage(m *manager, r *http.Request) *httptest.ResponseRecorder {
 	r.Header.Set("Actor", "writer")
 	w := httptest.NewRecorder()
@@ -389,7 +389,7 @@ func recordPage(m *manager, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// A search that the store gives up on the way shows how to go on, also when it has found nothing yet.
+// A search that the store stopped at its bound has a link to continue, even without a match so far.
 func TestSearchGoesOn(t *testing.T) {
 	t.Parallel()
 	unknown := ticketstore.Page{

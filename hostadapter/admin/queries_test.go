@@ -1,6 +1,6 @@
 package admin_test
 
-// Queries that cannot be read, and links of listings.
+// Invalid queries, and the links of listings.
 
 import (
 	"io"
@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Queries that cannot be parsed are refused: package url would drop what it does not understand, and a
-// removal of one session would become one of all that its subject has.
+// Malformed queries are refused: package url would drop malformed pairs, and a removal of one session would
+// become a removal of all sessions of its subject.
 func TestQueriesThatCannotBeReadAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
@@ -33,7 +33,7 @@ func TestQueriesThatCannotBeReadAreRefused(t *testing.T) {
 	}
 }
 
-// Headers fit through a proxy with nginx's default buffers, whatever was filtered by.
+// With any filter the headers fit into the default buffers of an nginx proxy.
 func TestLinksOfALongFilterAreLeftOut(t *testing.T) {
 	t.Parallel()
 	for length, want := range map[int]int{1000: 2, 60_000: 0} {

@@ -1,6 +1,6 @@
 package admin_test
 
-// Requests with a wrong token: throttled, and bounded in the log.
+// Requests with a wrong token are throttled, and their log lines are bounded.
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 )
 
-// addressed is a manager that says where requests come from, and has a clock.
+// addressed is a manager with a clock and configured remote addresses.
 type addressed struct {
 	*manager
 	now time.Time
@@ -26,12 +26,12 @@ type addressed struct {
 func (a *addressed) RemoteAddr(r *http.Request) string { return r.Header.Get("From") }
 func (a *addressed) Now() time.Time                    { return a.now }
 
-// quiet has no log: the manager's takes one line at a time.
+// quiet discards the log, because the manager's logger is a bottleneck.
 type quiet struct{ *addressed }
 
 func (quiet) Logger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// guessed are the routes, for requests that show a secret.
+// guessed serves the routes for requests with a secret.
 func guessed() (m *addressed, ask func(secret, from, path string) *http.Response) {
 	m = &addressed{&manager{}, moment}
 	handler := admin.Handler(admin.Config{Operations: m, Authorize: func(r *http.Request,
@@ -57,15 +57,15 @@ func guessed() (m *addressed, ask func(secret, from, path string) *http.Response
 	}
 }
 
-// Guesses of an address are looked at 20 times a minute, whatever others do. Where the right secret came from
-// lately it still passes.
+// Attempts from an address are checked 20 times a minute, independent of other addresses. An address that
+// sent the right secret recently is not throttled.
 func TestGuessesAreThrottled(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
 	guess := func(from string) int { return ask("wrong", from, "/sessions").StatusCode }
 	right := func(from string) int { return ask("right", from, "/sessions").StatusCode }
 	if got := right("192.0.2.9"); got != http.StatusOK {
-		t.Fatalf("the right secret is answered %d", got)
+		t.Fatalf("the right secret got %d", got)
 	}
 	for _, from := range []string{"2001:db8::1", "192.0.2.9"} {
 		refused := 0
@@ -73,22 +73,22 @@ func TestGuessesAreThrottled(t *testing.T) {
 			refused++
 		}
 		if refused != 20 {
-			t.Errorf("%d guesses were answered 401, want 20", refused)
+			t.Errorf("%d attempts got 401, want 20", refused)
 		}
 	}
 	got := ask("wrong", "[2001:db8::2]:443", "/sessions")
 	if seconds, err := strconv.Atoi(got.Header.Get("Retry-After")); got.StatusCode !=
 		http.StatusTooManyRequests || err != nil || seconds < 1 || seconds > 60 {
-		t.Errorf("a guess of a neighbour: %d, Retry-After %q", got.StatusCode, got.Header.Get("Retry-After"))
+		t.Errorf("an attempt from elsewhere: %d, Retry-After %q", got.StatusCode, got.Header.Get("Retry-After"))
 	}
 	if got := right("2001:db8::1"); got != http.StatusTooManyRequests {
-		t.Errorf("one of more guesses, which is right, is answered %d: the authorizer was asked", got)
+		t.Errorf("the right secret from a throttled address got %d: the authorizer was called", got)
 	}
 	if got := right("192.0.2.9"); got != http.StatusOK {
-		t.Errorf("where the right secret came from before it is answered %d", got)
+		t.Errorf("from an address that sent the right secret before it got %d", got)
 	}
 	if got := ask("", "2001:db8::1", "/ui/").StatusCode; got != http.StatusSeeOther {
-		t.Errorf("an operator on the way to sign in is answered %d", got)
+		t.Errorf("an operator without a secret got %d", got)
 	}
 	m.now = m.now.Add(time.Minute)
 	if guess("2001:db8::1") != http.StatusUnauthorized || right("2001:db8::1") != http.StatusOK {
@@ -99,12 +99,12 @@ func TestGuessesAreThrottled(t *testing.T) {
 		guess("192.0.2.9")
 	}
 	if got := right("192.0.2.9"); got != http.StatusTooManyRequests {
-		t.Errorf("an hour after the right secret it is answered %d behind 30 guesses", got)
+		t.Errorf("an hour after the right secret it got %d after 30 attempts", got)
 	}
 }
 
-// A sender who is known but forbidden, such as an ordinary user with a cookie, gets no more guesses than
-// others, neither before nor with that cookie.
+// A known but forbidden sender, such as an ordinary user with a cookie, gets no additional attempts, with or
+// without that cookie.
 func TestGuessesOfTheForbidden(t *testing.T) {
 	t.Parallel()
 	asked := 0
@@ -133,12 +133,12 @@ func TestGuessesOfTheForbidden(t *testing.T) {
 		send("", "wrong")
 	}
 	if asked != 20 {
-		t.Errorf("of 30 guesses the authorizer was asked %d, want 20", asked)
+		t.Errorf("of 30 attempts the authorizer checked %d, want 20", asked)
 	}
 }
 
-// The bound of all refusals together limits what is said of them. It keeps no address from being asked,
-// however many there are.
+// The bound of all refusals together limits their log lines. It does not throttle addresses, however many
+// there are.
 func TestGuessesFromEverywhere(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
@@ -150,22 +150,21 @@ func TestGuessesFromEverywhere(t *testing.T) {
 		}
 	}
 	if lines := strings.Count(m.log.String(), "\n"); refused != 300 || lines != 300 {
-		t.Errorf("%d guesses were answered 401 and %d logged, want 300", refused, lines)
+		t.Errorf("%d attempts got 401 and %d were logged, want 300", refused, lines)
 	}
 	if got := ask("right", "192.0.2.1", "/sessions").StatusCode; got != http.StatusOK {
-		t.Errorf("the right secret from elsewhere is answered %d", got)
+		t.Errorf("the right secret from a different address got %d", got)
 	}
 }
 
-// Right secrets are no guesses, in whatever number and however many at once; wrong ones are counted before
-// they are looked at.
+// Right secrets do not count, in any number and concurrently; attempts are counted before they are checked.
 func TestGuessesAllAtOnce(t *testing.T) {
 	t.Parallel()
 	m := quiet{&addressed{&manager{}, moment}}
 	var asked, seen atomic.Int64
 	release := make(chan struct{})
 	arrived := func() {
-		if seen.Add(1) == 100 { // each guess is either looked at or refused
+		if seen.Add(1) == 100 { // each attempt is either checked or refused
 			close(release)
 		}
 	}
@@ -189,7 +188,7 @@ func TestGuessesAllAtOnce(t *testing.T) {
 	}
 	for range 100 {
 		if got := send("right", "192.0.2.1"); got != http.StatusOK {
-			t.Fatalf("the right secret is answered %d", got)
+			t.Fatalf("the right secret got %d", got)
 		}
 	}
 	var guesses sync.WaitGroup
@@ -202,12 +201,12 @@ func TestGuessesAllAtOnce(t *testing.T) {
 	}
 	guesses.Wait()
 	if got := asked.Load(); got != 20 {
-		t.Errorf("of 100 guesses at once the authorizer was asked %d, want 20", got)
+		t.Errorf("of 100 concurrent attempts the authorizer checked %d, want 20", got)
 	}
 }
 
-// What unknown senders send cannot fill the log: the first refusals of a minute have a line each, which is
-// not long, and the others are counted.
+// Unknown senders cannot fill the log: the first refusals of a minute have one short line each, and the
+// others are counted.
 func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
@@ -229,6 +228,6 @@ func TestRefusalsDoNotFillTheLog(t *testing.T) {
 		ask("right", "192.0.2.1", "/sessions")
 	}
 	if log := m.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "more_refused=180") {
-		t.Errorf("the log says %q, want how many were refused besides", log)
+		t.Errorf("the log has %q, want the number of other refusals", log)
 	}
 }

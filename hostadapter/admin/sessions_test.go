@@ -63,7 +63,7 @@ func TestQuerySessions(t *testing.T) {
 			`"current_page":0}`)
 }
 
-// Operators see the properties that the host lets them see, in JSON and on the page.
+// Operators see the visible properties, in JSON and on the page.
 func TestSessionProperties(t *testing.T) {
 	t.Parallel()
 	shown := detail

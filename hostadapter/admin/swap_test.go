@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What the audit says of the answer is what was answered.
+// The audit log has the status and error of the answer.
 func TestSwapsAreAudited(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -54,7 +54,7 @@ func TestSwapsAreAudited(t *testing.T) {
 			}
 			for _, want := range test.logged {
 				if !strings.Contains(m.log.String(), want) {
-					t.Errorf("the answer was %d, the audit lacks %s: %s", code, want, m.log.String())
+					t.Errorf("the answer was %d, the audit log lacks %s: %s", code, want, m.log.String())
 				}
 			}
 		})

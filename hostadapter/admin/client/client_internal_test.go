@@ -1,6 +1,6 @@
 package client
 
-// The default HTTP client, whose transport is not replaced.
+// The default HTTP client and its transport.
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 )
 
-// A server that takes connections and answers nothing keeps no client for ever.
+// A server that accepts connections without answering does not block a client forever.
 func TestServerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -21,7 +21,7 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 		}
 		transport, ok := c.http.Transport.(*http.Transport)
 		if !ok {
-			t.Fatalf("the transport is %T: it has no time limit", c.http.Transport)
+			t.Fatalf("the transport is %T, without a timeout", c.http.Transport)
 		}
 		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 			near, far := net.Pipe()
@@ -29,7 +29,7 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 			return near, nil
 		}
 		if _, err := c.SwapBackend(t.Context(), "other", false); !IsNetwork(err) {
-			t.Errorf("error %v, want one of the network", err)
+			t.Errorf("error %v, want a network error", err)
 		}
 	})
 }

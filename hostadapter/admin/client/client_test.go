@@ -1,6 +1,6 @@
 package client_test
 
-// Configuration, retries, problems. What the methods do is tested on a real host in integration/contract.
+// Configuration, retries, problems. integration/contract tests the methods on a real host.
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 )
 
-// script answers requests in turn, and keeps when they came.
+// script answers requests in order and records their times.
 type script struct {
 	answers []answer
 	sent    []time.Time
@@ -74,7 +74,7 @@ var (
 	cut     = answer{err: io.ErrUnexpectedEOF}
 )
 
-// What is safe is sent again, after the time that the server names; a change only where it came to nothing.
+// Safe requests are retried, after the time that the server requests; changes only if they had no effect.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	read := func(ctx context.Context, c *client.Client) error { _, err := c.Backend(ctx); return err }
@@ -94,18 +94,18 @@ func TestRetries(t *testing.T) {
 		waited  time.Duration // at least
 		want    error
 	}{
-		"a read of a lost store":       {read, []answer{lost, ok}, 2, 5 * time.Second, nil},
-		"a read that is cut off":       {read, []answer{cut, cut, ok}, 3, 600 * time.Millisecond, nil},
-		"a read that stays lost":       {read, []answer{lost}, 4, 15 * time.Second, client.ErrUnavailable},
-		"a change of a lost store":     {change, []answer{lost, ok}, 1, 0, client.ErrUnavailable},
-		"a change that is cut off":     {change, []answer{cut, ok}, 1, 0, io.ErrUnexpectedEOF},
-		"a change that was never sent": {change, []answer{refused, ok}, 2, 200 * time.Millisecond, nil},
-		"a dry run":                    {dry, []answer{lost, cut, ok}, 3, 5 * time.Second, nil},
-		"a change that is throttled": {
+		"a read, store unavailable":   {read, []answer{lost, ok}, 2, 5 * time.Second, nil},
+		"a read, answer truncated":    {read, []answer{cut, cut, ok}, 3, 600 * time.Millisecond, nil},
+		"a read, still unavailable":   {read, []answer{lost}, 4, 15 * time.Second, client.ErrUnavailable},
+		"a change, store unavailable": {change, []answer{lost, ok}, 1, 0, client.ErrUnavailable},
+		"a change, answer truncated":  {change, []answer{cut, ok}, 1, 0, io.ErrUnexpectedEOF},
+		"a change that was not sent":  {change, []answer{refused, ok}, 2, 200 * time.Millisecond, nil},
+		"a dry run":                   {dry, []answer{lost, cut, ok}, 3, 5 * time.Second, nil},
+		"a throttled change": {
 			change, []answer{{status: http.StatusTooManyRequests, retryAfter: "20"}, ok}, 2,
 			20 * time.Second, nil,
 		},
-		"a server that is gone for long": {
+		"a server with a long Retry-After": {
 			read, []answer{{status: http.StatusServiceUnavailable, retryAfter: "3600"}, ok}, 1, 0,
 			client.ErrUnavailable,
 		},
@@ -131,7 +131,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// A context ends the wait for another attempt, and both errors are there.
+// A context ends the wait for the next attempt; the error wraps both errors.
 func TestContextEndsRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestContextEndsRetries(t *testing.T) {
 		defer cancel()
 		_, err := newClient(t, &script{answers: []answer{lost}}).Backend(ctx)
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, client.ErrUnavailable) {
-			t.Errorf("error %v, want the deadline and what the server said", err)
+			t.Errorf("error %v, want the deadline and the server's error", err)
 		}
 	})
 }
@@ -160,7 +160,7 @@ func TestProblems(t *testing.T) {
 	if got := s.last.Header.Get("Authorization"); got != "Bearer the-token" {
 		t.Errorf("Authorization %q", got)
 	}
-	// A proxy's page, a redirect and an answer in HTML are errors that say what is wrong.
+	// A proxy's page, a redirect and HTML are errors that name the cause.
 	for status, want := range map[int]string{
 		404: "404 Not Found", 302: "302 Found", 200: "not application/json",
 	} {
@@ -177,13 +177,13 @@ func TestConfig(t *testing.T) {
 	for _, bad := range []string{"", "op.example", "ftp://op.example", "https://", "https://a:b@op.example",
 		"https://op.example/?x=1", "https://op.example/#x", "http://[::1"} {
 		if _, err := client.New(client.Config{URL: bad}); err == nil {
-			t.Errorf("URL %q went through", bad)
+			t.Errorf("URL %q was accepted", bad)
 		} else if strings.Contains(err.Error(), "a:b") {
 			t.Errorf("the error %q shows a password", err)
 		}
 	}
 	if _, err := client.New(client.Config{URL: "https://op.example", Token: "a\nb"}); err == nil {
-		t.Error("a token with a line break went through")
+		t.Error("a token with a line break was accepted")
 	}
 }
 
@@ -205,7 +205,7 @@ func TestSecretsAreRedacted(t *testing.T) {
 	}
 }
 
-// The sign-in page of a proxy before the routes is no backup.
+// The sign-in page of a proxy is not a backup.
 func TestBackupOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	var written strings.Builder
@@ -213,7 +213,7 @@ func TestBackupOfAnotherKind(t *testing.T) {
 		status: http.StatusOK, kind: "text/html", body: "<h1>Sign in</h1>",
 	}}})
 	if _, err := c.Backup(t.Context(), &written); err == nil || written.Len() > 0 {
-		t.Errorf("a page: error %v and %q written, want an error alone", err, written.String())
+		t.Errorf("a page: error %v and %q written, want only an error", err, written.String())
 	}
 	c = newClient(t, &script{answers: []answer{
 		{status: http.StatusOK, kind: "application/octet-stream", body: "records"},

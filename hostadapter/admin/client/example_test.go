@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
 )
 
-// Who is signed in at a client, and the end of one of them.
+// Lists the users signed in at a client, and ends the sessions of one.
 func Example() {
 	ctx := context.Background()
 	c, err := client.New(client.Config{

@@ -59,7 +59,7 @@ func (m *method) knownAs(code string) *known {
 // NewDurations creates the histogram for Caller.Durations.
 func NewDurations(meter metric.Meter) (metric.Float64Histogram, error) {
 	return meter.Float64Histogram("rpc.client.call.duration", metric.WithUnit("s"),
-		metric.WithDescription("How long calls of the plugin took, waits and retries among it."),
+		metric.WithDescription("Duration of calls of the plugin, including waits and retries."),
 		metric.WithExplicitBucketBoundaries(
 			.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
 }

@@ -1,7 +1,7 @@
 package main
 
-// Settings, output, confirmation and exit codes. A script that does everything on a real server is in
-// integration.
+// Settings, output, confirmation and exit codes. integration runs a script with all commands on a real
+// server.
 
 import (
 	"bytes"
@@ -17,14 +17,14 @@ import (
 	"testing"
 )
 
-// desk is a command line in front of a server that answers as a test says.
+// desk runs command lines against a server with configured answers.
 type desk struct {
 	t        *testing.T
 	url      string
 	env      map[string]string
 	in       io.Reader
 	out, err bytes.Buffer
-	// asked are the requests, with the token that they had.
+	// asked are the requests, with their tokens.
 	asked []string
 }
 
@@ -61,7 +61,7 @@ func (d *desk) file(name, text string, mode os.FileMode) string {
 	return path
 }
 
-// run runs a command line and checks how it ends.
+// run runs a command line and checks its exit code.
 func (d *desk) run(want int, arguments ...string) {
 	d.t.Helper()
 	d.out.Reset()
@@ -95,7 +95,7 @@ func TestListsAreTablesOrJSON(t *testing.T) {
 		t.Errorf("the table is\n%s", &d.out)
 	}
 	if text := d.out.String(); strings.ContainsAny(text, "\x1b\u202e") {
-		t.Errorf("what users are called reaches the terminal as it is: %q", text)
+		t.Errorf("control characters of names reach the terminal: %q", text)
 	}
 	want := "GET /sessions?count_requested=101&created_after=2026-01-01T00%3A00%3A00Z&order=desc&" +
 		"subject_id=1 Bearer token-of-the-environment"
@@ -113,7 +113,7 @@ func TestListsAreTablesOrJSON(t *testing.T) {
 	}
 }
 
-// Flags come before the environment, and that before the file.
+// Flags override the environment, which overrides the file.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, twoSessions)
@@ -155,12 +155,12 @@ func TestSettings(t *testing.T) {
 		d.run(exitDone, "sessions", "list")
 		token(want)
 		if !strings.HasPrefix(d.out.String(), "[") {
-			t.Errorf("output %s, want JSON as the file says", &d.out)
+			t.Errorf("output %s, want JSON as configured in the file", &d.out)
 		}
 	}
 }
 
-// Files that others can read are refused before anything is sent, and no token is in what is said.
+// Files that others can read are refused before a request is sent, and no message contains a token.
 func TestBadSettings(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, twoSessions)
@@ -183,7 +183,7 @@ func TestBadSettings(t *testing.T) {
 		"configuration that others read": {
 			nil, `{"token":"` + secret + `"}`, 0o604, "mode 0604",
 		},
-		"configuration that is no JSON":    {nil, `token = ` + secret, 0o600, "not a JSON object"},
+		"configuration that is not JSON":   {nil, `token = ` + secret, 0o600, "not a JSON object"},
 		"unknown field":                    {nil, `{"tokens":"` + secret + `"}`, 0o600, `field "tokens"`},
 		"token as a field":                 {nil, `{"` + secret + `":"x"}`, 0o600, "unknown field: known"},
 		"a field of another type":          {nil, `{"output":["` + secret + `"]}`, 0o600, "output, which is"},
@@ -210,7 +210,7 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-// Without a terminal nothing is ended unless --yes says so, and a dry run never ends anything.
+// Without a terminal a removal requires --yes. A dry run never ends anything.
 func TestConfirmation(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, removal)
@@ -218,7 +218,7 @@ func TestConfirmation(t *testing.T) {
 	d.run(exitNotConfirmed, "sessions", "remove", "--subject", "1")
 	d.run(exitDone, "sessions", "remove", "--subject", "1", "--dry-run")
 	if len(d.asked) != 1 || !strings.Contains(d.asked[0], `"dry_run":true`) {
-		t.Errorf("a dry run asked %q", d.asked)
+		t.Errorf("a dry run sent %q", d.asked)
 	}
 	text := d.out.String()
 	if !strings.Contains(text, "Sessions to end         3\n") || strings.Contains(text, "ended") ||
@@ -226,7 +226,7 @@ func TestConfirmation(t *testing.T) {
 		t.Errorf("a dry run prints\n%s", text)
 	}
 	if text := d.err.String(); !strings.Contains(text, "nothing was changed") {
-		t.Errorf("a dry run says %q", text)
+		t.Errorf("a dry run printed %q", text)
 	}
 	d.run(exitDone, "sessions", "remove", "--subject", "1", "--yes")
 	if text := d.out.String(); !strings.Contains(text, "Sessions ended        3\n") {
@@ -256,7 +256,7 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
-// A file that cannot be written is no fault of the server.
+// A file that cannot be written is not reported as a server error.
 func TestBackupThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, "a backup")
@@ -266,7 +266,7 @@ func TestBackupThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// The table has what the JSON has: hosts, cache, and what the configuration calls it.
+// The table has the same data as the JSON: hosts, cache, and the backend's configured name.
 func TestBackendShow(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, `{"status":"ready","configured_as":"next","name":"postgres",`+
@@ -286,7 +286,7 @@ func TestBackendShow(t *testing.T) {
 	}
 }
 
-// What fails says what to do about it.
+// Errors say what to do.
 func TestHints(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -348,7 +348,8 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// A backup is there when it is whole, for its owner alone, and replaces nothing unless told to.
+// A backup's file appears only when complete, is readable only by its owner, and replaces no file without
+// --force.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, "the backup")
@@ -369,6 +370,6 @@ func TestBackup(t *testing.T) {
 	failed := filepath.Join(t.TempDir(), "failed")
 	broken.run(exitUnavailable, "backend", "backup", failed)
 	if left, err := os.ReadDir(filepath.Dir(failed)); err != nil || len(left) != 0 {
-		t.Errorf("a backup that failed left %v, error %v", left, err)
+		t.Errorf("a failed backup left %v, error %v", left, err)
 	}
 }

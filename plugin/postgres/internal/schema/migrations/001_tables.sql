@@ -1,11 +1,11 @@
 -- needs: 1
 -- The tables of a store. Every name is qualified: {s} is the store's schema.
 --
--- Moments are bigint, nanoseconds since 1970 UTC, 0 for none. Ids are compared as bytes (COLLATE "C"), as
--- positions are: another version of the system's locales must not reorder an index.
+-- Times are bigint, nanoseconds since 1970 UTC, 0 for none. Ids and positions are compared as bytes (COLLATE
+-- "C"): a new version of the system's locales must not reorder an index.
 
--- ledger has one row: whose data it is, and which state it has in a move (rule 12). needs is the oldest
--- program that may still use the store, by the newest migration that it knows.
+-- ledger has one row: the owner of the data, and the store's state in a move (rule 12). needs is the oldest
+-- program that may still use the store, identified by its newest migration.
 CREATE TABLE {s}.ledger (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one),
 	needs integer NOT NULL,
@@ -14,10 +14,10 @@ CREATE TABLE {s}.ledger (
 	move text COLLATE "C" NOT NULL DEFAULT '',
 	peer text COLLATE "C" NOT NULL DEFAULT '',
 	origin text COLLATE "C" NOT NULL DEFAULT '',
-	acknowledged bigint NOT NULL DEFAULT 0 -- how many changes the other store has taken
+	acknowledged bigint NOT NULL DEFAULT 0 -- number of changes applied by the other store
 ) WITH (fillfactor = 50);
 
--- hosts has a row for each program that has the store open. beat is by the database's clock.
+-- hosts has a row for each program that has the store open. beat is a time of the database's clock.
 CREATE TABLE {s}.hosts (
 	instance text COLLATE "C" PRIMARY KEY,
 	name text NOT NULL,
@@ -29,19 +29,20 @@ CREATE TABLE {s}.hosts (
 
 -- The tables of the stores.
 --
--- data      the protobuf message of the row (plugin/proto/sessions/records/v1/records.proto) without what
---           columns hold: fields that a newer program has added survive an older one
--- NULL      is "none" wherever an index leaves it out: = is strict, so that a generic plan proves IS NOT NULL
---           and uses the partial index; it cannot prove <> ''
+-- data      the protobuf message of the row (plugin/proto/sessions/records/v1/records.proto) without the fields
+--           stored in columns: fields added by a newer program survive an older program
+-- NULL      means "none" wherever an index excludes it: = is strict, so that a generic plan can prove IS NOT NULL
+--           and use the partial index; it cannot prove <> ''
 -- locks     READ COMMITTED, in one order: slots, limits, sessions, client_uses, ended, grants, used, notices
--- no        foreign keys (they take row locks of their own), advisory locks, rules in SQL
+-- no        foreign keys (they take additional row locks), advisory locks, rules in SQL
 --
--- What changes often (times of sessions, last use, claims) is in no index and in no index's predicate, so
--- that such updates are heap-only; tables that are updated have room in their pages for it.
+-- Columns that change often (times of sessions, last use, claims) are in no index and no index predicate, so
+-- that their updates are heap-only; the fill factor of updated tables leaves space in their pages.
 
--- A committer updates its slot in every transaction: that is the fence of a move (state), the counts and sums
--- of the records, and the proof of a commit whose answer was lost (last). Nobody else writes it, so no row is
--- hot. Who sets the state of all slots has waited for every writer that saw the old one.
+-- A committer updates its slot in every transaction: it is the fence of a move (state), has the counts and
+-- sums of the records, and proves a commit whose answer was lost (last). Each committer has its own slot, so
+-- no row is hot. A transaction that sets the state of all slots has waited for every writer that saw the old
+-- state.
 CREATE TABLE {s}.slots (
 	slot     int PRIMARY KEY,
 	instance text COLLATE "C" NOT NULL DEFAULT '',
@@ -49,13 +50,13 @@ CREATE TABLE {s}.slots (
 	state    smallint NOT NULL DEFAULT 0,
 	position bigint NOT NULL DEFAULT 0,
 	last     uuid,
-	-- By kind of record: element n + 1 is that of kind n. The sums over all slots are those of the store.
+	-- By kind of record: element n + 1 is for kind n. The totals over all slots are the store's.
 	counts   bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0}',
 	sums     bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0}'
 ) WITH (fillfactor = 10);
 INSERT INTO {s}.slots (slot) SELECT generate_series(0, 63);
 
--- How many sessions a client is in, by slot as well.
+-- The number of sessions of a client, by slot.
 CREATE TABLE {s}.client_counts (
 	client   text COLLATE "C" NOT NULL,
 	slot     int NOT NULL,
@@ -63,8 +64,8 @@ CREATE TABLE {s}.client_counts (
 	PRIMARY KEY (client, slot)
 ) WITH (fillfactor = 50);
 
--- A subject that signs in under a limit of sessions writes its row first: sign-ins of one subject go one
--- after the other, whichever hosts they are at.
+-- A sign-in under a limit of sessions locks its subject's row first, which serializes the sign-ins of a
+-- subject on all hosts.
 CREATE TABLE {s}.limits (
 	subject text COLLATE "C" PRIMARY KEY,
 	at      bigint NOT NULL
@@ -75,7 +76,7 @@ CREATE TABLE {s}.sessions (
 	cookie  bytea NOT NULL,
 	subject text COLLATE "C" NOT NULL,
 	created bigint NOT NULL,
-	due     bigint NOT NULL, -- early at most, never late: renewals leave it, a sweep moves it
+	due     bigint NOT NULL, -- may be early, never late: renewals do not update it, a sweep does
 	expires bigint NOT NULL,
 	renewed bigint NOT NULL,
 	version bigint NOT NULL,
@@ -98,7 +99,7 @@ CREATE INDEX client_uses_client ON {s}.client_uses (client, listed, sid) WHERE l
 
 CREATE TABLE {s}.ended (
 	sid      text COLLATE "C" PRIMARY KEY,
-	survivor text COLLATE "C", -- the subject, where grants may have outlived the session
+	survivor text COLLATE "C", -- the subject, if grants may have outlived the session
 	due      bigint NOT NULL,
 	data     bytea NOT NULL
 ) WITH (fillfactor = 90);
@@ -114,7 +115,7 @@ CREATE TABLE {s}.grants (
 	sid     text COLLATE "C",
 	client  text COLLATE "C",
 	created bigint NOT NULL,
-	serial  bytea,  -- distinguishes those of one moment in listings; NULL for what is not listed
+	serial  bytea,  -- orders grants of the same time in listings; NULL if not listed
 	due     bigint, -- NULL for never
 	data    bytea NOT NULL,
 	PRIMARY KEY (key, type)
@@ -126,12 +127,12 @@ CREATE INDEX grants_client ON {s}.grants (client, created, serial) WHERE client 
 CREATE INDEX grants_created ON {s}.grants (created, serial) WHERE serial IS NOT NULL;
 CREATE INDEX grants_due ON {s}.grants (due) WHERE due IS NOT NULL;
 
--- Codes and refresh tokens that were used. Rows of ring 0 to 3 lie by their expiry, and go by emptying a
--- partition whose time is over; those of ring 4 are looked at one by one: they have a grace, or expire beyond
--- what the ring reaches.
+-- Used codes and refresh tokens. Rows of rings 0 to 3 are partitioned by expiry, and are purged by truncating
+-- an expired partition. Rows of ring 4 are examined one by one: they have a grace, or expire beyond the range
+-- of the ring.
 CREATE TABLE {s}.used (
-	due    bigint NOT NULL, -- what has a fixed length first: less is lost to alignment
-	sum    bigint NOT NULL, -- of the record: those that go together are counted off together
+	due    bigint NOT NULL, -- columns of fixed length first, which avoids padding
+	sum    bigint NOT NULL, -- checksum of the record; those of a purged partition are subtracted together
 	key    bytea NOT NULL,
 	type   smallint NOT NULL,
 	ring   smallint NOT NULL,
@@ -147,8 +148,8 @@ CREATE TABLE {s}.used_3 PARTITION OF {s}.used FOR VALUES IN (3);
 CREATE TABLE {s}.used_4 PARTITION OF {s}.used FOR VALUES IN (4);
 CREATE INDEX used_4_due ON {s}.used_4 (due);
 
--- Answers to operations, by the ten minutes in which they were given. Near the end of those a second row
--- stands in the next partition (echo), so that two attempts at one operation always meet in one of them.
+-- Answers to operations, partitioned by intervals of ten minutes. Near the end of an interval a second row is
+-- stored in the next partition (echo), so that two attempts at one operation always conflict in one of them.
 CREATE TABLE {s}.operations (
 	id   text COLLATE "C" NOT NULL,
 	ring smallint NOT NULL,
@@ -166,14 +167,14 @@ CREATE TABLE {s}.operations_3 PARTITION OF {s}.operations FOR VALUES IN (3);
 CREATE TABLE {s}.jobs (
 	id      text COLLATE "C" PRIMARY KEY,
 	running boolean, -- NULL once the job is done
-	due     bigint,  -- when a job that is done may go
-	lease   bigint NOT NULL DEFAULT 0, -- the database's time until which a host works on it
+	due     bigint,  -- when a finished job may be purged
+	lease   bigint NOT NULL DEFAULT 0, -- until when a host works on it, by the database's clock
 	data    bytea NOT NULL
 ) WITH (fillfactor = 50);
 CREATE INDEX jobs_running ON {s}.jobs (id) WHERE running IS NOT NULL;
 CREATE INDEX jobs_due ON {s}.jobs (due) WHERE due IS NOT NULL;
 
--- Sessions with rows of dead grants, and the operation that has left them.
+-- Sessions with rows of dead grants, and the operation that left them.
 CREATE TABLE {s}.purges (
 	sid       text COLLATE "C" PRIMARY KEY,
 	operation text COLLATE "C" NOT NULL
@@ -185,8 +186,8 @@ CREATE TABLE {s}.notices (
 	client text COLLATE "C" NOT NULL,
 	sid    text COLLATE "C" NOT NULL,
 	state  text COLLATE "C" NOT NULL,
-	due    bigint, -- of a pending one: the next attempt, or the end of its lease
-	over   bigint, -- when another one may go
+	due    bigint, -- of a pending notification: the next attempt, or the end of its lease
+	over   bigint, -- when a settled notification may be purged
 	data   bytea NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX notices_due ON {s}.notices (client, due, id) WHERE due IS NOT NULL;
@@ -200,9 +201,9 @@ CREATE TABLE {s}.properties (
 	value bytea NOT NULL
 );
 
--- The rows that changed while the store is exported, as a set: an entry goes out with the number of an
--- answer, and is deleted when that is acknowledged. No order is kept, since entries are seen when they
--- commit, not when they are numbered.
+-- The set of rows changed while the store is exported: an entry is sent in a numbered answer, and deleted
+-- when that answer is acknowledged. Entries are not ordered, since they become visible at commit, not when
+-- they are numbered.
 CREATE TABLE {s}.journal (
 	id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	kind  smallint NOT NULL,

@@ -1,23 +1,24 @@
 -- needs: 2
--- Kills of access tokens, and the leases of hosts (rule 15). A program that does not know them ends tokens
--- without telling the hosts that keep copies: so it may not use the store any more.
+-- Kills of access tokens, and the leases of hosts (rule 15). An older program ends tokens without notifying
+-- the hosts that cache them, so it may no longer use the store.
 
--- lease is for how long a host may answer after it has sent a beat, in nanoseconds. It is the same for all
--- hosts, which read it when they register.
+-- lease is the time in nanoseconds for which a host may answer after it has sent a beat. All hosts use the
+-- same value, which they read when they register.
 ALTER TABLE {s}.ledger ADD COLUMN lease bigint NOT NULL DEFAULT 1000000000;
 
--- kills numbers what transactions under the slot have killed. Kills of a slot become visible in this order,
--- for each transaction holds the slot's row until its commit.
+-- kills is the number of the slot's last kill. Kills of a slot become visible in order, because each
+-- transaction locks the slot's row until its commit.
 ALTER TABLE {s}.slots ADD COLUMN kills bigint NOT NULL DEFAULT 0;
 
--- number is that of the host's last beat. applied has, by slot, the last kill that the host's copies have
--- taken note of. lapsed: the host was silent for longer than its lease. It registers again before it answers.
+-- number is the number of the host's last beat. applied has, by slot, the last kill applied to the host's
+-- cache. lapsed: the host was silent for longer than its lease. It must register again before it answers.
 ALTER TABLE {s}.hosts ADD COLUMN number bigint NOT NULL DEFAULT 0,
 	ADD COLUMN applied bigint[] NOT NULL DEFAULT '{}',
 	ADD COLUMN lapsed boolean NOT NULL DEFAULT false;
 
--- What transactions have killed, by the minute of their commit. sids is NULL where they kill all tokens.
--- awaited: somebody waits until all hosts have taken note. A host that missed a kill drops all copies.
+-- The kills of transactions, partitioned by the minute of their commit. sids is NULL if all tokens are
+-- killed. awaited: a call waits until all hosts have applied the kill. A host that missed a kill drops its
+-- cache.
 CREATE TABLE {s}.kills (
 	n       bigint NOT NULL,
 	slot    int NOT NULL,

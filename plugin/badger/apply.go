@@ -154,8 +154,7 @@ func (r *rows) SaveSession(s *records.Session) error {
 
 func (r *rows) SaveClient(s *records.Session, client string, use *records.ClientUse, joins bool) error {
 	if joins {
-		r.tx.Put(layout.SessionPosition(layout.IndexClient, layout.More(client), s), nil)
-		if err := countSession(r.tx, client, +1); err != nil {
+		if err := listSession(r.tx, s, client, +1); err != nil {
 			return err
 		}
 	}

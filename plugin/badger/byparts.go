@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -27,8 +28,8 @@ type tooManyClients struct {
 
 func (*tooManyClients) Error() string { return "session has more clients than end in one transaction" }
 
-// commitByParts commits a change, processing sessions with too many clients by parts beforehand. The processed
-// clients are missing from the change's counts.
+// commitByParts commits a change, before which it processes by parts the sessions with too many clients. The
+// processed clients are missing from the change's counts.
 func (e *Engine) commitByParts(ctx context.Context, ch *kv.Change) error {
 	for {
 		err := e.db.Commit(ctx, ch)
@@ -64,29 +65,26 @@ func (e *Engine) endByParts(ctx context.Context, found *tooManyClients) error {
 }
 
 // work returns the clients for which the ending writes something.
-func (c *closing) work(clients []usedClient) []usedClient {
-	if !c.ending.KeepSession {
+func (c *closing) work(clients []steps.Client) []steps.Client {
+	if !c.Ending.KeepSession {
 		return clients
 	}
-	return slices.DeleteFunc(slices.Clone(clients), func(client usedClient) bool {
-		return !rules.Affects(c.ending, client.id, client.use)
+	return slices.DeleteFunc(slices.Clone(clients), func(client steps.Client) bool {
+		return !rules.Affects(c.Ending, client.ID, client.Use)
 	})
 }
 
 // endPart processes some of the clients of a session.
-func (c *closing) endPart(session *records.Session, clients []usedClient) error {
+func (c *closing) endPart(session *records.Session, clients []steps.Client) error {
 	c.partDone = true
-	if err := c.applyToClients(session, clients); err != nil {
-		return err
-	}
-	if c.ending.KeepSession {
-		return c.keep(session, clients)
-	}
-	ended, err := c.removeClients(session, clients)
+	ended, err := c.begun(session)
 	if err != nil {
 		return err
 	}
-	session.Expires = min(session.Expires, records.Nanos(c.now))
+	if err := c.EndClients(c, session, ended, clients); err != nil || c.Ending.KeepSession {
+		return err
+	}
+	session.Expires = min(session.Expires, records.Nanos(c.Now))
 	if err := saveSession(c.tx, session, true); err != nil {
 		return err
 	}
@@ -94,12 +92,12 @@ func (c *closing) endPart(session *records.Session, clients []usedClient) error 
 }
 
 // clientsAtOnce returns how many of a session's clients can be processed by one transaction.
-func clientsAtOnce(t *kv.Tx, session *records.Session, clients []usedClient) int {
+func clientsAtOnce(t *kv.Tx, session *records.Session, clients []steps.Client) int {
 	room := t.Share(3)
 	for i, client := range clients {
 		// Its row, its listing entry, its count, and a notification with five index entries; some of them
 		// twice, for the journal.
-		room -= 10*(len(client.id)+len(session.SessionId)) + 4*len(session.SubjectId) +
+		room -= 10*(len(client.ID)+len(session.SessionId)) + 4*len(session.SubjectId) +
 			2*len(session.Issuer) + 1<<10
 		if room < 0 || i == ticketstore.MaxClients {
 			return max(i, 1)

@@ -8,6 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 )
 
 // positionListed finds a session by its sid in the listing, whose rows hold the whole session except the
@@ -31,8 +32,8 @@ func findListed(r kv.Reader, sid string) (position []byte, err error) {
 	return position, err
 }
 
-// session loads the session to end. If its own row is damaged, the row in the listing has what its end needs.
-func (c *closing) session(sid string) (*records.Session, error) {
+// Session loads the session to end. If its own row is damaged, the row in the listing has what its end needs.
+func (c *closing) Session(sid string) (*records.Session, error) {
 	session, err := loadSession(c.tx, sid)
 	if !layout.IsDamage(err) || c.listed == nil {
 		return session, err
@@ -48,20 +49,20 @@ func (c *closing) session(sid string) (*records.Session, error) {
 
 // replacement replaces a damaged client row with safe values: the client is notified, and none of its grants
 // survive.
-func (c *closing) replacement(session *records.Session, client usedClient) error {
-	entry, err := c.tx.Get(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
+func (c *closing) replacement(session *records.Session, client steps.Client) error {
+	entry, err := c.tx.Get(layout.SessionPosition(layout.IndexClient, layout.More(client.ID), session))
 	if err != nil {
 		return err
 	}
-	*client.use = records.ClientUse{
+	*client.Use = records.ClientUse{
 		FirstUsed: session.GetCreated(), LastUsed: session.GetCreated(), Notify: true,
 		Detached: entry == nil, TokenNumber: maxTokenNumber,
 	}
-	k := layout.ClientUseKey(session.GetSessionId(), client.id)
-	if err := c.tx.SetAside(k); err != nil || !c.ending.KeepSession {
+	k := layout.ClientUseKey(session.GetSessionId(), client.ID)
+	if err := c.tx.SetAside(k); err != nil || !c.Ending.KeepSession {
 		return err
 	}
-	return c.tx.Save(k, client.use)
+	return c.tx.Save(k, client.Use)
 }
 
 // maxTokenNumber is a token number greater than that of any stored grant.

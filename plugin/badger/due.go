@@ -121,11 +121,11 @@ func (e *Engine) endInBackground(
 	switch {
 	case err != nil || done == nil: // counts from before an error were not committed
 		return logout.Result{}, err
-	case !done.purge:
-		return done.result, nil
+	case !done.Purge:
+		return done.Result, nil
 	}
 	// The caller's context may have ended, but the session has ended too.
-	return done.result, e.purgeSession(e.db.Base(), sid, now)
+	return done.Result, e.purgeSession(e.db.Base(), sid, now)
 }
 
 // endDamaged ends a session whose row is damaged, using its row in the listing, due or not: it serves no

@@ -3,65 +3,58 @@ package badger
 // The end of one session in one transaction: clients, grants, notifications and the ended record.
 
 import (
-	"errors"
 	"slices"
-	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 )
 
 // maxInline bounds the rows of dead grants removed by the transaction that killed them. The others are purged
 // afterwards.
 const maxInline = 256
 
-// closing is the end of one session in one transaction.
+// closing is the end of one session in one transaction. It implements steps.EndingRows.
 type closing struct {
+	steps.Closing
 	engine *Engine
 	tx     *kv.Tx
-	ending *logout.Ending
-	now    time.Time
-	result logout.Result
 	// limit bounds the rows of dead grants removed along with the session: maxInline, unlimited in a dry run.
 	limit int
 	// listed is the session's position in the listing; broken is set if its own row is damaged.
 	listed []byte
 	broken bool
-	// purge: rows of dead grants remain.
-	purge bool
 	// byParts: the session has too many clients, some of which are processed beforehand. partDone: some were.
 	byParts, partDone bool
-	// consents are the clients to which consents of consentsOf, a subject, remain.
-	consents   []string
-	consentsOf string
 }
+
+var _ steps.EndingRows = (*closing)(nil)
 
 // run ends the session with that sid. A missing session is not an error.
 func (c *closing) run(sid string) error {
-	session, err := c.session(sid)
+	session, err := c.Session(sid)
 	if err != nil {
 		return err
 	}
 	if session == nil {
-		return c.revokeSurvivors(sid)
+		return c.RevokeSurvivors(c, sid)
 	}
-	ends := rules.Ends(c.ending, session, c.now)
+	ends := rules.Ends(c.Ending, session, c.Now)
 	if c.broken { // it serves no request, due or not
-		ends = rules.Concerns(c.ending, session.SubjectId)
+		ends = rules.Concerns(c.Ending, session.SubjectId)
 	}
 	if !ends {
 		return nil
 	}
-	clients, err := clientsOf(c.tx, sid)
+	clients, err := c.Clients(sid)
 	if err != nil {
 		return err
 	}
 	for _, client := range clients {
-		if !client.damaged {
+		if !client.Damaged {
 			continue
 		}
 		if err := c.replacement(session, client); err != nil {
@@ -69,146 +62,79 @@ func (c *closing) run(sid string) error {
 		}
 	}
 	clients = slices.DeleteFunc(clients,
-		func(client usedClient) bool { return rules.Repeated(c.ending, client.use) })
+		func(client steps.Client) bool { return rules.Repeated(c.Ending, client.Use) })
 	work := c.work(clients)
 	switch most := clientsAtOnce(c.tx, session, work); {
 	case c.limit == unbounded: // none of this is written
 	case len(work) > most && !c.byParts:
-		return &tooManyClients{sid: sid, ending: c.ending, now: c.now}
+		return &tooManyClients{sid: sid, ending: c.Ending, now: c.Now}
 	case len(work) > most:
 		return c.endPart(session, work[:most])
 	case c.byParts:
 		return nil
 	}
-	if err := c.applyToClients(session, clients); err != nil {
-		return err
-	}
-	if c.ending.KeepSession {
-		err = c.keep(session, clients)
-	} else {
-		err = c.replace(session, clients)
-	}
+	ended, err := c.begun(session)
 	if err != nil {
 		return err
 	}
-	return c.purgeInline(sid)
+	return c.EndSession(c, session, ended, clients)
 }
 
-// applyToClients applies the ending to clients, whether or not the session is kept.
-func (c *closing) applyToClients(session *records.Session, clients []usedClient) error {
-	for _, client := range clients {
-		p := rules.EndClient(c.ending, session, client.id, client.use, c.now)
-		if p.LeftAlone {
-			c.result.ClientsLeftAlone = append(c.result.ClientsLeftAlone, client.id)
-		}
-		if p.Notification != nil {
-			c.result.NotificationsQueued++
-			if err := c.engine.queue(c.tx, p.Notification, c.now); err != nil {
-				return err
-			}
-		}
-		if p.Consents {
-			left, err := c.dropConsents(session.SubjectId, client.id)
-			if err != nil {
-				return err
-			}
-			if left {
-				c.consents, c.consentsOf = append(c.consents, client.id), session.SubjectId
-			}
-		}
+// begun returns the ended record of an ending session, which exists if a part of its clients was processed.
+func (c *closing) begun(session *records.Session) (*records.Ended, error) {
+	ended, err := c.Ended(session.SessionId)
+	if err == nil && ended == nil {
+		ended = rules.EndedBy(c.Ending, session, c.Now)
 	}
-	return nil
+	return ended, err
 }
 
-// keep writes the rows of clients of a session that is kept.
-func (c *closing) keep(session *records.Session, clients []usedClient) error {
-	for _, client := range clients {
-		if !rules.EndTokens(c.ending, client.id, client.use) {
-			continue
-		}
-		c.purge = c.purge || !c.ending.KeepTokens
-		if client.use.Detached {
-			c.tx.Delete(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
-			if err := countSession(c.tx, client.id, -1); err != nil {
-				return err
-			}
-		}
-		if err := c.tx.Save(layout.ClientUseKey(session.SessionId, client.id), client.use); err != nil {
+func (c *closing) Clients(sid string) ([]steps.Client, error) { return clientsOf(c.tx, sid) }
+
+// Ended sets aside a record that cannot be read: without it nothing survives.
+func (c *closing) Ended(sid string) (*records.Ended, error) {
+	ended, err := loadEnded(c.tx, sid)
+	c.Purge = c.Purge || layout.IsDamage(err)
+	return ended, c.tx.Abandon(err)
+}
+
+func (c *closing) Queue(n *records.Notification) error {
+	return c.engine.queue(c.tx, n, c.Now)
+}
+
+func (c *closing) SaveClient(s *records.Session, client string, use *records.ClientUse, _ bool) error {
+	if use.Detached {
+		if err := listSession(c.tx, s, client, -1); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.tx.Save(layout.ClientUseKey(s.SessionId, client), use)
 }
 
-// replace replaces the session with its ended record.
-func (c *closing) replace(session *records.Session, clients []usedClient) error {
-	ended, err := c.removeClients(session, clients)
-	if err != nil {
+func (c *closing) DropClient(s *records.Session, client steps.Client) error {
+	c.tx.Delete(layout.ClientUseKey(s.SessionId, client.ID))
+	return listClient(c.tx, s, client, -1)
+}
+
+func (c *closing) DropSession(s *records.Session, ended *records.Ended) error {
+	if err := dropSession(c.tx, s); err != nil {
 		return err
 	}
-	if err := dropSession(c.tx, session); err != nil {
-		return err
-	}
-	rules.Removed(&c.result, session)
-	c.purge = true
-	c.tx.Put(layout.EndedDueKey(records.Nanos(c.now.Add(rules.EndedRetention)), session.SessionId), nil)
+	c.tx.Put(layout.EndedDueKey(records.Nanos(c.Now.Add(rules.EndedRetention)), s.SessionId), nil)
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
-		c.tx.Put(layout.EndedSubjectKey(session.SubjectId, session.SessionId), nil)
+		c.tx.Put(layout.EndedSubjectKey(s.SubjectId, s.SessionId), nil)
 	}
-	return c.tx.Save(layout.EndedKey(session.SessionId), ended)
+	return c.tx.Save(layout.EndedKey(s.SessionId), ended)
 }
 
-// removeClients removes clients from an ending session and returns the ended record with their survivors.
-func (c *closing) removeClients(session *records.Session, clients []usedClient) (*records.Ended, error) {
-	ended, err := loadEnded(c.tx, session.SessionId) // exists if a part of its clients was processed
-	if err := c.tx.Abandon(err); err != nil {
-		return nil, err
-	}
-	if ended == nil {
-		ended = rules.EndedBy(c.ending, session, c.now)
-	}
-	for _, client := range clients {
-		if !client.damaged { // some may have been revoked before
-			rules.AddSurvivors(ended, c.ending, client.id, client.use)
-		}
-		c.tx.Delete(layout.ClientUseKey(session.SessionId, client.id))
-		if client.use.Detached {
-			continue
-		}
-		c.tx.Delete(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
-		if err := countSession(c.tx, client.id, -1); err != nil {
-			return nil, err
-		}
-	}
-	return ended, nil
-}
-
-// revokeSurvivors revokes the survivors of a session that ended before, if the ending revokes tokens without
-// exception.
-func (c *closing) revokeSurvivors(sid string) error {
-	if !rules.Strict(c.ending) {
-		return nil
-	}
-	ended, err := loadEnded(c.tx, sid)
-	if layout.IsDamage(err) {
-		c.purge = true // without the record nothing survives
-		return errors.Join(c.tx.Abandon(err), c.purgeInline(sid))
-	}
-	if err != nil || !rules.RevokeSurvivors(c.ending, ended) {
-		return err
-	}
+func (c *closing) SaveEnded(sid string, ended *records.Ended) error {
 	if ended.Survivors == records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.tx.Delete(layout.EndedSubjectKey(ended.SubjectId, sid))
 	}
-	c.purge = true
-	if err := c.tx.Save(layout.EndedKey(sid), ended); err != nil {
-		return err
-	}
-	return c.purgeInline(sid)
+	return c.tx.Save(layout.EndedKey(sid), ended)
 }
 
-// dropConsents removes consents of a subject to a client, at most c.limit, and reports whether some remain.
-func (c *closing) dropConsents(subject, client string) (left bool, err error) {
+func (c *closing) DropConsents(subject, client string) (revoked int, left bool, err error) {
 	prefix := layout.Key(layout.IndexGrantLoose, layout.More(subject), layout.More(client),
 		layout.TypePrefix(grantstore.UserConsent))
 	var rows []storedGrant
@@ -229,54 +155,44 @@ func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 		return !left, nil
 	})
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
-	return left, c.drop(rows)
+	_, revoked, err = c.drop(rows)
+	return revoked, left, err
 }
 
-// drop removes grants without a session and counts those that were live.
-func (c *closing) drop(rows []storedGrant) error {
+// drop removes grants without a session and returns how many live tokens and consents were among them.
+func (c *closing) drop(rows []storedGrant) (revoked, consents int, err error) {
 	f := families{tx: c.tx}
 	for _, g := range rows {
 		if g.damaged != nil {
 			c.tx.Delete(g.entry)
 			if err := c.tx.Abandon(g.damaged); err != nil {
-				return err
+				return revoked, consents, err
 			}
 			continue
 		}
-		revoked, consents := rules.Counts(g.ref.Type, judge(c.tx, g.ref.Type, g.grant, c.now))
-		c.result.GrantsRevoked += revoked
-		c.result.ConsentsRevoked += consents
+		tokens, given := rules.Counts(g.ref.Type, judge(c.tx, g.ref.Type, g.grant, c.Now))
+		revoked, consents = revoked+tokens, consents+given
 		if err := replaceGrant(&f, g.ref, g.grant, nil); err != nil {
-			return err
+			return revoked, consents, err
 		}
 	}
-	return f.save()
+	return revoked, consents, f.save()
 }
 
-// purgeInline removes rows of grants that just died, up to the limit of this transaction.
-func (c *closing) purgeInline(sid string) error {
-	if !c.purge {
-		return nil
+func (c *closing) PurgeDead(sid, operation string) (revoked int, more bool, err error) {
+	revoked, more, err = purgeDead(c.tx, sid, c.limit, c.Now)
+	if err != nil || !more {
+		return revoked, more, err
 	}
-	revoked, more, err := purgeDead(c.tx, sid, c.limit, c.now)
-	if err != nil {
-		return err
-	}
-	c.result.GrantsRevoked += revoked
-	if c.purge = more; !more {
-		return nil
-	}
-	// Remaining rows are counted for the operation that left them. A sweep has none: then for the one already
-	// recorded.
-	if c.ending.OperationID != "" {
-		c.tx.Put(layout.PurgeKey(sid), []byte(c.ending.OperationID))
-		return nil
+	if operation != "" {
+		c.tx.Put(layout.PurgeKey(sid), []byte(operation))
+		return revoked, more, nil
 	}
 	marked, err := c.tx.Get(layout.PurgeKey(sid))
 	if err == nil && marked == nil {
 		c.tx.Put(layout.PurgeKey(sid), nil)
 	}
-	return err
+	return revoked, more, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
@@ -80,7 +81,7 @@ func importSession(t *kv.Tx, r *transfer.Record, next *records.Session) error {
 	}
 	if old != nil {
 		for _, c := range clients {
-			if err := listClient(t, old, c, false); err != nil {
+			if err := listClient(t, old, c, -1); err != nil {
 				return err
 			}
 		}
@@ -97,26 +98,12 @@ func importSession(t *kv.Tx, r *transfer.Record, next *records.Session) error {
 		return err
 	}
 	for _, c := range clients {
-		if err := listClient(t, next, c, true); err != nil {
+		if err := listClient(t, next, c, +1); err != nil {
 			return err
 		}
 	}
 	next.IndexedDue = 0
 	return saveSession(t, next, true)
-}
-
-// listClient adds a client's row to the client's listing and count, or removes it from them.
-func listClient(t *kv.Tx, session *records.Session, c usedClient, in bool) error {
-	switch k := layout.SessionPosition(layout.IndexClient, layout.More(c.id), session); {
-	case c.use.GetDetached():
-		return nil
-	case in:
-		t.Put(k, nil)
-		return countSession(t, c.id, +1)
-	default:
-		t.Delete(k)
-		return countSession(t, c.id, -1)
-	}
 }
 
 func importClient(t *kv.Tx, r *transfer.Record, next *records.ClientUse) error {
@@ -130,12 +117,12 @@ func importClient(t *kv.Tx, r *transfer.Record, next *records.ClientUse) error {
 		return err
 	}
 	if session != nil && old != nil {
-		if err := listClient(t, session, usedClient{id: client, use: old}, false); err != nil {
+		if err := listClient(t, session, steps.Client{ID: client, Use: old}, -1); err != nil {
 			return err
 		}
 	}
 	if session != nil && !r.Deleted {
-		if err := listClient(t, session, usedClient{id: client, use: next}, true); err != nil {
+		if err := listClient(t, session, steps.Client{ID: client, Use: next}, +1); err != nil {
 			return err
 		}
 	}

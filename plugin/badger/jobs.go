@@ -116,7 +116,6 @@ func saveJob(t *kv.Tx, id string, job *records.Job) error {
 		t.Put(layout.JobRunningKey(id), nil)
 		return t.Save(layout.JobKey(id), job)
 	}
-	rules.Finish(job)
 	t.Delete(layout.JobRunningKey(id))
 	t.Put(layout.JobAgeKey(id, job), nil)
 	return t.Save(layout.JobKey(id), job)

@@ -87,7 +87,7 @@ func (d *displacement) run(record *records.Session) (bool, error) {
 			return false, err
 		}
 		d.ended = append(d.ended, sid)
-		if c.purge {
+		if c.Purge {
 			d.left = append(d.left, sid)
 		}
 	}

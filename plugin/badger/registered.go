@@ -54,7 +54,7 @@ func clientsToEnd(r kv.Reader, ending *logout.Ending) (clients []string, err err
 			return nil, err
 		}
 		for _, client := range used {
-			clients = append(clients, client.id)
+			clients = append(clients, client.ID)
 		}
 	}
 	return clients, nil

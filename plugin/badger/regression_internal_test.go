@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -56,14 +57,13 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 		if _, err := kv.Load(tx, layout.JobKey("op"), job); err != nil {
 			return err
 		}
-		s := &jobBatch{closing: e.closing(tx, ending, base), job: job}
-		first := layout.SessionPosition(nil, nil, &records.Session{SessionId: "sid0",
-			Created: records.Nanos(base)})
-		if _, err := s.endEach([][]byte{first}, func(p []byte) []byte { return p }, func([]byte) string {
-			return "sid0"
-		}); err != nil {
+		c := e.closing(tx, ending, base)
+		if err := c.run("sid0"); err != nil {
 			return err
 		}
+		rules.Progress(job, &c.Result)
+		job.Cursor = layout.SessionPosition(nil, nil, &records.Session{SessionId: "sid0",
+			Created: records.Nanos(base)})
 		return saveJob(tx, "op", job)
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/spans"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -140,8 +141,7 @@ func (e *Engine) begin(
 			answer, left = &logout.Result{JobID: ending.OperationID}, true
 			return saveJob(tx, ending.OperationID, job)
 		}
-		s := &jobBatch{closing: e.closing(tx, ending, now), job: job}
-		if err := s.run(); err != nil {
+		if err := e.closing(tx, ending, now).runJob(job); err != nil {
 			return err
 		}
 		if left = job.Phase != ""; !left {
@@ -161,18 +161,17 @@ func (e *Engine) beginOne(
 	if err := c.run(ending.SessionID); err != nil {
 		return nil, false, err
 	}
-	if !c.purge && len(c.consents) == 0 {
-		operation := &records.Operation{When: records.Nanos(now), Ending: records.FromResult(&c.result)}
-		return &c.result, false, saveAnswer(tx, ending.OperationID, operation)
+	if !c.Purge && len(c.Consents) == 0 {
+		operation := &records.Operation{When: records.Nanos(now), Ending: records.FromResult(&c.Result)}
+		return &c.Result, false, saveAnswer(tx, ending.OperationID, operation)
 	}
-	job := records.FromEnding(ending, now)
-	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, records.FromResult(&c.result)
-	job.ConsentsSubject, job.ConsentsClients = c.consentsOf, c.consents
-	return nil, true, saveJob(tx, ending.OperationID, job)
+	return nil, true, saveJob(tx, ending.OperationID, c.Rest())
 }
 
 func (e *Engine) closing(tx *kv.Tx, ending *logout.Ending, now time.Time) *closing {
-	return &closing{engine: e, tx: tx, ending: ending, now: now, limit: maxInline}
+	return &closing{
+		Closing: steps.Closing{Ending: ending, Now: now}, engine: e, tx: tx, limit: maxInline,
+	}
 }
 
 // recallAnswer returns the answer to a completed operation, or nil if it is not completed.
@@ -220,8 +219,7 @@ func (e *Engine) continueJob(tx *kv.Tx, id string) (answer *logout.Result, done 
 	}
 	job.Error = ""
 	now := records.Moment(job.Now)
-	s := &jobBatch{closing: e.closing(tx, records.EndingOf(id, job), now), job: job}
-	if err := s.run(); err != nil {
+	if err := e.closing(tx, records.EndingOf(id, job), now).runJob(job); err != nil {
 		return nil, false, err
 	}
 	return records.ResultOf(job.Done), job.Phase == "", saveJob(tx, id, job)
@@ -245,7 +243,7 @@ func (e *Engine) dryRun(ctx context.Context, ending *logout.Ending, now time.Tim
 					err = c.run(ending.SessionID)
 				}
 			}
-			total = &c.result
+			total = &c.Result
 			rules.Sum(total, &logout.Result{})
 			return err
 		}
@@ -257,8 +255,7 @@ func (e *Engine) dryRun(ctx context.Context, ending *logout.Ending, now time.Tim
 			if err := r.Ended(); err != nil {
 				return err
 			}
-			s := &jobBatch{closing: discarded(), job: job}
-			if err := s.run(); err != nil {
+			if err := discarded().runJob(job); err != nil {
 				return err
 			}
 		}

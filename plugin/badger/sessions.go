@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -194,6 +195,24 @@ func countSession(t *kv.Tx, client string, by int) error {
 	return err
 }
 
+// listClient adds a session to the listing and count of one of its clients (by is 1), or removes it (-1). A
+// detached client has neither.
+func listClient(t *kv.Tx, session *records.Session, c steps.Client, by int) error {
+	if c.Use.GetDetached() {
+		return nil
+	}
+	return listSession(t, session, c.ID, by)
+}
+
+func listSession(t *kv.Tx, session *records.Session, client string, by int) error {
+	if k := layout.SessionPosition(layout.IndexClient, layout.More(client), session); by > 0 {
+		t.Put(k, nil)
+	} else {
+		t.Delete(k)
+	}
+	return countSession(t, client, by)
+}
+
 func counted(r kv.Reader, client string) (int, error) {
 	value, err := r.Get(layout.CountKey(client))
 	if err != nil || value == nil {
@@ -203,25 +222,17 @@ func counted(r kv.Reader, client string) (int, error) {
 	return int(n), nil
 }
 
-// usedClient is a client's row in a session.
-type usedClient struct {
-	id  string
-	use *records.ClientUse
-	// damaged: the row cannot be read.
-	damaged bool
-}
-
 // clientsOf returns the rows of all clients of a session, including detached ones, sorted by id.
-func clientsOf(r kv.Reader, sid string) (clients []usedClient, err error) {
+func clientsOf(r kv.Reader, sid string) (clients []steps.Client, err error) {
 	prefix := layout.ClientUsePrefix(sid)
 	err = r.Scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		v, err := value()
 		if err != nil {
 			return false, err
 		}
-		client := usedClient{id: string(k[len(prefix):]), use: &records.ClientUse{}}
-		err = layout.Decode(k, v, client.use)
-		client.damaged = layout.IsDamage(err)
+		client := steps.Client{ID: string(k[len(prefix):]), Use: &records.ClientUse{}}
+		err = layout.Decode(k, v, client.Use)
+		client.Damaged = layout.IsDamage(err)
 		clients = append(clients, client)
 		return true, r.StepOver(err)
 	})
@@ -232,8 +243,8 @@ func detailOf(r kv.Reader, record *records.Session) (*ticketstore.SessionDetail,
 	detail := &ticketstore.SessionDetail{Session: *records.SummaryOf(record)}
 	clients, err := clientsOf(r, record.GetSessionId())
 	for _, c := range clients {
-		if !c.damaged && rules.Shown(c.use) {
-			detail.Clients = append(detail.Clients, records.ClientUseOf(c.id, c.use))
+		if !c.Damaged && rules.Shown(c.Use) {
+			detail.Clients = append(detail.Clients, records.ClientUseOf(c.ID, c.Use))
 		}
 	}
 	slices.SortStableFunc(detail.Clients, func(a,

@@ -86,7 +86,7 @@ func (r rows) SaveSession(s *records.Session) error {
 }
 
 func (r rows) SaveClient(s *records.Session, client string, use *records.ClientUse, _ bool) error {
-	r.save(transfer.Clients, s.SessionId+"\x00"+client, use)
+	r.save(transfer.Clients, clientKey(s.SessionId, client), use)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -93,66 +94,50 @@ func (t *tx) endAll(e *logout.Ending) *logout.Result {
 
 // end ends one session or, if it has ended before, revokes its survivors. A missing session is not an error.
 func (t *tx) end(e *logout.Ending, sid string) *logout.Result {
-	done := &logout.Result{}
-	session := t.session(sid)
-	switch {
-	case session == nil:
-		ended := proto.CloneOf(t.ended(sid))
-		if !rules.RevokeSurvivors(e, ended) {
-			return done
-		}
-		t.save(transfer.Ended, sid, ended)
-	case !rules.Ends(e, session, t.now):
-		return done
-	default:
-		t.endClients(e, session, done)
-	}
-	done.GrantsRevoked += t.purgeDead(sid)
-	return done
+	c := steps.Closing{Ending: e, Now: t.now}
+	_ = c.End(rows{t}, sid) // reading memory does not fail
+	return &c.Result
 }
 
-// endClients applies an ending to the clients of a session and, unless the session is kept, replaces it with
-// its ended record.
-func (t *tx) endClients(e *logout.Ending, session *records.Session, done *logout.Result) {
-	sid, ended := session.SessionId, rules.EndedBy(e, session, t.now)
-	for _, r := range t.rows(clientsOf(sid)) {
-		client, use := r.client()
-		if rules.Repeated(e, use) {
-			continue
-		}
-		p := rules.EndClient(e, session, client, use, t.now)
-		if p.LeftAlone {
-			done.ClientsLeftAlone = append(done.ClientsLeftAlone, client)
-		}
-		if p.Notification != nil {
-			t.queue(p.Notification)
-			done.NotificationsQueued++
-		}
-		if p.Consents {
-			done.ConsentsRevoked += t.dropConsents(session.SubjectId, client)
-		}
-		switch {
-		case !e.KeepSession:
-			rules.AddSurvivors(ended, e, client, use)
-			t.delete(r.kind, r.key)
-		case rules.EndTokens(e, client, use):
-			t.save(r.kind, r.key, use)
-		}
+var _ steps.EndingRows = rows{}
+
+func (r rows) Clients(sid string) (clients []steps.Client, _ error) {
+	for _, c := range r.rows(clientsOf(sid)) {
+		id, use := c.client()
+		clients = append(clients, steps.Client{ID: id, Use: use})
 	}
-	if e.KeepSession {
-		return
-	}
-	t.delete(transfer.Sessions, sid)
-	t.save(transfer.Ended, sid, ended)
-	rules.Removed(done, session)
+	return clients, nil
 }
 
-// dropConsents removes the consents of a subject to a client and returns how many were live.
-func (t *tx) dropConsents(subject, client string) (revoked int) {
+func (r rows) DropClient(s *records.Session, client steps.Client) error {
+	r.delete(transfer.Clients, clientKey(s.SessionId, client.ID))
+	return nil
+}
+
+func (r rows) DropSession(s *records.Session, ended *records.Ended) error {
+	r.delete(transfer.Sessions, s.SessionId)
+	return r.SaveEnded(s.SessionId, ended)
+}
+
+func (r rows) SaveEnded(sid string, ended *records.Ended) error {
+	r.save(transfer.Ended, sid, ended)
+	return nil
+}
+
+func (r rows) Queue(n *records.Notification) error {
+	r.queue(n)
+	return nil
+}
+
+func (r rows) DropConsents(subject, client string) (revoked int, left bool, err error) {
 	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
-	selected := func(r *row) bool { return rules.Selected(f, r.ref().Type, r.grant()) }
-	_, revoked = t.drop(t.where(listing(f), selected)...)
-	return revoked
+	selected := func(g *row) bool { return rules.Selected(f, g.ref().Type, g.grant()) }
+	_, revoked = r.drop(r.where(listing(f), selected)...)
+	return revoked, false, nil
+}
+
+func (r rows) PurgeDead(sid, _ string) (revoked int, more bool, err error) {
+	return r.purgeDead(sid), false, nil
 }
 
 // purgeDead removes the rows of a session's dead grants and returns how many were tokens in use.
@@ -217,7 +202,8 @@ func (t *tx) work(job *records.Job, e *logout.Ending) {
 // judges.
 func (t *tx) dropLoose(job *records.Job, e *logout.Ending, total *logout.Result) {
 	for _, client := range job.ConsentsClients {
-		total.ConsentsRevoked += t.dropConsents(job.ConsentsSubject, client)
+		revoked, _, _ := rows{t}.DropConsents(job.ConsentsSubject, client)
+		total.ConsentsRevoked += revoked
 	}
 	if e.SessionID != "" {
 		return

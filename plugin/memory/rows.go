@@ -74,6 +74,8 @@ func tokensOf(sid string) string        { return "t" + sid + "\x00" }
 func waiting(client string) string      { return "q" + client + "\x00" }
 func timesOf(kind transfer.Kind) string { return "x" + nameOf(kind, "") }
 
+func clientKey(sid, client string) string { return sid + "\x00" + client }
+
 // listing returns the index of the grants that a filter selects.
 func listing(f *grantstore.Filter) string {
 	switch {
@@ -145,7 +147,7 @@ func (t *tx) session(sid string) *records.Session {
 }
 
 func (t *tx) use(sid, client string) *records.ClientUse {
-	return messageOf[*records.ClientUse](t.at(transfer.Clients, sid+"\x00"+client))
+	return messageOf[*records.ClientUse](t.at(transfer.Clients, clientKey(sid, client)))
 }
 
 func (t *tx) ended(sid string) *records.Ended {

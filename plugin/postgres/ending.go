@@ -11,6 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/steps"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -23,103 +24,65 @@ const (
 	unbounded = 1 << 30
 )
 
-// closing is the end of one session in one transaction.
-type closing struct {
-	*tx
-	ending *logout.Ending
-	limit  int
-	result logout.Result
-	// purge: rows of dead grants remain.
-	purge bool
-	// consents are the clients to which consents of consentsOf, a subject, remain.
-	consents   []string
-	consentsOf string
+// end ends the session with that sid. A missing session is not an error. The row of the session is locked:
+// concurrent uses and renewals come before, or find it gone. limit bounds the rows of dead grants, and of
+// consents, that are removed.
+func (t *tx) end(ending *logout.Ending, sid string, limit int) *steps.Closing {
+	c := &steps.Closing{Ending: ending, Now: t.now}
+	t.fail(c.End(endingRows{rows{t}, limit}, sid))
+	return c
 }
 
-// run ends the session with that sid. A missing session is not an error. The row of the session is locked:
-// concurrent uses and renewals come before, or find it gone.
-func (c *closing) run(sid string) {
-	session := c.session(sid)
-	switch {
-	case session == nil:
-		c.revokeSurvivors(sid)
-		return
-	case !rules.Ends(c.ending, session, c.now):
-		return
-	}
-	ended := rules.EndedBy(c.ending, session, c.now)
-	for _, r := range c.clients(sid) {
-		use := proto.CloneOf(message[*records.ClientUse](r))
-		if rules.Repeated(c.ending, use) {
-			continue
-		}
-		_, client := splitClient(r.key)
-		c.part(session, client, use)
-		switch {
-		case !c.ending.KeepSession:
-			rules.AddSurvivors(ended, c.ending, client, use)
-			c.remove(r)
-		case rules.EndTokens(c.ending, client, use):
-			c.purge = c.purge || !c.ending.KeepTokens
-			c.put(r.kind, r.key, use)
-		}
-	}
-	if !c.ending.KeepSession {
-		c.remove(c.row(transfer.Sessions, sid))
-		c.put(transfer.Ended, sid, ended)
-		rules.Removed(&c.result, session)
-		c.purge = true
-	}
-	c.purgeInline(sid)
+// endingRows implements steps.EndingRows.
+type endingRows struct {
+	rows
+	limit int
 }
 
-// part applies the ending to a client, whether or not the session is kept.
-func (c *closing) part(session *records.Session, client string, use *records.ClientUse) {
-	p := rules.EndClient(c.ending, session, client, use, c.now)
-	if p.LeftAlone {
-		c.result.ClientsLeftAlone = append(c.result.ClientsLeftAlone, client)
+var _ steps.EndingRows = endingRows{}
+
+func (r endingRows) Clients(sid string) (clients []steps.Client, _ error) {
+	for _, c := range r.clients(sid) {
+		_, id := splitClient(c.key)
+		use := proto.CloneOf(message[*records.ClientUse](c))
+		clients = append(clients, steps.Client{ID: id, Use: use})
 	}
-	if p.Notification != nil {
-		c.queue(p.Notification)
-		c.result.NotificationsQueued++
-	}
-	if p.Consents && c.dropConsents(session.GetSubjectId(), client) {
-		c.consents, c.consentsOf = append(c.consents, client), session.GetSubjectId()
-	}
+	return clients, r.err
 }
 
-// revokeSurvivors revokes the survivors of a session that ended before, if the ending revokes tokens without
-// exception.
-func (c *closing) revokeSurvivors(sid string) {
-	ended := proto.CloneOf(c.ended(sid))
-	if !rules.RevokeSurvivors(c.ending, ended) {
-		return
-	}
-	c.put(transfer.Ended, sid, ended)
-	c.purge = true
-	c.purgeInline(sid)
+func (r endingRows) DropClient(s *records.Session, client steps.Client) error {
+	r.remove(r.row(transfer.Clients, clientKey(s.GetSessionId(), client.ID)))
+	return r.err
 }
 
-// dropConsents removes consents of a subject to a client, at most c.limit, and reports whether some remain.
-func (c *closing) dropConsents(subject, client string) (left bool) {
+func (r endingRows) DropSession(s *records.Session, ended *records.Ended) error {
+	r.remove(r.row(transfer.Sessions, s.GetSessionId()))
+	return r.SaveEnded(s.GetSessionId(), ended)
+}
+
+func (r endingRows) SaveEnded(sid string, ended *records.Ended) error {
+	r.put(transfer.Ended, sid, ended)
+	return r.err
+}
+
+func (r endingRows) Queue(n *records.Notification) error {
+	r.queue(n)
+	return r.err
+}
+
+func (r endingRows) DropConsents(subject, client string) (revoked int, left bool, err error) {
 	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
-	rows, found := c.readListing(grantListing(f), nil, false, c.limit)
-	_, revoked := c.dropFound(rows, func(r *row) bool { return rules.Selected(f, r.ref().Type, grant(r)) })
-	c.result.ConsentsRevoked += revoked
-	return found.More && len(rows) > 0
+	list, found := r.readListing(grantListing(f), nil, false, r.limit)
+	_, revoked = r.dropFound(list, func(c *row) bool { return rules.Selected(f, c.ref().Type, grant(c)) })
+	return revoked, found.More && len(list) > 0, r.err
 }
 
-// purgeInline removes rows of grants that just died, up to the limit of this transaction. If some remain, it
-// writes a mark with the operation for which they are counted; a sweep has none.
-func (c *closing) purgeInline(sid string) {
-	if !c.purge {
-		return
+func (r endingRows) PurgeDead(sid, operation string) (revoked int, more bool, err error) {
+	revoked, more = r.purgeDead(sid, r.limit)
+	if more && (operation != "" || r.row(transfer.Purges, sid).now == nil) {
+		r.put(transfer.Purges, sid, &records.Property{Value: []byte(operation)})
 	}
-	revoked, more := c.purgeDead(sid, c.limit)
-	c.result.GrantsRevoked += revoked
-	if c.purge = more; more && (c.ending.OperationID != "" || c.row(transfer.Purges, sid).now == nil) {
-		c.put(transfer.Purges, sid, &records.Property{Value: []byte(c.ending.OperationID)})
-	}
+	return revoked, more, r.err
 }
 
 // purgeDead removes at most limit rows of unused grants that the session or its ended record does not let

@@ -92,8 +92,7 @@ func (e *Engine) begin(ending *logout.Ending, now time.Time) (progressed, error)
 			return begun, err
 		}
 		if !ending.All {
-			s := &jobBatch{tx: t, ending: ending, job: job, limit: maxInline}
-			if s.run(); job.Phase == "" {
+			if t.runJob(ending, job, maxInline); job.Phase == "" {
 				begun, job.Finished = progressed{records.ResultOf(job.Done), true}, records.Nanos(now)
 			}
 		}
@@ -110,17 +109,13 @@ type progressed struct {
 
 // beginOne ends one session. It writes a job only for work that does not fit into its transaction.
 func (t *tx) beginOne(ending *logout.Ending) progressed {
-	c := closing{tx: t, ending: ending, limit: maxInline}
-	c.run(ending.SessionID)
-	rules.Sum(&c.result, &logout.Result{})
-	if !c.purge && len(c.consents) == 0 {
-		t.answer(ending.OperationID, &records.Operation{Ending: records.FromResult(&c.result)})
-		return progressed{&c.result, true}
+	c := t.end(ending, ending.SessionID, maxInline)
+	rules.Sum(&c.Result, &logout.Result{})
+	if !c.Purge && len(c.Consents) == 0 {
+		t.answer(ending.OperationID, &records.Operation{Ending: records.FromResult(&c.Result)})
+		return progressed{&c.Result, true}
 	}
-	job := records.FromEnding(ending, t.now)
-	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, records.FromResult(&c.result)
-	job.ConsentsSubject, job.ConsentsClients = c.consentsOf, c.consents
-	t.saveJob(ending.OperationID, job)
+	t.saveJob(ending.OperationID, c.Rest())
 	return progressed{}
 }
 
@@ -192,8 +187,7 @@ func (t *tx) continueJob(id string) progressed {
 	}
 	job.Error = ""
 	then := &tx{group: t.group, now: records.Moment(job.GetNow())}
-	s := &jobBatch{tx: then, ending: records.EndingOf(id, job), job: job, limit: maxInline}
-	s.run()
+	then.runJob(records.EndingOf(id, job), job, maxInline)
 	t.saveJob(id, job)
 	return progressed{records.ResultOf(job.GetDone()), job.GetPhase() == ""}
 }
@@ -221,10 +215,9 @@ func (e *Engine) dryRun(
 ) (*logout.Result, error) {
 	return view(ctx, e, now, nil, func(t *tx) (*logout.Result, error) {
 		if ending.SessionID != "" {
-			c := closing{tx: t, ending: ending, limit: unbounded}
-			c.run(ending.SessionID)
-			rules.Sum(&c.result, &logout.Result{})
-			return &c.result, nil
+			c := t.end(ending, ending.SessionID, unbounded)
+			rules.Sum(&c.Result, &logout.Result{})
+			return &c.Result, nil
 		}
 		job, err := t.newJob(ending)
 		if err != nil {
@@ -232,8 +225,7 @@ func (e *Engine) dryRun(
 		}
 		for job.Phase != "" && t.err == nil {
 			t.forget()
-			s := &jobBatch{tx: t, ending: ending, job: job, limit: unbounded}
-			s.run()
+			t.runJob(ending, job, unbounded)
 		}
 		return records.ResultOf(job.GetDone()), nil
 	})

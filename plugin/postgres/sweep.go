@@ -123,9 +123,8 @@ func (s endings) endExpired(
 				t.put(transfer.Sessions, sid, session)
 				continue
 			}
-			c := closing{tx: t, ending: rules.Expiration(sid, sweep), limit: maxInline}
-			c.run(sid)
-			if rules.Sum(&ended.Result, &c.result); c.purge {
+			c := t.end(rules.Expiration(sid, sweep), sid, maxInline)
+			if rules.Sum(&ended.Result, &c.Result); c.Purge {
 				ended.purges = append(ended.purges, sid)
 			}
 		}

@@ -86,8 +86,7 @@ func (s tickets) CreateWithin(
 				return done, err
 			}
 			for _, sid := range live[:min(excess, makeRoom)] {
-				c := closing{tx: t, ending: rules.Displacement(sid, &limit), limit: maxInline}
-				c.run(sid)
+				t.end(rules.Displacement(sid, &limit), sid, maxInline)
 				done.ended, t.ends = append(done.ended, sid), true
 			}
 			// Created by the last of several transactions: until then it is not visible, and not counted.

@@ -4,6 +4,7 @@ package steps
 
 import (
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
@@ -50,4 +51,51 @@ type Rows interface {
 	// SaveClient writes the row of a client in a session. joins is true if the client had no row or was
 	// detached.
 	SaveClient(s *records.Session, client string, use *records.ClientUse, joins bool) error
+}
+
+// EndingRows reads and writes in a transaction that ends sessions, which makes an ending atomic and orders
+// concurrent uses and renewals of a session before it or after it. Rows must not be changed, except those of
+// Clients.
+type EndingRows interface {
+	// Session and Ended are those of Reader, as is SaveClient that of Rows.
+	Session(sid string) (*records.Session, error)
+	Ended(sid string) (*records.Ended, error)
+	SaveClient(s *records.Session, client string, use *records.ClientUse, joins bool) error
+	// Clients returns the clients of a session, including detached ones, sorted by id.
+	Clients(sid string) ([]Client, error)
+	// DropClient removes a client from an ending session.
+	DropClient(s *records.Session, client Client) error
+	// DropSession writes the ended record of a session in place of it, after its clients were dropped.
+	DropSession(s *records.Session, ended *records.Ended) error
+	// SaveEnded writes an existing ended record with fewer survivors.
+	SaveEnded(sid string, ended *records.Ended) error
+	// Queue adds a new notification.
+	Queue(n *records.Notification) error
+	// DropConsents removes consents of a subject to a client, as many as the transaction may. It returns how
+	// many were live, and whether some remain.
+	DropConsents(subject, client string) (revoked int, left bool, err error)
+	// PurgeDead removes rows of grants that a session or its ended record does not let live, as many as the
+	// transaction may. It returns how many were tokens in use, and whether there may be more: then it marks
+	// the session, with the operation for which they are counted. A sweep has none, and leaves the mark of
+	// another.
+	PurgeDead(sid, operation string) (revoked int, more bool, err error)
+}
+
+// JobRows reads and writes in a transaction of a job.
+type JobRows interface {
+	// Ahead returns positions after the job's cursor, as many as the transaction may end, in the index of its
+	// phase: sessions in order of creation, or ended sessions that have survivors. all: there are no others.
+	Ahead() (found []Position, all bool, err error)
+	// EndAt ends the session at a position. A session that cannot be read serves no request, and is skipped.
+	EndAt(p Position) (*Closing, error)
+	// Full reports whether the transaction has reached its bounds.
+	Full() bool
+	// DropUnbound removes grants without a session that the job's ending selects (rules.RevokesUnbound), as
+	// many as the transaction may, after the job's cursor, which it moves. all: it has reached the last one.
+	DropUnbound() (done logout.Result, all bool, err error)
+	// DropConsents is that of EndingRows.
+	DropConsents(subject, client string) (revoked int, left bool, err error)
+	// PurgeMarked is EndingRows.PurgeDead for a session marked with the job's operation, and removes the mark
+	// with the last row. found: there was one.
+	PurgeMarked() (revoked int, found bool, err error)
 }

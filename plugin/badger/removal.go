@@ -188,18 +188,34 @@ func recallAnswer(t kv.Reader, operationID string) (*logout.Result, error) {
 	return rules.CompletedResult(operationID, nil, job), nil
 }
 
+// spacePause is the interval at which a job that met a full disk tries to continue.
+const spacePause = 2 * time.Second
+
 // work runs a job to its end, one transaction after another. It may be called again after a crash at any
-// point. A job that cannot continue records its own error.
+// point. A job that meets a full disk waits for space: its failure could not be written either. A job that
+// cannot continue for another reason records its error.
 func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, err error) {
+	waiting := false
 	for done := false; !done; {
 		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
 			answer, done, err = e.continueJob(tx, id)
 			return err
 		})
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, e.db.Gone()
+		switch {
+		case err == nil:
+			waiting = false
+		case ctx.Err() != nil:
+			return nil, e.db.Gone()
+		case errors.Is(err, ticketstore.ErrNoSpace):
+			if !waiting {
+				e.logger.WarnContext(ctx, "a job waits for disk space", "job", id, "error", err)
 			}
+			waiting = true
+			select {
+			case <-time.After(spacePause):
+			case <-ctx.Done():
+			}
+		default:
 			return nil, errors.Join(err, e.end(ctx, func(tx *kv.Tx) error { return failJob(tx, id, err) }))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -61,6 +62,39 @@ func TestSweepThatFailsHalfWay(t *testing.T) {
 	if len(told) != sessions {
 		t.Errorf("told of %d sessions, want each of %d", len(told), sessions)
 	}
+}
+
+// A removal of all that meets a full disk goes on by itself when there is room again.
+func TestJobWaitsForSpace(t *testing.T) {
+	t.Parallel()
+	const sessions = 3 * batchSessions
+	e, log := openLogged(t)
+	for i := range sessions {
+		signIn(t, e, fmt.Sprint(i), "ann")
+	}
+	space := e.db.Space()
+	whole := space.Free
+	var full atomic.Bool
+	var asked atomic.Int64
+	setFree(t, e, func(path string) (uint64, error) {
+		if full.Load() && asked.Add(1) > 1 { // after the first step
+			return 0, nil
+		}
+		return whole(path)
+	})
+	full.Store(true)
+	all := &logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}
+	if _, err := e.Logout().End(t.Context(), all, base); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the job waits", func() bool {
+		return strings.Contains(log.String(), "waits for disk space")
+	})
+	full.Store(false)
+	testenv.Eventually(t, "the job is done", func() bool {
+		job, err := e.Logout().Job(t.Context(), "all")
+		return err == nil && job.State == logout.JobDone && job.Result.SessionsRemoved == sessions
+	})
 }
 
 // On a nearly full disk nothing new begins, everything can be read, and ends continue; when there is room

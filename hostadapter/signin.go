@@ -40,8 +40,8 @@ type Identity struct {
 const clockSkew = time.Minute
 
 // SignIn signs the identity in with this browser. It sets a cookie with a new secret each time, so that a
-// planted cookie is useless. If the same user is signed in already, the session keeps its sid. A live session
-// of a different subject ends (reason session_replaced), and so does one that cannot be opened or has a
+// planted cookie is useless. If the same user is signed in already, the session keeps its sid; of two
+// concurrent sign-ins over it, one begins another session. A live session of a different subject ends (reason session_replaced), and so does one that cannot be opened or has a
 // former issuer. For an invalid identity it returns a *ticketstore.FieldError before anything is changed.
 //
 // It returns ticketstore.ErrTooManySessions if the subject has reached Config.Lifetime.MaxSessions and

@@ -64,6 +64,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 {{if .Others}}<form method="post" action="end-others"><input type="hidden" name="token" value="{{$token}}">` +
 	`<button type="submit">Sign out everywhere else</button></form>
 {{end}}{{if .Applications}}<h1>What you have allowed</h1>
+<p class="quiet">Some applications keep their access after you sign out, until you take it back.</p>
 <ul>
 {{range .Applications}}<li><div><p><strong>{{.Name}}</strong></p>
 <p class="quiet">{{join .Scopes}}</p>

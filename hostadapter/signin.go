@@ -41,8 +41,9 @@ const clockSkew = time.Minute
 
 // SignIn signs the identity in with this browser. It sets a cookie with a new secret each time, so that a
 // planted cookie is useless. If the same user is signed in already, the session keeps its sid; of two
-// concurrent sign-ins over it, one begins another session. A live session of a different subject ends (reason session_replaced), and so does one that cannot be opened or has a
-// former issuer. For an invalid identity it returns a *ticketstore.FieldError before anything is changed.
+// concurrent sign-ins over it, one begins another session. A live session of a different subject ends (reason
+// session_replaced), and so does one that cannot be opened or has a former issuer. For an invalid identity it
+// returns a *ticketstore.FieldError before anything is changed.
 //
 // It returns ticketstore.ErrTooManySessions if the subject has reached Config.Lifetime.MaxSessions and
 // Config.Lifetime.RefuseSignIn is set; a live session of another subject has ended even so. After any other

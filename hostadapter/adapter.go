@@ -178,7 +178,7 @@ func (a *Adapter) describeServing(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	if err := a.checkBackend(ctx); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that serves now could not be described", "error", err)
+		a.config.Logger.WarnContext(ctx, "the serving backend could not be described", "error", err)
 		return
 	}
 	a.warnOfLimits(ctx)

@@ -56,7 +56,7 @@ func (a *Adapter) tryClaim(ctx context.Context) error {
 		return nil
 	}
 	if issuer != nil {
-		a.config.Logger.WarnContext(ctx, "the store belonged to another issuer and belongs to this one now",
+		a.config.Logger.WarnContext(ctx, "the store was taken over from a former issuer",
 			"former", string(issuer), "issuer", a.config.Issuer)
 	}
 	return a.setProperty(ctx, issuerProperty, issuer, []byte(a.config.Issuer))

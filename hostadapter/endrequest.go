@@ -150,7 +150,7 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 		request.Redirect = withState(target, parameters)
 	default:
 		if suppressed, ok := a.redirects.Allow(a.now()); ok {
-			a.config.Logger.WarnContext(ctx, "a post_logout_redirect_uri is not used", "client_id",
+			a.config.Logger.WarnContext(ctx, "post_logout_redirect_uri ignored", "client_id",
 				cutText(request.ClientID), "problem", problem, "lines_suppressed", suppressed)
 		}
 	}

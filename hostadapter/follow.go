@@ -89,7 +89,8 @@ func (a *Adapter) keepFollowed(ctx context.Context, job followedJob) (kept bool)
 		return jobs, kept
 	})
 	if kept = kept && err == nil; !kept {
-		a.config.Logger.WarnContext(ctx, "a job is followed by this host alone", "job", job.Job, "error", err)
+		a.config.Logger.WarnContext(ctx, "the job could not be recorded, only this host follows it",
+			"job", job.Job, "error", err)
 	}
 	return kept
 }

@@ -45,7 +45,7 @@ func (a *Adapter) endLostMove() {
 		return // retried after lostEvery
 	}
 	if ended, _ := transfer.EndLost(ctx, store, status); ended { // false if another host was first
-		a.config.Logger.WarnContext(ctx, "the swap of another host was lost, and is ended", "swap", status.ID,
+		a.config.Logger.WarnContext(ctx, "the swap of a lost host was aborted", "swap", status.ID,
 			"to", status.Peer)
 	}
 }

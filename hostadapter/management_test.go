@@ -194,7 +194,7 @@ func TestSweep(t *testing.T) {
 	testenv.Eventually(t, "the recovery is logged", func() bool {
 		return strings.Contains(h.log.String(), "are ended again")
 	})
-	if n := strings.Count(h.log.String(), "fell due cannot be ended"); n != 1 {
+	if n := strings.Count(h.log.String(), "expired sessions cannot be ended"); n != 1 {
 		t.Errorf("three failures in a row logged %d times, want once", n)
 	}
 }

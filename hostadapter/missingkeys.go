@@ -20,7 +20,7 @@ import (
 const (
 	// maxKeyIDs bounds the key ids that a store records: the latest ones.
 	maxKeyIDs = 16
-	// countAgain is how often the records that lack their key are counted, as long as there are any.
+	// countAgain is how often records with missing keys are counted, as long as there are any.
 	countAgain = time.Hour
 	// countSoon is the delay after a count that failed or was interrupted.
 	countSoon = time.Minute
@@ -104,7 +104,7 @@ func (a *Adapter) countMissing(ctx context.Context) {
 		case errors.Is(err, errNotNow):
 			pause = countSoon
 		case err != nil:
-			a.config.Logger.WarnContext(ctx, "records that lack their key cannot be counted",
+			a.config.Logger.WarnContext(ctx, "records with missing keys cannot be counted",
 				"keys", formatKeyIDs(missing), "error", err)
 			a.missing.mu.Lock()
 			a.missing.uncounted = err

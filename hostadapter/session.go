@@ -170,7 +170,7 @@ func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 		CoordinatedOnly: a.config.Expiry.Notify == CoordinatingClients,
 	})
 	if err != nil {
-		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it",
+		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will end it",
 			"session_id", sessionID, "error", err)
 	}
 }

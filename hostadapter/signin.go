@@ -207,7 +207,7 @@ func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now ti
 		})
 	}
 	if len(ended) > 0 {
-		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another",
+		a.config.Logger.InfoContext(ctx, "sessions ended by the limit of sessions",
 			"subject_id", fresh.SubjectID, "session_ids", ended)
 	}
 	return err

@@ -275,7 +275,7 @@ func (a *Adapter) retire(ctx context.Context, old *switchedBackend) {
 	case <-time.After(leaveTimeout):
 	}
 	if err := old.Close(); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that was replaced failed to close",
+		a.config.Logger.WarnContext(ctx, "the replaced backend failed to close",
 			"backend", old.name, "error", err)
 	}
 }
@@ -291,7 +291,7 @@ func (a *Adapter) decide(ctx context.Context, move *transfer.Move) error {
 		case err == nil:
 			return errors.New("hostadapter: the other backend did not take over")
 		}
-		a.config.Logger.ErrorContext(ctx, "it is not known which backend serves, asking again", "error", err)
+		a.config.Logger.ErrorContext(ctx, "the serving backend is unknown, retrying", "error", err)
 		select {
 		case <-time.After(retryInterval):
 		case <-ctx.Done():

@@ -122,9 +122,9 @@ func (s *sweeper) round(ctx context.Context) {
 	log := s.adapter.config.Logger
 	switch {
 	case err != nil && !s.failing:
-		log.ErrorContext(ctx, "sessions that fell due cannot be ended, trying again", "error", err)
+		log.ErrorContext(ctx, "expired sessions cannot be ended, retrying", "error", err)
 	case err == nil && s.failing:
-		log.InfoContext(ctx, "sessions that fall due are ended again")
+		log.InfoContext(ctx, "expired sessions are ended again")
 	}
 	s.unfinished++
 	if err != nil || next.After(s.adapter.now()) {

@@ -153,7 +153,7 @@ func (a *Adapter) reseal(
 	case errors.Is(err, ticketstore.ErrNotFound), errors.Is(err, ticketstore.ErrExpired):
 		return nil
 	}
-	a.config.Logger.WarnContext(ctx, "session was not bound to its cookie, the next request will do it",
+	a.config.Logger.WarnContext(ctx, "session was not bound to its cookie, the next request will retry",
 		"session_id", record.SessionID, "error", err)
 	return record
 }

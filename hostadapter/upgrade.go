@@ -61,7 +61,7 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	began := time.Now()
 	a.backends.hold(callsTimeout)
 	if err := a.backends.serving().Close(); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that is replaced failed to close",
+		a.config.Logger.WarnContext(ctx, "the replaced backend failed to close",
 			"backend", state.From, "error", err)
 	}
 	next, err := a.openUpgrade(ctx, state.To, storeID)
@@ -109,7 +109,7 @@ func (a *Adapter) openAgain(ctx context.Context, name, storeID string) sessions.
 		if err == nil {
 			return backend
 		}
-		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, retrying",
+		a.config.Logger.ErrorContext(ctx, "the serving backend cannot be reopened, retrying",
 			"backend", name, "error", err)
 		select {
 		case <-time.After(retryInterval):

@@ -37,7 +37,7 @@ func TestCloseEndsTheWaitForABackend(t *testing.T) {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, "the host waits for a backend to open", func() bool {
-		return logs.Contains("the backend that served does not open again")
+		return logs.Contains("the serving backend cannot be reopened")
 	})
 	// Its caller is answered meanwhile, although the note of a followed job cannot be stored.
 	h.Operations().FollowJob(t.Context(), id, nil, func(*hostadapter.JobEnd) {})

@@ -240,7 +240,7 @@ func (s *running) stop(ctx context.Context) error {
 	}
 	for _, server := range servers {
 		if err := server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
-			s.provider.logger.WarnContext(ctx, "connections with requests under way are cut off",
+			s.provider.logger.WarnContext(ctx, "connections with requests in flight are closed",
 				"after", stopTimeout)
 			errs = append(errs, server.Close())
 		} else if err != nil {

@@ -31,7 +31,7 @@ type signer struct{}
 
 func (signer) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
 
-// server is a host whose users see their sessions below /me/.
+// server is a host with the users' pages below /me/.
 type server struct {
 	t        *testing.T
 	sessions *hostadapter.Adapter
@@ -80,7 +80,7 @@ func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	return &server{t: t, sessions: sessions, engine: engine, log: log, url: s.URL, client: s.Client()}
 }
 
-// browser is a user's browser with a user agent of its own.
+// browser is a user's browser with its own user agent.
 type browser struct {
 	s     *server
 	agent string
@@ -94,7 +94,7 @@ func (s *server) browser(agent, user string) *browser {
 		s.t.Fatal(err)
 	}
 	b := &browser{s: s, agent: agent, http: &http.Client{
-		// Not the default transport: each server that closes ends connections of that.
+		// Not the default transport: closing any test server closes its connections.
 		Transport: s.client.Transport, Jar: jar,
 	}}
 	if user != "" {
@@ -195,7 +195,7 @@ func TestOwnSessions(t *testing.T) {
 		"default-src 'none'") || page.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers %v", page.header)
 	}
-	// One: from the page, whose form leads back to it.
+	// One session: by the page's form, which returns to the page.
 	token := hidden.FindStringSubmatch(page.body)[1]
 	back := laptop.do(http.MethodPost, "/me/end",
 		url.Values{"token": {token}, "session_id": {l.Sessions[1].SessionID}}, "Accept", "text/html")
@@ -231,8 +231,7 @@ func TestOwnSessions(t *testing.T) {
 	}
 }
 
-// TestApplications: users see what they have allowed, and take it back together with the tokens that came of
-// it.
+// TestApplications: users see their consents, and revoke them together with the tokens issued for them.
 func TestApplications(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -278,7 +277,7 @@ func TestApplications(t *testing.T) {
 			t.Errorf("page has no %q: %s", want, page.body)
 		}
 	}
-	// Nobody else takes it back.
+	// No other session can revoke it.
 	form := url.Values{"token": {bob.list().Token}, "client_id": {"shop"}}
 	if got := ann.do(http.MethodPost, "/me/revoke", form, "Accept",
 		"application/json"); got.status != http.StatusForbidden {
@@ -302,11 +301,11 @@ func TestApplications(t *testing.T) {
 		}
 	}
 	if len(ann.list().Sessions) != 1 || len(bob.list().Applications) != 1 {
-		t.Error("want ann signed in, and what bob has allowed left alone")
+		t.Error("want ann signed in, and bob's consent kept")
 	}
 }
 
-// TestNobodyElseEndsASession: neither another site, nor another user, nor a page of another session.
+// TestNobodyElseEndsASession: not a different site, nor a different user, nor a page of a different session.
 func TestNobodyElseEndsASession(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -330,17 +329,17 @@ func TestNobodyElseEndsASession(t *testing.T) {
 		"another origin": {
 			ann, form(a.Token, sid), []string{"Origin", "https://evil.example"}, http.StatusForbidden,
 		},
-		"nobody signed in": {
+		"no session": {
 			s.browser(firefox, ""), form(a.Token, sid), nil, http.StatusUnauthorized,
 		},
-		"a sid that is none": {
+		"an invalid sid": {
 			ann, form(a.Token, strings.Repeat("x", 600)), nil, http.StatusBadRequest,
 		},
 		"no sid": {ann, form(a.Token, ""), nil, http.StatusBadRequest},
 		"a form that is too long": {
 			ann, form(a.Token, strings.Repeat("x", 20_000)), nil, http.StatusBadRequest,
 		},
-		"a body that is no form": {
+		"a body that is not a form": {
 			ann, form(a.Token, sid), []string{"Content-Type", "application/json"},
 			http.StatusUnsupportedMediaType,
 		},
@@ -351,10 +350,10 @@ func TestNobodyElseEndsASession(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", name, got.status, got.body, test.status)
 		}
 	}
-	// A person is shown the page as it is now instead.
+	// A browser is shown the current page instead.
 	if got := ann.do(http.MethodPost, "/me/end", form(e.Token, sid)); got.status != http.StatusOK ||
 		!strings.Contains(got.body, "this device") {
-		t.Errorf("another session's page: %d %s, want to be led to one's own", got.status, got.body)
+		t.Errorf("another session's page: %d %s, want the user's own", got.status, got.body)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
 		if got := ann.do(method, "/me/end?session_id="+sid+"&token="+a.Token,
@@ -370,7 +369,7 @@ func TestNobodyElseEndsASession(t *testing.T) {
 	}
 }
 
-// A change that nobody signed in asks for is in the audit as refused, also where the host's sign-in answers.
+// A change without a session is in the audit log as refused, even if the host's sign-in page answers.
 func TestAuditOfChangesWithoutASession(t *testing.T) {
 	t.Parallel()
 	for name, signIn := range map[string]http.Handler{
@@ -385,7 +384,7 @@ func TestAuditOfChangesWithoutASession(t *testing.T) {
 			s := newServer(t, func(c *account.Config) { c.SignIn, c.Audit = signIn, auditTo(lines) })
 			b := s.browser(firefox, "")
 			b.do(http.MethodGet, "/me/", nil) // no change
-			for range 100 {                   // which anybody may send
+			for range 100 {                   // anybody may send them
 				b.do(http.MethodPost, "/me/end-others", url.Values{"token": {"stale"}})
 			}
 			var line map[string]any
@@ -399,7 +398,7 @@ func TestAuditOfChangesWithoutASession(t *testing.T) {
 				t.Errorf("the audit has %v, want a change that was refused with 401", line)
 			}
 			if actor, said := line["actor_id"]; said {
-				t.Errorf("the audit has the actor %v, want nobody", actor)
+				t.Errorf("the audit line has the actor %v, want none", actor)
 			}
 			if more := len(lines); more > 50 {
 				t.Errorf("the audit has %d more lines of 100 requests, want one a second", more)
@@ -408,7 +407,7 @@ func TestAuditOfChangesWithoutASession(t *testing.T) {
 	}
 }
 
-// While the store is away the log has a line a second, however many requests there are.
+// While the store is unavailable, the log has at most one line per second.
 func TestOutageDoesNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -426,7 +425,7 @@ func TestOutageDoesNotFillTheLog(t *testing.T) {
 	}
 }
 
-// auditTo is where an audit goes whose lines a test receives.
+// auditTo is a handler that sends the audit lines to a test.
 type auditTo chan map[string]any
 
 func (auditTo) Enabled(context.Context, slog.Level) bool { return true }
@@ -459,18 +458,18 @@ func TestConfigNeedsSessions(t *testing.T) {
 	t.Parallel()
 	defer func() {
 		if recover() == nil {
-			t.Error("Handler without sessions went through, want a panic")
+			t.Error("Handler without sessions succeeded, want a panic")
 		}
 	}()
 	account.Handler(account.Config{})
 }
 
-// noReader is the connection of a browser that has gone.
+// noReader is the connection of a disconnected browser.
 type noReader struct{ *httptest.ResponseRecorder }
 
 func (noReader) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-// A browser that has gone before its answer was written is no failure of the store.
+// A browser that disconnected before its answer was written is not logged as a store failure.
 func TestBrowserThatHasGone(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -485,7 +484,7 @@ func TestBrowserThatHasGone(t *testing.T) {
 		w := noReader{httptest.NewRecorder()}
 		handler.ServeHTTP(w, r)
 		if w.Code != http.StatusOK || strings.Contains(s.log.String(), "level=ERROR") {
-			t.Errorf("%s: status %d, and the log says:\n%s", accept, w.Code, s.log.String())
+			t.Errorf("%s: status %d, and the log has:\n%s", accept, w.Code, s.log.String())
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/account"
 )
 
-// Users find their sessions at /account/sessions/.
+// Users see their sessions at /account/sessions/.
 func Example() {
 	serve := func(router *http.ServeMux, sm *hostadapter.Adapter) {
 		router.Handle("/account/sessions/", account.Handler(account.Config{

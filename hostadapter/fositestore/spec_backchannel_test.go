@@ -20,9 +20,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// What OpenID Connect Back-Channel Logout 1.0 (with errata set 1) asks of a server, in our words, and the
-// tests that hold it. All begin with TestBackChannelLogout_ and their section. What becomes of an answer is
-// tested once more, over and over, in the package logout.
+// The requirements of OpenID Connect Back-Channel Logout 1.0 (with errata set 1) for a server, in our words,
+// and their tests, which begin with TestBackChannelLogout_ and the section. Package logout tests the handling
+// of answers in more detail.
 //
 //	2.1  support for it, and for sid, is in the metadata                2_1_Metadata
 //	2.2  the URI is absolute and has no fragment                        2_2_URI
@@ -42,7 +42,7 @@ import (
 // Section 2.6, and what 2.7 and 2.8 ask besides, is the client's part; the demo clients of the example server
 // do all of it.
 
-// party is a client's server. It keeps the requests that it was sent.
+// party is a client's server. It records its requests.
 type party struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -79,7 +79,7 @@ func (p *party) told(t *testing.T) *http.Request {
 	return p.received()[0]
 }
 
-// back has clients with back-channel logout URIs at parties.
+// back returns a host whose clients have back-channel logout URIs at parties.
 func back(clients logout.ClientMap) option {
 	return func(_ *host, c *fositestore.Config) {
 		c.Host.Clients = clients
@@ -256,10 +256,10 @@ func TestBackChannelLogout_2_8_Answers(t *testing.T) {
 					c.Host.Now = clock.now
 				})
 			h.tokens("ann")
-			clock.advance(time.Minute) // who got tokens a moment ago is notified twice
+			clock.advance(time.Minute) // a client that just got tokens is notified twice
 			h.end("ann")
 			var notification logout.Notification
-			testenv.Eventually(t, "the answer is on record", func() bool {
+			testenv.Eventually(t, "the answer is recorded", func() bool {
 				page, err := h.sessions.Operations().QueryNotifications(t.Context(),
 					logout.NotificationQuery{})
 				if err != nil || len(page.Notifications) != 1 {

@@ -15,9 +15,9 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// What OpenID Connect Front-Channel Logout 1.0 asks of a server, in our words, and the tests that hold it.
-// All begin with TestFrontChannelLogout_ and their section; 3_Frames is in the folder above, and the browser
-// that loads the frames in integration.
+// The requirements of OpenID Connect Front-Channel Logout 1.0 for a server, in our words, and their tests.
+// The tests begin with TestFrontChannelLogout_ and the section; 3_Frames is in the folder above, and the test
+// with a real browser in integration.
 //
 //	2    the URI is absolute and has no fragment                        2_URI
 //	2    its own query is kept when iss and sid are added               2_QueryIsKept
@@ -33,7 +33,7 @@ import (
 // That a client clears what it knows, and says that its page is not to be cached, is the client's part (2);
 // see the demo clients.
 
-// frames are the addresses of the frames on a page.
+// frames returns the addresses of the frames of a page.
 func frames(page string) (addresses []string) {
 	for _, found := range regexp.MustCompile(`<iframe src="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 		addresses = append(addresses, html.UnescapeString(found[1]))
@@ -41,7 +41,7 @@ func frames(page string) (addresses []string) {
 	return addresses
 }
 
-// front has clients with front-channel logout URIs.
+// front returns a host whose clients have front-channel logout URIs.
 func front(uris map[string]string) option {
 	return func(_ *host, c *fositestore.Config) {
 		clients := logout.ClientMap{}
@@ -89,7 +89,7 @@ func TestFrontChannelLogout_2_QueryIsKept(t *testing.T) {
 
 func TestFrontChannelLogout_2_IssAndSidTogether(t *testing.T) {
 	t.Parallel()
-	// The one requires them, the other does not.
+	// One client requires iss and sid, the other does not.
 	h := newHost(t,
 		front(map[string]string{"app": "https://app.example/1", "other": "https://app.example/2"}))
 	b, r := h.tokens("ann")
@@ -165,7 +165,7 @@ func TestFrontChannelLogout_3_SidOfIDTokens(t *testing.T) {
 				t.Errorf("%s: claims %v, want sid %v", name, c, sid)
 			}
 		}
-		// Section 5: sids that nobody guesses.
+		// Section 5: sids are unguessable.
 		if text, ok := sid.(string); !ok || len(text) < 22 || slices.Contains(sids, sid) {
 			t.Errorf("sid %v after %v, want one of its own with 128 bits", sid, sids)
 		}

@@ -13,9 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// What OpenID Connect RP-Initiated Logout 1.0 asks of a server, in our words, and the tests that hold it. All
-// begin with TestRPInitiatedLogout_ and their section; those that are not in this file are in the folder
-// above.
+// The requirements of OpenID Connect RP-Initiated Logout 1.0 for a server, in our words, and their tests. The
+// tests begin with TestRPInitiatedLogout_ and the section; those not in this file are in the folder above.
 //
 //	2    GET and POST are both served                                   2_GetAndPost
 //	2    a client_id must be the one that the hint was issued to        2_ClientIDIsTheHints
@@ -43,7 +42,7 @@ import (
 
 const bye = "https://app.example/bye?from=op"
 
-// signsOut has clients with addresses to go to, and with channels by which they are notified.
+// signsOut returns a host whose clients have redirect addresses and logout endpoints.
 func signsOut(_ *host, c *fositestore.Config) {
 	c.Host.Clients = logout.ClientMap{
 		"app": {
@@ -57,7 +56,7 @@ func signsOut(_ *host, c *fositestore.Config) {
 	}
 }
 
-// endSession visits the end-session endpoint.
+// endSession requests the end-session endpoint.
 func (b *browser) endSession(method string, parameters url.Values) *reply {
 	b.h.t.Helper()
 	if method == http.MethodGet {
@@ -66,7 +65,8 @@ func (b *browser) endSession(method string, parameters url.Values) *reply {
 	return b.h.read(b.client.PostForm(b.h.server.URL+"/end_session", parameters))
 }
 
-// mustBe fails the test unless the browser is signed in as the subject, or signed out when it is empty.
+// mustBe fails the test unless the browser is signed in as the subject, or signed out if the subject is
+// empty.
 func (b *browser) mustBe(subject string) {
 	b.h.t.Helper()
 	r := b.get("/whoami", nil)
@@ -91,7 +91,7 @@ func (r *reply) mustNotRedirect(t *testing.T) {
 
 var question = regexp.MustCompile(`name="confirm" value="([^"]+)"`)
 
-// hint returns an ID token with claims of the session's, changed by with.
+// hint returns an ID token with the session's claims, changed by with.
 func (h *host) hint(sid string, with map[string]any) string {
 	h.t.Helper()
 	c := map[string]any{"iss": issuer, "sub": "ann", "aud": "app", "sid": sid, "iat": 1, "exp": 2}
@@ -388,8 +388,7 @@ func TestRPInitiatedLogout_4_ClientThatIsGone(t *testing.T) {
 	}
 }
 
-// OpenID Connect Core 1.0, section 2: an ID token for the client and for others, an API of its own among
-// them.
+// OpenID Connect Core 1.0, section 2: an ID token for several audiences, one of them the client's own API.
 func TestRPInitiatedLogout_2_HintForSeveral(t *testing.T) {
 	t.Parallel()
 	for name, audience := range map[string][]string{

@@ -18,8 +18,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// OpenID Connect Core 1.0, section 3.1.2.1: which requests a session does not answer. A user who has signed
-// in since the request came is not asked again, or there would be no end to it.
+// OpenID Connect Core 1.0, section 3.1.2.1: requests that require a new sign-in. A user who has signed in
+// since the request arrived is not asked again, which would loop.
 func TestOpenIDCore_3_1_2_1_NeedsSignIn(t *testing.T) {
 	t.Parallel()
 	hintOf := func(subject string) string {
@@ -89,9 +89,9 @@ func TestOpenIDCore_3_1_2_1_NeedsSignIn(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, test.need)
 		}
 		if !fositestore.NeedsSignIn(nil, request) {
-			t.Errorf("%s: nobody signed in need not sign in", name)
+			t.Errorf("%s: without a session no sign-in is required", name)
 		}
-		session.ACR = "" // a host without: there is nothing to compare, and no other sign-in to offer
+		session.ACR = "" // a host without acr: nothing to compare, and no other sign-in to offer
 		if got := fositestore.NeedsSignIn(session, request); got !=
 			(test.need && test.form.Get("acr_values") == "") {
 			t.Errorf("%s, without an acr: %v", name, got)
@@ -99,9 +99,9 @@ func TestOpenIDCore_3_1_2_1_NeedsSignIn(t *testing.T) {
 	}
 }
 
-// With prompt=none the user sees no page whatever the request asks besides: the client gets an error.
-// A pushed request (RFC 9126) is judged as of its arrival, as any other: a sign-in between its push and its
-// arrival was for another request.
+// With prompt=none the user never sees a page, whatever else the request contains: the client gets an error.
+// A pushed request (RFC 9126) is judged at its arrival at the authorization endpoint, like other requests: a
+// sign-in between push and arrival was for a different request.
 func TestOpenIDCore_3_1_2_1_SignInAfterThePush(t *testing.T) {
 	t.Parallel()
 	for _, param := range [][]string{{"prompt", "login"}, {"max_age", "0"}} {
@@ -150,11 +150,11 @@ func TestOpenIDCore_3_1_2_1_PromptNone(t *testing.T) {
 	}
 	if answer := h.browser().get("/authorize",
 		authorization("prompt", "none")); answer.redirect.Get("error") != "login_required" {
-		t.Errorf("nobody signed in: %d %v, want login_required", answer.status, answer.redirect)
+		t.Errorf("without a session: %d %v, want login_required", answer.status, answer.redirect)
 	}
 }
 
-// Section 3.1.2.2: no tokens for another user than the one that the hint names, who may sign in then.
+// Section 3.1.2.2: no tokens for a user other than the hint's, who may sign in instead.
 func TestOpenIDCore_3_1_2_2_HintOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -168,7 +168,7 @@ func TestOpenIDCore_3_1_2_2_HintOfAnotherUser(t *testing.T) {
 	if answer := b.get("/authorize",
 		authorization("id_token_hint", hint, "user",
 			"ann")); answer.redirect.Get("error") != "login_required" {
-		t.Errorf("signed in as somebody else again: %d %v, want login_required", answer.status,
+		t.Errorf("signed in as a different user again: %d %v, want login_required", answer.status,
 			answer.redirect)
 	}
 	if c := claims(t,
@@ -181,8 +181,8 @@ func TestOpenIDCore_3_1_2_2_HintOfAnotherUser(t *testing.T) {
 	}
 }
 
-// Rule 10 and section 2: after the sign-in that a request asked for, the ID token says when and how it was;
-// the sid stays.
+// Rule 10 and section 2: after a requested sign-in the ID token has its auth_time, acr and amr; the sid is
+// kept.
 func TestRule10_StepUpOfTheSameUserKeepsTheSid(t *testing.T) {
 	t.Parallel()
 	for _, asks := range [][]string{
@@ -217,7 +217,7 @@ type maxAgeClient struct {
 
 func (c *maxAgeClient) GetDefaultMaxAge() *int { return c.seconds }
 
-// OpenID Connect Dynamic Client Registration 1.0, section 2: default_max_age holds where a request has no
+// OpenID Connect Dynamic Client Registration 1.0, section 2: default_max_age applies if a request has no
 // max_age.
 func TestDynamicRegistration_2_DefaultMaxAge(t *testing.T) {
 	t.Parallel()
@@ -243,12 +243,12 @@ func TestDynamicRegistration_2_DefaultMaxAge(t *testing.T) {
 		}
 		session.AuthTime = request.RequestedAt
 		if fositestore.NeedsSignIn(session, request) {
-			t.Errorf("%s: just signed in, and asked again", name)
+			t.Errorf("%s: asked again just after the sign-in", name)
 		}
 	}
 }
 
-// Section 3.1.2.1 of Core: a hint signed by a key that was rotated out, for the user and for others.
+// Section 3.1.2.1 of Core: a hint signed by a rotated key, for the user and for different users.
 func TestOpenIDCore_3_1_2_1_HintOfAFormerKey(t *testing.T) {
 	t.Parallel()
 	former, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

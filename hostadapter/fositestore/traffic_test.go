@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Each flow asks the stores as seldom as can be: a token request reads once and writes once, an authorization
+// Each flow makes a minimum of store calls: a token request reads once and writes once, an authorization
 // reads the session and writes once, introspection reads once.
 func TestRoundTripsAndDurableWrites(t *testing.T) {
 	t.Parallel()
@@ -44,7 +44,7 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 		"password": {func(h *host) func() *reply {
 			return func() *reply { return h.post("/token", passwordGrant()) }
 		}, 0, 1},
-		// the assertion is used up whatever becomes of the request
+		// the assertion is used even if the request fails
 		"JWT bearer": {func(h *host) func() *reply {
 			form := bearerGrant(h.t)
 			return func() *reply { return h.post("/token", form) }
@@ -87,7 +87,7 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 			form := url.Values{"token": {r.str("refresh_token")}, "token_type_hint": {"refresh_token"}}
 			return func() *reply { return h.post("/introspect", form) }
 		}, 1, 0},
-		// it may have been an access or a refresh token
+		// it may have been an access token or a refresh token
 		"introspection of no token": {func(h *host) func() *reply {
 			return func() *reply { return h.introspect("ory_at_a.b") }
 		}, 2, 0},

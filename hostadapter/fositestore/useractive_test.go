@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Tokens of users that the host has deleted.
+// Tokens of users deleted by the host.
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// The tokens of a user who is gone are worthless at their next use, whichever it is.
+// The tokens of a deleted user are refused at their next use, whichever it is.
 func TestTokensOfAUserWhoIsGone(t *testing.T) {
 	t.Parallel()
 	var gone, fails atomic.Bool
@@ -46,7 +46,7 @@ func TestTokensOfAUserWhoIsGone(t *testing.T) {
 		_, other := h.tokens("bob")
 		fails.Store(true)
 		if got, _ := use(h, r); got.status != http.StatusServiceUnavailable {
-			t.Errorf("%s with a hook that fails: %d %s, want 503", name, got.status, got.body)
+			t.Errorf("%s with a failing hook: %d %s, want 503", name, got.status, got.body)
 		}
 		fails.Store(false)
 		gone.Store(true)
@@ -60,8 +60,8 @@ func TestTokensOfAUserWhoIsGone(t *testing.T) {
 	}
 }
 
-// Tokens of users who are gone are refused also if they have no session. Those of a client have no user, also
-// if their subject is the client's id (RFC 9068, section 2.2) or another.
+// Tokens of deleted users are also refused without a session. Tokens of a client have no user, even if their
+// subject is the client's id (RFC 9068, section 2.2) or a different one.
 func TestTokensWithoutASessionOfAUserWhoIsGone(t *testing.T) {
 	t.Parallel()
 	var gone atomic.Bool
@@ -87,7 +87,7 @@ func TestTokensWithoutASessionOfAUserWhoIsGone(t *testing.T) {
 		gone.Store(false)
 		h.mustActive(r.str("access_token"), false) // it has ended
 	}
-	// The sender of an authorization request chooses its parameters.
+	// The sender of an authorization request controls its parameters.
 	implicit := h.browser().get("/authorize", authorization("claim", "ann", "response_type", "id_token token",
 		"grant_type", "client_credentials"))
 	gone.Store(true)
@@ -104,8 +104,8 @@ func TestTokensWithoutASessionOfAUserWhoIsGone(t *testing.T) {
 	}
 }
 
-// A token that no ending removes leads to an ending by subject at each use: once nothing is left to end, it
-// writes nothing.
+// Each use of a token that no ending removes leads to an ending by subject: once nothing is left to end, the
+// ending writes nothing.
 func TestEndingAUserWhoIsGoneWritesOnce(t *testing.T) {
 	t.Parallel()
 	var gone atomic.Bool

@@ -36,7 +36,7 @@ func TestStoreWithoutProvider(t *testing.T) {
 	h.refresh(third.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 }
 
-// jwtSession is what hosts make for JWT access tokens beside ID tokens.
+// jwtSession is a host's session type for JWT access tokens and ID tokens.
 type jwtSession struct {
 	*openid.DefaultSession
 	Access  *jwt.JWTClaims
@@ -72,7 +72,7 @@ func TestJWTAccessTokens(t *testing.T) {
 		jwtAccessTokens(h, c)
 	})
 	if !strings.Contains(log.String(), "access tokens are JWTs") {
-		t.Error("the log does not say at start what JWT access tokens mean")
+		t.Error("the log at the start does not warn of JWT access tokens")
 	}
 	_, r := h.tokens("ann")
 	sid := h.sid("ann")
@@ -90,7 +90,7 @@ func TestJWTAccessTokens(t *testing.T) {
 	h.mustActive(second.str("access_token"), false)
 }
 
-// A host may put another session in place between NewAccessRequest and NewAccessResponse.
+// A host may replace the session between NewAccessRequest and NewAccessResponse.
 func TestReplacedSessionKeepsItsBinding(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -143,5 +143,5 @@ func TestPasswordGrantWithoutAuthenticator(t *testing.T) {
 		must(t, http.StatusBadRequest, "unsupported_grant_type")
 }
 
-// clientsOnly hides everything of a store but the clients.
+// clientsOnly hides everything of a store except the clients.
 type clientsOnly struct{ fosite.ClientManager }

@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Verifiable credentials: nonces are the host's store's, whatever keeps the grants.
+// Verifiable credentials: nonces are kept in the host's store, wherever the grants are.
 
 import (
 	"context"
@@ -16,10 +16,10 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// credentialScope has fosite add a nonce to the answer of the token endpoint.
+// credentialScope makes fosite add a nonce to token responses.
 const credentialScope = "userinfo_credential_draft_00"
 
-// nonceStore is a host's store that serves verifiable credentials.
+// nonceStore is a host's store that supports verifiable credentials.
 type nonceStore struct{ *storage.MemoryStore }
 
 func (nonceStore) NewNonce(context.Context, string, time.Time) (string, error) {

@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// watched counts what requests ask of the stores, and can lose them or their answers. What the adapter does
-// by itself, once a second, is not counted.
+// watched counts the store calls of requests, and can lose calls or answers. The adapter's periodic calls,
+// once a second, are not counted.
 type watched struct {
 	sessions.Backend
 	tickets       *watchedTickets
@@ -127,7 +127,7 @@ type watchedGrants struct {
 	w *watched
 	// lostType is the grantstore.Type whose reads fail.
 	lostType atomic.Value
-	// loseAnswers loses the answers to the next writes, which are done.
+	// loseAnswers loses the answers to the next writes, which take effect.
 	loseAnswers atomic.Int64
 	// before runs before each write.
 	before atomic.Pointer[func()]

@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// ownStore composes a server whose grants stay in its own store.
+// ownStore composes a server that keeps grants in its own store.
 func ownStore(wrap func(h *host) any) option {
 	return func(h *host, _ *fositestore.Config) {
 		h.compose = func(config *fosite.Config, _ *fositestore.Store) fosite.OAuth2Provider {
@@ -29,8 +29,7 @@ func ownStore(wrap func(h *host) any) option {
 
 func wrapped(h *host) any { return h.sessions.Wrap(h.memory) }
 
-// What ends with a session is worthless at once, in whatever way it ends, although the rows stay in the
-// host's own store.
+// Grants end with their session immediately, however it ends, although their rows stay in the host's store.
 func TestWrappedStore(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(h *host, b *browser, clock *movedClock){
@@ -69,13 +68,13 @@ func TestWrappedStore(t *testing.T) {
 			h.mustActive(machine.str("access_token"), true)
 			_, signature, _ := strings.Cut(second.str("access_token"), ".")
 			if _, err := h.memory.GetAccessTokenSession(t.Context(), signature, nil); err != nil {
-				t.Errorf("want the rows of the host's own store left alone, got %v", err)
+				t.Errorf("want the rows of the host's store unchanged, got %v", err)
 			}
 		})
 	}
 }
 
-// The client of a wrapped store is told, and a backend that cannot be asked is 503.
+// With a wrapped store clients are notified, and an unavailable backend leads to 503.
 func TestWrappedStoreNotifiesAndFails(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, ownStore(wrapped), func(_ *host, c *fositestore.Config) {
@@ -84,10 +83,10 @@ func TestWrappedStoreNotifiesAndFails(t *testing.T) {
 	_, r := h.tokens("ann")
 	h.backend.down.Store(true)
 	if got := h.introspect(r.str("access_token")); got.status != http.StatusServiceUnavailable {
-		t.Errorf("introspection while the backend is away: want 503, got %d %s", got.status, got.body)
+		t.Errorf("introspection while the backend is unavailable: want 503, got %d %s", got.status, got.body)
 	}
 	if got := h.refresh(r.str("refresh_token")); got.status != http.StatusServiceUnavailable {
-		t.Errorf("refresh while the backend is away: want 503, got %d %s", got.status, got.body)
+		t.Errorf("refresh while the backend is unavailable: want 503, got %d %s", got.status, got.body)
 	}
 	h.backend.down.Store(false)
 	result, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: "ann"})
@@ -102,8 +101,8 @@ type traced struct{ *fositestore.Store }
 // tracedIntrospection is a host's decorator of an introspection handler.
 type tracedIntrospection struct{ oauth2.StatelessJWTValidator }
 
-// A composition whose handlers keep grants elsewhere, or accept tokens without asking a store, is refused:
-// what is removed would live on there.
+// A composition whose handlers keep grants elsewhere, or accept tokens without a store, is refused: removed
+// grants would stay live there.
 func TestCompositionWithAnotherStore(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -52,7 +52,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		// The ended sessions are reported. The others are still due: the next sweep, which is to start
 		// immediately, gets the error again if it persists.
 		s.e.logger.WarnContext(ctx,
-			"a sweep did not complete, the next one goes on: if this repeats, check the database",
+			"sweep did not complete, the next one continues: if this repeats, check the database",
 			"ended", swept.Ended, "error", err)
 		swept.Next, err = now, nil
 	}

@@ -261,17 +261,17 @@ func (h *host) note(ctx context.Context, err error) {
 	}
 	if err == nil {
 		if h.problem.Swap(nil) != nil {
-			h.logger.InfoContext(ctx, "the database takes this host's beat again")
+			h.logger.InfoContext(ctx, "the database accepts this host's beat again")
 		}
 		return
 	}
 	text := err.Error()
 	if was := h.problem.Swap(&text); was == nil || *was != text {
 		if errors.Is(err, errClock) || errors.Is(err, schema.ErrNewer) || errors.Is(err, schema.ErrOlder) {
-			h.logger.ErrorContext(ctx, "this host is not what the store wants", "error", err)
+			h.logger.ErrorContext(ctx, "this host may not use the store", "error", err)
 			return
 		}
-		h.logger.ErrorContext(ctx, "the database does not take this host's beat", "at",
+		h.logger.ErrorContext(ctx, "the database does not accept this host's beat", "at",
 			place(h.pool.Config().ConnConfig), "error", err)
 	}
 }

@@ -68,7 +68,7 @@ func (s endings) EndDue(
 	if err != nil && swept.Ended > 0 {
 		// The ended sessions are reported. The others are still due: the next sweep, which is to start
 		// immediately, gets the error again if it persists.
-		s.logger.WarnContext(ctx, "a sweep did not complete, the next one goes on", "ended", swept.Ended,
+		s.logger.WarnContext(ctx, "sweep did not complete, the next one continues", "ended", swept.Ended,
 			"error", err)
 		swept.Next, err = now, nil
 	}
@@ -87,7 +87,7 @@ func (s endings) passingOver(ctx context.Context, now time.Time, f func() error)
 			return err
 		}
 		passed[damaged.sid] = true
-		s.logger.ErrorContext(ctx, "a session is damaged: it cannot end, and is tried again in an hour",
+		s.logger.ErrorContext(ctx, "session is damaged and cannot end, retrying in an hour",
 			"session_id", damaged.sid, "error", damaged)
 		_, err = scan(ctx, s.Engine, now, planOf("sweep"), func(t *tx) (none struct{}, err error) {
 			later := records.Nanos(now.Add(postponed))

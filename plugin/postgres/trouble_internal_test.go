@@ -101,7 +101,7 @@ func TestServerThatStopsIsNamed(t *testing.T) {
 			func() bool { return strings.Contains(log.String(), text) })
 	}
 	says("the database failed\" at=" + at)
-	says("the database does not take this host's beat\" at=" + at)
+	says("the database does not accept this host's beat\" at=" + at)
 	opening, cancel := context.WithCancel(t.Context())
 	opened := make(chan error, 1)
 	go func() {
@@ -114,7 +114,7 @@ func TestServerThatStopsIsNamed(t *testing.T) {
 		t.Errorf("opening that was cancelled: %v", err)
 	}
 	server.Begin(t)
-	says("the database takes this host's beat again")
+	says("the database accepts this host's beat again")
 	if strings.Contains(log.String(), "not what the store wants") {
 		t.Errorf("the host is blamed:\n%s", log)
 	}

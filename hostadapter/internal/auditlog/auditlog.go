@@ -66,7 +66,7 @@ func (s *Stream) Write(ctx context.Context, level slog.Level, attrs []slog.Attr)
 	line := slog.NewRecord(s.Now(), level, s.Message, 0)
 	line.AddAttrs(attrs...)
 	if err := s.To.Handle(ctx, line); err != nil {
-		s.Logger.ErrorContext(ctx, "the audit cannot be written, this line comes in its place", "error", err)
+		s.Logger.ErrorContext(ctx, "the audit cannot be written and is logged here instead", "error", err)
 		s.Logger.LogAttrs(ctx, level, s.Message, attrs...) //nolint:sloglint // one of two constants
 	}
 }

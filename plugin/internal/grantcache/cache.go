@@ -67,7 +67,7 @@ func (c *Cache) Follow(ctx context.Context) {
 			return
 		}
 		if !errors.Is(err, ticketstore.ErrUnavailable) { // a process that ends is reported by the supervisor
-			c.config.Logger.WarnContext(ctx, "cached access tokens were dropped: their kills are not told",
+			c.config.Logger.WarnContext(ctx, "cached access tokens were dropped: the stream of kills failed",
 				"error", err, "next_try_in", pause.String())
 		}
 		if time.Since(began) > lastPause {

@@ -143,7 +143,7 @@ func (r *runningCalls) forget(call *runningCall) {
 
 // refusal returns the answer to a call that was not started: it may be retried.
 func refusal(id uint64) *pb.Answer {
-	tooMany := status.Error(codes.Unavailable, "the plugin has too many calls under way")
+	tooMany := status.Error(codes.Unavailable, "the plugin has too many calls in flight")
 	return &pb.Answer{Id: id, Status: encodeStatus(tooMany)}
 }
 

@@ -240,7 +240,7 @@ func (s *callStream) begin(call *pb.Call, w *waiter) error {
 		return s.lost
 	}
 	if s.size > maxUnsent {
-		return grpcstatus.Error(codes.Unavailable, "the plugin takes no more calls")
+		return grpcstatus.Error(codes.Unavailable, "too many calls wait to be sent to the plugin")
 	}
 	s.last++
 	call.Id = s.last

@@ -141,7 +141,7 @@ func inPlace(opened, found os.FileInfo, err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ESTALE):
 		return ErrMoved
 	case err != nil:
-		return fmt.Errorf("look after the folder: %w", err)
+		return fmt.Errorf("check the folder: %w", err)
 	case !os.SameFile(opened, found):
 		return ErrMoved
 	}

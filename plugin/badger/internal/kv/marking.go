@@ -39,10 +39,10 @@ func (d *DB) tendMarker(ctx context.Context) {
 		case err == nil:
 			told = ""
 		case errors.Is(err, folder.ErrMoved):
-			d.failure.note("look after the folder", err)
+			d.failure.note("update the marker", err)
 		case err.Error() != told:
 			told = err.Error()
-			d.logger.ErrorContext(ctx, "the folder of the store is not looked after, trying again",
+			d.logger.ErrorContext(ctx, "the store's marker cannot be updated, retrying",
 				"error", err)
 		}
 	})

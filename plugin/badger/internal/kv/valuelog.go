@@ -24,7 +24,7 @@ func (d *DB) tendValueLog(ctx context.Context) {
 	every(ctx, valueLogEvery, func() {
 		switch files, err := d.collectValues(ctx); {
 		case err != nil:
-			d.logger.ErrorContext(ctx, "value log cannot be collected, trying again", "error", err)
+			d.logger.ErrorContext(ctx, "value log cannot be collected, retrying", "error", err)
 		case files > 0:
 			d.logger.InfoContext(ctx, "value log collected", "files", files)
 		}

@@ -52,28 +52,39 @@ func (t *tx) heads(after, through string, perClient int) []head {
 	return selected(t.group, func(row pgx.CollectableRow) (h head, err error) {
 		err = row.Scan(&h.client, &h.due, &h.id)
 		return h, err
-	}, heads, after, through, perClient+1, maxSurveyed)
+	}, heads, after, through, perClient+1, maxSurveyed+1)
 }
 
-// claimable is what a claim may take, and when there is more.
+// claimable is what a claim may take, and when there is more. last is the client after which the next claim
+// begins, or empty.
 type claimable struct {
 	due  []head
 	next time.Time
+	last string
 }
 
-// survey finds what a claim may take, each client's earliest first.
+// survey finds what a claim may take, each client's earliest first. It examines at most maxSurveyed clients:
+// the next claim continues with the others.
 func (t *tx) survey(claim *logout.Claim, after string) *claimable {
-	var due []head
+	found := &claimable{}
 	round := rules.NewRound(claim, t.now)
+	clients, current, passed := 0, "", ""
 	visit := func(list []head) {
-		passed := ""
 		for _, h := range list {
-			if round.Full || (passed == h.client && passed != "") {
+			if clients == 0 || h.client != current {
+				if clients++; clients > maxSurveyed {
+					round.Stop()
+					found.last = current
+					return
+				}
+				current = h.client
+			}
+			if passed == h.client {
 				continue
 			}
 			switch round.Decide(h.client, records.Moment(h.due)) {
 			case rules.Claimed:
-				due = append(due, h)
+				found.due, found.last = append(found.due, h), h.client
 			case rules.ClientSkipped:
 				passed = h.client
 			case rules.ClaimComplete:
@@ -84,7 +95,8 @@ func (t *tx) survey(claim *logout.Claim, after string) *claimable {
 	if visit(t.heads(after, lastClient, claim.PerClient)); !round.Full {
 		visit(t.heads("", after, claim.PerClient))
 	}
-	return &claimable{due, round.Next}
+	found.next = round.Next
+	return found
 }
 
 const lockNotices = `SELECT id FROM {s}.notices WHERE id = ANY($1::text[])
@@ -105,12 +117,15 @@ func (s endings) Claim(
 	if err != nil {
 		return nil, err
 	}
+	if found.last != "" {
+		s.served.Store(&found.last)
+	}
 	due := found.due
 	if len(due) == 0 {
 		return &logout.ClaimResult{Next: found.next}, nil
 	}
 	p := planOf("claim")
-	claimed, err := update(ctx, s.Engine, now, nil, p, func(t *tx) (*logout.ClaimResult, error) {
+	return update(ctx, s.Engine, now, nil, p, func(t *tx) (*logout.ClaimResult, error) {
 		claimed := &logout.ClaimResult{Next: found.next}
 		ids := make([]string, len(due))
 		for i := range due {
@@ -133,10 +148,6 @@ func (s endings) Claim(
 		}
 		return claimed, nil
 	})
-	if err == nil {
-		s.served.Store(&due[len(due)-1].client)
-	}
-	return claimed, err
 }
 
 // noticeRead returns a notification that was read, or nil if it was not.

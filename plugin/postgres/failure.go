@@ -25,16 +25,17 @@ const (
 
 // damage: what a row holds cannot be read. Trying again does not help, and no other row is concerned.
 type damage struct {
-	table string
-	sid   string // of the session that the row belongs to, if any
+	table *table
+	row   *row // as its columns have it
 	cause error
 }
 
 func (d *damage) Error() string {
-	return "a row of table " + d.table + " is damaged: " + d.cause.Error()
+	return "a row of table " + d.table.name + " is damaged: " + d.cause.Error()
 }
 
-// sidOf returns the session of a row whose columns alone were read.
+// sidOf returns the session that a row belongs to, or "". The columns say it, not what the row holds: damaged
+// data may name another session.
 func sidOf(r *row) string {
 	switch m := r.now.(type) {
 	case *records.Session:

@@ -89,6 +89,7 @@ func (s grants) Remove(
 			return records.RemovalOf(before.GetRemoved()), nil
 		}
 		l := grantListing(&removal.Filter)
+		l.lenient = true
 		l.match = func(r *row) bool { return rules.Removes(&removal, r.ref().Type, grant(r)) }
 		rows, found := t.readListing(l, behind(removal.After), false, min(removal.Limit, removeBatch))
 		result := &grantstore.RemovalResult{Met: len(rows)}
@@ -145,7 +146,10 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 	most := min(limit, purgeBatch)
 	for purged < limit && err == nil {
 		var n int
-		n, err = s.purgeDue(ctx, min(most, limit-purged), now)
+		err = s.passingOver(ctx, now, rowAlone, func() (err error) {
+			n, err = s.purgeDue(ctx, min(most, limit-purged), now)
+			return err
+		})
 		purged += n
 		if n < most {
 			break

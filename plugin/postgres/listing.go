@@ -32,7 +32,12 @@ type listing struct {
 	// prepare reads what match needs for rows. match decides what the conditions do not.
 	prepare func(rows []*row)
 	match   func(r *row) bool
+	// lenient: damaged rows match nothing. Otherwise they are an error.
+	lenient bool
 }
+
+// matches reports whether a row that was found belongs to the listing.
+func (l *listing) matches(r *row) bool { return !r.damaged && (l.match == nil || l.match(r)) }
 
 // and adds a condition. Its %d is the number of the argument.
 func (l *listing) and(condition string, arg any) {
@@ -94,14 +99,14 @@ func (t *tx) chunk(l *listing, from *ticketstore.Bound, reverse bool, limit int)
 	args = append(args, limit)
 	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT $%d", l.table.list, l.from,
 		strings.Join(where, " AND "), sort, len(args))
-	return t.unlocked(l.table, sql, args...)
+	return t.unlocked(l, sql, args...)
 }
 
 // unlocked reads rows without adding them to a group that locks: they may change until they are locked.
-func (t *tx) unlocked(table *table, sql string, args ...any) []*row {
-	list := selected(t.group, table.scan(), sql, args...)
-	if !t.locks {
-		for _, r := range list {
+func (t *tx) unlocked(l *listing, sql string, args ...any) []*row {
+	list := selected(t.group, t.scan(l.table, l.lenient), sql, args...)
+	for _, r := range list {
+		if !t.locks && !r.damaged {
 			copied := *r // a row removed by a dry run keeps its place
 			t.take(&copied)
 		}
@@ -154,7 +159,7 @@ func (t *tx) readListing(
 			}
 			scanned++
 			position := positionOf(r)
-			if l.match == nil || l.match(r) {
+			if l.matches(r) {
 				if len(rows) == count {
 					s.More = true
 					return rows, s
@@ -174,8 +179,9 @@ func (t *tx) readListing(
 	return rows, s
 }
 
-// readPage reads the page requested by a walk.
+// readPage returns the page requested by a walk, without damaged rows.
 func readPage[F any](t *tx, l *listing, w *ticketstore.Walk[F]) ([]*row, *rules.Place) {
+	l.lenient, t.lenient = true, true
 	rows, s := t.readListing(l, w.From, w.Reverse(), w.Count)
 	more := false
 	if w.From != nil {
@@ -208,7 +214,7 @@ func (t *tx) count(l *listing, most int) (n int) {
 			return -1
 		}
 		for _, r := range found {
-			if l.match(r) {
+			if l.matches(r) {
 				n++
 			}
 			from = behind(positionOf(r))

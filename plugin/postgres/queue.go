@@ -106,6 +106,16 @@ const lockNotices = `SELECT id FROM {s}.notices WHERE id = ANY($1::text[])
 // or whose due time has changed.
 func (s endings) Claim(
 	ctx context.Context, claim logout.Claim, now time.Time,
+) (claimed *logout.ClaimResult, err error) {
+	err = s.passingOver(ctx, now, rowAlone, func() (err error) {
+		claimed, err = s.claim(ctx, claim, now)
+		return err
+	})
+	return claimed, err
+}
+
+func (s endings) claim(
+	ctx context.Context, claim logout.Claim, now time.Time,
 ) (*logout.ClaimResult, error) {
 	last := ""
 	if served := s.served.Load(); served != nil {
@@ -225,6 +235,7 @@ func (s endings) Retry(
 			return &logout.RetryResult{Notification: records.NotificationOf(retry.ID, n), Count: 1}, nil
 		}
 		l, from := noticeListing(&retry.Filter), behind([]byte(retry.After))
+		l.lenient = true
 		rows, found := t.readListing(l, from, false, min(retry.Limit, retryBatch))
 		result := &logout.RetryResult{}
 		if found.More {

@@ -96,10 +96,10 @@ func (g *group) collect(results pgx.BatchResults, t *table) (found []*row) {
 		g.fail(err)
 		return nil
 	}
-	list, err := pgx.CollectRows(rows, t.scan())
+	list, err := pgx.CollectRows(rows, g.scan(t, g.lenient))
 	g.fail(err)
 	for _, r := range list {
-		if g.over(r) {
+		if r.damaged || g.over(r) {
 			continue
 		}
 		if kept, new := g.take(r); new {

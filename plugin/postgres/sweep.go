@@ -5,7 +5,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -26,9 +25,6 @@ const (
 	lockSessions = `SELECT sid FROM {s}.sessions WHERE sid = ANY($1::text[]) AND due <= $2
 		ORDER BY sid FOR UPDATE SKIP LOCKED`
 	nextSession = "SELECT coalesce(min(due), 0) FROM {s}.sessions"
-	// A damaged session is postponed by an hour, so that it does not block others.
-	postponeSession = "UPDATE {s}.sessions SET due = $2 WHERE sid = $1"
-	postponed       = time.Hour
 )
 
 func (s endings) EndDue(
@@ -36,7 +32,7 @@ func (s endings) EndDue(
 ) (swept *logout.SweepResult, err error) {
 	type found struct{ due, missing []string }
 	var f found
-	err = s.passingOver(ctx, now, func() (err error) {
+	err = s.passingOver(ctx, now, wholeSession, func() (err error) {
 		f, err = view(ctx, s.Engine, now, sweep.Validate(), func(t *tx) (f found, err error) {
 			asking := rules.Missing{Registered: sweep.Registered}
 			if f.due = t.strings(dueSessions, records.Nanos(now), sweep.Limit); sweep.AskRegistered {
@@ -52,13 +48,18 @@ func (s endings) EndDue(
 	}
 	swept = &logout.SweepResult{MissingClients: f.missing}
 	for part := range slices.Chunk(f.due, sweepBatch) {
-		err = s.passingOver(ctx, now, func() error { return s.endExpired(ctx, part, &sweep, swept, now) })
+		err = s.passingOver(ctx, now, wholeSession, func() error {
+			return s.endExpired(ctx, part, &sweep, swept, now)
+		})
 		if err != nil {
 			break
 		}
 	}
 	if err == nil {
-		swept.PurgeLeft, err = s.purgeEndings(ctx, min(sweep.Limit, purgeBatch), now)
+		err = s.passingOver(ctx, now, rowAlone, func() (err error) {
+			swept.PurgeLeft, err = s.purgeEndings(ctx, min(sweep.Limit, purgeBatch), now)
+			return err
+		})
 	}
 	if err == nil {
 		swept.Next, err = view(ctx, s.Engine, now, nil, func(t *tx) (time.Time, error) {
@@ -76,28 +77,6 @@ func (s endings) EndDue(
 		return nil, err
 	}
 	return swept, nil
-}
-
-// passingOver repeats f without the sessions that are damaged. Each of them is due later, and so met once.
-func (s endings) passingOver(ctx context.Context, now time.Time, f func() error) error {
-	for passed := map[string]bool{}; ; {
-		err := f()
-		var damaged *damage
-		if !errors.As(err, &damaged) || damaged.sid == "" || passed[damaged.sid] {
-			return err
-		}
-		passed[damaged.sid] = true
-		s.logger.ErrorContext(ctx, "session is damaged and cannot end, retrying in an hour",
-			"session_id", damaged.sid, "error", damaged)
-		_, err = scan(ctx, s.Engine, now, planOf("sweep"), func(t *tx) (none struct{}, err error) {
-			later := records.Nanos(now.Add(postponed))
-			t.extra = append(t.extra, statement{postponeSession, []any{damaged.sid, later}})
-			return none, nil
-		})
-		if err != nil {
-			return err
-		}
-	}
 }
 
 // endExpired ends the sessions that are really due. Index entries may be early: those of renewed sessions are

@@ -26,6 +26,8 @@ type row struct {
 	touched bool
 	// created is when the session of a client's row was created.
 	created int64
+	// damaged: the row is as its columns have it, without data.
+	damaged bool
 	// ring, at and echo determine the partition of a row: see ring.go.
 	ring int16
 	echo bool
@@ -215,8 +217,7 @@ func (t *table) scanned(dest []any) (*row, error) {
 	if !t.whole {
 		data, _ := dest[len(dest)-1].(*[]byte)
 		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(*data, r.now); err != nil {
-			// The columns say whose row it is: damaged data may name another session.
-			return nil, &damage{table: t.name, sid: sidOf(t.ofColumns(dest)), cause: err}
+			return nil, &damage{table: t, row: t.ofColumns(dest), cause: err}
 		}
 	}
 	r.was = r.now

@@ -50,6 +50,8 @@ type group struct {
 	// extra are statements besides those for changed rows.
 	extra []statement
 	undo  []change
+	// lenient: damaged rows count as missing, in a snapshot that only lists.
+	lenient bool
 	// wrote: changes were written before the end.
 	wrote bool
 	// kill is what the changes have killed, awaited whether a call waits for other hosts: tx.ends.

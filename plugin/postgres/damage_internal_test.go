@@ -61,7 +61,7 @@ func damagedSession(t *testing.T, sql string) {
 	if _, err := e.Logout().EndDue(t.Context(), sweep, now); err != nil {
 		t.Errorf("the next sweep: %v", err)
 	}
-	if said := strings.Count(log.String(), "a session is damaged"); said != 1 {
+	if said := strings.Count(log.String(), "session is damaged"); said != 1 {
 		t.Errorf("the log says %d times that a session is damaged, want once:\n%s", said, log)
 	}
 }

@@ -50,7 +50,8 @@ func (s endings) Claim(
 				claimed.Next = now // a concurrent claim was faster: try again
 				continue
 			}
-			if err := changeNotification(tx, d.id, n, func() { rules.Claim(n, lease) }); err != nil {
+			err = changeNotification(tx, d.id, n, func() error { rules.Claim(n, lease); return nil })
+			if err != nil {
 				return err
 			}
 			claimed.Deliveries = append(claimed.Deliveries,
@@ -105,11 +106,7 @@ func (s endings) Settle(
 		if err != nil {
 			return err
 		}
-		unlistNotification(tx, id, n)
-		if err := rules.Settle(n, claim, &outcome, now); err != nil {
-			return err
-		}
-		return listNotification(tx, id, n)
+		return changeNotification(tx, id, n, func() error { return rules.Settle(n, claim, &outcome, now) })
 	})
 }
 

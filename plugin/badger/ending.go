@@ -120,10 +120,7 @@ func (c *closing) DropSession(s *records.Session, ended *records.Ended) error {
 	if err := dropSession(c.tx, s); err != nil {
 		return err
 	}
-	c.tx.Put(layout.EndedDueKey(records.Nanos(c.Now.Add(rules.EndedRetention)), s.SessionId), nil)
-	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
-		c.tx.Put(layout.EndedSubjectKey(s.SubjectId, s.SessionId), nil)
-	}
+	replaceEntries(c.tx, nil, layout.EndedEntries(s.SessionId, ended))
 	return c.tx.Save(layout.EndedKey(s.SessionId), ended)
 }
 

@@ -5,6 +5,8 @@ package badger
 import (
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/grantrows"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
@@ -26,13 +28,13 @@ func importRecord(t *kv.Tx, r *transfer.Record) error {
 	case *records.ClientUse:
 		return importClient(t, r, next)
 	case *records.Ended:
-		return importEnded(t, r, next)
+		return importEntries(t, r, next, layout.EndedEntries)
 	case *records.Grant:
 		return importGrant(t, r, next)
 	case *records.Operation:
-		return importOperation(t, r, next)
+		return importEntries(t, r, next, layout.OperationEntries)
 	case *records.Job:
-		return importJob(t, r, next)
+		return importEntries(t, r, next, layout.JobEntries)
 	case *records.Notification:
 		return importNotification(t, r, next)
 	}
@@ -50,22 +52,25 @@ func putRecord(t *kv.Tx, r *transfer.Record) {
 	t.Put(k, r.Data)
 }
 
-func importJob(t *kv.Tx, r *transfer.Record, next *records.Job) error {
-	id, old := string(r.Key), &records.Job{}
-	found, err := kv.Load(t, layout.JobKey(id), old)
+// importEntries writes a record and its index entries in place of those of the record with its key.
+func importEntries[Record any, Message interface {
+	*Record
+	proto.Message
+}](t *kv.Tx, r *transfer.Record, next Message, entries func(key string, m Message) []layout.Entry) error {
+	key := string(r.Key)
+	old, err := kv.Find[Record, Message](t, layout.Key(layout.TableOfKind(r.Kind).Prefix, r.Key))
 	if err != nil {
 		return err
 	}
-	if found {
-		dropJob(t, id, old)
+	var was, is []layout.Entry
+	if old != nil {
+		was = entries(key, old)
 	}
-	if r.Deleted {
-		return nil
+	if !r.Deleted {
+		is = entries(key, next)
 	}
-	if err := saveJob(t, id, next); err != nil {
-		return err
-	}
-	putRecord(t, r) // unchanged
+	replaceEntries(t, was, is)
+	putRecord(t, r)
 	return nil
 }
 
@@ -92,18 +97,13 @@ func importSession(t *kv.Tx, r *transfer.Record, next *records.Session) error {
 	if r.Deleted {
 		return nil
 	}
-	t.Put(layout.Key(layout.TableCookie, next.Key), []byte(sid))
-	t.Put(layout.SessionPosition(layout.IndexSubject, layout.More(next.SubjectId), next), nil)
-	if err := countSession(t, "", +1); err != nil {
-		return err
-	}
 	for _, c := range clients {
 		if err := listClient(t, next, c, +1); err != nil {
 			return err
 		}
 	}
 	next.IndexedDue = 0
-	return saveSession(t, next, true)
+	return insertSession(t, next)
 }
 
 func importClient(t *kv.Tx, r *transfer.Record, next *records.ClientUse) error {
@@ -130,32 +130,6 @@ func importClient(t *kv.Tx, r *transfer.Record, next *records.ClientUse) error {
 	return nil
 }
 
-func importEnded(t *kv.Tx, r *transfer.Record, next *records.Ended) error {
-	sid := string(r.Key)
-	old, err := loadEnded(t, sid)
-	if err != nil {
-		return err
-	}
-	if old != nil {
-		t.Delete(endedLook(old, sid))
-		t.Delete(layout.EndedSubjectKey(old.SubjectId, sid))
-	}
-	if !r.Deleted {
-		t.Put(endedLook(next, sid), nil)
-		if next.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
-			t.Put(layout.EndedSubjectKey(next.SubjectId, sid), nil)
-		}
-	}
-	putRecord(t, r)
-	return nil
-}
-
-// endedLook returns the key of an imported ended record in the due index. It does not change while the store
-// is a target.
-func endedLook(ended *records.Ended, sid string) []byte {
-	return layout.EndedDueKey(rules.EndedDue(ended), sid)
-}
-
 func importGrant(t *kv.Tx, r *transfer.Record, next *records.Grant) error {
 	ref, _ := records.RefOf(r.Key)
 	old, err := grantrows.Load(t, ref)
@@ -175,35 +149,19 @@ func importGrant(t *kv.Tx, r *transfer.Record, next *records.Grant) error {
 	return nil
 }
 
-func importOperation(t *kv.Tx, r *transfer.Record, next *records.Operation) error {
-	old := &records.Operation{}
-	found, err := kv.Load(t, layout.Key(layout.TableOperation, r.Key), old)
-	if err != nil {
-		return err
-	}
-	if found {
-		t.Delete(layout.OperationAgeKey(old.GetWhen(), string(r.Key)))
-	}
-	if !r.Deleted {
-		t.Put(layout.OperationAgeKey(next.GetWhen(), string(r.Key)), nil)
-	}
-	putRecord(t, r)
-	return nil
-}
-
 // importNotification drops the claim.
 func importNotification(t *kv.Tx, r *transfer.Record, next *records.Notification) error {
-	id, old := string(r.Key), &records.Notification{}
-	found, err := kv.Load(t, layout.NotificationKey(id), old)
+	id := string(r.Key)
+	old, err := kv.Find[records.Notification](t, layout.NotificationKey(id))
 	if err != nil {
 		return err
 	}
-	if found {
+	if old != nil {
 		dropNotification(t, id, old)
 	}
 	if r.Deleted {
 		return nil
 	}
 	rules.Release(next)
-	return insertNotification(t, id, next)
+	return saveNotification(t, id, next, nil)
 }

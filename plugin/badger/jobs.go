@@ -112,22 +112,9 @@ func jobUnderWay(r kv.Reader, id string, job *records.Job) (bool, error) {
 // also kept as the answer to its operation id. If its time is unknown, the next call with a clock sets it
 // (purgeJobs).
 func saveJob(t *kv.Tx, id string, job *records.Job) error {
-	if job.Phase != "" {
-		t.Put(layout.JobRunningKey(id), nil)
-		return t.Save(layout.JobKey(id), job)
-	}
 	t.Delete(layout.JobRunningKey(id))
-	t.Put(layout.JobAgeKey(id, job), nil)
+	replaceEntries(t, nil, layout.JobEntries(id, job))
 	return t.Save(layout.JobKey(id), job)
-}
-
-// dropJob removes a job and its index entries.
-func dropJob(t *kv.Tx, id string, job *records.Job) {
-	t.Delete(layout.JobRunningKey(id))
-	if job.GetPhase() == "" {
-		t.Delete(layout.JobAgeKey(id, job))
-	}
-	t.Delete(layout.JobKey(id))
 }
 
 // addProgress adds a result to a running job, in the transaction that produced it.
@@ -171,7 +158,7 @@ func purgeJobs(t *kv.Tx, limit int, now time.Time) (int, error) {
 		}
 		dated, over := rules.DateJob(job, now)
 		if over {
-			dropJob(t, id, job)
+			t.Delete(layout.JobKey(id))
 		}
 		if !dated {
 			continue

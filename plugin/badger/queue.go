@@ -23,52 +23,31 @@ func (e *Engine) queue(t *kv.Tx, n *records.Notification, now time.Time) error {
 			return err
 		}
 		if taken == nil {
-			return insertNotification(t, id, n)
+			return saveNotification(t, id, n, nil)
 		}
 	}
 }
 
-// insertNotification writes a notification that is not there, with its index entries.
-func insertNotification(t *kv.Tx, id string, n *records.Notification) error {
-	t.Put(layout.NotificationClientKey(n.ClientId, id), nil)
-	t.Put(layout.NotificationSessionKey(n.SessionId, id), nil)
-	return listNotification(t, id, n)
-}
-
 // changeNotification applies a rule's change to a notification and moves its index entries.
-func changeNotification(t *kv.Tx, id string, n *records.Notification, change func()) error {
-	unlistNotification(t, id, n)
-	change()
-	return listNotification(t, id, n)
+func changeNotification(t *kv.Tx, id string, n *records.Notification, change func() error) error {
+	was := layout.NotificationEntries(id, n)
+	if err := change(); err != nil {
+		return err
+	}
+	return saveNotification(t, id, n, was)
 }
 
-func listNotification(t *kv.Tx, id string, n *records.Notification) error {
-	t.Put(layout.NotificationStateKey(n.State, id), nil)
+// saveNotification writes a notification, and its index entries in place of those that it had.
+func saveNotification(t *kv.Tx, id string, n *records.Notification, was []layout.Entry) error {
+	replaceEntries(t, was, layout.NotificationEntries(id, n))
 	if n.Due != 0 {
 		t.NotificationDue()
-		t.Put(layout.NotificationDueKey(n.ClientId, n.Due, id), nil)
-	}
-	if n.PurgeAt != 0 {
-		t.Put(layout.NotificationPurgeKey(n.PurgeAt, id), nil)
 	}
 	return t.Save(layout.NotificationKey(id), n)
 }
 
-// unlistNotification removes the index entries that depend on its state.
-func unlistNotification(t *kv.Tx, id string, n *records.Notification) {
-	t.Delete(layout.NotificationStateKey(n.GetState(), id))
-	if n.GetDue() != 0 {
-		t.Delete(layout.NotificationDueKey(n.GetClientId(), n.GetDue(), id))
-	}
-	if n.GetPurgeAt() != 0 {
-		t.Delete(layout.NotificationPurgeKey(n.GetPurgeAt(), id))
-	}
-}
-
 func dropNotification(t *kv.Tx, id string, n *records.Notification) {
-	unlistNotification(t, id, n)
-	t.Delete(layout.NotificationClientKey(n.GetClientId(), id))
-	t.Delete(layout.NotificationSessionKey(n.GetSessionId(), id))
+	replaceEntries(t, layout.NotificationEntries(id, n), nil)
 	t.Delete(layout.NotificationKey(id))
 }
 

@@ -97,5 +97,5 @@ func (e *Engine) retrySelected(
 
 // sendAgain makes a notification due now, with a new retry window.
 func sendAgain(t *kv.Tx, id string, n *records.Notification, now time.Time) error {
-	return changeNotification(t, id, n, func() { rules.SendAgain(n, now) })
+	return changeNotification(t, id, n, func() error { rules.SendAgain(n, now); return nil })
 }

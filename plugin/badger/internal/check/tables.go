@@ -36,9 +36,7 @@ func (c *checker) grants() error {
 		if !companion {
 			entries = append(entries, layout.GrantListings(ref, g)...)
 		}
-		for _, entry := range entries {
-			c.balance.wants(entry.Key, entry.Value)
-		}
+		c.wants(entries)
 		if grantrows.OfFamily(ref, g) {
 			c.balance.wants(memberKey(g.RequestId, records.RefBytes(ref)), nil)
 		}
@@ -98,12 +96,19 @@ func (c *checker) families() error {
 	})
 }
 
+// wants adds expected index entries.
+func (c *checker) wants(entries []layout.Entry) {
+	for _, entry := range entries {
+		c.balance.wants(entry.Key, entry.Value)
+	}
+}
+
 func (c *checker) operations() error {
 	return c.scan(layout.TableOperation, true, func(k, v []byte) error {
 		o := &records.Operation{}
 		if c.record(k, v, o) {
 			c.at(o.When)
-			c.balance.wants(layout.OperationAgeKey(o.When, string(k[len(layout.TableOperation):])), nil)
+			c.wants(layout.OperationEntries(string(k[len(layout.TableOperation):]), o))
 		}
 		return nil
 	})
@@ -127,14 +132,8 @@ func (c *checker) operationAge(k, v []byte) {
 func (c *checker) jobs() error {
 	return c.scan(layout.TableJob, true, func(k, v []byte) error {
 		job := &records.Job{}
-		if !c.record(k, v, job) {
-			return nil
-		}
-		id := string(k[len(layout.TableJob):])
-		if job.Phase != "" {
-			c.balance.wants(layout.JobRunningKey(id), nil)
-		} else {
-			c.balance.wants(layout.JobAgeKey(id, job), nil)
+		if c.record(k, v, job) {
+			c.wants(layout.JobEntries(string(k[len(layout.TableJob):]), job))
 		}
 		return nil
 	})
@@ -150,20 +149,10 @@ func (c *checker) purges() error {
 func (c *checker) notifications() error {
 	return c.scan(layout.TableNotification, true, func(k, v []byte) error {
 		n := &records.Notification{}
-		if !c.record(k, v, n) {
-			return nil
-		}
-		id := string(k[len(layout.TableNotification):])
-		c.at(n.Queued)
-		c.at(n.LastAttempt)
-		c.balance.wants(layout.NotificationClientKey(n.ClientId, id), nil)
-		c.balance.wants(layout.NotificationSessionKey(n.SessionId, id), nil)
-		c.balance.wants(layout.NotificationStateKey(n.State, id), nil)
-		if n.Due != 0 {
-			c.balance.wants(layout.NotificationDueKey(n.ClientId, n.Due, id), nil)
-		}
-		if n.PurgeAt != 0 {
-			c.balance.wants(layout.NotificationPurgeKey(n.PurgeAt, id), nil)
+		if c.record(k, v, n) {
+			c.at(n.Queued)
+			c.at(n.LastAttempt)
+			c.wants(layout.NotificationEntries(string(k[len(layout.TableNotification):]), n))
 		}
 		return nil
 	})

@@ -4,6 +4,7 @@ package layout
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
@@ -99,13 +100,45 @@ func usedKey(sid string, ref grantstore.Ref) []byte {
 // TypePrefix returns the key prefix of the grants of a type.
 func TypePrefix(t grantstore.Type) []byte { return []byte{records.TypeNumber(t)} }
 
-// JobAgeKey returns the key of a finished job by age. Jobs without a time come first.
-func JobAgeKey(id string, job *records.Job) []byte {
-	finished := job.GetFinished()
-	if finished == 0 {
-		finished = math.MinInt64
+// EndedEntries returns the index entries of an ended record. A purge that finds tokens of its session moves
+// the first to a later time.
+func EndedEntries(sid string, ended *records.Ended) []Entry {
+	entries := []Entry{{Key: EndedDueKey(rules.EndedDue(ended), sid)}}
+	if ended.GetSurvivors() != records.Survivors_SURVIVORS_UNSPECIFIED {
+		entries = append(entries, Entry{Key: EndedSubjectKey(ended.GetSubjectId(), sid)})
 	}
-	return Key(IndexJobAge, TimeKey(finished), Last(id))
+	return entries
+}
+
+// OperationEntries returns the index entry of an operation, as if it shared none (OperationAge).
+func OperationEntries(id string, o *records.Operation) []Entry {
+	return []Entry{{Key: OperationAgeKey(o.GetWhen(), id)}}
+}
+
+// JobEntries returns the index entry of a job: among the running jobs or, once it is done, by age. Jobs
+// without a time come first.
+func JobEntries(id string, job *records.Job) []Entry {
+	if job.GetPhase() != "" {
+		return []Entry{{Key: JobRunningKey(id)}}
+	}
+	finished := cmp.Or(job.GetFinished(), math.MinInt64)
+	return []Entry{{Key: Key(IndexJobAge, TimeKey(finished), Last(id))}}
+}
+
+// NotificationEntries returns the index entries of a notification.
+func NotificationEntries(id string, n *records.Notification) []Entry {
+	entries := []Entry{
+		{Key: NotificationClientKey(n.GetClientId(), id)},
+		{Key: NotificationSessionKey(n.GetSessionId(), id)},
+		{Key: NotificationStateKey(n.GetState(), id)},
+	}
+	if n.GetDue() != 0 {
+		entries = append(entries, Entry{Key: NotificationDueKey(n.GetClientId(), n.GetDue(), id)})
+	}
+	if n.GetPurgeAt() != 0 {
+		entries = append(entries, Entry{Key: NotificationPurgeKey(n.GetPurgeAt(), id)})
+	}
+	return entries
 }
 
 // JournalKey returns the key of a journal entry.

@@ -15,8 +15,8 @@ import (
 // is opened (kv/migrate.go). Format 1 had no contents in its ledger, format 2 no properties: an older program
 // would lose count of them. Up to format 2 used grants stayed whole, among the grants of their session; the
 // purge reduces them (used.go). Up to format 3 each grant had its own listings; the start deletes those of
-// companions (removelistings.go). Up to format 4 an entry by the age of operations had one operation, and is still
-// read.
+// companions (removelistings.go). Up to format 4 an entry by the age of operations had one operation, and is
+// still read.
 const Version = 5
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID),

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs two servers on a private PostgreSQL, behind nginx, and the demo clients, until Ctrl-C. Nothing stays
-# behind. A server that is killed is started again, as systemd or Kubernetes would.
+# Runs two servers on a private PostgreSQL, behind nginx, and the demo clients, until Ctrl-C, and then removes
+# everything. A killed server is restarted, as by systemd or Kubernetes.
 #
-# PORT (9000) is nginx's; the demo clients have the two after it, the servers PORT+10 and PORT+20. Arguments
-# go to both servers. SERVER names a built fosite-server, CLIENTS a file of clients in the place of the demo.
+# PORT (9000) is the port of nginx; the demo clients use the next two ports, the servers PORT+10 and PORT+20.
+# Arguments are passed to both servers. SERVER names a built fosite-server, CLIENTS a file of clients that replaces
+# the demo clients.
 set -euo pipefail
 
 port=${PORT:-9000} first=$((${PORT:-9000} + 10)) second=$((${PORT:-9000} + 20))
@@ -18,7 +19,7 @@ command -v nginx >/dev/null || need nginx nginx-light
 command -v openssl >/dev/null || need openssl openssl
 command -v curl >/dev/null || need curl curl
 
-# Of this user alone. PostgreSQL does not run as root: its part is then another user's.
+# Files are private to this user. PostgreSQL does not run as root: then its files belong to user postgres.
 umask 077
 folder=$(mktemp -d /tmp/run-ha-XXXXXX)
 as=()
@@ -28,7 +29,7 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 stop() {
 	trap - EXIT
-	trap '' INT TERM # a second Ctrl-C changes nothing
+	trap '' INT TERM # ignore a second Ctrl-C
 	touch "$folder/stopping"
 	for name in first second demo nginx; do
 		[ ! -s "$folder/$name.pid" ] || kill "$(cat "$folder/$name.pid")" 2>/dev/null || true
@@ -47,7 +48,7 @@ if [ -z "$server" ]; then
 	go build -C "$here/../fosite-server" -o "$server" .
 fi
 
-# The database: it listens at a socket in a folder that nobody else may enter.
+# The database listens on a socket in a private folder.
 mkdir "$folder/postgres"
 [ ${#as[@]} -eq 0 ] || chown postgres: "$folder/postgres"
 "${as[@]}" "$postgres/initdb" -D "$folder/postgres/data" -A trust -U owner >"$folder/initdb.log"
@@ -55,7 +56,7 @@ mkdir "$folder/postgres"
 	-o "-c listen_addresses='' -k '$folder/postgres'" start
 echo "host=$folder/postgres user=owner dbname=postgres" >"$folder/dsn"
 
-# The keys, the same for both servers.
+# The keys, shared by both servers.
 mkdir "$folder/keys"
 openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$folder/keys/signing-key.pem" 2>/dev/null ||
 	openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$folder/keys/signing-key.pem" 2>/dev/null
@@ -63,7 +64,7 @@ for name in global-secret admin-token; do
 	openssl rand -base64 32 | tr '+/' '-_' | tr -d '=\n' >"$folder/keys/$name"
 done
 
-# The clients, the same for both servers, too.
+# The clients, shared by both servers.
 clients=${CLIENTS:-}
 if [ -z "$clients" ]; then
 	clients=$folder/clients.json
@@ -79,14 +80,14 @@ if [ -z "$clients" ]; then
 	echo "[$(client demo-photos "Demo Photos" $((port + 1))), $(client demo-notes "Demo Notes" $((port + 2)))]" >"$clients"
 fi
 
-# supervise NAME COMMAND... runs a command again whenever it ends, and keeps its process id.
+# supervise NAME COMMAND... restarts a command whenever it ends, and records its process id.
 supervise() {
 	local name=$1
 	shift
 	while [ ! -e "$folder/stopping" ]; do
 		"$@" >"$folder/$name.out" 2>>"$folder/$name.log" &
 		echo $! >"$folder/$name.pid"
-		[ ! -e "$folder/stopping" ] || kill $! # stop has looked for it before it was there
+		[ ! -e "$folder/stopping" ] || kill $! # stop may have missed it
 		wait $! || true
 		[ -e "$folder/stopping" ] || sleep 1
 	done
@@ -124,15 +125,15 @@ first: http://127.0.0.1:$first
 second: http://127.0.0.1:$second
 folder: $folder
 
-Sign in at http://localhost:$((port + 1)) as ann with ann-demo. Then kill either server, and look whether you still are:
+Sign in at http://localhost:$((port + 1)) as ann with ann-demo. Then kill either server, and check that you are still signed in:
 
   kill -9 \$(cat $folder/first.pid)
 
-End the session at one of the servers, and both demo clients are told:
+End the session at one of the servers, and both demo clients are notified:
 
   curl -H "Authorization: Bearer \$(cat $folder/keys/admin-token)" \\
     --json '{"subject_id":"1001"}' http://127.0.0.1:$second/admin/sessions/remove
 
-$issuer/admin/ui/ takes the admin token. Logs are in $folder. Stop with Ctrl-C.
+$issuer/admin/ui/ requires the admin token. Logs are in $folder. Stop with Ctrl-C.
 TEXT
 wait "${supervised[@]}"

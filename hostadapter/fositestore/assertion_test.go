@@ -59,7 +59,7 @@ func addAssertingClients(memory *storage.MemoryStore) {
 		}}
 }
 
-// assertion returns a JWT of an issuer for a subject, signed by clientKey, good once.
+// assertion returns a JWT of an issuer for a subject, signed by clientKey, with a unique jti.
 func assertion(t *testing.T, iss, sub string) string {
 	t.Helper()
 	var id [16]byte
@@ -85,7 +85,7 @@ func assertionWith(t *testing.T, claims any) string {
 	return token
 }
 
-// asserted has the form of the client that authenticates by private_key_jwt.
+// asserted returns the form of the client that authenticates by private_key_jwt.
 func asserted(t *testing.T, form url.Values) url.Values {
 	t.Helper()
 	form.Set("as", nobody)
@@ -94,8 +94,8 @@ func asserted(t *testing.T, form url.Values) url.Values {
 	return form
 }
 
-// again is the same form: a client's, or somebody's who has overheard it. Sending a form takes its field "as"
-// out.
+// again returns a copy of the form, as repeated by the client or an eavesdropper. Sending a form removes its
+// field "as".
 func again(form url.Values) url.Values {
 	twice := url.Values{}
 	for name, values := range form {
@@ -104,7 +104,7 @@ func again(form url.Values) url.Values {
 	return twice
 }
 
-// bearerGrant is a token request by a JWT of the partner.
+// bearerGrant returns a token request with a JWT of the partner.
 func bearerGrant(t *testing.T, extra ...string) url.Values {
 	t.Helper()
 	form := url.Values{

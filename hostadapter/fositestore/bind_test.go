@@ -19,10 +19,10 @@ var live = &hostadapter.Session{
 	AuthTime: time.Unix(1000, 500).UTC(),
 }
 
-// placeless is a session that has no place for a sid.
+// placeless is a session type that cannot hold a sid.
 type placeless struct{ fosite.Session }
 
-// carrying is one that has its own.
+// carrying is a session type with its own field for the sid.
 type carrying struct {
 	fosite.Session
 	sid string
@@ -70,13 +70,13 @@ func TestBindRefuses(t *testing.T) {
 	for name, session := range map[string]fosite.Session{
 		"nil": nil, "nil pointer": typedNil, "another subject": openIDSession("bob"),
 		"another subject in the ID token": &openid.DefaultSession{Claims: &jwt.IDTokenClaims{Subject: "bob"}},
-		"no place":                        &placeless{&fosite.DefaultSession{}},
+		"no place":                            &placeless{&fosite.DefaultSession{}},
 	} {
 		if err := fositestore.Bind(session, live); !errors.Is(err, fositestore.ErrUnbound) {
 			t.Errorf("%s: want ErrUnbound, got %v", name, err)
 		}
 	}
 	if err := fositestore.Bind(openIDSession(""), nil); !errors.Is(err, fositestore.ErrUnbound) {
-		t.Errorf("nobody signed in: want ErrUnbound, got %v", err)
+		t.Errorf("no session: want ErrUnbound, got %v", err)
 	}
 }

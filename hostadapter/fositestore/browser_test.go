@@ -26,7 +26,7 @@ func (h *host) browser() *browser {
 		h.t.Fatal(err)
 	}
 	return &browser{h: h, client: &http.Client{
-		// Not the default one: each server that closes ends connections of that.
+		// Not the default transport: closing any test server closes its connections.
 		Transport: h.server.Client().Transport,
 		Jar:       jar, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
@@ -34,7 +34,7 @@ func (h *host) browser() *browser {
 	}}
 }
 
-// reply is an answer with its body read.
+// reply is a response with its body.
 type reply struct {
 	status int
 	header http.Header
@@ -77,8 +77,8 @@ func (b *browser) signIn(user string) *browser {
 	return b
 }
 
-// authorization returns the parameters of an authorization request; changes are name, value pairs, an empty
-// value takes one out.
+// authorization returns the parameters of an authorization request; changes are name and value pairs, an
+// empty value removes the parameter.
 func authorization(changes ...string) url.Values {
 	query := url.Values{
 		"client_id": {"app"}, "redirect_uri": {redirectURI}, "response_type": {"code"},
@@ -104,11 +104,11 @@ func (b *browser) code(changes ...string) string {
 	return code
 }
 
-// nobody is a client that does not authenticate by its secret.
+// nobody stands for a client that does not authenticate.
 const nobody = "nobody"
 
-// post sends a form as the client "app", as the one in its field "as", or with the access token in its field
-// "bearer".
+// post posts a form as the client "app", as the client in the field "as", or with the access token in the
+// field "bearer".
 func (h *host) post(path string, form url.Values) *reply {
 	client := form.Get("as")
 	if client == "" {

@@ -30,7 +30,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// cached has the host ask its backend through the protocol, with a cache before it.
+// cached makes the host call its backend through the protocol, with a cache.
 func cached(h *host, c *fositestore.Config) {
 	stores := plugintest.Connect(h.t, h.backend.Backend)
 	w := watch(h.backend.Backend)
@@ -38,8 +38,7 @@ func cached(h *host, c *fositestore.Config) {
 	h.backend, c.Backend = w, w
 }
 
-// What fosite gets of a cached grant is its own: whatever it or the host does to it, the next one gets what
-// was stored.
+// fosite gets a copy of a cached grant: modifications by fosite or the host do not affect later requests.
 func TestCachedGrantIsNotShared(t *testing.T) {
 	t.Parallel()
 	for name, kind := range sessionTypes {
@@ -87,7 +86,7 @@ func TestCachedGrantIsNotShared(t *testing.T) {
 	}
 }
 
-// spoil changes all of a request that fosite or a host may change.
+// spoil modifies everything in a request that fosite or a host may modify.
 func spoil(request fosite.Requester, with string) {
 	for _, list := range append([][]string{
 		request.GetRequestedScopes(), request.GetGrantedScopes(),
@@ -120,8 +119,8 @@ func spoil(request fosite.Requester, with string) {
 	}
 }
 
-// What is kept of a request takes no more than its data, however much its decoded claims take. Not parallel:
-// it measures the heap.
+// A cached request uses no more memory than its data, even if its decoded claims are larger. Not parallel,
+// because it measures the heap.
 func TestCachedGrantTakesAsMuchAsItsData(t *testing.T) {
 	const tokens, groups = 400, 500
 	h := newHost(t, cached)
@@ -152,13 +151,13 @@ func TestCachedGrantTakesAsMuchAsItsData(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Sealed and unsealed; decoded they take 45 kB more.
+	// Sealed and unsealed; decoded it would use 45 kB more.
 	if taken := (heap() - before) / tokens; taken > 25_000 {
 		t.Errorf("a cached token with 6 kB of data takes %d bytes, want it about twice", taken)
 	}
 }
 
-// A grant that cannot be opened is asked for again: what was wrong may be no more.
+// A grant that cannot be opened is read again: the fault may have been temporary.
 func TestCachedGrantThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	for name, lie := range map[string]func(*grantstore.Grant){
@@ -188,7 +187,8 @@ func TestCachedGrantThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// killingLiar is a liar that tells kills. What is stored in it is to be read: it tells no times with it.
+// killingLiar is a liar that streams kills. Its answers to batches have no session times, so that grants are
+// read.
 type killingLiar struct {
 	*liar
 	killer
@@ -210,7 +210,7 @@ func (u untold) Apply(
 
 type killer interface{ Kills() grantstore.Kills }
 
-// A session slides while its tokens are answered from the cache, no more often than others do.
+// A session whose tokens are answered from the cache is renewed, with the usual throttle.
 func TestRule9_CachedTokensKeepTheSessionAlive(t *testing.T) {
 	t.Parallel()
 	clock := &movedClock{}
@@ -237,7 +237,7 @@ func TestRule9_CachedTokensKeepTheSessionAlive(t *testing.T) {
 	}
 }
 
-// Everything that ends a token is acknowledged when no copy of it answers.
+// Everything that ends a token is acknowledged only when no cache answers it.
 func TestRule15_AcknowledgedIsEndedInTheCache(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(h *host, b *browser, tokens *reply){
@@ -269,7 +269,7 @@ func TestRule15_AcknowledgedIsEndedInTheCache(t *testing.T) {
 	}
 }
 
-// counted counts what its grants are asked for, behind a host's cache.
+// counted counts reads of grants behind a host's cache.
 type counted struct {
 	sessions.Backend
 	killer
@@ -299,7 +299,7 @@ func count(grants **countedGrants) func(*host, *fositestore.Config) {
 	}
 }
 
-// What an exchange or a refresh has stored is not read again: neither by the first introspection nor by the
+// Tokens stored by an exchange or a refresh are not read again, neither by the first introspection nor by the
 // next refresh.
 func TestWhatWasStoredIsNotRead(t *testing.T) {
 	t.Parallel()
@@ -320,13 +320,13 @@ func TestWhatWasStoredIsNotRead(t *testing.T) {
 	}
 }
 
-// A copy of a refresh token is not told of what happens to it: who asks whether it is active is answered by
-// the store, and so is who uses it.
+// Cached refresh tokens are not invalidated by kills, so introspection and use of a refresh token call the
+// store.
 func TestRule3_CopiedRefreshTokens(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		batch   func(ref grantstore.Ref, family string) grantstore.Batch
-		revoked bool // what was issued for it
+		revoked bool // the tokens issued for it
 	}{
 		"used at another host": {func(ref grantstore.Ref, _ string) grantstore.Batch {
 			return grantstore.Batch{Consume: &grantstore.Consumption{Ref: ref}}
@@ -361,22 +361,22 @@ func TestRule3_CopiedRefreshTokens(t *testing.T) {
 			grants.reads.Store(0)
 			h.refresh(refresh).must(t, http.StatusBadRequest, "invalid_grant")
 			if n := grants.reads.Load(); n != 0 {
-				t.Errorf("the refresh reads %d grants, want it to find a copy", n)
+				t.Errorf("the refresh reads %d grants, want none: it is cached", n)
 			}
 			_, err = grants.Get(t.Context(), issued.Ref, time.Now())
 			if revoked := errors.Is(err, ticketstore.ErrNotFound); revoked != c.revoked {
-				t.Errorf("what was issued: got %v, want it revoked: %t", err, c.revoked)
+				t.Errorf("the issued token: got %v, want it revoked: %t", err, c.revoked)
 			}
 		})
 	}
 }
 
-// lasting does not use refresh tokens up.
+// lasting does not invalidate used refresh tokens.
 type lasting struct{ *fositestore.Store }
 
 func (lasting) RotateRefreshToken(context.Context, string, string) error { return nil }
 
-// stateless keeps no access tokens either.
+// stateless additionally keeps no access tokens.
 type stateless struct{ lasting }
 
 func (stateless) CreateAccessTokenSession(context.Context, string, fosite.Requester) error {
@@ -387,7 +387,7 @@ func (stateless) CreateRefreshTokenSession(context.Context, string, string, fosi
 	return nil
 }
 
-// Where the host's own storage does not use refresh tokens up, the store says whether they are live.
+// If the host's storage does not invalidate used refresh tokens, the store decides whether they are live.
 func TestRule15_CopiedRefreshTokensThatAreNotUsedUp(t *testing.T) {
 	t.Parallel()
 	for name, storage := range map[string]func(store *fositestore.Store) any{
@@ -418,7 +418,7 @@ func TestRule15_CopiedRefreshTokensThatAreNotUsedUp(t *testing.T) {
 					grants.reads.Store(0)
 					h.refresh(refresh).must(t, http.StatusOK, "")
 					if n := grants.reads.Load(); (n != 0) != bare {
-						t.Errorf("the refresh reads %d grants, want a copy with the Provider alone", n)
+						t.Errorf("the refresh reads %d grants, want it cached only with the Provider", n)
 					}
 				}
 				h.post("/revoke", map[string][]string{"token": {refresh}}).must(t, http.StatusOK, "")
@@ -430,8 +430,8 @@ func TestRule15_CopiedRefreshTokensThatAreNotUsedUp(t *testing.T) {
 	}
 }
 
-// reader is a handler of the host's own behind fosite's: it reads the refresh token that was given, to log it
-// for one, after fosite's has used it up.
+// reader is a host's handler after fosite's: it reads the given refresh token, for example to log it, after
+// fosite has used it.
 type reader struct{ storage oauth2.RefreshTokenStorage }
 
 func (reader) HandleTokenEndpointRequest(context.Context, fosite.AccessRequester) error {
@@ -455,7 +455,7 @@ func (reader) CanHandleTokenEndpointRequest(_ context.Context, request fosite.Ac
 	return request.GetGrantTypes().ExactOne("refresh_token")
 }
 
-// A refresh token may be read again once it was used, also one that is used again within the grace period.
+// A used refresh token can be read again, also if it was used again within the grace period.
 func TestRefreshTokenIsReadAgain(t *testing.T) {
 	t.Parallel()
 	for _, bare := range []bool{false, true} {

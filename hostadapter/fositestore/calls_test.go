@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Front-channel calls that a page would make.
+// Calls of every endpoint.
 
 import (
 	"net/http"
@@ -12,15 +12,15 @@ type call struct {
 	name string
 	// prepare returns the call.
 	prepare func(h *host) func() *reply
-	// ended is what the end of the session makes of it: status and error, or the error in a redirect.
+	// ended are the results after the end of the session: status and error, or the error in a redirect.
 	endedStatus             int
 	endedError, endedResult string
-	// racing: the session ends during the call, at the write.
+	// racing: the session ends during the call, at its write.
 	racing bool
 }
 
-// calls are all endpoints, each called in a way that succeeds, once prepared, as long as session and store
-// are there. The subject is "ann".
+// calls are calls of all endpoints that succeed after their preparation if session and store are available.
+// The subject is "ann".
 var calls = append([]call{
 	{
 		name: "authorize",
@@ -39,7 +39,7 @@ var calls = append([]call{
 		racing: true, endedStatus: http.StatusSeeOther, endedResult: "login_required",
 	},
 	{
-		name: "authorize for an ID token alone while the session ends",
+		name: "authorize for only an ID token while the session ends",
 		prepare: func(h *host) func() *reply {
 			b := h.browser().signIn("ann")
 			return func() *reply { return b.get("/authorize", authorization("response_type", "id_token")) }
@@ -71,7 +71,7 @@ var calls = append([]call{
 			h.browser().signIn("ann")
 			return func() *reply { return h.post("/par", authorization()) }
 		},
-		endedStatus: http.StatusCreated, // it knows of no session
+		endedStatus: http.StatusCreated, // no session involved
 	},
 	{
 		name: "token for a code",
@@ -111,7 +111,7 @@ var calls = append([]call{
 			h.browser().signIn("ann")
 			return func() *reply { return h.post("/token", url.Values{"grant_type": {"client_credentials"}}) }
 		},
-		endedStatus: http.StatusOK, // there is no session in it
+		endedStatus: http.StatusOK, // no session involved
 	},
 	{
 		name: "introspect an access token",
@@ -152,7 +152,7 @@ var calls = append([]call{
 		prepare: func(h *host) func() *reply {
 			return func() *reply { return h.post("/token", passwordGrant()) }
 		},
-		endedStatus: http.StatusOK, // there is no session in it
+		endedStatus: http.StatusOK, // no session involved
 	},
 	{
 		name: "token for a JWT of a partner",
@@ -234,7 +234,8 @@ var calls = append([]call{
 	},
 }, frontChannelCalls()...)
 
-// frontChannelCalls are those of every response type, before the session ends and while it does.
+// frontChannelCalls are authorization requests of every response type, before the session ends and while it
+// ends.
 func frontChannelCalls() (calls []call) {
 	for _, responseType := range frontResponseTypes {
 		prepare := func(h *host) func() *reply {

@@ -27,15 +27,15 @@ func TestCarriersAreForgottenWithTheirRequests(t *testing.T) {
 	m.bind(kept, c)
 	for range 100 {
 		m.bind(fosite.NewAuthorizeRequest(), newCarrier(t.Context()))
-		// Of a host that uses the Store alone.
+		// For a host that uses the Store without the Provider.
 		m.from(context.WithValue(t.Context(), fosite.AccessRequestContextKey, fosite.NewAccessRequest(nil)))
 	}
-	testenv.Eventually(t, "only the carrier of the request that is held is left", func() bool {
+	testenv.Eventually(t, "only the carrier of the held request is left", func() bool {
 		runtime.GC()
 		return m.size() <= 1
 	})
 	if m.of(kept) != c {
-		t.Error("the carrier of a request that is held was forgotten")
+		t.Error("the carrier of a held request was removed")
 	}
 	m.release(kept)
 	if m.of(kept) != nil {

@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Every 401 says how to authenticate.
+// Every 401 has a challenge.
 
 import (
 	"net/http"
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A 401 says how to authenticate (RFC 9110, section 15.5.2; RFC 6749, section 5.2; RFC 6750, section 3).
+// A 401 has a WWW-Authenticate header (RFC 9110, section 15.5.2; RFC 6749, section 5.2; RFC 6750, section 3).
 func TestUnauthorizedHasAChallenge(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -58,7 +58,8 @@ func TestUnauthorizedHasAChallenge(t *testing.T) {
 	}
 }
 
-// Nobody authenticates at the authorization endpoint: a challenge would make browsers ask for a password.
+// The authorization endpoint has no client authentication: a challenge would make browsers ask for a
+// password.
 func TestUnknownClientAtAuthorizeIsABadRequest(t *testing.T) {
 	t.Parallel()
 	r := newHost(t).browser().get("/authorize", authorization("client_id", "nobody"))

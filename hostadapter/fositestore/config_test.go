@@ -85,7 +85,7 @@ func TestConfigRefusesItsOwnStore(t *testing.T) {
 	}
 }
 
-// opaque is a key held elsewhere, as go-jose v3 sees it.
+// opaque is an external key, in go-jose v3's interface.
 type opaque struct{ key *rsa.PrivateKey }
 
 func (o opaque) Public() *josev3.JSONWebKey {
@@ -173,7 +173,7 @@ func TestSigningKeys(t *testing.T) {
 	}
 }
 
-// logoutClient is a host's type of client with logout settings.
+// logoutClient is a host's client type with logout settings.
 type logoutClient struct {
 	*fosite.DefaultClient
 	uri string

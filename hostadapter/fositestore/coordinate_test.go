@@ -10,12 +10,12 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// Refresh tokens of a client that coordinates its lifetime with the session end with it, also offline ones;
-// those of others outlive a sign-out and an expiry (Back-Channel Logout 1.0, section 2.7).
+// Refresh tokens of a client that coordinates their lifetime with the session end with it, including offline
+// tokens; those of other clients outlive a sign-out and an expiry (Back-Channel Logout 1.0, section 2.7).
 func TestOfflineTokensOfCoordinatingClients(t *testing.T) {
 	t.Parallel()
 	yes, no := true, false
-	for name, own := range map[string]*bool{"a client that coordinates": &yes, "one that does not": &no} {
+	for name, own := range map[string]*bool{"coordinating client": &yes, "other client": &no} {
 		for way, end := range map[string]func(h *host, b *browser, clock *movedClock){
 			"sign-out": func(_ *host, b *browser, _ *movedClock) { b.get("/logout", nil) },
 			"expiry":   func(_ *host, _ *browser, clock *movedClock) { clock.advance(2 * time.Hour) },

@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Grant types of the host's own.
+// Custom grant types.
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 
 const exchangeGrant = "urn:ietf:params:oauth:grant-type:token-exchange"
 
-// exchangeHandler is a grant handler of a host's own: it reads a token of the user's, and answers with an
-// error of its own where it cannot.
+// exchangeHandler is a custom grant handler: it reads a token of the user, and returns its own error if it
+// cannot.
 type exchangeHandler struct {
 	store  *fositestore.Store
 	refuse func(err error) error
@@ -52,7 +52,7 @@ func (h *exchangeHandler) CanHandleTokenEndpointRequest(
 	return request.GetGrantTypes().ExactOne(exchangeGrant)
 }
 
-// A handler of the host's own keeps its own errors, whatever the store said that they wrap.
+// The errors of a custom handler are kept, whatever store errors they wrap.
 func TestCustomGrantKeepsItsErrors(t *testing.T) {
 	t.Parallel()
 	handler := &exchangeHandler{}

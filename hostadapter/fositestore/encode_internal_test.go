@@ -23,7 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 )
 
-// tenantSession is a session type of a host's own.
+// tenantSession is a custom session type.
 type tenantSession struct {
 	*openid.DefaultSession
 	Tenant string `json:"tenant"`
@@ -34,7 +34,7 @@ func (s *tenantSession) Clone() fosite.Session {
 	return &tenantSession{DefaultSession: inner, Tenant: s.Tenant}
 }
 
-// randomRequest returns a request with anything in it that a host may put there.
+// randomRequest returns a request with random contents, of any kind that a host may use.
 func randomRequest(r *rand.Rand) *fosite.Request {
 	return &fosite.Request{
 		ID: randomText(r), RequestedAt: randomTime(r), Client: &fosite.DefaultClient{ID: "client"},
@@ -71,7 +71,7 @@ func randomSession(r *rand.Rand) fosite.Session {
 			Extra: randomObject(r, 2),
 		}
 	}
-	// JSON knows fewer types of numbers than Go, and no text that is not UTF-8.
+	// JSON has fewer number types than Go, and only UTF-8 text.
 	inner := &openid.DefaultSession{}
 	if raw, err := json.Marshal(randomOpenID(r)); err != nil || json.Unmarshal(raw, inner) != nil {
 		panic("a session that is not JSON")
@@ -173,7 +173,7 @@ func randomValue(r *rand.Rand, depth int) any {
 	return map[string]any{"in": randomValue(r, depth-1)}
 }
 
-// encodeRequest returns what is sealed into a grant's data.
+// encodeRequest returns the plaintext of a grant's data.
 func encodeRequest(request fosite.Requester, what encoding) ([]byte, error) {
 	w := &writer{}
 	w.stored(request, what)
@@ -205,12 +205,12 @@ func TestRequestsRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool {
 			return a == b
 		})); diff != "" {
-			t.Fatalf("seed %d: want the request as it was (-want +got):\n%s", seed, diff)
+			t.Fatalf("seed %d: want the request unchanged (-want +got):\n%s", seed, diff)
 		}
 	}
 }
 
-// isRequest checks that the data is a requestpb.Request, which other releases read.
+// isRequest checks that the data is a requestpb.Request, which other releases can read.
 func isRequest(t *testing.T, data []byte) {
 	t.Helper()
 	message := &requestpb.Request{}
@@ -222,7 +222,7 @@ func isRequest(t *testing.T, data []byte) {
 		t.Fatal(err)
 	}
 	if !proto.Equal(message, known) || proto.Size(message) != len(data)-1 {
-		t.Errorf("want all of it to be fields of the schema, each written once: %v", message)
+		t.Errorf("want only fields of the schema, each written once: %v", message)
 	}
 }
 
@@ -261,7 +261,7 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 	}
 }
 
-// sealed is a session as it lies in the data of a grant.
+// sealed returns a session as encoded in the data of a grant.
 func sealed(t *testing.T, session fosite.Session) storedSession {
 	t.Helper()
 	data, err := encodeRequest(&fosite.Request{Session: session}, encoding{})
@@ -275,7 +275,7 @@ func sealed(t *testing.T, session fosite.Session) storedSession {
 	return request.session()
 }
 
-// A host may move from fosite's session type to one of its own, and back, without losing its tokens.
+// A host may change from fosite's session type to a custom type, and back, without losing tokens.
 func TestSessionsOfAnotherType(t *testing.T) {
 	t.Parallel()
 	stored := openid.NewDefaultSession()
@@ -295,7 +295,7 @@ func TestSessionsOfAnotherType(t *testing.T) {
 	}
 }
 
-// fosite sets the expiries of the new tokens before it reads a code again.
+// fosite sets the expiries of the new tokens before it reads the code again.
 func TestHydrateKeepsExpiriesThatWereNotStored(t *testing.T) {
 	t.Parallel()
 	stored, at := openid.NewDefaultSession(), time.Unix(1000, 0).UTC()
@@ -321,7 +321,7 @@ func TestUnknownFormatIsAnError(t *testing.T) {
 	}
 }
 
-// A later release may add fields beside the kind of a session.
+// A later release may add fields next to the kind of a session.
 func TestSessionWithAFieldOfALaterRelease(t *testing.T) {
 	t.Parallel()
 	var r reader
@@ -329,7 +329,7 @@ func TestSessionWithAFieldOfALaterRelease(t *testing.T) {
 	message = protowire.AppendString(protowire.AppendTag(message, jsonKind+1, protowire.BytesType), "new")
 	message = protowire.AppendVarint(protowire.AppendTag(message, jwtKind, protowire.VarintType), 1)
 	if got := r.session(string(message)); got != (storedSession{openIDKind, "openid"}) {
-		t.Errorf("got %+v, want the session that is there", got)
+		t.Errorf("got %+v, want the encoded session", got)
 	}
 }
 

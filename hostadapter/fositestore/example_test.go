@@ -21,8 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 )
 
-// What the server has without sessions: its fosite configuration, its store of clients, its key, a router, a
-// login form.
+// The server without sessions: its fosite configuration, client store, key, router, and login form.
 var (
 	config = &fosite.Config{
 		IDTokenIssuer: "https://id.example.com", GlobalSecret: []byte(os.Getenv("SECRET")),
@@ -32,10 +31,10 @@ var (
 	router        = mux.NewRouter()
 )
 
-// loginForm returns the user who filled in the form of the request; false: it has shown the form instead.
+// loginForm returns the user who submitted the form, or shows the form and returns false.
 func loginForm(http.ResponseWriter, *http.Request) (user string, ok bool) { return "42", true }
 
-// operator tells who may use the admin routes.
+// operator authorizes requests to the admin routes.
 func operator(*http.Request, admin.Permission) (admin.Actor, error) {
 	return admin.Actor{}, admin.ErrUnauthenticated
 }
@@ -46,7 +45,7 @@ func check(err error) {
 	}
 }
 
-// A server with a router of gorilla/mux gets sessions.
+// Adds sessions to a server with a gorilla/mux router.
 func Example() {
 	ctx := context.Background()
 	backend, err := plugin.Open(ctx,
@@ -99,7 +98,7 @@ func Example() {
 	check(http.ListenAndServe("localhost:9000", router))
 }
 
-// A server whose login page has an address of its own sends the browser there, and has it come back.
+// A server with a separate login page redirects the browser there, and back.
 func Example_loginPage() {
 	var (
 		sm     *fositestore.Sessions

@@ -1,6 +1,6 @@
 package fositestore
 
-// What the external tests need of the package.
+// Access to internals for the external tests.
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// SignerAndHints are what Attach makes of Config.Key.
+// SignerAndHints returns the signer and the verifier that Attach makes from Config.Key.
 func SignerAndHints(
 	key func(context.Context) (any, error), keyID, issuer string,
 ) (logout.Signer, hostadapter.IDTokenHints) {
@@ -22,7 +22,7 @@ func SignerAndHints(
 	return keys, &idTokenHints{keys: keys, clients: knownClients(), issuers: []string{issuer}}
 }
 
-// Hints are what Attach makes of Config.Key and Config.FormerKeys.
+// Hints returns the verifier that Attach makes from Config.Key and Config.FormerKeys.
 func Hints(
 	key func(context.Context) (any, error), former func(context.Context) ([]any, error), issuer string,
 ) hostadapter.IDTokenHints {
@@ -31,23 +31,23 @@ func Hints(
 	}
 }
 
-// LogoutClient returns a client as the server finds it.
+// LogoutClient returns a client as found by the server.
 func LogoutClient(ctx context.Context, sessions *Sessions, id string) (*logout.Client, error) {
 	return sessions.store.clients.LogoutClient(ctx, id)
 }
 
-// SealedBefore returns the grant with its data sealed as releases before hostadapter.Config.UnboundUntil did.
+// SealedBefore returns the grant with its data sealed as by releases before hostadapter.Config.UnboundUntil.
 func SealedBefore(t *testing.T, sessions *Sessions, g grantstore.Grant) grantstore.Grant {
 	t.Helper()
 	data, err := sessions.Tie().Unseal(bindingOf(&g), g.Data)
 	if err != nil {
-		t.Errorf("sealing a grant as before: %v", err)
+		t.Errorf("sealing a grant as an earlier release: %v", err)
 	}
 	g.Data = sessions.Tie().Seal(formerBindingOf(&g), data)
 	return g
 }
 
-// knownClients knows app and other.
+// knownClients contains app and other.
 func knownClients() fosite.ClientManager {
 	store := storage.NewMemoryStore()
 	for _, id := range []string{"app", "other"} {

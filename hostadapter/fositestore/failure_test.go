@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Answers of every endpoint when a session has ended or the store cannot be reached.
+// Responses of every endpoint after the end of a session or while the store is unavailable.
 
 import (
 	"net/http"
@@ -53,7 +53,7 @@ func TestEveryEndpointWhenTheStoreIsUnavailable(t *testing.T) {
 				r.header.Get("Location") != "" {
 				t.Errorf("want Retry-After, no cookie touched and no redirect, got %v", r.header)
 			}
-			// Nothing was used up: the same call succeeds when the store is back.
+			// Nothing was consumed: the same call succeeds when the store is back.
 			h.backend.down.Store(false)
 			r = do()
 			if r.status >= http.StatusBadRequest || r.redirect.Get("error") != "" ||
@@ -64,7 +64,7 @@ func TestEveryEndpointWhenTheStoreIsUnavailable(t *testing.T) {
 	}
 }
 
-// fosite looks a token up as access and as refresh token, and drops the error of one of them.
+// fosite looks a token up as access token and as refresh token, and drops the error of one lookup.
 func TestIntrospectionWhenOneLookUpIsLost(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []grantstore.Type{grantstore.ReferenceToken, grantstore.RefreshToken} {
@@ -97,7 +97,7 @@ func TestLostAnswerIsResolved(t *testing.T) {
 	second := h.refresh(r.str("refresh_token"))
 	second.must(t, http.StatusOK, "")
 	h.mustActive(second.str("access_token"), true)
-	// One that stays unknown is no success.
+	// An unknown outcome is not a success.
 	h.backend.grants.loseAnswers.Store(100)
 	h.refresh(second.str("refresh_token")).must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
 }
@@ -107,7 +107,7 @@ func TestGrantThatCannotBeOpened(t *testing.T) {
 	h := newHost(t)
 	b, r := h.tokens("ann")
 	code := b.code()
-	// As if the host came back with sealing keys of its own and without the old ones.
+	// As if the host restarted with new sealing keys and without the old ones.
 	again := newHost(t, func(again *host, c *fositestore.Config) {
 		again.backend, c.Backend = h.backend, h.backend
 		c.Host.Keys, c.Host.KeysLost = [][]byte{[]byte(strings.Repeat("k", 32))}, true

@@ -202,7 +202,7 @@ func TestRefreshGrace(t *testing.T) {
 	third.must(t, http.StatusOK, "")
 	h.mustActive(second.str("access_token"), true)
 	h.mustActive(third.str("access_token"), true)
-	// Each line goes on by itself.
+	// Each line continues independently.
 	fourth := h.refresh(second.str("refresh_token"))
 	fourth.must(t, http.StatusOK, "")
 	h.mustActive(second.str("access_token"), false)
@@ -226,7 +226,7 @@ func TestRefreshAfterTheGrace(t *testing.T) {
 	h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 }
 
-// A client that registers a logout URI in the middle of a session is notified from its next code on.
+// A client that registers a logout URI during a session is notified from its next code on.
 func TestCodeExchangeIsAUseOfTheSession(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -245,11 +245,11 @@ func TestCodeExchangeIsAUseOfTheSession(t *testing.T) {
 	h.exchange(code).must(t, http.StatusOK, "")
 	if exchanged := client(); authorized.Notify || !exchanged.Notify ||
 		!exchanged.LastUsed.After(authorized.LastUsed) {
-		t.Errorf("want a later use by a client to tell, got %+v and then %+v", authorized, exchanged)
+		t.Errorf("want a later use by the client recorded, got %+v and then %+v", authorized, exchanged)
 	}
 }
 
-// A removal may leave tokens alone: they outlive the session, whatever their scopes.
+// A removal may keep tokens: they outlive the session, whatever their scopes.
 func TestTokensThatARemovalLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, _ *fositestore.Config) { h.fosite.RefreshTokenScopes = []string{} })
@@ -367,7 +367,7 @@ func TestPrompt(t *testing.T) {
 	h := newHost(t)
 	if r := h.browser().get("/authorize",
 		authorization("prompt", "none")); r.redirect.Get("error") != "login_required" {
-		t.Errorf("prompt=none, nobody signed in: want login_required, got %d %s %v", r.status, r.body,
+		t.Errorf("prompt=none without a session: want login_required, got %d %s %v", r.status, r.body,
 			r.redirect)
 	}
 	b := h.browser().signIn("ann")
@@ -380,13 +380,13 @@ func TestPrompt(t *testing.T) {
 		}
 	}
 	b.code("max_age", "3600", "acr_values", "2 1")
-	// Signed in by the form in this very request.
+	// Signed in by the form in this request.
 	r := h.exchange(b.code("prompt", "login", "user", "ann"))
 	r.must(t, http.StatusOK, "")
 }
 
-// A session that expired a moment ago decides there and then what outlives it: a client must not lose its
-// offline access because it came before the sweep.
+// When a request finds a session expired, the survivors are decided immediately: a client must not lose its
+// offline access because its request precedes the sweep.
 func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ revoke, meanwhile bool }{
@@ -426,7 +426,7 @@ func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
 	}
 }
 
-// A session is used by a bounded number of clients; those that use it go on.
+// The number of clients per session is bounded; existing clients can still use it.
 func TestAuthorizationOfAClientTooMany(t *testing.T) {
 	t.Parallel()
 	var logged strings.Builder
@@ -459,8 +459,8 @@ func TestAuthorizationOfAClientTooMany(t *testing.T) {
 	h.exchange(b.code()).must(t, http.StatusOK, "")
 }
 
-// Taking back a consent takes the client's codes and tokens along, offline ones and those of ended sessions
-// too, and nothing else.
+// Revoking a consent revokes the client's codes and tokens, including offline tokens and those of ended
+// sessions, and nothing else.
 func TestConsentIsRevokedTogetherWithItsTokens(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

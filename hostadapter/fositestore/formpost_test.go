@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// postsForms lets the client "app" ask for response_mode=form_post.
+// postsForms allows the client "app" to request response_mode=form_post.
 func postsForms(h *host, _ *fositestore.Config) {
 	if client, ok := h.memory.Clients["app"].(*fosite.DefaultClient); ok {
 		h.memory.Clients["app"] = &fosite.DefaultResponseModeClient{
@@ -21,8 +21,8 @@ func postsForms(h *host, _ *fositestore.Config) {
 	}
 }
 
-// The page of response_mode=form_post runs its own script alone, leads to the client alone, and is neither
-// framed nor kept.
+// The policy of the form_post page allows only its own script and posting to the client, and forbids framing
+// and caching.
 func TestFormPostHasAPolicy(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, postsForms)
@@ -42,7 +42,7 @@ func TestFormPostHasAPolicy(t *testing.T) {
 		}
 		if strings.Contains(page.body, `name="code"`) != (name == "a code") ||
 			strings.Contains(page.body, `name="error"`) != (name == "an error") {
-			t.Errorf("%s: the page brings something else:\n%s", name, page.body)
+			t.Errorf("%s: the page has other contents:\n%s", name, page.body)
 		}
 		if page.status != http.StatusOK || strings.Contains(page.body, "onload") ||
 			!strings.Contains(page.body, `action="`+redirectURI+`"`) {
@@ -56,14 +56,14 @@ func TestFormPostHasAPolicy(t *testing.T) {
 	if page := b.get("/authorize",
 		authorization("response_mode", "form_post", "redirect_uri",
 			"https://evil.example/")); page.status != http.StatusBadRequest {
-		t.Errorf("a redirect URI of nobody: %d %s", page.status, page.body)
+		t.Errorf("an unregistered redirect URI: %d %s", page.status, page.body)
 	}
 	if page := b.get("/authorize", authorization()); page.header.Get("Content-Security-Policy") != "" {
 		t.Error("a redirect has a policy")
 	}
 }
 
-// A host's own page is its own: nobody else knows what is on it.
+// The policy of a host's own page is the host's.
 func TestFormPostOfTheHost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, postsForms, func(h *host, _ *fositestore.Config) {

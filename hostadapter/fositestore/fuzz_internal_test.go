@@ -20,8 +20,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FuzzDecode: whatever the data of a grant opens to, it is refused, or it is a request that can be stored
-// again and is then the same.
+// FuzzDecode: any plaintext of a grant's data is refused, or decodes to a request that is unchanged after
+// another encoding and decoding.
 func FuzzDecode(f *testing.F) {
 	for seed := range uint64(12) {
 		request := randomRequest(mathrand.New(mathrand.NewPCG(seed, 1)))
@@ -73,37 +73,37 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// expectSameAgain stores a request that was read and reads it again. What the first reading has left out is
-// gone for good.
+// expectSameAgain encodes a decoded request and decodes it again. Contents dropped by the first decoding stay
+// dropped.
 func expectSameAgain(t *testing.T, request *fosite.Request, empty func() fosite.Session) {
 	t.Helper()
 	again, err := encodeRequest(request, encoding{})
 	if err != nil {
-		return // a host's own JSON may hold what JSON cannot say
+		return // a host's JSON may hold values that cannot be encoded
 	}
 	message, err := parse(again)
 	if err != nil {
-		t.Fatalf("what was read does not store: %v", err)
+		t.Fatalf("a decoded request cannot be encoded: %v", err)
 	}
 	session := empty()
 	if err := hydrate(session, message.session()); err != nil {
-		t.Fatalf("what was stored again does not read: %v", err)
+		t.Fatalf("an encoded request cannot be decoded: %v", err)
 	}
 	lang := decodeLang(message.text(langField))
 	reread, err := decodeRequest(message, lang, request.Client, session)
 	if err != nil {
-		t.Fatalf("what was stored again does not read: %v", err)
+		t.Fatalf("an encoded request cannot be decoded: %v", err)
 	}
 	third, err := encodeRequest(reread, encoding{})
 	if err != nil {
-		t.Fatalf("what was stored again does not store: %v", err)
+		t.Fatalf("the request cannot be encoded again: %v", err)
 	}
 	if len(third) != len(again) {
-		t.Fatalf("a request changes each time that it is stored:\n%s", cmp.Diff(again, third))
+		t.Fatalf("a request changes with each encoding:\n%s", cmp.Diff(again, third))
 	}
 }
 
-// FuzzIDTokenHint: a text is an ID token of this server with a subject and a client, or it is refused.
+// FuzzIDTokenHint: a text is accepted only if it is an ID token of this server with a subject and a client.
 func FuzzIDTokenHint(f *testing.F) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -150,13 +150,13 @@ func FuzzIDTokenHint(f *testing.F) {
 		hint, err := hints.Verify(t.Context(), token)
 		switch {
 		case err == nil && !sign:
-			t.Fatalf("%q is taken for an ID token", token)
+			t.Fatalf("%q is accepted as an ID token", token)
 		case err == nil &&
 			(hint.Subject == "" || !slices.Contains(hint.Audience, "app") &&
 				!slices.Contains(hint.Audience, "other")):
-			t.Fatalf("%q is taken for an ID token that says %+v", text, hint)
+			t.Fatalf("%q is accepted as an ID token with %+v", text, hint)
 		case errors.Is(err, ticketstore.ErrUnavailable):
-			t.Fatalf("the hint's fault is taken for the server's: %v", err)
+			t.Fatalf("an invalid hint is reported as a server error: %v", err)
 		case sign && errors.Is(err, hostadapter.ErrHintUnverified):
 			t.Fatal("our own signature does not verify")
 		}

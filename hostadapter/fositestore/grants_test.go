@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// named is a host's store whose users have subjects that a test can know.
+// named is a host's store whose users have predictable subjects.
 type named struct{ *storage.MemoryStore }
 
 func (s named) Authenticate(ctx context.Context, name, secret string) (string, error) {
@@ -98,16 +98,16 @@ func TestJWTBearer(t *testing.T) {
 				shown.str("scope") != "photos" {
 				t.Errorf("want subject and scope, got %s", shown.body)
 			}
-			// The assertion is good once (RFC 7523, section 3).
+			// An assertion is valid once (RFC 7523, section 3).
 			h.post("/token", again(form)).must(t, http.StatusBadRequest, "jti_known")
 			h.mustActive(r.str("access_token"), true)
 			h.end("ann")
 			h.mustActive(r.str("access_token"), false)
 			for what, bad := range map[string]url.Values{
 				"a scope that the key may not have": bearerGrant(t, "as", client, "scope", "openid"),
-				"an issuer that nobody knows": bearerGrant(t, "as", client, "assertion",
+				"an unknown issuer": bearerGrant(t, "as", client, "assertion",
 					assertion(t, "https://other.example", "ann")),
-				"a subject of somebody else": bearerGrant(t, "as", client, "assertion",
+				"a subject of a different issuer": bearerGrant(t, "as", client, "assertion",
 					assertion(t, partner, "bob")),
 				"no JWT": bearerGrant(t, "as", client, "assertion", "x.y.z"),
 			} {
@@ -142,7 +142,7 @@ func TestJWTBearerWithoutKeys(t *testing.T) {
 	h.post("/token", bearerGrant(t)).must(t, http.StatusBadRequest, "unsupported_grant_type")
 }
 
-// OpenID Connect Core 1.0, section 9: an assertion is good once, at every endpoint.
+// OpenID Connect Core 1.0, section 9: an assertion is valid once, at every endpoint.
 func TestPrivateKeyJWT(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -207,7 +207,7 @@ func TestPrivateKeyJWTRaceHasOneWinner(t *testing.T) {
 	}
 }
 
-// A scope that matches a client's wildcard may be any bytes, and so may be what is below an audience.
+// A scope that matches a client's wildcard may contain any bytes, and so may a path below an audience.
 func TestScopesAndAudiencesThatAreNotText(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -220,6 +220,6 @@ func TestScopesAndAudiencesThatAreNotText(t *testing.T) {
 	_, request, err := h.provider.IntrospectToken(t.Context(), second.str("access_token"), fosite.AccessToken,
 		h.newSession(""))
 	if err != nil || !request.GetGrantedScopes().Has("albums.\xff\xfe") {
-		t.Errorf("want the scope as it was granted, got %v, %v", request, err)
+		t.Errorf("want the granted scope, got %v, %v", request, err)
 	}
 }

@@ -15,8 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// hints are what a client may say of a token: nothing, what is right or wrong, or what nobody knows (RFC 7009
-// and 7662, section 2.1).
+// hints are the possible token_type_hints: none, right, wrong or unknown (RFC 7009 and 7662, section 2.1).
 var hints = []string{"", "access_token", "refresh_token", "pigeon"}
 
 func TestIntrospectionWithAnyHint(t *testing.T) {
@@ -46,7 +45,7 @@ func TestIntrospectionWithAnyHint(t *testing.T) {
 	}
 }
 
-// RFC 7662, section 2.1: scopes that the token lacks make it of no use, a used refresh token is none.
+// RFC 7662, section 2.1: a token that lacks a requested scope is inactive, and so is a used refresh token.
 func TestIntrospectionOfScopesAndUsedTokens(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -63,8 +62,8 @@ func TestIntrospectionOfScopesAndUsedTokens(t *testing.T) {
 	h.mustActive(r.str("refresh_token"), false)
 }
 
-// A resource server may authenticate by an access token of its own, which must be live, another one, and no
-// refresh token.
+// A resource server may authenticate by an access token of its own, which must be live, different from the
+// introspected token, and not a refresh token.
 func TestIntrospectionByBearer(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -110,7 +109,7 @@ func TestRevocationWithAnyHint(t *testing.T) {
 				h.mustActive(r.str("access_token"), false)
 				h.mustActive(r.str("refresh_token"), false)
 				h.mustActive(bystander.str("access_token"), true)
-				// RFC 7009, section 2.2: what is revoked already, or never was a token, is no error.
+				// RFC 7009, section 2.2: a revoked or invalid token is not an error.
 				h.post("/revoke", again(form)).must(t, http.StatusOK, "")
 				h.post("/revoke",
 					url.Values{"token": {"ory_at_a.b"}, "token_type_hint": {hint}}).must(t, http.StatusOK, "")
@@ -119,8 +118,8 @@ func TestRevocationWithAnyHint(t *testing.T) {
 	}
 }
 
-// A host may keep tokens from clients that have no business with them. To those a token that is live looks
-// like one that is not, and being asked for it keeps no session alive.
+// A host may restrict which clients can introspect a token. For other clients a live token is inactive, and
+// their requests do not renew the session.
 func TestMayIntrospect(t *testing.T) {
 	t.Parallel()
 	var asked []string

@@ -52,7 +52,7 @@ var signingKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// host is a fosite server with sessions, as small as one can be.
+// host is a minimal fosite server with sessions.
 type host struct {
 	t        *testing.T
 	backend  *watched
@@ -61,13 +61,13 @@ type host struct {
 	sessions *fositestore.Sessions
 	provider fosite.OAuth2Provider
 	server   *httptest.Server
-	// newSession makes the session that the host gives to fosite.
+	// newSession returns the session that the host passes to fosite.
 	newSession func(subject string) fosite.Session
-	// ownContext has the host pass contexts of its own to fosite.
+	// ownContext makes the host pass its own contexts to fosite.
 	ownContext bool
-	// compose makes fosite's provider; ComposeAllEnabled by default.
+	// compose composes fosite's provider; the default is ComposeAllEnabled.
 	compose func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider
-	// bare has the host use the Store without the Provider, and bind its grants itself.
+	// bare makes the host use the Store without the Provider, and bind grants itself.
 	bare bool
 }
 
@@ -138,7 +138,7 @@ var (
 	grantTypes = []string{
 		"authorization_code", "refresh_token", "client_credentials", "password", "implicit", jwtBearer,
 	}
-	// frontResponseTypes are those by which tokens come from the authorization endpoint.
+	// frontResponseTypes are the response types with tokens from the authorization endpoint.
 	frontResponseTypes = []string{
 		"token", "id_token", "code id_token", "code token", "id_token token", "code id_token token",
 	}
@@ -203,8 +203,7 @@ func (h *host) ctx(r *http.Request) context.Context {
 	return r.Context()
 }
 
-// authorize grants what is asked for to the user who is signed in. Its login form is "?user=", as a browser
-// would post it.
+// authorize grants all requests of the signed-in user. The parameter user stands for a posted login form.
 func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	ctx := h.ctx(r)
 	request, err := h.provider.NewAuthorizeRequest(ctx, r)

@@ -22,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sign returns a JWS with that typ, none where it is empty.
+// sign returns a JWS with that typ, or without typ if it is empty.
 func sign(t *testing.T, key any, algorithm, typ, payload string) string {
 	t.Helper()
 	options := &jose.SignerOptions{}
@@ -45,10 +45,10 @@ func sign(t *testing.T, key any, algorithm, typ, payload string) string {
 	return token
 }
 
-// Keys that cannot be read just now say nothing of the hint.
+// If the keys are temporarily unavailable, the hint is not judged.
 func TestHintsWithoutKeysAreUnavailable(t *testing.T) {
 	t.Parallel()
-	away := errors.New("the key store is away")
+	away := errors.New("the key store is unavailable")
 	lost := func(context.Context) (any, error) { return nil, away }
 	token := sign(t, signingKey(), "ES256", "", `{"iss":"`+issuer+`","sub":"ann","aud":"app"}`)
 	for name, hints := range map[string]hostadapter.IDTokenHints{
@@ -106,10 +106,10 @@ func TestRPInitiatedLogout_2_HintsThatAreNotIDTokensOfThisServer(t *testing.T) {
 	}
 }
 
-// with returns a JSON object with one member more.
+// with returns a JSON object with an additional member.
 func with(object, member string) string { return strings.TrimSuffix(object, "}") + "," + member + "}" }
 
-// A client that cannot be looked up says nothing of the hint.
+// If a client cannot be looked up, the hint is not judged.
 func TestHintsWithoutClientsAreUnavailable(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, c *fositestore.Config) { c.Store = lostClients{h.memory} })
@@ -131,13 +131,13 @@ type lostClients struct{ *storage.MemoryStore }
 
 func (s lostClients) GetClient(ctx context.Context, id string) (fosite.Client, error) {
 	if id == "lost" {
-		return nil, errors.New("the database is away")
+		return nil, errors.New("the database is unavailable")
 	}
 	return s.MemoryStore.GetClient(ctx, id)
 }
 
-// An access token that is a JWT is signed by the key of the ID tokens and has iss, sub and sid as they do. It
-// is given to resource servers, which must not sign the user out with it.
+// A JWT access token is signed by the same key as ID tokens and has the same iss, sub and sid. Resource
+// servers get it, and must not be able to sign the user out with it.
 func TestAccessTokenIsNoHint(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, jwtAccessTokens, func(h *host, _ *fositestore.Config) { h.newSession = newJWTSession })
@@ -154,7 +154,7 @@ func TestAccessTokenIsNoHint(t *testing.T) {
 		for _, browser := range []*browser{b, stranger} {
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
 				got := browser.endSession(method, url.Values{"id_token_hint": {access}})
-				if got.status == http.StatusSeeOther { // a POST without a cookie is sent on as a GET
+				if got.status == http.StatusSeeOther { // a POST without a cookie is redirected to a GET
 					got = h.read(browser.client.Get(h.server.URL + "/end_session" +
 						got.header.Get("Location")))
 				}
@@ -180,7 +180,7 @@ func TestAccessTokenIsNoHint(t *testing.T) {
 	}
 }
 
-// A key that was rotated out still proves whose a token is, where the host says which it was.
+// A token signed by a rotated key is accepted if the host configures the key.
 func TestHintsOfFormerKeys(t *testing.T) {
 	t.Parallel()
 	newKey := func() *ecdsa.PrivateKey {
@@ -213,7 +213,7 @@ func TestHintsOfFormerKeys(t *testing.T) {
 	}
 	for name, token := range map[string]string{
 		"unknown key":              sign(t, unknown, "ES256", "JWT", payload),
-		"HMAC with what is no key": sign(t, []byte(strings.Repeat("secret", 9)), "HS256", "JWT", payload),
+		"HMAC with an invalid key": sign(t, []byte(strings.Repeat("secret", 9)), "HS256", "JWT", payload),
 	} {
 		if _, err := hints.Verify(t.Context(), token); err == nil {
 			t.Errorf("%s: want an error", name)
@@ -221,7 +221,7 @@ func TestHintsOfFormerKeys(t *testing.T) {
 	}
 }
 
-// An ID token as fosite issues it, with its own header, is a hint.
+// An ID token issued by fosite, with its own header, is a valid hint.
 func TestIDTokenOfAFlowIsAHint(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -1,6 +1,6 @@
 package fositestore
 
-// What is kept of a grant in a cache.
+// The cached form of a grant.
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// What is kept of a grant takes no more than a cache counts for it, whatever its claims. Not parallel: it
-// measures the heap.
+// A cached grant uses no more memory than the cache counts for it, whatever its claims. Not parallel, because
+// it measures the heap.
 func TestKeptRequestsTakeWhatIsCounted(t *testing.T) { //nolint:paralleltest // it measures the heap
 	groups := make([]any, 500)
 	for i := range groups {
@@ -34,14 +34,14 @@ func TestKeptRequestsTakeWhatIsCounted(t *testing.T) { //nolint:paralleltest // 
 			}
 			counted, taken := grantstore.MemoSize(len(data)), heapOf(t, data)
 			if taken > counted || taken < len(data) {
-				t.Errorf("%d bytes of data: kept it takes %d bytes, want at most the %d counted", len(data),
+				t.Errorf("%d bytes of data: cached it uses %d bytes, want at most the %d counted", len(data),
 					taken, counted)
 			}
 		})
 	}
 }
 
-// requestWith is a request with an ordinary OpenID session, and claims of the host's own.
+// requestWith returns a request with an ordinary OpenID session and custom claims.
 func requestWith(extra map[string]any) *fosite.Request {
 	now := time.Unix(1_900_000_000, 0)
 	request := fosite.NewRequest()
@@ -66,7 +66,7 @@ func requestWith(extra map[string]any) *fosite.Request {
 	return request
 }
 
-// heapOf is what is kept of data, in bytes.
+// heapOf returns the memory of the cached form of data, in bytes.
 func heapOf(t *testing.T, data []byte) int {
 	t.Helper()
 	heap := func() int {

@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Tokens of a store that the host had before.
+// Tokens in the store that the host used before.
 
 import (
 	"context"
@@ -22,8 +22,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// legacyHost is a server that had tokens in its own store before it got sessions, with a clock that can be
-// moved past LegacyUntil.
+// legacyHost is a server with tokens in its own store from before sessions were added, and a clock that can
+// be moved past LegacyUntil.
 type legacyHost struct {
 	*host
 	old   fosite.OAuth2Provider
@@ -31,8 +31,8 @@ type legacyHost struct {
 	store *brittle
 }
 
-// brittle is a host's store that can fail. fosite's store in memory revokes refresh tokens without the lock
-// under which it reads them.
+// brittle is a host's store that can fail. It adds a lock, because fosite's MemoryStore revokes refresh
+// tokens without the lock under which it reads them.
 type brittle struct {
 	*storage.MemoryStore
 	down    atomic.Bool
@@ -116,7 +116,7 @@ func newLegacyHost(t *testing.T, options ...option) *legacyHost {
 	return l
 }
 
-// oldCode is a code of the server as it was, for "ann".
+// oldCode returns a code for "ann" in the host's store.
 func (l *legacyHost) oldCode(changes ...string) string {
 	l.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/authorize?"+authorization(changes...).Encode(), nil)
@@ -134,7 +134,7 @@ func (l *legacyHost) oldCode(changes ...string) string {
 	return response.GetCode()
 }
 
-// oldTokens are tokens of the server as it was.
+// oldTokens returns tokens in the host's store.
 func (l *legacyHost) oldTokens() (access, refresh string) { return l.oldExchange(l.oldCode()) }
 
 func (l *legacyHost) oldExchange(code string) (access, refresh string) {
@@ -155,7 +155,7 @@ func (l *legacyHost) oldExchange(code string) (access, refresh string) {
 	return response.GetAccessToken(), refresh
 }
 
-// failWrite makes the write of that number, and those after it, fail until the backend is up again.
+// failWrite makes write n and all later writes fail until the backend is restored.
 func (h *host) failWrite(number int64) {
 	var writes atomic.Int64
 	before := func() {
@@ -225,7 +225,7 @@ func TestLegacyCode(t *testing.T) {
 		t.Errorf("want the ID token that was asked for, got %v", c)
 	}
 	if len(l.memory.AccessTokens) != tokens || len(l.memory.PKCES) != 0 || len(l.memory.IDSessions) != 0 {
-		t.Error("want the new tokens in the sessions' store, and nothing of the code left in the host's")
+		t.Error("want the new tokens in the sessions' store, and no rows of the code in the host's store")
 	}
 	second := l.refresh(r.str("refresh_token"))
 	second.must(t, http.StatusOK, "")
@@ -248,7 +248,7 @@ func TestLegacyRefreshTokenMovesItsFamily(t *testing.T) {
 	l.mustActive(refresh, false)
 	l.mustActive(first.str("access_token"), true)
 	l.ahead.Store(int64(20 * time.Minute))
-	second := l.refresh(first.str("refresh_token")) // a family that has moved does not end with the legacy
+	second := l.refresh(first.str("refresh_token")) // a moved family does not end with LegacyUntil
 	second.must(t, http.StatusOK, "")
 	l.mustActive(second.str("access_token"), true)
 	l.end("ann")
@@ -296,7 +296,7 @@ func TestLegacyRevocationReachesBothStores(t *testing.T) {
 			l.refresh(refresh).must(t, http.StatusBadRequest, "invalid_grant")
 		})
 	}
-	// An access token that a host's store kept although its family has moved.
+	// An access token that is still in the host's store although its family has moved.
 	l := newLegacyHost(t)
 	access, refresh := l.oldTokens()
 	kept := map[string]fosite.Requester{}
@@ -328,8 +328,8 @@ func TestLegacyRacesHaveOneWinner(t *testing.T) {
 	}
 }
 
-// A request that has looked for a token among the grants before another one moved it, and in the host's store
-// after that, does not take it for used.
+// A request that looked a token up among the grants before a concurrent request moved it, and in the host's
+// store afterwards, does not treat it as used.
 func TestLegacyTokenThatIsMovedMeanwhile(t *testing.T) {
 	t.Parallel()
 	l := newLegacyHost(t)
@@ -339,19 +339,19 @@ func TestLegacyTokenThatIsMovedMeanwhile(t *testing.T) {
 		"refresh token": func() *reply { return l.refresh(refresh) },
 		"code":          func() *reply { return l.exchange(code) },
 	} {
-		other := func() { // it moves the token, and gets no further
+		other := func() { // moves the token, then stops
 			l.failWrite(2)
 			call().must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
 			l.up()
 		}
 		l.store.before.Store(&other)
 		if r := call(); r.status != http.StatusOK {
-			t.Errorf("%s: %d %s, want it to go on with what was moved", name, r.status, r.body)
+			t.Errorf("%s: %d %s, want it to continue with the moved token", name, r.status, r.body)
 		}
 	}
 }
 
-// Whichever write is lost, the same request succeeds when the stores are back, and nothing is good twice.
+// Whichever write is lost, the same request succeeds when the stores are back, and no token is valid twice.
 func TestLegacyTokensWhenAStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	verifier := strings.Repeat("v", 43)
@@ -359,7 +359,7 @@ func TestLegacyTokensWhenAStoreIsUnavailable(t *testing.T) {
 		"before it is moved": func(l *legacyHost) { l.failWrite(1) },
 		"after it was moved": func(l *legacyHost) { l.failWrite(2) },
 		"the host's own":     func(l *legacyHost) { l.store.down.Store(true) },
-		"the host's own in the middle": func(l *legacyHost) {
+		"the host's store, midway": func(l *legacyHost) {
 			before := func() { l.store.down.Store(true) }
 			l.backend.grants.before.Store(&before)
 		},
@@ -375,7 +375,7 @@ func TestLegacyTokensWhenAStoreIsUnavailable(t *testing.T) {
 			l.refresh(refresh).must(t, http.StatusBadRequest, "invalid_grant")
 
 			code := l.oldCode("code_challenge", verifier, "code_challenge_method", "plain")
-			if name != "the host's own in the middle" { // the host's store fails when a code is read only
+			if name != "the host's store, midway" { // only reads of codes fail in the host's store
 				broken(l, breaks, func() *reply { return l.exchange(code, "code_verifier", verifier) })
 			}
 			l.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
@@ -407,14 +407,14 @@ func TestLegacyLookUpsThatFailAreNotInactive(t *testing.T) {
 		"temporarily_unavailable")
 	l.store.down.Store(false)
 	l.mustActive(access, true)
-	// Tokens of now need the host's store for nothing but clients.
+	// New tokens need the host's store only for clients.
 	_, r := l.tokens("ann")
 	l.store.down.Store(true)
 	l.mustActive(r.str("access_token"), true)
 	l.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
 }
 
-// A refresh that has read the token before its family moved and was revoked does not move it a second time.
+// A refresh that read the token before its family was moved and revoked does not move it again.
 func TestLegacyTokenMovesOnce(t *testing.T) {
 	t.Parallel()
 	l := newLegacyHost(t)

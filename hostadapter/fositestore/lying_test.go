@@ -1,6 +1,6 @@
 package fositestore_test
 
-// A store that returns what it was not given.
+// A store that returns modified records.
 
 import (
 	"context"
@@ -20,11 +20,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// liar is a backend that says what it likes.
+// liar is a backend whose answers a test can modify.
 type liar struct {
 	sessions.Backend
-	// session and grant change answers; nil leaves them as they are. grant is given what was asked for and
-	// the true answer.
+	// session and grant modify answers; nil leaves them unchanged. grant gets the requested reference and the
+	// true answer.
 	session atomic.Pointer[func(ticketstore.Key, *ticketstore.Session)]
 	grant   atomic.Pointer[func(grantstore.Ref, *grantstore.GetResult, error) (*grantstore.GetResult, error)]
 	slid    atomic.Bool
@@ -71,7 +71,7 @@ func (g *lyingGrants) Apply(
 	return result, err
 }
 
-// about has the liar lie about grants of one type that it has.
+// about makes the liar modify the existing grants of one type.
 func (l *liar) about(t grantstore.Type, lie func(*grantstore.GetResult)) {
 	f := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if err == nil && ref.Type == t {
@@ -82,16 +82,16 @@ func (l *liar) about(t grantstore.Type, lie func(*grantstore.GetResult)) {
 	l.grant.Store(&f)
 }
 
-// truth ends the lies.
+// truth ends the modifications.
 func (l *liar) truth() {
 	l.grant.Store(nil)
 	l.session.Store(nil)
 }
 
-// lyingLog is the host's log, beside its clock.
+// lyingLog is the host's log and clock.
 type lyingLog struct {
 	testenv.Log
-	// ahead is how far the host's clock is, in nanoseconds.
+	// ahead is the offset of the host's clock in nanoseconds.
 	ahead atomic.Int64
 }
 
@@ -111,17 +111,17 @@ func newLyingHost(t *testing.T, options ...option) (*host, *liar, *lyingLog) {
 	return h, l, log
 }
 
-// refused fails the test unless a refused grant was logged. It moves the host's clock to where the next line
-// may come.
+// refused fails the test unless a refused grant was logged. It advances the host's clock so that the next
+// line is not suppressed.
 func (l *lyingLog) refused(t *testing.T, what string) {
 	t.Helper()
 	if log := l.Taken(); !strings.Contains(log, "a stored grant is refused") {
-		t.Errorf("%s: log %q, want it to say that a grant is refused", what, log)
+		t.Errorf("%s: log %q, want a line about a refused grant", what, log)
 	}
 	l.ahead.Add(int64(time.Second))
 }
 
-// TestRefusedGrantsAreBoundedInTheLog: anybody who has a token can present it again and again.
+// TestRefusedGrantsAreBoundedInTheLog: a client can present a token any number of times.
 func TestRefusedGrantsAreBoundedInTheLog(t *testing.T) {
 	t.Parallel()
 	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) {
@@ -145,7 +145,7 @@ func TestRefusedGrantsAreBoundedInTheLog(t *testing.T) {
 	}
 }
 
-// changedGrant are the changes of a grant that are noticed, whatever its type.
+// changedGrant are modifications that are detected for every type of grant.
 var changedGrant = map[string]func(*grantstore.Grant){
 	"client":      func(g *grantstore.Grant) { g.ClientID = "other" },
 	"subject":     func(g *grantstore.Grant) { g.SubjectID = "ben" },
@@ -174,7 +174,7 @@ func TestLyingStoreChangesAGrant(t *testing.T) {
 		h.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusOK, "")
 		l.truth()
 		h.mustActive(r.str("access_token"), true)
-		if name != "no end" { // it has one only where the host gives it one
+		if name != "no end" { // it has an expiry only if the host sets one
 			l.about(grantstore.RefreshToken, func(f *grantstore.GetResult) { change(&f.Grant) })
 			h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 			log.refused(t, "refresh token, "+name)
@@ -289,7 +289,7 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 				l.truth()
 				h.exchange(code, "code_verifier", verifier).must(t, http.StatusOK, "")
 			}
-			// Rows of another code stand for none.
+			// Rows of a different code count as missing.
 			other := b.code("code_challenge", strings.Repeat("o", 43), "code_challenge_method", "plain")
 			var theirs []grantstore.Grant
 			l.about(grantstore.AuthorizationCode, func(f *grantstore.GetResult) { theirs = f.Related })
@@ -323,7 +323,7 @@ func TestLyingStoreBringsBackWhatIsOver(t *testing.T) {
 	}
 }
 
-// Releases before Config.UnboundUntil sealed a grant's data for its type and key alone.
+// Releases before Config.UnboundUntil sealed a grant's data only for its type and key.
 func TestGrantOfAFormerRelease(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
@@ -348,7 +348,7 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	r.must(t, http.StatusOK, "")
 	exchanged := h.exchange(code)
 	exchanged.must(t, http.StatusOK, "")
-	l.truth() // what came of them is sealed for all that it belongs to
+	l.truth() // tokens issued for them are sealed with all bindings
 	h.mustActive(exchanged.str("access_token"), true)
 	r = h.refresh(r.str("refresh_token"))
 	r.must(t, http.StatusOK, "")
@@ -360,10 +360,10 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	for range 5 {
 		h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 	}
-	// Nobody has changed it: the upgrade came without UnboundUntil, or that is over.
+	// The grant was not modified: UnboundUntil was not set at the upgrade, or has passed.
 	text := log.Taken()
 	if strings.Contains(text, "not to be trusted") || strings.Contains(text, "a stored grant is refused") {
-		t.Errorf("log %q, want no word against the store", text)
+		t.Errorf("log %q, want no accusation of the store", text)
 	}
 	if n := strings.Count(text, "UnboundUntil"); n != 1 {
 		t.Errorf("log %q names UnboundUntil %d times, want once a minute", text, n)
@@ -373,7 +373,7 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
 }
 
-// TestUsedGrantNeedsNoData: a store may keep no more of a used code or refresh token than whose it was.
+// TestUsedGrantNeedsNoData: of a used code or refresh token a store may keep only the owner.
 func TestUsedGrantNeedsNoData(t *testing.T) {
 	t.Parallel()
 	h, l, _ := newLyingHost(t)
@@ -419,7 +419,7 @@ func TestLyingStoreSignsNobodyIn(t *testing.T) {
 	}
 	l.session.Store(&give)
 	if who := ben.get("/whoami", nil); who.status != http.StatusOK || who.body != "" {
-		t.Errorf("with another's record: %d %q, want nobody to be signed in", who.status, who.body)
+		t.Errorf("with another session's record: %d %q, want no session", who.status, who.body)
 	}
 	if reply := ben.get("/authorize", authorization()); reply.redirect.Get("code") != "" {
 		t.Errorf("with another's record: %v, want no code", reply.redirect)

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/text/language"
 )
 
-// observed is all that fosite can learn of a request, by the methods by which it asks, in a form that can be
-// compared: moments in UTC, claims as the JSON that goes into a token.
+// observed returns everything that fosite can read from a request by its methods, in comparable form: times
+// in UTC, claims as the JSON of a token.
 func observed(request fosite.Requester) map[string]any {
 	session := request.GetSession()
 	seen := map[string]any{
@@ -44,7 +44,7 @@ func observed(request fosite.Requester) map[string]any {
 		return seen
 	}
 	observeSession(seen, "session ", session)
-	// A refresh goes on with a clone.
+	// A refresh continues with a clone.
 	observeSession(seen, "clone ", session.Clone())
 	return seen
 }
@@ -73,7 +73,7 @@ func observeSession(seen map[string]any, which string, session fosite.Session) {
 	if s, ok := session.(openid.Session); ok {
 		if claims := s.IDTokenClaims(); claims != nil {
 			shown := *claims
-			shown.JTI = cmp.Or(shown.JTI, "none") // fosite makes one up otherwise, another one each time
+			shown.JTI = cmp.Or(shown.JTI, "none") // otherwise fosite generates a new one each time
 			seen[which+"ID token"] = inJSON(shown.ToMap())
 			seen[which+"ID token times"] = []string{
 				utc(claims.RequestedAt), utc(claims.AuthTime), utc(claims.IssuedAt), utc(claims.ExpiresAt),
@@ -116,8 +116,8 @@ func inJSON(value any) string {
 	return string(data)
 }
 
-// oddRequest returns a request with what a strange client or host may put there, also in the types that JSON
-// has no name for.
+// oddRequest returns a request with unusual contents of a client or host, including types that JSON does not
+// have.
 func oddRequest(r *rand.Rand) *fosite.Request {
 	request := randomRequest(r)
 	zone := time.FixedZone("", r.IntN(2*14*3600)-14*3600)
@@ -189,7 +189,7 @@ func oddObject(r *rand.Rand, zone *time.Location) map[string]any {
 	return values
 }
 
-// Whatever a request holds, fosite reads the same from it after it was stored.
+// fosite reads the same from a request after it was stored, whatever its contents.
 func TestStoredRequestsReadTheSame(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
@@ -206,7 +206,7 @@ func TestStoredRequestsReadTheSame(t *testing.T) {
 		}
 		session := newSameType(want.Session)
 		if r.IntN(2) == 0 {
-			// Hosts pass sessions with something in them already.
+			// Hosts may pass non-empty sessions.
 			if s, ok := session.(*openid.DefaultSession); ok {
 				*s = *randomOpenID(r)
 				s.ExpiresAt = nil
@@ -220,12 +220,12 @@ func TestStoredRequestsReadTheSame(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if diff := gocmp.Diff(before, observed(got)); diff != "" {
-			t.Fatalf("seed %d: fosite reads something else (-before +after):\n%s", seed, diff)
+			t.Fatalf("seed %d: fosite reads different contents (-before +after):\n%s", seed, diff)
 		}
 	}
 }
 
-// The same of pushed authorization requests, but for their session and the client's credentials.
+// The same for pushed authorization requests, except for their session and the client's credentials.
 func TestStoredPushedRequestsReadTheSame(t *testing.T) {
 	t.Parallel()
 	targets := []string{
@@ -278,12 +278,12 @@ func TestStoredPushedRequestsReadTheSame(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if diff := gocmp.Diff(observed(want), observed(got)); diff != "" {
-			t.Fatalf("seed %d: fosite reads something else (-before +after):\n%s", seed, diff)
+			t.Fatalf("seed %d: fosite reads different contents (-before +after):\n%s", seed, diff)
 		}
 	}
 }
 
-// What cannot be kept is an error that names it, not a claim less.
+// A claim that cannot be encoded is an error that names it, and is not dropped.
 func TestClaimsThatCannotBeKept(t *testing.T) {
 	t.Parallel()
 	session := openid.NewDefaultSession()

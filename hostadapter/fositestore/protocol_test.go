@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// connected is an engine at the other end of the plugin protocol.
+// connected is an engine behind the plugin protocol.
 type connected struct {
 	sessions.Backend
 	stores storetest.Stores
@@ -34,8 +34,7 @@ func overProtocol(h *host, c *fositestore.Config) {
 	c.Backend = h.backend
 }
 
-// One of each flow over the protocol that a plugin speaks: errors keep their meaning, and what comes back is
-// what was sent.
+// One flow of each kind over the plugin protocol: errors keep their identity, and records are unchanged.
 func TestFlowsOverThePluginProtocol(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, overProtocol, knowsUsers)

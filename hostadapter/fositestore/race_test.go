@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// together runs the call n times at once and returns the answers.
+// together runs the call n times concurrently and returns the responses.
 func together(n int, call func(i int) *reply) []*reply {
 	replies := make([]*reply, n)
 	var wg sync.WaitGroup
@@ -48,13 +48,13 @@ func TestCodeRaceHasOneWinner(t *testing.T) {
 		if len(won) != 1 {
 			t.Fatalf("want one winner, got %d", len(won))
 		}
-		// RFC 6749, section 4.1.2: a code used twice takes its tokens along.
+		// RFC 6749, section 4.1.2: the reuse of a code revokes its tokens.
 		h.mustActive(won[0].str("access_token"), false)
 	}
 }
 
-// RFC 9700, section 4.14.2: nobody can tell which of two that present one refresh token is the thief, so the
-// winner's tokens die too.
+// RFC 9700, section 4.14.2: if a refresh token is presented twice, it is unknown which presenter stole it, so
+// the winner's tokens are revoked too.
 func TestRefreshRaceEndsBothLines(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -69,7 +69,7 @@ func TestRefreshRaceEndsBothLines(t *testing.T) {
 	}
 }
 
-// Within its grace a client may repeat a refresh, also at once: each answer's tokens are good.
+// Within the grace a client may repeat a refresh, even concurrently: the tokens of each answer are valid.
 func TestRefreshRaceWithinTheGrace(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
@@ -88,7 +88,7 @@ func TestRefreshRaceWithinTheGrace(t *testing.T) {
 	}
 }
 
-// Of refreshes that come after the grace none wins, and the family is revoked.
+// After the grace no refresh succeeds, and the family is revoked.
 func TestRefreshRaceAfterTheGrace(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
@@ -109,8 +109,7 @@ func TestRefreshRaceAfterTheGrace(t *testing.T) {
 	h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 }
 
-// A loser that has read the token before the winner used it takes the family along: it is a second use, if
-// only a moment later.
+// A loser that read the token before the winner used it revokes the family: it is a second use, however soon.
 func TestLoserThatCameInTimeRevokesTheFamily(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -127,12 +126,12 @@ func TestLoserThatCameInTimeRevokesTheFamily(t *testing.T) {
 	h.refresh(winner.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 }
 
-// Without the Provider the loser gets what fosite makes of it, which is no server error.
+// Without the Provider the loser gets fosite's error, which is not a server error.
 func TestRefreshRaceWithoutProvider(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, _ *fositestore.Config) { h.bare = true })
 	_, r := h.tokens("ann")
-	// The winner comes between the reading of the loser and its writing.
+	// The winner runs between the loser's read and write.
 	var winner *reply
 	before := func() {
 		h.backend.grants.before.Store(nil)

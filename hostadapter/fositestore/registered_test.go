@@ -19,7 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// changing is a client whose registration changes while a session is under way.
+// changing is a client whose registration changes during a session.
 type changing struct{ client atomic.Pointer[logout.Client] }
 
 func (c *changing) LogoutClient(_ context.Context, clientID string) (*logout.Client, error) {
@@ -30,7 +30,7 @@ func (c *changing) LogoutClient(_ context.Context, clientID string) (*logout.Cli
 	return client, nil
 }
 
-// A client is treated as it is registered when the session ends, not as it was at its last authorization.
+// A client's registration at the end of the session applies, not the one at its last authorization.
 func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 	t.Parallel()
 	const uri = "https://app.example/logout"
@@ -48,8 +48,8 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 			&logout.Client{BackChannelLogoutURI: uri, Muted: ticketstore.EndByAny}, 0, http.StatusOK},
 		"no longer muted": {&logout.Client{BackChannelLogoutURI: uri, Muted: ticketstore.EndByAny},
 			&logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
-		"coordinates":         {&logout.Client{}, &logout.Client{Coordinate: &yes}, 0, http.StatusBadRequest},
-		"coordinates no more": {&logout.Client{Coordinate: &yes}, &logout.Client{}, 0, http.StatusOK},
+		"coordinates":        {&logout.Client{}, &logout.Client{Coordinate: &yes}, 0, http.StatusBadRequest},
+		"stops coordinating": {&logout.Client{Coordinate: &yes}, &logout.Client{}, 0, http.StatusOK},
 		"unchanged": {&logout.Client{BackChannelLogoutURI: uri},
 			&logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
 	}
@@ -72,7 +72,7 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 				return errors.Is(err, ticketstore.ErrNotFound)
 			})
 		}, true, func(c *hostadapter.Config) { c.Expiry.Off = false }},
-		"a sign-in too many": {
+		"a sign-in beyond the limit": {
 			func(h *host, _ *browser, _ *movedClock) { h.browser().signIn("ann") }, true,
 			func(c *hostadapter.Config) { c.Lifetime.MaxSessions = 1 },
 		},
@@ -126,7 +126,7 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 	}
 }
 
-// nilClients is a host's store that answers a nil client, and no error, for one that it does not know.
+// nilClients is a host's store that returns a nil client without an error for an unknown client.
 type nilClients struct{ *storage.MemoryStore }
 
 func (s nilClients) GetClient(_ context.Context, id string) (fosite.Client, error) {
@@ -134,7 +134,7 @@ func (s nilClients) GetClient(_ context.Context, id string) (fosite.Client, erro
 	return client, nil
 }
 
-// A nil client of the host's store is one that is not registered.
+// A nil client of the host's store counts as not registered.
 func TestNilClientOfTheHost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, c *fositestore.Config) { c.Store = nilClients{h.memory} })
@@ -146,11 +146,11 @@ func TestNilClientOfTheHost(t *testing.T) {
 	if got := h.post("/introspect", url.Values{
 		"as": {"other"}, "token": {r.str("access_token")},
 	}); got.json["active"] != false {
-		t.Errorf("the token of a client that is gone: %d %s", got.status, got.body)
+		t.Errorf("the token of a deleted client: %d %s", got.status, got.body)
 	}
 	b.get("/logout", nil).must(t, http.StatusOK, "")
 	if _, err := fositestore.LogoutClient(t.Context(), h.sessions, "app"); !errors.Is(err,
 		ticketstore.ErrNotFound) {
-		t.Errorf("the settings of a client that is gone: %v, want ErrNotFound", err)
+		t.Errorf("the settings of a deleted client: %v, want ErrNotFound", err)
 	}
 }

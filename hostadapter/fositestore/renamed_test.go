@@ -1,6 +1,6 @@
 package fositestore_test
 
-// A host that has changed its issuer.
+// A host with a changed issuer.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 
 const renamed = "http://renamed.example:9000"
 
-// renamedFrom is the host after a restart with another issuer.
+// renamedFrom returns the host after a restart with a new issuer.
 func renamedFrom(before *host, clock *movedClock, former ...string) *host {
 	return newHost(before.t, sliding(clock, true, nil), func(h *host, c *fositestore.Config) {
 		h.backend, c.Backend, h.newSession = before.backend, before.backend, before.newSession
@@ -30,7 +30,7 @@ func renamedFrom(before *host, clock *movedClock, former ...string) *host {
 	})
 }
 
-// TestOtherIssuerIsRefused: a store takes no host of another issuer, neither in the same process nor after a
+// TestOtherIssuerIsRefused: a store refuses hosts of a different issuer, both in the same process and after a
 // restart.
 func TestOtherIssuerIsRefused(t *testing.T) {
 	t.Parallel()
@@ -50,7 +50,7 @@ func TestOtherIssuerIsRefused(t *testing.T) {
 	}
 }
 
-// TestFormerIssuer: what a session of a former issuer is still good for, and what not.
+// TestFormerIssuer: which operations a session of a former issuer still allows.
 func TestFormerIssuer(t *testing.T) {
 	t.Parallel()
 	for name, newSession := range map[string]func(string) fosite.Session{
@@ -97,7 +97,7 @@ func TestFormerIssuer(t *testing.T) {
 				}
 			}
 
-			// Used again and again, it ends when it would have.
+			// Its use does not renew it.
 			tokens := first
 			for range 3 {
 				clock.advance(5 * time.Minute)
@@ -141,14 +141,14 @@ func TestFormerIssuersHint(t *testing.T) {
 	}
 }
 
-// TestIssuerOfNobody: nothing is signed for a session whose issuer is neither ours nor a former one.
+// TestIssuerOfNobody: no token is signed for a session whose issuer is neither the current nor a former one.
 func TestIssuerOfNobody(t *testing.T) {
 	t.Parallel()
 	clock := &movedClock{}
 	before := newHost(t, sliding(clock, true, nil))
 	b, first := before.tokens("ann")
 	sid := before.sid("ann")
-	renamedFrom(before, clock, issuer) // the store is the new one's
+	renamedFrom(before, clock, issuer) // the store now belongs to the new issuer
 	h := renamedFrom(before, clock)
 	(&browser{h: h, client: b.client}).mustBe("")
 	h.mustActive(first.str("access_token"), false)

@@ -1,6 +1,6 @@
 package fositestore_test
 
-// The way back after a login page.
+// The return URL after a login page.
 
 import (
 	"errors"
@@ -22,13 +22,13 @@ import (
 // Hosts whose login form is a page of its own, or another provider's (/auth, /signin), and whose consent page
 // is one (/consent).
 
-// pages has the host send users to pages of their own. asksConsent has it ask for consent too.
+// pages makes the host redirect users to separate pages. asksConsent makes it also ask for consent.
 type pages struct {
 	h           *host
 	asksConsent bool
 
 	mu   sync.Mutex
-	kept map[string]fosite.AuthorizeRequester // what a callback finds of the request
+	kept map[string]fosite.AuthorizeRequester // the requests stored for callbacks
 	urls map[string]string
 }
 
@@ -52,7 +52,7 @@ func newPages(t *testing.T, options ...option) *pages {
 func (p *pages) authorize(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	request, err := p.h.provider.NewAuthorizeRequest(ctx, r)
-	// A host with an upstream provider asks that one, without a page, whether it knows the user.
+	// A host with an upstream provider asks it, without a page, whether the user is signed in there.
 	silent := errors.Is(err, fosite.ErrLoginRequired) && r.URL.Query().Get("upstream") != ""
 	if err != nil && !silent {
 		p.h.provider.WriteAuthorizeError(ctx, w, request, err)
@@ -104,7 +104,7 @@ func (p *pages) grant(w http.ResponseWriter, r *http.Request, request fosite.Aut
 func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 	if user := r.FormValue("user"); user != "" {
 		identity := hostadapter.Identity{Subject: user, ACR: "1"}
-		if r.FormValue("whole") != "" { // another provider's auth_time
+		if r.FormValue("whole") != "" { // the upstream provider's auth_time
 			identity.AuthTime = time.Now().Truncate(time.Second)
 		}
 		if _, err := p.h.sessions.SignIn(w, r, identity); err != nil {
@@ -129,8 +129,8 @@ func (p *pages) consent(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, r.FormValue("back"), http.StatusSeeOther)
 }
 
-// callback is where another provider sends the browser: it knows the authorization request by what the host
-// has kept of it.
+// callback is the redirect URI for the upstream provider: it gets the authorization request from the host's
+// storage.
 func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	request, address := p.kept[r.FormValue("state")], p.urls[r.FormValue("state")]
@@ -152,25 +152,25 @@ func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
 	p.grant(w, r, request)
 }
 
-// at visits an address of the server, which may be relative.
+// at requests an address of the server, which may be relative.
 func (b *browser) at(address string) *reply {
 	b.h.t.Helper()
 	return b.h.read(b.client.Get(b.h.server.URL + address))
 }
 
-// asked starts an authorization and returns where the browser is to come back to.
+// asked starts an authorization and returns the return URL.
 func (b *browser) asked(path string, query url.Values) (back string) {
 	b.h.t.Helper()
 	r := b.get(path, query)
 	page, err := url.Parse(r.header.Get("Location"))
 	if err != nil || (page.Path != "/signin" && page.Path != "/consent") {
-		b.h.t.Fatalf("want a page of the host's, got %d to %q: %s", r.status, r.header.Get("Location"),
+		b.h.t.Fatalf("want a page of the host, got %d to %q: %s", r.status, r.header.Get("Location"),
 			r.body)
 	}
 	return page.Query().Get("back")
 }
 
-// signed signs in at the page and comes back.
+// signed signs in at the page and follows the return URL.
 func (b *browser) signed(user, back string, extra ...string) *reply {
 	b.h.t.Helper()
 	form := url.Values{"user": {user}, "back": {back}}
@@ -197,8 +197,8 @@ func (r *reply) mustAsk(t *testing.T, what string) {
 	}
 }
 
-// OpenID Connect Core 1.0, section 3.1.2.1: a request for a new sign-in is answered after it, on whatever
-// page it was.
+// OpenID Connect Core 1.0, section 3.1.2.1: a request that requires a new sign-in is answered after it, on
+// any page.
 func TestReturnURLAfterALoginPage(t *testing.T) {
 	t.Parallel()
 	p := newPages(t, func(h *host, _ *fositestore.Config) { registerRequestObjects(h.memory) })
@@ -259,7 +259,7 @@ func registerRequestObjects(memory *storage.MemoryStore) {
 	}
 }
 
-// What is asked by POST comes back by GET, as browsers do.
+// A request by POST returns as a GET.
 func TestReturnURLOfAPostedRequest(t *testing.T) {
 	t.Parallel()
 	p := newPages(t)
@@ -271,13 +271,13 @@ func TestReturnURLOfAPostedRequest(t *testing.T) {
 	again, err := url.Parse(back)
 	if err != nil || again.Query().Get("login_hint") != query.Get("login_hint") ||
 		again.Query().Get("display") != "page" {
-		t.Errorf("back to %q, %v; want the request as it was", back, err)
+		t.Errorf("back to %q, %v; want the request unchanged", back, err)
 	}
 	b.signed("ann", back).mustCode(t, "signed in")
 }
 
-// The query of a GET comes back to the byte, also where it cannot be parsed, and on the path that the browser
-// knows.
+// The query of a GET is returned byte for byte, even if it cannot be parsed, with the path as seen by the
+// browser.
 func TestReturnURLKeepsTheRequest(t *testing.T) {
 	t.Parallel()
 	p := newPages(t)
@@ -293,7 +293,7 @@ func TestReturnURLKeepsTheRequest(t *testing.T) {
 	}
 }
 
-// A request that is stored for its return, or pushed by a public client, is of an unauthenticated sender: its
+// A request stored for its return, or pushed by a public client, comes from an unauthenticated sender, so its
 // length is bounded.
 func TestLongRequestsOfUnauthenticatedSenders(t *testing.T) {
 	t.Parallel()
@@ -317,13 +317,13 @@ func TestLongRequestsOfUnauthenticatedSenders(t *testing.T) {
 	}
 	push(long(16<<10)).must(t, http.StatusBadRequest, "invalid_request")
 	if got := p.h.backend.writes.Load(); got != writes {
-		t.Errorf("what was refused made %d writes", got-writes)
+		t.Errorf("refused requests made %d writes", got-writes)
 	}
 	push(long(15<<10)).must(t, http.StatusCreated, "")
 	p.h.post("/par", long(64<<10)).must(t, http.StatusCreated, "")
 }
 
-// A mark is good for the browser, the request and the ten minutes that it was made for.
+// A mark is valid only for its browser and request, for ten minutes.
 func TestReturnURLOfOthers(t *testing.T) {
 	t.Parallel()
 	clock := &movedClock{}
@@ -335,7 +335,7 @@ func TestReturnURLOfOthers(t *testing.T) {
 	eve.signIn("eve")
 	eve.at(back).mustAsk(t, "another browser")
 	stranger := p.h.browser().signIn("bob")
-	stranger.at(back).mustAsk(t, "a browser that was asked nothing")
+	stranger.at(back).mustAsk(t, "a browser without a request")
 
 	mark := func(address string) string {
 		u, _ := url.Parse(address)
@@ -356,7 +356,7 @@ func TestReturnURLOfOthers(t *testing.T) {
 	ann.at(back).mustAsk(t, "after ten minutes")
 }
 
-// A sign-in before the request was made does not satisfy it, also with a mark.
+// A sign-in before the request does not satisfy it, even with a mark.
 func TestReturnURLWithoutANewSignIn(t *testing.T) {
 	t.Parallel()
 	p := newPages(t)
@@ -370,13 +370,13 @@ func TestReturnURLWithoutANewSignIn(t *testing.T) {
 	}
 }
 
-// RFC 9126, section 4: a pushed request is good for one answer. It is there until then, however often a page
-// is shown in between.
+// RFC 9126, section 4: a pushed request is valid for one response. It is kept until then, however many pages
+// are shown in between.
 func TestPushedRequestIsKeptUntilItsAnswer(t *testing.T) {
 	t.Parallel()
 	clock := &movedClock{}
 	p := newPages(t, func(_ *host, c *fositestore.Config) { c.Host.Now = clock.now })
-	clock.advance(-time.Hour) // fosite has a clock of its own, which is not to be behind
+	clock.advance(-time.Hour) // fosite's own clock must not be behind
 	push := func(changes ...string) url.Values {
 		return url.Values{
 			"client_id":   {"app"},
@@ -387,13 +387,13 @@ func TestPushedRequestIsKeptUntilItsAnswer(t *testing.T) {
 	b := p.h.browser()
 	b.asked("/auth", query)
 	back := b.asked("/auth", query)
-	clock.advance(7 * time.Minute) // longer than it would live, and less than the mark does
+	clock.advance(7 * time.Minute) // longer than the request's lifetime, shorter than the mark's
 	b.signed("ann", back).mustCode(t, "signed in")
 	if r := b.at(back); r.redirect.Get("code") != "" || r.status == http.StatusOK {
 		t.Errorf("again: %d %v, want it refused", r.status, r.redirect)
 	}
 	query = push()
-	for range 2 { // the login form inside of authorize
+	for range 2 { // the login form inside authorize
 		if r := p.h.browser().get("/authorize", query); r.status != http.StatusUnauthorized {
 			t.Fatalf("%d %s, want the login form", r.status, r.body)
 		}
@@ -401,18 +401,18 @@ func TestPushedRequestIsKeptUntilItsAnswer(t *testing.T) {
 	form := again(query)
 	form.Set("user", "bob")
 	b.get("/authorize", form).mustCode(t, "by a form")
-	query = push("prompt", "none") // an error is an answer too
+	query = push("prompt", "none") // an error is also a response
 	stranger := p.h.browser()
 	if r := stranger.get("/auth", query); r.redirect.Get("error") != "login_required" {
 		t.Errorf("%d %v, want login_required", r.status, r.redirect)
 	}
 	if r := b.get("/auth", query); r.redirect.Get("code") != "" {
-		t.Error("a pushed request was good for an error and a code")
+		t.Error("a pushed request was valid for an error and a code")
 	}
 }
 
-// SignIn in a callback that has never seen the authorization request, which goes on from there: prompt=none
-// is judged by who is signed in now.
+// SignIn in a callback without the authorization request, which continues from there: prompt=none is judged
+// by the current session.
 func TestSignInInACallback(t *testing.T) {
 	t.Parallel()
 	p := newPages(t)
@@ -434,7 +434,7 @@ func TestSignInInACallback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The answer to prompt=none from nobody is login_required, which this host has another provider
+		// prompt=none without a session leads to login_required, which this host lets the upstream provider
 		// decide.
 		request, err := p.h.provider.NewAuthorizeRequest(t.Context(), first)
 		if err != nil && prompt != "none" {
@@ -450,13 +450,13 @@ func TestSignInInACallback(t *testing.T) {
 			prompt+", a request that was kept")
 		p.h.exchange(code).must(t, http.StatusOK, "")
 	}
-	// On the way back with a mark.
+	// Returning with a mark.
 	b := p.h.browser()
 	back := b.asked("/auth", authorization("prompt", "none", "max_age", "0", "upstream", "1"))
 	b.signed("ann", back).mustCode(t, "prompt=none after a sign-in")
 }
 
-// A second request, after the consent page, gets what the user agreed to.
+// The second request, after the consent page, gets the agreed scopes.
 func TestReturnURLAfterAConsentPage(t *testing.T) {
 	t.Parallel()
 	p := newPages(t)
@@ -484,7 +484,7 @@ func TestReturnURLAfterAConsentPage(t *testing.T) {
 	if !strings.Contains(back, "/auth?") {
 		t.Errorf("back to %q", back)
 	}
-	// A host that forgets what was agreed to.
+	// A host that does not store consents.
 	p.asksConsent = false
 	if r := b.at(back + "&grant=nothing"); r.redirect.Get("error") != "consent_required" {
 		t.Errorf("%d %v, want consent_required and no token without scopes", r.status, r.redirect)

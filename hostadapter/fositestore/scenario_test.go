@@ -19,8 +19,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// The scenarios in which fosite tries its own storage, over this one: what they expect of a server must not
-// change with its store.
+// The scenarios of fosite's own storage tests, on this store: their expectations must not depend on the
+// store.
 
 const audienceOfAPI = "https://api.example/"
 
@@ -34,7 +34,7 @@ func (b *browser) refused(errorCode string, changes ...string) {
 	}
 }
 
-// add registers a client like "app" with something different about it.
+// add registers a client like "app" with modifications.
 func (h *host) add(id string, change func(*fosite.DefaultClient)) *fosite.DefaultClient {
 	app, _ := h.memory.Clients["app"].(*fosite.DefaultClient)
 	client := *app
@@ -60,7 +60,7 @@ func TestScenarioCode(t *testing.T) {
 		t.Errorf("want audience, subject and scope, got %s", shown.body)
 	}
 	if r.str("refresh_token") != "" || r.str("id_token") != "" {
-		t.Errorf("want neither refresh nor ID token, which nobody asked for, got %s", r.body)
+		t.Errorf("want neither a refresh token nor an ID token, which were not requested, got %s", r.body)
 	}
 	h.exchange(b.code(), "as", "other").must(t, http.StatusBadRequest, "invalid_grant")
 	h.exchange(b.code(), "redirect_uri", "https://app.example/other").must(t, http.StatusBadRequest,
@@ -134,7 +134,7 @@ func TestScenarioImplicitAndHybrid(t *testing.T) {
 	}
 }
 
-// postedField finds what fosite posts to the client from a page of its own.
+// postedField returns a field of fosite's form_post page.
 var postedField = regexp.MustCompile(`name="([a-z_]+)" value="([^"]*)"`)
 
 func TestScenarioResponseModes(t *testing.T) {
@@ -229,7 +229,7 @@ func TestScenarioRefresh(t *testing.T) {
 	}
 	h.refresh(again.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant") // another client's
 
-	// What a client may no longer have is not refreshed; it may be again when it may have it again.
+	// A scope or audience that a client may no longer request is not refreshed until it is allowed again.
 	withScope, withAudience := tokens("scope", "photos offline_access"), tokens("audience", audienceOfAPI)
 	scopes := narrowing.Scopes
 	narrowing.Scopes = []string{"openid", "offline_access"}
@@ -330,7 +330,7 @@ func TestPushedAuthorization(t *testing.T) {
 		stored.GetState() != state {
 		t.Errorf("want the request without session and client secret, got %v, %v", stored, err)
 	}
-	// A second request comes between the reading of the first and its deleting.
+	// A second request runs between the first one's read and delete.
 	var between *reply
 	before := func() {
 		h.backend.grants.before.Store(nil)
@@ -344,7 +344,7 @@ func TestPushedAuthorization(t *testing.T) {
 	}
 	h.exchange(between.redirect.Get("code")).must(t, http.StatusOK, "")
 	if again := b.get("/authorize", query); again.redirect.Get("code") != "" {
-		t.Error("a pushed request was good for two codes")
+		t.Error("a pushed request was valid for two codes")
 	}
 }
 
@@ -365,7 +365,7 @@ func TestScenarioPushedAuthorization(t *testing.T) {
 		pushed.json["expires_in"] != 300.0 {
 		t.Errorf("want a request_uri for five minutes, got %s", pushed.body)
 	}
-	// What comes along with the request_uri does not count (RFC 9126, section 4).
+	// Other parameters next to the request_uri are ignored (RFC 9126, section 4).
 	r := b.get("/authorize",
 		url.Values{
 			"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}, "scope": {"photos"},
@@ -389,8 +389,7 @@ func TestScenarioPushedAuthorization(t *testing.T) {
 	}
 }
 
-// An assertion without jti cannot be remembered; where the server lets it be left out, it is good until it
-// expires.
+// An assertion without jti cannot be marked as used; if the server allows it, it is valid until it expires.
 func TestScenarioJWTBearerWithoutJTI(t *testing.T) {
 	t.Parallel()
 	for name, optional := range map[string]bool{"required": false, "optional": true} {
@@ -416,8 +415,7 @@ func TestScenarioJWTBearerWithoutJTI(t *testing.T) {
 	}
 }
 
-// Resource servers that check JWTs by themselves do not hear of the end of a session: what the documentation
-// says is so.
+// Resource servers that verify JWTs offline do not learn of the end of a session, as documented.
 func TestScenarioStatelessIntrospection(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, jwtAccessTokens, func(h *host, _ *fositestore.Config) { h.newSession = newJWTSession })

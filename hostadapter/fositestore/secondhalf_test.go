@@ -1,6 +1,6 @@
 package fositestore_test
 
-// The second half of fosite's token requests, which finds the first one's result.
+// The second half of a token, its signature, without the first half.
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// secondHalf returns a token that shares no more than its signature with the given one: what leaks where
-// signatures are taken for harmless.
+// secondHalf returns a token that shares only its signature with the given one: signatures may leak where
+// they are considered harmless.
 func secondHalf(t *testing.T, token string) string {
 	t.Helper()
 	last := strings.LastIndex(token, ".")
@@ -32,7 +32,7 @@ func secondHalf(t *testing.T, token string) string {
 	return first[:at] + strings.Repeat("x", len(first)-at) + "." + second
 }
 
-// withoutRights are requests with a used code or refresh token that must not end anything.
+// withoutRights are requests with a used code or refresh token that must not revoke anything.
 func withoutRights(t *testing.T, token string) map[string]url.Values {
 	t.Helper()
 	return map[string]url.Values{
@@ -87,7 +87,7 @@ func TestSecondHalfDoesNothing(t *testing.T) {
 					}
 				}
 			}
-			// Its own client, with the whole, does.
+			// Its own client, with the whole token, does.
 			h.refresh(first.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 			h.mustActive(second.str("access_token"), false)
 			code = b.code()
@@ -102,8 +102,8 @@ func TestSecondHalfDoesNothing(t *testing.T) {
 	}
 }
 
-// TestRevocationOfAUsedRefreshToken: an application that signs out with a refresh token it has just used has
-// the family revoked, with a grace and without. The token's second half revokes nothing.
+// TestRevocationOfAUsedRefreshToken: revoking a used refresh token revokes its family, with and without a
+// grace. The token's second half revokes nothing.
 func TestRevocationOfAUsedRefreshToken(t *testing.T) {
 	t.Parallel()
 	for _, grace := range []time.Duration{0, time.Minute} {
@@ -123,13 +123,13 @@ func TestRevocationOfAUsedRefreshToken(t *testing.T) {
 	}
 }
 
-// wrappedTokens and wrappedRevocation hide fosite's handlers, as a host does that adds to them.
+// wrappedTokens and wrappedRevocation wrap fosite's handlers, like a host that extends them.
 type (
 	wrappedTokens     struct{ fosite.TokenEndpointHandler }
 	wrappedRevocation struct{ fosite.RevocationHandler }
 )
 
-// wrappedHandlers composes a server whose handlers are of types of its own.
+// wrappedHandlers composes a server with custom handler types.
 func wrappedHandlers(h *host, c *fositestore.Config) {
 	inner := h.compose
 	if inner == nil {
@@ -149,7 +149,7 @@ func wrappedHandlers(h *host, c *fositestore.Config) {
 	}
 }
 
-// jwtsForClients composes a server that issues JWTs to clients, for themselves, and nothing else.
+// jwtsForClients composes a server that only issues JWTs by the client credentials grant.
 func jwtsForClients(h *host, _ *fositestore.Config) {
 	h.newSession = newJWTSession
 	h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
@@ -161,7 +161,7 @@ func jwtsForClients(h *host, _ *fositestore.Config) {
 	}
 }
 
-// TestRevocationWhateverIsComposed: a revocation that is answered 200 has revoked.
+// TestRevocationWhateverIsComposed: a revocation answered with 200 took effect.
 func TestRevocationWhateverIsComposed(t *testing.T) {
 	t.Parallel()
 	jwts := func(h *host, _ *fositestore.Config) { h.newSession = newJWTSession }

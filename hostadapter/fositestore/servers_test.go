@@ -1,7 +1,7 @@
 package fositestore_test
 
-// Servers that are not as README's: without ID tokens, without a signing key, with strategies and handlers of
-// their own.
+// Servers different from the README's: without ID tokens, without a signing key, with custom strategies and
+// handlers.
 
 import (
 	"bytes"
@@ -48,7 +48,7 @@ func TestServerWithoutIDTokens(t *testing.T) {
 	h.mustActive(second.str("access_token"), false)
 }
 
-// The issuer is that of Host, of ID tokens, or of access tokens, in this order.
+// The issuer is taken from Host, from ID tokens, or from access tokens, in this order.
 func TestIssuerOfServer(t *testing.T) {
 	t.Parallel()
 	for _, access := range []string{"", "my server", "ftp://a.example"} {
@@ -86,7 +86,7 @@ func TestIssuerOfServer(t *testing.T) {
 	}
 }
 
-// A key that comes after the start is waited for: Ready says so.
+// A key may become available after the start: until then Ready returns an error.
 func TestSigningKeyThatComesLate(t *testing.T) {
 	t.Parallel()
 	for name, early := range map[string]func() (any, error){
@@ -111,17 +111,17 @@ func TestSigningKeyThatComesLate(t *testing.T) {
 			defer sessions.Close()
 			if err := sessions.Ready(t.Context()); err == nil ||
 				!strings.Contains(err.Error(), "Config.Key") {
-				t.Errorf("before the key is there: want an error that names it, got %v", err)
+				t.Errorf("before the key is available: want an error that names it, got %v", err)
 			}
 			there.Store(true)
 			if err := sessions.Ready(t.Context()); err != nil {
-				t.Errorf("after it is there: %v", err)
+				t.Errorf("once it is available: %v", err)
 			}
 		})
 	}
 }
 
-// ownStrategy composes a server whose HMAC strategy has a configuration of its own.
+// ownStrategy composes a server whose HMAC strategy has its own configuration.
 func ownStrategy(wrap func(any) any) option {
 	return func(h *host, config *fositestore.Config) {
 		own := &fosite.Config{GlobalSecret: []byte(strings.Repeat("o", 32))}
@@ -142,7 +142,7 @@ func ownStrategy(wrap func(any) any) option {
 	}
 }
 
-// Handlers of hosts that add to fosite's.
+// Handlers of hosts that extend fosite's.
 type (
 	exposedCode struct {
 		*oauth2.AuthorizeExplicitGrantHandler
@@ -163,7 +163,7 @@ type (
 	hiddenRevocation  struct{ revocationHandler }
 )
 
-// Such a server needs Host.Keys, which the error says, and its tokens are revoked, whole ones only.
+// Such a server requires Host.Keys, which the error names. Its tokens can be revoked, only as a whole.
 func TestStrategyWithAConfigurationOfItsOwn(t *testing.T) {
 	t.Parallel()
 	config := validConfig(t)

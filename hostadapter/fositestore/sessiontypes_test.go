@@ -22,9 +22,9 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// Sessions of a host's own. Each survives as its JSON does.
+// Custom session types, which are stored as JSON.
 
-// embedsOpenID adds to fosite's session.
+// embedsOpenID extends fosite's session.
 type embedsOpenID struct {
 	*openid.DefaultSession
 	Tenant string
@@ -32,7 +32,7 @@ type embedsOpenID struct {
 
 func (s *embedsOpenID) Clone() fosite.Session { return clone(s, &embedsOpenID{}) }
 
-// embedsJWT does so by value.
+// embedsJWT embeds a session by value.
 type embedsJWT struct {
 	oauth2.JWTSession
 	Tenant string
@@ -40,7 +40,7 @@ type embedsJWT struct {
 
 func (s *embedsJWT) Clone() fosite.Session { return clone(s, &embedsJWT{}) }
 
-// embedsPlain embeds the session without a place for a sid but its extra claims.
+// embedsPlain embeds the session that can hold a sid only in its extra claims.
 type embedsPlain struct {
 	fosite.DefaultSession
 	Tenant string
@@ -48,7 +48,7 @@ type embedsPlain struct {
 
 func (s *embedsPlain) Clone() fosite.Session { return clone(s, &embedsPlain{}) }
 
-// ownSession is nothing of fosite's.
+// ownSession embeds no session of fosite.
 type ownSession struct {
 	User, SID, Tenant string
 	Ends              map[fosite.TokenType]time.Time
@@ -79,7 +79,7 @@ func clone[S fosite.Session](from, to S) S {
 	return to
 }
 
-// tenantOf returns what a host's own type holds beside fosite's.
+// tenantOf returns the additional value of a custom type.
 func tenantOf(session fosite.Session) string {
 	switch s := session.(type) {
 	case *embedsOpenID:
@@ -94,7 +94,7 @@ func tenantOf(session fosite.Session) string {
 	return "acme" // fosite's own have none
 }
 
-// sessionTypes make a session for a subject; without one, for a token request.
+// sessionTypes return a session for a subject, or for a token request if the subject is empty.
 var sessionTypes = map[string]struct {
 	make func(subject string) fosite.Session
 	// openID: it can have an ID token.
@@ -123,7 +123,7 @@ var sessionTypes = map[string]struct {
 	"a type with ID and access token": {newJWTSession, true},
 }
 
-// tenantFor is what a host puts into the sessions that it authorizes.
+// tenantFor sets the additional value in a session that the host authorizes.
 func tenantFor(subject string) string {
 	if subject == "" {
 		return ""
@@ -148,7 +148,7 @@ func jwtAccessTokens(h *host, _ *fositestore.Config) {
 	}
 }
 
-// Whatever the type of session, what is granted in it is bound to it and dies with it.
+// With any session type, grants are bound to the session and die with it.
 func TestEverySessionTypeIsBound(t *testing.T) {
 	t.Parallel()
 	for name, kind := range sessionTypes {
@@ -181,7 +181,7 @@ func TestEverySessionTypeIsBound(t *testing.T) {
 				session := request.GetSession()
 				if fositestore.SessionIDOf(session) != sid || session.GetSubject() != "ann" ||
 					tenantOf(session) != "acme" {
-					t.Errorf("%s: want sid, subject and what the host's type holds, got %+v", what, session)
+					t.Errorf("%s: want sid, subject and the additional value, got %+v", what, session)
 				}
 			}
 			if kind.openID {
@@ -197,7 +197,7 @@ func TestEverySessionTypeIsBound(t *testing.T) {
 	}
 }
 
-// JWT access tokens carry sid and sub, with every session that can make them.
+// JWT access tokens have sid and sub, with every session type that supports them.
 func TestEveryJWTSessionCarriesTheSession(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -231,7 +231,7 @@ func TestEveryJWTSessionCarriesTheSession(t *testing.T) {
 	}
 }
 
-// A session that outgrows what a grant may hold is refused at authorization, by name.
+// A session too large for a grant is refused at authorization, with an error that names it.
 func TestSessionThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -246,7 +246,7 @@ func TestSessionThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// passing makes the host pass another type of session from one request to the next.
+// passing makes the host pass a different session type at each request.
 type passing struct {
 	make atomic.Pointer[func(string) fosite.Session]
 }
@@ -257,8 +257,8 @@ func (p *passing) option(h *host, _ *fositestore.Config) {
 	h.newSession = func(subject string) fosite.Session { return (*p.make.Load())(subject) }
 }
 
-// Whatever the type of session that a grant was made in and the one that it is read with, a token keeps its
-// expiry: introspection has exp, and it is as long active as it was to be.
+// A token keeps its expiry, whatever session types it was stored and read with: introspection has exp, and
+// the token is active until then.
 func TestExpiriesSurviveEveryConversion(t *testing.T) {
 	t.Parallel()
 	const lifespan = 3 * time.Hour
@@ -305,8 +305,8 @@ func TestExpiriesSurviveEveryConversion(t *testing.T) {
 	}
 }
 
-// A host may pass another type of session at the token endpoint, as fosite's own tests do: where an ID token
-// was granted, the stored kind decides.
+// A host may pass a different session type at the token endpoint, like fosite's own tests: if an ID token was
+// granted, the stored type decides.
 func TestTokenEndpointWithASessionWithoutIDToken(t *testing.T) {
 	t.Parallel()
 	var host passing
@@ -332,7 +332,7 @@ func TestTokenEndpointWithASessionWithoutIDToken(t *testing.T) {
 	}
 }
 
-// Without a session, the stored one comes back, as from fosite's own store.
+// Without a session the stored one is returned, as by fosite's own store.
 func TestReadingWithoutASession(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"openid.DefaultSession", "oauth2.JWTSession", "fosite.DefaultSession"} {

@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Token requests of which a handler fails after fosite's own have stored the tokens.
+// Token requests in which a handler fails after fosite's handlers have stored the tokens.
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// A key service that is away for a while signs no application out: the code or token is not used up, no token
-// of the failed request is stored, and the client may repeat it (rule 3).
+// An outage of the key service signs no application out: the code or token is not consumed, no token of the
+// failed request is stored, and the client may repeat it (rule 3).
 func TestSignerThatFails(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool
@@ -25,7 +25,7 @@ func TestSignerThatFails(t *testing.T) {
 		h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
 			key := func(context.Context) (any, error) {
 				if away.Load() {
-					return nil, errors.New("the key service is away")
+					return nil, errors.New("the key service is unavailable")
 				}
 				return signingKey(), nil
 			}

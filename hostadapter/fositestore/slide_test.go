@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sliding has clients keep sessions alive, on a clock that the test moves.
+// sliding returns a host whose clients renew sessions, with a clock that the test moves.
 func sliding(offset *movedClock, byDefault bool, settings map[string]*bool) option {
 	return func(h *host, c *fositestore.Config) {
 		c.Host.Now = offset.now
@@ -23,7 +23,7 @@ func sliding(offset *movedClock, byDefault bool, settings map[string]*bool) opti
 		c.Host.Expiry.Off = true
 		c.Host.Lifetime.CoordinateClients = byDefault
 		c.Host.Lifetime.AbsoluteTimeout, c.Host.Expiry.RevokeOffline = 100*time.Minute, true
-		// fosite has a clock of its own, which stays where it is.
+		// fosite has its own clock, which is not moved.
 		h.fosite.AccessTokenLifespan = 24 * time.Hour
 		clients := logout.ClientMap{}
 		for id, coordinate := range settings {
@@ -33,7 +33,7 @@ func sliding(offset *movedClock, byDefault bool, settings map[string]*bool) opti
 	}
 }
 
-// movedClock runs as the real one does, ahead of it.
+// movedClock runs like the real clock, ahead of it.
 type movedClock struct {
 	mu    sync.Mutex
 	ahead time.Duration
@@ -124,7 +124,7 @@ func TestRule9_ClientsThatCoordinateKeepTheSessionAlive(t *testing.T) {
 				}
 				h.backend.counts()
 				use("again", writes.resting)
-				// Never past the absolute end, and refused past the idle one.
+				// Never past the absolute expiry, and refused after the idle timeout.
 				clock.advance(45 * time.Minute)
 				got := writes.use(h, b, r)
 				active := got.status == http.StatusOK && got.json["active"] != false
@@ -137,14 +137,14 @@ func TestRule9_ClientsThatCoordinateKeepTheSessionAlive(t *testing.T) {
 				}
 				clock.advance(6 * time.Minute)
 				if got := writes.use(h, b, r); got.status == http.StatusOK && got.json["active"] != false {
-					t.Errorf("past the absolute end: %d %s, want it refused", got.status, got.body)
+					t.Errorf("past the absolute expiry: %d %s, want it refused", got.status, got.body)
 				}
 			})
 		}
 	}
 }
 
-// What a client registered is what its part in a session says.
+// A client's part in a session has the client's registration.
 func TestClientSettingsOfAUse(t *testing.T) {
 	t.Parallel()
 	yes := true
@@ -167,11 +167,11 @@ func TestClientSettingsOfAUse(t *testing.T) {
 	}
 	result, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: "ann"})
 	if err != nil || result.NotificationsQueued != 0 {
-		t.Errorf("%+v, %v; want no notification to a client that wants none", result, err)
+		t.Errorf("%+v, %v; want no notification to a muted client", result, err)
 	}
 }
 
-// coordinating is a host's type of client with settings of its own.
+// coordinating is a host's client type with its own settings.
 type coordinating struct {
 	*fosite.DefaultClient
 	coordinate *bool

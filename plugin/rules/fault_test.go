@@ -36,9 +36,34 @@ func TestFaults(t *testing.T) {
 		"an empty session": {
 			transfer.Sessions, "s", &records.Session{SessionId: "s"}, []string{"cookie", "beginning"},
 		},
-		"a client":      {transfer.Clients, "s\x00c", &records.ClientUse{}, nil},
-		"half a client": {transfer.Clients, "s", &records.ClientUse{}, []string{"no client"}},
-		"an ended one":  {transfer.Ended, "s", &records.Ended{When: 1, SubjectId: "ann"}, nil},
+		"a session without a beginning": {
+			transfer.Sessions, "s", &records.Session{SessionId: "s", Key: cookie, Expires: 2, Version: 1},
+			[]string{"beginning"},
+		},
+		"a session without an end": {
+			transfer.Sessions, "s", &records.Session{SessionId: "s", Key: cookie, Created: 1, Version: 1},
+			[]string{"end"},
+		},
+		"a session without a version": {
+			transfer.Sessions, "s", &records.Session{SessionId: "s", Key: cookie, Created: 1, Expires: 2},
+			[]string{"version"},
+		},
+		"a client of no session": {transfer.Clients, "\x00c", &records.ClientUse{}, []string{"no client"}},
+		"a client":               {transfer.Clients, "s\x00c", &records.ClientUse{}, nil},
+		"half a client":          {transfer.Clients, "s", &records.ClientUse{}, []string{"no client"}},
+		"an ended one":           {transfer.Ended, "s", &records.Ended{When: 1, SubjectId: "ann"}, nil},
+		"an ended one with survivors": {
+			transfer.Ended, "s", &records.Ended{
+				When: 1, SubjectId: "ann", Survivors: records.Survivors_SURVIVORS_ALL,
+				Clients: []*records.EndedClient{{Survivors: records.Survivors_SURVIVORS_ALL}},
+			}, nil,
+		},
+		"an ended one without a time": {
+			transfer.Ended, "s", &records.Ended{SubjectId: "ann"}, []string{"when"},
+		},
+		"an ended one without a subject": {
+			transfer.Ended, "s", &records.Ended{When: 1}, []string{"whose session"},
+		},
 		"an ended one that contradicts itself": {
 			transfer.Ended, "s", &records.Ended{Survivors: records.Survivors_SURVIVORS_ALL},
 			[]string{"whose session", "of its clients"},
@@ -49,11 +74,32 @@ func TestFaults(t *testing.T) {
 		"a job in no phase": {
 			transfer.Jobs, "o", &records.Job{Phase: "lunch"}, []string{"phase"},
 		},
+		"a job that is done": {transfer.Jobs, "o", &records.Job{}, nil},
+		"a job that failed and waits": {
+			transfer.Jobs, "o", &records.Job{Phase: "sessions", Error: "x"}, nil,
+		},
 		"a job that is done and failed": {transfer.Jobs, "o", &records.Job{Error: "x"}, []string{"failed"}},
 		"a notification": {
 			transfer.Notifications, "n",
 			&records.Notification{State: "pending", Due: 1, ClientId: "c", SessionId: "s"},
 			nil,
+		},
+		"a settled one": {
+			transfer.Notifications, "n",
+			&records.Notification{State: "delivered", PurgeAt: 1, ClientId: "c", SessionId: "s"}, nil,
+		},
+		"a settled one that is claimed": {
+			transfer.Notifications, "n", &records.Notification{
+				State: "delivered", PurgeAt: 1, ClientId: "c", SessionId: "s", Claimed: true,
+			}, []string{"sent again"},
+		},
+		"one of no client": {
+			transfer.Notifications, "n", &records.Notification{State: "pending", Due: 1, SessionId: "s"},
+			[]string{"no client"},
+		},
+		"one of no session": {
+			transfer.Notifications, "n", &records.Notification{State: "pending", Due: 1, ClientId: "c"},
+			[]string{"no session"},
 		},
 		"one that waits for ever": {
 			transfer.Notifications, "n",

@@ -138,6 +138,29 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
+// The host caches what it stored only if the store changed none of its owners.
+func TestIssuedAsGiven(t *testing.T) {
+	t.Parallel()
+	given := grantstore.Grant{
+		RequestID: "family", SubjectID: "ann", SessionID: "sid", ClientID: "app", Offline: true,
+	}
+	if !rules.IssuedAsGiven(&given, nil) || !rules.IssuedAsGiven(&given, records.FromGrant(&given)) {
+		t.Error("a grant whose owners are those of the consumed one is stored as given")
+	}
+	for name, change := range map[string]func(g *records.Grant){
+		"family":  func(g *records.Grant) { g.RequestId = "other" },
+		"subject": func(g *records.Grant) { g.SubjectId = "other" },
+		"session": func(g *records.Grant) { g.SessionId = "other" },
+		"client":  func(g *records.Grant) { g.ClientId = "other" },
+		"offline": func(g *records.Grant) { g.Offline = false },
+	} {
+		consumed := records.FromGrant(&given)
+		if change(consumed); rules.IssuedAsGiven(&given, consumed) {
+			t.Errorf("a grant that takes its %s from the consumed one is not stored as given", name)
+		}
+	}
+}
+
 func TestIssue(t *testing.T) {
 	t.Parallel()
 	access := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.Key{7}}

@@ -79,6 +79,7 @@ func TestNewJobAndFinish(t *testing.T) {
 		t.Errorf("a new one: %v", job)
 	}
 	done := proto.CloneOf(job)
+	job.Registered = []*records.Registration{{}}
 	job.Cursor, job.Last, job.Error, job.ConsentsClients = []byte("c"), []byte("l"), "disk", []string{"a"}
 	done.Phase = ""
 	if rules.Finish(job); !proto.Equal(job, done) {

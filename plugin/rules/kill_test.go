@@ -35,8 +35,8 @@ func TestKill(t *testing.T) {
 		"an ended record that changes":    {transfer.Ended, "s", none, none, true, false},
 		"a client that is used":           {transfer.Clients, "s\x00c", use(1, 1), use(1, 2), false, false},
 		"a token number that rises":       {transfer.Clients, "s\x00c", use(1, 1), use(2, 1), true, false},
-		"a client that goes":              {transfer.Clients, "s\x00c", use(1, 1), none, true, false},
-		"a client that cannot be read":    {transfer.Clients, "s\x00c", none, use(1, 1), true, false},
+		"a client that goes":              {transfer.Clients, "s\x00c", use(0, 1), none, true, false},
+		"a client that cannot be read":    {transfer.Clients, "s\x00c", none, use(0, 1), true, false},
 		"an access token":                 {transfer.Grants, keyOf(access), none, none, false, true},
 		"a refresh token":                 {transfer.Grants, keyOf(refresh), none, none, false, false},
 		"a grant whose key is none":       {transfer.Grants, "x", none, none, false, false},
@@ -51,6 +51,18 @@ func TestKill(t *testing.T) {
 		if got := slices.Contains(kill.Grants, access); got != c.grant || len(kill.Grants) > 1 {
 			t.Errorf("%s: kills grants %v, want the token: %t", name, kill.Grants, c.grant)
 		}
+		if (c.session || c.grant) && !rules.Kills(c.kind) {
+			t.Errorf("%s: kills, but an engine would not ask", name)
+		}
+	}
+	if rules.Kills(transfer.Operations) || rules.Kills(transfer.Notifications) {
+		t.Error("rows that no token depends on kill")
+	}
+	kill := &grantstore.Kill{}
+	rules.Kill(kill, transfer.Clients, "s\x00c", use(1, 1), none)
+	rules.Kill(kill, transfer.Ended, "s", none, none)
+	if !slices.Equal(kill.Sessions, []string{"s"}) {
+		t.Errorf("the rows of one session kill sessions %v, want it once", kill.Sessions)
 	}
 }
 

@@ -81,7 +81,7 @@ func Number(p *ticketstore.Page, w *ticketstore.Walk[ticketstore.SessionFilter])
 	p.TotalPages, p.CurrentPage = -1, w.Page
 	if p.TotalCount >= 0 {
 		p.TotalPages = (p.TotalCount + w.Count - 1) / w.Count
-		if !p.HasNext && p.HasPrev && len(p.Sessions) > 0 {
+		if !p.HasNext && len(p.Sessions) > 0 {
 			p.CurrentPage = p.TotalPages
 		}
 		p.CurrentPage = min(p.CurrentPage, max(p.TotalPages, 1))

@@ -138,7 +138,7 @@ func Import(r *transfer.Record) (proto.Message, error) {
 	}
 	switch r.Kind {
 	case transfer.Clients:
-		if sid, client, found := strings.Cut(key, "\x00"); !found || sid == "" || client == "" {
+		if sid, client, _ := strings.Cut(key, "\x00"); sid == "" || client == "" {
 			return nil, ticketstore.Invalidf("key", "does not name a session and a client")
 		}
 	case transfer.Grants:

@@ -128,7 +128,11 @@ func TestTurn(t *testing.T) {
 			t.Errorf("to %s again with another host: changed %t, error %v", turn.to, changed, err)
 		}
 	}
-	s := transfer.Status{State: transfer.Exporting, ID: "move", Peer: "a"}
+	s := transfer.Status{State: transfer.Active}
+	if _, err := rules.Turn(&s, transfer.Transition{To: "archived", ID: "move"}); !errors.Is(err, transfer.ErrState) {
+		t.Errorf("to a state of a later release: %v, want ErrState", err)
+	}
+	s = transfer.Status{State: transfer.Exporting, ID: "move", Peer: "a"}
 	if _, err := rules.Turn(&s, transfer.Transition{To: transfer.Active, ID: "move"}); err != nil ||
 		s.Peer != "a" {
 		t.Errorf("a turn that names no peer: %+v, error %v", s, err)

@@ -90,6 +90,16 @@ func TestSendAgain(t *testing.T) {
 	if told.Again != in(10*time.Second) || told.NextAttempt != in(0) {
 		t.Errorf("one that waits to be told a second time: %v, want both tellings", told)
 	}
+	for name, n := range map[string]*records.Notification{
+		"one that failed before":  {Attempts: 1, LastError: "503", NextAttempt: in(time.Second)},
+		"one that was never sent": {NextAttempt: in(time.Second)},
+		"one whose second is due": {Attempts: 1, NextAttempt: in(0)},
+	} {
+		n.State = string(logout.Pending)
+		if rules.SendAgain(n, now); n.Again != 0 {
+			t.Errorf("%s is told twice: %v", name, n)
+		}
+	}
 }
 
 func TestClaimAndRelease(t *testing.T) {
@@ -103,9 +113,31 @@ func TestClaimAndRelease(t *testing.T) {
 	if n.Claim != 5 || n.Claimed || n.Due != in(0) {
 		t.Errorf("from another store: %v", n)
 	}
-	n = &records.Notification{State: string(logout.Delivered), Due: 1}
+	n = &records.Notification{State: string(logout.Delivered), Due: 1, NextAttempt: 1}
 	if rules.Release(n); n.Due != 0 {
 		t.Errorf("a settled one is due: %v", n)
+	}
+}
+
+// The retry window of a notification that no host could deliver within it begins with its first claim.
+func TestClaimAfterTheRetryWindow(t *testing.T) {
+	t.Parallel()
+	lease := time.Minute
+	for name, c := range map[string]struct {
+		claim  uint64
+		giveUp int64
+		want   int64
+	}{
+		"never claimed, and closed":             {0, in(-time.Hour), in(lease + logout.RetryWindow)},
+		"never claimed, closes with the lease":  {0, in(lease), in(lease + logout.RetryWindow)},
+		"never claimed, closes after the lease": {0, in(lease + 1), in(lease + 1)},
+		"claimed before, and closed":            {1, in(-time.Hour), in(-time.Hour)},
+		"without a window":                      {0, 0, 0},
+	} {
+		n := &records.Notification{Claim: c.claim, GiveUpAt: c.giveUp}
+		if rules.Claim(n, now.Add(lease)); n.GiveUpAt != c.want {
+			t.Errorf("%s: given up at %s, want %s", name, records.Moment(n.GiveUpAt), records.Moment(c.want))
+		}
 	}
 }
 

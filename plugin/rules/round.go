@@ -29,7 +29,7 @@ type Round struct {
 	now   time.Time
 	// client is the current client; taken counts its claimed notifications, total those of all clients.
 	client       string
-	begun, busy  bool
+	busy         bool
 	taken, total int
 	// Next is when more notifications are due, zero for never. Full: the round stopped early.
 	Next time.Time
@@ -41,8 +41,8 @@ func NewRound(claim *logout.Claim, now time.Time) *Round { return &Round{claim: 
 
 // Decide decides on a notification of a client that is due at a moment.
 func (r *Round) Decide(client string, due time.Time) ClaimDecision {
-	if !r.begun || client != r.client {
-		r.begun, r.client, r.taken, r.busy = true, client, 0, slices.Contains(r.claim.Busy, client)
+	if client != r.client {
+		r.client, r.taken, r.busy = client, 0, slices.Contains(r.claim.Busy, client)
 	}
 	switch {
 	case r.busy, due.After(r.now), r.taken == r.claim.PerClient:

@@ -75,8 +75,7 @@ func takeDue(t *kv.Tx, d *dueNotification) (*records.Notification, error) {
 	if err != nil || entry == nil {
 		return nil, err
 	}
-	n := &records.Notification{}
-	found, err := kv.Load(t, layout.NotificationKey(d.id), n)
+	n, err := kv.Find[records.Notification](t, layout.NotificationKey(d.id))
 	if layout.IsDamage(err) {
 		t.Delete(d.key)
 		t.Delete(layout.NotificationStateKey(string(logout.Pending), d.id))
@@ -86,7 +85,7 @@ func takeDue(t *kv.Tx, d *dueNotification) (*records.Notification, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !found || n.Due != records.Nanos(d.at) || n.ClientId != d.client {
+	if n == nil || n.Due != records.Nanos(d.at) || n.ClientId != d.client {
 		t.Delete(d.key)
 		return nil, t.StepOver(layout.Damaged(layout.NotificationKey(d.id), errDangling))
 	}

@@ -38,9 +38,8 @@ func (c *closing) Session(sid string) (*records.Session, error) {
 	if !layout.IsDamage(err) || c.listed == nil {
 		return session, err
 	}
-	listed := &records.Session{}
-	found, listedErr := kv.Load(c.tx, layout.Key(layout.IndexListing, c.listed), listed)
-	if listedErr != nil || !found || listed.GetSessionId() != sid {
+	listed, listedErr := kv.Find[records.Session](c.tx, layout.Key(layout.IndexListing, c.listed))
+	if listedErr != nil || listed.GetSessionId() != sid {
 		return nil, err
 	}
 	c.broken = true

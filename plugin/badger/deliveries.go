@@ -44,10 +44,9 @@ func notificationListing(r kv.Reader, f *logout.NotificationFilter) *listing.Lis
 		l.Prefix = layout.Key(layout.IndexNotificationState, layout.More(string(f.State)))
 	}
 	l.Match = func(position []byte, _ func() ([]byte, error)) (*logout.Notification, error) {
-		n := &records.Notification{}
 		id := string(position)
-		found, err := kv.Load(r, layout.NotificationKey(id), n)
-		if err != nil || !found || !rules.SelectedNotification(f, n) {
+		n, err := kv.Find[records.Notification](r, layout.NotificationKey(id))
+		if err != nil || n == nil || !rules.SelectedNotification(f, n) {
 			return nil, err
 		}
 		return records.NotificationOf(id, n), nil

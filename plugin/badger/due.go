@@ -221,13 +221,12 @@ func purgeNotifications(t *kv.Tx, limit int, now time.Time) (int, error) {
 		return 0, err
 	}
 	for _, d := range due {
-		n := &records.Notification{}
 		t.Delete(d.key)
-		found, err := kv.Load(t, layout.NotificationKey(string(d.id)), n)
+		n, err := kv.Find[records.Notification](t, layout.NotificationKey(string(d.id)))
 		if err := t.Abandon(err); err != nil {
 			return 0, err
 		}
-		if err == nil && found {
+		if n != nil {
 			dropNotification(t, string(d.id), n)
 		}
 	}

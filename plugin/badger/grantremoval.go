@@ -52,12 +52,11 @@ func (s grants) Remove(
 	}
 	var removed *grantstore.RemovalResult
 	err = s.e.end(ctx, func(tx *kv.Tx) error {
-		before := &records.Operation{}
-		again, err := kv.Load(tx, layout.OperationKey(removal.OperationID), before)
+		before, err := kv.Find[records.Operation](tx, layout.OperationKey(removal.OperationID))
 		if err != nil {
 			return err
 		}
-		if again {
+		if before != nil {
 			removed = records.RemovalOf(before.GetRemoved())
 			return nil
 		}

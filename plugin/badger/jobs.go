@@ -21,12 +21,11 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 		return nil, err
 	}
 	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
-		job := &records.Job{}
-		there, err := kv.Load(r, layout.JobKey(id), job)
-		if err != nil {
+		job, err := loadJob(r, id)
+		switch {
+		case err != nil:
 			return err
-		}
-		if !there {
+		case job == nil:
 			return fmt.Errorf("job: %w", ticketstore.ErrNotFound)
 		}
 		found = records.JobOf(id, job)
@@ -90,22 +89,31 @@ func endingAll(r kv.Reader) (busy bool, err error) {
 		return false, err
 	}
 	for _, id := range ids {
-		job := &records.Job{}
-		if _, err := kv.Load(r, layout.JobKey(id), job); err != nil {
-			if err := r.StepOver(err); err != nil {
-				return false, err
-			}
-			continue // it has stopped
+		job, err := loadJob(r, id)
+		if err := r.StepOver(err); err != nil { // a job that cannot be read has stopped
+			return false, err
 		}
-		busy = busy || (job.All && job.Error == "")
+		busy = busy || (job.GetAll() && job.GetError() == "")
 	}
 	return busy, nil
 }
 
-// jobUnderWay loads a job and reports whether it exists and is not done.
-func jobUnderWay(r kv.Reader, id string, job *records.Job) (bool, error) {
-	found, err := kv.Load(r, layout.JobKey(id), job)
-	return found && job.Phase != "", err
+// loadJob returns a job, or nil.
+func loadJob(r kv.Reader, id string) (*records.Job, error) {
+	return kv.Find[records.Job](r, layout.JobKey(id))
+}
+
+// recall returns the answer to a completed ending, or the job of one that is under way.
+func recall(r kv.Reader, id string) (answer *logout.Result, underWay *records.Job, err error) {
+	operation, err := kv.Find[records.Operation](r, layout.OperationKey(id))
+	if err != nil {
+		return nil, nil, err
+	}
+	job, err := loadJob(r, id)
+	if job.GetPhase() != "" {
+		return nil, job, err
+	}
+	return rules.CompletedResult(id, operation, job), nil, err
 }
 
 // saveJob writes a job and its index entry: among the running jobs or, once done, by age. A finished job is
@@ -119,9 +127,8 @@ func saveJob(t *kv.Tx, id string, job *records.Job) error {
 
 // addProgress adds a result to a running job, in the transaction that produced it.
 func addProgress(t *kv.Tx, id string, done *logout.Result) error {
-	job := &records.Job{}
-	found, err := jobUnderWay(t, id, job)
-	if err != nil || !found {
+	job, err := loadJob(t, id)
+	if err != nil || job.GetPhase() == "" {
 		return t.StepOver(err) // no longer needed for a count
 	}
 	rules.Progress(job, done)
@@ -130,9 +137,8 @@ func addProgress(t *kv.Tx, id string, done *logout.Result) error {
 
 // failJob records why a job cannot continue.
 func failJob(t *kv.Tx, id string, cause error) error {
-	job := &records.Job{}
-	found, err := jobUnderWay(t, id, job)
-	if err != nil || !found {
+	job, err := loadJob(t, id)
+	if err != nil || job.GetPhase() == "" {
 		return err
 	}
 	job.Error = rules.Cut(cause.Error())
@@ -148,12 +154,11 @@ func purgeJobs(t *kv.Tx, limit int, now time.Time) (int, error) {
 	for _, d := range due {
 		id := string(d.id)
 		t.Delete(d.key)
-		job := &records.Job{}
-		found, err := kv.Load(t, layout.JobKey(id), job)
+		job, err := loadJob(t, id)
 		if err := t.Abandon(err); err != nil {
 			return 0, err
 		}
-		if err != nil || !found {
+		if job == nil {
 			continue
 		}
 		dated, over := rules.DateJob(job, now)

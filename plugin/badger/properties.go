@@ -33,8 +33,7 @@ func (s properties) Property(ctx context.Context, name string) (value []byte, er
 
 // loadProperty returns the value of a property, or nil. Stored values are never empty.
 func loadProperty(r kv.Reader, name string) ([]byte, error) {
-	property := &records.Property{}
-	_, err := kv.Load(r, layout.PropertyKey(name), property)
+	property, err := kv.Find[records.Property](r, layout.PropertyKey(name))
 	return property.GetValue(), err
 }
 

@@ -52,9 +52,8 @@ func dropNotification(t *kv.Tx, id string, n *records.Notification) {
 }
 
 func loadNotification(r kv.Reader, id string) (*records.Notification, error) {
-	n := &records.Notification{}
-	found, err := kv.Load(r, layout.NotificationKey(id), n)
-	if err == nil && !found {
+	n, err := kv.Find[records.Notification](r, layout.NotificationKey(id))
+	if err == nil && n == nil {
 		err = fmt.Errorf("notice: %w", ticketstore.ErrNotFound)
 	}
 	return n, err

@@ -13,7 +13,6 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
-	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
@@ -22,12 +21,8 @@ import (
 func (e *Engine) missing(ctx context.Context, ending *logout.Ending) ([]string, error) {
 	asking := rules.Missing{Registered: ending.Registered}
 	err := e.db.View(ctx, func(r *kv.Snapshot) error {
-		known, err := recallAnswer(r, ending.OperationID)
-		if err != nil || known != nil {
-			return err
-		}
-		begun, err := jobUnderWay(r, ending.OperationID, &records.Job{})
-		if err != nil || begun {
+		known, underWay, err := recall(r, ending.OperationID)
+		if err != nil || known != nil || underWay != nil {
 			return err
 		}
 		clients, err := clientsToEnd(r, ending)

@@ -120,15 +120,16 @@ func (e *Engine) begin(
 ) (answer *logout.Result, left bool, err error) {
 	err = e.end(ctx, func(tx *kv.Tx) error {
 		answer, left = nil, false
-		known, err := recallAnswer(tx, ending.OperationID)
-		if err != nil || known != nil {
+		known, job, err := recall(tx, ending.OperationID)
+		switch {
+		case err != nil:
+			return err
+		case known != nil:
 			answer = known
-			return err
-		}
-		job := &records.Job{}
-		if left, err = jobUnderWay(tx, ending.OperationID, job); err != nil || left {
-			answer = &logout.Result{JobID: ending.OperationID}
-			return err
+			return nil
+		case job != nil:
+			answer, left = &logout.Result{JobID: ending.OperationID}, true
+			return nil
 		}
 		if ending.SessionID != "" {
 			answer, left, err = e.beginOne(tx, ending, listed, now)
@@ -174,20 +175,6 @@ func (e *Engine) closing(tx *kv.Tx, ending *logout.Ending, now time.Time) *closi
 	}
 }
 
-// recallAnswer returns the answer to a completed operation, or nil if it is not completed.
-func recallAnswer(t kv.Reader, operationID string) (*logout.Result, error) {
-	operation, job := &records.Operation{}, &records.Job{}
-	found, err := kv.Load(t, layout.OperationKey(operationID), operation)
-	if err != nil || found {
-		return rules.CompletedResult(operationID, operation, nil), err
-	}
-	found, err = kv.Load(t, layout.JobKey(operationID), job)
-	if err != nil || !found {
-		return nil, err
-	}
-	return rules.CompletedResult(operationID, nil, job), nil
-}
-
 // spacePause is the interval at which a job that met a full disk tries to continue.
 const spacePause = 2 * time.Second
 
@@ -224,14 +211,9 @@ func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, er
 
 // continueJob runs one transaction of a job.
 func (e *Engine) continueJob(tx *kv.Tx, id string) (answer *logout.Result, done bool, err error) {
-	job := &records.Job{}
-	found, err := jobUnderWay(tx, id, job)
-	if err != nil {
-		return nil, false, err
-	}
-	if !found {
-		answer, err := recallAnswer(tx, id)
-		return answer, true, err
+	answer, job, err := recall(tx, id)
+	if err != nil || job == nil {
+		return answer, err == nil, err
 	}
 	job.Error = ""
 	now := records.Moment(job.Now)

@@ -74,12 +74,11 @@ func (e *Engine) retrySelected(
 	err = e.update(ctx, func(tx *kv.Tx) error {
 		retried.Count = 0
 		for _, id := range ids {
-			n := &records.Notification{}
-			found, err := kv.Load(tx, layout.NotificationKey(id), n)
+			n, err := kv.Find[records.Notification](tx, layout.NotificationKey(id))
 			if err := tx.StepOver(err); err != nil {
 				return err
 			}
-			if err != nil || !found || !rules.Retries(&retry.Filter, n, now) {
+			if n == nil || !rules.Retries(&retry.Filter, n, now) {
 				continue
 			}
 			if err := sendAgain(tx, id, n, now); err != nil {

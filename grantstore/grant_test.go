@@ -162,6 +162,36 @@ func TestBatchValidate(t *testing.T) {
 			},
 			"store",
 		},
+		"too large with revocations": {
+			func(b *grantstore.Batch) {
+				b.Store = many(grantstore.MaxBatch)
+				b.Revoke = []grantstore.Revocation{{RequestID: "family"}}
+			},
+			"store",
+		},
+		"largest data": {
+			func(b *grantstore.Batch) { b.Store = filled(grantstore.MaxBatchData) }, "",
+		},
+		"too much data": {
+			func(b *grantstore.Batch) { b.Store = filled(grantstore.MaxBatchData + 1) }, "data",
+		},
+		"see the most": {
+			func(b *grantstore.Batch) {
+				for range grantstore.MaxBatch {
+					b.Seen = append(b.Seen, grantstore.Precondition{Ref: ref})
+				}
+			}, "",
+		},
+		"use muted by what does not exist": {
+			func(b *grantstore.Batch) {
+				b.Use = &grantstore.Use{SessionID: "sid", ClientID: "mail", Muted: 1 << 7}
+			},
+			"muted",
+		},
+		"slide nothing": {func(b *grantstore.Batch) { b.Slide = &grantstore.Slide{} }, "session_id"},
+		"slide to no time": {
+			func(b *grantstore.Batch) { b.Slide = &grantstore.Slide{SessionID: "sid"} }, "expires",
+		},
 		"use without session": {
 			func(b *grantstore.Batch) { b.Use = &grantstore.Use{ClientID: "mail"} }, "session_id",
 		},
@@ -199,6 +229,16 @@ func TestBatchValidate(t *testing.T) {
 			names(t, b.Validate(), row.field)
 		})
 	}
+}
+
+// filled returns grants whose data is of that size together.
+func filled(size int) (grants []grantstore.Grant) {
+	grants = many(size/grantstore.MaxData + 1)
+	for i := range grants {
+		grants[i].Data = make([]byte, min(size, grantstore.MaxData))
+		size -= len(grants[i].Data)
+	}
+	return grants
 }
 
 func many(n int) (grants []grantstore.Grant) {

@@ -2,7 +2,7 @@
 
 package integration
 
-// Disk failures while the server runs.
+// Disk failures while the server runs (rule 11).
 
 import (
 	"errors"

@@ -2,7 +2,7 @@
 
 package integration
 
-// A plugin that hangs.
+// A plugin that hangs (rule 11).
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 package integration
 
-// Plugins and hosts that stop under load.
+// Plugins and hosts that stop under load (rules 4 and 11).
 
 import (
 	"net/http"

@@ -25,6 +25,7 @@ var rules = map[string][]string{
 		"nothing restores the grants of an ended session",
 		"offline refresh tokens outlive a sign-out that keeps them",
 		"kept tokens outlive the session, and codes never do",
+		"tokens issued after a revocation survive like it, those before do not",
 		"the end of a session races everything and leaves no token",
 		"TestRemovalRacingCodeExchangeAndRefresh",
 	},
@@ -55,7 +56,7 @@ var rules = map[string][]string{
 	"7. Notify": {
 		"TestBackChannelLogout_2_4_Claims", "TestBackChannelLogout_2_5_Request",
 		"TestDeliveredAtTheThirdAttempt",
-		"TestRetryAfter",
+		"TestRetryAfter", "TestOutcome", "TestClaimAfterTheRetryWindow",
 		"TestHangingClientDelaysNoOther", "TestRebinding",
 		"a client that used the session recently is notified again",
 		"an answer under an outdated claim changes nothing", "TestKilledBetweenRemovalAndDelivery",

@@ -88,6 +88,10 @@ func TestDecodeCursorRefuses(t *testing.T) {
 			refusedAsToken(t, err)
 		})
 	}
+	long := cursor()
+	long.Before.Position = make([]byte, ticketstore.MaxResultsToken)
+	_, err = ticketstore.DecodeCursor("sessions", encode(t, long))
+	refusedAsToken(t, err)
 	_, err = ticketstore.DecodeCursor("grants", good)
 	refusedAsToken(t, err)
 }
@@ -98,8 +102,9 @@ func refusedAsToken(t *testing.T, err error) {
 	if !errors.As(err, &fieldError) || fieldError.Field != ticketstore.FieldResultsToken {
 		t.Fatalf("got error %v, want a FieldError that names results_token", err)
 	}
-	if !errors.Is(err, ticketstore.ErrResultsToken) || !errors.Is(err, ticketstore.ErrInvalid) {
-		t.Fatalf("got error %v, want it to be ErrResultsToken and ErrInvalid", err)
+	if !errors.Is(err, ticketstore.ErrResultsToken) || !errors.Is(err, ticketstore.ErrInvalid) ||
+		errors.Is(err, ticketstore.ErrNotFound) {
+		t.Fatalf("got error %v, want it to be ErrResultsToken and ErrInvalid only", err)
 	}
 }
 

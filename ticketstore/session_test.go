@@ -132,6 +132,15 @@ func TestSessionValidate(t *testing.T) {
 		"ticket too large": {
 			func(s *ticketstore.Session) { s.Ticket = make([]byte, ticketstore.MaxTicket+1) }, "ticket",
 		},
+		"most methods": {
+			func(s *ticketstore.Session) { s.AMR = make([]string, ticketstore.MaxAMR) }, "",
+		},
+		"largest visible": {
+			func(s *ticketstore.Session) { s.Visible = make([]byte, ticketstore.MaxVisible) }, "",
+		},
+		"visible too large": {
+			func(s *ticketstore.Session) { s.Visible = make([]byte, ticketstore.MaxVisible+1) }, "visible",
+		},
 		"no auth time":        {func(s *ticketstore.Session) { s.AuthTime = time.Time{} }, "auth_time"},
 		"no creation":         {func(s *ticketstore.Session) { s.Created = time.Time{} }, "created"},
 		"no renewal":          {func(s *ticketstore.Session) { s.Renewed = time.Time{} }, "renewed"},

@@ -1,6 +1,6 @@
 package fositestore_test
 
-// Responses of every endpoint after the end of a session or while the store is unavailable.
+// Responses of every endpoint after the end of a session or while the store is unavailable (rules 2 and 4).
 
 import (
 	"net/http"

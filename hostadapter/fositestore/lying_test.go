@@ -1,6 +1,6 @@
 package fositestore_test
 
-// A store that returns modified records.
+// A store that returns modified records (rule 13).
 
 import (
 	"context"

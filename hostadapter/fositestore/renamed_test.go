@@ -1,6 +1,6 @@
 package fositestore_test
 
-// A host with a changed issuer.
+// A host with a changed issuer (rule 13).
 
 import (
 	"context"

@@ -19,7 +19,11 @@ func TestParse(t *testing.T) {
 			"Mobile Safari/537.36": "Chrome 126 Android",
 		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) " +
 			"Version/17.5 Safari/605.1.15": "Safari 17 macOS",
-		"curl/8.5.0": "curl 8", "": "", "\xff": "", "<script>alert(1)</script>": "",
+		"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) " +
+			"Version/17.5 Mobile/15E148 Safari/604.1": "Safari 17 iPad",
+		"curl/12345.0": "curl", "curl/8x.5": "curl", "<b>Firefox/128": "", "curl\u00e9/8.5": "",
+		strings.Repeat("x", 41) + "/1.0": "",
+		"curl/8.5.0":                     "curl 8", "": "", "\xff": "", "<script>alert(1)</script>": "",
 		strings.Repeat("x", 10_000): "",
 	} {
 		browser, version, system := agent.Parse(given)

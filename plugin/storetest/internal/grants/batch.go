@@ -29,6 +29,11 @@ var batchCases = []world.Case{
 		w.Same(result.Revoked, 0, "Revoked")
 		w.Missing(expired, used)
 	}},
+	{Name: "delete counts tokens and consents", Run: func(w *world.World) {
+		token, consent := w.Stored(w.Access(nil, "mail")), w.Stored(w.Consent("ann", "mail"))
+		result := w.Apply(grantstore.Batch{Delete: []grantstore.Ref{token.Ref, consent.Ref}})
+		w.Same(result.Revoked, 2, "Revoked")
+	}},
 	{Name: "revoke removes the live tokens of a family", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		family := world.Family("the family")

@@ -67,6 +67,16 @@ var survivorCases = []world.Case{
 		}
 		isOverForNewcomers(w, s)
 	}},
+	{Name: "tokens issued after a revocation survive like it, those before do not", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		before := w.Stored(w.Refresh(s, "mail", world.Offline))
+		w.End(keeping(s))
+		after := w.Stored(w.Refresh(s, "mail", world.Offline))
+		w.End(logout.Ending{SessionID: s.SessionID, KeepOffline: true})
+		w.Dead(before)
+		access, next := exchange(w, after)
+		w.Live(access, next)
+	}},
 	{Name: "survivors live until their expiry under sweeps and purges", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		month := 30 * 24 * time.Hour

@@ -267,3 +267,33 @@ func TestNotificationIDsAreFree(t *testing.T) {
 		t.Errorf("two ends at one time: %v, %v, want a notification of each", page, err)
 	}
 }
+
+// A client without sessions has no count: with registrations for each installation of an application, those
+// of the past would be as many as ever registered.
+func TestClientWithoutSessionsHasNoCount(t *testing.T) {
+	t.Parallel()
+	e := inMemory(t)
+	counts := func() (n int) {
+		t.Helper()
+		err := e.db.View(t.Context(), func(r *kv.Snapshot) (err error) {
+			n, err = countKeys(r, layout.TableCount, 10)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	signIn(t, e, "sid", "ann")
+	issue(t, e, "sid", "ann", "app", 1)
+	if n := counts(); n != 2 {
+		t.Errorf("%d counts, want those of the sessions and of a client", n)
+	}
+	if _, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end", SessionID: "sid",
+		Reason: logout.Terminated}, base); err != nil {
+		t.Fatal(err)
+	}
+	if n := counts(); n != 0 {
+		t.Errorf("%d counts after the last session, want none", n)
+	}
+}

@@ -189,10 +189,15 @@ func dropSession(t *kv.Tx, record *records.Session) error {
 // because the committer is the only writer.
 func countSession(t *kv.Tx, client string, by int) error {
 	n, err := counted(t, client)
-	if err == nil {
+	switch {
+	case err != nil:
+		return err
+	case n+by == 0: // or clients of the past would be as many as ever registered
+		t.Delete(layout.CountKey(client))
+	default:
 		t.Put(layout.CountKey(client), binary.AppendVarint(nil, int64(n+by)))
 	}
-	return err
+	return nil
 }
 
 // listClient adds a session to the listing and count of one of its clients (by is 1), or removes it (-1). A

@@ -49,6 +49,8 @@ type Engine struct {
 	// served is the client served last by a claim. The round robin is per host, and starts anew after a
 	// restart.
 	served atomic.Pointer[string]
+	// counted is the client that the last purge of counts ended with.
+	counted atomic.Pointer[string]
 	// emptying: partitions are being emptied.
 	emptying atomic.Bool
 	meter    meter

@@ -137,7 +137,7 @@ const (
 	dueUsed   = "SELECT key, type FROM {s}.used WHERE ring = 4 AND due <= $1 ORDER BY due LIMIT $2"
 )
 
-// Purge deletes rows that are due one by one, and then empties expired partitions. It waits for rows that
+// Purge deletes rows that are due one by one, then empties expired partitions, and purges counts. It waits for rows that
 // another host has locked.
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	if limit <= 0 {
@@ -159,6 +159,9 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 		var emptied int
 		emptied, err = s.emptyRings(ctx, now)
 		purged = min(purged+emptied, limit)
+	}
+	if err == nil {
+		err = s.purgeCounts(ctx, now)
 	}
 	return purged, err
 }

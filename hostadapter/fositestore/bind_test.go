@@ -70,7 +70,7 @@ func TestBindRefuses(t *testing.T) {
 	for name, session := range map[string]fosite.Session{
 		"nil": nil, "nil pointer": typedNil, "another subject": openIDSession("bob"),
 		"another subject in the ID token": &openid.DefaultSession{Claims: &jwt.IDTokenClaims{Subject: "bob"}},
-		"no place":                            &placeless{&fosite.DefaultSession{}},
+		"no place":                        &placeless{&fosite.DefaultSession{}},
 	} {
 		if err := fositestore.Bind(session, live); !errors.Is(err, fositestore.ErrUnbound) {
 			t.Errorf("%s: want ErrUnbound, got %v", name, err)

@@ -1,2 +1,2 @@
-// Package kills has the cases of what a backend tells of its commits that kill (rule 15).
+// Package kills has the cases of grantstore.Kills: the stream of commits that kill access tokens (rule 15).
 package kills

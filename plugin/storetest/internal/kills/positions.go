@@ -1,6 +1,6 @@
 package kills
 
-// Positions: their order, and what they say of answers.
+// Positions: their order, and the positions of answers.
 
 import (
 	"context"
@@ -15,16 +15,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// goneSession is one that is nowhere.
+// goneSession is the sid of a missing session.
 var goneSession = ticketstore.Session{SessionID: "gone", SubjectID: "ann"}
 
-// life is a session with a token, and another one of which no host keeps a copy that it answers from.
+// life is a session with a token, and a second token that no host caches.
 type life struct {
 	session      *ticketstore.Session
 	token, asked grantstore.Grant
 }
 
-// racers is how many calls race.
+// racers is the number of racing calls.
 const racers = 16
 
 func lives(w *world.World) []life {
@@ -38,7 +38,7 @@ func lives(w *world.World) []life {
 	return all
 }
 
-// race ends all sessions at once, and calls after behind each answer.
+// race ends all sessions concurrently, and calls after upon each answer.
 func race(w *world.World, all []life, after func(l *life)) {
 	w.Helper()
 	for _, err := range world.Race(len(all), func(i int) error {
@@ -51,7 +51,7 @@ func race(w *world.World, all []life, after func(l *life)) {
 }
 
 var positionCases = []world.Case{
-	{Name: "an answer's position is that of what it did, or later", Run: func(w *world.World) {
+	{Name: "an answer's position is that of its kill, or later", Run: func(w *world.World) {
 		h, all := watching(w), lives(w)
 		var mu sync.Mutex
 		positions := map[string]uint64{}
@@ -66,32 +66,32 @@ var positionCases = []world.Case{
 				return k.All || slices.Contains(k.Sessions, sid)
 			})
 			if at < 0 || told[at].Position > position {
-				w.Fatalf("the answer to the end of %s has position %d: want that of its kill (%d of %d told)",
+				w.Fatalf("the answer to the end of %s has position %d: want that of its kill (%d of %d seen)",
 					sid, position, at, len(told))
 			}
 		}
 	}},
-	{Name: "an answer that finds it done has its position", Run: func(w *world.World) {
+	{Name: "an answer that finds a kill already made has its position", Run: func(w *world.World) {
 		p := newPair(w)
 		ending := logout.Ending{SessionID: p.ann.SessionID, OperationID: w.Op()}
 		p.during(func() {
-			for range 2 { // the second is answered from its record
+			for range 2 { // the second answer comes from the record of the first
 				w.End(ending)
 			}
 			w.Dead(p.token)
 		}).names(p.token)
 	}},
-	{Name: "what a kill says is seen by who asks then", Run: func(w *world.World) {
+	{Name: "reads after a kill see its effect", Run: func(w *world.World) {
 		all := lives(w)
 		ctx, cancel := context.WithCancel(w.Ctx())
 		begun, seen := make(chan struct{}), make(chan error, 1)
 		go func() { seen <- askBehind(ctx, w, all, begun) }()
 		<-begun
 		race(w, all, func(*life) {})
-		w.OK(<-seen, "Get behind a kill")
+		w.OK(<-seen, "Get after a kill")
 		cancel()
 	}},
-	{Name: "who follows later begins at the present", Run: func(w *world.World) {
+	{Name: "a later follower begins at the current position", Run: func(w *world.World) {
 		p := newPair(w)
 		w.End(logout.Ending{SessionID: p.ann.SessionID})
 		before := w.Kills.Position()
@@ -103,7 +103,7 @@ var positionCases = []world.Case{
 		k.names(p.other)
 		k.spares(p.token)
 	}},
-	{Name: "who goes is told no more", Run: func(w *world.World) {
+	{Name: "a cancelled follower gets no more kills", Run: func(w *world.World) {
 		ctx, cancel := context.WithCancel(w.Ctx())
 		defer cancel()
 		var last error
@@ -115,7 +115,7 @@ var positionCases = []world.Case{
 	}},
 }
 
-// askBehind reads, behind each kill of a session, a token of that session in the store, until all are killed.
+// askBehind reads a token of each killed session after its kill, until all sessions are killed.
 func askBehind(ctx context.Context, w *world.World, all []life, begun chan<- struct{}) error {
 	left := len(all)
 	for kill, err := range w.Kills.Follow(ctx) {

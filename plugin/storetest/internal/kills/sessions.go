@@ -1,6 +1,6 @@
 package kills
 
-// Kills by what becomes of sessions.
+// Kills by changes of sessions.
 
 import (
 	"errors"
@@ -12,15 +12,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// manyTokens are more than a store removes in the transaction that ends their session.
+// manyTokens is more than a store removes in the transaction that ends their session.
 const manyTokens = 600
 
-// pair are two sessions of different subjects with a token each: what is done to the first must spare the
-// second.
+// pair is two sessions of different subjects with a token each: a change of the first must not kill the
+// second one's token.
 type pair struct {
 	*watch
 	ann, bob           *ticketstore.Session
-	token, other, wiki grantstore.Grant // of ann's client, of bob's, of another client of ann's
+	token, other, wiki grantstore.Grant // of ann's client, of bob's client, of a second client of ann
 }
 
 func newPair(w *world.World) *pair {
@@ -29,7 +29,7 @@ func newPair(w *world.World) *pair {
 	return p
 }
 
-// many stores many tokens of ann's session.
+// many stores many tokens in ann's session.
 func (p *pair) many() []grantstore.Grant {
 	p.Helper()
 	tokens := make([]grantstore.Grant, manyTokens)
@@ -44,7 +44,7 @@ func (p *pair) many() []grantstore.Grant {
 	return tokens
 }
 
-// ends checks an ending that kills the token and spares that of the other subject.
+// ends checks an ending that kills the token and not the token of the other subject.
 func (p *pair) ends(ending logout.Ending) {
 	p.Helper()
 	k := p.during(func() {
@@ -86,7 +86,7 @@ var sessionCases = []world.Case{
 		tokens := p.many()
 		p.during(func() { p.ends(logout.Ending{SessionID: p.ann.SessionID}) }).names(tokens...)
 	}},
-	{Name: "many tokens revoked in a session that stays", Run: func(w *world.World) {
+	{Name: "many tokens revoked in a kept session", Run: func(w *world.World) {
 		p := newPair(w)
 		tokens := p.many()
 		p.during(func() {
@@ -94,12 +94,12 @@ var sessionCases = []world.Case{
 			w.Dead(tokens...)
 		}).names(tokens...)
 	}},
-	{Name: "tokens revoked in a session that stays", Run: func(w *world.World) {
+	{Name: "tokens revoked in a kept session", Run: func(w *world.World) {
 		p := newPair(w)
 		p.ends(logout.Ending{SessionID: p.ann.SessionID, KeepSession: true})
 		w.SessionLives(p.ann)
 	}},
-	{Name: "tokens of one client revoked in a session that stays", Run: func(w *world.World) {
+	{Name: "tokens of one client revoked in a kept session", Run: func(w *world.World) {
 		p := newPair(w)
 		p.ends(logout.Ending{SessionID: p.ann.SessionID, KeepSession: true, ClientIDs: []string{"mail"}})
 		w.Live(p.wiki)
@@ -111,7 +111,7 @@ var sessionCases = []world.Case{
 		p.ends(logout.Ending{SessionID: p.ann.SessionID})
 	}},
 	{Name: "a session that keeps its tokens at its end", Run: func(w *world.World) {
-		p := newPair(w) // the token's expiry is no longer the session's
+		p := newPair(w) // the token no longer expires with the session
 		p.during(func() {
 			w.End(logout.Ending{SessionID: p.ann.SessionID, KeepTokens: true})
 			w.Live(p.token)
@@ -126,7 +126,7 @@ var sessionCases = []world.Case{
 		})
 		k.names(p.token, p.other)
 	}},
-	{Name: "a session that makes room for another", Run: func(w *world.World) {
+	{Name: "a session ended by a limit", Run: func(w *world.World) {
 		p := newPair(w)
 		k := p.during(func() {
 			limit := ticketstore.Limit{Max: 1, EndOldest: true}
@@ -151,13 +151,13 @@ var sessionCases = []world.Case{
 				SessionID: p.bob.SessionID, Expires: w.Now.Add(2 * 24 * time.Hour), RenewedBefore: w.Now,
 			}})
 			if !slid.Slid {
-				w.Fatal("the session did not slide")
+				w.Fatal("the session was not renewed")
 			}
 		})
 		k.names(p.other)
 		k.spares(p.token)
 	}},
-	{Name: "an ending that is refused, or matches nothing, spares all", Run: func(w *world.World) {
+	{Name: "a refused ending, or one without a match, kills nothing", Run: func(w *world.World) {
 		p := newPair(w)
 		p.during(func() {
 			w.End(logout.Ending{SessionID: "unknown"})

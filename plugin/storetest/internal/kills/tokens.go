@@ -1,6 +1,6 @@
 package kills
 
-// Kills by what becomes of access tokens.
+// Kills by changes of access tokens.
 
 import (
 	"time"
@@ -10,7 +10,7 @@ import (
 )
 
 var tokenCases = []world.Case{
-	{Name: "a refresh takes the access token along", Run: func(w *world.World) {
+	{Name: "a refresh kills the access token", Run: func(w *world.World) {
 		h, s := watching(w), w.SignIn("ann")
 		access, refresh := w.Access(s, "mail", world.Family("f")), w.Refresh(s, "mail", world.Family("f"))
 		w.Apply(grantstore.Batch{Store: []grantstore.Grant{access, refresh}})
@@ -21,7 +21,7 @@ var tokenCases = []world.Case{
 		k.spares(next, other)
 		w.Live(next, other)
 	}},
-	{Name: "a code used again takes its family along, though its batch fails", Run: func(w *world.World) {
+	{Name: "the reuse of a code kills its family, although its batch fails", Run: func(w *world.World) {
 		h, s := watching(w), w.SignIn("ann")
 		code := w.Stored(w.Code(s, "mail", world.Family("f")))
 		access := w.Access(s, "mail", world.Family("f"))
@@ -65,7 +65,7 @@ var tokenCases = []world.Case{
 		k.names(gone)
 		k.spares(other)
 	}},
-	{Name: "a token in the place of one that has expired", Run: func(w *world.World) {
+	{Name: "a token stored under the key of an expired one", Run: func(w *world.World) {
 		h := watching(w)
 		old := token(w, nil, "mail", world.Lasting(time.Minute))
 		w.Pass(time.Minute)
@@ -73,7 +73,7 @@ var tokenCases = []world.Case{
 		again.Ref = old.Ref
 		h.during(func() { w.Stored(again) }).names(old)
 	}},
-	{Name: "a batch that fails spares all", Run: func(w *world.World) {
+	{Name: "a failed batch kills nothing", Run: func(w *world.World) {
 		h := watching(w)
 		one := token(w, nil, "mail")
 		h.during(func() {
@@ -81,11 +81,11 @@ var tokenCases = []world.Case{
 				Delete: []grantstore.Ref{one.Ref},
 				Store:  []grantstore.Grant{w.Access(&goneSession, "mail")},
 			})
-			w.Fails(err, "a token of a session that is gone", grantstore.ErrSessionEnded)
+			w.Fails(err, "a token of a missing session", grantstore.ErrSessionEnded)
 			w.Live(one)
 		}).spares(one)
 	}},
-	{Name: "what only adds kills nothing", Run: func(w *world.World) {
+	{Name: "changes that only add kill nothing", Run: func(w *world.World) {
 		h := watching(w)
 		before := w.Kills.Position()
 		s := w.SignIn("ann")

@@ -13,17 +13,17 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Groups are the cases of kills.
+// Groups returns the cases of kills.
 var Groups = []world.Group{
 	{Rule: 15, Name: "kills of sessions", Cases: sessionCases},
 	{Rule: 15, Name: "kills of tokens", Cases: tokenCases},
 	{Rule: 15, Name: "positions", Cases: positionCases},
 }
 
-// told is how long a kill may take to be told on a busy machine.
+// told bounds the delay of a kill on a busy machine.
 const told = 30 * time.Second
 
-// watch collects what a backend tells.
+// watch collects a backend's kills.
 type watch struct {
 	*world.World
 	mu    sync.Mutex
@@ -33,11 +33,11 @@ type watch struct {
 	more  chan struct{} // closed by the next kill
 }
 
-// watching begins to follow, and returns when it has begun. It ends with the case.
+// watching follows the kills until the end of the case. It returns when the stream has begun.
 func watching(w *world.World) *watch {
 	w.Helper()
 	if w.Kills == nil {
-		w.Fatal("the backend has no kills: say so in the suite's Config")
+		w.Fatal("the backend has no kills: set Uncached in the suite's Config")
 	}
 	h := &watch{World: w, more: make(chan struct{})}
 	begun, ended := make(chan error, 1), make(chan struct{})
@@ -73,7 +73,7 @@ func (h *watch) note(kill *grantstore.Kill, fault string) {
 	defer h.mu.Unlock()
 	if kill != nil {
 		if want := h.began + uint64(len(h.kills)) + 1; kill.Position != want {
-			fault = "a kill that does not follow on the one before"
+			fault = "a kill whose position does not follow the previous one"
 		}
 		h.kills = append(h.kills, kill)
 	}
@@ -84,7 +84,7 @@ func (h *watch) note(kill *grantstore.Kill, fault string) {
 	h.more = make(chan struct{})
 }
 
-// through waits until the kill of a position was told, and returns those behind from.
+// through waits for the kill of a position, and returns the kills after from.
 func (h *watch) through(from, position uint64) []*grantstore.Kill {
 	h.Helper()
 	timeout := time.NewTimer(told)
@@ -102,13 +102,13 @@ func (h *watch) through(from, position uint64) []*grantstore.Kill {
 		select {
 		case <-more:
 		case <-timeout.C:
-			h.Fatalf("the kill of position %d is not told within %v: %d were, from %d on %s",
+			h.Fatalf("the kill of position %d was not streamed within %v: %d were, from %d on %s",
 				position, told, len(kills), h.began, fault)
 		}
 	}
 }
 
-// during returns what was killed while f ran: those kills that its answers say, and no others.
+// during returns the kills made by f: up to the positions of its answers, and no others.
 func (h *watch) during(f func()) killed {
 	h.Helper()
 	from := h.began
@@ -125,7 +125,7 @@ func (h *watch) during(f func()) killed {
 	return k
 }
 
-// killed is what several kills name.
+// killed is the union of several kills.
 type killed struct {
 	*world.World
 	all      bool
@@ -133,7 +133,7 @@ type killed struct {
 	grants   []grantstore.Ref
 }
 
-// names ends the case unless each of the tokens is named, itself or with its session.
+// names ends the case unless each of the tokens was killed, by itself or with its session.
 func (k killed) names(tokens ...grantstore.Grant) {
 	k.Helper()
 	for _, g := range tokens {
@@ -144,7 +144,7 @@ func (k killed) names(tokens ...grantstore.Grant) {
 	}
 }
 
-// spares ends the case if one of the tokens is named.
+// spares ends the case if one of the tokens was killed.
 func (k killed) spares(tokens ...grantstore.Grant) {
 	k.Helper()
 	for _, g := range tokens {

@@ -24,7 +24,7 @@ var backupCases = []moveCase{
 		p.End(logout.Ending{SessionID: over.SessionID})
 		before := p.status(p.source)
 		file := p.backup()
-		p.Same(p.status(p.source), before, "the store that was backed up")
+		p.Same(p.status(p.source), before, "the source of the backup")
 		p.OK(p.restore(file), "restore")
 		p.is(p.target, transfer.Active)
 		p.alike()
@@ -35,22 +35,22 @@ var backupCases = []moveCase{
 		p.Notification(over, "photos")
 		p.Renew(s, 2*time.Hour)
 	}},
-	{"a damaged backup leaves a store that serves nothing, until a good one was restored", func(p *pair) {
+	{"a store with a damaged backup serves nothing until a valid one is restored", func(p *pair) {
 		s := p.SignIn("ann")
 		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
 		file := p.backup()
 		for name, damaged := range map[string][]byte{
-			"cut short": file[:len(file)-1], "changed near its end": changed(file, len(file)-100),
+			"truncated": file[:len(file)-1], "changed near its end": changed(file, len(file)-100),
 			"changed in the middle": changed(file, len(file)/2),
 		} {
 			p.Fails(p.restore(damaged), name, backup.ErrDamaged)
 			p.is(p.target, transfer.Abandoned)
-			p.unavailable("read from half a backup", func(ctx context.Context) error {
+			p.unavailable("read from a partial backup", func(ctx context.Context) error {
 				_, err := p.target.Tickets.Get(ctx, s.Key)
 				return err
 			})
 			_, err := transfer.Recover(p.Ctx(), p.target.Transfer, p.open)
-			p.Fails(err, "start on half a backup", transfer.ErrIncomplete)
+			p.Fails(err, "start on a partial backup", transfer.ErrIncomplete)
 		}
 		p.OK(p.restore(file), "restore")
 		p.alike()
@@ -62,11 +62,11 @@ var backupCases = []moveCase{
 		file := p.backup()
 		p.use(p.target)
 		s := p.SignIn("bob")
-		p.Fails(p.restore(file), "restore into a store that is not empty", transfer.ErrNotEmpty)
+		p.Fails(p.restore(file), "restore into a non-empty store", transfer.ErrNotEmpty)
 		p.is(p.target, transfer.Active)
 		p.SessionLives(s)
 	}},
-	{"a store that is not complete is not backed up", func(p *pair) {
+	{"an incomplete store is not backed up", func(p *pair) {
 		p.become(p.source, transfer.Importing)
 		_, err := backup.Write(p.Ctx(), io.Discard, backup.Source{Store: p.source.Transfer}, p.Now, nil)
 		p.Fails(err, "back up a target", transfer.ErrIncomplete)

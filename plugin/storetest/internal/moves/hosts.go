@@ -1,6 +1,6 @@
 package moves
 
-// Rule 14: nothing that other hosts would not follow, or be told of, happens to a store that they have open.
+// Rule 14: a store that other hosts have open is only changed in ways that they follow or learn of.
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 var hostCases = []moveCase{
-	{"a store that another host has open is not moved, until that one has left", func(p *pair) {
+	{"a store that another host has open is not moved until that host leaves", func(p *pair) {
 		s := p.SignIn("ann")
 		_, leave := p.source.Join()
 		others := p.status(p.source).Others
@@ -31,7 +31,7 @@ var hostCases = []moveCase{
 		p.moved()
 		p.SessionLives(s)
 	}},
-	{"a host that joins under way ends the move before the fence", func(p *pair) {
+	{"a host that joins during a move ends it before the fence", func(p *pair) {
 		p.SignIn("ann")
 		move := p.move()
 		move.BeforeFence = func(context.Context) error {
@@ -44,13 +44,13 @@ var hostCases = []moveCase{
 		p.is(p.target, transfer.Abandoned)
 		p.SignIn("bob")
 	}},
-	{"what was made before another host joined succeeds again, and is undone", func(p *pair) {
+	{"a step made before another host joined can be repeated, and undone", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.source, transfer.Fenced)
 		_, leave := p.source.Join()
 		defer leave()
 		p.become(p.source, transfer.Fenced)
-		p.fenced(p.Tickets.Create(p.Ctx(), p.Session("ann")), "a write behind the fence")
+		p.fenced(p.Tickets.Create(p.Ctx(), p.Session("ann")), "a write after the fence")
 		p.become(p.source, transfer.Active)
 		p.SignIn("ann")
 	}},
@@ -86,10 +86,10 @@ var hostCases = []moveCase{
 		p.alike()
 		for _, host := range []Fixture{p.source, other} {
 			p.unread(host, s, token.Ref)
-			p.fenced(host.Tickets.Create(p.Ctx(), p.Session("cid")), "a sign-in on the store that was left")
+			p.fenced(host.Tickets.Create(p.Ctx(), p.Session("cid")), "a sign-in on the replaced store")
 			status := p.status(host)
 			if status.Peer != "new" || status.PeerStore != move.TargetStore {
-				p.Errorf("the store that was left names %q of %q, want new of %q", status.Peer,
+				p.Errorf("the replaced store names %q of %q, want new of %q", status.Peer,
 					status.PeerStore, move.TargetStore)
 			}
 			p.leads(host, "new")
@@ -99,7 +99,7 @@ var hostCases = []moveCase{
 		p.SessionLives(late)
 		p.Live(token)
 	}},
-	{"a host that finds a fence waits until the other one has made the move", func(p *pair) {
+	{"a host that finds a fence waits until the other host has completed the move", func(p *pair) {
 		p.SignIn("ann")
 		other, leave := p.source.Join()
 		defer leave()
@@ -107,9 +107,9 @@ var hostCases = []moveCase{
 		led := p.recovering(other)
 		p.become(p.target, transfer.Active)
 		p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Superseded)), "become superseded")
-		p.Same(<-led, "new", "where the other host is led")
+		p.Same(<-led, "new", "the store that the other host is directed to")
 	}},
-	{"a host that finds a fence goes on where it is lifted", func(p *pair) {
+	{"a host that finds a fence continues if it is lifted", func(p *pair) {
 		s := p.SignIn("ann")
 		other, leave := p.source.Join()
 		defer leave()
@@ -117,18 +117,18 @@ var hostCases = []moveCase{
 		led := p.recovering(other)
 		p.become(p.target, transfer.Abandoned)
 		p.become(p.source, transfer.Active)
-		p.Same(<-led, "", "where the other host is led")
+		p.Same(<-led, "", "the store that the other host is directed to")
 		_, err := other.Tickets.Get(p.Ctx(), s.Key)
 		p.OK(err, "read at the other host")
 	}},
-	{"a host that starts while another one copies leaves it to it", func(p *pair) {
+	{"a host that starts during the copy of another host does not interfere", func(p *pair) {
 		other, leave := p.source.Join()
 		defer leave()
 		p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Exporting)), "export")
 		p.leads(other, "")
 		p.is(p.source, transfer.Exporting)
 	}},
-	{"of two hosts that begin to move a store one is refused, and touches nothing", func(p *pair) {
+	{"of two hosts that begin to move a store one is refused, and changes nothing", func(p *pair) {
 		s := p.SignIn("ann")
 		other, leave := p.source.Join()
 		defer leave()
@@ -145,19 +145,19 @@ var hostCases = []moveCase{
 	}},
 }
 
-// followed is a move that other hosts follow.
+// followed returns a move that other hosts follow.
 func (p *pair) followed() *transfer.Move {
 	move := p.move()
 	move.TargetStore, move.Followed = "the id of the target", true
 	return move
 }
 
-// turn is a step of the source in such a move.
+// turn returns a step of the source in such a move.
 func (p *pair) turn(to transfer.State) transfer.Transition {
 	return transfer.Transition{To: to, ID: moveID, Peer: "new", Followed: true}
 }
 
-// fence brings such a move as far as its fence.
+// fence advances such a move to its fence.
 func (p *pair) fence() {
 	p.Helper()
 	p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Exporting)), "export")
@@ -166,7 +166,7 @@ func (p *pair) fence() {
 	p.OK(p.source.Transfer.Become(p.Ctx(), p.turn(transfer.Fenced)), "fence")
 }
 
-// recovering has a host find out which store serves, and returns when it asks for the target.
+// recovering starts a host's search for the serving store, and returns when the host asks for the target.
 func (p *pair) recovering(host Fixture) (led <-chan string) {
 	opened, answer, once := make(chan struct{}), make(chan string, 1), sync.Once{}
 	go func() {
@@ -184,12 +184,12 @@ func (p *pair) recovering(host Fixture) (led <-chan string) {
 	return answer
 }
 
-// leads ends the case unless a host is led to the store of that name.
+// leads ends the case unless a host is directed to the store of that name.
 func (p *pair) leads(host Fixture, want string) {
 	p.Helper()
 	got, err := transfer.Recover(p.Ctx(), host.Transfer, p.open)
 	p.OK(err, "recover")
-	p.Same(got, want, "where a host is led")
+	p.Same(got, want, "the store that a host is directed to")
 }
 
 // unread ends the case unless reads of a session and of a token are ErrFenced.

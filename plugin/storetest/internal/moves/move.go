@@ -39,7 +39,7 @@ var moveCases = []moveCase{
 			p.Fatalf("total %v, want %d", page.TotalCount, p.Rows)
 		}
 	}},
-	{"grants live, die and are used as before", func(p *pair) {
+	{"grants stay live, die and can be used as before", func(p *pair) {
 		s := p.SignIn("ann")
 		code, used := p.Stored(p.Code(s, "photos")), p.Stored(p.Code(s, "photos"))
 		refresh, access := p.Stored(p.Refresh(s, "photos")), p.Stored(p.Access(s, "photos"))
@@ -53,7 +53,7 @@ var moveCases = []moveCase{
 		p.End(logout.Ending{SessionID: s.SessionID})
 		p.Dead(refresh, access)
 	}},
-	{"used refresh tokens keep their grace, and the lines that it began their access tokens", func(p *pair) {
+	{"used refresh tokens keep their grace, and lines keep their access tokens", func(p *pair) {
 		s := p.SignIn("ann")
 		repeated, once := p.Stored(p.Refresh(s, "photos")), p.Stored(p.Refresh(s, "photos"))
 		use := func(g grantstore.Grant, grace time.Duration) (access, refresh grantstore.Grant) {
@@ -81,7 +81,7 @@ var moveCases = []moveCase{
 		p.End(logout.Ending{SessionID: s.SessionID})
 		p.Dead(repeated, once, access2, access3, access4)
 	}},
-	{"what outlived its session still does, and no more", func(p *pair) {
+	{"survivors still outlive their session, and nothing else does", func(p *pair) {
 		s := p.SignIn("ann")
 		access, offline := p.Access(s, "photos"), p.Refresh(s, "photos")
 		offline.Offline = true
@@ -91,10 +91,10 @@ var moveCases = []moveCase{
 		p.SessionGone(s)
 		p.Live(offline)
 		p.Dead(access)
-		p.Fails(p.Tickets.Create(p.Ctx(), s), "sign in under the sid of an ended session",
+		p.Fails(p.Tickets.Create(p.Ctx(), s), "sign in with the sid of an ended session",
 			ticketstore.ErrExists)
 	}},
-	{"an operation is answered the same on either side", func(p *pair) {
+	{"an operation has the same answer on either side", func(p *pair) {
 		s := p.SignIn("ann")
 		code := p.Stored(p.Code(s, "photos"))
 		batch := grantstore.Batch{OperationID: p.Op(), Consume: &grantstore.Consumption{Ref: code.Ref}}
@@ -103,7 +103,7 @@ var moveCases = []moveCase{
 		want := p.End(ending)
 		p.moved()
 		p.Apply(batch)
-		p.Same(p.End(ending), want, "the answer of the ending")
+		p.Same(p.End(ending), want, "the answer to the ending")
 		p.PurgeGrants()
 	}},
 	{"claims do not move: a late answer changes nothing", func(p *pair) {
@@ -149,7 +149,7 @@ var moveCases = []moveCase{
 		}
 		p.SessionGone(s)
 	}},
-	{"a walk goes on after a move", func(p *pair) {
+	{"a walk continues after a move", func(p *pair) {
 		var want []string
 		for range 5 {
 			s := p.SignIn("ann")
@@ -196,12 +196,12 @@ var moveCases = []moveCase{
 		p.SignIn("ann")
 		p.use(p.target)
 		s := p.SignIn("bob")
-		p.Fails(p.move().Run(p.Ctx()), "a move to a store that is not empty", transfer.ErrNotEmpty)
+		p.Fails(p.move().Run(p.Ctx()), "a move to a non-empty store", transfer.ErrNotEmpty)
 		p.is(p.source, transfer.Active)
 		p.is(p.target, transfer.Active)
 		p.SessionLives(s)
 	}},
-	{"a target of an older version is refused, nothing is changed", func(p *pair) {
+	{"a target of an older version is refused and nothing changes", func(p *pair) {
 		p.SignIn("ann")
 		m := p.move()
 		m.Source = newer{p.source.Transfer}
@@ -215,13 +215,13 @@ var moveCases = []moveCase{
 		m.BeforeFence = func(ctx context.Context) error {
 			return p.importAll([]transfer.Record{{Kind: transfer.Purges, Key: []byte("smuggled")}})
 		}
-		p.Fails(m.Run(p.Ctx()), "a move that something was added to", transfer.ErrMismatch)
+		p.Fails(m.Run(p.Ctx()), "a move with an added record", transfer.ErrMismatch)
 		p.is(p.source, transfer.Active)
 		p.SignIn("bob")
 	}},
 }
 
-// newer is a store of a newer record version.
+// newer is a store with a newer record version.
 type newer struct{ transfer.Store }
 
 func (n newer) Status(ctx context.Context) (*transfer.Status, error) {
@@ -232,12 +232,12 @@ func (n newer) Status(ctx context.Context) (*transfer.Status, error) {
 	return status, err
 }
 
-// moveUnderWrites runs writers that create, use and end sessions on the store that takes writes.
+// moveUnderWrites runs writers that create, use and end sessions on the writable store.
 func moveUnderWrites(p *pair) {
 	const (
 		writers = 8
-		// pause is between two writes of a writer: without it a source in memory outruns a target on a disk
-		// for ever.
+		// pause is the pause between two writes: without it a source in memory always outruns a target on
+		// disk.
 		pause = 2 * time.Millisecond
 	)
 	p.Each(p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("before")) })
@@ -309,7 +309,7 @@ func moveUnderWrites(p *pair) {
 	}
 	move := p.move()
 	move.BeforeFence = func(ctx context.Context) error {
-		// The move may be over before the first write.
+		// The move may end before the first write.
 		select {
 		case <-begun:
 		case <-time.After(time.Until(deadline)):
@@ -334,10 +334,10 @@ func moveUnderWrites(p *pair) {
 	}
 	for sid := range ended {
 		if found[sid] {
-			p.Errorf("session %s was ended and is back", sid)
+			p.Errorf("session %s was ended and is live again", sid)
 		}
 	}
 	if len(live)+len(ended) == 0 {
-		p.Error("no writer wrote")
+		p.Error("no write succeeded")
 	}
 }

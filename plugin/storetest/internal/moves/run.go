@@ -1,6 +1,6 @@
 package moves
 
-// The run of these cases: pairs of stores, and what moves one to the other.
+// Runs the cases of moves on pairs of stores.
 
 import (
 	"context"
@@ -13,31 +13,31 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Fixture is a backend under test: its stores, and what moves them.
+// Fixture is a backend under test: its stores, and its transfer.Store.
 type Fixture struct {
 	world.Stores
 	Transfer transfer.Store
-	// Shared: several hosts may have the store open, so that none reads it once it is fenced.
+	// Shared: several hosts may have the store open, so that reads fail once it is fenced.
 	Shared bool
-	// Join opens the store as another host would, until leave is called. Where it is nil, what several hosts
-	// do is left out.
+	// Join opens the store like a second host, until leave is called. If it is nil, the cases of several
+	// hosts are skipped.
 	Join func() (other Fixture, leave func())
 }
 
-// Config is how to open backends.
+// Config says how to open backends.
 type Config struct {
 	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
 	// tests. Required.
 	New func(t *testing.T) Fixture
-	// Target is another kind of backend to move to; New when nil.
+	// Target returns a different kind of backend to move to; nil means New.
 	Target func(t *testing.T) Fixture
-	// MovesAlone leaves out what does not depend on the target.
+	// MovesAlone skips cases that do not depend on the target.
 	MovesAlone bool
-	// Rows is how many rows the larger cases use; 0 means 300.
+	// Rows is the number of rows in the larger cases; 0 means 300.
 	Rows int
 }
 
-// Run checks how the backend is moved.
+// Run checks moves of the backend.
 func Run(t *testing.T, config Config) {
 	if config.Target == nil {
 		config.Target = config.New
@@ -61,7 +61,7 @@ func Run(t *testing.T, config Config) {
 					return config.Target(w.T)
 				}}
 				if g.name == "hosts" && source.Join == nil {
-					w.Skip("there is no other host")
+					w.Skip("the backend has no second host")
 				}
 				m.use(source)
 				c.run(m)
@@ -77,12 +77,12 @@ type moveCase struct {
 	run  func(p *pair)
 }
 
-// pair is a source and a target; the world's calls go to one of them.
+// pair is a source and a target; the world's calls use one of them.
 type pair struct {
 	*world.World
 	source Fixture
 	target Fixture
-	// another opens one more target.
+	// another opens a further target.
 	another func() Fixture
 }
 
@@ -99,7 +99,7 @@ func (p *pair) move() *transfer.Move {
 	}
 }
 
-// moved moves everything; the world then uses the target.
+// moved moves all data; the world then uses the target.
 func (p *pair) moved() {
 	p.Helper()
 	p.OK(p.move().Run(p.Ctx()), "move")
@@ -141,7 +141,7 @@ func (p *pair) alike() {
 	p.Helper()
 	p.Same(p.status(p.target).Content, p.status(p.source).Content, "content of the target")
 	for _, b := range []Fixture{p.source, p.target} {
-		p.Same(counted(p, b), p.status(b).Content, "sums kept, against the rows")
+		p.Same(counted(p, b), p.status(b).Content, "stored sums, compared to the rows")
 	}
 }
 
@@ -155,7 +155,7 @@ func (p *pair) export(b Fixture, after []byte) (records []transfer.Record) {
 	return records
 }
 
-// content is counted from rows.
+// content is computed from rows.
 type content map[transfer.Kind]transfer.Content
 
 func (c content) add(r *transfer.Record) {
@@ -182,7 +182,7 @@ func (p *pair) importAll(records []transfer.Record) error {
 	})
 }
 
-// open returns the store by its name.
+// open returns the store with that name.
 func (p *pair) open(_ context.Context, name string) (transfer.Store, error) {
 	if name != "new" {
 		return nil, errors.New("asked for " + name)

@@ -16,7 +16,7 @@ import (
 )
 
 var journalCases = []moveCase{
-	{"changed and deleted rows are named, until they are acknowledged", func(p *pair) {
+	{"changed and deleted rows are listed until they are acknowledged", func(p *pair) {
 		kept, gone := p.SignIn("ann"), p.SignIn("bob")
 		p.become(p.source, transfer.Exporting)
 		kept = p.Renew(kept, 2*time.Hour)
@@ -34,7 +34,7 @@ var journalCases = []moveCase{
 			delete(want, string(r.Key))
 		}
 		if len(want) > 0 {
-			p.Errorf("the journal does not name %v", want)
+			p.Errorf("the journal does not list %v", want)
 		}
 		if again := p.changes(changes.Through, 1000); len(again.Records) != 0 || again.Left != 0 {
 			p.Errorf("%d records and %d left after all were acknowledged", len(again.Records), again.Left)
@@ -57,7 +57,7 @@ var journalCases = []moveCase{
 			p.Errorf("%d records, want 20", seen)
 		}
 	}},
-	{"changes that are large come in answers that a message can carry", func(p *pair) {
+	{"large changes come in answers that fit into a message", func(p *pair) {
 		const grants = 100
 		s := p.SignIn("ann")
 		p.become(p.source, transfer.Exporting)
@@ -87,7 +87,7 @@ var journalCases = []moveCase{
 		p.become(p.source, transfer.Exporting)
 		p.SignIn("ann")
 		p.become(p.source, transfer.Active)
-		p.Same(p.status(p.source).Left, uint64(0), "what is left of a journal that no move wants")
+		p.Same(p.status(p.source).Left, uint64(0), "journal entries without a move")
 		p.SignIn("ann")
 		_, err := p.source.Transfer.Changes(p.Ctx(), moveID, 0, 10)
 		p.Fails(err, "changes without an export", transfer.ErrState)
@@ -96,7 +96,7 @@ var journalCases = []moveCase{
 		c, err := p.source.Transfer.Changes(p.Ctx(), "move-2", p.status(p.source).Journaled, 10)
 		p.OK(err, "changes")
 		if len(c.Records) != 0 {
-			p.Errorf("%d changes of another move", len(c.Records))
+			p.Errorf("%d changes of a different move", len(c.Records))
 		}
 	}},
 	{"an export is one snapshot under concurrent writes", func(p *pair) {
@@ -115,9 +115,9 @@ var journalCases = []moveCase{
 			}
 		}
 		p.Same(map[transfer.Kind]transfer.Content(seen), before,
-			"what was exported, against the store as it was")
+			"the export, compared to the earlier contents")
 	}},
-	{"an export goes on behind a position", func(p *pair) {
+	{"an export continues after a position", func(p *pair) {
 		p.Each(p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
 		p.End(logout.Ending{SubjectID: "nobody"})
 		all := p.export(p.source, nil)
@@ -127,7 +127,7 @@ var journalCases = []moveCase{
 			n += len(batch.Records)
 			rest := p.export(p.source, batch.Position)
 			if len(rest) != len(all)-n || (len(rest) > 0 && !bytes.Equal(rest[0].Key, all[n].Key)) {
-				p.Fatalf("%d records behind the first %d of %d", len(rest), n, len(all))
+				p.Fatalf("%d records after the first %d of %d", len(rest), n, len(all))
 			}
 		}
 	}},
@@ -141,7 +141,7 @@ func (p *pair) changes(after uint64, limit int) *transfer.Changes {
 }
 
 var fenceCases = []moveCase{
-	{"a fenced store refuses every write and answers reads, unless hosts share it", func(p *pair) {
+	{"a fenced store refuses writes, and also reads if it is shared", func(p *pair) {
 		s := p.SignIn("ann")
 		p.Uses(s, "photos")
 		token := p.Stored(p.Access(s, "photos"))
@@ -202,7 +202,7 @@ var fenceCases = []moveCase{
 		p.SessionLives(s)
 		p.Stored(p.Access(s, "photos"))
 	}},
-	{"every write is before or behind the fence", func(p *pair) {
+	{"every write is before or after the fence", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		written := make([]bool, 40)
@@ -223,7 +223,7 @@ var fenceCases = []moveCase{
 			}
 		}
 		if c := p.changes(0, 1000); len(c.Records) != n {
-			p.Errorf("the journal names %d sessions, want the %d that were acknowledged", len(c.Records), n)
+			p.Errorf("the journal lists %d sessions, want the %d acknowledged ones", len(c.Records), n)
 		}
 	}},
 }
@@ -272,7 +272,7 @@ var stateCases = []moveCase{
 		}
 		p.Fails(p.tryBecome(p.target, transfer.Abandoned), "abandon an active store", transfer.ErrState)
 	}},
-	{"another move's id changes nothing", func(p *pair) {
+	{"the id of a different move changes nothing", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		for _, c := range []struct {
@@ -293,19 +293,19 @@ var stateCases = []moveCase{
 	{"a bad record is refused", func(p *pair) {
 		p.become(p.target, transfer.Importing)
 		for name, r := range map[string]transfer.Record{
-			"no key":             {Kind: transfer.Sessions},
-			"unknown kind":       {Kind: 99, Key: []byte("x")},
-			"not a session":      {Kind: transfer.Sessions, Key: []byte("sid"), Data: []byte("?")},
-			"session of another": {Kind: transfer.Sessions, Key: []byte("sid"), Data: nil},
-			"not a grant's key":  {Kind: transfer.Grants, Key: []byte("x")},
-			"no property's name": {Kind: transfer.Properties, Key: []byte("A"), Data: []byte("\n\x01x")},
-			"an empty property":  {Kind: transfer.Properties, Key: []byte("a"), Data: []byte{}},
-			"half a client":      {Kind: transfer.Clients, Key: []byte("sid")},
+			"no key":            {Kind: transfer.Sessions},
+			"unknown kind":      {Kind: 99, Key: []byte("x")},
+			"not a session":     {Kind: transfer.Sessions, Key: []byte("sid"), Data: []byte("?")},
+			"no session data":   {Kind: transfer.Sessions, Key: []byte("sid"), Data: nil},
+			"not a grant's key": {Kind: transfer.Grants, Key: []byte("x")},
+			"bad property name": {Kind: transfer.Properties, Key: []byte("A"), Data: []byte("\n\x01x")},
+			"an empty property": {Kind: transfer.Properties, Key: []byte("a"), Data: []byte{}},
+			"half a client":     {Kind: transfer.Clients, Key: []byte("sid")},
 		} {
 			p.Fails(p.importAll([]transfer.Record{r}), name, ticketstore.ErrInvalid)
 		}
 		if n := p.status(p.target).Records(); n != 0 {
-			p.Errorf("%d records were taken", n)
+			p.Errorf("%d records were accepted", n)
 		}
 	}},
 	{"records in any order, repeated or deleted, give the same store", func(p *pair) {
@@ -351,7 +351,7 @@ var recoverCases = []moveCase{
 		p.become(p.source, transfer.Exporting)
 		p.recovers("")
 	}},
-	{"the fence is lifted where the target never became active", func(p *pair) {
+	{"the fence is lifted if the target never became active", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		p.become(p.source, transfer.Fenced)
@@ -359,7 +359,7 @@ var recoverCases = []moveCase{
 		p.is(p.target, transfer.Abandoned)
 		p.SignIn("ann")
 	}},
-	{"a fenced store is left for a target that became active", func(p *pair) {
+	{"a fenced store is replaced by a target that became active", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		p.become(p.source, transfer.Fenced)
@@ -367,7 +367,7 @@ var recoverCases = []moveCase{
 		p.recovers("new")
 		p.is(p.source, transfer.Superseded)
 	}},
-	{"a fenced store is left for a target that has moved on", func(p *pair) {
+	{"a fenced store is replaced by a target that was itself replaced", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		p.become(p.source, transfer.Fenced)
@@ -375,10 +375,10 @@ var recoverCases = []moveCase{
 		p.OK(p.target.Transfer.Become(p.Ctx(),
 			transfer.Transition{To: transfer.Exporting, ID: "move-2", Peer: "newer"}), "export")
 		p.OK(p.target.Transfer.Become(p.Ctx(), transfer.Transition{To: transfer.Active, ID: "move-2"}),
-			"give that up")
+			"abort that")
 		p.recovers("new")
 	}},
-	{"a fenced store whose target cannot be asked stays fenced", func(p *pair) {
+	{"a fenced store whose target is unavailable stays fenced", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.source, transfer.Fenced)
 		_, err := transfer.Recover(p.Ctx(), p.source.Transfer,
@@ -388,7 +388,7 @@ var recoverCases = []moveCase{
 		p.Fails(err, "recover", ticketstore.ErrUnavailable)
 		p.is(p.source, transfer.Fenced)
 	}},
-	{"the fence is not lifted for a store that was never told of the move", func(p *pair) {
+	{"the fence is not lifted because of a store that is not part of the move", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		p.become(p.source, transfer.Fenced)
@@ -400,7 +400,7 @@ var recoverCases = []moveCase{
 		p.target = whole
 		p.recovers("")
 	}},
-	{"the fence is lifted where the target was abandoned", func(p *pair) {
+	{"the fence is lifted if the target was abandoned", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		p.become(p.source, transfer.Fenced)
@@ -416,7 +416,7 @@ var recoverCases = []moveCase{
 		p.moved()
 		p.recovers("new")
 	}},
-	{"another store is not taken for the successor", func(p *pair) {
+	{"a different store is not accepted as the successor", func(p *pair) {
 		p.SignIn("ann")
 		p.moved()
 		p.target = p.another()
@@ -425,8 +425,7 @@ var recoverCases = []moveCase{
 	}},
 }
 
-// unavailable ends the case unless a call is ErrUnavailable. A client retries such a call for as long as it
-// may take.
+// unavailable ends the case unless a call is ErrUnavailable. A client retries such a call until its deadline.
 func (p *pair) unavailable(doing string, call func(ctx context.Context) error) {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Ctx(), brief)
@@ -434,7 +433,7 @@ func (p *pair) unavailable(doing string, call func(ctx context.Context) error) {
 	p.Fails(call(ctx), doing, ticketstore.ErrUnavailable, context.DeadlineExceeded)
 }
 
-// brief is a short timeout, for calls that fail.
+// brief is a short timeout for failing calls.
 const brief = 300 * time.Millisecond
 
 func (p *pair) recovers(want string) {

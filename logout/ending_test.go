@@ -26,6 +26,18 @@ func TestEndingValidate(t *testing.T) {
 		"by sid":     {func(e *logout.Ending) { e.SubjectID, e.SessionID = "", "sid" }, ""},
 		"by both":    {func(e *logout.Ending) { e.SessionID = "sid" }, ""},
 		"by neither": {func(e *logout.Ending) { e.SubjectID = "" }, "subject_id"},
+		"all": {func(e *logout.Ending) { e.SubjectID, e.All = "", true }, ""},
+		"all, narrowed to a client": {
+			func(e *logout.Ending) { e.SubjectID, e.All, e.ClientIDs = "", true, []string{"mail"} }, "",
+		},
+		"all and a subject": {func(e *logout.Ending) { e.All = true }, "all"},
+		"all and a sid": {
+			func(e *logout.Ending) { e.SubjectID, e.SessionID, e.All = "", "sid", true }, "all",
+		},
+		"all as expired": {
+			func(e *logout.Ending) { e.SubjectID, e.All, e.Reason = "", true, logout.SessionExpiration },
+			"reason",
+		},
 		"by clients alone": {
 			func(e *logout.Ending) { e.SubjectID, e.ClientIDs = "", []string{"mail"} }, "subject_id",
 		},

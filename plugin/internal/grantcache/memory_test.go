@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,4 +131,36 @@ func TestKillsAreBounded(t *testing.T) {
 		t.Errorf("the last kills take %d bytes, want about %d at most", took, kills.KeptBytes)
 	}
 	runtime.KeepAlive(c)
+}
+
+// Rule 15: a kill removes the copies that it names, and no others.
+func TestKillsRemoveCopies(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kill grantstore.Kill
+		left []int
+	}{
+		"a token":    {grantstore.Kill{Grants: []grantstore.Ref{tokenOf(1)}}, []int{2, 3, 4}},
+		"a session":  {grantstore.Kill{Sessions: []string{"s"}}, []int{3, 4}},
+		"everything": {grantstore.Kill{All: true}, nil},
+		"nothing":    {grantstore.Kill{}, []int{1, 2, 3, 4}},
+	} {
+		c := newCopies(0, 1<<20, &Meter{}, func() {})
+		for i, sid := range []string{"s", "s", "t", ""} {
+			c.fill(&grantstore.GetResult{Grant: grantstore.Grant{Ref: tokenOf(i + 1), SessionID: sid}}, 0)
+		}
+		test.kill.Position = 1
+		if !c.apply(&test.kill) {
+			t.Errorf("%s: the kill is not the next one", name)
+		}
+		var left []int
+		for i := range 4 {
+			if c.of(tokenOf(i+1)) != nil {
+				left = append(left, i+1)
+			}
+		}
+		if !slices.Equal(left, test.left) {
+			t.Errorf("%s: copies %v are left, want %v", name, left, test.left)
+		}
+	}
 }

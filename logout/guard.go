@@ -13,7 +13,7 @@ import (
 )
 
 // ErrAddress means that a client's logout URI resolves to an address that is neither public nor allowed.
-var ErrAddress = errors.New("address is not public: allow its network if it is intended")
+var ErrAddress = errors.New("address is not public: if this is intended, allow its network in AllowCIDRs")
 
 // guard decides to which addresses logout tokens may be sent (rule 7). It checks the address of each
 // connection after name resolution, so that a name cannot bypass it.

@@ -205,8 +205,8 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 			"minute) (%w)",
 			filepath.Join(s.options.keysFolder(), "signing-key.pem"), err)
 	case errors.As(err, &missing):
-		return fmt.Errorf("a swap to the store %q was done, or begun: start with -store %s=FOLDER as "+
-			"before (%w)", missing.Name, missing.Name, err)
+		return fmt.Errorf("a swap to the store %q was done, or begun: start with the same -store %s=… "+
+			"as then (%w)", missing.Name, missing.Name, err)
 	case errors.Is(err, hostadapter.ErrKeysLost):
 		return fmt.Errorf("%s is not the one with which the sessions were sealed: put the old one back; "+
 			"or start with -keys-lost to go on without them (%w)",

@@ -202,7 +202,9 @@ func (d deadlineClients) LogoutClient(ctx context.Context, id string) (*logout.C
 func TestFrontChannelLookupsAreBounded(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
-		c.Clients = deadlineClients{logout.ClientMap{"shop": {FrontChannelLogoutURI: "https://shop.example/clear"}}}
+		c.Clients = deadlineClients{logout.ClientMap{
+			"shop": {FrontChannelLogoutURI: "https://shop.example/clear"},
+		}}
 	})
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(session.SessionID, "shop")

@@ -41,7 +41,7 @@ func TestCloseEndsTheWaitForABackend(t *testing.T) {
 	})
 	// Its caller is answered meanwhile, although the note of a followed job cannot be stored.
 	h.Operations().FollowJob(t.Context(), id, nil, func(*hostadapter.JobEnd) {})
-	if logs.Contains("followed by this host alone") {
+	if logs.Contains("only this host follows it") {
 		t.Error("following an upgrade waited for the store until the call failed")
 	}
 	if err := h.Operations().AbortSwap(t.Context(), id); !errors.Is(err, hostadapter.ErrSwap) {

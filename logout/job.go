@@ -39,8 +39,8 @@ type Job struct {
 	State JobState
 	// Phase is the current phase of a job that is not done.
 	Phase string
-	// Started is the now of the ending. Finished is when the job was found done: a store reads no clock, so it
-	// is the now of the next purge, up to a minute later. Zero until then.
+	// Started is the now of the ending. Finished is when the job was found done: a store reads no clock, so
+	// it is the now of the next purge, up to a minute later. Zero until then.
 	Started  time.Time
 	Finished time.Time
 	// Total is the number of sessions to check when the job began, Done the number checked so far.

@@ -21,7 +21,8 @@ func TestBackendPage(t *testing.T) {
 	h.get("writer", "/ui/backend").mustSay(http.StatusOK, "Ready", "badger",
 		"<strong>1</strong> <a href=\"./\">sessions", "End all sessions…",
 		"Download a backup", `action="../backend/backup"`)
-	h.get("reader", "/ui/backend").mustSay(http.StatusOK, "Ready", "!End all sessions…", "!Download a backup")
+	h.get("reader", "/ui/backend").mustSay(http.StatusOK, "Ready", "!End all sessions…",
+		"!Download a backup")
 	h.get("writer", "/ui/backend?x=1").mustSay(http.StatusBadRequest)
 
 	lost := &manager{err: ticketstore.ErrUnavailable}

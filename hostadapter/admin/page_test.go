@@ -253,7 +253,8 @@ func TestNobodyIsLedToSignIn(t *testing.T) {
 		mustSay(http.StatusUnauthorized, "Nothing was changed", `href="/operators?from=`)
 	if json := h.get("", "/sessions"); json.status != http.StatusUnauthorized ||
 		!strings.Contains(json.header.Get("Content-Type"), "problem+json") {
-		t.Errorf("JSON without actor: %d %s, want a 401 problem", json.status, json.header.Get("Content-Type"))
+		t.Errorf("JSON without actor: %d %s, want a 401 problem", json.status,
+			json.header.Get("Content-Type"))
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Errorf("the session after an attempt without an actor: %v, want it live", err)

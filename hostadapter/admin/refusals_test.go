@@ -79,7 +79,8 @@ func TestGuessesAreThrottled(t *testing.T) {
 	got := ask("wrong", "[2001:db8::2]:443", "/sessions")
 	if seconds, err := strconv.Atoi(got.Header.Get("Retry-After")); got.StatusCode !=
 		http.StatusTooManyRequests || err != nil || seconds < 1 || seconds > 60 {
-		t.Errorf("an attempt from elsewhere: %d, Retry-After %q", got.StatusCode, got.Header.Get("Retry-After"))
+		t.Errorf("an attempt from elsewhere: %d, Retry-After %q", got.StatusCode,
+			got.Header.Get("Retry-After"))
 	}
 	if got := right("2001:db8::1"); got != http.StatusTooManyRequests {
 		t.Errorf("the right secret from a throttled address got %d: the authorizer was called", got)

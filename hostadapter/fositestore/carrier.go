@@ -41,6 +41,9 @@ type carrier struct {
 	legacy map[grantstore.Ref]fosite.Requester
 	// batch gathers writes during a call of fosite's. If it is nil, each write is applied separately.
 	batch *grantstore.Batch
+	// committed are the transactions of that call. Each is a batch of its own: the store gives what a batch
+	// stores the family of what it consumes.
+	committed []*grantstore.Batch
 	// unproved are refresh tokens that may have been read from a stale copy, until the store checks them
 	// (prove).
 	unproved []*row
@@ -89,17 +92,30 @@ func (c *carrier) startBatch() {
 	c.batch = &grantstore.Batch{}
 }
 
-// takeBatch stops gathering and returns the batch. If the call failed, only its deletions and revocations
-// remain.
-func (c *carrier) takeBatch(failed bool) *grantstore.Batch {
+// takeBatch stops gathering and returns the transactions and the batch. If the call failed, only deletions
+// and revocations remain, and transactions of nothing else: fosite revokes a family in such a transaction.
+func (c *carrier) takeBatch(failed bool) (committed []*grantstore.Batch, batch *grantstore.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	batch := c.batch
-	c.batch = nil
-	if batch != nil && failed {
+	committed, batch = c.committed, c.batch
+	c.committed, c.batch = nil, nil
+	if failed {
+		committed = slices.DeleteFunc(committed, func(b *grantstore.Batch) bool {
+			return b.Consume != nil || len(b.Store) > 0
+		})
 		batch = &grantstore.Batch{Delete: batch.Delete, Revoke: batch.Revoke}
 	}
-	return batch
+	return committed, batch
+}
+
+// postpone keeps a transaction until the call ends, and reports whether there is one.
+func (c *carrier) postpone(batch *grantstore.Batch) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.batch != nil {
+		c.committed = append(c.committed, batch)
+	}
+	return c.batch != nil
 }
 
 // change applies the change to the gathered batch and reports whether there is a batch.

@@ -57,7 +57,12 @@ func (p *Provider) inBatch(
 ) error {
 	c.startBatch()
 	err := call(c.into(ctx))
-	batch := c.takeBatch(err != nil)
+	committed, batch := c.takeBatch(err != nil)
+	for _, b := range committed {
+		if commitErr := p.store.commit(ctx, c, b); commitErr != nil {
+			return cmp.Or(err, commitErr)
+		}
+	}
 	if err == nil && add != nil {
 		add(batch)
 	}

@@ -242,7 +242,12 @@ func (s *Store) pending(ctx context.Context, ref grantstore.Ref) (grant *grantst
 		_ = find(&tx.batch)
 	}
 	if c := s.carriers.from(ctx); c != nil && grant == nil {
-		_, _ = c.change(find)
+		_, _ = c.change(func(b *grantstore.Batch) error {
+			for _, committed := range c.committed {
+				_ = find(committed)
+			}
+			return find(b)
+		})
 	}
 	return grant
 }

@@ -70,8 +70,8 @@ func refreshExpiry(request fosite.Requester) time.Time {
 // GetRefreshTokenSession returns the request of a refresh token and fills the session, as
 // GetAccessTokenSession does. For a used token it returns fosite.ErrInactiveToken together with the request,
 // so that fosite revokes the family, unless the first use was within Config.RefreshGrace or the Provider is
-// revoking the token, which revokes the family too. It returns fosite.ErrNotFound for a used token if the token request is from another client or has only the signature
-// of the token.
+// revoking the token, which revokes the family too. It returns fosite.ErrNotFound for a used token if the
+// token request is from another client or has only the signature of the token.
 func (s *Store) GetRefreshTokenSession(
 	ctx context.Context, signature string, session fosite.Session,
 ) (fosite.Requester, error) {
@@ -92,6 +92,9 @@ func (s *Store) GetRefreshTokenSession(
 		// to issue.
 		r, err = s.get(ctx, grantstore.RefreshToken, signature)
 		if errors.Is(err, fosite.ErrNotFound) {
+			if s.carriers.from(ctx).revokes() {
+				return request, nil // as below
+			}
 			return request, legacyErr
 		}
 	}

@@ -3,7 +3,6 @@ package fositestore
 // Transactions: the writes of a request, applied in one batch.
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -34,9 +33,9 @@ func (s *Store) BeginTX(ctx context.Context) (context.Context, error) {
 }
 
 // Commit applies the writes since BeginTX as one batch. If another request consumed the code or refresh token
-// first, the error also matches fosite.ErrInactiveToken. Below the Provider they join the batch of the whole
-// call: a handler that fails later, as at the signature of the ID token, must not use the token up, because
-// the repeated request would count as a reuse (rule 3).
+// first, the error also matches fosite.ErrInactiveToken. Below the Provider it is applied after the last
+// handler: one that fails later, as at the signature of the ID token, must not use the token up, because the
+// repeated request would count as a reuse (rule 3).
 func (s *Store) Commit(ctx context.Context) error {
 	tx := txFrom(ctx)
 	if tx == nil {
@@ -48,28 +47,11 @@ func (s *Store) Commit(ctx context.Context) error {
 	c := s.carriers.from(ctx)
 	s.addUse(ctx, c, &tx.batch)
 	s.addSlide(ctx, c, &tx.batch)
-	if c != nil && !c.hasLegacyCode() { // a later handler deletes rows of such a code in the host's store
-		gathered, err := c.change(func(b *grantstore.Batch) error { return join(b, &tx.batch) })
-		if gathered {
-			return err
-		}
+	// A later handler deletes rows of a code of the host's store there: such a code is used up at once.
+	if c != nil && !c.hasLegacyCode() && c.postpone(&tx.batch) {
+		return nil
 	}
 	return s.commit(ctx, c, &tx.batch)
-}
-
-// join adds the writes of a transaction to a batch.
-func join(b, tx *grantstore.Batch) error {
-	if tx.Consume != nil {
-		if err := consume(b, *tx.Consume); err != nil {
-			return err
-		}
-	}
-	b.Use, b.Slide = cmp.Or(b.Use, tx.Use), cmp.Or(b.Slide, tx.Slide)
-	b.Seen = append(b.Seen, tx.Seen...)
-	b.Delete = append(b.Delete, tx.Delete...)
-	b.Revoke = append(b.Revoke, tx.Revoke...)
-	b.Store = append(b.Store, tx.Store...)
-	return nil
 }
 
 // commit applies a batch, and publishes that its session was extended.

@@ -166,9 +166,9 @@ func (e *Engine) emptyRing(r *ring, now time.Time) error {
 	})
 }
 
-// count counts the rows, and reports whether there are any to remove: none of a store that is being exported
-// or whose rows a backup reads, because counting them takes long and empty would be in vain. A host whose clock was just set wrong could take
-// the current partition for an expired one, so it is refused (rule 14).
+// count counts the rows, and reports whether there are any to remove. It counts none of a store that is being
+// exported or whose rows a backup reads: that takes long, and they could not be removed. A host whose clock
+// was just set wrong could take the current partition for an expired one, so it is refused (rule 14).
 func (r *ring) count(t *tx) (full bool, err error) {
 	if full = t.state == transfer.Active && !r.inUse(t, longRead) && r.full(t); full {
 		r.read, err = t.databaseClock()
@@ -194,11 +194,12 @@ func (r *ring) count(t *tx) (full bool, err error) {
 const longRead = 10 * time.Second
 
 // inUse reports whether another transaction that is older holds a lock on the partition: a host that counts
-// it, or the snapshot of a backup.
+// it, or the snapshot of a backup. The server hides how old the transactions of other roles are: they count
+// as older.
 func (r *ring) inUse(t *tx, older time.Duration) bool {
 	return t.number(`SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 		WHERE l.relation = $1::regclass AND l.pid <> pg_backend_pid()
-		AND a.xact_start < clock_timestamp() - make_interval(secs => $2))::int`,
+		AND coalesce(a.xact_start, '-infinity') < clock_timestamp() - make_interval(secs => $2))::int`,
 		t.sql("{s}."+r.partition), older.Seconds()) > 0
 }
 

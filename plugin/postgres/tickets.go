@@ -85,7 +85,9 @@ func (s tickets) CreateWithin(
 			if err != nil {
 				return done, err
 			}
-			for _, sid := range live[:min(excess, makeRoom)] {
+			ending := live[:min(excess, makeRoom)]
+			t.needSessions(ending)
+			for _, sid := range ending {
 				t.end(rules.Displacement(sid, &limit), sid, maxInline)
 				done.ended, t.ends = append(done.ended, sid), true
 			}

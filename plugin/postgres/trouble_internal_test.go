@@ -115,7 +115,7 @@ func TestServerThatStopsIsNamed(t *testing.T) {
 	}
 	server.Begin(t)
 	says("the database accepts this host's beat again")
-	if strings.Contains(log.String(), "not what the store wants") {
+	if strings.Contains(log.String(), "this host may not use the store") {
 		t.Errorf("the host is blamed:\n%s", log)
 	}
 }

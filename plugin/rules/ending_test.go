@@ -96,7 +96,8 @@ func TestPart(t *testing.T) {
 			rules.ClientEnd{Notification: queued(logout.SecondDelivery), Consents: true},
 		},
 		"told once of a session that is kept": {
-			logout.Ending{KeepSession: true}, told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
+			logout.Ending{KeepSession: true},
+			told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"nowhere to be told": {logout.Ending{}, &records.ClientUse{}, rules.ClientEnd{Consents: true}},

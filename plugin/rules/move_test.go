@@ -129,7 +129,8 @@ func TestTurn(t *testing.T) {
 		}
 	}
 	s := transfer.Status{State: transfer.Active}
-	if _, err := rules.Turn(&s, transfer.Transition{To: "archived", ID: "move"}); !errors.Is(err, transfer.ErrState) {
+	if _, err := rules.Turn(&s, transfer.Transition{To: "archived", ID: "move"}); !errors.Is(err,
+		transfer.ErrState) {
 		t.Errorf("to a state of a later release: %v, want ErrState", err)
 	}
 	s = transfer.Status{State: transfer.Exporting, ID: "move", Peer: "a"}

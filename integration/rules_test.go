@@ -25,7 +25,7 @@ var rules = map[string][]string{
 		"nothing restores the grants of an ended session",
 		"offline refresh tokens outlive a sign-out that keeps them",
 		"kept tokens outlive the session, and codes never do",
-		"tokens issued after a revocation survive like it, those before do not",
+		"tokens issued after a revocation survive, those before do not",
 		"the end of a session races everything and leaves no token",
 		"TestRemovalRacingCodeExchangeAndRefresh",
 	},

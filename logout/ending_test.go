@@ -26,7 +26,7 @@ func TestEndingValidate(t *testing.T) {
 		"by sid":     {func(e *logout.Ending) { e.SubjectID, e.SessionID = "", "sid" }, ""},
 		"by both":    {func(e *logout.Ending) { e.SessionID = "sid" }, ""},
 		"by neither": {func(e *logout.Ending) { e.SubjectID = "" }, "subject_id"},
-		"all": {func(e *logout.Ending) { e.SubjectID, e.All = "", true }, ""},
+		"all":        {func(e *logout.Ending) { e.SubjectID, e.All = "", true }, ""},
 		"all, narrowed to a client": {
 			func(e *logout.Ending) { e.SubjectID, e.All, e.ClientIDs = "", true, []string{"mail"} }, "",
 		},

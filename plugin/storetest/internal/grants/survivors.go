@@ -67,7 +67,7 @@ var survivorCases = []world.Case{
 		}
 		isOverForNewcomers(w, s)
 	}},
-	{Name: "tokens issued after a revocation survive like it, those before do not", Run: func(w *world.World) {
+	{Name: "tokens issued after a revocation survive, those before do not", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		before := w.Stored(w.Refresh(s, "mail", world.Offline))
 		w.End(keeping(s))

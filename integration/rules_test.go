@@ -89,6 +89,14 @@ var rules = map[string][]string{
 		"TestSwapWhileUsersWork", "TestSwapKilledHalfWay", "TestSwapUnderLoad", "TestSwapIsAborted",
 		"TestHostStartsOnTheServingBackend",
 	},
+	"13. Whose it is": {
+		"TestOtherIssuerIsRefused", "TestFormerIssuer", "TestLyingStoreGivesAnothersGrant",
+		"TestRule13_VisiblePropertiesBelongToTheirSession",
+	},
+	"14. Several hosts": {"TestTwoServersOnOneDatabase", "TestRule8_TwoHostsEndASessionOnce"},
+	"15. Acknowledged is ended, also from a cache": {
+		"TestRule15_AcknowledgedIsEndedInTheCache", "TestKillsRemoveCopies", "TestModel",
+	},
 }
 
 // Every rule has its tests.

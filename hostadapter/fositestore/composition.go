@@ -50,17 +50,15 @@ func (s *Sessions) checkComposition(provider fosite.OAuth2Provider) error {
 		case stateless:
 			return fmt.Errorf("fositestore: handler %T accepts JWTs without asking a store, also after "+
 				"their session has ended: compose OAuth2TokenIntrospectionFactory instead of "+
-				"OAuth2StatelessJWTIntrospectionFactory; %s", h, composedBefore)
+				"OAuth2StatelessJWTIntrospectionFactory", h)
 		default:
 			return fmt.Errorf("fositestore: handler %T keeps grants in a %s, where they would outlive "+
-				"their session: compose it with Sessions.Store, or, to keep that store, with Sessions.Wrap; "+
-				"%s", h, found, composedBefore)
+				"their session: compose the fosite.Config once, with Sessions.Store (one that was composed "+
+				"before keeps its earlier handlers), or, to keep that store, with Sessions.Wrap", h, found)
 		}
 	}
 	return nil
 }
-
-const composedBefore = "a fosite.Config that was composed before keeps its earlier handlers"
 
 // stateless is fosite's handler that accepts an access token, or an ID token, until its exp.
 var stateless = reflect.TypeFor[oauth2.StatelessJWTValidator]()

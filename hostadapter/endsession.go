@@ -92,7 +92,7 @@ func (a *Adapter) signOutOrConfirm(w http.ResponseWriter, r *http.Request, reque
 	// All of the browser's sessions end. A cookie that another host planted, with a hint of its session, must
 	// not end the user's own without a confirmation.
 	unhinted := slices.IndexFunc(all, func(p presented) bool {
-		return p.opened != nil && !(request.matches(p.record) && a.matchesLogoutHint(p.opened, request))
+		return p.opened != nil && (!request.matches(p.record) || !a.matchesLogoutHint(p.opened, request))
 	})
 	switch {
 	case len(records) == 0:

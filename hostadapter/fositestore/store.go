@@ -230,23 +230,23 @@ func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) e
 
 // pending returns a grant whose write is still gathered, so that handlers can read their own writes.
 func (s *Store) pending(ctx context.Context, ref grantstore.Ref) (grant *grantstore.Grant) {
-	find := func(b *grantstore.Batch) error {
+	find := func(b *grantstore.Batch) {
 		for i := range b.Store {
 			if b.Store[i].Ref == ref {
 				grant = &b.Store[i]
 			}
 		}
-		return nil
 	}
 	if tx := txFrom(ctx); tx != nil {
-		_ = find(&tx.batch)
+		find(&tx.batch)
 	}
 	if c := s.carriers.from(ctx); c != nil && grant == nil {
 		_, _ = c.change(func(b *grantstore.Batch) error {
 			for _, committed := range c.committed {
-				_ = find(committed)
+				find(committed)
 			}
-			return find(b)
+			find(b)
+			return nil
 		})
 	}
 	return grant

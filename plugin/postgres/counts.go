@@ -18,7 +18,8 @@ const (
 	// A client at the end of the window may be there with a part of its rows: the deletion sees all of them.
 	countsFrom = `SELECT client, sum(sessions) = 0 FROM (SELECT client, sessions FROM {s}.client_counts
 		WHERE client > $1 ORDER BY client, slot LIMIT $2) AS part GROUP BY client ORDER BY client`
-	lockCounts = `SELECT FROM {s}.client_counts WHERE client = ANY($1::text[]) ORDER BY client, slot FOR UPDATE`
+	lockCounts = `SELECT FROM {s}.client_counts WHERE client = ANY($1::text[])
+		ORDER BY client, slot FOR UPDATE`
 	dropCounts = `DELETE FROM {s}.client_counts WHERE client IN (SELECT client FROM {s}.client_counts
 		WHERE client = ANY($1::text[]) GROUP BY client HAVING sum(sessions) = 0)`
 )

@@ -137,8 +137,8 @@ const (
 	dueUsed   = "SELECT key, type FROM {s}.used WHERE ring = 4 AND due <= $1 ORDER BY due LIMIT $2"
 )
 
-// Purge deletes rows that are due one by one, then empties expired partitions, and purges counts. It waits for rows that
-// another host has locked.
+// Purge deletes rows that are due one by one, then empties expired partitions, and purges counts. It waits
+// for rows that another host has locked.
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	if limit <= 0 {
 		return 0, nil

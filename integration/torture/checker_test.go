@@ -190,15 +190,22 @@ const resumeSkew = 61 * time.Second
 
 // session derives what is known about a session from its events and from the removals of its subject.
 func (c *checker) session(s *session, events, removals []*event) {
+	var over time.Time // of the session and its tokens, by a removal
 	for _, e := range removals {
+		if after(e.Start, over) {
+			break // of thousands of the subject, those that began later end nothing of it
+		}
 		reach := e.End
 		if e.Outcome != done {
 			reach = c.settledBy(reach).Add(resumeSkew)
 		}
 		if s.created.Start.Before(reach) {
 			// A session created meanwhile may be left.
-			s.endings = append(s.endings,
-				ending{e.Start, e.End, e.Outcome == done && s.created.End.Before(e.Start), true})
+			known := e.Outcome == done && s.created.End.Before(e.Start)
+			s.endings = append(s.endings, ending{e.Start, e.End, known, true})
+			if known {
+				over = earliest(over, e.End)
+			}
 		}
 	}
 	for _, e := range events {

@@ -4,6 +4,7 @@ package torture
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -326,7 +327,8 @@ func TestWaitsForHosts(t *testing.T) {
 			t.Errorf("%s: %d in calm, %d beside, %d apart", name, len(calm.ends), len(beside.ends),
 				len(apart.ends))
 		}
-		if late := calm.late(lease) + beside.late(lease); (late != "") != c.late {
+		commits := slices.Concat(calm.others, beside.others)
+		if late := calm.late(lease, commits) + beside.late(lease, commits); (late != "") != c.late {
 			t.Errorf("%s: late is %q, want it found: %t", name, late, c.late)
 		}
 	}

@@ -22,14 +22,16 @@ func (w *waits) String() string {
 }
 
 // late returns a message if ends wait too long, counted from their commits, or "". The beats and the mark
-// that they wait for are commits too, which take longer on a slow machine.
-func (w *waits) late(lease time.Duration) string {
-	commit := percentile(w.others, 99)
+// that they wait for are commits too, which take longer on a slow machine. commits are all that were
+// measured: those beside a few ends are too few for a percentile.
+func (w *waits) late(lease time.Duration, commits []time.Duration) string {
+	commit := percentile(commits, 99)
 	most := commit + lease + max(ackSlack, 3*commit)
 	if percentile(w.ends, 99) <= most {
 		return ""
 	}
-	return fmt.Sprintf("%s: want at most %s at p99", w, most.Round(time.Millisecond))
+	return fmt.Sprintf("%s: want at most %s at p99, with commits of %s", w, most.Round(time.Millisecond),
+		commit.Round(time.Millisecond))
 }
 
 // percentile returns a percentile of sorted durations, or 0 if there are none.

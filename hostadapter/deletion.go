@@ -34,34 +34,23 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *U
 	defer func() { end(span, err) }()
 	deletion = &UserDeletion{adapter: a}
 	// One by one, to learn each sid whose notifications Wait waits for.
-	gone := map[string]bool{}
-	err = eachPage(func(token string) (next string, more bool, err error) {
-		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
+	err = eachSession(func(token string) (*ticketstore.Page, error) {
+		return a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
 			Filter: ticketstore.SessionFilter{SubjectID: subjectID}, Count: ticketstore.MaxCount,
 			ResultsToken: token,
 		})
-		if err != nil {
-			return "", false, fmt.Errorf("hostadapter: deleting a user: %w", err)
-		}
-		for i := range page.Sessions {
-			sid := page.Sessions[i].SessionID
-			if gone[sid] {
-				return "", false, fmt.Errorf("hostadapter: deleting a user: %w", errEndless)
-			}
-			gone[sid] = true
-			if err := deletion.end(ctx,
-				&logout.Ending{SubjectID: subjectID, SessionID: sid, Reason: logout.Terminated}); err != nil {
-				return "", false, err
-			}
-			deletion.sids = append(deletion.sids, sid)
-		}
-		return page.ResultsToken, page.HasNext, nil
+	}, func(session *ticketstore.SessionDetail) error {
+		sid := session.SessionID
+		deletion.sids = append(deletion.sids, sid)
+		return deletion.end(ctx,
+			&logout.Ending{SubjectID: subjectID, SessionID: sid, Reason: logout.Terminated})
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("hostadapter: deleting a user: %w", err)
 	}
-	if err := deletion.end(ctx, &logout.Ending{SubjectID: subjectID, Reason: logout.Terminated}); err != nil {
-		return nil, err
+	err = deletion.end(ctx, &logout.Ending{SubjectID: subjectID, Reason: logout.Terminated})
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: deleting a user: %w", err)
 	}
 	a.config.Logger.InfoContext(ctx, "user deleted", "subject_id", subjectID,
 		"sessions_removed", deletion.Sessions, "grants_revoked", deletion.Tokens,
@@ -72,7 +61,7 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *U
 func (d *UserDeletion) end(ctx context.Context, ending *logout.Ending) error {
 	result, err := d.adapter.end(ctx, ending)
 	if err != nil {
-		return fmt.Errorf("hostadapter: deleting a user: %w", err)
+		return err
 	}
 	d.Sessions += result.SessionsRemoved
 	d.Tokens += result.GrantsRevoked

@@ -66,28 +66,20 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended int, err error) {
 	ctx, span := a.tracing.startAbout(ctx, "end other sessions", session.SessionID, session.SubjectID)
 	defer func() { end(span, err) }()
-	gone := map[string]bool{}
-	err = eachPage(func(token string) (next string, more bool, err error) {
-		page, err := a.ownPage(ctx, session, token)
-		if err != nil {
-			return "", false, err
+	err = eachSession(func(token string) (*ticketstore.Page, error) {
+		return a.ownPage(ctx, session, token)
+	}, func(other *ticketstore.SessionDetail) error {
+		if other.SessionID == session.SessionID || !other.LiveAt(a.now()) {
+			return nil
 		}
-		for i := range page.Sessions {
-			other := &page.Sessions[i]
-			if other.SessionID == session.SessionID || !other.LiveAt(a.now()) {
-				continue
-			}
-			switch err := a.EndOwnSession(ctx, session, other.SessionID); {
-			case err == nil && gone[other.SessionID]:
-				return "", false, errEndless
-			case err == nil:
-				ended++
-				gone[other.SessionID] = true
-			case !errors.Is(err, ticketstore.ErrNotFound):
-				return "", false, err
-			}
+		err := a.EndOwnSession(ctx, session, other.SessionID)
+		if errors.Is(err, ticketstore.ErrNotFound) {
+			return nil
 		}
-		return page.ResultsToken, page.HasNext, nil
+		if err == nil {
+			ended++
+		}
+		return err
 	})
 	return ended, err
 }

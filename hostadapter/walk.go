@@ -2,7 +2,11 @@ package hostadapter
 
 // Bounds for paging through a store that never ends.
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
 
 // maxCalls bounds the calls of one walk that make no progress. Walks that only read cover the rows of one
 // session or user, and end long before. Walks that change rows may meet any number of them, and get more
@@ -41,6 +45,30 @@ func eachPage(ask func(token string) (next string, more bool, err error)) error 
 			return err
 		}
 	}
+}
+
+// eachSession visits the sessions of all pages. A store that lists one twice gives a broken answer.
+func eachSession(
+	ask func(token string) (*ticketstore.Page, error), visit func(*ticketstore.SessionDetail) error,
+) error {
+	seen := map[string]bool{}
+	return eachPage(func(token string) (next string, more bool, err error) {
+		page, err := ask(token)
+		if err != nil {
+			return "", false, err
+		}
+		for i := range page.Sessions {
+			session := &page.Sessions[i]
+			if seen[session.SessionID] {
+				return "", false, errEndless
+			}
+			seen[session.SessionID] = true
+			if err := visit(session); err != nil {
+				return "", false, err
+			}
+		}
+		return page.ResultsToken, page.HasNext, nil
+	})
 }
 
 // again starts another walk. It counts as a call.

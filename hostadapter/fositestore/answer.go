@@ -48,12 +48,10 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 		p.store.tie.Logger().ErrorContext(ctx, "session store failed", "error", failure)
 		return fosite.ErrServerError.WithWrap(fmt.Errorf("%w: %w", errStore, failure))
 	case errors.Is(err, ErrUnbound):
-		p.store.tie.Logger().ErrorContext(ctx,
-			"authorization was refused: sign the user in with SignIn, below the session middleware",
-			"error", err)
+		const advice = "sign the user in with SignIn, below the session middleware"
+		p.store.tie.Logger().ErrorContext(ctx, "authorization was refused: "+advice, "error", err)
 		return fosite.ErrServerError.WithWrap(err).
-			WithHint("The authorization is not bound to a session: sign the user in with SignIn, below the " +
-				"session middleware.")
+			WithHint("The authorization is not bound to a session: " + advice + ".")
 	case errors.Is(err, ticketstore.ErrTooManyClients):
 		p.store.tie.Logger().WarnContext(ctx, "authorization was refused", "error", err,
 			"most", ticketstore.MaxClients)

@@ -176,7 +176,7 @@ func TestConsentsOfAUserAreListed(t *testing.T) {
 }
 
 // Of many consents remembered concurrently, by several hosts, none is lost.
-func TestConcurrentConsentsAddUp(t *testing.T) {
+func TestConcurrentConsentsAreMerged(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	other, err := hostadapter.New(t.Context(), h.config)
@@ -204,7 +204,7 @@ func TestConcurrentConsentsAddUp(t *testing.T) {
 }
 
 // A consent that is revoked while more is being remembered stays revoked.
-func TestRememberDoesNotBringBackWhatWasRevokedMeanwhile(t *testing.T) {
+func TestRememberAfterConcurrentRevocation(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.remember("mail", 0, "openid")
@@ -220,7 +220,7 @@ func TestRememberDoesNotBringBackWhatWasRevokedMeanwhile(t *testing.T) {
 }
 
 // Remembering a known scope updates when the user last agreed, which a request with prompt=consent needs.
-func TestRememberingWhatIsKnownIsAnotherYes(t *testing.T) {
+func TestRememberUpdatesTheTimeOfConsent(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.remember("mail", 0, "openid", "email")
@@ -239,7 +239,7 @@ func TestRememberingWhatIsKnownIsAnotherYes(t *testing.T) {
 	}
 }
 
-func TestConsentsWhenTheStoreFails(t *testing.T) {
+func TestConsentsDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	ctx, consents := t.Context(), h.Consents()
@@ -298,7 +298,7 @@ func TestConsentThatCannotBeOpened(t *testing.T) {
 	h.mustCover("mail", false, "openid")
 }
 
-func TestConsentsRefuse(t *testing.T) {
+func TestConsentErrors(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	ctx, consents, long := t.Context(), h.Consents(), strings.Repeat("x", ticketstore.MaxID+1)

@@ -49,7 +49,7 @@ func (b *browser) raw(method, parameters string) *http.Response {
 }
 
 // RP-Initiated Logout 1.0, section 2: the state is returned as it was sent, however it is escaped.
-func TestStateOfASignOutIsNotLost(t *testing.T) {
+func TestStateOfASignOutIsKept(t *testing.T) {
 	t.Parallel()
 	for sent, want := range map[string]string{
 		"a;b": "a;b", ";": ";", "100%": "100%", "a%zz": "a%zz", "%": "%", "a%2": "a%2",
@@ -214,7 +214,7 @@ func TestFrontChannelLookupsAreBounded(t *testing.T) {
 }
 
 // Section 4: an invalid request must not leave the user signed in without a next step.
-func TestSignOutThatIsWrongLeadsOn(t *testing.T) {
+func TestInvalidSignOut(t *testing.T) {
 	t.Parallel()
 	for name, parameters := range map[string]url.Values{
 		"unregistered URI": {
@@ -268,7 +268,7 @@ func TestSignOutThatIsWrongLeadsOn(t *testing.T) {
 }
 
 // A form or URL that has expired, or was overtaken by a step-up, asks the user again and keeps the request.
-func TestStaleSignOutLeadsOn(t *testing.T) {
+func TestStaleSignOut(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Hints, c.Clients = hints{}, logout.ClientMap{"shop": {PostLogoutRedirectURIs: []string{byeShop}}}

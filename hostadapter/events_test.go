@@ -158,8 +158,8 @@ func (s *hard) Receive(ctx context.Context, _ hostadapter.Event) {
 	}
 }
 
-// TestSubscribersHarmNothing: one panics, one blocks; the third gets every event and no request waits.
-func TestSubscribersHarmNothing(t *testing.T) {
+// TestFaultySubscribers: one panics, one blocks; the third gets every event and no request waits.
+func TestFaultySubscribers(t *testing.T) {
 	t.Parallel()
 	const sessions = 1200
 	events, slow := &recorder{}, &hard{release: make(chan struct{}), received: make(chan struct{}, 1)}
@@ -227,7 +227,7 @@ func TestDeleteUser(t *testing.T) {
 }
 
 // A client that is away is waited for no longer than the caller wants.
-func TestDeleteUserWhoseClientIsAway(t *testing.T) {
+func TestDeleteUserWithUnreachableClient(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Clients = logout.ClientMap{"away": {BackChannelLogoutURI: "https://away.invalid/"}}

@@ -169,7 +169,7 @@ func TestSwapIsLeftToItsHost(t *testing.T) {
 }
 
 // If the store cannot keep the note, the job is still followed; an unknown outcome is reported as such.
-func TestJobThatIsLost(t *testing.T) {
+func TestLostJob(t *testing.T) {
 	t.Parallel()
 	h, j := newLongJob(t)
 	j.lost.Store(true)

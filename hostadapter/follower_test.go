@@ -185,7 +185,7 @@ func TestHostsFollowASwap(t *testing.T) {
 }
 
 // A host that is stopped while the others swap, twice, follows when it starts with its old configuration.
-func TestHostFollowsAtItsStart(t *testing.T) {
+func TestHostFollowsAtStart(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, "old", "new", "newer")
 	first, second := d.host("new", "newer"), d.host("new", "newer")
@@ -300,7 +300,7 @@ func (d *database) lose(steps ...transfer.State) {
 }
 
 // The other hosts end the swap of a lost host: nothing was moved before the target was active.
-func TestSwapOfAHostThatIsLost(t *testing.T) {
+func TestSwapOfALostHost(t *testing.T) {
 	t.Parallel()
 	steps := []transfer.State{
 		transfer.Exporting, transfer.Importing, transfer.Fenced, transfer.Active, transfer.Superseded,

@@ -108,7 +108,7 @@ func TestPinsFollowASwap(t *testing.T) {
 }
 
 // A store in memory has no id: a host that pinned one may change to a persistent store.
-func TestPinWithoutAnID(t *testing.T) {
+func TestPinWithoutID(t *testing.T) {
 	t.Parallel()
 	p := &pins{was: [][]hostadapter.PinnedStore{{{Name: "old"}}}}
 	newHost(t, swappable(t, "old"), func(c *hostadapter.Config) { c.Pins = p })

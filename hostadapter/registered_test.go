@@ -42,8 +42,8 @@ type noClients struct{}
 
 func (noClients) LogoutClient(context.Context, string) (*logout.Client, error) { return nil, nil }
 
-// TestSourceThatReturnsNoClient: for every kind of ending this means that the client is unknown.
-func TestSourceThatReturnsNoClient(t *testing.T) {
+// TestClientSourceReturnsNil: for every kind of ending this means that the client is unknown.
+func TestClientSourceReturnsNil(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Clients, c.Lifetime.IdleTimeout = noClients{}, time.Hour

@@ -58,9 +58,9 @@ func TestRule10_TwoUsersSignInOverOneSession(t *testing.T) {
 	}
 }
 
-// TestRule10_AFailedReplacementSignsNobodyIn: the old session stays live, so that its clients are notified
+// TestRule10_FailedReplacementSignsNoUserIn: the old session stays live, so that its clients are notified
 // when it ends.
-func TestRule10_AFailedReplacementSignsNobodyIn(t *testing.T) {
+func TestRule10_FailedReplacementSignsNoUserIn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	b := h.browser()

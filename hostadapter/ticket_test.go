@@ -11,31 +11,31 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// liar is a backend that modifies the sessions that it returns.
-type liar struct {
+// untrusted is a backend that modifies the sessions that it returns.
+type untrusted struct {
 	sessions.Backend
-	lie func(ticketstore.Key, *ticketstore.Session) *ticketstore.Session
+	modify func(ticketstore.Key, *ticketstore.Session) *ticketstore.Session
 }
 
-type lyingTickets struct {
+type untrustedTickets struct {
 	ticketstore.Store
-	liar *liar
+	untrusted *untrusted
 }
 
-func (l *liar) Tickets() ticketstore.Store { return &lyingTickets{l.Backend.Tickets(), l} }
+func (l *untrusted) Tickets() ticketstore.Store { return &untrustedTickets{l.Backend.Tickets(), l} }
 
-func (t *lyingTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+func (t *untrustedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
 	found, err := t.Store.Get(ctx, key)
-	if err == nil && t.liar.lie != nil {
-		found = t.liar.lie(key, found)
+	if err == nil && t.untrusted.modify != nil {
+		found = t.untrusted.modify(key, found)
 	}
 	return found, err
 }
 
-// lyingHost returns a host whose backend applies the modification that a test sets.
-func lyingHost(t *testing.T, change ...func(*hostadapter.Config)) (*host, *liar) {
+// untrustedHost returns a host whose backend applies the modification that a test sets.
+func untrustedHost(t *testing.T, change ...func(*hostadapter.Config)) (*host, *untrusted) {
 	t.Helper()
-	l := &liar{}
+	l := &untrusted{}
 	return newHost(t, append(change, func(c *hostadapter.Config) {
 		l.Backend = c.Backend
 		c.Backend = l
@@ -44,7 +44,7 @@ func lyingHost(t *testing.T, change ...func(*hostadapter.Config)) (*host, *liar)
 
 func TestTicketIsBoundToItsCookie(t *testing.T) {
 	t.Parallel()
-	h, store := lyingHost(t, func(c *hostadapter.Config) { c.Lifetime.AbsoluteTimeout = 24 * time.Hour })
+	h, store := untrustedHost(t, func(c *hostadapter.Config) { c.Lifetime.AbsoluteTimeout = 24 * time.Hour })
 	identity := hostadapter.Identity{
 		Subject: "ann", ACR: "silver", AMR: []string{"pwd"}, Properties: map[string]string{"tenant": "a"},
 	}
@@ -53,18 +53,18 @@ func TestTicketIsBoundToItsCookie(t *testing.T) {
 	identity.Subject = "ben"
 	ben.signIn(identity)
 	var annRecord, benRecord *ticketstore.Session
-	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
+	store.modify = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
 		annRecord = s
 		return s
 	}
 	ann.mustBe("ann")
-	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
+	store.modify = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
 		benRecord = s
 		return s
 	}
 	ben.mustBe("ben")
 
-	lies := map[string]func(key ticketstore.Key, own ticketstore.Session) ticketstore.Session{
+	changes := map[string]func(key ticketstore.Key, own ticketstore.Session) ticketstore.Session{
 		"another's record": func(ticketstore.Key, ticketstore.Session) ticketstore.Session {
 			return *annRecord
 		},
@@ -95,14 +95,14 @@ func TestTicketIsBoundToItsCookie(t *testing.T) {
 		"no end":    func(s *ticketstore.Session) { s.EndsAt = time.Time{} },
 		"no ticket": func(s *ticketstore.Session) { s.Ticket = nil },
 	} {
-		lies[field] = func(_ ticketstore.Key, own ticketstore.Session) ticketstore.Session {
+		changes[field] = func(_ ticketstore.Key, own ticketstore.Session) ticketstore.Session {
 			change(&own)
 			return own
 		}
 	}
-	for name, lie := range lies {
-		store.lie = func(key ticketstore.Key, own *ticketstore.Session) *ticketstore.Session {
-			s := lie(key, *own)
+	for name, modify := range changes {
+		store.modify = func(key ticketstore.Key, own *ticketstore.Session) *ticketstore.Session {
+			s := modify(key, *own)
 			return &s
 		}
 		if session, err := ben.session(); err != nil || session != nil {
@@ -113,7 +113,7 @@ func TestTicketIsBoundToItsCookie(t *testing.T) {
 		t.Errorf("log %q, want it to name the changed field", log)
 	}
 	// A sign-in of the same user does not continue a forged session.
-	store.lie = func(key ticketstore.Key, _ *ticketstore.Session) *ticketstore.Session {
+	store.modify = func(key ticketstore.Key, _ *ticketstore.Session) *ticketstore.Session {
 		s := *annRecord
 		s.Key, s.SubjectID = key, "ben"
 		return &s
@@ -122,25 +122,25 @@ func TestTicketIsBoundToItsCookie(t *testing.T) {
 	if err != nil || session.SessionID == annRecord.SessionID || session.SessionID == benRecord.SessionID {
 		t.Errorf("signing in over a forged record: %+v, %v; want a new session", session, err)
 	}
-	store.lie = nil
+	store.modify = nil
 	ben.mustBe("ben")
 }
 
-func TestStepUpSealsTheTicketAnew(t *testing.T) {
+func TestStepUpReplacesTheSeal(t *testing.T) {
 	t.Parallel()
-	h, store := lyingHost(t)
+	h, store := untrustedHost(t)
 	b := h.browser()
 	before := b.signIn(hostadapter.Identity{Subject: "ann", ACR: "silver"})
 	var old ticketstore.Session
-	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session { old = *s; return s }
+	store.modify = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session { old = *s; return s }
 	b.mustBe("ann")
 	h.clock.advance(time.Minute)
-	store.lie = nil
+	store.modify = nil
 	b.signIn(hostadapter.Identity{Subject: "ann", ACR: "gold"})
 	if after := b.mustBe("ann"); after.SessionID != before.SessionID || after.ACR != "gold" {
 		t.Errorf("after the step-up: %+v, want the same sid and the new acr", after)
 	}
-	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
+	store.modify = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
 		s.Ticket, s.ACR, s.AuthTime = old.Ticket, old.ACR, old.AuthTime
 		return s
 	}
@@ -151,12 +151,15 @@ func TestStepUpSealsTheTicketAnew(t *testing.T) {
 }
 
 // unbind replaces the ticket of the browser's session by one of a release before Config.UnboundUntil.
-func unbind(t *testing.T, h *host, store *liar, b *browser) {
+func unbind(t *testing.T, h *host, store *untrusted, b *browser) {
 	t.Helper()
 	var record *ticketstore.Session
-	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session { record = s; return s }
+	store.modify = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
+		record = s
+		return s
+	}
 	b.mustBe("ann")
-	store.lie = nil
+	store.modify = nil
 	former := h.seal("ticket", []byte(record.SessionID), []byte(`{"sub":"ann","properties":{"tenant":"a"}}`))
 	_, err := h.Backend().Tickets().Rekey(t.Context(), ticketstore.Rekey{
 		Key: record.Key, NewKey: record.Key, Version: record.Version, DisplayName: record.DisplayName,
@@ -170,7 +173,7 @@ func unbind(t *testing.T, h *host, store *liar, b *browser) {
 
 func TestTicketOfAnEarlierRelease(t *testing.T) {
 	t.Parallel()
-	h, store := lyingHost(t)
+	h, store := untrustedHost(t)
 	b := h.browser()
 	first := b.signIn(hostadapter.Identity{Subject: "ann", ACR: "silver"})
 	unbind(t, h, store, b)

@@ -77,7 +77,7 @@ func (c *cacheTest) awaitCache(ref grantstore.Ref) {
 
 // When the plugin's process ends, which streams the kills, its cached tokens are dropped. A new process
 // begins with an empty cache.
-func TestCacheGoesWithItsPlugin(t *testing.T) {
+func TestCacheIsDroppedWithItsPlugin(t *testing.T) {
 	t.Parallel()
 	c := newCacheTest(t, 0)
 	ref := c.tokens("", 1)[0]

@@ -29,7 +29,7 @@ func (w *world) deliveries(t *testing.T, sid, client string) []map[string]any {
 	return found
 }
 
-func TestAFailingClientIsToldOnTheThirdTry(t *testing.T) {
+func TestDeliveryAtTheThirdAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.shop.answerNext(http.StatusInternalServerError, http.StatusInternalServerError)
@@ -44,7 +44,7 @@ func TestAFailingClientIsToldOnTheThirdTry(t *testing.T) {
 	}
 }
 
-func TestARefusedNotificationCanBeSentAgain(t *testing.T) {
+func TestRetryOfARefusedNotification(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.shop.answerNext(http.StatusBadRequest)

@@ -77,7 +77,7 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 
 // If a sync fails during a change of any kind, the plugin ends and the next one reads what is on the disk. An
 // acknowledged change is there, once and completely.
-func TestEveryChangeMeetsAFailedSync(t *testing.T) {
+func TestEveryChangeWithFailedSync(t *testing.T) {
 	t.Parallel()
 	const client = "shop"
 	for name, prepare := range map[string]func(w *suite.World, moves transfer.Store) (change func() error,

@@ -109,7 +109,7 @@ func TestOutage(t *testing.T) {
 
 // A host that gets a signal to terminate answers its pending requests, closes its database and leaves no
 // processes behind. Acknowledged changes are durable.
-func TestHostIsToldToEnd(t *testing.T) {
+func TestHostIsTerminated(t *testing.T) {
 	t.Parallel()
 	told := func(t *testing.T, sent syscall.Signal, again bool) {
 		t.Parallel()

@@ -69,7 +69,7 @@ var rules = map[string][]string{
 		"a sweep ends a bounded number, in the order of their due times",
 		"a sweep races a renewal and the session is ended or renewed",
 		"a renewed session ends only when it is due",
-		"TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet",
+		"TestOfflineRefreshTokenSurvivesAnUnsweptExpiry",
 	},
 	"9. Inactivity": {
 		"TestRule9_ClientsThatCoordinateKeepTheSessionAlive", "TestSliding", "TestFailedRenewal",
@@ -78,7 +78,7 @@ var rules = map[string][]string{
 	},
 	"10. Replacement": {
 		"TestRule10_EverySignInChangesTheSecret", "TestRule10_TwoUsersSignInOverOneSession",
-		"TestRule10_AFailedReplacementSignsNobodyIn",
+		"TestRule10_FailedReplacementSignsNoUserIn",
 		"TestRule10_StepUpOfTheSameUserKeepsTheSid", "TestReplacement", "TestConcurrentStepUps",
 	},
 	"11. The host keeps serving": {
@@ -90,7 +90,7 @@ var rules = map[string][]string{
 		"TestHostStartsOnTheServingBackend",
 	},
 	"13. Whose it is": {
-		"TestOtherIssuerIsRefused", "TestFormerIssuer", "TestLyingStoreGivesAnothersGrant",
+		"TestOtherIssuerIsRefused", "TestFormerIssuer", "TestUntrustedStoreReturnsAnotherGrant",
 		"TestRule13_VisiblePropertiesBelongToTheirSession",
 	},
 	"14. Several hosts": {"TestTwoServersOnOneDatabase", "TestRule8_TwoHostsEndASessionOnce"},

@@ -12,7 +12,7 @@ import (
 )
 
 // Every test that SECURITY.md names exists.
-func TestSecurityPromisesHaveTheirTests(t *testing.T) {
+func TestSecurityClaimsHaveTheirTests(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../SECURITY.md")
 	if err != nil {

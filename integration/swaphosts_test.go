@@ -151,7 +151,7 @@ func TestServersFollowASwap(t *testing.T) {
 // The server that runs the swap is killed at any point. The second server continues without a failed request,
 // on either store, and the first one restarts on the same store. SESSIONS_SWAP_KILLS sets the number of
 // kills.
-func TestServerIsKilledHalfWayThroughASwap(t *testing.T) {
+func TestServerIsKilledDuringASwap(t *testing.T) {
 	t.Parallel()
 	kills := 3
 	if n, err := strconv.Atoi(os.Getenv("SESSIONS_SWAP_KILLS")); err == nil {
@@ -185,7 +185,7 @@ func TestServerIsKilledHalfWayThroughASwap(t *testing.T) {
 
 // The backend's program is replaced at one of two servers, over the same data, while the second server is
 // stopped: an upgrade does not need the other hosts.
-func TestUpgradeBesideAServerThatStandsStill(t *testing.T) {
+func TestUpgradeBesideAStoppedServer(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, 2)
 	f.front.drain(t, f.servers[1])

@@ -233,7 +233,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func TestGivesUpWhenTheWindowCloses(t *testing.T) {
+func TestGivesUpAtTheEndOfTheWindow(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, status(500))
 	n := due("n", "rp")
@@ -289,7 +289,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	}
 }
 
-func TestTriedAgainWhenItCannotBeSent(t *testing.T) {
+func TestUnsendableNotificationIsRetried(t *testing.T) {
 	t.Parallel()
 	failing := clientFunc(func(context.Context, string) (*logout.Client, error) {
 		return nil, errors.New("database password is hush")

@@ -14,7 +14,7 @@ import (
 )
 
 // A client may echo the request in its response: it is not kept, because it contains the logout token.
-func TestNothingOfAnAnswerIsKept(t *testing.T) {
+func TestAnswerIsNotKept(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -86,7 +86,7 @@ func TestRequestsOfAnotherSite(t *testing.T) {
 }
 
 // A file that cannot be written is an error at the start.
-func TestAuditLogThatCannotBeWritten(t *testing.T) {
+func TestAuditLogWriteError(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "no", "folder"), os.DevNull} {
 		o, err := parseOptions([]string{

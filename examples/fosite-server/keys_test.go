@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-func TestSecretsOutliveARestart(t *testing.T) {
+func TestSecretsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "data")
 	first, err := loadSecrets(t.Context(), &options{data: folder}, "", slog.New(slog.DiscardHandler))

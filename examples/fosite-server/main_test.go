@@ -65,7 +65,7 @@ func startServerWith(t *testing.T, log io.Writer, o *options) *running {
 }
 
 // A browser opens connections that it may come to need: they make no failure of a stop.
-func TestStopWithAConnectionOpenedAhead(t *testing.T) {
+func TestStopWithAnUnusedConnection(t *testing.T) {
 	t.Parallel()
 	var ahead net.Conn
 	log := &testenv.Log{}

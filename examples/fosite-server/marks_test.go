@@ -116,7 +116,7 @@ func TestSuccessAcrossServers(t *testing.T) {
 }
 
 // A server that knows nothing of a long attack finds out in few questions how far it went.
-func TestThrottleFindsOutInFewQuestions(t *testing.T) {
+func TestThrottleReadsFewMarks(t *testing.T) {
 	t.Parallel()
 	first := newThrottled(t)
 	second := first.shared()

@@ -50,7 +50,7 @@ func TestOperatorSignsIn(t *testing.T) {
 }
 
 // While the store is down an operator who is signed in sees what is wrong, and nothing of a user.
-func TestOperatorSeesThatTheStoreIsDown(t *testing.T) {
+func TestOperatorPageDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	issuer := s.provider.issuer
@@ -173,7 +173,7 @@ func TestOperatorAttemptsAreBounded(t *testing.T) {
 }
 
 // Guesses at the admin token are bounded where the metrics are, too. A cookie is no way to them.
-func TestMetricsTokenIsNotGuessed(t *testing.T) {
+func TestMetricsTokenGuessesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-trusted-proxy", "127.0.0.0/8, ::1/128")
 	read := func(from, header, value string) int {
@@ -302,7 +302,7 @@ func TestSeveralOperatorCookies(t *testing.T) {
 
 // Where the store cannot be reached a sign-out is not taken for done: the browser keeps the cookie with which
 // it can ask again, and a cookie that may be signed out opens nothing.
-func TestOperatorSignOutIsNotKept(t *testing.T) {
+func TestOperatorSignOutDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	o, issuer := s.provider.operators, s.provider.issuer

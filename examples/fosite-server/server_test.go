@@ -15,9 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// TestStory is the main job: two users sign in, one session is removed, its clients know, the other user is
-// left alone.
-func TestStory(t *testing.T) {
+// Two users sign in and one session is removed: its clients are notified, the other user stays signed in.
+func TestSignInAndRemoval(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	photos, notes := s.provider.demo[0], s.provider.demo[1]

@@ -21,7 +21,7 @@ func TestSessionsFileIsShort(t *testing.T) {
 }
 
 // A user who is no longer in the file is signed out at the next use of the session.
-func TestUserWhoIsGoneFromTheFile(t *testing.T) {
+func TestUserRemovedFromTheFile(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, `[{"username":"eve","password":"p","subject":"7","name":"Eve"}]`)
 	s := startServer(t, "-users", file)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestSumIsNoSignatureOfAValue(t *testing.T) {
+func TestSumDoesNotVerifyAsAValue(t *testing.T) {
 	t.Parallel()
 	s := newSigner([]byte("secret"), "test")
 	const value = `{"i":"chosen"}` // as the name of a user may be

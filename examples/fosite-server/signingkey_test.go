@@ -37,7 +37,7 @@ func newCrowded(t *testing.T) (store *crowded, claim func(id string) error) {
 
 // A server that signs with another key than the others of its store is refused; one that is alone has
 // replaced its key.
-func TestSigningKeyIsOne(t *testing.T) {
+func TestStoreHasOneSigningKey(t *testing.T) {
 	t.Parallel()
 	store, claim := newCrowded(t)
 	for _, step := range []struct {
@@ -76,7 +76,7 @@ func TestSigningKeyIsOne(t *testing.T) {
 }
 
 // Of servers with different keys that start together on a new store one serves, or those of one key.
-func TestSigningKeysAtOnce(t *testing.T) {
+func TestConcurrentSigningKeys(t *testing.T) {
 	t.Parallel()
 	store, claim := newCrowded(t)
 	store.hosts.Store(4)
@@ -115,7 +115,7 @@ func (c *comesBetween) Describe(ctx context.Context) (ticketstore.Description, e
 }
 
 // A server that comes with the former key, while one that was alone replaces it, has the latter refused.
-func TestSigningKeyIsReplacedWhileAnotherComes(t *testing.T) {
+func TestConcurrentSigningKeyReplacement(t *testing.T) {
 	t.Parallel()
 	store, claim := newCrowded(t)
 	store.hosts.Store(1)

@@ -66,7 +66,7 @@ func TestAnnouncement(t *testing.T) {
 	}
 }
 
-func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
+func TestFilesReplaceTheDemo(t *testing.T) {
 	t.Parallel()
 	clients := writeFile(t, `[{"client_id":"a b","client_secret":"s:%/ c",
 		"redirect_uris":["http://127.0.0.1:1/cb"],"scope":"openid offline_access",

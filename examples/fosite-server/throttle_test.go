@@ -202,7 +202,7 @@ func TestSignInIsThrottled(t *testing.T) {
 		"ben-demo"), http.StatusOK, "Hello, Ben")
 }
 
-func TestRefusedRequestsDoNotFillTheLog(t *testing.T) {
+func TestRefusedRequestsLogIsBounded(t *testing.T) {
 	t.Parallel()
 	log := &testenv.Log{}
 	s := startServerLogging(t, log)

@@ -12,7 +12,7 @@ import (
 
 // README's Go is what runs: the lines between "// drop-in" of this server, then those of the other wirings
 // that the integration tests run.
-func TestReadmeShowsWhatRuns(t *testing.T) {
+func TestReadmeMatchesTheServer(t *testing.T) {
 	t.Parallel()
 	var got []string
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)\n```")

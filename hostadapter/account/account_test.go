@@ -305,8 +305,8 @@ func TestApplications(t *testing.T) {
 	}
 }
 
-// TestNobodyElseEndsASession: not a different site, nor a different user, nor a page of a different session.
-func TestNobodyElseEndsASession(t *testing.T) {
+// TestOnlyTheUserEndsASession: not a different site, nor a different user, nor a page of a different session.
+func TestOnlyTheUserEndsASession(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	ann, eve := s.browser(firefox, "ann"), s.browser(firefox, "eve")
@@ -408,7 +408,7 @@ func TestAuditOfChangesWithoutASession(t *testing.T) {
 }
 
 // While the store is unavailable, the log has at most one line per second.
-func TestOutageDoesNotFillTheLog(t *testing.T) {
+func TestOutageLogIsBounded(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	b := s.browser(firefox, "ann")
@@ -470,7 +470,7 @@ type noReader struct{ *httptest.ResponseRecorder }
 func (noReader) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 // A browser that disconnected before its answer was written is not logged as a store failure.
-func TestBrowserThatHasGone(t *testing.T) {
+func TestDisconnectedBrowser(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	b := s.browser(firefox, "ann")

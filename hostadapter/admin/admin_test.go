@@ -14,7 +14,7 @@ import (
 
 // An authorizer that returns neither an error nor an actor is faulty: nothing is read or changed, and the log
 // names what it must return.
-func TestNobodyIsLetThrough(t *testing.T) {
+func TestAuthorizerWithoutActor(t *testing.T) {
 	t.Parallel()
 	nobody := func(*http.Request, admin.Permission) (admin.Actor, error) {
 		return admin.Actor{SignOut: "/out"}, nil
@@ -252,7 +252,7 @@ func TestStoreErrors(t *testing.T) {
 
 // If the store is unreachable, the outcome of a change is unknown, and the answer says so. For a read it does
 // not.
-func TestOnlyChangesMayHaveBeenCarriedOut(t *testing.T) {
+func TestUnknownOutcomeIsReported(t *testing.T) {
 	t.Parallel()
 	for route, want := range map[[2]string]bool{
 		{http.MethodGet, "/sessions/s1"}: false, {http.MethodGet, "/ui/session?session_id=s1"}: false,
@@ -297,7 +297,7 @@ func TestAudit(t *testing.T) {
 }
 
 // An unknown field is omitted from the line; a flag that is not set is known.
-func TestAuditLeavesOutWhatIsNotKnown(t *testing.T) {
+func TestAuditOmitsUnknownFields(t *testing.T) {
 	t.Parallel()
 	for path, body := range map[string]string{
 		"/sessions/remove": `{"subject_id":"ann"}`, "/grants/remove": `{"subject_id":"ann"}`,
@@ -341,7 +341,7 @@ func TestMountNeedsItsParts(t *testing.T) {
 	}
 }
 
-func TestEscapedTextIsTakenAsItIs(t *testing.T) {
+func TestEscapedTextIsNotDecoded(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
 		`{"subject_id":"\\ud800"}`: `\ud800`, `{"subject_id":"\ud83d\ude00!"}`: "\U0001f600!",

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-func TestNoteOfAJobIsWhole(t *testing.T) {
+func TestAuditRecordOfAJob(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Ann", strings.Repeat("&", 300), strings.Repeat("\\", 300)} {
 		record := &audit{

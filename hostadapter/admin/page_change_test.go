@@ -113,7 +113,7 @@ func TestRemovalFlags(t *testing.T) {
 }
 
 // A removal must match its preview: changed options lead to a new preview.
-func TestRemovalShowsAStalePreviewAnew(t *testing.T) {
+func TestStalePreviewIsShownAgain(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop", "mail")

@@ -154,7 +154,7 @@ func TestRemovalNarrowedToAClient(t *testing.T) {
 }
 
 // The page of a result shows only counts: other values are refused.
-func TestResultThatIsMadeUp(t *testing.T) {
+func TestForgedResult(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	const counts = "grants_revoked=1&consents_revoked=1&notifications_queued=1"

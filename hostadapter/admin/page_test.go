@@ -16,7 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-func TestPageIsFoundFromTheMount(t *testing.T) {
+func TestPageAddressesBelowTheMount(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	stripped := http.StripPrefix("/admin",
@@ -44,7 +44,7 @@ func TestPageIsFoundFromTheMount(t *testing.T) {
 	h.get("reader", "/ui/").mustSay(http.StatusOK, "<h1>Sessions</h1>", "No active sessions.")
 }
 
-func TestPagesProtectThemselves(t *testing.T) {
+func TestSecurityHeadersOfPages(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	h.signedIn("s1", "ann", "Ann", time.Minute, "shop")
@@ -240,7 +240,7 @@ func TestReadersSeeNoButtons(t *testing.T) {
 	}
 }
 
-func TestNobodyIsLedToSignIn(t *testing.T) {
+func TestUnauthenticatedPage(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour)
@@ -391,7 +391,7 @@ func recordPage(m *manager, r *http.Request) *httptest.ResponseRecorder {
 }
 
 // A search that the store stopped at its bound has a link to continue, even without a match so far.
-func TestSearchGoesOn(t *testing.T) {
+func TestSearchContinues(t *testing.T) {
 	t.Parallel()
 	unknown := ticketstore.Page{
 		ResultsToken: "tok", HasNext: true, TotalCount: -1, TotalPages: -1, CurrentPage: -1,

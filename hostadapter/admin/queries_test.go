@@ -13,7 +13,7 @@ import (
 
 // Malformed queries are refused: package url would drop malformed pairs, and a removal of one session would
 // become a removal of all sessions of its subject.
-func TestQueriesThatCannotBeReadAreRefused(t *testing.T) {
+func TestMalformedQueriesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
 		"/sessions", "/grants", "/logout/deliveries", "/ui/", "/ui/deliveries", "/ui/session", "/ui/remove",
@@ -34,7 +34,7 @@ func TestQueriesThatCannotBeReadAreRefused(t *testing.T) {
 }
 
 // With any filter the headers fit into the default buffers of an nginx proxy.
-func TestLinksOfALongFilterAreLeftOut(t *testing.T) {
+func TestLinksOfALongFilterAreOmitted(t *testing.T) {
 	t.Parallel()
 	for length, want := range map[int]int{1000: 2, 60_000: 0} {
 		m := &manager{

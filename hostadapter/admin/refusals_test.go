@@ -106,7 +106,7 @@ func TestGuessesAreThrottled(t *testing.T) {
 
 // A known but forbidden sender, such as an ordinary user with a cookie, gets no additional attempts, with or
 // without that cookie.
-func TestGuessesOfTheForbidden(t *testing.T) {
+func TestGuessesByForbiddenSenders(t *testing.T) {
 	t.Parallel()
 	asked := 0
 	handler := admin.Handler(admin.Config{Operations: quiet{&addressed{&manager{}, moment}},
@@ -140,7 +140,7 @@ func TestGuessesOfTheForbidden(t *testing.T) {
 
 // The bound of all refusals together limits their log lines. It does not throttle addresses, however many
 // there are.
-func TestGuessesFromEverywhere(t *testing.T) {
+func TestGuessesFromManyAddresses(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
 	refused := 0
@@ -159,7 +159,7 @@ func TestGuessesFromEverywhere(t *testing.T) {
 }
 
 // Right secrets do not count, in any number and concurrently; attempts are counted before they are checked.
-func TestGuessesAllAtOnce(t *testing.T) {
+func TestConcurrentGuesses(t *testing.T) {
 	t.Parallel()
 	m := quiet{&addressed{&manager{}, moment}}
 	var asked, seen atomic.Int64
@@ -208,7 +208,7 @@ func TestGuessesAllAtOnce(t *testing.T) {
 
 // Unknown senders cannot fill the log: the first refusals of a minute have one short line each, and the
 // others are counted.
-func TestRefusalsDoNotFillTheLog(t *testing.T) {
+func TestRefusalLogIsBounded(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
 	for range 100 {

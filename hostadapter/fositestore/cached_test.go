@@ -121,7 +121,7 @@ func spoil(request fosite.Requester, with string) {
 
 // A cached request uses no more memory than its data, even if its decoded claims are larger. Not parallel,
 // because it measures the heap.
-func TestCachedGrantTakesAsMuchAsItsData(t *testing.T) {
+func TestSizeOfCachedGrant(t *testing.T) {
 	const tokens, groups = 400, 500
 	h := newHost(t, cached)
 	claims := make([]any, groups)
@@ -160,7 +160,7 @@ func TestCachedGrantTakesAsMuchAsItsData(t *testing.T) {
 // A grant that cannot be opened is read again: the fault may have been temporary.
 func TestCachedGrantThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
-	for name, lie := range map[string]func(*grantstore.Grant){
+	for name, modify := range map[string]func(*grantstore.Grant){
 		"a changed bit": func(g *grantstore.Grant) {
 			g.Data = slices.Clone(g.Data)
 			g.Data[20] ^= 1
@@ -169,32 +169,32 @@ func TestCachedGrantThatCannotBeOpened(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := &liar{}
+			l := &untrusted{}
 			h := newHost(t, func(h *host, c *fositestore.Config) {
 				l.Backend = h.backend.Backend
-				h.backend.Backend = killingLiar{l, l.Backend.(killer)}
+				h.backend.Backend = untrustedWithKills{l, l.Backend.(killer)}
 				cached(h, c)
 			})
 			_, tokens := h.tokens("ann")
 			token := tokens.str("access_token")
-			l.about(grantstore.ReferenceToken, func(found *grantstore.GetResult) { lie(&found.Grant) })
+			l.about(grantstore.ReferenceToken, func(found *grantstore.GetResult) { modify(&found.Grant) })
 			h.mustActive(token, false)
-			l.truth()
+			l.unmodified()
 			h.mustActive(token, true)
-			l.about(grantstore.ReferenceToken, func(found *grantstore.GetResult) { lie(&found.Grant) })
+			l.about(grantstore.ReferenceToken, func(found *grantstore.GetResult) { modify(&found.Grant) })
 			h.mustActive(token, true) // from the cache
 		})
 	}
 }
 
-// killingLiar is a liar that streams kills. Its answers to batches have no session times, so that grants are
+// untrustedWithKills also streams kills. Its answers to batches have no session times, so that grants are
 // read.
-type killingLiar struct {
-	*liar
+type untrustedWithKills struct {
+	*untrusted
 	killer
 }
 
-func (l killingLiar) Grants() grantstore.Store { return untold{l.liar.Grants()} }
+func (l untrustedWithKills) Grants() grantstore.Store { return untold{l.untrusted.Grants()} }
 
 type untold struct{ grantstore.Store }
 
@@ -301,7 +301,7 @@ func count(grants **countedGrants) func(*host, *fositestore.Config) {
 
 // Tokens stored by an exchange or a refresh are not read again, neither by the first introspection nor by the
 // next refresh.
-func TestWhatWasStoredIsNotRead(t *testing.T) {
+func TestStoredTokensAreNotRead(t *testing.T) {
 	t.Parallel()
 	var grants *countedGrants
 	h := newHost(t, count(&grants))
@@ -388,7 +388,7 @@ func (stateless) CreateRefreshTokenSession(context.Context, string, string, fosi
 }
 
 // If the host's storage does not invalidate used refresh tokens, the store decides whether they are live.
-func TestRule15_CopiedRefreshTokensThatAreNotUsedUp(t *testing.T) {
+func TestRule15_CopiedRefreshTokensInTheirGrace(t *testing.T) {
 	t.Parallel()
 	for name, storage := range map[string]func(store *fositestore.Store) any{
 		"lasting":   func(store *fositestore.Store) any { return lasting{store} },

@@ -19,7 +19,7 @@ func (m *carriers) size() int {
 	return len(m.entries)
 }
 
-func TestCarriersAreForgottenWithTheirRequests(t *testing.T) {
+func TestCarriersEndWithTheirRequests(t *testing.T) {
 	t.Parallel()
 	m := &carriers{}
 	kept := fosite.NewAuthorizeRequest()

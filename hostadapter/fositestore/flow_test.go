@@ -127,7 +127,7 @@ func TestHybridKeepsTheCodeHash(t *testing.T) {
 	}
 }
 
-func TestHostWithContextsOfItsOwn(t *testing.T) {
+func TestHostWithItsOwnContexts(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, _ *fositestore.Config) { h.ownContext = true })
 	b := h.browser()
@@ -250,7 +250,7 @@ func TestCodeExchangeIsAUseOfTheSession(t *testing.T) {
 }
 
 // A removal may keep tokens: they outlive the session, whatever their scopes.
-func TestTokensThatARemovalLeftAlone(t *testing.T) {
+func TestTokensKeptByARemoval(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, _ *fositestore.Config) { h.fosite.RefreshTokenScopes = []string{} })
 	_, r := h.tokens("ann", "scope", "openid")
@@ -266,7 +266,7 @@ func TestTokensThatARemovalLeftAlone(t *testing.T) {
 }
 
 // Back-Channel Logout 1.0, section 2.7.
-func TestOfflineRefreshTokenOutlivesTheSignOut(t *testing.T) {
+func TestOfflineRefreshTokenSurvivesSignOut(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	b, r := h.tokens("ann")
@@ -387,7 +387,7 @@ func TestPrompt(t *testing.T) {
 
 // When a request finds a session expired, the survivors are decided immediately: a client must not lose its
 // offline access because its request precedes the sweep.
-func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
+func TestOfflineRefreshTokenSurvivesAnUnsweptExpiry(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ revoke, meanwhile bool }{
 		"kept": {}, "revoked": {revoke: true}, "kept, during the request": {meanwhile: true},
@@ -427,7 +427,7 @@ func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
 }
 
 // The number of clients per session is bounded; existing clients can still use it.
-func TestAuthorizationOfAClientTooMany(t *testing.T) {
+func TestAuthorizationBeyondTheClientLimit(t *testing.T) {
 	t.Parallel()
 	var logged strings.Builder
 	h := newHost(t, func(_ *host, c *fositestore.Config) {

@@ -208,7 +208,7 @@ func TestPrivateKeyJWTRaceHasOneWinner(t *testing.T) {
 }
 
 // A scope that matches a client's wildcard may contain any bytes, and so may a path below an audience.
-func TestScopesAndAudiencesThatAreNotText(t *testing.T) {
+func TestScopesAndAudiencesOfOtherTypes(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	b := h.browser().signIn("ann")

@@ -18,7 +18,7 @@ import (
 
 // A cached grant uses no more memory than the cache counts for it, whatever its claims. Not parallel, because
 // it measures the heap.
-func TestKeptRequestsTakeWhatIsCounted(t *testing.T) { //nolint:paralleltest // it measures the heap
+func TestKeptRequestsUseCountedMemory(t *testing.T) { //nolint:paralleltest // it measures the heap
 	groups := make([]any, 500)
 	for i := range groups {
 		groups[i] = fmt.Sprint("group", i)

@@ -182,7 +182,7 @@ func TestLegacyNeedsAStoreThatKeepsTokens(t *testing.T) {
 	}
 }
 
-func TestLegacyTokensAreFoundUntilTheirTime(t *testing.T) {
+func TestLegacyTokensAreFoundUntilExpiry(t *testing.T) {
 	t.Parallel()
 	l := newLegacyHost(t)
 	access, refresh := l.oldTokens()
@@ -202,7 +202,7 @@ func TestLegacyTokensAreFoundUntilTheirTime(t *testing.T) {
 	l.exchange(spare).must(t, http.StatusBadRequest, "invalid_grant")
 }
 
-func TestLegacyTokensAreNotLookedForWithoutBeingTold(t *testing.T) {
+func TestLegacyTokensWithoutConfiguration(t *testing.T) {
 	t.Parallel()
 	l := newLegacyHost(t)
 	access, refresh := l.oldTokens()
@@ -330,7 +330,7 @@ func TestLegacyRacesHaveOneWinner(t *testing.T) {
 
 // A request that looked a token up among the grants before a concurrent request moved it, and in the host's
 // store afterwards, does not treat it as used.
-func TestLegacyTokenThatIsMovedMeanwhile(t *testing.T) {
+func TestLegacyTokenMovedConcurrently(t *testing.T) {
 	t.Parallel()
 	l := newLegacyHost(t)
 	_, refresh := l.oldTokens()
@@ -397,7 +397,7 @@ func broken(l *legacyHost, breaks func(*legacyHost), call func() *reply) {
 	l.store.down.Store(false)
 }
 
-func TestLegacyLookUpsThatFailAreNotInactive(t *testing.T) {
+func TestFailedLegacyLookUpIsNotInactive(t *testing.T) {
 	t.Parallel()
 	l := newLegacyHost(t)
 	access, _ := l.oldTokens()

@@ -284,7 +284,7 @@ func TestStoredPushedRequestsReadTheSame(t *testing.T) {
 }
 
 // A claim that cannot be encoded is an error that names it, and is not dropped.
-func TestClaimsThatCannotBeKept(t *testing.T) {
+func TestUnstorableClaims(t *testing.T) {
 	t.Parallel()
 	session := openid.NewDefaultSession()
 	session.Claims.Extra = map[string]any{"callback": func() {}}

@@ -110,7 +110,7 @@ func TestRefreshRaceAfterTheGrace(t *testing.T) {
 }
 
 // A loser that read the token before the winner used it revokes the family: it is a second use, however soon.
-func TestLoserThatCameInTimeRevokesTheFamily(t *testing.T) {
+func TestConcurrentReuseRevokesTheFamily(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	_, r := h.tokens("ann")

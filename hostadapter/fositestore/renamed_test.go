@@ -141,8 +141,8 @@ func TestFormerIssuersHint(t *testing.T) {
 	}
 }
 
-// TestIssuerOfNobody: no token is signed for a session whose issuer is neither the current nor a former one.
-func TestIssuerOfNobody(t *testing.T) {
+// TestUnknownIssuer: no token is signed for a session whose issuer is neither the current nor a former one.
+func TestUnknownIssuer(t *testing.T) {
 	t.Parallel()
 	clock := &movedClock{}
 	before := newHost(t, sliding(clock, true, nil))

@@ -87,7 +87,7 @@ func TestIssuerOfServer(t *testing.T) {
 }
 
 // A key may become available after the start: until then Ready returns an error.
-func TestSigningKeyThatComesLate(t *testing.T) {
+func TestSigningKeyAvailableLater(t *testing.T) {
 	t.Parallel()
 	for name, early := range map[string]func() (any, error){
 		"an error":          func() (any, error) { return nil, errors.New("no such table: keys") },
@@ -164,7 +164,7 @@ type (
 )
 
 // Such a server requires Host.Keys, which the error names. Its tokens can be revoked, only as a whole.
-func TestStrategyWithAConfigurationOfItsOwn(t *testing.T) {
+func TestStrategyWithItsOwnConfiguration(t *testing.T) {
 	t.Parallel()
 	config := validConfig(t)
 	config.Fosite.GlobalSecret = nil

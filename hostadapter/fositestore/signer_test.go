@@ -21,7 +21,7 @@ import (
 
 // An outage of the key service signs no application out: the code or token is not consumed, no token of the
 // failed request is stored, and the client may repeat it (rule 3).
-func TestSignerThatFails(t *testing.T) {
+func TestFailingSigner(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool
 	h := newHost(t, func(h *host, _ *fositestore.Config) {

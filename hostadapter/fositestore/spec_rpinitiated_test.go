@@ -200,7 +200,7 @@ func TestRPInitiatedLogout_2_AsksTheUser(t *testing.T) {
 	}
 }
 
-func TestRPInitiatedLogout_2_TellsTheClients(t *testing.T) {
+func TestRPInitiatedLogout_2_NotifiesTheClients(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, signsOut)
 	b, r := h.tokens("ann")
@@ -319,7 +319,7 @@ func TestRPInitiatedLogout_3_NoRedirectWithoutClient(t *testing.T) {
 	signedIn.mustBe("ann")
 }
 
-func TestRPInitiatedLogout_4_WhatIsWrongIsNotUsed(t *testing.T) {
+func TestRPInitiatedLogout_4_InvalidParametersAreIgnored(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, signsOut)
 	b, r := h.tokens("ann")
@@ -364,7 +364,7 @@ func TestRPInitiatedLogout_4_NobodySignedIn(t *testing.T) {
 }
 
 // A client that was deleted while its users are signed in.
-func TestRPInitiatedLogout_4_ClientThatIsGone(t *testing.T) {
+func TestRPInitiatedLogout_4_RemovedClient(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for _, byHint := range []bool{true, false} {

@@ -17,7 +17,7 @@ import (
 )
 
 // The tokens of a deleted user are refused at their next use, whichever it is.
-func TestTokensOfAUserWhoIsGone(t *testing.T) {
+func TestTokensOfADeletedUser(t *testing.T) {
 	t.Parallel()
 	var gone, fails atomic.Bool
 	for name, use := range map[string]func(h *host, r *reply) (*reply, bool){
@@ -62,7 +62,7 @@ func TestTokensOfAUserWhoIsGone(t *testing.T) {
 
 // Tokens of deleted users are also refused without a session. Tokens of a client have no user, even if their
 // subject is the client's id (RFC 9068, section 2.2) or a different one.
-func TestTokensWithoutASessionOfAUserWhoIsGone(t *testing.T) {
+func TestTokensWithoutASessionOfADeletedUser(t *testing.T) {
 	t.Parallel()
 	var gone atomic.Bool
 	var subject atomic.Value
@@ -106,7 +106,7 @@ func TestTokensWithoutASessionOfAUserWhoIsGone(t *testing.T) {
 
 // Each use of a token that no ending removes leads to an ending by subject: once nothing is left to end, the
 // ending writes nothing.
-func TestEndingAUserWhoIsGoneWritesOnce(t *testing.T) {
+func TestEndingADeletedUserWritesOnce(t *testing.T) {
 	t.Parallel()
 	var gone atomic.Bool
 	h := newLegacyHost(t, func(_ *host, c *fositestore.Config) {

@@ -123,7 +123,7 @@ func TestReplacedSessionKeepsItsBinding(t *testing.T) {
 	h.mustActive(response.GetAccessToken(), false)
 }
 
-func TestClientThatIsGoneTakesItsGrantsAlong(t *testing.T) {
+func TestGrantsOfARemovedClient(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	_, r := h.tokens("ann")

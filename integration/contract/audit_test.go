@@ -312,7 +312,7 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
 // An audit line that cannot be written is logged with the reason.
-func TestAuditThatCannotBeWritten(t *testing.T) {
+func TestAuditWriteError(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	server := httptest.NewServer(admin.Handler(admin.Config{

@@ -33,7 +33,7 @@ func answer(status int, kind, body string) (*http.Response, []byte) {
 	return response, []byte(body)
 }
 
-func TestWhatIsNotDocumentedIsFound(t *testing.T) {
+func TestUndocumentedAnswersAreFound(t *testing.T) {
 	t.Parallel()
 	document := load(t)
 	const removed = `{"sessions_removed":1,"grants_revoked":0,"consents_revoked":0,` +
@@ -102,7 +102,7 @@ var accountFields = map[string]string{
 }
 
 // Every example is a valid response or request.
-func TestExamplesAreRight(t *testing.T) {
+func TestExamplesAreValid(t *testing.T) {
 	t.Parallel()
 	document := load(t)
 	variable, checked := regexp.MustCompile(`\{\w+\}`), 0

@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-func TestTheDocumentIsValid(t *testing.T) {
+func TestDocumentIsValid(t *testing.T) {
 	t.Parallel()
 	document, err := contract.Load()
 	if err != nil {
@@ -27,7 +27,7 @@ func TestTheDocumentIsValid(t *testing.T) {
 }
 
 // The served document is the one that the tests read. It requires the permission to read.
-func TestTheDocumentIsServed(t *testing.T) {
+func TestDocumentIsServed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	var served struct {

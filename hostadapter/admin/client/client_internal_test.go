@@ -12,7 +12,7 @@ import (
 )
 
 // A server that accepts connections without answering does not block a client forever.
-func TestServerThatDoesNotAnswer(t *testing.T) {
+func TestServerWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(Config{URL: "http://op.example/admin", Token: "the-token"})

@@ -257,7 +257,7 @@ func TestConfirmation(t *testing.T) {
 }
 
 // A file that cannot be written is not reported as a server error.
-func TestBackupThatCannotBeWritten(t *testing.T) {
+func TestBackupWriteError(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, "a backup")
 	d.run(exitFailed, "backend", "backup", filepath.Join(t.TempDir(), "no", "file"))

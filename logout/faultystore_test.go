@@ -34,7 +34,7 @@ func (f *forgetful) Settle(context.Context, string, uint64, logout.Outcome, time
 	return nil
 }
 
-func TestStoreThatForgetsOutcomesIsPaced(t *testing.T) {
+func TestRepeatedDeliveryIsPaced(t *testing.T) {
 	t.Parallel()
 	rp, log := newRelyingParty(t, status(200)), &testenv.Log{}
 	f := &forgetful{queue: newQueue()}

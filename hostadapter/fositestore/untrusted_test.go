@@ -20,8 +20,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// liar is a backend whose answers a test can modify.
-type liar struct {
+// untrusted is a backend whose answers a test can modify.
+type untrusted struct {
 	sessions.Backend
 	// session and grant modify answers; nil leaves them unchanged. grant gets the requested reference and the
 	// true answer.
@@ -30,38 +30,38 @@ type liar struct {
 	slid    atomic.Bool
 }
 
-func (l *liar) Tickets() ticketstore.Store { return &lyingTickets{l.Backend.Tickets(), l} }
-func (l *liar) Grants() grantstore.Store   { return &lyingGrants{l.Backend.Grants(), l} }
+func (l *untrusted) Tickets() ticketstore.Store { return &untrustedTickets{l.Backend.Tickets(), l} }
+func (l *untrusted) Grants() grantstore.Store   { return &untrustedGrants{l.Backend.Grants(), l} }
 
-type lyingTickets struct {
+type untrustedTickets struct {
 	ticketstore.Store
-	l *liar
+	l *untrusted
 }
 
-func (t *lyingTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+func (t *untrustedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
 	found, err := t.Store.Get(ctx, key)
-	if lie := t.l.session.Load(); lie != nil && err == nil {
-		(*lie)(key, found)
+	if modify := t.l.session.Load(); modify != nil && err == nil {
+		(*modify)(key, found)
 	}
 	return found, err
 }
 
-type lyingGrants struct {
+type untrustedGrants struct {
 	grantstore.Store
-	l *liar
+	l *untrusted
 }
 
-func (g *lyingGrants) Get(
+func (g *untrustedGrants) Get(
 	ctx context.Context, ref grantstore.Ref, now time.Time,
 ) (*grantstore.GetResult, error) {
 	found, err := g.Store.Get(ctx, ref, now)
-	if lie := g.l.grant.Load(); lie != nil {
-		found, err = (*lie)(ref, found, err)
+	if modify := g.l.grant.Load(); modify != nil {
+		found, err = (*modify)(ref, found, err)
 	}
 	return found, err
 }
 
-func (g *lyingGrants) Apply(
+func (g *untrustedGrants) Apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
 ) (*grantstore.Result, error) {
 	result, err := g.Store.Apply(ctx, batch, now)
@@ -71,33 +71,33 @@ func (g *lyingGrants) Apply(
 	return result, err
 }
 
-// about makes the liar modify the existing grants of one type.
-func (l *liar) about(t grantstore.Type, lie func(*grantstore.GetResult)) {
+// about modifies the existing grants of one type.
+func (l *untrusted) about(t grantstore.Type, modify func(*grantstore.GetResult)) {
 	f := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if err == nil && ref.Type == t {
-			lie(found)
+			modify(found)
 		}
 		return found, err
 	}
 	l.grant.Store(&f)
 }
 
-// truth ends the modifications.
-func (l *liar) truth() {
+// unmodified ends the modifications.
+func (l *untrusted) unmodified() {
 	l.grant.Store(nil)
 	l.session.Store(nil)
 }
 
-// lyingLog is the host's log and clock.
-type lyingLog struct {
+// clockedLog is the host's log and clock.
+type clockedLog struct {
 	testenv.Log
 	// ahead is the offset of the host's clock in nanoseconds.
 	ahead atomic.Int64
 }
 
-func newLyingHost(t *testing.T, options ...option) (*host, *liar, *lyingLog) {
+func newUntrustedHost(t *testing.T, options ...option) (*host, *untrusted, *clockedLog) {
 	t.Helper()
-	l, log := &liar{}, &lyingLog{}
+	l, log := &untrusted{}, &clockedLog{}
 	h := newHost(t, append(options, func(_ *host, c *fositestore.Config) {
 		l.Backend = c.Backend
 		c.Backend = l
@@ -113,7 +113,7 @@ func newLyingHost(t *testing.T, options ...option) (*host, *liar, *lyingLog) {
 
 // refused fails the test unless a refused grant was logged. It advances the host's clock so that the next
 // line is not suppressed.
-func (l *lyingLog) refused(t *testing.T, what string) {
+func (l *clockedLog) refused(t *testing.T, what string) {
 	t.Helper()
 	if log := l.Taken(); !strings.Contains(log, "a stored grant is refused") {
 		t.Errorf("%s: log %q, want a line about a refused grant", what, log)
@@ -124,18 +124,18 @@ func (l *lyingLog) refused(t *testing.T, what string) {
 // TestRefusedGrantsAreBoundedInTheLog: a client can present a token any number of times.
 func TestRefusedGrantsAreBoundedInTheLog(t *testing.T) {
 	t.Parallel()
-	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) {
+	h, l, log := newUntrustedHost(t, func(_ *host, c *fositestore.Config) {
 		at := time.Now()
 		c.Host.Now = func() time.Time { return at }
 	})
 	_, r := h.tokens("ann")
-	lie := func(_ grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
+	modify := func(_ grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if found != nil {
 			found.Grant.ClientID = "other"
 		}
 		return found, err
 	}
-	l.grant.Store(&lie)
+	l.grant.Store(&modify)
 	log.Taken()
 	for range 20 {
 		h.mustActive(r.str("access_token"), false)
@@ -163,16 +163,16 @@ var changedGrant = map[string]func(*grantstore.Grant){
 	"another key": func(g *grantstore.Grant) { g.Key = ticketstore.KeyOf("another") },
 }
 
-func TestLyingStoreChangesAGrant(t *testing.T) {
+func TestUntrustedStoreChangesAGrant(t *testing.T) {
 	t.Parallel()
-	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
+	h, l, log := newUntrustedHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
 	b, r := h.tokens("ann")
 	for name, change := range changedGrant {
 		l.about(grantstore.ReferenceToken, func(f *grantstore.GetResult) { change(&f.Grant) })
 		h.mustActive(r.str("access_token"), false)
 		log.refused(t, "access token, "+name)
 		h.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusOK, "")
-		l.truth()
+		l.unmodified()
 		h.mustActive(r.str("access_token"), true)
 		if name != "no end" { // it has an expiry only if the host sets one
 			l.about(grantstore.RefreshToken, func(f *grantstore.GetResult) { change(&f.Grant) })
@@ -183,15 +183,15 @@ func TestLyingStoreChangesAGrant(t *testing.T) {
 		l.about(grantstore.AuthorizationCode, func(f *grantstore.GetResult) { change(&f.Grant) })
 		h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
 		log.refused(t, "code, "+name)
-		l.truth()
+		l.unmodified()
 		h.exchange(code).must(t, http.StatusOK, "")
 	}
 	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
 }
 
-func TestLyingStoreGivesAnothersGrant(t *testing.T) {
+func TestUntrustedStoreReturnsAnotherGrant(t *testing.T) {
 	t.Parallel()
-	h, l, log := newLyingHost(t)
+	h, l, log := newUntrustedHost(t)
 	_, anns := h.tokens("ann")
 	bens, ben := h.tokens("ben")
 	stolen := map[grantstore.Type]grantstore.GetResult{}
@@ -233,7 +233,7 @@ func TestLyingStoreGivesAnothersGrant(t *testing.T) {
 		log.refused(t, key)
 		h.exchange(mine).must(t, http.StatusBadRequest, "invalid_grant")
 		log.refused(t, key)
-		l.truth()
+		l.unmodified()
 	}
 	h.mustActive(ben.str("access_token"), true)
 }
@@ -243,7 +243,7 @@ const (
 	challenge = verifier // plain
 )
 
-func TestLyingStoreWithholdsARow(t *testing.T) {
+func TestUntrustedStoreOmitsARow(t *testing.T) {
 	t.Parallel()
 	for _, bare := range []bool{false, true} {
 		name := "below the provider"
@@ -252,7 +252,7 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, l, log := newLyingHost(t, func(h *host, _ *fositestore.Config) { h.bare = bare })
+			h, l, log := newUntrustedHost(t, func(h *host, _ *fositestore.Config) { h.bare = bare })
 			b := h.browser().signIn("ann")
 			pkce := []string{"code_challenge", challenge, "code_challenge_method", "plain"}
 			h.exchange(b.code(pkce...), "code_verifier", verifier).must(t, http.StatusOK, "")
@@ -286,7 +286,7 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 				log.refused(t, what+" without verifier")
 				h.exchange(code, "code_verifier", verifier).must(t, http.StatusBadRequest, "invalid_grant")
 				log.refused(t, what+" with verifier")
-				l.truth()
+				l.unmodified()
 				h.exchange(code, "code_verifier", verifier).must(t, http.StatusOK, "")
 			}
 			// Rows of a different code count as missing.
@@ -304,17 +304,17 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 	}
 }
 
-func TestLyingStoreBringsBackWhatIsOver(t *testing.T) {
+func TestUntrustedStoreReturnsExpiredGrants(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
-	h, l, _ := newLyingHost(t, func(_ *host, c *fositestore.Config) {
+	h, l, _ := newUntrustedHost(t, func(_ *host, c *fositestore.Config) {
 		c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	pushed := h.post("/par", authorization()).str("request_uri")
 	b := h.browser().signIn("ann")
 	asked := url.Values{"client_id": {"app"}, "request_uri": {pushed}}
 	give := func(ref grantstore.Ref, _ *grantstore.GetResult, _ error) (*grantstore.GetResult, error) {
-		return l.Backend.Grants().Get(context.Background(), ref, time.Now()) // its clock stands still
+		return l.Backend.Grants().Get(context.Background(), ref, time.Now()) // at the former time
 	}
 	l.grant.Store(&give)
 	ahead.Store(int64(time.Hour))
@@ -327,7 +327,7 @@ func TestLyingStoreBringsBackWhatIsOver(t *testing.T) {
 func TestGrantOfAFormerRelease(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
-	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) {
+	h, l, log := newUntrustedHost(t, func(_ *host, c *fositestore.Config) {
 		c.Host.UnboundUntil = time.Now().Add(time.Hour)
 		c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
@@ -348,7 +348,7 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	r.must(t, http.StatusOK, "")
 	exchanged := h.exchange(code)
 	exchanged.must(t, http.StatusOK, "")
-	l.truth() // tokens issued for them are sealed with all bindings
+	l.unmodified() // tokens issued for them are sealed with all bindings
 	h.mustActive(exchanged.str("access_token"), true)
 	r = h.refresh(r.str("refresh_token"))
 	r.must(t, http.StatusOK, "")
@@ -363,20 +363,20 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	// The grant was not modified: UnboundUntil was not set at the upgrade, or has passed.
 	text := log.Taken()
 	if strings.Contains(text, "not to be trusted") || strings.Contains(text, "a stored grant is refused") {
-		t.Errorf("log %q, want no accusation of the store", text)
+		t.Errorf("log %q, want the store not named as the cause", text)
 	}
 	if n := strings.Count(text, "UnboundUntil"); n != 1 {
 		t.Errorf("log %q names UnboundUntil %d times, want once a minute", text, n)
 	}
 	h.exchange(late).must(t, http.StatusBadRequest, "invalid_grant")
-	l.truth()
+	l.unmodified()
 	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
 }
 
 // TestUsedGrantNeedsNoData: of a used code or refresh token a store may keep only the owner.
 func TestUsedGrantNeedsNoData(t *testing.T) {
 	t.Parallel()
-	h, l, _ := newLyingHost(t)
+	h, l, _ := newUntrustedHost(t)
 	bare := func(_ grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if errors.Is(err, grantstore.ErrConsumed) {
 			found.Grant.Data = nil
@@ -395,18 +395,18 @@ func TestUsedGrantNeedsNoData(t *testing.T) {
 	h.mustActive(third.str("access_token"), false)
 }
 
-func TestLyingStoreSlidesUnasked(t *testing.T) {
+func TestUntrustedStoreReturnsUnrequestedTimes(t *testing.T) {
 	t.Parallel()
-	h, l, _ := newLyingHost(t)
+	h, l, _ := newUntrustedHost(t)
 	l.slid.Store(true)
 	_, r := h.tokens("ann")
 	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
 	h.mustActive(r.str("access_token"), false)
 }
 
-func TestLyingStoreSignsNobodyIn(t *testing.T) {
+func TestUntrustedStoreSignsNoUserIn(t *testing.T) {
 	t.Parallel()
-	h, l, _ := newLyingHost(t)
+	h, l, _ := newUntrustedHost(t)
 	var victim ticketstore.Session
 	see := func(_ ticketstore.Key, s *ticketstore.Session) { victim = *s }
 	l.session.Store(&see)
@@ -424,13 +424,13 @@ func TestLyingStoreSignsNobodyIn(t *testing.T) {
 	if reply := ben.get("/authorize", authorization()); reply.redirect.Get("code") != "" {
 		t.Errorf("with another's record: %v, want no code", reply.redirect)
 	}
-	l.truth()
+	l.unmodified()
 	ben.mustBe("ben")
 }
 
-func TestLyingStoreGivesAnothersConsent(t *testing.T) {
+func TestUntrustedStoreReturnsAnotherConsent(t *testing.T) {
 	t.Parallel()
-	h, l, _ := newLyingHost(t)
+	h, l, _ := newUntrustedHost(t)
 	consents := h.sessions.Consents()
 	for _, client := range []string{"app", "other"} {
 		if err := consents.Remember(t.Context(), "ann", client, []string{"photos", client}, 0); err != nil {
@@ -443,12 +443,12 @@ func TestLyingStoreGivesAnothersConsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, who := range []struct{ subject, client string }{{"ben", "app"}, {"ann", "other"}} {
-		lie := func(ref grantstore.Ref, _ *grantstore.GetResult, _ error) (*grantstore.GetResult, error) {
+		modify := func(ref grantstore.Ref, _ *grantstore.GetResult, _ error) (*grantstore.GetResult, error) {
 			g := theirs
 			g.Ref, g.SubjectID, g.ClientID = ref, who.subject, who.client
 			return &grantstore.GetResult{Grant: g}, nil
 		}
-		l.grant.Store(&lie)
+		l.grant.Store(&modify)
 		if given, err := consents.Given(t.Context(), who.subject, who.client, []string{"photos"}); given ||
 			err != nil {
 			t.Errorf("consent of %s to %s: %v, %v; want none", who.subject, who.client, given, err)

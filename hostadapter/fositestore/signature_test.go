@@ -1,6 +1,6 @@
 package fositestore_test
 
-// The second half of a token, its signature, without the first half.
+// Tokens of which only the signature is valid.
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// secondHalf returns a token that shares only its signature with the given one: signatures may leak where
+// signatureOnly returns a token that shares only its signature with the given one: signatures may leak where
 // they are considered harmless.
-func secondHalf(t *testing.T, token string) string {
+func signatureOnly(t *testing.T, token string) string {
 	t.Helper()
 	last := strings.LastIndex(token, ".")
 	if last < 0 {
-		t.Fatalf("%q has no halves", token)
+		t.Fatalf("%q has no signature", token)
 	}
 	first, second := token[:last], token[last+1:]
 	if head, payload, ok := strings.Cut(first, "."); ok { // a JWT
@@ -36,13 +36,13 @@ func secondHalf(t *testing.T, token string) string {
 func withoutRights(t *testing.T, token string) map[string]url.Values {
 	t.Helper()
 	return map[string]url.Values{
-		"another client, the whole":       {"as": {"other"}, "token": {token}},
-		"another client, the second half": {"as": {"other"}, "token": {secondHalf(t, token)}},
-		"its client, the second half":     {"token": {secondHalf(t, token)}},
+		"another client, the whole token":    {"as": {"other"}, "token": {token}},
+		"another client, the signature only": {"as": {"other"}, "token": {signatureOnly(t, token)}},
+		"its client, the signature only":     {"token": {signatureOnly(t, token)}},
 	}
 }
 
-func TestSecondHalfDoesNothing(t *testing.T) {
+func TestSignatureAloneIsNotAccepted(t *testing.T) {
 	t.Parallel()
 	bare := func(h *host, _ *fositestore.Config) { h.bare = true }
 	for name, options := range map[string][]option{
@@ -103,7 +103,7 @@ func TestSecondHalfDoesNothing(t *testing.T) {
 }
 
 // TestRevocationOfAUsedRefreshToken: revoking a used refresh token revokes its family, with and without a
-// grace. The token's second half revokes nothing.
+// grace. The signature alone revokes nothing.
 func TestRevocationOfAUsedRefreshToken(t *testing.T) {
 	t.Parallel()
 	for _, grace := range []time.Duration{0, time.Minute} {
@@ -161,8 +161,8 @@ func jwtsForClients(h *host, _ *fositestore.Config) {
 	}
 }
 
-// TestRevocationWhateverIsComposed: a revocation answered with 200 took effect.
-func TestRevocationWhateverIsComposed(t *testing.T) {
+// TestRevocationInEveryComposition: a revocation answered with 200 took effect.
+func TestRevocationInEveryComposition(t *testing.T) {
 	t.Parallel()
 	jwts := func(h *host, _ *fositestore.Config) { h.newSession = newJWTSession }
 	for name, options := range map[string][]option{
@@ -185,7 +185,7 @@ func TestRevocationWhateverIsComposed(t *testing.T) {
 	}
 }
 
-func TestSecondHalfOfATokenOfBeforeDoesNothing(t *testing.T) {
+func TestSignatureOfALegacyTokenIsNotAccepted(t *testing.T) {
 	t.Parallel()
 	l := newLegacyHost(t)
 	code := l.oldCode()

@@ -82,7 +82,7 @@ var rules = map[string][]string{
 		"TestRule10_StepUpOfTheSameUserKeepsTheSid", "TestReplacement", "TestConcurrentStepUps",
 	},
 	"11. The host keeps serving": {
-		"TestPluginIsKilled", "TestPluginThatHangsIsReplaced", "TestCallsWaitOverAStartThatFails",
+		"TestPluginIsKilled", "TestHungPluginIsReplaced", "TestCallsWaitDuringAFailedStart",
 		"TestHostIsKilled", "TestTorture",
 	},
 	"12. Swap": {

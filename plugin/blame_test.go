@@ -17,7 +17,7 @@ import (
 )
 
 // An error of a start that fails because of the environment names that cause instead of the plugin.
-func TestStartErrorsBlameTheRightThing(t *testing.T) {
+func TestStartErrorsNameTheCause(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(b *bench, c *plugin.Config)
@@ -210,7 +210,7 @@ func (b *bench) run(name string, args ...string) {
 
 // A plugin whose wrapper was killed exits by itself and stays a zombie if nobody reaps it. The next start
 // must not mistake it for a live process.
-func TestZombieIsNotWaitedFor(t *testing.T) {
+func TestZombieDoesNotDelayStart(t *testing.T) {
 	t.Parallel()
 	// Orphans become our children and we reap none, like process 1 of many containers.
 	const setChildSubreaper = 36 // PR_SET_CHILD_SUBREAPER

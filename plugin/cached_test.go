@@ -16,7 +16,7 @@ import (
 // stores are the services that a host needs.
 var stores = []string{"tickets", "grants", "logout", "properties"}
 
-func TestWhatIsCached(t *testing.T) {
+func TestCacheSelection(t *testing.T) {
 	t.Parallel()
 	tells := append(slices.Clone(stores), grantstore.KillsService)
 	leases := append(slices.Clone(tells), grantstore.LeasesService)

@@ -156,7 +156,7 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 }
 
 // A single failed start does not fail the calls that wait.
-func TestCallsWaitOverAStartThatFails(t *testing.T) {
+func TestCallsWaitDuringAFailedStart(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	path := b.folder + "/copy"
@@ -187,7 +187,7 @@ func TestCallsWaitOverAStartThatFails(t *testing.T) {
 }
 
 // A plugin that exits is replaced like one that is killed, repeatedly.
-func TestPluginThatExitsIsReplaced(t *testing.T) {
+func TestExitedPluginIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	client := b.open(settings{})
@@ -210,7 +210,7 @@ func TestPluginThatExitsIsReplaced(t *testing.T) {
 
 // A plugin whose backend fails at each first write is restarted with a growing backoff, and meanwhile
 // Describe says why.
-func TestBackendThatFailsAgainAndAgain(t *testing.T) {
+func TestBackendFailsRepeatedly(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	client := b.open(settings{})
@@ -298,7 +298,7 @@ func (b *bench) wrapped(wrapper int) (pid int) {
 	return pid
 }
 
-func TestCloseLetsCallsFinish(t *testing.T) {
+func TestCloseWaitsForCalls(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	client := b.open(settings{})
@@ -380,7 +380,7 @@ func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 }
 
 // A plugin that hangs is replaced, and the calls in between are answered by the next plugin.
-func TestPluginThatHangsIsReplaced(t *testing.T) {
+func TestHungPluginIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	config := b.config("plugin", settings{})
@@ -401,7 +401,7 @@ func TestPluginThatHangsIsReplaced(t *testing.T) {
 // A plugin that answers, but whose database does not, is kept if hosts share the database: a new process
 // would have the same problem. The log says so once, and once more when the database is back. A plugin with
 // its own database is replaced.
-func TestDatabaseIsAway(t *testing.T) {
+func TestDatabaseUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, shared := range map[string]bool{"of several hosts": true, "of its own": false} {
 		t.Run(name, func(t *testing.T) {

@@ -370,7 +370,7 @@ func TestChecksum(t *testing.T) {
 }
 
 // A line that panics go-plugin's own parser is logged like any other.
-func TestStrangeLogLine(t *testing.T) {
+func TestMalformedLogLine(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	client, err := plugin.Open(t.Context(), b.config("panics", settings{}))
@@ -385,7 +385,7 @@ func TestStrangeLogLine(t *testing.T) {
 	}
 }
 
-func TestStartedByHand(t *testing.T) {
+func TestStartWithoutHost(t *testing.T) {
 	t.Parallel()
 	command := testenv.Self(t, "", modeEnv+"=plugin")
 	out, err := command.CombinedOutput()

@@ -103,7 +103,7 @@ func TestPluginWithoutCalls(t *testing.T) {
 }
 
 // A plugin that names the stream but does not serve it is refused at startup, not at each call.
-func TestPluginThatNamesCallsOnly(t *testing.T) {
+func TestPluginWithUnservedCalls(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	client, err := plugin.Open(t.Context(), b.config("calls in name only", settings{}))

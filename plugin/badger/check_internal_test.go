@@ -153,7 +153,7 @@ func everyRow(t *testing.T, e *Engine) (all []rawRow) {
 	return all
 }
 
-func TestCheckOfAStoreWithEverything(t *testing.T) {
+func TestCheckOfEveryTable(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)
 	found := map[string]bool{}
@@ -182,7 +182,7 @@ func TestCheckOfAStoreWithEverything(t *testing.T) {
 
 // A store that is being filled has rows copied at different times, possibly not all: it is incomplete, but
 // has no faults.
-func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
+func TestCheckOfAnIncompleteStore(t *testing.T) {
 	t.Parallel()
 	source, e := stocked(t), inMemory(t)
 	var records []transfer.Record
@@ -249,7 +249,7 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 }
 
 // Any single row that is missing, changed or superfluous is found and located, without revealing a secret.
-func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
+func TestCheckFindsEachRowFault(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)
 	for _, r := range everyRow(t, e) {
@@ -367,7 +367,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 }
 
 // Ended records that are not swept are found by the store's own time, not by the clock of the check.
-func TestCheckFindsEndedRecordsThatNobodySweeps(t *testing.T) {
+func TestCheckFindsOverdueEndedRecords(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)
 	late := base.AddDate(0, 1, 0)

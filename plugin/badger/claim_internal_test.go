@@ -13,7 +13,7 @@ import (
 
 // One claim examines a bounded number of clients, the next ones the others; while nothing falls due, none
 // scans at all.
-func TestSurveyIsBounded(t *testing.T) {
+func TestClaimIsBounded(t *testing.T) {
 	t.Parallel()
 	e := inMemory(t)
 	queue := func(client string, due time.Time) {

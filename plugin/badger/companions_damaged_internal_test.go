@@ -35,7 +35,7 @@ func storedPair(t *testing.T) (e *Engine, refresh, access grantstore.Ref) {
 }
 
 // A removal finds an access token although the rows that lead to it cannot be read.
-func TestRemovalOfCompanionsOfWhatIsDamaged(t *testing.T) {
+func TestRemovalOfCompanionsOfDamagedRows(t *testing.T) {
 	t.Parallel()
 	for name, damaged := range map[string]func(refresh grantstore.Ref) []byte{
 		"the refresh token": layout.GrantKey,
@@ -63,7 +63,7 @@ func TestRemovalOfCompanionsOfWhatIsDamaged(t *testing.T) {
 }
 
 // A move may replace a grant by one with different listings.
-func TestImportedGrantsInThePlaceOfOthers(t *testing.T) {
+func TestImportReplacesGrants(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(g *records.Grant){
 		"used, as of version 2": func(g *records.Grant) { g.Consumed = records.Nanos(base) },

@@ -15,7 +15,7 @@ import (
 
 // Whatever is stored, used and removed, in any way and order, the index entries are correct, and each live
 // grant is listed once.
-func TestListingsUnderRandomChanges(t *testing.T) {
+func TestListingsAfterRandomChanges(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -86,7 +86,7 @@ func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 
 // A damaged notification, a missing one and a malformed entry do not delay other notifications, and do not
 // remain due.
-func TestDamagedNotificationsStopNoDelivery(t *testing.T) {
+func TestDamagedNotificationsDelayNoDelivery(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	ids := tellClients(t, e, "a", "b", "c", "d", "e", "f")
@@ -121,7 +121,7 @@ func TestDamagedNotificationsStopNoDelivery(t *testing.T) {
 
 // A damaged session ends when it falls due, using its listing, and its clients are notified: all others end
 // too.
-func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
+func TestDamagedSessionsEndWhenDue(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	for i := range 3 {
@@ -150,7 +150,7 @@ func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
 }
 
 // If not enough of a session can be read to end it, its row stays, and no sweep finds it again.
-func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
+func TestUnreadableSessionIsNotDueAgain(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	signIn(t, e, "sid", "ann")
@@ -251,7 +251,7 @@ func endKeepingTokens(t *testing.T, e *Engine, sid string) {
 }
 
 // A listing shows what can be read.
-func TestListingsStepOverDamagedRows(t *testing.T) {
+func TestListingsSkipDamagedRows(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	ids := tellClients(t, e, "a", "b")
@@ -301,7 +301,7 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 }
 
 // A user can sign in although one of the user's sessions is damaged.
-func TestDamagedSessionIsInNoSignInsWay(t *testing.T) {
+func TestSignInDespiteDamagedSession(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
 	signIn(t, e, "sid", "ann")
@@ -314,7 +314,7 @@ func TestDamagedSessionIsInNoSignInsWay(t *testing.T) {
 }
 
 // Rows that are due are deleted, damaged or not, and damaged ones are set aside.
-func TestPurgesStepOverDamagedRows(t *testing.T) {
+func TestPurgesSetDamagedRowsAside(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	ids := tellClients(t, e, "a", "b")
@@ -373,7 +373,7 @@ func (e *Engine) claimOne(t *testing.T, now time.Time) logout.Delivery {
 }
 
 // Overwriting or deleting a damaged row makes no change fail, in particular not others in its transaction.
-func TestDamagedRowFailsNoGroup(t *testing.T) {
+func TestDamagedRowFailsNoTransaction(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
 	ids := tellClients(t, e, "a", "b")
@@ -392,7 +392,7 @@ func TestDamagedRowFailsNoGroup(t *testing.T) {
 }
 
 // A revocation of a family skips a damaged member.
-func TestRevocationStepsOverDamagedMember(t *testing.T) {
+func TestRevocationSkipsDamagedMember(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
 	signIn(t, e, fuzzSID, fuzzSubject)
@@ -414,7 +414,7 @@ func TestRevocationStepsOverDamagedMember(t *testing.T) {
 }
 
 // A start resumes what can be resumed.
-func TestStartStepsOverDamagedRows(t *testing.T) {
+func TestStartSkipsDamagedRows(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)

@@ -64,7 +64,7 @@ func issue(t *testing.T, e *Engine, sid, subject, client string, n int) {
 }
 
 // A failed change does not affect others in the same transaction.
-func TestCommitterAnswersEachChangeAlone(t *testing.T) {
+func TestChangesFailIndividually(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	boom := errors.New("boom")
@@ -126,7 +126,7 @@ func TestInterruptedRemovalIsResumed(t *testing.T) {
 }
 
 // A session with more grants than fit into one transaction is dead immediately, and purged afterwards.
-func TestRemovalOfManyGrantsIsCountedToTheLast(t *testing.T) {
+func TestRemovalCountsAllGrants(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
@@ -173,7 +173,7 @@ func TestCallsAfterCloseAreUnavailable(t *testing.T) {
 	}
 }
 
-func TestCanceledCallIsTheCallersError(t *testing.T) {
+func TestCanceledCall(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -185,7 +185,7 @@ func TestCanceledCallIsTheCallersError(t *testing.T) {
 
 // Callers that give up while others write: nothing writes to the variables of a call after it has returned
 // (checked by the race detector), and an abandoned call either happened or did not.
-func TestCallersWhoGiveUp(t *testing.T) {
+func TestCanceledCallsUnderLoad(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	var group sync.WaitGroup

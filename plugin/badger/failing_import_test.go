@@ -29,7 +29,7 @@ const (
 )
 
 // An import with a failed sync keeps the acknowledged parts, does not serve, and can be completed.
-func TestImportMeetsAFailedSync(t *testing.T) {
+func TestImportWithFailedSync(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	path, file := filepath.Join(folder, "store"), filepath.Join(folder, "backup")

@@ -107,7 +107,7 @@ func TestPowerLoss(t *testing.T) {
 }
 
 // A start with a failed sync, at any point, does no harm, nor does one that completes despite it.
-func TestStartMeetsAFailedSync(t *testing.T) {
+func TestStartWithFailedSync(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
 	for nth := range 8 {

@@ -14,7 +14,7 @@ import (
 
 // What a grace lets grow is bounded, and so is the time that a reuse takes in the committer: see the suite
 // for the bound itself.
-func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
+func TestConsumptionWritesOnlyItsOwnRows(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	refresh := familyGrant(grantstore.RefreshToken, "first")

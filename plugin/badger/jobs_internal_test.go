@@ -48,7 +48,7 @@ func finishedJob(t *testing.T, e *Engine, id string) *logout.Job {
 
 // A crash between the end of a session and the purge of its many grants does not affect the count, at
 // whatever point.
-func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
+func TestCountsAfterCrashBeforePurge(t *testing.T) {
 	t.Parallel()
 	const many = 2*maxInline + 7
 	for strides := range 3 {

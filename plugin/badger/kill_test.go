@@ -17,8 +17,8 @@ const (
 	killFirstEnv = "BADGER_KILL_FIRST"
 )
 
-// TestOpensAndClosesUntilItIsKilled is not a test: it is the process that is killed.
-func TestOpensAndClosesUntilItIsKilled(t *testing.T) {
+// TestOpenAndCloseUntilKilled is not a test: it is the process that is killed.
+func TestOpenAndCloseUntilKilled(t *testing.T) {
 	path := os.Getenv(killEnv)
 	if path == "" {
 		t.Skip("it is run by TestKilledAtAnyMoment")
@@ -58,7 +58,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	for range kills {
 		// A session that was created but not reported is not created again.
 		first := killFirstEnv + "=" + fmt.Sprint(made+100)
-		child := testenv.Start(t, testenv.Self(t, "TestOpensAndClosesUntilItIsKilled", killEnv+"="+path,
+		child := testenv.Start(t, testenv.Self(t, "TestOpenAndCloseUntilKilled", killEnv+"="+path,
 			first))
 		for line := range child.Lines() {
 			switch {

@@ -13,7 +13,7 @@ import (
 
 // A sign-in is answered when it is stored: it does not wait until the grants of the session that it ended are
 // removed, however many there are. Later changes are held back until then.
-func TestSignInDoesNotWaitForThePurge(t *testing.T) {
+func TestSignInDoesNotWaitForPurge(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
 	signIn(t, e, "old", "ann")

@@ -92,7 +92,7 @@ func holds(t *testing.T, e *Engine, sessions int) {
 }
 
 // A read-only open of such a database reads its logs with the recorded size, too.
-func TestLookWithOtherMemory(t *testing.T) {
+func TestReadOnlyOpenWithOtherMemory(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openWith(t, path, 1024)
@@ -121,7 +121,7 @@ const pileRows = 60 // of 1 MiB: five memory tables
 
 // Piled-up logs are flushed to tables one after another, so that this takes no more memory than for one log,
 // and a kill meanwhile leaves nothing that the next process cannot handle.
-func TestLogsThatPiledUp(t *testing.T) {
+func TestManyUnflushedLogs(t *testing.T) {
 	if path := os.Getenv(pileEnv); path != "" {
 		pileUp(t, path)
 		return
@@ -131,7 +131,7 @@ func TestLogsThatPiledUp(t *testing.T) {
 	if err := (&folder.Marker{Format: layout.Version}).Write(path); err != nil {
 		t.Fatal(err)
 	}
-	process := testenv.Start(t, testenv.Self(t, "TestLogsThatPiledUp", pileEnv+"="+path))
+	process := testenv.Start(t, testenv.Self(t, "TestManyUnflushedLogs", pileEnv+"="+path))
 	_, said := process.Said("piled")
 	process.Kill()
 	logs, err := files.Names(path, files.LogExt)

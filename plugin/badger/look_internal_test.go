@@ -83,11 +83,11 @@ func wholeSession(i int) *ticketstore.Session {
 	}
 }
 
-// TestWholeStoreIsMade is not a test: it is the process that fills a store.
-func TestWholeStoreIsMade(t *testing.T) {
+// TestFillStoreUntilKilled is not a test: it is the process that fills a store.
+func TestFillStoreUntilKilled(t *testing.T) {
 	path, name := os.Getenv(wholeEnv), os.Getenv(wholeEnv+"_KIND")
 	if path == "" {
-		t.Skip("it is run by TestStoreThatIsNotWhole")
+		t.Skip("it is run by TestIncompleteStore")
 	}
 	kind := kindsOfStore[slices.IndexFunc(kindsOfStore, func(k kindOfStore) bool { return k.name == name })]
 	options := kind.options(t, path)
@@ -128,7 +128,7 @@ func TestWholeStoreIsMade(t *testing.T) {
 // make fills a store and returns the number of its sessions.
 func (k kindOfStore) make(t *testing.T, path string) (sessions int) {
 	t.Helper()
-	child := testenv.Start(t, testenv.Self(t, "TestWholeStoreIsMade", wholeEnv+"="+path,
+	child := testenv.Start(t, testenv.Self(t, "TestFillStoreUntilKilled", wholeEnv+"="+path,
 		wholeEnv+"_KIND="+k.name))
 	made, said := child.Said("made")
 	if !k.closed {
@@ -215,7 +215,7 @@ func (k kindOfStore) worthHarming(names []string) (chosen []string) {
 // Each file of a store is removed, truncated or overwritten in turn: the store opens without losing anything,
 // or is refused with an error that says what to do, and nothing is changed. A read-only open never changes
 // anything. The end of the newest log may be missing, as after a crash: that is logged.
-func TestStoreThatIsNotWhole(t *testing.T) {
+func TestIncompleteStore(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	for _, kind := range kindsOfStore {

@@ -13,7 +13,7 @@ import (
 )
 
 // The marker identifies a store and records whether a process has it open; lines of newer programs are kept.
-func TestMarkerFollowsTheStore(t *testing.T) {
+func TestMarker(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	file := filepath.Join(path, disk.MarkerFile)

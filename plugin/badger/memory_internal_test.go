@@ -73,7 +73,7 @@ func TestBuffersAreReleased(t *testing.T) {
 }
 
 // Tables of the last level are as small as those above it: a compaction builds up to 13 of them at once.
-func TestTablesAreOfOneSizeOnEveryLevel(t *testing.T) {
+func TestTableSizeOnEveryLevel(t *testing.T) {
 	t.Parallel()
 	settings := Settings{MemoryMiB: MinMemoryMiB}
 	options := settings.budget().apply(

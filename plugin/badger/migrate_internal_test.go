@@ -24,7 +24,7 @@ import (
 )
 
 // A migration with a failed sync, whichever it is, leaves a store that the next start migrates.
-func TestMigrationMeetsAFailedSync(t *testing.T) {
+func TestMigrationWithFailedSync(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
 	for format := 1; format < layout.Version; format++ {

@@ -170,7 +170,7 @@ func TestFolderIsKeptPrivate(t *testing.T) {
 }
 
 // A folder left by a crash in the very first start is not refused.
-func TestDraftOfTheMarkerIsNoForeignFolder(t *testing.T) {
+func TestFolderAfterCrashedFirstStart(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	writeFile(t, path, "SESSIONS.new", "")

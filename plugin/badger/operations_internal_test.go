@@ -82,7 +82,7 @@ func TestOperationsOfATransactionShareAnEntry(t *testing.T) {
 
 // An operation that comes back, because its row was set aside, does not remove others from the entry whose
 // key it is in.
-func TestOperationsThatComeBackKeepTheirEntry(t *testing.T) {
+func TestRepeatedOperationsKeepTheirEntry(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	for _, again := range [][]string{{"a", "b"}, {"a", "c"}} {
@@ -103,7 +103,7 @@ func TestOperationsThatComeBackKeepTheirEntry(t *testing.T) {
 }
 
 // An entry that lacks an operation, or leads to a missing one, is found.
-func TestCheckHoldsSharedEntries(t *testing.T) {
+func TestCheckOfSharedEntries(t *testing.T) {
 	t.Parallel()
 	for name, others := range map[string]string{"one is missing": "", "one is no operation": "b\x00c"} {
 		t.Run(name, func(t *testing.T) {

@@ -21,8 +21,8 @@ import (
 
 const powerEnv = "BADGER_POWER_PATH"
 
-// TestWritesUntilThePowerFails is not a test: it is the process that loses power.
-func TestWritesUntilThePowerFails(t *testing.T) {
+// TestWriteUntilPowerLoss is not a test: it is the process that loses power.
+func TestWriteUntilPowerLoss(t *testing.T) {
 	path := os.Getenv(powerEnv)
 	if path == "" {
 		t.Skip("it is run by TestPowerLossOnEachFileSystem")
@@ -74,7 +74,7 @@ func TestPowerLossOnEachFileSystem(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			d := newPowerDisk(t, kind)
-			command := testenv.Self(t, "TestWritesUntilThePowerFails",
+			command := testenv.Self(t, "TestWriteUntilPowerLoss",
 				powerEnv+"="+filepath.Join(d.mounted, "store"))
 			orders, err := command.StdinPipe()
 			if err != nil {

@@ -49,7 +49,7 @@ func openStill(t *testing.T, settings badger.Settings) *badger.Engine {
 	return e
 }
 
-func TestOpenStillTakesNoChanges(t *testing.T) {
+func TestReadOnlyOpenChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string]string{"plain": "", "encrypted": strings.Repeat("ab", 32)} {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestOpenStillTakesNoChanges(t *testing.T) {
 }
 
 // The files of a killed process are like those of a running one.
-func TestOpenStillAfterACrash(t *testing.T) {
+func TestReadOnlyOpenAfterCrash(t *testing.T) {
 	t.Parallel()
 	path, crashed := t.TempDir(), filepath.Join(t.TempDir(), "crashed")
 	e := open(t, path)
@@ -121,7 +121,7 @@ func copyFolder(t *testing.T, from, to string) {
 	}
 }
 
-func TestOpenStillRefuses(t *testing.T) {
+func TestReadOnlyOpenRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		prepare func(t *testing.T, path string)

@@ -108,7 +108,7 @@ func TestMarkerOfAnotherStore(t *testing.T) {
 
 // A refused store keeps what its last process has left for the next start: the note of an unfinished
 // manifest, and hidden logs.
-func TestRefusedOpenFinishesNothing(t *testing.T) {
+func TestRefusedOpenChangesNothing(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	kind, path := kindsOfStore[5], t.TempDir()
@@ -132,7 +132,7 @@ func TestRefusedOpenFinishesNothing(t *testing.T) {
 }
 
 // An unfinished compaction of a killed process: a read-only open ignores it, like a start.
-func TestLookAtAnUnfinishedManifest(t *testing.T) {
+func TestReadOnlyOpenWithUnfinishedManifest(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	for _, kind := range []kindOfStore{kindsOfStore[0], kindsOfStore[2]} {

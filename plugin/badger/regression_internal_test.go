@@ -39,7 +39,7 @@ func TestNarrowedSignOutLeavesOtherClientsAlone(t *testing.T) {
 
 // A removal that keeps the sessions, interrupted half-way, notifies no client twice and keeps what was issued
 // meanwhile.
-func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
+func TestResumedRemovalNotifiesOnce(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)
@@ -101,7 +101,7 @@ func interrupted(t *testing.T, e *Engine, ending *logout.Ending, now time.Time) 
 }
 
 // A resumed removal does not end sessions that began while it was interrupted.
-func TestResumedRemovalSparesSessionsBegunLater(t *testing.T) {
+func TestResumedRemovalKeepsLaterSessions(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)
@@ -120,7 +120,7 @@ func TestResumedRemovalSparesSessionsBegunLater(t *testing.T) {
 }
 
 // A call whose context has ended before it begins ends nothing.
-func TestEndOfACallerWhoHasGone(t *testing.T) {
+func TestEndWithCanceledContext(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)
@@ -138,7 +138,7 @@ func TestEndOfACallerWhoHasGone(t *testing.T) {
 }
 
 // A filter earlier than any storable time is no filter.
-func TestMomentsBeforeAllMoments(t *testing.T) {
+func TestFilterBeforeStorableTimes(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
@@ -165,7 +165,7 @@ func TestGrantOfASessionNeedsAClient(t *testing.T) {
 }
 
 // The first moment of 1970 is a valid time.
-func TestEpochIsAMoment(t *testing.T) {
+func TestEpochIsAValidTime(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "x", Store: []grantstore.Grant{{
@@ -223,7 +223,7 @@ func issueOne(t *testing.T, e *Engine, sid, handle string) grantstore.Ref {
 
 // Rows of dead grants that exceed the transaction of an expired session's end are removed afterwards, before
 // the sweep answers.
-func TestSweptSessionLeavesNoRows(t *testing.T) {
+func TestSweepLeavesNoRows(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
@@ -250,7 +250,7 @@ func TestSweptSessionLeavesNoRows(t *testing.T) {
 
 // A removal keeps its time over a restart, and ids of notifications begin with it: one queued after the
 // restart does not replace one queued before, wherever the counter begins.
-func TestNotificationIDsAreFree(t *testing.T) {
+func TestNotificationIDsAreUnique(t *testing.T) {
 	t.Parallel()
 	e := inMemory(t)
 	for _, sid := range []string{"before", "after"} {

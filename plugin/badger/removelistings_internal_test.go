@@ -17,7 +17,7 @@ import (
 
 // A store of format 3 is consistent, and lists each grant once, before, in the middle of and after its
 // migration, which another start continues.
-func TestOlderStoreLosesListingsOfCompanions(t *testing.T) {
+func TestMigrationOfListings(t *testing.T) {
 	t.Parallel()
 	const families = maxRemoveListings*3/2 + 7
 	path, noSync := t.TempDir(), false

@@ -25,7 +25,7 @@ func setFree(t *testing.T, e *Engine, free func(path string) (uint64, error)) {
 }
 
 // A sweep that fails half-way reports what it has ended: a listener receives each end once.
-func TestSweepThatFailsHalfWay(t *testing.T) {
+func TestSweepFailsHalfWay(t *testing.T) {
 	t.Parallel()
 	const sessions = 3 * sweepConcurrency
 	e, _ := openLogged(t)
@@ -99,7 +99,7 @@ func TestJobWaitsForSpace(t *testing.T) {
 
 // On a nearly full disk nothing new begins, everything can be read, and ends continue; when there is room
 // again, everything works.
-func TestFullDiskTakesNoChange(t *testing.T) {
+func TestFullDiskRefusesChanges(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	create := func(sid string) error { return e.Tickets().Create(t.Context(), anHour(sid, "ann")) }

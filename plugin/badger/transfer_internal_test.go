@@ -23,7 +23,7 @@ import (
 )
 
 // Rows move as the engine stores them, so they have the protocol's form, except for internal fields.
-func TestRecordsAreThoseOfTheProtocol(t *testing.T) {
+func TestRecordsMatchTheProtocol(t *testing.T) {
 	t.Parallel()
 	own := map[protoreflect.FullName]bool{
 		"sessions.badger.v1.Session.indexed_due": true, "sessions.badger.v1.Notification.due": true,
@@ -146,7 +146,7 @@ func TestMigrationFromFormat2(t *testing.T) {
 }
 
 // The journal and the fence survive a plugin that dies.
-func TestMoveSurvivesARestart(t *testing.T) {
+func TestMoveSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e, err := Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler))

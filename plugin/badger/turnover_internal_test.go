@@ -23,12 +23,12 @@ import (
 
 const turnoverEnv = "BADGER_TURNOVER"
 
-// TestTurnsLogsOverUntilItIsKilled is not a test: it is the process that is killed. It writes enough for logs
+// TestRotateLogsUntilKilled is not a test: it is the process that is killed. It writes enough for logs
 // to be flushed and tables to be compacted, and deletes most of it again.
-func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
+func TestRotateLogsUntilKilled(t *testing.T) {
 	path := os.Getenv(turnoverEnv)
 	if path == "" {
-		t.Skip("it is run by TestKilledWhileLogsTurnOver")
+		t.Skip("it is run by TestKilledDuringLogRotation")
 	}
 	kind, logger := kindOfStore{}, slog.New(slog.DiscardHandler)
 	// Without syncs it is faster; a killed process loses nothing either way.
@@ -72,7 +72,7 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 
 // A process killed while logs are flushed, and tables compacted and removed, leaves a store that is accepted
 // as complete.
-func TestKilledWhileLogsTurnOver(t *testing.T) {
+func TestKilledDuringLogRotation(t *testing.T) {
 	t.Parallel()
 	path, opened := t.TempDir(), 0
 	const (
@@ -82,7 +82,7 @@ func TestKilledWhileLogsTurnOver(t *testing.T) {
 	for range kills {
 		// It lives for that many writes, even on a busy machine.
 		left := 1 + rand.N(mostWrites)
-		child := testenv.Start(t, testenv.Self(t, "TestTurnsLogsOverUntilItIsKilled", turnoverEnv+"="+path))
+		child := testenv.Start(t, testenv.Self(t, "TestRotateLogsUntilKilled", turnoverEnv+"="+path))
 		for line := range child.Lines() {
 			switch {
 			case strings.HasPrefix(line, "refused"):

@@ -204,7 +204,7 @@ func TestUsedRefreshTokensAreSmall(t *testing.T) {
 }
 
 // Used grants of an older store stay whole until purges reduce them, in steps that another start continues.
-func TestOlderStoreIsMadeSmall(t *testing.T) {
+func TestReductionOfUsedGrants(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)

@@ -57,7 +57,7 @@ func TestFollow(t *testing.T) {
 }
 
 // A follower that is too slow gets an error, never a gap.
-func TestFallingBehind(t *testing.T) {
+func TestSlowFollower(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		kills int

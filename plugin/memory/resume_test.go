@@ -79,7 +79,7 @@ func halfDone(t *testing.T) (list []transfer.Record) {
 }
 
 // A job begun by one engine is completed by the other, with the counts of an uninterrupted job.
-func TestJobsGoOnInAnotherEngine(t *testing.T) {
+func TestJobsResumeInAnotherEngine(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) storetest.Fixture{
 		"memory": movable, "badger": movableBadger,

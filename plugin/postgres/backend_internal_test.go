@@ -56,7 +56,7 @@ func TestDescribe(t *testing.T) {
 }
 
 // A host whose clock goes wrong while it runs serves nothing until the clock is right again.
-func TestClockGoesOff(t *testing.T) {
+func TestClockDeviation(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
 	var off atomic.Int64
@@ -122,7 +122,7 @@ func TestHostsAreRegistered(t *testing.T) {
 }
 
 // A host that comes back after the store stopped supporting its program does not continue unnoticed.
-func TestHostThatWasLeftBehind(t *testing.T) {
+func TestHostIsRefusedAfterContract(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
 	e := opens(t, Settings{DSN: dsn, Schema: name})
@@ -137,7 +137,7 @@ func TestHostThatWasLeftBehind(t *testing.T) {
 	})
 }
 
-func TestClockThatGoesWrong(t *testing.T) {
+func TestClockDeviationIsReported(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
 	off := time.Duration(0)

@@ -13,7 +13,7 @@ import (
 )
 
 // The journal grows between the statement that counts it and the one that reads it.
-func TestChangesWhileOthersWrite(t *testing.T) {
+func TestChangesDuringWrites(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
 	config := mustOpen(t, settings).pool.Config()

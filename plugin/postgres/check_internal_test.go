@@ -77,7 +77,7 @@ func checked(t *testing.T, e *Engine, config CheckConfig) *Report {
 	return report
 }
 
-func TestCheckFindsWhatIsWrong(t *testing.T) {
+func TestCheckFindsChangedRows(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ statement, finding string }{
 		"nothing":                {"SELECT 1", ""},

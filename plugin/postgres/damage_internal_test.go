@@ -18,7 +18,7 @@ import (
 
 // A damaged session, whichever of its rows is damaged, is named as the cause, and does not block the end of
 // others.
-func TestDamagedSessionStopsNoSweep(t *testing.T) {
+func TestSweepSkipsDamagedSession(t *testing.T) {
 	t.Parallel()
 	for name, sql := range map[string]string{
 		"its own": "UPDATE {s}.sessions SET data = '\\xff', due = due - 1 WHERE sid = 'session bad'",
@@ -67,7 +67,7 @@ func damagedSession(t *testing.T, sql string) {
 }
 
 // A damaged row of any other kind is passed over by what meets it first: claims, purges and pages. It stays.
-func TestDamagedRowStopsNothing(t *testing.T) {
+func TestDamagedRowsAreSkipped(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	damage := func(table, where string) {

@@ -18,7 +18,7 @@ import (
 )
 
 // However many calls fail, the log has one line a second, with the number of suppressed ones.
-func TestFailuresDoNotFillTheLog(t *testing.T) {
+func TestFailureLogIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/nothing") // it never connects

@@ -206,7 +206,7 @@ func TestConformanceBehindAPooler(t *testing.T) {
 
 // Two hosts that concurrently change the same sessions lock rows in the same order: there are no deadlocks,
 // which would cost a second each.
-func TestHostsLockInOneOrder(t *testing.T) {
+func TestHostsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	dsn, schema := pgserver.Start(t).Schema(t) // its deadlocks are those of this test
 	h := openHostsOf(t, 2, Settings{DSN: dsn, Schema: schema})
@@ -326,7 +326,7 @@ func TestRegistrationRacesTheFence(t *testing.T) {
 
 // A host that has been silent for longer than the bound does not count. When it comes back, it finds the
 // fence.
-func TestSilentHostDoesNotCount(t *testing.T) {
+func TestFenceIgnoresSilentHost(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
 	settings := Settings{DSN: dsn, Schema: name}

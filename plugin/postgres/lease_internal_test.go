@@ -278,7 +278,7 @@ func (s *seat) endUnwaited(t *testing.T, l *line) {
 
 // An acknowledgement waits for a silent host for as long as a lease, and not again while the host stays
 // silent. When that host comes back, it has no copies, and takes part again.
-func TestSilentHostIsWaitedForOnce(t *testing.T) {
+func TestOneWaitForASilentHost(t *testing.T) {
 	t.Parallel()
 	here, there := twoSeats(t)
 	lines := make([]*line, 4)
@@ -444,7 +444,7 @@ func TestNoLeaseBehindTheFence(t *testing.T) {
 
 // The recorded progress of a host is bounded while a cache requests leases without applying anything, and the
 // progress that it reports is never ahead of the cache.
-func TestMarksOfACacheThatStandsStill(t *testing.T) {
+func TestMarksAreBounded(t *testing.T) {
 	t.Parallel()
 	l := newLease(time.Minute)
 	l.begin([]int64{0}, 0)
@@ -466,7 +466,7 @@ func TestMarksOfACacheThatStandsStill(t *testing.T) {
 }
 
 // A job is shown as done when no copy at another host is used any more, even before a sweep has dated it.
-func TestJobIsDoneAtAllHosts(t *testing.T) {
+func TestJobIsDoneWhenNoCopyIsUsed(t *testing.T) {
 	t.Parallel()
 	here, there := twoSeats(t)
 	l := here.signIn(t, "l")

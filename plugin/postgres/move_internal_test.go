@@ -44,7 +44,7 @@ func become(t *testing.T, e *Engine, to transfer.State, id string) {
 
 // The sessions of each client are counted as they come in: a switch, which holds all writes, does nothing
 // that grows with the store.
-func TestClientsAreCountedWhileAStoreIsFilled(t *testing.T) {
+func TestClientCountsDuringImport(t *testing.T) {
 	t.Parallel()
 	target := filling(t, "move")
 	counted := func() []int64 {
@@ -82,7 +82,7 @@ func TestClientsAreCountedWhileAStoreIsFilled(t *testing.T) {
 
 // A target that was abandoned is emptied without a look at its rows, however many they are: nothing is left
 // of them in the tables' files.
-func TestAnAbandonedTargetIsEmptiedAtOnce(t *testing.T) {
+func TestAbandonedTargetIsTruncated(t *testing.T) {
 	t.Parallel()
 	target := filling(t, "first")
 	become(t, target, transfer.Abandoned, "first")

@@ -110,7 +110,7 @@ func TestTwoStoresInOneDatabase(t *testing.T) {
 	}
 }
 
-func TestNoServer(t *testing.T) {
+func TestServerUnreachable(t *testing.T) {
 	t.Parallel()
 	refused(
 		t,
@@ -143,7 +143,7 @@ func TestSilentServer(t *testing.T) {
 	server.Continue()
 }
 
-func TestWhoMayNot(t *testing.T) {
+func TestMissingPrivileges(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
 	dsn, name := server.Schema(t)

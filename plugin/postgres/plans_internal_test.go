@@ -87,7 +87,7 @@ func plansFollowIndexes(t *testing.T, pooled bool) {
 }
 
 // Only codes and refresh tokens are looked up among used grants, which have five partitions.
-func TestWhatIsLookedForAmongUsed(t *testing.T) {
+func TestLookupsOfUsedGrants(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[grantstore.Type]bool{
 		grantstore.ReferenceToken: false, grantstore.RefreshToken: true, grantstore.AuthorizationCode: true,

@@ -14,7 +14,7 @@ import (
 
 // A replaced primary reports that it accepts writes, but confirms none. It is skipped, and calls waiting for
 // it are released when another server has committed.
-func TestPrimaryLeftBehind(t *testing.T) {
+func TestReplacedPrimary(t *testing.T) {
 	t.Parallel()
 	old, next := pgserver.Start(t), pgserver.Start(t)
 	settings := Settings{DSN: fmt.Sprintf("host=%s,%s port=%d,%d user=postgres dbname=postgres",

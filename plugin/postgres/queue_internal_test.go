@@ -11,7 +11,7 @@ import (
 
 // One claim examines a bounded number of clients, the next one the others: a client behind thousands that
 // wait for another attempt is served.
-func TestSurveyIsBounded(t *testing.T) {
+func TestClaimIsBounded(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
 	queue := func(due time.Time, clients ...string) {

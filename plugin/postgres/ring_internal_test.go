@@ -54,7 +54,7 @@ func TestRingOfUsedGrants(t *testing.T) {
 
 // Two attempts at one operation conflict even if their times are in different partitions and they write
 // nothing else in common: one of them gets the answer of the other.
-func TestOperationsMeetAtTheEdgeOfAPartition(t *testing.T) {
+func TestRepeatedOperationAcrossPartitions(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
 	edge := base.Truncate(grantstore.OperationRetention)
@@ -169,7 +169,7 @@ func TestPartitionsAreEmptied(t *testing.T) {
 
 // After a partition was emptied, the echoes of its operations remain in the next one without them, which is
 // correct.
-func TestEchoesOutliveTheirOperations(t *testing.T) {
+func TestEchoesAfterTheirPartitionIsEmptied(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
 	span := time.Duration(operationSpan)
@@ -195,7 +195,7 @@ func TestEchoesOutliveTheirOperations(t *testing.T) {
 
 // A partition is counted in a snapshot: no transaction of a committer, for which other calls wait, looks at
 // all its rows.
-func TestPartitionsAreCountedBesideTheCommitters(t *testing.T) {
+func TestPartitionsAreCountedInSnapshots(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
 	config := mustOpen(t, settings).pool.Config()
@@ -257,7 +257,7 @@ func (c *countsSeen) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx
 func (c *countsSeen) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
 // Between the count of a partition and its end nothing in it changes, and another host may have emptied it.
-func TestBetweenTheCountAndTheEndOfAPartition(t *testing.T) {
+func TestCountedPartitionDoesNotChange(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
 	e := h.engines[0]
@@ -307,7 +307,7 @@ func TestBetweenTheCountAndTheEndOfAPartition(t *testing.T) {
 }
 
 // A clock that is set wrong between two beats empties no partition that is in use (rule 14).
-func TestAWrongClockEmptiesNoPartition(t *testing.T) {
+func TestWrongClockEmptiesNoPartition(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
 	var ahead atomic.Int64

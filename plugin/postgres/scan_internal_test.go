@@ -76,7 +76,7 @@ func TestWalksAreBounded(t *testing.T) {
 
 // What dies with the end of one client of a session is found behind any number of grants of another that
 // live, and a dry run counts what the removal revokes.
-func TestDeadBehindManyLive(t *testing.T) {
+func TestDeadGrantsBehindManyLive(t *testing.T) {
 	t.Parallel()
 	e := multitude(t)
 	for _, dry := range []bool{true, false} {
@@ -98,7 +98,7 @@ func TestDeadBehindManyLive(t *testing.T) {
 
 // Sign-ins under a limit wait for each other, at all hosts, and leave nothing of their subject but its
 // sessions.
-func TestLimitsLeaveNothing(t *testing.T) {
+func TestLimitsLeaveNoRows(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
 	hosts := []*Engine{openHost(t, settings), openHost(t, settings)}

@@ -109,7 +109,7 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-func TestGoodSettings(t *testing.T) {
+func TestValidSettings(t *testing.T) {
 	t.Parallel()
 	for _, settings := range []string{
 		`{"dsn": "host=/run/postgresql"}`,
@@ -125,7 +125,7 @@ func TestGoodSettings(t *testing.T) {
 	}
 }
 
-func TestSettingsKeepThePasswordToThemselves(t *testing.T) {
+func TestSettingsDoNotPrintThePassword(t *testing.T) {
 	t.Parallel()
 	s := Settings{DSN: "postgres://ann:s3cret@localhost/x"}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {

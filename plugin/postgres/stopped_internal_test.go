@@ -58,7 +58,7 @@ func letGo(t *testing.T, holder pgx.Tx) {
 
 // A host that was stopped during a sweep or a claim blocks only the rows that it has locked. Others get them
 // when its transaction is over.
-func TestStoppedHostHoldsUpNoOther(t *testing.T) {
+func TestStoppedHostBlocksLockedRowsOnly(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
 	stopped, e := h.engines[0], h.engines[1]
@@ -96,7 +96,7 @@ func TestStoppedHostHoldsUpNoOther(t *testing.T) {
 
 // The job of a stopped host is completed by another host once its lease has expired, and counted once. The
 // host that comes back continues where the other is.
-func TestJobIsTakenUp(t *testing.T) {
+func TestJobIsResumedByAnotherHost(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
 	stopped, e := h.engines[0], h.engines[1]
@@ -131,7 +131,7 @@ func TestJobIsTakenUp(t *testing.T) {
 }
 
 // A claim in progress completes even if its caller's context ends.
-func TestCallerGoesDuringAClaim(t *testing.T) {
+func TestClaimAfterItsContextEnds(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
 	signedIn(t, e, 1)

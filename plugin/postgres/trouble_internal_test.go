@@ -34,7 +34,7 @@ func signIn(ctx context.Context, e *Engine, sid string, ticket []byte) error {
 
 // With a full disk the server refuses sign-ins, and says so; reads continue, and everything works once there
 // is room.
-func TestDiskOfTheServerIsFull(t *testing.T) {
+func TestServerDiskFull(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	folder := filepath.Join(server.Folder(), "small")
@@ -73,7 +73,7 @@ func TestDiskOfTheServerIsFull(t *testing.T) {
 
 // While no server answers, the log and the errors name its address, for a store being served and for one
 // being opened.
-func TestServerThatStopsIsNamed(t *testing.T) {
+func TestUnreachableServerIsNamed(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	dsn, name := server.Schema(t)
@@ -181,7 +181,7 @@ func TestBehindAPooler(t *testing.T) {
 }
 
 // An engine whose server hangs reports that before its plugin is considered hung.
-func TestServerThatHangsIsTold(t *testing.T) {
+func TestHungServerIsReported(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	dsn, name := server.Schema(t)

@@ -13,7 +13,7 @@ import (
 
 // The answer to a batch returns the times of its session, so that hosts can cache what they stored. The suite
 // leaves this optional.
-func TestStoredTellsItsSession(t *testing.T) {
+func TestBatchReturnsSessionTimes(t *testing.T) {
 	t.Parallel()
 	e, l := openEngine(t), &line{name: "told"}
 	if err := l.signIn(t.Context(), e); err != nil {
@@ -30,7 +30,7 @@ func TestStoredTellsItsSession(t *testing.T) {
 
 // The requests that a store serves take one round trip each: their plans name all rows that are needed, in
 // every case.
-func TestReadsAreOneRoundTrip(t *testing.T) {
+func TestReadsTakeOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
 	ctx := t.Context()
@@ -104,7 +104,7 @@ func getSession(ctx context.Context, e *Engine, secret string) error {
 }
 
 // A caller whose context ends does not abort its change, nor those queued behind it.
-func TestCallerGoes(t *testing.T) {
+func TestChangeAfterItsContextEnds(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
 	l := &line{name: "l"}

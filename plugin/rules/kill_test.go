@@ -66,7 +66,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-func TestLiveStill(t *testing.T) {
+func TestTokenIsLive(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }

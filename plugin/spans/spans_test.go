@@ -11,7 +11,7 @@ import (
 )
 
 // A read gets a span if it was slow, a write always.
-func TestShortReadsAreLeftOut(t *testing.T) {
+func TestShortReadsHaveNoSpans(t *testing.T) {
 	t.Parallel()
 	r, began := &spans.Recorder{}, time.Now()
 	lasting := func(name string, took time.Duration) spans.Span {

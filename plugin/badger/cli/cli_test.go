@@ -143,7 +143,7 @@ func files(t *testing.T, folder string) string {
 	return strings.Join(all, " ")
 }
 
-func TestHelpSaysWhatItIs(t *testing.T) {
+func TestHelp(t *testing.T) {
 	t.Parallel()
 	command(t).want(t, cli.Failed, "A server starts it by itself", "check FOLDER", "export FOLDER FILE",
 		"store format", "Exit codes")
@@ -227,7 +227,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, cli.Failed, "damaged")
 }
 
-func TestAStoreInUseIsRefused(t *testing.T) {
+func TestStoreInUseIsRefused(t *testing.T) {
 	t.Parallel()
 	path := newStore(t, badger.Settings{})
 	file := filepath.Join(t.TempDir(), "file")
@@ -319,7 +319,7 @@ func TestBadInput(t *testing.T) {
 }
 
 // A store imported from a damaged backup never serves; the folder says so, and accepts an intact backup.
-func TestADamagedBackupNeverServes(t *testing.T) {
+func TestDamagedBackupIsNotServed(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	file, bad, target := filepath.Join(folder, "good"), filepath.Join(folder, "bad"),
@@ -361,7 +361,7 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
-func TestExportThatCannotBeWritten(t *testing.T) {
+func TestExportWriteError(t *testing.T) {
 	t.Parallel()
 	path := newStore(t, badger.Settings{})
 	commandWith(t, cli.Env{Args: []string{"export", path, "-"}, Stdout: failing{}}).want(t, cli.Failed,
@@ -394,7 +394,7 @@ func change(t *testing.T, path string, f func(txn *dgraph.Txn) error) {
 	}
 }
 
-func TestAnOlderFormat(t *testing.T) {
+func TestOlderFormat(t *testing.T) {
 	t.Parallel()
 	path, file := newStore(t, badger.Settings{}), filepath.Join(t.TempDir(), "file")
 	change(t, path, func(txn *dgraph.Txn) error { return txn.Delete([]byte("mc")) })

@@ -42,7 +42,7 @@ func stateOf(t *testing.T, folder string) map[string]string {
 
 // A read-only command changes nothing, whichever user runs it, and whether or not the server was killed. A
 // command that writes names the user as which to run it.
-func TestLookingAsAnotherUser(t *testing.T) {
+func TestReadOnlyCommandsAsAnotherUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "" {
 		t.Fatal("it gives files to other users: CI runs as root")

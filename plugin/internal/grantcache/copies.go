@@ -13,7 +13,7 @@ import (
 )
 
 // overhead is the memory of a copy besides its strings and data, in bytes: its entry and its index
-// (TestCopiesTakeWhatIsCounted).
+// (TestCopiesUseCountedMemory).
 const overhead = 900
 
 // copies are live access and refresh tokens, all from one stream. One lock guards them: hits take it for

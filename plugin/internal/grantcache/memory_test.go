@@ -30,7 +30,7 @@ func tokenOf(i int) grantstore.Ref {
 }
 
 // Not parallel, like all tests here that measure.
-func TestCopiesTakeWhatIsCounted(t *testing.T) {
+func TestCopiesUseCountedMemory(t *testing.T) {
 	const count = 20_000
 	for _, size := range []int{100, 1000, 10_000} {
 		meter := &Meter{}
@@ -60,7 +60,7 @@ func TestCopiesTakeWhatIsCounted(t *testing.T) {
 }
 
 // Stored tokens are kept without the longer strings of which theirs were substrings.
-func TestStoredCopiesHoldNothingElse(t *testing.T) {
+func TestStoredCopiesRetainOnlyTheirStrings(t *testing.T) {
 	meter := &Meter{}
 	before := heap()
 	c := newCopies(0, 1<<30, meter, func() {})
@@ -79,7 +79,7 @@ func TestStoredCopiesHoldNothingElse(t *testing.T) {
 }
 
 // Most stored tokens are read at most once: these evict each other, not copies that are read.
-func TestStoredCopiesSpareThoseThatAreRead(t *testing.T) {
+func TestStoredCopiesDoNotEvictReadOnes(t *testing.T) {
 	t.Parallel()
 	const read, stored = 50, 5_000
 	meter := &Meter{}

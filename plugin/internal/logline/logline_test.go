@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/logline"
 )
 
-func TestLinesAreHclogs(t *testing.T) {
+func TestLinesMatchHclog(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	logger := slog.New(logline.NewHandler(&out, slog.LevelDebug))
@@ -36,7 +36,7 @@ func TestLinesAreHclogs(t *testing.T) {
 	}
 }
 
-func TestLinesAreRead(t *testing.T) {
+func TestParseLines(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct{ line, want string }{

@@ -122,7 +122,7 @@ func TestHalf(t *testing.T) {
 }
 
 // This machine reports a value, if it is a supported one.
-func TestMemoryHere(t *testing.T) {
+func TestMemoryOfThisMachine(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/meminfo"); err != nil {
 		t.Skip("no /proc here")

@@ -149,7 +149,7 @@ func TestUnknownOutcomesAreResolved(t *testing.T) {
 
 // A long call is retried when its process dies, however long it has been in flight: it joins the operation
 // that it began.
-func TestLongCallIsAskedAgainLate(t *testing.T) {
+func TestLongCallIsRetried(t *testing.T) {
 	t.Parallel()
 	e := &engine{}
 	e.end = func(context.Context, *logout.Ending) (*logout.Result, error) { return &logout.Result{}, nil }

@@ -381,7 +381,7 @@ func (endless) RecvMsg(message any) error {
 	return nil
 }
 
-func TestExportThatNeverMoves(t *testing.T) {
+func TestExportWithoutProgress(t *testing.T) {
 	t.Parallel()
 	store := &rpc.Transfer{Caller: &rpc.Caller{Conn: exporter{}, Timeout: time.Minute, Long: time.Minute}}
 	for after, want := range map[string]int{"": 1, "p": 0} {

@@ -90,7 +90,7 @@ func TestMultiplexedCallsEnd(t *testing.T) {
 }
 
 // A long call does not delay others, and many run concurrently.
-func TestMultiplexedCallsPassEachOther(t *testing.T) {
+func TestMultiplexedCallsRunConcurrently(t *testing.T) {
 	t.Parallel()
 	slow, release := ticketstore.KeyOf("slow"), make(chan struct{})
 	e := &engine{get: func(_ context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
@@ -127,7 +127,7 @@ func TestMultiplexedCallsPassEachOther(t *testing.T) {
 }
 
 // Calls that wait while a message is sent are batched into one message.
-func TestMultiplexedCallsGather(t *testing.T) {
+func TestMultiplexedCallsAreBatched(t *testing.T) {
 	t.Parallel()
 	const calls = 200
 	var messages, requests atomic.Int32
@@ -189,7 +189,7 @@ func TestMultiplexedCallsAreBounded(t *testing.T) {
 }
 
 // Whatever a plugin sends over the stream, a call fails with its own error and the next one works.
-func TestMultiplexedAnswersThatAreBroken(t *testing.T) {
+func TestMultiplexedMalformedAnswers(t *testing.T) {
 	t.Parallel()
 	encode := func(m proto.Message) []byte {
 		b, err := proto.Marshal(m)
@@ -258,7 +258,7 @@ func TestMultiplexedAnswersThatAreBroken(t *testing.T) {
 }
 
 // All calls on a broken stream fail as unavailable, and a retry resolves them (rule 3).
-func TestMultiplexedCallsWhoseStreamIsLost(t *testing.T) {
+func TestMultiplexedCallsOnALostStream(t *testing.T) {
 	t.Parallel()
 	var streams, ids atomic.Int32
 	fake := &fakeCalls{serve: func(stream callsStream) error {

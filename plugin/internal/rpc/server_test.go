@@ -129,7 +129,7 @@ func TestCloseWaitsForCalls(t *testing.T) {
 	}
 }
 
-func TestEngineErrorsStayInThePlugin(t *testing.T) {
+func TestEngineErrorsAreNotReturned(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	const secret = "row 5f3c"
@@ -156,7 +156,7 @@ func TestEngineErrorsStayInThePlugin(t *testing.T) {
 }
 
 // An engine logs once that its disk is nearly full: a line per refused change would fill it.
-func TestRefusalsForSpaceAreNotLogged(t *testing.T) {
+func TestErrNoSpaceIsNotLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)),
@@ -225,7 +225,7 @@ func TestDeadGrants(t *testing.T) {
 }
 
 // A results token contains the filter as sent: a time beyond those of records must still match its own token.
-func TestFilterBeyondTheMomentsOfRecords(t *testing.T) {
+func TestFilterBeyondStorableTimes(t *testing.T) {
 	t.Parallel()
 	end := []byte("position")
 	e := &engine{query: func(q ticketstore.SessionQuery) (*ticketstore.Page, error) {

@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-func TestSpansAreEncodedAsTheirSchemaSays(t *testing.T) {
+func TestSpansMatchTheirSchema(t *testing.T) {
 	t.Parallel()
 	moment, kept := time.Unix(1, 5), &spans.Recorder{}
 	long := strings.Repeat("x", 300)

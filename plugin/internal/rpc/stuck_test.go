@@ -69,7 +69,7 @@ func repeated(n int, sizes ...int) []int {
 }
 
 // A plugin that stops reading does not block any call beyond its deadline.
-func TestMultiplexedCallsToAPluginThatDoesNotRead(t *testing.T) {
+func TestMultiplexedCallsToAStalledPlugin(t *testing.T) {
 	t.Parallel()
 	for name, sizes := range map[string][]int{
 		"large": repeated(64, 16<<10), "small": repeated(10000, 40), "mixed": repeated(200, 40, 60<<10),
@@ -90,7 +90,7 @@ func TestMultiplexedCallsToAPluginThatDoesNotRead(t *testing.T) {
 
 // Cancelled calls take no memory in the host, and a plugin that resumes reading does not get those that were
 // not sent yet.
-func TestMultiplexedCallsThatAreOverAreNotSent(t *testing.T) {
+func TestMultiplexedCancelledCallsAreNotSent(t *testing.T) {
 	t.Parallel()
 	const calls, size = 1000, 20 << 10
 	read := make(chan struct{})
@@ -130,7 +130,7 @@ func TestMultiplexedCallsThatAreOverAreNotSent(t *testing.T) {
 
 // The calls waiting for a plugin that does not read are bounded: further calls fail as unavailable
 // immediately.
-func TestMultiplexedCallsThatWaitAreBounded(t *testing.T) {
+func TestMultiplexedWaitingCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	fake := &fakeCalls{serve: func(callsStream) error { <-release; return nil }}
@@ -161,7 +161,7 @@ func TestMultiplexedCallsThatWaitAreBounded(t *testing.T) {
 }
 
 // A stuck stream is closed, and the next call opens a new one.
-func TestMultiplexedStreamThatIsStuck(t *testing.T) {
+func TestMultiplexedStuckStream(t *testing.T) {
 	t.Parallel()
 	// On a busy machine a stream may be closed before the plugin has seen it: all streams are stuck that
 	// begin before it reads.
@@ -226,7 +226,7 @@ func hanging(running *atomic.Int32) *engine {
 }
 
 // Calls that hang on every worker can be cancelled, and others are served afterwards.
-func TestMultiplexedCallsThatHangAreCancelled(t *testing.T) {
+func TestMultiplexedHangingCallsAreCancelled(t *testing.T) {
 	t.Parallel()
 	var running atomic.Int32
 	caller, _ := multiplexed(t, hanging(&running))
@@ -250,7 +250,7 @@ func TestMultiplexedCallsThatHangAreCancelled(t *testing.T) {
 
 // Calls beyond the running and queued ones fail as unavailable immediately. A queued call that is cancelled
 // frees its place.
-func TestMultiplexedCallsBeyondThoseThatWait(t *testing.T) {
+func TestMultiplexedCallsBeyondTheQueue(t *testing.T) {
 	t.Parallel()
 	var running atomic.Int32
 	caller, _ := multiplexed(t, hanging(&running))
@@ -289,7 +289,7 @@ func TestMultiplexedCallsBeyondThoseThatWait(t *testing.T) {
 }
 
 // A host that makes calls without reading the answers does not exhaust the plugin's memory: calls block.
-func TestMultiplexedAnswersThatNobodyReads(t *testing.T) {
+func TestMultiplexedUnreadAnswers(t *testing.T) {
 	t.Parallel()
 	const calls, size = 4000, 60 << 10
 	var made atomic.Int32

@@ -105,7 +105,7 @@ func eachWay(t *testing.T, e *engine, test func(t *testing.T, caller *rpc.Caller
 	}
 }
 
-func TestSpansOfTheEngineComeWithTheAnswer(t *testing.T) {
+func TestEngineSpansAreReturned(t *testing.T) {
 	t.Parallel()
 	e := &engine{get: func(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
 		r, moment := spans.FromContext(ctx), time.Now()
@@ -178,7 +178,7 @@ func TestNoSpansUnlessSampled(t *testing.T) {
 }
 
 // Of a plugin's spans nothing is accepted that could name a person, or that lies outside of the call.
-func TestSpansAreNotBelieved(t *testing.T) {
+func TestSpansAreValidated(t *testing.T) {
 	t.Parallel()
 	ago := time.Hour
 	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) {
@@ -226,7 +226,7 @@ func (free) Start(ctx context.Context, _ string, _ ...trace.SpanStartOption) (co
 
 // A call that is not sampled allocates nothing for tracing; a sampled call allocates the traceparent, its
 // option and the options of its span. Not parallel: allocations are those of the process.
-func TestWhatSampledCallsAllocate(t *testing.T) {
+func TestAllocationsOfTracing(t *testing.T) {
 	count := func(tracer trace.Tracer, flags trace.TraceFlags) float64 {
 		caller := &rpc.Caller{Conn: answering{}, Timeout: time.Hour, Long: time.Hour, Tracer: tracer}
 		ctx, cancel := context.WithTimeout(under(t.Context(), flags), time.Minute)

@@ -130,7 +130,7 @@ func TestForeignErrors(t *testing.T) {
 	}
 }
 
-func TestUnknownErrorsTellNothing(t *testing.T) {
+func TestUnknownErrorsAreRedacted(t *testing.T) {
 	t.Parallel()
 	st, known := wire.Status(fmt.Errorf("cannot decode %s", secret))
 	if known || status.Code(st) != codes.Internal || strings.Contains(st.Error(), secret) {

@@ -41,7 +41,7 @@ func answerTo(ctx context.Context, dsn, question string) (answer string, err err
 	return answer, err
 }
 
-func TestCommittedOutlastsACrash(t *testing.T) {
+func TestCommitsSurviveACrash(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	dsn, schema := server.Schema(t)
@@ -63,7 +63,7 @@ func TestCommittedOutlastsACrash(t *testing.T) {
 	}
 }
 
-func TestPausedServerAnswersLate(t *testing.T) {
+func TestPausedServer(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	server.Pause(t)
@@ -83,7 +83,7 @@ func TestPausedServerAnswersLate(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftBehind(t *testing.T) {
+func TestCleanup(t *testing.T) {
 	t.Parallel()
 	var folder string
 	t.Run("server", func(t *testing.T) {

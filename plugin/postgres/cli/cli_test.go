@@ -123,7 +123,7 @@ func TestCommands(t *testing.T) {
 	newTarget(t).run(t, cli.Failed, []string{"import", backup}, "backup")
 }
 
-func TestCheckOfAChangedStore(t *testing.T) {
+func TestCheckOfADamagedStore(t *testing.T) {
 	t.Parallel()
 	store := newTarget(t)
 	store.fill(t, store.open(t), 3)
@@ -144,7 +144,7 @@ func TestRuntimeRole(t *testing.T) {
 	store.fill(t, store.open(t), 1)
 }
 
-func TestMistakes(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	store := newTarget(t)
 	store.run(t, cli.Failed, []string{"check", "postgres://ann:s3cret@db"}, "flags name the store")

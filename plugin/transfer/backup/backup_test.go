@@ -74,7 +74,7 @@ func readAll(t testing.TB, file io.Reader) (r *backup.Reader, records int, err e
 	return r, records, nil
 }
 
-func TestFileSaysWhatItIs(t *testing.T) {
+func TestHeaderAndSummary(t *testing.T) {
 	t.Parallel()
 	r, records, err := readAll(t, iotest.OneByteReader(bytes.NewReader(taken(t, 3))))
 	if err != nil {
@@ -128,7 +128,7 @@ func split(file []byte) (parts [][]byte) {
 	return parts
 }
 
-func TestFramesStandInTheirOrder(t *testing.T) {
+func TestFrameOrderIsChecked(t *testing.T) {
 	t.Parallel()
 	parts := split(taken(t, 1100))
 	if len(parts) != 6 {
@@ -164,7 +164,7 @@ func TestFramesStandInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestAFailingReaderIsNoDamage(t *testing.T) {
+func TestReadErrorIsNotDamage(t *testing.T) {
 	t.Parallel()
 	file := taken(t, 2)
 	gone := errors.New("the network is gone")

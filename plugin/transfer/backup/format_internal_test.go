@@ -28,7 +28,7 @@ const headerFrame = `H{"format":1,"backend":"x","version":"x","store_format":1,"
 	`"taken":"2026-01-02T03:04:05Z","records":0}`
 
 // Sums are not signatures: a forged file is validated like a damaged one.
-func TestReaderDistrustsWhatHasRightSums(t *testing.T) {
+func TestReaderValidatesFramesWithCorrectSums(t *testing.T) {
 	t.Parallel()
 	header, none := []byte(headerFrame), []byte(`S{"records":0,"kinds":[]}`)
 	for name, c := range map[string]struct {

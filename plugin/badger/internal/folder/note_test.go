@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 )
 
-func TestNoteIsLockedWhileItIsOpen(t *testing.T) {
+func TestOpenNoteIsLocked(t *testing.T) {
 	path := t.TempDir()
 	var note folder.Note
 	if err := note.Open(path); err != nil {

@@ -52,7 +52,7 @@ func begins(t *testing.T, begun <-chan struct{}, ch *Change) {
 
 // A change that a user waits for does not wait behind background changes: it is in the next transaction,
 // which is short.
-func TestUsersGoFirst(t *testing.T) {
+func TestRequestsPrecedeBackgroundChanges(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	var applied []noted // by the committer only
@@ -103,7 +103,7 @@ func TestUsersGoFirst(t *testing.T) {
 }
 
 // Background changes make progress even if users' changes never pause.
-func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
+func TestBackgroundChangesMakeProgress(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	var stop atomic.Bool
@@ -144,7 +144,7 @@ func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 
 // The result of a change depends on earlier changes in its transaction. If these were not written, it gets no
 // result.
-func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
+func TestUnwrittenChangesHaveNoResult(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	if err := commit(t.Context(), d, func(tx *Tx) error {
@@ -235,7 +235,7 @@ func TestChangesAreMeasured(t *testing.T) {
 
 // A follower that receives the kill of a state change finds the store in that state
 // (grantstore.Kills.Position).
-func TestKillBehindTheLedger(t *testing.T) {
+func TestKillFollowsStateChange(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	c := d.committer
@@ -285,7 +285,7 @@ func holdSyncs(d *DB) heldSyncs {
 }
 
 // A read does not wait for a sync, and does not see what is being synced.
-func TestReadsPassASync(t *testing.T) {
+func TestReadsDoNotWaitForSync(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	look := func() (value string) {
@@ -325,7 +325,7 @@ func TestReadsPassASync(t *testing.T) {
 }
 
 // A read in progress when a sync fails returns an error, as do all later reads.
-func TestReadsEndWithAFailedSync(t *testing.T) {
+func TestReadsFailAfterFailedSync(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	held := holdSyncs(d)

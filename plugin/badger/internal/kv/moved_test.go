@@ -16,7 +16,7 @@ import (
 
 // A database whose folder is gone has failed: later acknowledged writes would be unreachable. Nothing is
 // written to a folder that replaces it.
-func TestFolderIsGone(t *testing.T) {
+func TestFolderReplacedWhileOpen(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(path string) error

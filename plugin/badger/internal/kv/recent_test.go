@@ -34,7 +34,7 @@ func reads(t *testing.T, r Reader, want string) {
 	}
 }
 
-func TestRecentRowsAreOfTheReadersSnapshot(t *testing.T) {
+func TestRecentRowsMatchTheSnapshot(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	d.committer.recent = newRecent(1<<20, d.committer.views.newest.txn.ReadTs())
@@ -72,7 +72,7 @@ func TestRecentRowsAreOfTheReadersSnapshot(t *testing.T) {
 	read(func(r *Snapshot) { reads(t, r, "") })
 }
 
-func TestRecentRowsGoWhenSomethingElseHasWritten(t *testing.T) {
+func TestRecentRowsAreDroppedAfterOtherWrites(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	d.committer.recent = newRecent(1<<20, d.committer.views.newest.txn.ReadTs())

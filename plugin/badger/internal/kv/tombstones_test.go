@@ -61,7 +61,7 @@ func walked(t *testing.T, d *DB, from []byte) (found []string, read int) {
 }
 
 // Deleted keys are read once and then skipped.
-func TestSpansArePassedOnce(t *testing.T) {
+func TestSpansAreReadOnce(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	const many = 1000
@@ -97,9 +97,9 @@ func TestSpansArePassedOnce(t *testing.T) {
 	expect("with one that came back", 10, many/4)
 }
 
-// TestSpansHideNothing puts, deletes and reads concurrently. A writer finds each key that it has put until it
+// TestSpansHideNoKey puts, deletes and reads concurrently. A writer finds each key that it has put until it
 // deletes it.
-func TestSpansHideNothing(t *testing.T) {
+func TestSpansHideNoKey(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	const writers, rounds, span = 4, 20, 20 * minSpan
@@ -171,9 +171,9 @@ func TestSpansAreBounded(t *testing.T) {
 	}
 }
 
-// TestSpanOfAReaderWhoCameMeanwhile: while a transaction commits, it is unknown whether a new snapshot has
+// TestSpanOfASnapshotDuringCommit: while a transaction commits, it is unknown whether a new snapshot has
 // what it puts.
-func TestSpanOfAReaderWhoCameMeanwhile(t *testing.T) {
+func TestSpanOfASnapshotDuringCommit(t *testing.T) {
 	t.Parallel()
 	g := newTombstones()
 	g.put([]string{"qd5"})

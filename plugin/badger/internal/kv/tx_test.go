@@ -13,7 +13,7 @@ import (
 )
 
 // A scan within a group sees the stored rows with the changes before it, in order and from any key.
-func TestScanMergesWhatIsPending(t *testing.T) {
+func TestScanMergesPendingWrites(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -88,7 +88,7 @@ func compareScan(t *testing.T, r Reader, stored map[string]string, from string, 
 }
 
 // A walk over many rows stops when its caller's context ends, and when the engine closes.
-func TestWalksAreGivenUp(t *testing.T) {
+func TestCanceledWalks(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
 	err := commit(t.Context(), d, func(tx *Tx) error {

@@ -18,7 +18,7 @@ import (
 )
 
 // Values that were replaced free their space in the value log, the others stay.
-func TestValueLogIsCollected(t *testing.T) {
+func TestValueLogCollection(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	options := dbOptions(path).WithLogger(nil).
@@ -88,7 +88,7 @@ func TestValueLogIsCollected(t *testing.T) {
 }
 
 // A marker that cannot be written is not a failure of the database: the value log is collected later.
-func TestMarkerIsNotWrittenForTheValueLog(t *testing.T) {
+func TestMarkerWriteErrorDelaysCollection(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "db")
 	d, err := Open(t.Context(), Config{Options: dbOptions(path), MinFree: 1 << 20,

@@ -14,7 +14,7 @@ import (
 )
 
 // Each prefix identifies its table, whatever the following bytes.
-func TestPrefixesAreToldApart(t *testing.T) {
+func TestPrefixesIdentifyTables(t *testing.T) {
 	t.Parallel()
 	for i := range Tables {
 		want := &Tables[i]
@@ -53,7 +53,7 @@ func TestTimesSort(t *testing.T) {
 }
 
 // The place of a row does not include the key of a session or of a grant.
-func TestPlacesGiveNoKeyAway(t *testing.T) {
+func TestPlacesRevealNoKey(t *testing.T) {
 	t.Parallel()
 	secret := ticketstore.KeyOf("secret")
 	ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: secret}

@@ -56,8 +56,7 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 
 func giantClient(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
 
-// A session from before the bound can be ended in steps, and does not prevent its user from signing in
-// meanwhile.
+// A session stored before the bound is ended in steps; other users can sign in meanwhile.
 func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(ctx context.Context, e *Engine) error{
@@ -112,17 +111,17 @@ func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 			}
 			stats, err := e.Stats(t.Context())
 			if err != nil || stats.Deliveries[string(logout.Pending)] != giantClients {
-				t.Errorf("want a notice for each client, got %v, %v", stats.Deliveries, err)
+				t.Errorf("got notifications %v, error %v, want one for each client", stats.Deliveries, err)
 			}
 			if _, err := e.Grants().Get(t.Context(), refresh, base.Add(2*time.Hour)); err != nil {
-				t.Errorf("the offline refresh token of its last client: %v", err)
+				t.Errorf("the offline refresh token of its last client: %v, want it live", err)
 			}
-			mustBeSound(t, e)
+			checkStore(t, e)
 		})
 	}
 }
 
-// A crash between two steps leaves a session that is over, and that a sweep ends.
+// After a crash between two steps the session is dead, and a sweep ends it.
 func TestInterruptedEndingByParts(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -141,15 +140,15 @@ func TestInterruptedEndingByParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = openAt(t, path)
-	mustBeSound(t, e)
+	checkStore(t, e)
 	if _, err := e.Grants().Get(t.Context(), refresh, base); !errors.Is(err, grantstore.ErrSessionEnded) {
 		t.Errorf("a token of a session that ends in steps: %v", err)
 	}
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10, KeepOffline: true}, base)
 	if err != nil || swept.Ended != 1 {
-		t.Errorf("want the session ended, got %+v, %v", swept, err)
+		t.Errorf("sweep: got %+v, %v, want the session ended", swept, err)
 	}
-	mustBeSound(t, e)
+	checkStore(t, e)
 	if _, err := e.Grants().Get(t.Context(), refresh, base); err != nil {
 		t.Errorf("its offline refresh token: %v", err)
 	}
@@ -177,14 +176,14 @@ func TestKeptSessionWithTooManyClients(t *testing.T) {
 		t.Fatalf("all clients: %v", err)
 	}
 	if _, err := e.Grants().Get(t.Context(), refresh, base); err == nil {
-		t.Error("a token of a client that was revoked lives")
+		t.Error("a token of a revoked client is live")
 	}
 	if _, err := e.Tickets().Find(t.Context(), "giant"); err != nil {
 		t.Errorf("the session: %v", err)
 	}
 }
 
-// A sweep that finds a session which cannot be ended continues with the others, and purges.
+// A sweep skips a session that it cannot end, ends the others and purges.
 func TestSweepContinuesAfterTooLargeChange(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -214,14 +213,14 @@ func TestSweepContinuesAfterTooLargeChange(t *testing.T) {
 	late := base.Add(rules.EndedRetention + 2*time.Hour)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, late)
 	if err != nil || swept.Ended != 20 {
-		t.Errorf("want 20 sessions ended, got %+v, %v", swept, err)
+		t.Errorf("sweep: got %+v, %v, want 20 sessions ended", swept, err)
 	}
 	if stats, err := e.Stats(t.Context()); err != nil || stats.Records["ended"] != 20 {
 		t.Errorf("want the old ended records purged, got %v, %v", stats.Records, err)
 	}
-	// With nothing else to do, the error is told.
+	// If nothing else is left, the sweep returns the error.
 	var tooLarge *kv.TooLargeError
 	if _, err = e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, late); !errors.As(err, &tooLarge) {
-		t.Errorf("want the error of the session that is left, got %v", err)
+		t.Errorf("got %v, want the error of the remaining session", err)
 	}
 }

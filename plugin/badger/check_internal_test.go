@@ -23,8 +23,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// stocked returns a store with a row in every table.
-func stocked(t *testing.T) *Engine {
+// filledStore returns a store with a row in every table.
+func filledStore(t *testing.T) *Engine {
 	t.Helper()
 	e := inMemory(t)
 	for _, sid := range []string{"ann-1", "ann-2", "bob-1"} {
@@ -96,7 +96,7 @@ func stocked(t *testing.T) *Engine {
 	must(err)
 	must(e.Logout().Settle(t.Context(), claimed.Deliveries[0].ID, claimed.Deliveries[0].Claim,
 		logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
-	interrupted(t, e, &logout.Ending{OperationID: "under way", SubjectID: "cid", Reason: logout.Terminated},
+	interruptJob(t, e, &logout.Ending{OperationID: "under way", SubjectID: "cid", Reason: logout.Terminated},
 		base)
 	must(e.update(t.Context(), func(tx *kv.Tx) error {
 		tx.Put(layout.PurgeKey("ann-2"), []byte("end-ann-2"))
@@ -155,14 +155,14 @@ func everyRow(t *testing.T, e *Engine) (all []rawRow) {
 
 func TestCheckOfEveryTable(t *testing.T) {
 	t.Parallel()
-	e := stocked(t)
+	e := filledStore(t)
 	found := map[string]bool{}
 	for _, r := range everyRow(t, e) {
 		found[layout.TableOf(r.k).Name] = true
 	}
 	for _, table := range layout.Tables {
 		if !found[table.Name] && table.Name != "ledger" && table.Name != "damaged" {
-			t.Errorf("there is no row of %s: what is wrong with one is not tested", table.Name)
+			t.Errorf("no row of %s: its faults are not tested", table.Name)
 		}
 	}
 	report := checked(t, e, check.Config{Ages: true})
@@ -175,16 +175,16 @@ func TestCheckOfEveryTable(t *testing.T) {
 		t.Errorf("report %+v, want no findings and %d records", report, status.Records())
 	}
 	if int(report.Records+report.Entries)+1 != len(everyRow(t, e)) { // all except the contents
-		t.Errorf("%d records and %d entries were looked at, of %d rows", report.Records, report.Entries,
+		t.Errorf("checked %d records and %d entries of %d rows", report.Records, report.Entries,
 			len(everyRow(t, e)))
 	}
 }
 
-// A store that is being filled has rows copied at different times, possibly not all: it is incomplete, but
-// has no faults.
+// During an import rows are from different times and some are missing: the store is incomplete, without
+// faults.
 func TestCheckOfAnIncompleteStore(t *testing.T) {
 	t.Parallel()
-	source, e := stocked(t), inMemory(t)
+	source, e := filledStore(t), inMemory(t)
 	var records []transfer.Record
 	for batch, err := range source.Transfer().Export(t.Context(), nil) {
 		if err != nil {
@@ -244,14 +244,14 @@ func TestCheckOfAnIncompleteStore(t *testing.T) {
 	}
 	if report := checked(t, e,
 		check.Config{Ages: true}); len(report.Findings) > 0 || report.State != transfer.Abandoned {
-		t.Errorf("a store that was abandoned, and perhaps half emptied: %+v", report)
+		t.Errorf("an abandoned, partly emptied store: %+v", report)
 	}
 }
 
-// Any single row that is missing, changed or superfluous is found and located, without revealing a secret.
+// A single missing, changed or additional row is found and located, without revealing a secret.
 func TestCheckFindsEachRowFault(t *testing.T) {
 	t.Parallel()
-	e := stocked(t)
+	e := filledStore(t)
 	for _, r := range everyRow(t, e) {
 		table, id := layout.PlaceOf(r.k)
 		place := fmt.Sprintf("%s, %s", table, id)
@@ -275,7 +275,7 @@ func TestCheckFindsEachRowFault(t *testing.T) {
 		put(t, e, stranger, nil)
 	}
 	if report := checked(t, e, check.Config{}); len(report.Findings) > 0 {
-		t.Errorf("findings after everything was put back: %v", report.Findings)
+		t.Errorf("findings after all rows were restored: %v", report.Findings)
 	}
 }
 
@@ -293,7 +293,7 @@ func foundAt(t *testing.T, e *Engine, what string) {
 			for _, never := range []string{string(hash[:]), hex.EncodeToString(hash[:8]),
 				fmt.Sprintf("%q", hash[:])[1:20], string(grant[:])} {
 				if strings.Contains(f.String(), never) {
-					t.Errorf("%s: the finding %q tells a key", what, f)
+					t.Errorf("%s: finding %q contains a key", what, f)
 				}
 			}
 		}
@@ -306,18 +306,18 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 		breaks func(e *Engine, tx *kv.Tx) error
 		says   string
 	}{
-		"a token whose session was never there": {func(e *Engine, tx *kv.Tx) error {
+		"a token of a session that never existed": {func(e *Engine, tx *kv.Tx) error {
 			tx.Delete(layout.EndedKey("ann-2"))
 			return nil
 		}, "neither exists nor has left an ended record"},
-		"a session that ended and is there": {func(e *Engine, tx *kv.Tx) error {
+		"a session that is live and ended": {func(e *Engine, tx *kv.Tx) error {
 			return tx.Save(layout.EndedKey("ann-1"), &records.Ended{SubjectId: "ann", When: 1})
 		}, "judges the grants of a session that is there"},
-		"a client of no session": {func(e *Engine, tx *kv.Tx) error {
+		"a client without a session": {func(e *Engine, tx *kv.Tx) error {
 			tx.Put(layout.ClientUseKey("nobody", "photos"), nil)
 			return nil
 		}, "is of a session that does not exist"},
-		"a session found due too late": {func(e *Engine, tx *kv.Tx) error {
+		"a session with a late due entry": {func(e *Engine, tx *kv.Tx) error {
 			s, err := loadSession(tx, "ann-1")
 			s.IndexedDue = records.Nanos(base.Add(time.Hour * 2))
 			return errors.Join(err, tx.Save(layout.SessionKey("ann-1"), s))
@@ -327,31 +327,31 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 				&records.Notification{State: "pending", ClientId: "photos",
 					SessionId: "x"})
 		}, "is due never"},
-		"a notification that stays for ever": {func(e *Engine, tx *kv.Tx) error {
+		"a notification that is never purged": {func(e *Engine, tx *kv.Tx) error {
 			return tx.Save(layout.NotificationKey("n"), &records.Notification{State: "delivered",
 				ClientId: "photos", SessionId: "x"})
 		}, "kept for ever"},
-		"a job in no phase": {func(e *Engine, tx *kv.Tx) error {
+		"a job in an unknown phase": {func(e *Engine, tx *kv.Tx) error {
 			return tx.Save(layout.JobKey("under way"), &records.Job{Phase: "resting"})
 		}, "phase that does not exist"},
-		"a session under another's key": {func(e *Engine, tx *kv.Tx) error {
+		"a session under the key of another": {func(e *Engine, tx *kv.Tx) error {
 			s, err := loadSession(tx, "ann-1")
 			return errors.Join(err, tx.Save(layout.SessionKey("ann-3"), s))
 		}, "another session than its key says"},
-		"a token that a revocation would miss": {func(_ *Engine, tx *kv.Tx) error {
+		"a token missing in its family": {func(_ *Engine, tx *kv.Tx) error {
 			ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
 			g, err := grantrows.Load(tx, ref)
 			g.TokenNumber = 7
 			return errors.Join(err, tx.Save(layout.GrantKey(ref), g))
 		}, "has token number 7, and its client is at 0"},
-		"a key of no table": {func(e *Engine, tx *kv.Tx) error {
+		"a key outside of every table": {func(e *Engine, tx *kv.Tx) error {
 			tx.Put([]byte("Zx"), nil)
 			return nil
 		}, "key of no table"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := stocked(t)
+			e := filledStore(t)
 			if err := e.update(t.Context(), func(tx *kv.Tx) error { return c.breaks(e, tx) }); err != nil {
 				t.Fatal(err)
 			}
@@ -361,7 +361,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("findings %q, want one that says %q", report.Findings, c.says)
+			t.Errorf("findings %q, want one with %q", report.Findings, c.says)
 		})
 	}
 }
@@ -369,7 +369,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 // Ended records that are not swept are found by the store's own time, not by the clock of the check.
 func TestCheckFindsOverdueEndedRecords(t *testing.T) {
 	t.Parallel()
-	e := stocked(t)
+	e := filledStore(t)
 	late := base.AddDate(0, 1, 0)
 	err := e.Tickets().Create(t.Context(), &ticketstore.Session{
 		Key: ticketstore.KeyOf("late"), SessionID: "late", SubjectID: "ann", Issuer: "https://op.example",
@@ -380,7 +380,7 @@ func TestCheckFindsOverdueEndedRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	if report := checked(t, e, check.Config{}); len(report.Findings) > 0 {
-		t.Errorf("findings %v where ages are not asked for", report.Findings)
+		t.Errorf("findings %v without a check of ages, want none", report.Findings)
 	}
 	report := checked(t, e, check.Config{Ages: true})
 	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].String(), `"ann-2"`) {
@@ -390,7 +390,7 @@ func TestCheckFindsOverdueEndedRecords(t *testing.T) {
 
 func TestCheckBoundsItsFindings(t *testing.T) {
 	t.Parallel()
-	e := stocked(t)
+	e := filledStore(t)
 	for i := range 20 {
 		put(t, e, layout.Key(layout.IndexSubject, layout.More("ann"), layout.TimeKey(1), fmt.Append(nil, i)),
 			[]byte{})

@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// One claim examines a bounded number of clients, the next ones the others; while nothing falls due, none
-// scans at all.
+// A claim examines a bounded number of clients, and the next claim continues with the others. Until something
+// is due, no claim scans.
 func TestClaimIsBounded(t *testing.T) {
 	t.Parallel()
 	e := inMemory(t)
@@ -52,25 +52,25 @@ func TestClaimIsBounded(t *testing.T) {
 	}
 	queue("the last", base)
 	if got := claim(base); len(got.Deliveries) != 0 || got.Next.After(base) {
-		t.Errorf("the first claim: %d notifications, the next at %v; want none, and more at once",
+		t.Errorf("the first claim: %d notifications, the next at %v; want none, and the next one now",
 			len(got.Deliveries), got.Next)
 	}
 	if got := claim(base); len(got.Deliveries) != 1 {
-		t.Errorf("the second claim: %d notifications, want that of the client behind", len(got.Deliveries))
+		t.Errorf("the second claim: %d notifications, want that of the last client", len(got.Deliveries))
 	}
-	for range 3 { // once around
+	for range 3 { // all clients once
 		claim(base)
 	}
-	// the committer is not informed: a claim finds nothing
+	// bypasses the committer: a claim finds nothing
 	if err := e.db.Badger().DropPrefix(layout.IndexNotificationDue); err != nil {
 		t.Fatal(err)
 	}
 	e.rotation.quiet, e.rotation.queued, e.rotation.next = true, e.db.Queued(), base.Add(time.Hour)
 	if got := claim(base.Add(time.Minute)); !got.Next.Equal(base.Add(time.Hour)) {
-		t.Errorf("while nothing falls due the next is due at %v, want what is remembered", got.Next)
+		t.Errorf("until something is due the next claim is at %v, want the cached time", got.Next)
 	}
 	queue("another", base.Add(time.Minute))
 	if got := claim(base.Add(time.Minute)); len(got.Deliveries) != 1 {
-		t.Errorf("after another was queued: %d notifications, want it", len(got.Deliveries))
+		t.Errorf("after another was queued: %d notifications, want 1", len(got.Deliveries))
 	}
 }

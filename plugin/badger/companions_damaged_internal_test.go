@@ -1,6 +1,6 @@
 package badger
 
-// Companions of grants whose rows or families are damaged, and of imported grants.
+// Companions of damaged and of imported grants.
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// storedPair is a refresh token and its access token, of ann's session.
+// storedPair stores a refresh token with its access token in a session of ann.
 func storedPair(t *testing.T) (e *Engine, refresh, access grantstore.Ref) {
 	t.Helper()
 	e = inMemory(t)
@@ -34,7 +34,7 @@ func storedPair(t *testing.T) (e *Engine, refresh, access grantstore.Ref) {
 	return e, batch.Store[0].Ref, batch.Store[1].Ref
 }
 
-// A removal finds an access token although the rows that lead to it cannot be read.
+// A removal finds an access token although the rows that refer to it are damaged.
 func TestRemovalOfCompanionsOfDamagedRows(t *testing.T) {
 	t.Parallel()
 	for name, damaged := range map[string]func(refresh grantstore.Ref) []byte{
@@ -44,7 +44,7 @@ func TestRemovalOfCompanionsOfDamagedRows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e, refresh, access := storedPair(t)
-			spoil(t, e, damaged(refresh))
+			damage(t, e, damaged(refresh))
 			for i, kind := range []grantstore.Type{grantstore.RefreshToken, ""} {
 				removal := grantstore.Removal{
 					OperationID: fmt.Sprint("removal ", i), Limit: 100,
@@ -62,12 +62,12 @@ func TestRemovalOfCompanionsOfDamagedRows(t *testing.T) {
 	}
 }
 
-// A move may replace a grant by one with different listings.
+// An import may replace a grant by one with different listings.
 func TestImportReplacesGrants(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(g *records.Grant){
 		"used, as of version 2": func(g *records.Grant) { g.Consumed = records.Nanos(base) },
-		"of no family":          func(g *records.Grant) { g.RequestId = "" },
+		"without family":        func(g *records.Grant) { g.RequestId = "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -89,7 +89,7 @@ func TestImportReplacesGrants(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mustBeSound(t, e)
+			checkStore(t, e)
 		})
 	}
 }

@@ -40,7 +40,7 @@ func BenchmarkWholeStore(b *testing.B) {
 	}
 }
 
-// fill signs so many users in, and closes the store.
+// fill signs n users in and closes the store.
 func fill(b *testing.B, settings Settings, n int) {
 	b.Helper()
 	noSync := false
@@ -74,7 +74,7 @@ func fill(b *testing.B, settings Settings, n int) {
 func benchCheck(b *testing.B, settings Settings, n int) {
 	most := heapWatch(b)
 	for b.Loop() {
-		e := still(b, settings)
+		e := readOnly(b, settings)
 		report, err := e.Check(b.Context(), check.Config{Files: true, Ages: true})
 		if err := errors.Join(err, e.Close()); err != nil || len(report.Findings) > 0 {
 			b.Fatal(report.Findings, err)
@@ -109,7 +109,7 @@ func heapWatch(b *testing.B) (most func() float64) {
 	}
 }
 
-func still(b *testing.B, settings Settings) *Engine {
+func readOnly(b *testing.B, settings Settings) *Engine {
 	b.Helper()
 	e, err := OpenReadOnly(b.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -130,7 +130,7 @@ func benchExport(b *testing.B, settings Settings, path string, n int) {
 // writeBackup writes a backup, durably, and returns its size.
 func writeBackup(b *testing.B, settings Settings, path string) (size int64) {
 	b.Helper()
-	e := still(b, settings)
+	e := readOnly(b, settings)
 	file, err := os.Create(path)
 	if err != nil {
 		b.Fatal(err)

@@ -27,20 +27,20 @@ func TestDamagedRowsAreReported(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	signIn(t, e, fuzzSID, fuzzSubject)
 	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
-	spoil(t, e, layout.GrantKey(fuzzToken), layout.SessionKey(fuzzSID))
+	damage(t, e, layout.GrantKey(fuzzToken), layout.SessionKey(fuzzSID))
 	_, byKey := e.Tickets().Get(t.Context(), ticketstore.KeyOf(fuzzSID))
 	_, byID := e.Tickets().Find(t.Context(), fuzzSID)
 	_, grant := e.Grants().Get(t.Context(), fuzzToken, base)
 	for call, err := range map[string]error{"Get": byKey, "Find": byID, "Get of a grant": grant} {
 		if err == nil || errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, ticketstore.ErrNotFound) {
-			t.Errorf("%s of a damaged row answered %v, want an error that says so", call, err)
+			t.Errorf("%s of a damaged row: error %v, want one that names the damage", call, err)
 		}
 	}
 }
 
-// tellClients ends a session of each client, so that each has a due notification, and returns the
+// notifyClients ends a session of each client, so that each has a due notification, and returns the
 // notifications' ids by client.
-func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
+func notifyClients(t *testing.T, e *Engine, clients ...string) map[string]string {
 	t.Helper()
 	for _, client := range clients {
 		sid := "sid-" + client
@@ -80,7 +80,7 @@ func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 			return clients
 		}
 	}
-	t.Fatal("after 20 claims there is still work due now: the queue spins")
+	t.Fatal("work is due after 20 claims: the queue does not advance")
 	return nil
 }
 
@@ -89,8 +89,8 @@ func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 func TestDamagedNotificationsDelayNoDelivery(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
-	ids := tellClients(t, e, "a", "b", "c", "d", "e", "f")
-	spoil(t, e, layout.NotificationKey(ids["a"]), layout.Key(layout.IndexNotificationDue, []byte("no end")),
+	ids := notifyClients(t, e, "a", "b", "c", "d", "e", "f")
+	damage(t, e, layout.NotificationKey(ids["a"]), layout.Key(layout.IndexNotificationDue, []byte("no end")),
 		layout.Key(layout.IndexNotificationDue, layout.More("e"), []byte{1}))
 	err := e.db.Damage(t.Context(), func(txn *badger.Txn) error {
 		// a second entry, at a wrong place
@@ -104,10 +104,10 @@ func TestDamagedNotificationsDelayNoDelivery(t *testing.T) {
 	}
 	now := base.Add(2 * time.Minute)
 	if got, want := claimAll(t, e, now), []string{"b", "d", "e", "f"}; !slices.Equal(got, want) {
-		t.Errorf("notices of %q were handed out, want those of %q, once each", got, want)
+		t.Errorf("claimed notifications of %q, want those of %q once each", got, want)
 	}
 	wantAside(t, e, layout.NotificationKey(ids["a"]))
-	wantTold(t, log, 5)
+	wantLogged(t, log, 5)
 	wantContents(t, e)
 	n := 0
 	_ = e.db.View(t.Context(), func(r *kv.Snapshot) (err error) {
@@ -115,11 +115,11 @@ func TestDamagedNotificationsDelayNoDelivery(t *testing.T) {
 		return err
 	})
 	if n != 4 {
-		t.Errorf("%d entries are due some time, want 4", n)
+		t.Errorf("%d due entries, want 4", n)
 	}
 }
 
-// A damaged session ends when it falls due, using its listing, and its clients are notified: all others end
+// A damaged session is ended by its listing when it is due, and its clients are notified. Other sessions end
 // too.
 func TestDamagedSessionsEndWhenDue(t *testing.T) {
 	t.Parallel()
@@ -130,7 +130,7 @@ func TestDamagedSessionsEndWhenDue(t *testing.T) {
 	}
 	issue(t, e, "sid1", "ann", "wiki", 2)
 	issue(t, e, "sid2", "ann", "wiki", 2)
-	spoil(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "wiki"),
+	damage(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "wiki"),
 		layout.ClientUseKey("sid2", "wiki"), layout.GrantKey(grantstore.Ref{
 			Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid0-mail-0"),
 		}), layout.Key(layout.IndexExpiry, []byte("no"))) // before all others
@@ -140,16 +140,16 @@ func TestDamagedSessionsEndWhenDue(t *testing.T) {
 		t.Fatal(err)
 	}
 	if swept.Ended != 3 || swept.NotificationsQueued != 5 || !swept.Next.IsZero() {
-		t.Errorf("swept %+v, want 3 sessions ended, 5 clients told, and none due any more", swept)
+		t.Errorf("swept %+v, want 3 sessions ended, 5 clients notified and none due", swept)
 	}
-	wantTold(t, log, 5)
+	wantLogged(t, log, 5)
 	wantContents(t, e)
 	if _, err := e.Grants().Purge(t.Context(), 100, later); err != nil {
 		t.Errorf("purge: %v", err)
 	}
 }
 
-// If not enough of a session can be read to end it, its row stays, and no sweep finds it again.
+// If too little of a session can be read to end it, its row stays and is not due again.
 func TestUnreadableSessionIsNotDueAgain(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -157,16 +157,16 @@ func TestUnreadableSessionIsNotDueAgain(t *testing.T) {
 	signIn(t, e, "other", "ann")
 	listed := layout.SessionPosition(layout.IndexListing, nil,
 		&records.Session{SessionId: "sid", Created: records.Nanos(base)})
-	spoil(t, e, layout.SessionKey("sid"), listed)
+	damage(t, e, layout.SessionKey("sid"), listed)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour))
 	if err != nil || swept.Ended != 1 || !swept.Next.IsZero() {
 		t.Errorf("swept %+v, %v; want the other one ended and nothing due", swept, err)
 	}
-	if !bytes.Equal(row(t, e, layout.SessionKey("sid")), spoiled) {
-		t.Error("the damaged row has gone")
+	if !bytes.Equal(row(t, e, layout.SessionKey("sid")), damagedValue) {
+		t.Error("the damaged row was removed")
 	}
-	wantTold(t, log, 1)
-	// Nor does it block the removal of its subject.
+	wantLogged(t, log, 1)
+	// A removal of its subject succeeds.
 	result, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SubjectID: "ann",
 		Reason: logout.Terminated}, base)
 	if err != nil || result.SessionsRemoved != 0 {
@@ -174,7 +174,7 @@ func TestUnreadableSessionIsNotDueAgain(t *testing.T) {
 	}
 }
 
-// A removal ends damaged sessions too, if their listing can be read, along with the others.
+// A removal also ends damaged sessions whose listing can be read.
 func TestRemovalEndsDamagedSessions(t *testing.T) {
 	t.Parallel()
 	for name, ending := range map[string]logout.Ending{
@@ -199,7 +199,7 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 				}}, base); err != nil {
 				t.Fatal(err)
 			}
-			spoil(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "mail"),
+			damage(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "mail"),
 				layout.GrantKey(consent), layout.EndedKey("ended"),
 				layout.GrantKey(grantstore.Ref{Type: grantstore.ReferenceToken,
 					Key: ticketstore.KeyOf("sid2-mail-1")}))
@@ -220,14 +220,14 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 					removed = 0
 				}
 				if err != nil || result.SessionsRemoved != removed || result.NotificationsQueued != want {
-					t.Errorf("dry run %t: result %+v, error %v; want %d sessions removed and %d clients told",
+					t.Errorf("dry run %t: result %+v, error %v; want %d sessions, %d clients notified",
 						ending.DryRun, result, err, removed, want)
 				}
 			}
 			for _, ref := range []grantstore.Ref{consent, outlived,
 				{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}} {
 				if _, err := e.Grants().Get(t.Context(), ref, base); err == nil {
-					t.Errorf("a grant of type %s is alive", ref.Type)
+					t.Errorf("a grant of type %s is live", ref.Type)
 				}
 			}
 			if !ending.KeepSession { // otherwise the damaged row remains
@@ -250,11 +250,11 @@ func endKeepingTokens(t *testing.T, e *Engine, sid string) {
 	}
 }
 
-// A listing shows what can be read.
+// Listings return the rows that can be read.
 func TestListingsSkipDamagedRows(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
-	ids := tellClients(t, e, "a", "b")
+	ids := notifyClients(t, e, "a", "b")
 	for i := range 3 {
 		sid := fmt.Sprint("sid", i)
 		signIn(t, e, sid, "ann")
@@ -263,7 +263,7 @@ func TestListingsSkipDamagedRows(t *testing.T) {
 	listed := layout.SessionPosition(layout.IndexListing, nil,
 		&records.Session{SessionId: "sid0", Created: records.Nanos(base)})
 	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}
-	spoil(t, e, layout.SessionKey("sid0"), listed, layout.ClientUseKey("sid2", "mail"),
+	damage(t, e, layout.SessionKey("sid0"), listed, layout.ClientUseKey("sid2", "mail"),
 		layout.NotificationKey(ids["a"]), layout.GrantKey(token))
 	for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: "ann"}, {ClientID: "mail"}} {
 		page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: filter})
@@ -279,9 +279,9 @@ func TestListingsSkipDamagedRows(t *testing.T) {
 	}
 	deliveries, err := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
 	if err != nil || len(deliveries.Notifications) != 1 {
-		t.Errorf("notices: %v, error %v; want one", deliveries, err)
+		t.Errorf("notifications: %v, error %v; want one", deliveries, err)
 	}
-	// The tokens of sid0 and of sid2 cannot be judged, sid1's cannot be read.
+	// Whether the tokens of sid0 and sid2 are live is unknown; that of sid1 cannot be read.
 	if page, err := e.Grants().Query(t.Context(), grantstore.Query{},
 		base); err != nil || len(page.Grants) != 0 {
 		t.Errorf("grants: %v, error %v; want none and no error", page, err)
@@ -293,10 +293,10 @@ func TestListingsSkipDamagedRows(t *testing.T) {
 	removed, err := e.Grants().Remove(t.Context(),
 		grantstore.Removal{OperationID: "r", Filter: grantstore.Filter{SubjectID: "ann"}, Limit: 10}, base)
 	if err != nil || removed.Met != 2 {
-		t.Errorf("grants removed: %+v, error %v; want the two met that can be read", removed, err)
+		t.Errorf("grants removed: %+v, error %v; want the two readable ones met", removed, err)
 	}
 	if n := strings.Count(log.String(), "damaged row stepped over"); n < 4 {
-		t.Errorf("the log tells of %d damaged rows, want all:\n%s", n, log.String())
+		t.Errorf("the log names %d damaged rows, want all:\n%s", n, log.String())
 	}
 }
 
@@ -305,7 +305,7 @@ func TestSignInDespiteDamagedSession(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
 	signIn(t, e, "sid", "ann")
-	spoil(t, e, layout.SessionKey("sid"))
+	damage(t, e, layout.SessionKey("sid"))
 	s := benchSession(1)
 	s.SubjectID = "ann"
 	if _, err := e.Tickets().CreateWithin(t.Context(), s, ticketstore.Limit{Max: 1}, base); err != nil {
@@ -317,7 +317,7 @@ func TestSignInDespiteDamagedSession(t *testing.T) {
 func TestPurgesSetDamagedRowsAside(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
-	ids := tellClients(t, e, "a", "b")
+	ids := notifyClients(t, e, "a", "b")
 	for range 2 {
 		work := e.claimOne(t, base.Add(time.Minute))
 		if err := e.Logout().Settle(t.Context(), work.ID, work.Claim, logout.Outcome{State: logout.Delivered},
@@ -335,8 +335,8 @@ func TestPurgesSetDamagedRowsAside(t *testing.T) {
 	family := []grantstore.Ref{{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-0")},
 		{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-1")}}
 	rows := [][]byte{layout.NotificationKey(ids["a"]), layout.JobKey("job"), layout.GrantKey(family[0])}
-	spoil(t, e, rows...)
-	spoil(t, e, layout.FamilyKey("sid-mail-1"), layout.EndedKey("sid-a"))
+	damage(t, e, rows...)
+	damage(t, e, layout.FamilyKey("sid-mail-1"), layout.EndedKey("sid-a"))
 	later := base.AddDate(1, 0, 0)
 	for range 3 {
 		if _, err := e.Grants().Purge(t.Context(), 100, later); err != nil {
@@ -347,13 +347,13 @@ func TestPurgesSetDamagedRowsAside(t *testing.T) {
 		}
 	}
 	wantAside(t, e, append(rows, layout.EndedKey("sid-a"))...)
-	wantTold(t, log, 5)
+	wantLogged(t, log, 5)
 	wantContents(t, e)
 	_ = e.db.View(t.Context(), func(r *kv.Snapshot) error {
 		for _, table := range [][]byte{layout.NotificationKey(ids["b"]), layout.TableJob, layout.TableEnded,
 			layout.IndexEndedDue, layout.IndexNotificationPurge, layout.IndexJobAge} {
 			k, err := kv.FirstKey(r, table, table)
-			// What the last sweep has ended still exists.
+			// Records of the last sweep are not due yet.
 			if err != nil || (k != nil && !bytes.Contains(k, []byte("sid"))) {
 				t.Errorf("%q is left (%v)", k, err)
 			}
@@ -367,18 +367,18 @@ func (e *Engine) claimOne(t *testing.T, now time.Time) logout.Delivery {
 	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute},
 		now)
 	if err != nil || len(claimed.Deliveries) != 1 {
-		t.Fatalf("claimed %+v, %v; want one notice", claimed, err)
+		t.Fatalf("claimed %+v, %v; want one notification", claimed, err)
 	}
 	return claimed.Deliveries[0]
 }
 
-// Overwriting or deleting a damaged row makes no change fail, in particular not others in its transaction.
+// Overwriting or deleting a damaged row fails neither the change nor others in its transaction.
 func TestDamagedRowFailsNoTransaction(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
-	ids := tellClients(t, e, "a", "b")
+	ids := notifyClients(t, e, "a", "b")
 	signIn(t, e, "sid", "ann")
-	spoil(t, e, layout.NotificationKey(ids["a"]), layout.NotificationKey(ids["b"]), layout.SessionKey("sid"))
+	damage(t, e, layout.NotificationKey(ids["a"]), layout.NotificationKey(ids["b"]), layout.SessionKey("sid"))
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		tx.Delete(layout.SessionKey("sid"))
 		tx.Delete(layout.NotificationKey(ids["a"]))
@@ -398,7 +398,7 @@ func TestRevocationSkipsDamagedMember(t *testing.T) {
 	signIn(t, e, fuzzSID, fuzzSubject)
 	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
 	issueRefresh(t, e)
-	spoil(t, e, layout.GrantKey(fuzzToken))
+	damage(t, e, layout.GrantKey(fuzzToken))
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
 		OperationID: "revoke",
 		Revoke:      []grantstore.Revocation{{RequestID: fuzzSID + "-" + fuzzClient + "-0"}},
@@ -413,15 +413,15 @@ func TestRevocationSkipsDamagedMember(t *testing.T) {
 	wantContents(t, e)
 }
 
-// A start resumes what can be resumed.
+// A start skips damaged jobs and resumes the others.
 func TestStartSkipsDamagedRows(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)
 	signIn(t, e, "sid", "ann")
-	interrupted(t, e, &logout.Ending{OperationID: "a", SubjectID: "bob", Reason: logout.Terminated}, base)
-	interrupted(t, e, &logout.Ending{OperationID: "b", SubjectID: "ann", Reason: logout.Terminated}, base)
-	spoil(t, e, layout.JobKey("a"), layout.IndexJobRunning, layout.TablePurge, layout.ContentsKey)
+	interruptJob(t, e, &logout.Ending{OperationID: "a", SubjectID: "bob", Reason: logout.Terminated}, base)
+	interruptJob(t, e, &logout.Ending{OperationID: "b", SubjectID: "ann", Reason: logout.Terminated}, base)
+	damage(t, e, layout.JobKey("a"), layout.IndexJobRunning, layout.TablePurge, layout.ContentsKey)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -438,7 +438,7 @@ func TestMoveRefusesDamagedRows(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
 	signIn(t, e, "sid", "ann")
-	spoil(t, e, layout.SessionKey("sid"))
+	damage(t, e, layout.SessionKey("sid"))
 	export := func() (err error) {
 		for _, batchErr := range e.Transfer().Export(context.Background(), nil) {
 			err = errors.Join(err, batchErr)
@@ -446,13 +446,13 @@ func TestMoveRefusesDamagedRows(t *testing.T) {
 		return err
 	}
 	if err := export(); !layout.IsDamage(err) {
-		t.Errorf("export: %v, want an error that tells of the damage", err)
+		t.Errorf("export: %v, want an error that names the damage", err)
 	}
 	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if err := export(); err != nil {
-		t.Errorf("export without the row: %v", err)
+		t.Errorf("export after the row was purged: %v", err)
 	}
 	wantContents(t, e)
 	status, err := e.Transfer().Status(t.Context())

@@ -30,15 +30,15 @@ func openLogged(t *testing.T) (*Engine, *testenv.Log) {
 	return e, log
 }
 
-// spoiled is the contents of a damaged row: it must never be logged.
-var spoiled = []byte("\xff\xffa secret\xff")
+// damagedValue is the contents of a damaged row: it must never be logged.
+var damagedValue = []byte("\xff\xffa secret\xff")
 
-// spoil damages rows, bypassing the metadata of the committer.
-func spoil(t *testing.T, e *Engine, keys ...[]byte) {
+// damage damages rows, bypassing the metadata of the committer.
+func damage(t *testing.T, e *Engine, keys ...[]byte) {
 	t.Helper()
 	err := e.db.Damage(t.Context(), func(txn *badger.Txn) error {
 		for _, k := range keys {
-			if err := txn.Set(k, spoiled); err != nil {
+			if err := txn.Set(k, damagedValue); err != nil {
 				return err
 			}
 		}
@@ -67,21 +67,21 @@ func wantAside(t *testing.T, e *Engine, keys ...[]byte) {
 	t.Helper()
 	for _, k := range keys {
 		if row(t, e, k) != nil {
-			t.Errorf("row %q is still in the way", k)
+			t.Errorf("row %q was not moved", k)
 		}
-		if !bytes.Equal(row(t, e, layout.Key(layout.TableDamaged, k)), spoiled) {
-			t.Errorf("the bytes of row %q were not kept", k)
+		if !bytes.Equal(row(t, e, layout.Key(layout.TableDamaged, k)), damagedValue) {
+			t.Errorf("the bytes of row %q were lost", k)
 		}
 	}
 }
 
-func wantTold(t *testing.T, log *testenv.Log, times int) {
+func wantLogged(t *testing.T, log *testenv.Log, times int) {
 	t.Helper()
 	if n := strings.Count(log.String(), "damaged row stepped over"); n != times {
-		t.Errorf("the log tells %d times of damaged rows, want %d:\n%s", n, times, log.String())
+		t.Errorf("the log names damaged rows %d times, want %d:\n%s", n, times, log.String())
 	}
 	if strings.Contains(log.String(), "a secret") {
-		t.Error("the log tells what stands in a damaged row")
+		t.Error("the log shows the contents of a damaged row")
 	}
 }
 
@@ -89,7 +89,7 @@ func wantTold(t *testing.T, log *testenv.Log, times int) {
 // background.
 func wantContents(t *testing.T, e *Engine) {
 	t.Helper()
-	testenv.Eventually(t, "the contents are right", func() bool {
+	testenv.Eventually(t, "the contents match the rows", func() bool {
 		wrong := func(f check.Finding) bool { return f.ID == "contents" }
 		findings := checked(t, e, check.Config{MaxFindings: 1000}).Findings
 		return !slices.ContainsFunc(findings, wrong) && row(t, e, layout.RecountKey) == nil

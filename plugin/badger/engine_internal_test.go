@@ -20,7 +20,7 @@ var base = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 
 func openAt(t *testing.T, path string) *Engine {
 	t.Helper()
-	noSync := false // no power failure here, and thousands of syncs are slow
+	noSync := false // syncs are slow, and no test here loses power
 	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open: %v", err)
@@ -36,7 +36,7 @@ func signIn(t *testing.T, e *Engine, sid, subject string) {
 	}
 }
 
-// anHour is a session that lives for an hour from base.
+// anHour returns a session that expires an hour after base.
 func anHour(sid, subject string) *ticketstore.Session {
 	return &ticketstore.Session{
 		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
@@ -79,7 +79,7 @@ func TestChangesFailIndividually(t *testing.T) {
 				return nil
 			})
 			if i%3 == 0 != errors.Is(err, boom) || (i%3 != 0 && err != nil) {
-				t.Errorf("change %d: answered %v", i, err)
+				t.Errorf("change %d: error %v", i, err)
 			}
 		})
 	}
@@ -107,25 +107,25 @@ func TestInterruptedRemovalIsResumed(t *testing.T) {
 	}
 	signIn(t, e, "other", "bob")
 	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}
-	interrupted(t, e, ending, base)
+	interruptJob(t, e, ending, base)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
 	e = openAt(t, path)
-	// The same operation joins the resumed one, or finds its answer.
+	// The repeated operation joins the resumed one, or gets its answer.
 	result, err := e.Logout().End(t.Context(), ending, base)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if result.SessionsRemoved != 5 || result.GrantsRevoked != 15 || result.NotificationsQueued != 5 {
-		t.Errorf("result %+v, want 5 sessions, 15 grants, 5 notices", *result)
+		t.Errorf("result %+v, want 5 sessions, 15 grants, 5 notifications", *result)
 	}
 	if _, err := e.Tickets().Find(t.Context(), "other"); err != nil {
 		t.Errorf("another subject's session: %v", err)
 	}
 }
 
-// A session with more grants than fit into one transaction is dead immediately, and purged afterwards.
+// A session with more grants than fit into a transaction ends at once; its grants are purged afterwards.
 func TestRemovalCountsAllGrants(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -139,7 +139,7 @@ func TestRemovalCountsAllGrants(t *testing.T) {
 			t.Fatal(err)
 		}
 		if result.SessionsRemoved != 1 || result.GrantsRevoked != many || result.NotificationsQueued != 1 {
-			t.Errorf("dry run %t: result %+v, want 1 session, %d grants, 1 notice", dry, *result, many)
+			t.Errorf("dry run %t: result %+v, want 1 session, %d grants, 1 notification", dry, *result, many)
 		}
 	}
 	_ = e.db.View(t.Context(), func(r *kv.Snapshot) error {
@@ -183,8 +183,8 @@ func TestCanceledCall(t *testing.T) {
 	}
 }
 
-// Callers that give up while others write: nothing writes to the variables of a call after it has returned
-// (checked by the race detector), and an abandoned call either happened or did not.
+// Calls canceled under load: nothing writes to a call's variables after it has returned (for the race
+// detector), and its change was applied as a whole or not at all.
 func TestCanceledCallsUnderLoad(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

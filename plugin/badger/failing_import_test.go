@@ -28,13 +28,13 @@ const (
 	importPart = 10
 )
 
-// An import with a failed sync keeps the acknowledged parts, does not serve, and can be completed.
+// After a failed sync an import keeps its acknowledged parts and can be completed; the store does not serve.
 func TestImportWithFailedSync(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	path, file := filepath.Join(folder, "store"), filepath.Join(folder, "backup")
 	want := writeBackup(t, file)
-	said := tormentDisk(t, path, func(pid int) {
+	said := failDisk(t, path, func(pid int) {
 		failing, err := testenv.FailSync(t, pid)
 		if err != nil {
 			t.Error(err)
@@ -43,7 +43,7 @@ func TestImportWithFailedSync(t *testing.T) {
 		t.Cleanup(failing.Stop)
 	}, importEnv+"="+file)
 	if !said.ended {
-		t.Errorf("the process did not come to its end:\n%s", said.text)
+		t.Errorf("the process did not exit as expected:\n%s", said.text)
 	}
 	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
 	if err != nil {
@@ -53,10 +53,10 @@ func TestImportWithFailedSync(t *testing.T) {
 	status, err := e.Transfer().Status(t.Context())
 	least := min(int64(importPart*len(said.acknowledged)), want.Records())
 	if err != nil || status.State != transfer.Importing || status.Records() < least {
-		t.Fatalf("the store is %+v, %v, want it to be importing with %d records or more", status, err, least)
+		t.Fatalf("got %+v, %v, want a store being imported with at least %d records", status, err, least)
 	}
 	if _, err := e.Tickets().Find(t.Context(), "sid-0"); !errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("a session of a store that is not complete: %v", err)
+		t.Errorf("a session of an incomplete store: %v", err)
 	}
 	parts, err := partsOf(file)
 	if err != nil {
@@ -78,7 +78,7 @@ func TestImportWithFailedSync(t *testing.T) {
 	consistent(t, e)
 }
 
-// writeBackup writes the backup of a store and returns what the store holds.
+// writeBackup writes the backup of a store and returns the status of the store.
 func writeBackup(t *testing.T, path string) *transfer.Status {
 	t.Helper()
 	e := open(t, t.TempDir())

@@ -45,14 +45,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A failed write is final for an engine. Everything acknowledged or shown before is in the database when it
-// is reopened, and the database is consistent: the failed change is there completely or not at all.
+// After a failed write the engine serves nothing. Reopened, the database is consistent and has everything
+// that was acknowledged or read before; the failed change was applied as a whole or not at all.
 func TestFailedWriteIsFinal(t *testing.T) {
 	t.Parallel()
 	t.Run("a sync fails once", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "store")
-		said := tormentDisk(t, path, func(pid int) {
+		said := failDisk(t, path, func(pid int) {
 			failing, err := testenv.FailSync(t, pid)
 			if err != nil {
 				t.Error(err)
@@ -63,36 +63,36 @@ func TestFailedWriteIsFinal(t *testing.T) {
 		if !said.ended {
 			t.Errorf("the process did not come to its end:\n%s", said.text)
 		}
-		said.hold(t, path)
+		said.verify(t, path)
 	})
 	t.Run("the file system turns read-only", func(t *testing.T) {
 		t.Parallel()
 		disk := testenv.Mount(t, 256)
 		path := filepath.Join(disk.Path, "store")
-		said := tormentDisk(t, path, func(int) {
+		said := failDisk(t, path, func(int) {
 			if err := disk.Fail(); err != nil {
 				t.Error(err)
 			}
 		})
-		// Writing to a mapped page of such a file system may kill the process: that is final too.
+		// Writing to a mapped page of such a file system may kill the process.
 		if !said.ended && !strings.Contains(said.text, "fatal error: fault") {
 			t.Errorf("the process did not come to its end:\n%s", said.text)
 		}
 		_, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
 		if err == nil || !strings.Contains(err.Error(), "the file system at "+path+" is read-only") {
-			t.Errorf("open on the file system that turned read-only: %v, want that said", err)
+			t.Errorf("open on the read-only file system: %v, want it named", err)
 		}
-		testenv.Eventually(t, "the file system being mended", func() bool { return disk.Mend() == nil })
-		said.hold(t, path)
+		testenv.Eventually(t, "the file system is repaired", func() bool { return disk.Mend() == nil })
+		said.verify(t, path)
 	})
 }
 
-// What was acknowledged survives a power loss.
+// Acknowledged changes survive a power loss.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	disk, folder := testenv.Mount(t, 256), t.TempDir()
 	var after *testenv.Disk
-	said := tormentDisk(t, filepath.Join(disk.Path, "store"), func(pid int) {
+	said := failDisk(t, filepath.Join(disk.Path, "store"), func(pid int) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 		var err error
 		if after, err = disk.AfterPowerLoss(folder); err != nil {
@@ -103,10 +103,10 @@ func TestPowerLoss(t *testing.T) {
 		t.FailNow()
 	}
 	defer func() { _ = after.Unmount() }()
-	said.hold(t, filepath.Join(after.Path, "store"))
+	said.verify(t, filepath.Join(after.Path, "store"))
 }
 
-// A start with a failed sync, at any point, does no harm, nor does one that completes despite it.
+// A start in which any one sync fails loses nothing, whether it completes or not.
 func TestStartWithFailedSync(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
@@ -118,14 +118,14 @@ func TestStartWithFailedSync(t *testing.T) {
 				command := testenv.WithFailingSync(t, nth+1, os.Args[0])
 				command.Env = append(os.Environ(), failingEnv+"="+path, startEnv+"=yes")
 				stdout, _ := command.Output() // it may fail
-				said := &testimony{}
+				said := &diskReport{}
 				for line := range strings.Lines(string(stdout)) {
 					if sid, is := strings.CutPrefix(strings.TrimSpace(line), "acknowledged "); is {
 						said.acknowledged = append(said.acknowledged, sid)
 					}
 				}
 				t.Logf("%s: %d sign-ins were acknowledged", state, len(said.acknowledged))
-				said.hold(t, path)
+				said.verify(t, path)
 			}
 		})
 	}
@@ -150,20 +150,20 @@ func startAndEnd(path string) {
 // workers is the number of concurrent sign-ins.
 const workers = 8
 
-// testimony is what a process reported before and after its disk failed.
-type testimony struct {
+// diskReport is the output of a process whose disk failed.
+type diskReport struct {
 	acknowledged, seen []string
 	text               string
 	ended              bool
 }
 
-// tormentDisk runs a process on a new database and makes its disk fail meanwhile.
-func tormentDisk(t *testing.T, path string, fail func(pid int), env ...string) *testimony {
+// failDisk runs a process on a new database and makes its disk fail.
+func failDisk(t *testing.T, path string, fail func(pid int), env ...string) *diskReport {
 	t.Helper()
 	process := testenv.Start(t, testenv.Self(t, "", append(env, failingEnv+"="+path)...))
 	limit := time.AfterFunc(testenv.Patience, process.Kill)
 	defer limit.Stop()
-	said := &testimony{}
+	said := &diskReport{}
 	var failing sync.WaitGroup
 	for line := range process.Lines() {
 		what, sid, _ := strings.Cut(line, " ")
@@ -186,13 +186,13 @@ func tormentDisk(t *testing.T, path string, fail func(pid int), env ...string) *
 	said.text = process.Log.String()
 	t.Logf("%d sign-ins were acknowledged, %d seen before or after", len(said.acknowledged), len(said.seen))
 	if len(said.acknowledged) < 200 {
-		t.Fatalf("the process ended too soon:\n%s", said.text)
+		t.Fatalf("the process ended before its disk failed:\n%s", said.text)
 	}
 	return said
 }
 
-// hold opens the database and compares it with the testimony.
-func (said *testimony) hold(t *testing.T, path string) {
+// verify opens the database and compares it with the report.
+func (said *diskReport) verify(t *testing.T, path string) {
 	t.Helper()
 	// The system may take a moment to release the files of an ended process, for which Open waits.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -203,7 +203,7 @@ func (said *testimony) hold(t *testing.T, path string) {
 	}
 	defer e.Close()
 	for what, sids := range map[string][]string{"acknowledged": said.acknowledged,
-		"shown to somebody": said.seen} {
+		"read": said.seen} {
 		lost := 0
 		for _, sid := range sids {
 			if _, err := e.Tickets().Find(t.Context(), sid); err != nil {

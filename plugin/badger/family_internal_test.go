@@ -1,6 +1,6 @@
 package badger
 
-// The rows written by flows, also in a large token family.
+// The rows that flows write, also in a large token family.
 
 import (
 	"fmt"
@@ -68,9 +68,8 @@ func familyGrant(t grantstore.Type, handle string) grantstore.Grant {
 	}
 }
 
-// Each written row goes to the log, to the memory table and to tables: the number of keys is the cost of a
-// flow, besides the row shared by the operations of a transaction (operations_internal_test.go). A change
-// that raises it must say why.
+// Each key is written to the log, to the memory table and to tables: their number is the cost of a flow,
+// besides the row shared by the operations of a transaction (operations_internal_test.go).
 func TestKeysThatFlowsWrite(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

@@ -20,7 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The ids of the world that a row is damaged in.
+// Ids of the records in which a row is damaged.
 const fuzzSID, fuzzSubject, fuzzClient = "sid", "ann", "client"
 
 var (
@@ -29,8 +29,8 @@ var (
 	fuzzRefresh = grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
 )
 
-// FuzzStoredRecords: whatever a row contains, reading and changing what depends on it ends with an answer or
-// an error, and the rest can still be read.
+// FuzzStoredRecords: with any contents of a row, calls that depend on it return an answer or an error, and
+// the other rows can be read.
 func FuzzStoredRecords(f *testing.F) {
 	seedRecords(f)
 	f.Fuzz(func(t *testing.T, table byte, known bool, suffix, value []byte) {
@@ -51,7 +51,7 @@ func FuzzStoredRecords(f *testing.F) {
 		if err := e.db.Damage(ctx, func(txn *badger.Txn) error {
 			return txn.Set(damaged, value)
 		}); err != nil {
-			t.Skip("the database takes no such key")
+			t.Skip("the database does not accept the key")
 		}
 		useEverything(ctx, e)
 		if err := ctx.Err(); err != nil {
@@ -63,7 +63,7 @@ func FuzzStoredRecords(f *testing.F) {
 	})
 }
 
-// firstOf returns an existing row, so that an intact one is replaced; otherwise the given key.
+// firstOf returns the key of a row of the table, or otherwise.
 func firstOf(t *testing.T, e *Engine, table, otherwise []byte) []byte {
 	t.Helper()
 	found := otherwise
@@ -79,7 +79,7 @@ func firstOf(t *testing.T, e *Engine, table, otherwise []byte) []byte {
 	return found
 }
 
-// issueRefresh adds a refresh token to the family of the token that issue has made.
+// issueRefresh adds a refresh token to the family that issue has created.
 func issueRefresh(t *testing.T, e *Engine) {
 	t.Helper()
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "refresh",

@@ -123,8 +123,8 @@ func BenchmarkRemoval(b *testing.B) {
 // large reports whether the large variants are requested.
 func large() bool { return os.Getenv("SESSIONS_BENCH_LARGE") != "" }
 
-// fillSubject signs a subject in that often, and with tokens set at a client that is to be told and holds
-// two.
+// fillSubject creates sessions of a subject; with tokens, each has a client that is notified and has two
+// tokens.
 func fillSubject(b *testing.B, e *Engine, n, sessions int, tokens bool) {
 	b.Helper()
 	apply := benchApplyTo(b, e)
@@ -147,7 +147,7 @@ func removeSubject(b *testing.B, e *Engine, subject, operation string, want int)
 	}
 }
 
-// benchMany calls a function that often, from 0, by 256 concurrent callers.
+// benchMany calls a function with 0 to n-1 from 256 concurrent callers.
 func benchMany(b *testing.B, n int, do func(i int) error) {
 	b.Helper()
 	var group sync.WaitGroup

@@ -12,7 +12,7 @@ import (
 
 func open(t *testing.T, path string) *badger.Engine {
 	t.Helper()
-	noSync := false // durability is not tested here, and thousands of syncs are slow
+	noSync := false // syncs are slow, and durability is not tested here
 	e, err := badger.Open(t.Context(), badger.Settings{Path: path, Sync: &noSync},
 		slog.New(slog.DiscardHandler))
 	if err != nil {

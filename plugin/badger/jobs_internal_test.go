@@ -17,7 +17,7 @@ import (
 func reopenedAfter(t *testing.T, e *Engine, path string, ending *logout.Ending, strides int) *Engine {
 	t.Helper()
 	if _, left, err := e.begin(t.Context(), ending, nil, base); err != nil || !left {
-		t.Fatalf("begin: work left %t, error %v, want work to be left", left, err)
+		t.Fatalf("begin: work left %t, error %v, want work left", left, err)
 	}
 	for range strides {
 		if err := e.update(t.Context(), func(tx *kv.Tx) error {
@@ -46,8 +46,7 @@ func finishedJob(t *testing.T, e *Engine, id string) *logout.Job {
 	return job
 }
 
-// A crash between the end of a session and the purge of its many grants does not affect the count, at
-// whatever point.
+// A crash at any point between the end of a session and the purge of its grants does not change the counts.
 func TestCountsAfterCrashBeforePurge(t *testing.T) {
 	t.Parallel()
 	const many = 2*maxInline + 7
@@ -66,15 +65,15 @@ func TestCountsAfterCrashBeforePurge(t *testing.T) {
 				e = reopenedAfter(t, e, path, ending, strides)
 				if job := finishedJob(t, e,
 					"op"); job.Result.GrantsRevoked != many || job.Result.NotificationsQueued != 1 {
-					t.Errorf("result %+v, want %d grants revoked and one notice", job.Result, many)
+					t.Errorf("result %+v, want %d grants revoked and one notification", job.Result, many)
 				}
-				// An answer is kept however long the job was interrupted.
+				// The answer is kept regardless of the length of the interruption.
 				if _, err := e.Grants().Purge(t.Context(), 100, base.Add(time.Hour)); err != nil {
 					t.Fatal(err)
 				}
 				again, err := e.Logout().End(t.Context(), ending, base.Add(time.Hour))
 				if err != nil || (!ending.All && again.GrantsRevoked != many) {
-					t.Errorf("the repeated ending answers %+v, %v; want the same again", again, err)
+					t.Errorf("repeated: %+v, %v; want the same answer", again, err)
 				}
 				if report, err := e.Check(t.Context(),
 					check.Config{}); err != nil || len(report.Findings) > 0 {
@@ -85,8 +84,7 @@ func TestCountsAfterCrashBeforePurge(t *testing.T) {
 	}
 }
 
-// A job over many sessions, interrupted anywhere, ends and counts each once, whether sessions are kept or
-// not.
+// A job interrupted at any point ends and counts each session once, also if sessions are kept.
 func TestInterruptedEndingOfAll(t *testing.T) {
 	t.Parallel()
 	const sessions = 3*batchSessions + 5
@@ -110,22 +108,22 @@ func TestInterruptedEndingOfAll(t *testing.T) {
 				}
 				if r := job.Result; r.SessionsRemoved != gone || r.GrantsRevoked != sessions ||
 					r.NotificationsQueued != sessions {
-					t.Errorf("result %+v, want %d sessions removed, %d grants and notices", r, gone, sessions)
+					t.Errorf("result %+v, want %d sessions, %d grants and notifications", r, gone, sessions)
 				}
 				if job.Total != sessions || job.Done != sessions {
-					t.Errorf("%d of %d sessions looked at, want all %d", job.Done, job.Total, sessions)
+					t.Errorf("%d of %d sessions processed, want all %d", job.Done, job.Total, sessions)
 				}
 			})
 		}
 	}
 }
 
-// One ending of all at a time; a stopped one does not block others.
+// Only one ending of all runs at a time; a failed one does not block others.
 func TestOneEndingOfAllAtATime(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	first := &logout.Ending{OperationID: "first", All: true, Reason: logout.Terminated}
-	interrupted(t, e, first, base)
+	interruptJob(t, e, first, base)
 	second := &logout.Ending{OperationID: "second", All: true, Reason: logout.Terminated}
 	if _, err := e.Logout().End(t.Context(), second, base); !errors.Is(err, logout.ErrBusy) {
 		t.Fatalf("a second ending of all: error %v, want ErrBusy", err)
@@ -145,13 +143,13 @@ func TestOneEndingOfAllAtATime(t *testing.T) {
 	}
 	if job, err := e.Logout().Job(t.Context(),
 		"first"); err != nil || job.State != logout.JobFailed || job.Error != "disk full" {
-		t.Errorf("the stopped job: %+v, %v; want it failed and to say why", job, err)
+		t.Errorf("the stopped job: %+v, %v; want it failed with the reason", job, err)
 	}
 	if _, err := e.Logout().End(t.Context(), second, base); err != nil {
 		t.Errorf("an ending of all after the other stopped: %v", err)
 	}
 	finishedJob(t, e, "second")
-	// Repeating its ending resumes a stopped job.
+	// Repeating the ending resumes the failed job.
 	if _, err := e.Logout().End(t.Context(), first, base); err != nil {
 		t.Fatal(err)
 	}

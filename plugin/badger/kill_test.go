@@ -21,7 +21,7 @@ const (
 func TestOpenAndCloseUntilKilled(t *testing.T) {
 	path := os.Getenv(killEnv)
 	if path == "" {
-		t.Skip("it is run by TestKilledAtAnyMoment")
+		t.Skip("a process of TestKilledAtAnyMoment")
 	}
 	var next int
 	if _, err := fmt.Sscan(os.Getenv(killFirstEnv), &next); err != nil {
@@ -47,8 +47,7 @@ func TestOpenAndCloseUntilKilled(t *testing.T) {
 	}
 }
 
-// A process killed at any moment of opening, writing and closing leaves a store that opens, with everything
-// acknowledged.
+// A store whose process was killed while opening, writing or closing opens, and has everything acknowledged.
 func TestKilledAtAnyMoment(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
@@ -63,7 +62,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		for line := range child.Lines() {
 			switch {
 			case strings.HasPrefix(line, "=== RUN"):
-				// The delay counts from the first sign of life, which takes a slow machine a while.
+				// The delay starts with the first output: starting a process takes long on a slow machine.
 				time.AfterFunc(rand.N(300*time.Millisecond), child.Kill)
 			case strings.HasPrefix(line, "refused"):
 				t.Error(line)

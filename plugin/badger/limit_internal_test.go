@@ -11,8 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A sign-in is answered when it is stored: it does not wait until the grants of the session that it ended are
-// removed, however many there are. Later changes are held back until then.
+// A sign-in does not wait until the grants of the session that it ended are purged. Later changes do.
 func TestSignInDoesNotWaitForPurge(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
@@ -43,12 +42,12 @@ func TestSignInDoesNotWaitForPurge(t *testing.T) {
 			ticketstore.Limit{Max: 1, EndOldest: true}, base)
 		answered <- err
 	}()
-	testenv.Eventually(t, "the sign-in being answered", func() bool { return len(answered) == 1 })
+	testenv.Eventually(t, "the sign-in is answered", func() bool { return len(answered) == 1 })
 	close(release)
 	if err := <-answered; err != nil {
 		t.Error(err)
 	}
-	testenv.Eventually(t, "the grants of the ended session being removed", func() bool {
+	testenv.Eventually(t, "the grants of the ended session are purged", func() bool {
 		stats, err := e.Stats(t.Context())
 		return err == nil && stats.Records["grants"] == 0
 	})

@@ -31,7 +31,7 @@ func openWith(t *testing.T, path string, mib int) *Engine {
 	return e
 }
 
-// killed returns a copy of an open database, like that of a killed process.
+// killed returns a copy of an open database: it is like that of a killed process.
 func killed(t *testing.T, path string) string {
 	t.Helper()
 	to := t.TempDir()
@@ -39,7 +39,7 @@ func killed(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	if logs, err := files.Names(to, files.LogExt); err != nil || len(logs) == 0 {
-		t.Fatalf("there is no log in what is left of the database: %v", err)
+		t.Fatalf("the copy has no log: %v", err)
 	}
 	return to
 }
@@ -49,8 +49,8 @@ func killed(t *testing.T, path string) string {
 func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
-	// Sessions of 64 KiB: less than a memory table of the setting holds, but with the larger ones more than
-	// one of the smaller.
+	// Sessions of 64 KiB: together less than a memory table of the setting, and with a large setting more
+	// than one of a small setting.
 	for before, sessions := range map[int]int{1024: 440, 512: 440, 64: 100} {
 		path := t.TempDir()
 		e := openWith(t, path, before)
@@ -65,9 +65,9 @@ func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 		for _, after := range []int{1024, 256, 64} {
 			t.Run(fmt.Sprintf("%d MiB, then %d", before, after), func(t *testing.T) {
 				again := killed(t, left)
-				holds(t, openWith(t, again, after), sessions)
-				// Nothing of the old setting may remain: it opens with the first one again.
-				holds(t, openWith(t, killed(t, again), before), sessions)
+				wantSessions(t, openWith(t, again, after), sessions)
+				// It opens with the first setting again.
+				wantSessions(t, openWith(t, killed(t, again), before), sessions)
 			})
 		}
 		if before == 1024 { // the size of stores whose marker does not record it
@@ -76,12 +76,12 @@ func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 				fmt.Appendf(nil, folder.MarkerFormat, layout.Version), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			holds(t, openWith(t, old, 64), sessions)
+			wantSessions(t, openWith(t, old, 64), sessions)
 		}
 	}
 }
 
-func holds(t *testing.T, e *Engine, sessions int) {
+func wantSessions(t *testing.T, e *Engine, sessions int) {
 	t.Helper()
 	for i := range sessions {
 		s, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf(fmt.Sprint(i)))
@@ -104,26 +104,26 @@ func TestReadOnlyOpenWithOtherMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	still, err := OpenReadOnly(t.Context(), Settings{Path: killed(t, path), MemoryMiB: 64}, nil)
+	store, err := OpenReadOnly(t.Context(), Settings{Path: killed(t, path), MemoryMiB: 64}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = still.Close() }()
-	if _, err := still.Tickets().Get(t.Context(), ticketstore.KeyOf("299")); err != nil {
+	defer func() { _ = store.Close() }()
+	if _, err := store.Tickets().Get(t.Context(), ticketstore.KeyOf("299")); err != nil {
 		t.Error(err)
 	}
 }
 
-// pileEnv makes the test below a process that is killed while its logs pile up in that folder.
-const pileEnv = "SESSIONS_TEST_PILE"
+// logsEnv makes the test below a process that is killed with unflushed logs. It names the folder.
+const logsEnv = "SESSIONS_TEST_PILE"
 
-const pileRows = 60 // of 1 MiB: five memory tables
+const logRows = 60 // of 1 MiB: five memory tables
 
-// Piled-up logs are flushed to tables one after another, so that this takes no more memory than for one log,
-// and a kill meanwhile leaves nothing that the next process cannot handle.
+// A start flushes many logs one after another, with the memory that one log needs. After a kill in between
+// the next start continues.
 func TestManyUnflushedLogs(t *testing.T) {
-	if path := os.Getenv(pileEnv); path != "" {
-		pileUp(t, path)
+	if path := os.Getenv(logsEnv); path != "" {
+		fillLogs(t, path)
 		return
 	}
 	testenv.SkipRace(t, "it opens stores one after another")
@@ -131,14 +131,14 @@ func TestManyUnflushedLogs(t *testing.T) {
 	if err := (&folder.Marker{Format: layout.Version}).Write(path); err != nil {
 		t.Fatal(err)
 	}
-	process := testenv.Start(t, testenv.Self(t, "TestManyUnflushedLogs", pileEnv+"="+path))
+	process := testenv.Start(t, testenv.Self(t, "TestManyUnflushedLogs", logsEnv+"="+path))
 	_, said := process.Said("piled")
 	process.Kill()
 	logs, err := files.Names(path, files.LogExt)
 	if err != nil || len(logs) < 3 || !said {
-		t.Fatalf("%d logs have piled up, %v, want some: %s", len(logs), err, &process.Log)
+		t.Fatalf("%d unflushed logs, %v, want at least 3: %s", len(logs), err, &process.Log)
 	}
-	holdsPile(t, openWith(t, killed(t, path), 64))
+	wantLogRows(t, openWith(t, killed(t, path), 64))
 
 	// Killed while flushing the second: Badger has created a log with the number of a hidden one.
 	for _, name := range logs[1:] {
@@ -149,33 +149,32 @@ func TestManyUnflushedLogs(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path, logs[1]), make([]byte, 1<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	still, err := OpenReadOnly(t.Context(), Settings{Path: path}, nil)
+	store, err := OpenReadOnly(t.Context(), Settings{Path: path}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	holdsPile(t, still)
-	if err := still.Close(); err != nil {
+	wantLogRows(t, store)
+	if err := store.Close(); err != nil {
 		t.Error(err)
 	}
-	holdsPile(t, openWith(t, path, 64))
+	wantLogRows(t, openWith(t, path, 64))
 }
 
-// pileUp writes to a database that flushes no log: there are two tables of level 0 already, and nothing
-// compacts them.
-func pileUp(t *testing.T, path string) {
+// fillLogs writes to a database that flushes no log: level 0 is full and is not compacted.
+func fillLogs(t *testing.T, path string) {
 	settings := Settings{Path: path, MemoryMiB: 64}
 	db, err := folder.OpenReleased(databaseOptions(settings, nil).WithLogger(nil).WithSyncWrites(false).
 		WithNumMemtables(8).WithNumCompactors(0).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range pileRows {
-		err := db.Update(func(txn *badger.Txn) error { return txn.Set(pileKey(i), make([]byte, 1<<20-64)) })
+	for i := range logRows {
+		err := db.Update(func(txn *badger.Txn) error { return txn.Set(logKey(i), make([]byte, 1<<20-64)) })
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	testenv.Eventually(t, "the first two logs are tables", func() bool {
+	testenv.Eventually(t, "the first two logs are flushed", func() bool {
 		logs, err := files.Names(path, files.LogExt)
 		if err != nil || len(logs) == 0 {
 			t.Fatal(logs, err)
@@ -186,14 +185,14 @@ func pileUp(t *testing.T, path string) {
 	select {}
 }
 
-// pileKey is not one of the engine's keys, which it cleans up.
-func pileKey(i int) []byte { return fmt.Appendf(nil, "\xf0pile-%d", i) }
+// logKey belongs to no table of the engine, which would purge its row.
+func logKey(i int) []byte { return fmt.Appendf(nil, "\xf0pile-%d", i) }
 
-func holdsPile(t *testing.T, e *Engine) {
+func wantLogRows(t *testing.T, e *Engine) {
 	t.Helper()
 	err := e.db.Badger().View(func(txn *badger.Txn) error {
-		for i := range pileRows {
-			if _, err := txn.Get(pileKey(i)); err != nil {
+		for i := range logRows {
+			if _, err := txn.Get(logKey(i)); err != nil {
 				return fmt.Errorf("row %d: %w", i, err)
 			}
 		}

@@ -25,23 +25,22 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// wholeEnv makes the test binary the process that fills a store and is killed, or closes it. It names the
-// folder.
-const wholeEnv = "BADGER_WHOLE"
+// fillEnv makes the test binary a process that fills the store in that folder and closes it or is killed.
+const fillEnv = "BADGER_WHOLE"
 
-const wholeKey = "abababababababababababababababab"
+const fillKey = "abababababababababababababababab"
 
-// kindOfStore is a kind of store whose files are damaged.
-type kindOfStore struct {
+// storeKind is a kind of store whose files are damaged.
+type storeKind struct {
 	name      string
 	encrypted bool
-	// closed: its process has closed it. Otherwise the process was killed.
+	// closed: the process closed the store. Otherwise it was killed.
 	closed bool
 	// logs is the number of logs when the process is killed: with more than one, flushing has stalled.
 	logs int
 }
 
-var kindsOfStore = []kindOfStore{
+var storeKinds = []storeKind{
 	{name: "closed", closed: true},
 	{name: "closed encrypted", closed: true, encrypted: true},
 	{name: "killed", logs: 1},
@@ -50,16 +49,16 @@ var kindsOfStore = []kindOfStore{
 	{name: "killed with several logs encrypted", logs: 3, encrypted: true},
 }
 
-func (k kindOfStore) settings(path string) Settings {
+func (k storeKind) settings(path string) Settings {
 	s := Settings{Path: path, MinFreeMiB: 1}
 	if k.encrypted {
-		s.EncryptionKey = wholeKey
+		s.EncryptionKey = fillKey
 	}
 	return s
 }
 
 // options make small files, so that there are several of each, and store large values in the value log.
-func (k kindOfStore) options(t *testing.T, path string) badger.Options {
+func (k storeKind) options(t *testing.T, path string) badger.Options {
 	t.Helper()
 	settings := k.settings(path)
 	encryption, err := settings.validate()
@@ -74,7 +73,7 @@ func (k kindOfStore) options(t *testing.T, path string) badger.Options {
 	return o
 }
 
-func wholeSession(i int) *ticketstore.Session {
+func filledSession(i int) *ticketstore.Session {
 	sid, at := fmt.Sprintf("sid%04d", i), time.Date(2026, 3, 1, 12, 0, 0, i, time.UTC)
 	return &ticketstore.Session{
 		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
@@ -85,11 +84,11 @@ func wholeSession(i int) *ticketstore.Session {
 
 // TestFillStoreUntilKilled is not a test: it is the process that fills a store.
 func TestFillStoreUntilKilled(t *testing.T) {
-	path, name := os.Getenv(wholeEnv), os.Getenv(wholeEnv+"_KIND")
+	path, name := os.Getenv(fillEnv), os.Getenv(fillEnv+"_KIND")
 	if path == "" {
-		t.Skip("it is run by TestIncompleteStore")
+		t.Skip("a process of TestIncompleteStore")
 	}
-	kind := kindsOfStore[slices.IndexFunc(kindsOfStore, func(k kindOfStore) bool { return k.name == name })]
+	kind := storeKinds[slices.IndexFunc(storeKinds, func(k storeKind) bool { return k.name == name })]
 	options := kind.options(t, path)
 	e, err := open(t.Context(), kv.Config{Options: options, MinFree: 1 << 20,
 		Logger: slog.New(slog.DiscardHandler)})
@@ -104,7 +103,7 @@ func TestFillStoreUntilKilled(t *testing.T) {
 			len(logs) == 1)) {
 			break
 		}
-		if err := e.Tickets().Create(t.Context(), wholeSession(made)); err != nil {
+		if err := e.Tickets().Create(t.Context(), filledSession(made)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,11 +124,11 @@ func TestFillStoreUntilKilled(t *testing.T) {
 	}
 }
 
-// make fills a store and returns the number of its sessions.
-func (k kindOfStore) make(t *testing.T, path string) (sessions int) {
+// make creates a store and returns the number of its sessions.
+func (k storeKind) make(t *testing.T, path string) (sessions int) {
 	t.Helper()
-	child := testenv.Start(t, testenv.Self(t, "TestFillStoreUntilKilled", wholeEnv+"="+path,
-		wholeEnv+"_KIND="+k.name))
+	child := testenv.Start(t, testenv.Self(t, "TestFillStoreUntilKilled", fillEnv+"="+path,
+		fillEnv+"_KIND="+k.name))
 	made, said := child.Said("made")
 	if !k.closed {
 		child.Kill()
@@ -177,8 +176,8 @@ func copyStore(t *testing.T, from, to string) {
 	}
 }
 
-// harms are the ways to damage a file.
-var harms = map[string]func(file string, data []byte) error{
+// damages are the ways to damage a file.
+var damages = map[string]func(file string, data []byte) error{
 	"missing":  func(file string, _ []byte) error { return os.Remove(file) },
 	"empty":    func(file string, _ []byte) error { return os.Truncate(file, 0) },
 	"16 bytes": func(file string, data []byte) error { return os.Truncate(file, int64(min(len(data), 16))) },
@@ -188,10 +187,9 @@ var harms = map[string]func(file string, data []byte) error{
 	},
 }
 
-// worthHarming returns the files to damage in turn: all of them in long tests. Otherwise, of up to a dozen
-// logs and tables, the oldest, the newest and one in between, and if they are encrypted one, a different one
-// in each run.
-func (k kindOfStore) worthHarming(names []string) (chosen []string) {
+// filesToDamage returns all files in long tests. Otherwise it returns the oldest, the newest and one other
+// log and table, or a random one of them if they are encrypted.
+func (k storeKind) filesToDamage(names []string) (chosen []string) {
 	if testenv.Long() {
 		return names
 	}
@@ -212,13 +210,13 @@ func (k kindOfStore) worthHarming(names []string) (chosen []string) {
 	return slices.Sorted(slices.Values(chosen))
 }
 
-// Each file of a store is removed, truncated or overwritten in turn: the store opens without losing anything,
-// or is refused with an error that says what to do, and nothing is changed. A read-only open never changes
-// anything. The end of the newest log may be missing, as after a crash: that is logged.
+// One file of a store is removed, truncated or overwritten: the store opens with all sessions, or is refused
+// unchanged with an error that says what to do. A read-only open changes nothing. A missing end of the newest
+// log, as after a crash, is logged.
 func TestIncompleteStore(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
-	for _, kind := range kindsOfStore {
+	for _, kind := range storeKinds {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			whole := t.TempDir()
@@ -226,16 +224,16 @@ func TestIncompleteStore(t *testing.T) {
 			names := slices.Sorted(maps.Keys(contents(t, whole)))
 			for _, ext := range []string{".sst", ".vlog"} {
 				if slices.IndexFunc(names, func(name string) bool { return filepath.Ext(name) == ext }) < 0 {
-					t.Fatalf("there is no %s in %q", ext, names)
+					t.Fatalf("no %s in %q", ext, names)
 				}
 			}
 			t.Log(names)
-			for _, name := range append(kind.worthHarming(names), "") {
-				for harm, do := range harms {
-					if name == "" && harm != "missing" { // the intact store
+			for _, name := range append(kind.filesToDamage(names), "") {
+				for damage, do := range damages {
+					if name == "" && damage != "missing" { // the intact store
 						continue
 					}
-					if harm == "16 bytes" && filepath.Ext(name) != "" || (name == "LOCK" ||
+					if damage == "16 bytes" && filepath.Ext(name) != "" || (name == "LOCK" ||
 						name == "DISCARD") && kind.logs != 1 {
 						continue // nothing new
 					}
@@ -251,7 +249,8 @@ func TestIncompleteStore(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					kind.judge(t, name+" "+harm, path, sessions, name == newestOf(names, filepath.Ext(name)))
+					kind.check(t, name+" "+damage, path, sessions,
+						name == newestOf(names, filepath.Ext(name)))
 					if err := os.RemoveAll(path); err != nil {
 						t.Fatal(err)
 					}
@@ -271,7 +270,7 @@ func newestOf(names []string, ext string) (newest string) {
 	return newest
 }
 
-func (k kindOfStore) judge(t *testing.T, harm, path string, sessions int, mayWarn bool) {
+func (k storeKind) check(t *testing.T, damage, path string, sessions int, mayWarn bool) {
 	t.Helper()
 	before := contents(t, path)
 	var log bytes.Buffer
@@ -281,35 +280,35 @@ func (k kindOfStore) judge(t *testing.T, harm, path string, sessions int, mayWar
 		e, err := open(testenv.Patient(t), k.settings(path), logger)
 		if err != nil {
 			if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), "backup") {
-				t.Errorf("%s: %s: %v, which does not say what to do", harm, how, err)
+				t.Errorf("%s: %s: %v, want an error that says what to do", damage, how, err)
 			}
 			return false
 		}
 		found := 0
 		for i := range sessions {
-			want := wholeSession(i)
+			want := filledSession(i)
 			got, err := e.Tickets().Get(t.Context(), want.Key)
 			if err == nil && bytes.Equal(got.Ticket, want.Ticket) {
 				found++
 			}
 		}
 		if warned := strings.Contains(log.String(), "ends_at"); found < sessions && (!mayWarn || !warned) {
-			t.Errorf("%s: %s: %d of %d sessions are there; log %s", harm, how, found, sessions, log.String())
+			t.Errorf("%s: %s: %d of %d sessions; log %s", damage, how, found, sessions, log.String())
 		}
 		if err := e.Close(); err != nil {
-			t.Errorf("%s: %s: close: %v", harm, how, err)
+			t.Errorf("%s: %s: close: %v", damage, how, err)
 		}
 		return true
 	}
 	looked := opens("look", OpenReadOnly)
 	if after := contents(t, path); !maps.Equal(before, after) {
-		t.Errorf("%s: looking has changed the folder from %v to %v", harm, before, after)
+		t.Errorf("%s: the read-only open changed the folder from %v to %v", damage, before, after)
 	}
 	opened := opens("open", Open)
 	if after := contents(t, path); !opened && !maps.Equal(before, after) {
-		t.Errorf("%s: an open that refuses has changed the folder from %v to %v", harm, before, after)
+		t.Errorf("%s: the refused open changed the folder from %v to %v", damage, before, after)
 	}
 	if looked != opened {
-		t.Errorf("%s: looked at %t, opened %t", harm, looked, opened)
+		t.Errorf("%s: opened read-only %t, opened %t", damage, looked, opened)
 	}
 }

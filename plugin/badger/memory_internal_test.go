@@ -60,11 +60,11 @@ func TestMemorySetting(t *testing.T) {
 	}
 	cached := Settings{MemoryMiB: 256, CacheMiB: 128}
 	if b := cached.budget(); b.cache != 128<<20 || b.total != (256+128-32)<<20 {
-		t.Errorf("a larger cache comes on top of the rest: %+v", b)
+		t.Errorf("a larger cache changed the other parts: %+v", b)
 	}
 }
 
-// Badger has the buffers that are released. If a later version has none, the memory must be measured again.
+// Badger has a pool of buffers to release. If a later version has none, memory must be measured again.
 func TestBuffersAreReleased(t *testing.T) {
 	t.Parallel()
 	if e := openAt(t, t.TempDir()); !releaseBuffers(e.db.Badger()) {
@@ -72,7 +72,8 @@ func TestBuffersAreReleased(t *testing.T) {
 	}
 }
 
-// Tables of the last level are as small as those above it: a compaction builds up to 13 of them at once.
+// Tables of the last level are as small as those of other levels: a compaction builds up to 13 of them at
+// once.
 func TestTableSizeOnEveryLevel(t *testing.T) {
 	t.Parallel()
 	settings := Settings{MemoryMiB: MinMemoryMiB}
@@ -85,7 +86,7 @@ func TestTableSizeOnEveryLevel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	// The second half meets a last level that is large enough for another one above it.
+	// With the second half the last level is large enough for a level above it.
 	const rows, size = 3_000, 10 << 10
 	for half := range 2 {
 		batch := db.NewWriteBatch()
@@ -109,7 +110,7 @@ func TestTableSizeOnEveryLevel(t *testing.T) {
 	}
 }
 
-// long is an id that is as long as it may be.
+// long returns an id of maximum length.
 func long(format string, args ...any) string {
 	id := fmt.Sprintf(format, args...)
 	return id + strings.Repeat("x", ticketstore.MaxID-len(id))
@@ -131,8 +132,8 @@ func longGrants(sid string, batch int) *grantstore.Batch {
 	return b
 }
 
-// The largest change of each kind fits under the smallest setting, also during a move, and what ends in one
-// transaction under a larger setting ends in several.
+// The largest change of each kind fits under the smallest setting, also during a move. An end that takes one
+// transaction under a larger setting takes several.
 func TestLargestChangesWithLeastMemory(t *testing.T) {
 	t.Parallel()
 	e := openWith(t, t.TempDir(), MinMemoryMiB)
@@ -174,7 +175,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 		}
 	}
 
-	// A store can be moved with that little memory.
+	// A move works with the smallest setting.
 	next := openWith(t, t.TempDir(), MinMemoryMiB)
 	if err := next.Transfer().Become(t.Context(),
 		transfer.Transition{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
@@ -197,7 +198,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	// A restarted import empties the store.
 	if err := next.Transfer().Become(t.Context(),
 		transfer.Transition{To: transfer.Importing, ID: "again", Peer: "old"}); err != nil {
-		t.Errorf("a store that is emptied: %v", err)
+		t.Errorf("restart of the import: %v", err)
 	}
 
 	result, err := e.Logout().End(t.Context(),
@@ -213,7 +214,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	}
 }
 
-// imported are the records of a store in batches as large as a caller may make them.
+// imported returns the records of a store in batches of maximum size.
 func imported(t *testing.T, e *Engine) iter.Seq2[[]transfer.Record, error] {
 	t.Helper()
 	return func(yield func([]transfer.Record, error) bool) {

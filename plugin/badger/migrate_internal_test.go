@@ -23,7 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// A migration with a failed sync, whichever it is, leaves a store that the next start migrates.
+// A migration in which any one sync fails is completed by the next start.
 func TestMigrationWithFailedSync(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
@@ -33,16 +33,16 @@ func TestMigrationWithFailedSync(t *testing.T) {
 			migrated := false
 			for nth := 1; !migrated; nth++ {
 				if nth > 60 {
-					t.Fatal("no start comes to its end")
+					t.Fatal("no start completed")
 				}
 				path := olderStore(t, format)
 				start := testenv.WithFailingSync(t, nth, os.Args[0])
 				start.Env = append(os.Environ(), "SESSIONS_FAILING_DISK="+path, "SESSIONS_FAILING_START=yes")
 				said, _ := start.Output() // it may fail
-				// The migration is over at the first sign-in: the next sync to fail is that of a sign-in.
+				// At the first sign-in the migration is complete: later syncs are those of sign-ins.
 				migrated = strings.Contains(string(said), "acknowledged")
-				t.Logf("failed sync %d: the start comes to its end: %v", nth, migrated)
-				holdMigrated(t, path, fmt.Sprintf("after failed sync %d", nth),
+				t.Logf("failed sync %d: the start completed: %v", nth, migrated)
+				checkMigrated(t, path, fmt.Sprintf("after failed sync %d", nth),
 					int64(strings.Count(string(said), "acknowledged")))
 			}
 		})
@@ -51,7 +51,7 @@ func TestMigrationWithFailedSync(t *testing.T) {
 
 const olderSessions = 5
 
-// olderStore creates a store like an earlier release.
+// olderStore creates a store of an earlier format.
 func olderStore(t *testing.T, format int) string {
 	t.Helper()
 	path := t.TempDir()
@@ -132,7 +132,7 @@ func storeEach(t *testing.T, e *Engine, format int) {
 	}
 }
 
-func holdMigrated(t *testing.T, path, when string, acknowledged int64) {
+func checkMigrated(t *testing.T, path, when string, acknowledged int64) {
 	t.Helper()
 	e, err := Open(t.Context(), Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -20,13 +20,13 @@ import (
 func TestParseSettingsNamesTheBadField(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ json, field string }{
-		"unknown field":       {`{"path":"/x","pfad":1}`, "pfad"},
-		"wrong type":          {`{"path":"/x","sync":"yes"}`, "sync"},
-		"no path":             {`{}`, "path"},
-		"bad encryption key":  {`{"path":"/x","encryption_key":"zz"}`, "encryption_key"},
-		"short encryption":    {`{"path":"/x","encryption_key":"00ff"}`, "encryption_key"},
-		"cache out of bounds": {`{"path":"/x","cache_mib":-1}`, "cache_mib"},
-		"room out of bounds":  {`{"path":"/x","min_free_mib":-1}`, "min_free_mib"},
+		"unknown field":            {`{"path":"/x","pfad":1}`, "pfad"},
+		"wrong type":               {`{"path":"/x","sync":"yes"}`, "sync"},
+		"no path":                  {`{}`, "path"},
+		"bad encryption key":       {`{"path":"/x","encryption_key":"zz"}`, "encryption_key"},
+		"short encryption":         {`{"path":"/x","encryption_key":"00ff"}`, "encryption_key"},
+		"cache out of bounds":      {`{"path":"/x","cache_mib":-1}`, "cache_mib"},
+		"free space out of bounds": {`{"path":"/x","min_free_mib":-1}`, "min_free_mib"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +64,7 @@ func TestOpenRefuses(t *testing.T) {
 		field    string
 		says     string
 	}{
-		"a folder of something else": {
+		"a folder with other files": {
 			prepare: func(t *testing.T, path string) { writeFile(t, path, "holiday.jpg", "x") },
 			field:   "path", says: "not a session store",
 		},
@@ -74,7 +74,7 @@ func TestOpenRefuses(t *testing.T) {
 			},
 			field: "path", says: "newer",
 		},
-		"a format that never was": {
+		"an unknown format": {
 			prepare: func(t *testing.T, path string) {
 				writeFile(t, path, "SESSIONS", "fosite-sessions badger format 0\n")
 			},
@@ -126,7 +126,7 @@ func TestOpenRefuses(t *testing.T) {
 			}
 			var field *ticketstore.FieldError
 			if !errors.As(err, &field) || field.Field != c.field || !strings.Contains(err.Error(), c.says) {
-				t.Fatalf("error %v, want one that names %s and says %q", err, c.field, c.says)
+				t.Fatalf("error %v, want one with %s and %q", err, c.field, c.says)
 			}
 			if after := names(t, path); after != before {
 				t.Errorf("the folder held %q before and %q after", before, after)
@@ -155,7 +155,7 @@ func names(t *testing.T, folder string) string {
 	return strings.Join(all, " ")
 }
 
-// A folder created by someone else is restricted before anything is written to it.
+// The access to an existing folder is restricted before anything is written to it.
 func TestFolderIsKeptPrivate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
@@ -169,7 +169,7 @@ func TestFolderIsKeptPrivate(t *testing.T) {
 	}
 }
 
-// A folder left by a crash in the very first start is not refused.
+// A folder left by a crash of the first start is accepted.
 func TestFolderAfterCrashedFirstStart(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -177,7 +177,7 @@ func TestFolderAfterCrashedFirstStart(t *testing.T) {
 	open(t, path)
 }
 
-// A store is opened if its id is wanted, or not touched at all.
+// A store with an unexpected id is refused unchanged.
 func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
@@ -200,7 +200,7 @@ func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	}
 	refused("")
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the folder: got error %v, want none to be there", err)
+		t.Errorf("the folder: got error %v, want it not created", err)
 	}
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
@@ -247,7 +247,7 @@ func TestOpenWaitsForTheFolder(t *testing.T) {
 	began := time.Now()
 	refused(brief)
 	if waited := time.Since(began); waited < patience/2 || brief.Err() != nil {
-		t.Errorf("it waited %s, want most of %s and an answer within it", waited, patience)
+		t.Errorf("waited %s, want most of %s and an error before its end", waited, patience)
 	}
 
 	log := &waiting{began: make(chan struct{})}
@@ -266,7 +266,7 @@ func TestOpenWaitsForTheFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-opened; err != nil {
-		t.Errorf("after it was let go of: %v", err)
+		t.Errorf("after it was closed: %v", err)
 	}
 }
 

@@ -1,6 +1,6 @@
 package badger
 
-// The rows of operations: shared by a transaction, and deleted when they are old.
+// The rows of operations: one entry for each transaction, purged by age.
 
 import (
 	"errors"
@@ -49,7 +49,7 @@ func TestOperationsOfATransactionShareAnEntry(t *testing.T) {
 		return n
 	}
 	if n := count(layout.IndexOperationAge); n != 2 {
-		t.Errorf("%d operations have %d entries by their age, want 2: one takes 64", calls, n)
+		t.Errorf("%d operations have %d entries by age, want 2 of up to 64", calls, n)
 	}
 	report, err := e.Check(t.Context(), check.Config{})
 	if err != nil || len(report.Findings) > 0 {
@@ -60,7 +60,7 @@ func TestOperationsOfATransactionShareAnEntry(t *testing.T) {
 		left  int
 	}{
 		{grantstore.OperationRetention - time.Second, calls},
-		{grantstore.OperationRetention, calls}, // their second is not over
+		{grantstore.OperationRetention, calls}, // their last second is not over
 		{grantstore.OperationRetention + time.Second, 0},
 	} {
 		for purged := 1; purged > 0; {
@@ -68,20 +68,19 @@ func TestOperationsOfATransactionShareAnEntry(t *testing.T) {
 				t.Fatal(err)
 			}
 			if purged > 10 {
-				t.Errorf("a purge of at most 10 has purged %d", purged)
+				t.Errorf("a purge with limit 10 purged %d", purged)
 			}
 		}
 		if n := count(layout.TableOperation); n != due.left {
-			t.Errorf("%s after them %d operations are left, want %d", due.after, n, due.left)
+			t.Errorf("%s later: %d operations, want %d", due.after, n, due.left)
 		}
 	}
 	if n := count(layout.IndexOperationAge); n != 0 {
-		t.Errorf("%d entries are left of operations that have gone", n)
+		t.Errorf("%d entries of purged operations are left", n)
 	}
 }
 
-// An operation that comes back, because its row was set aside, does not remove others from the entry whose
-// key it is in.
+// A repeated operation whose row was set aside does not remove the others from their shared entry.
 func TestRepeatedOperationsKeepTheirEntry(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -102,7 +101,7 @@ func TestRepeatedOperationsKeepTheirEntry(t *testing.T) {
 	}
 }
 
-// An entry that lacks an operation, or leads to a missing one, is found.
+// A check finds an entry that lacks an operation or names a missing one.
 func TestCheckOfSharedEntries(t *testing.T) {
 	t.Parallel()
 	for name, others := range map[string]string{"one is missing": "", "one is no operation": "b\x00c"} {
@@ -118,12 +117,12 @@ func TestCheckOfSharedEntries(t *testing.T) {
 			put(t, e, layout.OperationAgeKey(at, "b"), nil)
 			put(t, e, layout.OperationAgeKey(at, "a"), []byte("b"))
 			if report := checked(t, e, check.Config{}); len(report.Findings) != 0 {
-				t.Fatalf("of a shared entry: %+v", report.Findings)
+				t.Fatalf("before the change: %+v", report.Findings)
 			}
 			put(t, e, layout.OperationAgeKey(at, "a"), []byte(others))
 			report := checked(t, e, check.Config{})
 			if len(report.Findings) != 1 || report.Findings[0].Table != "operations by age" {
-				t.Errorf("got %+v, want one of an entry by age", report.Findings)
+				t.Errorf("got %+v, want a fault of an entry by age", report.Findings)
 			}
 		})
 	}

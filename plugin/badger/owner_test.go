@@ -33,16 +33,16 @@ func needRoot(t *testing.T) {
 		return
 	}
 	if os.Getenv("CI") != "" {
-		t.Fatal("it has to become other users: CI runs as root")
+		t.Fatal("needs root to change users: CI runs as root")
 	}
-	t.Skip("it has to become other users, which root alone may")
+	t.Skip("needs root to change users")
 }
 
 // TestOpenOfAnotherUser is not a test: it is another user's process, which creates a session.
 func TestOpenOfAnotherUser(t *testing.T) {
 	path := os.Getenv(ownerEnv)
 	if path == "" {
-		t.Skip("it is run by TestFolderOfAGroup")
+		t.Skip("a process of TestFolderOfAGroup")
 	}
 	umask, err := strconv.ParseInt(os.Getenv(ownerUmask), 8, 32)
 	if err != nil {
@@ -91,8 +91,8 @@ func openToAll(t *testing.T) string {
 	return folder
 }
 
-// A volume of a group of the process is accepted, with a warning; an error names the owner of a refused
-// folder, which stays empty.
+// A folder of a group of the process is accepted with a warning. A refused folder stays empty, and the error
+// names its owner.
 func TestFolderOfAGroup(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -107,15 +107,15 @@ func TestFolderOfAGroup(t *testing.T) {
 			umask: "007"},
 		"a folder of the group alone": {uid: 0, gid: 1000, mode: 0o770 | fs.ModeSetgid,
 			umask: "007"},
-		"files that others could read": {uid: 0, gid: 1000, mode: 0o775 | fs.ModeSetgid, umask: "022",
+		"files that others can read": {uid: 0, gid: 1000, mode: 0o775 | fs.ModeSetgid, umask: "022",
 			says: "umask"},
-		"a folder that others may write in": {uid: 0, gid: 1000, mode: 0o777, umask: "007",
+		"a folder that others can write to": {uid: 0, gid: 1000, mode: 0o777, umask: "007",
 			says: "others may write in it"},
-		"a folder that the group may not use": {uid: 0, gid: 1000, mode: 0o755, umask: "007",
+		"a folder without group access": {uid: 0, gid: 1000, mode: 0o755, umask: "007",
 			says: "it may not write in it"},
 		"a folder of another group": {uid: 1002, gid: 1002, mode: 0o775, umask: "007",
 			says: "belongs to uid 1002 and group 1002"},
-		"a folder that only another user uses": {uid: 1002, gid: 1002, mode: 0o700, umask: "007",
+		"a private folder of another user": {uid: 1002, gid: 1002, mode: 0o700, umask: "007",
 			says: "belongs to uid 1002"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,19 +146,19 @@ func TestFolderOfAGroup(t *testing.T) {
 			}
 			if c.says != "" {
 				if len(entries) > 0 {
-					t.Errorf("the folder was refused and holds %v", entries)
+					t.Errorf("the refused folder has files %v", entries)
 				}
 				return
 			}
 			for _, entry := range entries {
 				info, err := entry.Info()
 				if err != nil || info.Mode().Perm()&0o007 != 0 || info.Mode().Perm()&0o060 != 0o060 {
-					t.Errorf("%s has mode %v, error %v: others may read it, or the group not write",
+					t.Errorf("%s has mode %v, error %v; want access for owner and group only",
 						entry.Name(), info.Mode(), err)
 				}
 			}
 			for i := range 3 {
-				if _, err := openStill(t, badger.Settings{Path: path}).Tickets().Find(t.Context(),
+				if _, err := openReadOnly(t, badger.Settings{Path: path}).Tickets().Find(t.Context(),
 					"sid"+strconv.Itoa(i)); err != nil {
 					t.Errorf("session %d: %v", i, err)
 				}
@@ -167,7 +167,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	}
 }
 
-// CheckOwner names the owner, for a command that root runs.
+// CheckOwner names the owner to a command that runs as root.
 func TestCheckOwner(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -187,8 +187,7 @@ func TestCheckOwner(t *testing.T) {
 	}
 }
 
-// Root neither removes the group's access to its volume nor may write to it: the server could not read its
-// files.
+// Root is refused in a group's folder, and its mode is kept: the server could not read files of root.
 func TestRootOnTheFolderOfAGroup(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -202,7 +201,7 @@ func TestRootOnTheFolderOfAGroup(t *testing.T) {
 		t.Helper()
 		want := "--reuid=" + who + " --regid=1000"
 		if err := badger.CheckOwner(path); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("root by hand: %v, want it refused with %q", err, want)
+			t.Errorf("as root: %v, want an error with %q", err, want)
 		}
 	}
 	signIn := func(sid string, as syscall.Credential) {
@@ -219,10 +218,10 @@ func TestRootOnTheFolderOfAGroup(t *testing.T) {
 	signIn("of root", syscall.Credential{})
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o770 ||
 		info.Mode()&fs.ModeSetgid == 0 {
-		t.Errorf("root left the folder with mode %v, %v", info.Mode(), err)
+		t.Errorf("after root the folder has mode %v, %v", info.Mode(), err)
 	}
 	if err := badger.CheckOwner(path); err != nil {
-		t.Errorf("root by hand at a store of root: %v", err)
+		t.Errorf("root with a store of root: %v", err)
 	}
 	signIn("of the group", syscall.Credential{Uid: 1000, Gid: 1000})
 	refused("1000")

@@ -25,14 +25,14 @@ const powerEnv = "BADGER_POWER_PATH"
 func TestWriteUntilPowerLoss(t *testing.T) {
 	path := os.Getenv(powerEnv)
 	if path == "" {
-		t.Skip("it is run by TestPowerLossOnEachFileSystem")
+		t.Skip("a process of TestPowerLossOnEachFileSystem")
 	}
 	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A line of input orders that many sessions, to be acknowledged by a line; 0 closes the store, -1 reopens
-	// it.
+	// Each line of input is a number of sessions to create; 0 closes the store, -1 reopens it. Each is
+	// acknowledged by a line.
 	made := 0
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
 		var more int
@@ -58,17 +58,16 @@ func TestWriteUntilPowerLoss(t *testing.T) {
 	}
 }
 
-// Power loss: the contents of a file system's disk at any moment are a store that opens, with every
-// acknowledged session. The moments are after the first session, under load, after the store was closed, and
-// after a start that has written nothing yet.
+// After a power loss the store opens with every acknowledged session. The power is lost after the first
+// session, under load, after a close, and after a start that has written nothing.
 func TestPowerLossOnEachFileSystem(t *testing.T) {
 	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "" {
-		t.Fatal("it mounts file systems: CI runs as root")
+		t.Fatal("needs root to mount file systems: CI runs as root")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("it mounts file systems, which root alone may")
+		t.Skip("needs root to mount file systems")
 	}
 	for _, kind := range []string{"ext4", "xfs", "btrfs"} {
 		t.Run(kind, func(t *testing.T) {
@@ -89,7 +88,7 @@ func TestPowerLossOnEachFileSystem(t *testing.T) {
 				said, _ := child.Said("made")
 				made, err := strconv.Atoi(said)
 				if err != nil {
-					t.Fatalf("the process does not say how many it has made: %v\n%s", err, &child.Log)
+					t.Fatalf("no number of sessions from the process: %v\n%s", err, &child.Log)
 				}
 				image := filepath.Join(t.TempDir(), fmt.Sprint("image", i))
 				d.snapshot(t, image)
@@ -102,14 +101,14 @@ func TestPowerLossOnEachFileSystem(t *testing.T) {
 			for image, made := range images {
 				copied := &powerDisk{image: image, mounted: t.TempDir()}
 				copied.mount(t)
-				judgePowerLoss(t, filepath.Join(copied.mounted, "store"), made)
+				checkPowerLoss(t, filepath.Join(copied.mounted, "store"), made)
 				copied.unmount(t)
 			}
 		})
 	}
 }
 
-func judgePowerLoss(t *testing.T, path string, made int) {
+func checkPowerLoss(t *testing.T, path string, made int) {
 	t.Helper()
 	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1},
 		slog.New(slog.NewTextHandler(io.Discard, nil)))
@@ -170,11 +169,11 @@ func (d *powerDisk) unmount(t *testing.T) {
 	})
 }
 
-// snapshot copies the disk at a moment: nothing was written between two equal copies.
+// snapshot copies the disk. Nothing was written between two equal copies.
 func (d *powerDisk) snapshot(t *testing.T, to string) {
 	t.Helper()
 	second := to + ".again"
-	testenv.Eventually(t, "the disk comes to rest", func() bool {
+	testenv.Eventually(t, "the disk is idle", func() bool {
 		for _, name := range []string{to, second} {
 			if output, err := exec.CommandContext(t.Context(), "cp", "--sparse=always", d.image,
 				name).CombinedOutput(); err != nil {

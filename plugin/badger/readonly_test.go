@@ -29,11 +29,11 @@ func session(sid string) *ticketstore.Session {
 	}
 }
 
-func openStill(t *testing.T, settings badger.Settings) *badger.Engine {
+func openReadOnly(t *testing.T, settings badger.Settings) *badger.Engine {
 	t.Helper()
 	var e *badger.Engine
-	// A process being started by another test has our files open until it executes its program.
-	testenv.Eventually(t, "the folder is free", func() bool {
+	// A process that another test starts has our files open until its exec.
+	testenv.Eventually(t, "the folder is not in use", func() bool {
 		var err error
 		if e, err = badger.OpenReadOnly(t.Context(), settings, slog.New(slog.DiscardHandler)); err != nil &&
 			!strings.Contains(err.Error(), "in use") {
@@ -63,8 +63,8 @@ func TestReadOnlyOpenChangesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := names(t, settings.Path)
-			for range 2 { // several may do so at once
-				e := openStill(t, settings)
+			for range 2 { // several read-only opens are possible
+				e := openReadOnly(t, settings)
 				if _, err := e.Tickets().Find(t.Context(), "sid"); err != nil {
 					t.Errorf("find: %v", err)
 				}
@@ -78,7 +78,7 @@ func TestReadOnlyOpenChangesNothing(t *testing.T) {
 			}
 			if _, err := badger.Open(t.Context(), settings, nil); err == nil || !strings.Contains(err.Error(),
 				"in use") {
-				t.Errorf("open while somebody looks at it: %v", err)
+				t.Errorf("open beside a read-only open: %v", err)
 			}
 		})
 	}
@@ -93,14 +93,14 @@ func TestReadOnlyOpenAfterCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyFolder(t, path, crashed)
-	still := openStill(t, badger.Settings{Path: crashed})
-	if _, err := still.Tickets().Find(t.Context(), "sid"); err != nil {
+	store := openReadOnly(t, badger.Settings{Path: crashed})
+	if _, err := store.Tickets().Find(t.Context(), "sid"); err != nil {
 		t.Errorf("find: %v", err)
 	}
-	if create(t, still, "another") == nil {
+	if create(t, store, "another") == nil {
 		t.Error("a session was created")
 	}
-	consistent(t, still)
+	consistent(t, store)
 }
 
 // copyFolder copies files that are mostly zeros.
@@ -132,7 +132,7 @@ func TestReadOnlyOpenRefuses(t *testing.T) {
 			writeFile(t, path, "x", "")
 			os.Remove(filepath.Join(path, "x"))
 		}, "is empty"},
-		"a folder of something else": {
+		"a folder with other files": {
 			func(t *testing.T, path string) { writeFile(t, path, "holiday.jpg", "x") }, "not a session store",
 		},
 		"a newer format": {
@@ -149,7 +149,7 @@ func TestReadOnlyOpenRefuses(t *testing.T) {
 			before := names(t, path)
 			_, err := badger.OpenReadOnly(t.Context(), badger.Settings{Path: path}, nil)
 			if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("error %v, want one that says %q", err, c.says)
+				t.Errorf("error %v, want one with %q", err, c.says)
 			}
 			if after := names(t, path); after != before {
 				t.Errorf("the folder held %q before and %q after", before, after)
@@ -168,7 +168,7 @@ func TestStats(t *testing.T) {
 	if err := errors.Join(create(t, e, "sid"), create(t, e, "another"), e.Close()); err != nil {
 		t.Fatal(err)
 	}
-	stats, err := openStill(t, settings).Stats(t.Context())
+	stats, err := openReadOnly(t, settings).Stats(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

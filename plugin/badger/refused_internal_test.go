@@ -35,7 +35,7 @@ func refusedUnchanged(t *testing.T, settings Settings, says string) {
 			_ = e.Close()
 		}
 		if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: %v, want it refused with %q", how, err, says)
+			t.Errorf("%s: %v, want an error with %q", how, err, says)
 		}
 		if after := contents(t, settings.Path); !maps.Equal(before, after) {
 			t.Errorf("%s: changed the folder from %v to %v", how, before, after)
@@ -50,8 +50,7 @@ var openings = map[string]func(context.Context, Settings, *slog.Logger) (*Engine
 	"open": Open, "look": OpenReadOnly,
 }
 
-// nameMissingTable adds a missing table to a manifest, as left by a process whose table did not reach the
-// disk.
+// nameMissingTable adds a missing table to a manifest, as if the table was not synced.
 func nameMissingTable(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.OpenFile(filepath.Join(path, files.ManifestFile), os.O_WRONLY|os.O_APPEND, 0)
@@ -73,18 +72,18 @@ func modeOfFolder(t *testing.T, path string) os.FileMode {
 	return info.Mode()
 }
 
-// The marker of a different store, as after a mixed-up restore: the store is refused, even if it was killed,
-// and opens without loss once its own marker is restored.
+// With the marker of a different store, as after a wrong restore, the store is refused; with its own marker
+// it opens without loss.
 func TestMarkerOfAnotherStore(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	other := t.TempDir()
-	kindsOfStore[0].make(t, other)
+	storeKinds[0].make(t, other)
 	strange, err := os.ReadFile(filepath.Join(other, disk.MarkerFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range kindsOfStore {
+	for _, kind := range storeKinds {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir()
@@ -101,17 +100,16 @@ func TestMarkerOfAnotherStore(t *testing.T) {
 			if err := os.WriteFile(file, own, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			kind.judge(t, "its own marker", path, sessions, false)
+			kind.check(t, "its own marker", path, sessions, false)
 		})
 	}
 }
 
-// A refused store keeps what its last process has left for the next start: the note of an unfinished
-// manifest, and hidden logs.
+// A refused store keeps what the next start needs: the note of an unfinished manifest, and hidden logs.
 func TestRefusedOpenChangesNothing(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
-	kind, path := kindsOfStore[5], t.TempDir()
+	kind, path := storeKinds[5], t.TempDir()
 	sessions := kind.make(t, path)
 	logs, err := files.Names(path, files.LogExt)
 	if err == nil {
@@ -125,17 +123,17 @@ func TestRefusedOpenChangesNothing(t *testing.T) {
 	settings := kind.settings(path)
 	settings.EncryptionKey = strings.Repeat("cd", 16)
 	refusedUnchanged(t, settings, "encryption_key")
-	kind.judge(t, "the right key", path, sessions, false)
+	kind.check(t, "the right key", path, sessions, false)
 	if unfinished, err := folderUnfinished(path); err != nil || unfinished {
 		t.Errorf("the manifest is unfinished after a start: %t, %v", unfinished, err)
 	}
 }
 
-// An unfinished compaction of a killed process: a read-only open ignores it, like a start.
+// A read-only open ignores the unfinished compaction of a killed process, like a start.
 func TestReadOnlyOpenWithUnfinishedManifest(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
-	for _, kind := range []kindOfStore{kindsOfStore[0], kindsOfStore[2]} {
+	for _, kind := range []storeKind{storeKinds[0], storeKinds[2]} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir()
@@ -150,30 +148,29 @@ func TestReadOnlyOpenWithUnfinishedManifest(t *testing.T) {
 			if err != nil || len(findings) > 0 {
 				t.Errorf("check of the files: %v, %v", findings, err)
 			}
-			kind.judge(t, "unfinished", path, sessions, false)
+			kind.check(t, "unfinished", path, sessions, false)
 		})
 	}
 }
 
-// A killed store opens without a folder for temporary files, even without a marker. A read-only open needs
-// that folder and says so.
+// A store of a killed process opens without TMPDIR, also without a marker. A read-only open needs TMPDIR.
 func TestKilledStoreWithoutTMPDIR(t *testing.T) {
-	kind, path := kindsOfStore[2], t.TempDir()
+	kind, path := storeKinds[2], t.TempDir()
 	sessions := kind.make(t, path)
 	if err := os.Truncate(filepath.Join(path, disk.MarkerFile), 0); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
-	if still, err := OpenReadOnly(t.Context(), kind.settings(path),
+	if store, err := OpenReadOnly(t.Context(), kind.settings(path),
 		nil); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
-		t.Errorf("a look: %v, %v, want an error that names TMPDIR", still, err)
+		t.Errorf("read-only: %v, %v, want an error that names TMPDIR", store, err)
 	}
 	e, err := Open(t.Context(), kind.settings(path), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range sessions {
-		if _, err := e.Tickets().Get(t.Context(), wholeSession(i).Key); err != nil {
+		if _, err := e.Tickets().Get(t.Context(), filledSession(i).Key); err != nil {
 			t.Errorf("session %d: %v", i, err)
 		}
 	}
@@ -187,7 +184,7 @@ func TestKilledStoreWithoutTMPDIR(t *testing.T) {
 func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
-	for _, kind := range []kindOfStore{kindsOfStore[2], kindsOfStore[3]} {
+	for _, kind := range []storeKind{storeKinds[2], storeKinds[3]} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir()
@@ -207,7 +204,7 @@ func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 			if err := errors.Join(os.WriteFile(begun, header, 0o600), m.Write(path)); err != nil {
 				t.Fatal(err)
 			}
-			// The next start: its first logs are tables, or about to be, when it is killed.
+			// The next start is killed while it flushes the first logs.
 			options := kind.options(t, path)
 			m, err = folder.Take(t.Context(), options, slog.New(slog.DiscardHandler))
 			if err == nil {
@@ -219,16 +216,16 @@ func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			kind.judge(t, "after two killed starts", path, sessions, false)
+			kind.check(t, "after two killed starts", path, sessions, false)
 		})
 	}
 }
 
-// A table with any block overwritten, even the one with the store's id, is named by a check.
+// A check names a table with an overwritten block, also the block with the store's id.
 func TestCheckOfDamagedBlocks(t *testing.T) {
 	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
-	kind, path := kindsOfStore[0], t.TempDir()
+	kind, path := storeKinds[0], t.TempDir()
 	kind.make(t, path)
 	tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
 	if err != nil || len(tables) == 0 {
@@ -260,7 +257,7 @@ func TestCheckOfDamagedBlocks(t *testing.T) {
 	}
 }
 
-// manifestSet is a set of changes as the manifest has it.
+// manifestSet encodes a set of changes of the manifest.
 func manifestSet(t *testing.T, changes ...*pb.ManifestChange) []byte {
 	t.Helper()
 	body, err := proto.Marshal(&pb.ManifestChangeSet{Changes: changes})

@@ -33,12 +33,11 @@ func TestNarrowedSignOutLeavesOtherClientsAlone(t *testing.T) {
 	_, err = e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken,
 		Key: ticketstore.KeyOf("sid-wiki-0")}, base)
 	if err != nil {
-		t.Errorf("token of a client left alone: %v", err)
+		t.Errorf("token of another client: %v", err)
 	}
 }
 
-// A removal that keeps the sessions, interrupted half-way, notifies no client twice and keeps what was issued
-// meanwhile.
+// A resumed removal that keeps the sessions notifies no client twice, and keeps tokens issued meanwhile.
 func TestResumedRemovalNotifiesOnce(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -50,7 +49,7 @@ func TestResumedRemovalNotifiesOnce(t *testing.T) {
 	}
 	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated,
 		KeepSession: true}
-	interrupted(t, e, ending, base)
+	interruptJob(t, e, ending, base)
 	// the first session is done, then the plugin is killed
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		job := &records.Job{}
@@ -78,15 +77,15 @@ func TestResumedRemovalNotifiesOnce(t *testing.T) {
 	}
 	page, _ := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
 	if r.NotificationsQueued != 2 || len(page.Notifications) != 2 {
-		t.Errorf("answer %+v, %d notices, want 2 and 2", *r, len(page.Notifications))
+		t.Errorf("answer %+v, %d notifications, want 2 and 2", *r, len(page.Notifications))
 	}
 	if _, err := e.Grants().Get(t.Context(), after, base); err != nil {
 		t.Errorf("a token issued meanwhile: %v, want it live", err)
 	}
 }
 
-// interrupted leaves a job like a plugin killed after it was written.
-func interrupted(t *testing.T, e *Engine, ending *logout.Ending, now time.Time) {
+// interruptJob stores a job as a plugin that is killed at its beginning.
+func interruptJob(t *testing.T, e *Engine, ending *logout.Ending, now time.Time) {
 	t.Helper()
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		job, err := newJob(tx, ending, now)
@@ -100,13 +99,13 @@ func interrupted(t *testing.T, e *Engine, ending *logout.Ending, now time.Time) 
 	}
 }
 
-// A resumed removal does not end sessions that began while it was interrupted.
+// A resumed removal does not end sessions that began after the interruption.
 func TestResumedRemovalKeepsLaterSessions(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)
 	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}
-	interrupted(t, e, ending, base.Add(-48*time.Hour))
+	interruptJob(t, e, ending, base.Add(-48*time.Hour))
 	signIn(t, e, "sid", "ann") // two days later
 	issue(t, e, "sid", "ann", "app", 1)
 	_ = e.Close()
@@ -119,7 +118,7 @@ func TestResumedRemovalKeepsLaterSessions(t *testing.T) {
 	}
 }
 
-// A call whose context has ended before it begins ends nothing.
+// A call with a canceled context ends nothing.
 func TestEndWithCanceledContext(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -129,15 +128,15 @@ func TestEndWithCanceledContext(t *testing.T) {
 	cancel()
 	_, err := e.Logout().End(ctx, &logout.Ending{OperationID: "op", SessionID: "sid",
 		Reason: logout.Terminated}, base)
-	_ = e.Close() // lets work under way finish
+	_ = e.Close() // completes running work
 	e = openAt(t, path)
 	_, gone := e.Tickets().Find(t.Context(), "sid")
 	if gone != nil {
-		t.Errorf("a call with a context that was over from the start (%v) ended the session: %v", err, gone)
+		t.Errorf("a call with a canceled context (%v) ended the session: %v", err, gone)
 	}
 }
 
-// A filter earlier than any storable time is no filter.
+// A filter by a time before every storable time has no effect.
 func TestFilterBeforeStorableTimes(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -150,7 +149,7 @@ func TestFilterBeforeStorableTimes(t *testing.T) {
 	}
 }
 
-// A grant of a session without a client would be counted as all clients.
+// Without a client, the grant would be counted for all clients.
 func TestGrantOfASessionNeedsAClient(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -178,7 +177,7 @@ func TestEpochIsAValidTime(t *testing.T) {
 	}
 }
 
-// The reuse of a code is noticed although its session has ended and the batch says that the client uses it.
+// The reuse of a code is detected although its session has ended and the batch records a use of the client.
 func TestReusedCodeRevokesItsFamilyAfterTheSession(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -204,7 +203,7 @@ func TestReusedCodeRevokesItsFamilyAfterTheSession(t *testing.T) {
 	err = apply(&grantstore.Batch{OperationID: "4", Use: use,
 		Consume: &grantstore.Consumption{Ref: code.Ref}})
 	if _, live := e.Grants().Get(t.Context(), refresh.Ref, base); live == nil {
-		t.Errorf("a code used again answers %v and leaves its family's survivor live", err)
+		t.Errorf("reuse of a code: %v, and a token of its family is live", err)
 	}
 }
 
@@ -221,8 +220,7 @@ func issueOne(t *testing.T, e *Engine, sid, handle string) grantstore.Ref {
 	return ref
 }
 
-// Rows of dead grants that exceed the transaction of an expired session's end are removed afterwards, before
-// the sweep answers.
+// A sweep also removes the dead grants that exceed the transaction of a session's end, before it returns.
 func TestSweepLeavesNoRows(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -239,7 +237,7 @@ func TestSweepLeavesNoRows(t *testing.T) {
 		}
 		marked, err := r.Get(layout.PurgeKey("sid"))
 		if marked != nil {
-			t.Error("the mark of rows left behind is there still")
+			t.Error("the mark of remaining rows was not removed")
 		}
 		return err
 	})
@@ -248,8 +246,8 @@ func TestSweepLeavesNoRows(t *testing.T) {
 	}
 }
 
-// A removal keeps its time over a restart, and ids of notifications begin with it: one queued after the
-// restart does not replace one queued before, wherever the counter begins.
+// Ids of notifications begin with the time of their removal, which a restart does not change: one queued
+// after the restart does not replace one queued before.
 func TestNotificationIDsAreUnique(t *testing.T) {
 	t.Parallel()
 	e := inMemory(t)
@@ -268,8 +266,8 @@ func TestNotificationIDsAreUnique(t *testing.T) {
 	}
 }
 
-// A client without sessions has no count: with registrations for each installation of an application, those
-// of the past would be as many as ever registered.
+// A client without sessions has no count: with a registration for each installation of an application, counts
+// of former clients would accumulate.
 func TestClientWithoutSessionsHasNoCount(t *testing.T) {
 	t.Parallel()
 	e := inMemory(t)

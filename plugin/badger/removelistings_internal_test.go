@@ -15,8 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// A store of format 3 is consistent, and lists each grant once, before, in the middle of and after its
-// migration, which another start continues.
+// Before, during and after its migration, which another start continues, a store of format 3 is consistent
+// and lists each grant once.
 func TestMigrationOfListings(t *testing.T) {
 	t.Parallel()
 	const families = maxRemoveListings*3/2 + 7
@@ -27,7 +27,7 @@ func TestMigrationOfListings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustBeSound(t, e)
+		checkStore(t, e)
 		mustList(t, e, when, 2*families)
 		return e
 	}
@@ -75,12 +75,12 @@ func TestMigrationOfListings(t *testing.T) {
 	listings(t, e, func(tx *kv.Tx, companion bool, entries []layout.Entry) {
 		for _, entry := range entries {
 			if there, err := tx.Get(entry.Key); err != nil || (there == nil) != companion {
-				t.Errorf("of a companion %t: an entry is there %t, %v", companion, there != nil, err)
+				t.Errorf("companion %t: has an entry %t, %v", companion, there != nil, err)
 			}
 		}
 	})
 
-	// Once more, and interrupted.
+	// Repeated with an interruption.
 	listings(t, e, func(tx *kv.Tx, companion bool, entries []layout.Entry) {
 		replaceEntries(tx, nil, entries)
 		tx.Put(layout.UnlistKey, nil)
@@ -88,18 +88,18 @@ func TestMigrationOfListings(t *testing.T) {
 	err = e.update(t.Context(), func(tx *kv.Tx) error {
 		_, done, err := removeSomeListings(tx, maxRemoveListings)
 		if done {
-			t.Error("one step was enough")
+			t.Error("migrated in one step, want several")
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustBeSound(t, e)
+	checkStore(t, e)
 	mustList(t, e, "in the middle", 2*families)
 	reopened(changed, "gone on with")
 	if left := row(t, e, layout.UnlistKey); left != nil {
-		t.Errorf("the migration is at %q, want it at its end", left)
+		t.Errorf("the migration is at %q, want it complete", left)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func listings(
 	}
 }
 
-// mustList expects that many grants, none twice.
+// mustList fails the test unless that many grants are listed, each once.
 func mustList(t *testing.T, e *Engine, when string, want int) {
 	t.Helper()
 	seen := map[grantstore.Ref]bool{}

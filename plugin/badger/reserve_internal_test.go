@@ -19,8 +19,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// When the inodes are nearly exhausted, nothing new begins, ends continue with the reserve, and a start
-// serves reads and says why; once files are removed everything works again.
+// With few inodes left, sign-ins are refused, ends use the reserve, and a start serves reads and reports the
+// reason. After files are removed, everything works.
 func TestNoInodes(t *testing.T) {
 	t.Parallel()
 	mount := testenv.FewInodes(t, 400)
@@ -48,7 +48,7 @@ func TestNoInodes(t *testing.T) {
 	others := testenv.UseInodes(t, mount, disk.LeastInodes)
 	if err := create(e); !errors.Is(err, ticketstore.ErrNoSpace) || !strings.Contains(err.Error(),
 		"more files") {
-		t.Errorf("a sign-in: %v, want ErrNoSpace that says why", err)
+		t.Errorf("a sign-in: %v, want ErrNoSpace with the reason", err)
 	}
 	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "more files") {
 		t.Errorf("Describe: %v, trouble %q", err, d.Trouble)
@@ -61,7 +61,7 @@ func TestNoInodes(t *testing.T) {
 		t.Errorf("an end from the reserve: %v", err)
 	}
 	if free, err := disk.FreeInodes(mount); err != nil || free < disk.ReserveInodes {
-		t.Errorf("%d files can be made, %v, want those of the reserve", free, err)
+		t.Errorf("%d files can be created, %v, want those of the reserve", free, err)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestNoInodes(t *testing.T) {
 	testenv.UseInodes(t, mount, 0)
 	e, err = Open(t.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
-		t.Fatalf("a start without inodes: %v, want one that reads", err)
+		t.Fatalf("a start without inodes: %v, want none", err)
 	}
 	if _, err := e.Tickets().Find(t.Context(), "third"); err != nil {
 		t.Errorf("a session: %v", err)
@@ -88,7 +88,7 @@ func TestNoInodes(t *testing.T) {
 	select {
 	case <-e.Failed():
 	case <-time.After(time.Minute):
-		t.Fatal("the engine does not notice that there is room again")
+		t.Fatal("the engine does not detect the free inodes")
 	}
 	_ = e.Close()
 	e, err = Open(t.Context(), settings, slog.New(slog.DiscardHandler))
@@ -96,15 +96,15 @@ func TestNoInodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := create(e); err != nil {
-		t.Errorf("a sign-in with room again: %v", err)
+		t.Errorf("a sign-in with free inodes: %v", err)
 	}
 }
 
 // limitEnv makes the test below a process with a limit, and names its store.
 const limitEnv = "SESSIONS_TEST_LIMIT"
 
-// A limit of the process is detected before a file hits it: the store is readable, and changes are refused
-// with the limit's name.
+// A limit of the process is detected before it is reached: reads are served, and changes are refused with the
+// name of the limit.
 func TestLimitsOfTheProcess(t *testing.T) {
 	if path := os.Getenv(limitEnv); path != "" {
 		e := openWith(t, path, 64)

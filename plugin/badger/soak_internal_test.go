@@ -20,16 +20,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// soakEnv is how many operations the soak has; a few thousand when unset.
+// soakEnv is the number of operations; a few thousand if unset.
 const soakEnv = "SOAK_OPERATIONS"
 
 const (
-	perLife   = 8                   // operations of one session's life, about
-	soakSpan  = 30 * 24 * time.Hour // what the run covers by the stores' clock, more than anything is kept
-	soakLooks = 40                  // samples
+	perLife     = 8                   // operations of one session, approximately
+	soakSpan    = 30 * 24 * time.Hour // simulated time, longer than every retention
+	soakSamples = 40                  // samples
 )
 
-// sample is the usage of the process and its database at a moment.
+// sample is the usage of the process and its database at one time.
 type sample struct {
 	rows, heapKiB, goroutines, files, diskKiB int
 }
@@ -44,11 +44,11 @@ type soak struct {
 	t    *testing.T
 	e    *Engine
 	path string
-	step time.Duration // between the beginnings of two sessions
+	step time.Duration // between two sign-ins
 	now  time.Time
 }
 
-// Nothing grows over a long run with removals, and everything with a retention is purged when it is due.
+// Nothing grows in a long run with removals, and everything with a retention is purged when it is due.
 func TestSoak(t *testing.T) {
 	operations := 4000
 	if text := os.Getenv(soakEnv); text != "" {
@@ -66,15 +66,15 @@ func TestSoak(t *testing.T) {
 		if i%10 == 9 {
 			s.housekeeping()
 		}
-		if (i+1)%max(1, lives/soakLooks) == 0 {
+		if (i+1)%max(1, lives/soakSamples) == 0 {
 			samples = append(samples, s.look())
 			t.Logf("%d operations, %s", (i+1)*perLife, samples[len(samples)-1])
 		}
 	}
 	t.Logf("%d operations\n%s", lives*perLife, graph(samples))
 	flat(t, samples)
-	s.weigh()
-	for range 3 { // what is queued is delivered, what is over ends, what has ended is forgotten
+	s.measureRows()
+	for range 3 { // deliver, sweep, purge
 		s.housekeeping()
 		s.now = s.now.Add(60 * 24 * time.Hour)
 	}
@@ -133,13 +133,13 @@ func (s *soak) life(i int) {
 	case 2:
 		ending.SubjectID = subject
 	default:
-		return // it is left to expire
+		return // it expires
 	}
 	_, err = s.e.Logout().End(ctx, ending, s.now)
 	s.must(err)
 }
 
-// housekeeping is a host's periodic work.
+// housekeeping does the periodic work of a host.
 func (s *soak) housekeeping() {
 	ctx := s.t.Context()
 	for {
@@ -195,8 +195,9 @@ func (s *soak) look() sample {
 	return look
 }
 
-// weigh measures what is stored per live session at the end of the month, after the host's housekeeping.
-func (s *soak) weigh() {
+// measureRows measures what is stored per live session at the end of the month, after the host's
+// housekeeping.
+func (s *soak) measureRows() {
 	s.housekeeping()
 	tables := compacted(s.t, s.e, s.path)
 	s.e = openAt(s.t, s.path)
@@ -217,7 +218,7 @@ func (s *soak) weigh() {
 		live, stats.Records, rows/live, tables/live, &text)
 }
 
-// empty checks that only the engine's metadata is left.
+// empty checks that only metadata of the engine is left.
 func (s *soak) empty() {
 	left := map[string]int{}
 	s.must(s.e.db.View(s.t.Context(), func(r *kv.Snapshot) error {
@@ -233,7 +234,7 @@ func (s *soak) empty() {
 			s.t.Errorf("table %q still has %d rows", table, n)
 		}
 	}
-	s.t.Logf("rows left, by their first letter: %v", left)
+	s.t.Logf("rows left by first letter: %v", left)
 }
 
 // graph prints the samples, one per line.
@@ -251,8 +252,8 @@ func graph(samples []sample) string {
 	return text.String()
 }
 
-// flat compares the third with the last quarter of the run: before that, records with a week's retention were
-// not due.
+// flat compares the last two quarters of the run: in earlier ones records with a retention of a week are not
+// due.
 func flat(t *testing.T, samples []sample) {
 	t.Helper()
 	for _, measure := range []struct {

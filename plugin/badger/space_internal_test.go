@@ -24,7 +24,7 @@ func setFree(t *testing.T, e *Engine, free func(path string) (uint64, error)) {
 	}
 }
 
-// A sweep that fails half-way reports what it has ended: a listener receives each end once.
+// A sweep that fails half-way returns the sessions that it has ended: each end is reported once.
 func TestSweepFailsHalfWay(t *testing.T) {
 	t.Parallel()
 	const sessions = 3 * sweepConcurrency
@@ -44,27 +44,27 @@ func TestSweepFailsHalfWay(t *testing.T) {
 	now := base.Add(2 * time.Hour)
 	first, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now)
 	if err != nil || first.Ended == 0 || first.Ended == sessions || !first.Next.Equal(now) {
-		t.Fatalf("a sweep that the disk broke off: %+v, %v, want some ended and the next one due", first, err)
+		t.Fatalf("a sweep on a full disk: %+v, %v, want some ended and the next one due", first, err)
 	}
 	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now); !errors.Is(err,
 		ticketstore.ErrNoSpace) {
-		t.Errorf("a sweep that can end nothing: %v, want ErrNoSpace", err)
+		t.Errorf("a sweep on a full disk: %v, want ErrNoSpace", err)
 	}
 	asked.Store(-1 << 30)
 	rest, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now)
 	if err != nil || first.Ended+rest.Ended != sessions {
-		t.Fatalf("with room again %+v, %v, after %d of %d", rest, err, first.Ended, sessions)
+		t.Fatalf("with free space: %+v, %v, after %d of %d", rest, err, first.Ended, sessions)
 	}
 	told := map[string]bool{}
 	for _, s := range slices.Concat(first.Sessions, rest.Sessions) {
 		told[s.SessionID] = true
 	}
 	if len(told) != sessions {
-		t.Errorf("told of %d sessions, want each of %d", len(told), sessions)
+		t.Errorf("%d sessions were reported, want each of %d", len(told), sessions)
 	}
 }
 
-// A removal of all that meets a full disk goes on by itself when there is room again.
+// A removal of all that was stopped by a full disk continues by itself when there is free space.
 func TestJobWaitsForSpace(t *testing.T) {
 	t.Parallel()
 	const sessions = 3 * batchSessions
@@ -97,8 +97,8 @@ func TestJobWaitsForSpace(t *testing.T) {
 	})
 }
 
-// On a nearly full disk nothing new begins, everything can be read, and ends continue; when there is room
-// again, everything works.
+// On a nearly full disk sign-ins are refused, while reads and ends are served. With free space everything
+// works.
 func TestFullDiskRefusesChanges(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -111,18 +111,18 @@ func TestFullDiskRefusesChanges(t *testing.T) {
 		err := create("meanwhile")
 		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err,
 			ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "512 MiB are free") {
-			t.Fatalf("Create on a disk that is nearly full: %v, want ErrUnavailable that says so", err)
+			t.Fatalf("Create on a nearly full disk: %v, want ErrUnavailable with the reason", err)
 		}
 		if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("meanwhile")); !errors.Is(err,
 			ticketstore.ErrNotFound) {
-			t.Errorf("Get of what was refused: %v", err)
+			t.Errorf("Get of a refused session: %v", err)
 		}
 	}
 	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "512 MiB are free") {
-		t.Errorf("Describe: %v, trouble %q, want it to tell of the disk", err, d.Trouble)
+		t.Errorf("Describe: %v, trouble %q, want the disk named", err, d.Trouble)
 	}
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("before")); err != nil {
-		t.Errorf("Get on a disk that is nearly full: %v", err)
+		t.Errorf("Get on a nearly full disk: %v", err)
 	}
 	end := func(sid string) error {
 		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid,
@@ -130,30 +130,30 @@ func TestFullDiskRefusesChanges(t *testing.T) {
 		return err
 	}
 	if err := end("before"); err != nil {
-		t.Errorf("the end of a session on a disk that is nearly full: %v", err)
+		t.Errorf("End on a nearly full disk: %v", err)
 	}
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("before")); !errors.Is(err,
 		ticketstore.ErrNotFound) {
-		t.Errorf("Get of the session that ended: %v", err)
+		t.Errorf("Get of the ended session: %v", err)
 	}
 	setFree(t, e, func(string) (uint64, error) { return space.Least / 2, nil })
 	if err := end("another"); !errors.Is(err, ticketstore.ErrNoSpace) {
-		t.Errorf("an end on a disk that is full: %v, want ErrNoSpace", err)
+		t.Errorf("End on a full disk: %v, want ErrNoSpace", err)
 	}
 	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 1},
 		base.Add(48*time.Hour)); !errors.Is(err, ticketstore.ErrNoSpace) {
-		t.Errorf("a purge on a disk that is full: %v, want ErrNoSpace", err)
+		t.Errorf("Purge on a full disk: %v, want ErrNoSpace", err)
 	}
 	setFree(t, e, whole)
 	if err := create("meanwhile"); err != nil {
-		t.Errorf("Create with room again: %v", err)
+		t.Errorf("Create with free space: %v", err)
 	}
 	if d, err := e.Describe(t.Context()); err != nil || d.Trouble != "" {
-		t.Errorf("Describe with room again: %v, trouble %q", err, d.Trouble)
+		t.Errorf("Describe with free space: %v, trouble %q", err, d.Trouble)
 	}
 	for _, line := range []string{"the disk is nearly full", "the disk has room again"} {
 		if n := strings.Count(log.String(), line); n != 1 {
-			t.Errorf("%d lines of the log say %q, want one", n, line)
+			t.Errorf("%d log lines with %q, want one", n, line)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// With a substring a page examines a bounded number of rows: it may be short and without totals, and its
-// token continues after them.
+// A page of a substring query examines a bounded number of rows: it may be short and without totals, and its
+// token continues after these rows.
 func TestSubstringWalkIsBounded(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
@@ -21,7 +21,7 @@ func TestSubstringWalkIsBounded(t *testing.T) {
 		s.DisplayName, s.Created = name, base.Add(time.Duration(i)*time.Millisecond)
 		return e.Tickets().Create(t.Context(), s)
 	}
-	// The oldest, which a walk from the newest meets last.
+	// The oldest session, which the query reaches last.
 	if err := sign(0, "Zoe Needle"); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestSubstringWalkIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(page.Sessions) != 0 || !page.HasNext || page.ResultsToken == "" {
-		t.Fatalf("first page: %d rows, has next %t, want a short page that leads on", len(page.Sessions),
+		t.Fatalf("first page: %d rows, has next %t, want a short page with a next one", len(page.Sessions),
 			page.HasNext)
 	}
 	if page.TotalCount != -1 || page.TotalPages != -1 {
@@ -54,6 +54,6 @@ func TestSubstringWalkIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(page.Sessions) != 1 || page.Sessions[0].DisplayName != "Zoe Needle" || page.HasNext {
-		t.Errorf("second page: %+v, want the one that matches and no more", page)
+		t.Errorf("second page: %+v, want the match and no next page", page)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Rows move as the engine stores them, so they have the protocol's form, except for internal fields.
+// Rows are moved as stored: they have the form of the protocol, except for internal fields.
 func TestRecordsMatchTheProtocol(t *testing.T) {
 	t.Parallel()
 	own := map[protoreflect.FullName]bool{
@@ -55,7 +55,7 @@ func alikeMessages(
 		other := protocol.Fields().ByNumber(field.Number())
 		if other == nil || other.Name() != field.Name() || other.Kind() != field.Kind() ||
 			other.Cardinality() != field.Cardinality() {
-			t.Errorf("%s is stored and not what the protocol says: add it to records.proto", field.FullName())
+			t.Errorf("%s is stored and differs from the protocol: add it to records.proto", field.FullName())
 			continue
 		}
 		if field.Kind() == protoreflect.MessageKind {
@@ -63,7 +63,7 @@ func alikeMessages(
 		}
 	}
 	if a, b := stored.Fields().Len()-protocol.ReservedRanges().Len(), protocol.Fields().Len(); a != b {
-		t.Errorf("%s has %d fields that move, the protocol %d", stored.FullName(), a, b)
+		t.Errorf("%s has %d moved fields, the protocol has %d", stored.FullName(), a, b)
 	}
 }
 
@@ -115,10 +115,10 @@ func TestMigrationFromFormat1(t *testing.T) {
 	}
 }
 
-// newestFormat is what the marker of a store says that this engine has opened.
+// newestFormat is the line of the marker of a store that this engine has opened.
 var newestFormat = fmt.Append(nil, "format ", layout.Version)
 
-// A store of format 2 has no properties. Once opened, engines that do not know properties refuse it.
+// A store of format 2 has no properties. Once opened, engines without properties refuse it.
 func TestMigrationFromFormat2(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -145,7 +145,7 @@ func TestMigrationFromFormat2(t *testing.T) {
 	}
 }
 
-// The journal and the fence survive a plugin that dies.
+// The journal and the fence survive the death of the plugin.
 func TestMoveSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -184,12 +184,11 @@ func TestMoveSurvivesRestart(t *testing.T) {
 		tx.Put(layout.Key(layout.TablePurge, []byte("x")), nil)
 		return nil
 	}); err == nil {
-		t.Error("a write passed the fence")
+		t.Error("a write succeeded despite the fence")
 	}
 }
 
-// An abandoned export does not fill the disk: at its bound the journal is dropped, and the move fails, while
-// the store keeps serving.
+// The journal is bounded: at its bound it is dropped and the move fails, while the store keeps serving.
 func TestJournalIsBounded(t *testing.T) {
 	t.Parallel()
 	e, target := inMemory(t), inMemory(t)
@@ -198,7 +197,7 @@ func TestJournalIsBounded(t *testing.T) {
 	source := e.Transfer()
 	move := &transfer.Move{Source: source, Target: target.Transfer(), ID: "m", SourceName: "old",
 		TargetName: "new"}
-	// The move stalls while the store is written to, as with a target that accepts nothing more.
+	// The store is written to while the move does not progress.
 	move.Report = func(p transfer.Progress) {
 		if p.Phase != transfer.Copying || p.Copied > 0 {
 			return
@@ -216,13 +215,13 @@ func TestJournalIsBounded(t *testing.T) {
 		t.Errorf("status %+v, error %v; want an active store with no journal", status, err)
 	}
 	if status.Journaled <= most || status.Journaled >= written {
-		t.Errorf("%d entries were journaled, want some more than %d and none of the rest", status.Journaled,
+		t.Errorf("%d entries were journaled, want few more than %d", status.Journaled,
 			most)
 	}
 	testenv.Eventually(t, "the journal is empty", func() bool {
 		return countUnder(t, e, layout.TableJournal) == 0
 	})
-	// If the journal is read, the same store can be moved.
+	// A move that reads the journal succeeds.
 	again := inMemory(t)
 	move = &transfer.Move{Source: source, Target: again.Transfer(), ID: "m2", SourceName: "old",
 		TargetName: "new"}

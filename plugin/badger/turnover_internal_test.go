@@ -1,6 +1,6 @@
 package badger
 
-// Kills while logs are replaced.
+// Kills while logs are flushed and replaced.
 
 import (
 	"context"
@@ -28,10 +28,10 @@ const turnoverEnv = "BADGER_TURNOVER"
 func TestRotateLogsUntilKilled(t *testing.T) {
 	path := os.Getenv(turnoverEnv)
 	if path == "" {
-		t.Skip("it is run by TestKilledDuringLogRotation")
+		t.Skip("a process of TestKilledDuringLogRotation")
 	}
-	kind, logger := kindOfStore{}, slog.New(slog.DiscardHandler)
-	// Without syncs it is faster; a killed process loses nothing either way.
+	kind, logger := storeKind{}, slog.New(slog.DiscardHandler)
+	// Not synced, which is faster: a kill loses nothing.
 	options := kind.options(t,
 		path).WithNumLevelZeroTables(1).WithBaseTableSize(1 << 20).WithBaseLevelSize(2 << 20).
 		WithSyncWrites(false)
@@ -80,7 +80,7 @@ func TestKilledDuringLogRotation(t *testing.T) {
 		mostWrites = 60 // of 64 rows, before it is killed
 	)
 	for range kills {
-		// It lives for that many writes, even on a busy machine.
+		// It is killed after a number of writes, also on a busy machine.
 		left := 1 + rand.N(mostWrites)
 		child := testenv.Start(t, testenv.Self(t, "TestRotateLogsUntilKilled", turnoverEnv+"="+path))
 		for line := range child.Lines() {
@@ -99,12 +99,12 @@ func TestKilledDuringLogRotation(t *testing.T) {
 	}
 	names := slices.Sorted(maps.Keys(contents(t, path)))
 	t.Log(names)
-	// An open makes at most two tables. The others come from full logs.
+	// An open creates at most two tables: the others are of full logs.
 	lastOfOpenings := fmt.Sprintf("%06d.sst", 4*kills)
 	if !slices.ContainsFunc(names, func(name string) bool {
 		return name > lastOfOpenings && strings.HasSuffix(name, ".sst")
 	}) {
-		t.Errorf("the logs did not turn over: %q", names)
+		t.Errorf("no log was flushed: %q", names)
 	}
 	if opened != kills {
 		t.Errorf("opened %d times, want %d", opened, kills)

@@ -29,11 +29,11 @@ const (
 	mostUsed    = 250
 	mostMonth   = 200_000
 	monthHours  = 720
-	sealedBytes = 850 // what fosite's request is about, sealed
+	sealedBytes = 850 // about the size of a sealed request of fosite
 )
 
-// month is sessions that live for one, each with a client that refreshes every hour. Their ids are as long as
-// the host makes them, and the client's is a UUID.
+// month has sessions of a month, each with a client that refreshes every hour. Ids have the length of a
+// host's, and the client's is a UUID.
 type month struct {
 	t       *testing.T
 	e       *Engine
@@ -165,7 +165,7 @@ func usedRows(t *testing.T, e *Engine) (sizes []int) {
 	return sizes
 }
 
-func mustBeSound(t *testing.T, e *Engine) {
+func checkStore(t *testing.T, e *Engine) {
 	t.Helper()
 	report, err := e.Check(t.Context(), check.Config{})
 	if err != nil || len(report.Findings) > 0 {
@@ -173,7 +173,7 @@ func mustBeSound(t *testing.T, e *Engine) {
 	}
 }
 
-// A client that refreshes every hour for a month leaves little data, with or without a grace.
+// Hourly refreshes of a month use little space, with or without a grace.
 func TestUsedRefreshTokensAreSmall(t *testing.T) {
 	t.Parallel()
 	for name, grace := range map[string]time.Duration{"without a grace": 0, "with a grace": time.Minute} {
@@ -198,12 +198,13 @@ func TestUsedRefreshTokensAreSmall(t *testing.T) {
 				t.Errorf("want %d used refresh tokens of at most %d bytes, and %d for all rows", monthHours-1,
 					mostUsed, mostMonth)
 			}
-			mustBeSound(t, e)
+			checkStore(t, e)
 		})
 	}
 }
 
-// Used grants of an older store stay whole until purges reduce them, in steps that another start continues.
+// Used grants of an older store keep their data until purges reduce them, in steps that another start
+// continues.
 func TestReductionOfUsedGrants(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -242,7 +243,7 @@ func TestReductionOfUsedGrants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustBeSound(t, e)
+	checkStore(t, e)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -261,10 +262,10 @@ func TestReductionOfUsedGrants(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustBeSound(t, e)
+		checkStore(t, e)
 		if n < 200 {
 			if starts < 3 {
-				t.Errorf("want several steps, got %d", starts)
+				t.Errorf("%d steps, want several", starts)
 			}
 			break
 		}
@@ -290,13 +291,13 @@ func TestReductionOfUsedGrants(t *testing.T) {
 			t.Fatalf("a used grant takes %d bytes", size)
 		}
 	}
-	mustBeSound(t, e)
+	checkStore(t, e)
 	if _, err := e.Grants().Get(t.Context(), refs[0], base); err == nil {
 		t.Error("a used grant is live")
 	}
 }
 
-// monthEnv is how many sessions TestMonthOnDisk has; a few when unset.
+// monthEnv is the number of sessions of TestMonthOnDisk; a few if unset.
 const monthEnv = "MONTH_SESSIONS"
 
 // It measures the disk usage of live sessions after a month, compacted.

@@ -110,7 +110,7 @@ func (o outcome) want(t *testing.T, code int, says ...string) {
 	}
 	for _, text := range says {
 		if !strings.Contains(o.stdout+o.stderr, text) {
-			t.Errorf("it does not say %q; standard output:\n%s\nstandard error:\n%s", text, o.stdout,
+			t.Errorf("no %q in standard output:\n%s\nor standard error:\n%s", text, o.stdout,
 				o.stderr)
 		}
 	}
@@ -122,7 +122,7 @@ func (o outcome) object(t *testing.T) map[string]any {
 	var object map[string]any
 	decoder := json.NewDecoder(strings.NewReader(o.stdout))
 	if err := decoder.Decode(&object); err != nil {
-		t.Fatalf("standard output is no JSON object: %v\n%s", err, o.stdout)
+		t.Fatalf("standard output is not a JSON object: %v\n%s", err, o.stdout)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		t.Errorf("there is more than one JSON object:\n%s", o.stdout)
@@ -154,7 +154,8 @@ func TestHelp(t *testing.T) {
 	command(t, "-json", "check").want(t, cli.Failed, `"error": "it takes FOLDER"`) // flags may come first
 }
 
-// A backup of a plain store becomes an encrypted one, and back again through standard output and input.
+// A backup of a plain store is imported into an encrypted one, whose backup goes through standard output and
+// input.
 func TestExportAndImport(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -173,7 +174,7 @@ func TestExportAndImport(t *testing.T) {
 	done := command(t, "import", "-json", encrypted, "-encryption-key-file", key, file)
 	done.want(t, cli.Done)
 	if object := done.object(t); object["records"] != float64(4*sessions) {
-		t.Errorf("the answer is %v, want %d records", object, 4*sessions)
+		t.Errorf("got %v, want %d records", object, 4*sessions)
 	}
 	command(t, "check", encrypted).want(t, cli.Failed, "encryption_key")
 	command(t, "check", encrypted, "-encryption-key-file", key).want(t, cli.Done, "80 records",
@@ -213,17 +214,17 @@ func TestCheckFindsDamage(t *testing.T) {
 		"is bound to a session that neither exists", "findings")
 	key := ticketstore.KeyOf("sid-3")
 	if strings.Contains(found.stdout, string(key[:])) {
-		t.Error("the findings tell the key of a session")
+		t.Error("the findings contain the key of a session")
 	}
 	few := command(t, "check", "-json", "-max", "2", path)
 	few.want(t, cli.Findings)
 	if object := few.object(t); len(object["findings"].([]any)) != 2 || object["more"] != true {
-		t.Errorf("the answer is %v, want two findings and more", object)
+		t.Errorf("got %v, want two findings and more", object)
 	}
 	if after := files(t, path); after != before {
 		t.Errorf("the folder held %q before and %q after", before, after)
 	}
-	// Damaged rows are not exported as if they were intact.
+	// Damaged rows are not exported.
 	command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, cli.Failed, "damaged")
 }
 
@@ -265,13 +266,13 @@ func TestBadInput(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no folder":                {[]string{"check"}, "it takes FOLDER"},
-		"too many":                 {[]string{"check", path, path}, "it takes FOLDER"},
-		"an unknown flag":          {[]string{"check", path, "-fix"}, "-fix"},
-		"a folder that is missing": {[]string{"check", nowhere}, "does not exist"},
-		"an empty folder":          {[]string{"stats", empty}, "is empty"},
-		"a file for a folder":      {[]string{"export", file, nowhere}, "folder"},
-		"a folder for a file":      {[]string{"export", path, empty}, "is no file"},
+		"no folder":           {[]string{"check"}, "it takes FOLDER"},
+		"too many":            {[]string{"check", path, path}, "it takes FOLDER"},
+		"an unknown flag":     {[]string{"check", path, "-fix"}, "-fix"},
+		"a missing folder":    {[]string{"check", nowhere}, "does not exist"},
+		"an empty folder":     {[]string{"stats", empty}, "is empty"},
+		"a file for a folder": {[]string{"export", file, nowhere}, "folder"},
+		"a folder for a file": {[]string{"export", path, empty}, "is no file"},
 		"a file in no folder": {
 			[]string{"export", path, filepath.Join(nowhere, "x")}, "no such file",
 		},
@@ -289,28 +290,28 @@ func TestBadInput(t *testing.T) {
 			[]string{"check", "-encryption-key-file", write("key", strings.Repeat("ab", 16)), path},
 			"encryption_key",
 		},
-		"a backup that is missing": {[]string{"import", nowhere, nowhere}, "no such file"},
-		"a backup that is none": {
+		"a missing backup": {[]string{"import", nowhere, nowhere}, "no such file"},
+		"a file that is not a backup": {
 			[]string{"import", nowhere, write("none", "holiday pictures")}, "no backup",
 		},
 		"an empty backup": {[]string{"import", nowhere, write("nothing", "")}, "no backup"},
-		"a backup cut in its header": {
+		"a backup truncated in its header": {
 			[]string{"import", nowhere, write("header", "fosite-sessions backup\nH")}, "cut short",
 		},
-		"a folder of something else":   {[]string{"import", folder, file}, "not a session store"},
-		"a store with something in it": {[]string{"import", path, file}, "not empty"},
-		"migrate nothing":              {[]string{"migrate", nowhere}, "does not exist"},
+		"a folder with other files": {[]string{"import", folder, file}, "not a session store"},
+		"a store that is not empty": {[]string{"import", path, file}, "not empty"},
+		"migrate a missing store":   {[]string{"migrate", nowhere}, "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := command(t, c.args...)
 			o.want(t, cli.Failed, c.says)
 			if strings.Contains(o.stderr, "secret!") {
-				t.Error("the encryption key is told")
+				t.Error("the output contains the encryption key")
 			}
 		})
 	}
 	if _, err := os.Stat(nowhere); err == nil {
-		t.Error("a folder was made")
+		t.Error("a folder was created")
 	}
 	if left := files(t, empty); left != "" {
 		t.Errorf("the empty folder holds %q", left)
@@ -318,7 +319,7 @@ func TestBadInput(t *testing.T) {
 	command(t, "check", path).want(t, cli.Done, "80 records")
 }
 
-// A store imported from a damaged backup never serves; the folder says so, and accepts an intact backup.
+// A store imported from a damaged backup is not served, and an intact backup can be imported into it.
 func TestDamagedBackupIsNotServed(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -333,7 +334,7 @@ func TestDamagedBackupIsNotServed(t *testing.T) {
 	edited[len(edited)/2] ^= 1
 	for name, damaged := range map[string][]byte{
 		"cut short": good[:len(good)-10], "edited": edited,
-		"with more behind": append(bytes.Clone(good), '\n'),
+		"with data after its end": append(bytes.Clone(good), '\n'),
 	} {
 		if err := os.WriteFile(bad, damaged, 0o600); err != nil {
 			t.Fatal(err)
@@ -346,7 +347,7 @@ func TestDamagedBackupIsNotServed(t *testing.T) {
 		e := openStore(t, badger.Settings{Path: target})
 		_, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("sid-7"))
 		if !errors.Is(err, ticketstore.ErrUnavailable) {
-			t.Errorf("%s: it serves: %v", name, err)
+			t.Errorf("%s: the store is served: %v", name, err)
 		}
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
@@ -378,7 +379,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	commandWith(t, cli.Env{Args: []string{"export", path, file}, Terminal: true, Now: tick}).want(t, cli.Done,
 		"\rexport: 80 of 80, 80/s, 0s left", "20 sessions")
 	if o := commandWith(t, cli.Env{Args: []string{"export", path, file}, Now: tick}); o.stderr != "" {
-		t.Errorf("without a terminal it says %q", o.stderr)
+		t.Errorf("without a terminal: %q on standard error", o.stderr)
 	}
 }
 

@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A full disk leaves no partial backup, and no partial store that serves; a store left there by a killed
-// process can be opened read-only but not for changes.
+// On a full disk no partial backup remains and no partial store is served. A store of a killed process can be
+// opened read-only, but not for changes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	if !testenv.NeedNamespace(t) {
@@ -41,7 +41,7 @@ func TestFullDisk(t *testing.T) {
 	path, file := newStore(t, badger.Settings{}, 32<<10), filepath.Join(t.TempDir(), "file")
 	command(t, "export", path, filepath.Join(disk, "file")).want(t, cli.Failed, "no space left on device")
 	if left := files(t, disk); left != "" {
-		t.Errorf("the full disk holds %q", left)
+		t.Errorf("files on the full disk: %q", left)
 	}
 	command(t, "export", path, file).want(t, cli.Done)
 
@@ -66,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	testenv.Resize(t, disk, "size=1g")
 	if o := program("check", target); o.code == cli.Done && !strings.Contains(o.stdout, ": 0 records") {
-		t.Errorf("a check of half a store: exit code %d, %s%s", o.code, o.stdout, o.stderr)
+		t.Errorf("a check of a partial store: exit code %d, %s%s", o.code, o.stdout, o.stderr)
 	}
 	if err := os.RemoveAll(target); err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func copyOpen(t *testing.T, from, to string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The files are mostly zeros, for which there is no room.
+		// The files are sparse.
 		err = os.WriteFile(filepath.Join(to, name), bytes.TrimRight(data, "\x00"), 0o600)
 		if err := errors.Join(err, os.Truncate(filepath.Join(to, name), int64(len(data)))); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/cli"
 )
 
-// stateOf returns everything known about a folder and its files, except access times.
+// stateOf returns the metadata and contents of a folder and its files, except access times.
 func stateOf(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	state := map[string]string{}
@@ -40,15 +40,15 @@ func stateOf(t *testing.T, folder string) map[string]string {
 	return state
 }
 
-// A read-only command changes nothing, whichever user runs it, and whether or not the server was killed. A
-// command that writes names the user as which to run it.
+// A read-only command of any user changes nothing, also after a kill of the server. A command that writes
+// names the user that must run it.
 func TestReadOnlyCommandsAsAnotherUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "" {
-		t.Fatal("it gives files to other users: CI runs as root")
+		t.Fatal("needs root to change owners: CI runs as root")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("it gives files to other users, which root alone may")
+		t.Skip("needs root to change owners")
 	}
 	closed := newStore(t, badger.Settings{})
 	killed := filepath.Join(t.TempDir(), "killed")
@@ -67,12 +67,12 @@ func TestReadOnlyCommandsAsAnotherUser(t *testing.T) {
 		command(t, "migrate", path).want(t, cli.Failed, "belongs to", "run the command as that user")
 		command(t, "import", path, "-").want(t, cli.Failed)
 		if after := stateOf(t, path); !maps.Equal(before, after) {
-			t.Errorf("the folder was\n%v and is\n%v", before, after)
+			t.Errorf("before the command\n%v\nafter it\n%v", before, after)
 		}
 	}
 }
 
-// A table with an overwritten block is named, without a panic.
+// A check names a table with an overwritten block, and does not panic.
 func TestCheckNamesADamagedTable(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string]badger.Settings{

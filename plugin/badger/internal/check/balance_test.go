@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Exactly the differences between expected and actual entries are reported.
+// The differences between expected and actual entries are reported, and nothing else.
 func TestBalance(t *testing.T) {
 	t.Parallel()
 	const entries = 1000
@@ -42,7 +42,7 @@ func TestBalance(t *testing.T) {
 			}
 			walk()
 			if even := b.even(); even != (len(c.want) == 0) {
-				t.Fatalf("the sums are even: %t, with %q", even, c.want)
+				t.Fatalf("equal sums: %t, with %q", even, c.want)
 			}
 			b.suspect()
 			walk()

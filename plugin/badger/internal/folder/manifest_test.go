@@ -13,8 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// Change sets that name a table without a file are removed from the manifest if that makes it complete, and
-// only then.
+// Change sets with a missing table are removed from the manifest only if the rest is complete.
 func TestUnfinishedManifest(t *testing.T) {
 	t.Parallel()
 	create := func(id uint64) *pb.ManifestChange {
@@ -35,7 +34,7 @@ func TestUnfinishedManifest(t *testing.T) {
 			[]uint64{3}, []int{0, 1, 3}},
 		"a compaction": {[]set{{}, {create(1)}, {create(2), remove(1)}}, []uint64{1},
 			[]int{0, 1}},
-		"a compaction that another has done since": {[]set{{}, {create(1)}, {create(2), remove(1)},
+		"a compaction repeated by a later one": {[]set{{}, {create(1)}, {create(2), remove(1)},
 			{create(3), remove(1)}}, []uint64{3}, []int{0, 1, 3}},
 		"a compaction whose old tables are missing": {[]set{{}, {create(1)}, {create(2), remove(1)}}, nil,
 			[]int{0, 1, 2}},
@@ -43,11 +42,11 @@ func TestUnfinishedManifest(t *testing.T) {
 			{create(3), remove(1), remove(2)}}, []uint64{1, 2, 3}, []int{0, 1, 2}},
 		"a compaction that was finished": {[]set{{}, {create(1)}, {create(2)},
 			{create(3), remove(1), remove(2)}}, []uint64{3}, []int{0, 1, 2, 3}},
-		"a number given again": {[]set{{}, {create(1)}, {remove(1)}, {create(1)}},
+		"a reused number": {[]set{{}, {create(1)}, {remove(1)}, {create(1)}},
 			[]uint64{1}, []int{0, 1, 2, 3}},
-		"another has gone on": {[]set{{}, {create(1)}, {create(2), remove(1)},
+		"a later change set": {[]set{{}, {create(1)}, {create(2), remove(1)},
 			{create(3), remove(2)}}, []uint64{1, 3}, []int{0, 1, 2, 3}},
-		"written again": {[]set{{create(1), create(2)}, {create(3)}},
+		"a rewritten manifest": {[]set{{create(1), create(2)}, {create(3)}},
 			[]uint64{1, 3}, []int{0, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {

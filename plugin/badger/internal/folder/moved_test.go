@@ -1,6 +1,6 @@
 package folder
 
-// What is found of an open folder by its name.
+// An open folder that was replaced at its path.
 
 import (
 	"errors"
@@ -29,12 +29,12 @@ func TestInPlace(t *testing.T) {
 		err   error
 		want  error
 	}{
-		"itself":                    {found: infos[0]},
-		"another one":               {found: infos[1], want: ErrMoved},
-		"nothing":                   {err: fs.ErrNotExist, want: ErrMoved},
-		"a file above it":           {err: syscall.ENOTDIR, want: ErrMoved},
-		"a mount that was replaced": {err: syscall.ESTALE, want: ErrMoved},
-		"a failing disk":            {err: syscall.EIO, want: syscall.EIO},
+		"itself":             {found: infos[0]},
+		"another folder":     {found: infos[1], want: ErrMoved},
+		"nothing":            {err: fs.ErrNotExist, want: ErrMoved},
+		"a file in its path": {err: syscall.ENOTDIR, want: ErrMoved},
+		"a replaced mount":   {err: syscall.ESTALE, want: ErrMoved},
+		"a failing disk":     {err: syscall.EIO, want: syscall.EIO},
 	} {
 		if err := inPlace(infos[0], c.found, c.err); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)

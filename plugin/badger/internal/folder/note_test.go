@@ -1,6 +1,6 @@
 package folder_test
 
-// The lock of the note: opening a folder waits until its last owner has removed its files.
+// The lock of the note: an open waits until the previous process has released the folder.
 
 import (
 	"path/filepath"
@@ -25,7 +25,7 @@ func TestOpenNoteIsLocked(t *testing.T) {
 	if err := note.Close(); err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := disk.Share(file) // a child that was just started may hold it for a moment
+	unlock, err := disk.Share(file) // a child that was just started may have it open until its exec
 	if err != nil {
 		t.Fatalf("a closed note: %v", err)
 	}

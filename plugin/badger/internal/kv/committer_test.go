@@ -19,18 +19,18 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// noted records which change was applied, and in which transaction.
-type noted struct {
+// appliedChange records which change was applied, and in which transaction.
+type appliedChange struct {
 	behind bool
 	group  *group
 }
 
-// wideKeys is the number of keys written by such a test's change.
+// wideKeys is the number of keys that a large change writes.
 const wideKeys = 100
 
-// stand enqueues a change without waiting for it. The engine enqueues its own changes too, so the length of a
-// queue proves nothing.
-func stand(d *DB, behind bool, apply func(tx *Tx) error) *Change {
+// enqueue enqueues a change without waiting for it. The engine enqueues its own changes too, so the length
+// of a queue does not show whether this one is queued.
+func enqueue(d *DB, behind bool, apply func(tx *Tx) error) *Change {
 	ch := &Change{Apply: apply, Background: behind, done: make(chan struct{})}
 	line := d.committer.changes
 	if behind {
@@ -40,22 +40,21 @@ func stand(d *DB, behind bool, apply func(tx *Tx) error) *Change {
 	return ch
 }
 
-// begins waits until a change has started; a refused change never does.
-func begins(t *testing.T, begun <-chan struct{}, ch *Change) {
+// waitStarted waits until a change has started; a refused change never does.
+func waitStarted(t *testing.T, begun <-chan struct{}, ch *Change) {
 	t.Helper()
 	select {
 	case <-begun:
 	case <-ch.done:
-		t.Fatalf("a change is refused: %v", ch.err)
+		t.Fatalf("the change is refused: %v", ch.err)
 	}
 }
 
-// A change that a user waits for does not wait behind background changes: it is in the next transaction,
-// which is short.
+// A change of a request precedes background changes: it is in the next transaction, which is short.
 func TestRequestsPrecedeBackgroundChanges(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
-	var applied []noted // by the committer only
+	d := openDB(t)
+	var applied []appliedChange // by the committer only
 	begun, release := make(chan struct{}), make(chan struct{})
 	writing := func(i int, behind bool) func(tx *Tx) error {
 		return func(tx *Tx) error {
@@ -63,20 +62,20 @@ func TestRequestsPrecedeBackgroundChanges(t *testing.T) {
 				close(begun)
 				<-release
 			}
-			applied = append(applied, noted{behind, tx.group})
+			applied = append(applied, appliedChange{behind, tx.group})
 			for n := range wideKeys {
 				tx.Put(testKey(fmt.Appendf(nil, "%d-%t-%d", i, behind, n)), nil)
 			}
 			return nil
 		}
 	}
-	all := []*Change{stand(d, true, writing(0, true))}
-	begins(t, begun, all[0])
+	all := []*Change{enqueue(d, true, writing(0, true))}
+	waitStarted(t, begun, all[0])
 	const waiting = 60
 	for i := range waiting {
-		all = append(all, stand(d, true, writing(i+1, true)))
+		all = append(all, enqueue(d, true, writing(i+1, true)))
 	}
-	all = append(all, stand(d, false, writing(-1, false)))
+	all = append(all, enqueue(d, false, writing(-1, false)))
 	close(release)
 	for _, ch := range all {
 		if <-ch.done; ch.err != nil {
@@ -85,7 +84,7 @@ func TestRequestsPrecedeBackgroundChanges(t *testing.T) {
 	}
 
 	if len(applied) != waiting+2 || !applied[0].behind || applied[1].behind {
-		t.Fatalf("%d changes applied, the user's was not the second: %+v", len(applied),
+		t.Fatalf("%d changes applied, that of the request not as the second: %+v", len(applied),
 			applied[:min(len(applied), 4)])
 	}
 	byGroup := map[*group]int{}
@@ -93,19 +92,19 @@ func TestRequestsPrecedeBackgroundChanges(t *testing.T) {
 		byGroup[n.group]++
 	}
 	if n := byGroup[applied[1].group]; n > 1+backgroundKeysBeside/wideKeys+1 {
-		t.Errorf("%d changes in the user's transaction, want few", n)
+		t.Errorf("%d changes in the transaction of the request, want few", n)
 	}
 	for _, n := range byGroup {
 		if n > backgroundKeys/wideKeys+1 {
-			t.Errorf("%d changes in one transaction, want no more than has room", n)
+			t.Errorf("%d changes in one transaction, want at most the maximum", n)
 		}
 	}
 }
 
-// Background changes make progress even if users' changes never pause.
+// Background changes make progress during continuous requests.
 func TestBackgroundChangesMakeProgress(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	var stop atomic.Bool
 	var users sync.WaitGroup
 	var served atomic.Int64
@@ -124,7 +123,7 @@ func TestBackgroundChangesMakeProgress(t *testing.T) {
 			}
 		})
 	}
-	testenv.Eventually(t, "users are served", func() bool { return served.Load() > 16 })
+	testenv.Eventually(t, "requests are served", func() bool { return served.Load() > 16 })
 	before := served.Load()
 	for i := range 50 {
 		err := d.Commit(t.Context(), &Change{Background: true, UseReserve: true, Apply: func(tx *Tx) error {
@@ -134,19 +133,19 @@ func TestBackgroundChangesMakeProgress(t *testing.T) {
 			return nil
 		}})
 		if err != nil {
-			t.Fatalf("a change that nobody waits for: %v", err)
+			t.Fatalf("a background change: %v", err)
 		}
 	}
-	testenv.Eventually(t, "users are served meanwhile", func() bool { return served.Load() > before })
+	testenv.Eventually(t, "more requests are served", func() bool { return served.Load() > before })
 	stop.Store(true)
 	users.Wait()
 }
 
-// The result of a change depends on earlier changes in its transaction. If these were not written, it gets no
-// result.
+// The result of a change may depend on earlier changes of its transaction. If they were not written, the
+// change returns no result.
 func TestUnwrittenChangesHaveNoResult(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	if err := commit(t.Context(), d, func(tx *Tx) error {
 		tx.Put(layout.SessionKey("sid"), nil)
 		return nil
@@ -154,14 +153,14 @@ func TestUnwrittenChangesHaveNoResult(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun, release := make(chan struct{}), make(chan struct{})
-	begins(t, begun, stand(d, false, func(*Tx) error { close(begun); <-release; return nil }))
+	waitStarted(t, begun, enqueue(d, false, func(*Tx) error { close(begun); <-release; return nil }))
 	// Changes enqueued from here on are applied in its transaction.
-	ended := stand(d, false, func(tx *Tx) error {
+	ended := enqueue(d, false, func(tx *Tx) error {
 		tx.Delete(layout.SessionKey("sid"))
-		tx.Put(bytes.Repeat([]byte("s"), 1<<17), nil) // no database accepts such a key
+		tx.Put(bytes.Repeat([]byte("s"), 1<<17), nil) // the key is too long
 		return nil
 	})
-	judged := stand(d, false, func(tx *Tx) error {
+	judged := enqueue(d, false, func(tx *Tx) error {
 		session, err := tx.Get(layout.SessionKey("sid"))
 		if err == nil && session == nil {
 			return grantstore.ErrSessionEnded
@@ -172,18 +171,18 @@ func TestUnwrittenChangesHaveNoResult(t *testing.T) {
 	<-ended.done
 	<-judged.done
 	for what, err := range map[string]error{"the end": ended.err,
-		"the grant that was judged by it": judged.err} {
+		"the change that depends on it": judged.err} {
 		if !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, grantstore.ErrSessionEnded) {
-			t.Errorf("%s in a transaction that was not written: %v, want ErrUnavailable alone", what, err)
+			t.Errorf("%s in an unwritten transaction: %v, want only ErrUnavailable", what, err)
 		}
 	}
 }
 
-// A change is measured before it joins a transaction: one that is too large fails alone, and one that does
-// not fit goes into the next transaction.
+// A change is measured before it joins a transaction: if it is too large it fails alone, and if it does not
+// fit it is in the next transaction.
 func TestChangesAreMeasured(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	most := d.committer.limit
 	large := strings.Repeat("x", most.bytes/8)
 	writing := func(name string, pieces int) func(tx *Tx) error {
@@ -195,7 +194,7 @@ func TestChangesAreMeasured(t *testing.T) {
 		}
 	}
 	begun, release := make(chan struct{}), make(chan struct{})
-	first := stand(d, false, func(tx *Tx) error {
+	first := enqueue(d, false, func(tx *Tx) error {
 		select {
 		case <-begun:
 		default:
@@ -204,10 +203,10 @@ func TestChangesAreMeasured(t *testing.T) {
 		<-release
 		return writing("first", 3)(tx)
 	})
-	begins(t, begun, first)
-	fits := []*Change{first, stand(d, false, writing("second", 7)), stand(d, true, writing("third", 6)),
-		stand(d, false, writing("fourth", 1))}
-	alone := stand(d, false, writing("too large", 9))
+	waitStarted(t, begun, first)
+	fits := []*Change{first, enqueue(d, false, writing("second", 7)), enqueue(d, true, writing("third", 6)),
+		enqueue(d, false, writing("fourth", 1))}
+	alone := enqueue(d, false, writing("too large", 9))
 	close(release)
 	for i, ch := range fits {
 		if <-ch.done; ch.err != nil {
@@ -217,30 +216,29 @@ func TestChangesAreMeasured(t *testing.T) {
 	<-alone.done
 	var tooLarge *TooLargeError
 	if !errors.As(alone.err, &tooLarge) || tooLarge.size.within(most) {
-		t.Errorf("want a change that is too large to say so, got %v", alone.err)
+		t.Errorf("a change that is too large: got %v", alone.err)
 	}
-	many := stand(d, false, func(tx *Tx) error {
+	many := enqueue(d, false, func(tx *Tx) error {
 		for i := range most.keys {
 			tx.Put(testKey(fmt.Appendf(nil, "many %d", i)), nil)
 		}
 		return nil
 	})
 	if <-many.done; !errors.As(many.err, &tooLarge) {
-		t.Errorf("want a change of too many keys to say so, got %v", many.err)
+		t.Errorf("a change with too many keys: got %v", many.err)
 	}
 	if err := commit(t.Context(), d, writing("after", 1)); err != nil {
 		t.Error(err)
 	}
 }
 
-// A follower that receives the kill of a state change finds the store in that state
-// (grantstore.Kills.Position).
+// When a follower receives the kill of a state change, the store has that state (grantstore.Kills.Position).
 func TestKillFollowsStateChange(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	c := d.committer
 	held := holdSyncs(d)
-	ch := stand(d, false, func(tx *Tx) error {
+	ch := enqueue(d, false, func(tx *Tx) error {
 		tx.SetLedger(&recordpb.Ledger{State: string(transfer.Fenced)})
 		return nil
 	})
@@ -259,13 +257,13 @@ func TestKillFollowsStateChange(t *testing.T) {
 			continue
 		}
 		if state := d.Ledger().GetState(); state != string(transfer.Fenced) {
-			t.Errorf("behind the kill of its change the store is %q, want %q", state, transfer.Fenced)
+			t.Errorf("after the kill the store is %q, want %q", state, transfer.Fenced)
 		}
 		break
 	}
 }
 
-// heldSyncs are syncs held by a test: each reports that it has begun, and returns what the test sends.
+// heldSyncs are syncs that a test controls: each reports its start and returns the error that the test sends.
 type heldSyncs struct {
 	begun chan struct{}
 	end   chan error
@@ -284,10 +282,10 @@ func holdSyncs(d *DB) heldSyncs {
 	return held
 }
 
-// A read does not wait for a sync, and does not see what is being synced.
+// A read does not wait for a sync, and does not see the unsynced change.
 func TestReadsDoNotWaitForSync(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	look := func() (value string) {
 		t.Helper()
 		err := d.View(t.Context(), func(r *Snapshot) error {
@@ -310,26 +308,26 @@ func TestReadsDoNotWaitForSync(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := holdSyncs(d)
-	ch := stand(d, false, change("two"))
+	ch := enqueue(d, false, change("two"))
 	<-held.begun
 	if got := look(); got != "one" {
-		t.Errorf("while the change is synced: got %q, want %q", got, "one")
+		t.Errorf("during the sync: got %q, want %q", got, "one")
 	}
 	held.end <- nil
 	if <-ch.done; ch.err != nil {
 		t.Fatal(ch.err)
 	}
 	if got := look(); got != "two" {
-		t.Errorf("behind the change: got %q, want %q", got, "two")
+		t.Errorf("after the sync: got %q, want %q", got, "two")
 	}
 }
 
 // A read in progress when a sync fails returns an error, as do all later reads.
 func TestReadsFailAfterFailedSync(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	held := holdSyncs(d)
-	ch := stand(d, false, func(tx *Tx) error {
+	ch := enqueue(d, false, func(tx *Tx) error {
 		tx.Put(testKey([]byte("k")), nil)
 		return nil
 	})
@@ -341,7 +339,7 @@ func TestReadsFailAfterFailedSync(t *testing.T) {
 		return nil
 	})
 	if !errors.Is(err, failed) || !errors.Is(ch.err, failed) {
-		t.Errorf("the read: %v, the change: %v; want both to say that %v", err, ch.err, failed)
+		t.Errorf("the read: %v, the change: %v; want %v in both", err, ch.err, failed)
 	}
 	if err := d.Look(t.Context(), func(*Snapshot) error { return nil }); !errors.Is(err, failed) {
 		t.Errorf("a read after it: %v, want %v", err, failed)

@@ -16,8 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Badger only logs that a table could not be written. Here that is a failure: the failed work ends, the
-// database can be closed, and it has all its rows when it is reopened.
+// Badger only logs that a table could not be written. Here the database fails: it can be closed, and has all
+// rows when it is reopened.
 func TestFailedFlushIsFinal(t *testing.T) {
 	t.Parallel()
 	tableFails(t, 1)
@@ -71,13 +71,13 @@ func tableFails(t *testing.T, id int) {
 	select {
 	case <-failure.happened:
 	case <-time.After(time.Until(deadline)):
-		t.Fatal("the failure is not noted")
+		t.Fatal("the failure is not detected")
 	}
 	closeFailed(t, path, db)
 	if err := os.Remove(obstacle); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	rowsAreThere(t, path, options, rows)
+	wantRows(t, path, options, rows)
 }
 
 // closeFailed closes a failed database, which must leave the note of unfinished tables for its next start.
@@ -85,7 +85,7 @@ func closeFailed(t *testing.T, path string, db *badger.DB) {
 	t.Helper()
 	if note, err := os.ReadFile(filepath.Join(path,
 		folder.UnfinishedFile)); err != nil || len(note) == 0 || note[0] != folder.TablesUnfinished {
-		t.Errorf("nothing tells the next start of unfinished tables: %q, %v", note, err)
+		t.Errorf("no note of unfinished tables for the next start: %q, %v", note, err)
 	}
 	closed := make(chan struct{})
 	go func() {
@@ -102,8 +102,8 @@ func closeFailed(t *testing.T, path string, db *badger.DB) {
 // rowName is the key of a test's row.
 func rowName(i int) []byte { return fmt.Appendf(nil, "%08d", i) }
 
-// rowsAreThere opens a database like the next process would, and checks its number of rows.
-func rowsAreThere(t *testing.T, path string, options badger.Options, rows int) {
+// wantRows opens a database like the next process, and checks its number of rows.
+func wantRows(t *testing.T, path string, options badger.Options, rows int) {
 	t.Helper()
 	m := &folder.Marker{Format: layout.Version}
 	found, err := folder.Look(path, m, nil)

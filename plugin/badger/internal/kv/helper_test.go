@@ -17,8 +17,8 @@ func dbOptions(path string) badger.Options {
 		WithMemTableSize(12 << 20).WithNumLevelZeroTables(2)
 }
 
-// aDB opens a database that the test may make fail.
-func aDB(t *testing.T) *DB {
+// openDB opens a database that the test may make fail.
+func openDB(t *testing.T) *DB {
 	t.Helper()
 	d, err := Open(t.Context(), Config{
 		Options: dbOptions(t.TempDir()), MinFree: 1 << 20, Logger: slog.New(slog.DiscardHandler),

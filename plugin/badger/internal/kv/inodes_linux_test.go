@@ -15,8 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A compaction that finds no inode for its tables loses none of their rows, even if the engine has failed
-// before.
+// A compaction without inodes for its tables loses no rows, also after the engine has failed.
 func TestCompactionWithoutInodes(t *testing.T) {
 	t.Parallel()
 	for name, failed := range map[string]bool{"a sound engine": false, "one that has failed": true} {
@@ -56,7 +55,7 @@ func compactWithoutInodes(t *testing.T, failed bool) {
 	if err != nil {
 		t.Fatalf("row %d: %v", rows, err)
 	}
-	testenv.Eventually(t, "a memory table has become a table", flushed)
+	testenv.Eventually(t, "a memory table is flushed", flushed)
 	// The compaction waits until the database is set.
 	others := testenv.UseInodes(t, disk, 0)
 	if failed {
@@ -64,12 +63,12 @@ func compactWithoutInodes(t *testing.T, failed bool) {
 	}
 	log.compactions.watch(db)
 	gone := func() bool { return len(db.Tables()) == 0 }
-	testenv.Eventually(t, "the compaction ends in a failure", func() bool {
+	testenv.Eventually(t, "the compaction fails", func() bool {
 		return gone() && failure.err() != nil
 	})
 	closeFailed(t, path, db)
 	if err := os.RemoveAll(others); err != nil {
 		t.Fatal(err)
 	}
-	rowsAreThere(t, path, options, rows)
+	wantRows(t, path, options, rows)
 }

@@ -16,7 +16,7 @@ import (
 // A slow read and every write get spans, a short read does not.
 func TestSpansOfReadsAndWrites(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	traced := func(run func(ctx context.Context) error) (names []string) {
 		t.Helper()
 		kept := &spans.Recorder{}
@@ -28,8 +28,8 @@ func TestSpansOfReadsAndWrites(t *testing.T) {
 		}
 		return names
 	}
-	// Repeated in case the machine was busy.
-	testenv.Eventually(t, "a short read without a span", func() bool {
+	// Repeated because a short read is slow on a busy machine.
+	testenv.Eventually(t, "a short read has no span", func() bool {
 		return len(traced(func(ctx context.Context) error {
 			return d.View(ctx, func(*Snapshot) error { return nil })
 		})) == 0

@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A database whose folder is gone has failed: later acknowledged writes would be unreachable. Nothing is
-// written to a folder that replaces it.
+// A database fails when its folder is removed or replaced: later writes would be lost. Nothing is written to
+// the new folder.
 func TestFolderReplacedWhileOpen(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -46,25 +46,25 @@ func TestFolderReplacedWhileOpen(t *testing.T) {
 			select {
 			case <-d.Failed():
 			case <-time.After(time.Minute):
-				t.Fatal("the database goes on without its folder")
+				t.Fatal("the database has not failed")
 			}
 			err = commit(t.Context(), d, func(tx *Tx) error { tx.Put(testKey(nil), nil); return nil })
 			if !errors.Is(err, ticketstore.ErrUnavailable) || !errors.Is(err, folder.ErrMoved) {
-				t.Errorf("want the commit refused as the folder is gone, got %v", err)
+				t.Errorf("commit: %v, want an error that names the missing folder", err)
 			}
 			if err := d.Close(); !errors.Is(err, folder.ErrMoved) {
-				t.Errorf("want Close to say that the folder is gone, got %v", err)
+				t.Errorf("Close: %v, want an error that names the missing folder", err)
 			}
 			entries, err := os.ReadDir(path)
 			if len(entries) > 0 || (err == nil) != test.left {
-				t.Errorf("where the folder was there are %v, error %v", entries, err)
+				t.Errorf("at the path of the folder: %v, error %v", entries, err)
 			}
 		})
 	}
 }
 
-// empty removes the contents of a folder, beginning with the file that identifies it: while that exists, a
-// marker may be written.
+// empty removes the files of a folder. The file that identifies it is the first: while it exists, a marker
+// may be written.
 func empty(path string) error {
 	if err := os.Remove(filepath.Join(path, folder.UnfinishedFile)); err != nil {
 		return err

@@ -1,6 +1,6 @@
 package kv
 
-// The cache of recent rows: it never returns what is not in a reader's snapshot.
+// The cache of recent rows returns only rows of a reader's snapshot.
 
 import (
 	"bytes"
@@ -26,8 +26,8 @@ func put(t *testing.T, d *DB, value string) {
 	}
 }
 
-// reads fails the test unless the row has that value, "" for none.
-func reads(t *testing.T, r Reader, want string) {
+// wantRow fails the test unless the row has that value, "" for none.
+func wantRow(t *testing.T, r Reader, want string) {
 	t.Helper()
 	if value, err := r.Get(row); err != nil || string(value) != want {
 		t.Errorf("the row is %q (%v), want %q", value, err, want)
@@ -36,7 +36,7 @@ func reads(t *testing.T, r Reader, want string) {
 
 func TestRecentRowsMatchTheSnapshot(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	d.committer.recent = newRecent(1<<20, d.committer.views.newest.txn.ReadTs())
 	read := func(f func(r *Snapshot)) {
 		t.Helper()
@@ -47,34 +47,34 @@ func TestRecentRowsMatchTheSnapshot(t *testing.T) {
 	put(t, d, "one")
 	read(func(before *Snapshot) {
 		put(t, d, "two")
-		reads(t, before, "one") // from its snapshot, which is not cached
-		read(func(r *Snapshot) { reads(t, r, "two") })
-		reads(t, before, "one")
+		wantRow(t, before, "one") // from its snapshot, which is not cached
+		read(func(r *Snapshot) { wantRow(t, r, "two") })
+		wantRow(t, before, "one")
 	})
 	read(func(r *Snapshot) {
 		value, known := d.committer.recent.get(row, r.txn.ReadTs())
 		if !known || string(value) != "two" {
-			t.Errorf("the newest row is not kept: %q", value)
+			t.Errorf("the newest row is not cached: %q", value)
 		}
 	})
 	read(func(before *Snapshot) {
 		err := commit(t.Context(), d, func(tx *Tx) error {
-			reads(t, tx, "two")
+			wantRow(t, tx, "two")
 			tx.Delete(row)
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		read(func(r *Snapshot) { reads(t, r, "") })
-		reads(t, before, "two")
+		read(func(r *Snapshot) { wantRow(t, r, "") })
+		wantRow(t, before, "two")
 	})
-	read(func(r *Snapshot) { reads(t, r, "") })
+	read(func(r *Snapshot) { wantRow(t, r, "") })
 }
 
 func TestRecentRowsAreDroppedAfterOtherWrites(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	d.committer.recent = newRecent(1<<20, d.committer.views.newest.txn.ReadTs())
 	put(t, d, "one")
 	err := d.Damage(t.Context(), func(txn *badger.Txn) error { return txn.Set(row, []byte("two")) })
@@ -83,13 +83,13 @@ func TestRecentRowsAreDroppedAfterOtherWrites(t *testing.T) {
 	}
 	for range 2 {
 		err := d.View(t.Context(), func(r *Snapshot) error {
-			reads(t, r, "two")
+			wantRow(t, r, "two")
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = commit(t.Context(), d, func(tx *Tx) error { // the position advances, the kept row does not
+		err = commit(t.Context(), d, func(tx *Tx) error { // the position advances, the cached row does not
 			tx.Put(testKey([]byte("k")), nil)
 			return nil
 		})
@@ -107,7 +107,7 @@ func TestRecentRowsAreBounded(t *testing.T) {
 	for i := range 1000 {
 		r.add(key(i), bytes.Repeat([]byte{byte(i)}, 500), 1)
 		if _, known := r.get(key(0), 1); !known {
-			t.Fatalf("a row that is used again and again has gone after %d others", i)
+			t.Fatalf("a row in use was evicted after %d others", i)
 		}
 	}
 	size := 0
@@ -117,14 +117,14 @@ func TestRecentRowsAreBounded(t *testing.T) {
 		}
 	}
 	if size > most+maxRecent || size < most/2 {
-		t.Errorf("the rows take %d bytes, want at most about %d", size, most)
+		t.Errorf("cached rows take %d bytes, want at most about %d", size, most)
 	}
 	large := key(999)
 	r.committed(map[string]write{string(large): {key: large, value: make([]byte, maxRecent+1)}}, 1, 2)
 	if _, known := r.get(large, 2); known {
-		t.Error("a row is kept as it was before it grew")
+		t.Error("a former value of a grown row is cached")
 	}
 	if _, known := r.get(key(998), 2); !known {
-		t.Error("a row that the commit left as it was has gone")
+		t.Error("an unchanged row was evicted by the commit")
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// aKey is a key in a client's queue.
-func aKey(n int) []byte {
+// queueKey is a key in a client's queue.
+func queueKey(n int) []byte {
 	return layout.Key(layout.IndexNotificationDue, layout.More("app"), layout.TimeKey(int64(n)),
 		layout.Last("id"))
 }
@@ -23,10 +23,10 @@ func rewrite(t *testing.T, d *DB, put, deleted []int) {
 	t.Helper()
 	err := commit(t.Context(), d, func(tx *Tx) error {
 		for _, n := range put {
-			tx.Put(aKey(n), nil)
+			tx.Put(queueKey(n), nil)
 		}
 		for _, n := range deleted {
-			tx.Delete(aKey(n))
+			tx.Delete(queueKey(n))
 		}
 		return nil
 	})
@@ -42,7 +42,7 @@ func numbers(from, to int) (list []int) {
 	return list
 }
 
-// walked returns what a walk finds, and how many keys it reads for that.
+// walked returns the keys that a walk finds, and how many it reads.
 func walked(t *testing.T, d *DB, from []byte) (found []string, read int) {
 	t.Helper()
 	err := d.ViewAlong(t.Context(), func(r *Snapshot) error {
@@ -63,11 +63,11 @@ func walked(t *testing.T, d *DB, from []byte) (found []string, read int) {
 // Deleted keys are read once and then skipped.
 func TestSpansAreReadOnce(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	const many = 1000
 	keys := func(list ...int) (names []string) {
 		for _, n := range list {
-			names = append(names, string(aKey(n)))
+			names = append(names, string(queueKey(n)))
 		}
 		return names
 	}
@@ -97,11 +97,10 @@ func TestSpansAreReadOnce(t *testing.T) {
 	expect("with one that came back", 10, many/4)
 }
 
-// TestSpansHideNoKey puts, deletes and reads concurrently. A writer finds each key that it has put until it
-// deletes it.
+// Concurrent writers put, delete and read keys. Each finds a key that it has put until it deletes it.
 func TestSpansHideNoKey(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	const writers, rounds, span = 4, 20, 20 * minSpan
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -126,14 +125,14 @@ func TestSpansHideNoKey(t *testing.T) {
 				}
 				rewrite(t, d, mine, nil)
 				from := mine[random.IntN(len(mine))]
-				found, _ := walked(t, d, aKey(from))
+				found, _ := walked(t, d, queueKey(from))
 				there := map[string]bool{}
 				for _, name := range found {
 					there[name] = true
 				}
 				for _, n := range mine {
-					if n >= from && !there[string(aKey(n))] {
-						t.Errorf("key %d was put, and a walk does not find it", n)
+					if n >= from && !there[string(queueKey(n))] {
+						t.Errorf("a walk does not find key %d, which was put", n)
 						return
 					}
 				}
@@ -148,11 +147,11 @@ func TestSpansHideNoKey(t *testing.T) {
 		t.Errorf("%d keys are left", len(found))
 	}
 	if n := d.committer.tombstones.known.Len(); n == 0 || n > 4 {
-		t.Errorf("%d spans are known in the end, want one, or a few", n)
+		t.Errorf("%d spans at the end, want one or a few", n)
 	}
 }
 
-// TestSpansAreBounded: a queue that grows within a span does not leave a span per entry.
+// A queue that grows within a span does not create a span for each entry.
 func TestSpansAreBounded(t *testing.T) {
 	t.Parallel()
 	g := newTombstones()
@@ -161,18 +160,17 @@ func TestSpansAreBounded(t *testing.T) {
 		g.put([]string{fmt.Sprintf("qd%06d", n)})
 	}
 	if n := g.known.Len(); n > 2 {
-		t.Errorf("%d spans are known, want the one before and the one behind", n)
+		t.Errorf("%d spans, want one before the key and one after it", n)
 	}
 	for n := range maxSpans + 10 {
 		g.observe().found(fmt.Appendf(nil, "x%06d", 2*n), fmt.Appendf(nil, "x%06d", 2*n+1))
 	}
 	if n := g.known.Len(); n > maxSpans {
-		t.Errorf("%d spans are known, want at most %d", n, maxSpans)
+		t.Errorf("%d spans, want at most %d", n, maxSpans)
 	}
 }
 
-// TestSpanOfASnapshotDuringCommit: while a transaction commits, it is unknown whether a new snapshot has
-// what it puts.
+// While a transaction commits, it is unknown whether a new snapshot has its keys.
 func TestSpanOfASnapshotDuringCommit(t *testing.T) {
 	t.Parallel()
 	g := newTombstones()
@@ -182,7 +180,7 @@ func TestSpanOfASnapshotDuringCommit(t *testing.T) {
 	l.found([]byte("qd1"), []byte("qd9"))
 	for from, want := range map[string]string{"qd1": "qd5", "qd5": "qd5", "qd6": "qd9"} {
 		if got := l.jump([]byte(from)); string(got) != want {
-			t.Errorf("from %s on the first key that may be there is %s, want %s", from, got, want)
+			t.Errorf("from %s the first possible key is %s, want %s", from, got, want)
 		}
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A scan within a group sees the stored rows with the changes before it, in order and from any key.
+// A scan in a group returns the stored rows with the earlier changes of the group, in order and from any key.
 func TestScanMergesPendingWrites(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	want := map[string]string{}
 	change := func(tx *Tx) {
@@ -83,14 +83,14 @@ func compareScan(t *testing.T, r Reader, stored map[string]string, from string, 
 		return len(got) < 2, nil
 	})
 	if len(got) != min(2, len(want)) {
-		t.Errorf("a scan that was to stop after 2 keys met %d", len(got))
+		t.Errorf("a scan that stops after 2 keys got %d", len(got))
 	}
 }
 
-// A walk over many rows stops when its caller's context ends, and when the engine closes.
+// A walk over many rows stops when its context ends and when the engine closes.
 func TestCanceledWalks(t *testing.T) {
 	t.Parallel()
-	d := aDB(t)
+	d := openDB(t)
 	err := commit(t.Context(), d, func(tx *Tx) error {
 		for i := range 4 * checkInterval {
 			tx.Put(testKey(fmt.Appendf(nil, "%05d", i)), nil)
@@ -111,7 +111,7 @@ func TestCanceledWalks(t *testing.T) {
 		})
 	})
 	if !errors.Is(err, context.Canceled) || rows > checkInterval {
-		t.Errorf("%d rows and error %v after the caller had gone, want at most %d and context.Canceled", rows,
+		t.Errorf("%d rows and error %v after the cancellation, want at most %d and context.Canceled", rows,
 			err, checkInterval)
 	}
 	err = d.View(t.Context(), func(r *Snapshot) error {
@@ -121,11 +121,11 @@ func TestCanceledWalks(t *testing.T) {
 		})
 	})
 	if !errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("a walk while the engine closes: error %v, want ErrUnavailable", err)
+		t.Errorf("a walk during Close: error %v, want ErrUnavailable", err)
 	}
 }
 
-// A group takes over the maps of the previous one, and finds them empty.
+// A group reuses the maps of the previous one, emptied.
 func TestGroupBeginsEmpty(t *testing.T) {
 	t.Parallel()
 	g := newGroup(Snapshot{}, 0)
@@ -145,11 +145,11 @@ func TestGroupBeginsEmpty(t *testing.T) {
 		g.before["read"] = nil
 		g = g.next(Snapshot{})
 		if len(g.writes) != 0 || len(g.before) != 0 || len(g.spare) != 0 || g.size != 0 {
-			t.Fatalf("after one with %d writes, a group begins with %v, %v and %v",
+			t.Fatalf("after a group with %d writes, the next one begins with %v, %v and %v",
 				n, g.writes, g.before, g.spare)
 		}
 	}
 	if g.room > 100 {
-		t.Errorf("after a small group, the maps have room for %d", g.room)
+		t.Errorf("after a small group, the maps have a capacity of %d", g.room)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 )
 
-// Values that were replaced free their space in the value log, the others stay.
+// The space of replaced values in the value log is freed; other values stay.
 func TestValueLogCollection(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -39,12 +39,12 @@ func TestValueLogCollection(t *testing.T) {
 	const rows = 128
 	db := open()
 	defer func() { _ = db.Close() }()
-	// It is up to Badger when it updates its discard statistics: a compaction does for what is below its read
-	// mark, which advances in the background.
+	// Badger updates its discard statistics at a compaction, for rows below its read mark, which advances in
+	// the background.
 	var round byte
 	for collected := 0; collected == 0; round++ {
 		if round == 100 {
-			t.Fatalf("nothing is collected of %d files", files())
+			t.Fatalf("none of %d files is collected", files())
 		}
 		for i := range rows {
 			err := db.Update(func(txn *badger.Txn) error {
@@ -77,7 +77,7 @@ func TestValueLogCollection(t *testing.T) {
 			}
 			got, err := item.ValueCopy(nil)
 			if err != nil || !bytes.Equal(got, value(round-1)) {
-				return fmt.Errorf("row %d has another value (error %w)", i, err)
+				return fmt.Errorf("row %d: wrong value (error %w)", i, err)
 			}
 		}
 		return nil
@@ -87,7 +87,7 @@ func TestValueLogCollection(t *testing.T) {
 	}
 }
 
-// A marker that cannot be written is not a failure of the database: the value log is collected later.
+// If the marker cannot be written, the database does not fail: the value log is collected later.
 func TestMarkerWriteErrorDelaysCollection(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "db")
@@ -113,7 +113,7 @@ func TestMarkerWriteErrorDelaysCollection(t *testing.T) {
 	}
 	_, err = d.collectValues(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "write the marker") {
-		t.Errorf("the marker was written nowhere, and the error is %v", err)
+		t.Errorf("error %v, want one that the marker was not written", err)
 	}
 	if err := errors.Join(os.Remove(marker), os.Rename(away, marker)); err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestMarkerWriteErrorDelaysCollection(t *testing.T) {
 	}
 	d.marking.Lock()
 	if len(d.marker.Values) != 1 {
-		t.Error("the marker on the disk asks for a file, and nobody knows any more")
+		t.Error("the requirement of the marker on the disk is lost in memory")
 	}
 	d.marking.Unlock()
 	if _, err := d.collectValues(t.Context()); err != nil {

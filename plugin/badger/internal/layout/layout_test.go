@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Each prefix identifies its table, whatever the following bytes.
+// Each prefix identifies its table, with any bytes after it.
 func TestPrefixesIdentifyTables(t *testing.T) {
 	t.Parallel()
 	for i := range Tables {
@@ -21,7 +21,7 @@ func TestPrefixesIdentifyTables(t *testing.T) {
 		for _, next := range [][]byte{nil, {0}, {'j'}, {'s'}, {0xff}} {
 			k := Key(want.Prefix, next)
 			if bytes.HasPrefix(k, TableJournal) && bytes.Equal(want.Prefix, TableLedger) {
-				continue // the one table whose prefix begins another prefix, which precedes it
+				continue // its prefix begins another prefix, which is listed before it
 			}
 			if got := TableOf(k); got != want {
 				t.Errorf("key %q is of table %v, want %q", k, got, want.Name)
@@ -45,10 +45,10 @@ func TestTimesSort(t *testing.T) {
 		}
 	}
 	if !slices.IsSorted(keys) {
-		t.Errorf("keys of moments are not in their order: %q", keys)
+		t.Errorf("keys of times are not in order: %q", keys)
 	}
 	if _, _, err := SplitTimed(IndexExpiry, len(IndexExpiry)); !IsDamage(err) {
-		t.Errorf("a key without a moment: error %v, want that it is damaged", err)
+		t.Errorf("a key without a time: error %v, want a damage", err)
 	}
 }
 

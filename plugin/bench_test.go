@@ -8,7 +8,7 @@ import (
 
 // One unary call through a real process: the cost of the process boundary.
 func BenchmarkGet(b *testing.B) {
-	bench := newBench(b)
+	bench := newFixture(b)
 	client := bench.open(settings{})
 	want := session("s")
 	if err := client.Tickets().Create(b.Context(), want); err != nil {

@@ -2,7 +2,7 @@
 
 package plugin_test
 
-// Errors of failed starts name the cause.
+// Errors of failed starts.
 
 import (
 	"os"
@@ -16,30 +16,30 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// An error of a start that fails because of the environment names that cause instead of the plugin.
+// If a start fails because of the environment, the error names that cause, not the plugin.
 func TestStartErrorsNameTheCause(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change func(b *bench, c *plugin.Config)
+		change func(b *fixture, c *plugin.Config)
 		want   []string
 	}{
 		"socket folder missing": {
-			func(b *bench, c *plugin.Config) { c.SocketDir = b.folder + "/nowhere" },
+			func(b *fixture, c *plugin.Config) { c.SocketDir = b.folder + "/nowhere" },
 			[]string{"/nowhere from SocketDir, does not exist: create it", "TMPDIR"},
 		},
 		"socket folder is a file": {
-			func(b *bench, c *plugin.Config) {
+			func(b *fixture, c *plugin.Config) {
 				mark(b.folder, "file")
 				c.SocketDir = b.folder + "/file"
 			},
 			[]string{"/file from SocketDir, is no folder"},
 		},
 		"socket folder read-only": {
-			func(b *bench, c *plugin.Config) { c.SocketDir = b.mount(syscall.MS_RDONLY) },
+			func(b *fixture, c *plugin.Config) { c.SocketDir = b.mount(syscall.MS_RDONLY) },
 			[]string{"SocketDir, is on a read-only file system"},
 		},
 		"socket folder too long": {
-			func(b *bench, c *plugin.Config) {
+			func(b *fixture, c *plugin.Config) {
 				c.SocketDir = filepath.Join(b.mount(0), strings.Repeat("x", 80))
 				if err := os.Mkdir(c.SocketDir, 0o700); err != nil {
 					b.t.Fatal(err)
@@ -48,32 +48,32 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 			[]string{"SocketDir, has ", "bytes, and a unix socket allows for 69: make it shorter"},
 		},
 		"binary on a noexec mount": {
-			func(b *bench, c *plugin.Config) {
+			func(b *fixture, c *plugin.Config) {
 				c.Path = filepath.Join(b.mount(syscall.MS_NOEXEC), "plugin")
 				b.run("cp", os.Args[0], c.Path)
 			},
 			[]string{"mounted noexec"},
 		},
 		"missing interpreter": {
-			func(b *bench, c *plugin.Config) { c.Path = b.script("#! /nowhere/python3 -u\n") },
+			func(b *fixture, c *plugin.Config) { c.Path = b.script("#! /nowhere/python3 -u\n") },
 			[]string{`its interpreter, "/nowhere/python3", does not exist: install it`},
 		},
-		"script with the line ends of Windows": {
-			func(b *bench, c *plugin.Config) { c.Path = b.script("#!/bin/sh\r\nexit 0\r\n") },
+		"script with Windows line ends": {
+			func(b *fixture, c *plugin.Config) { c.Path = b.script("#!/bin/sh\r\nexit 0\r\n") },
 			[]string{`its interpreter, "/bin/sh\r", does not exist`, "correct the first line"},
 		},
-		"interpreter that may not be executed": {
-			func(b *bench, c *plugin.Config) { c.Path = b.script("#!/etc/passwd\n") },
+		"interpreter without execute permission": {
+			func(b *fixture, c *plugin.Config) { c.Path = b.script("#!/etc/passwd\n") },
 			[]string{`its interpreter, "/etc/passwd", may not be executed`},
 		},
 		"interpreter that env does not find": {
-			func(b *bench, c *plugin.Config) { c.Path = b.script("#!/usr/bin/env no-such-interpreter\n") },
+			func(b *fixture, c *plugin.Config) { c.Path = b.script("#!/usr/bin/env no-such-interpreter\n") },
 			[]string{
 				"exit status 127", "a program or library that it needs is missing", "no-such-interpreter",
 			},
 		},
 		"missing dynamic loader": {
-			func(b *bench,
+			func(b *fixture,
 				c *plugin.Config) {
 				c.Path = b.compile("-Wl,--dynamic-linker=/nowhere/ld-musl.so.1")
 			},
@@ -83,7 +83,7 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 			},
 		},
 		"missing library": {
-			func(b *bench, c *plugin.Config) {
+			func(b *fixture, c *plugin.Config) {
 				library := b.folder + "/libneeded.so"
 				b.run("gcc", "-shared", "-o", library, b.source())
 				c.Path = b.compile("-Wl,--no-as-needed", "-L"+b.folder, "-lneeded")
@@ -94,13 +94,13 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 			[]string{"exit status 127", "a program or library that it needs is missing", "libneeded.so"},
 		},
 		"killed before its handshake": {
-			func(b *bench, c *plugin.Config) { c.Path = b.script("#!/bin/sh\nkill -9 $$\n") },
+			func(b *fixture, c *plugin.Config) { c.Path = b.script("#!/bin/sh\nkill -9 $$\n") },
 			[]string{"ended before its handshake (signal: killed): a signal ended it"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newFixture(t)
 			config := b.config("plugin", settings{})
 			c.change(b, &config)
 			client, err := plugin.Open(t.Context(), config)
@@ -111,7 +111,7 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 			t.Log(err)
 			for _, want := range c.want {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("got %q, want it to say %q", err, want)
+					t.Errorf("got %q, want %q in it", err, want)
 				}
 			}
 		})
@@ -120,7 +120,7 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 
 // The default is TMPDIR, which the error names.
 func TestStartErrorNamesTMPDIR(t *testing.T) {
-	b := newBench(t)
+	b := newFixture(t)
 	config := b.config("plugin", settings{})
 	config.SocketDir = ""
 	t.Setenv("TMPDIR", b.folder+"/nowhere")
@@ -134,10 +134,10 @@ func TestStartErrorNamesTMPDIR(t *testing.T) {
 	}
 }
 
-// A socket needs no right to execute.
+// A socket needs no execute permission.
 func TestSocketOnANoexecMount(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	config := b.config("plugin", settings{})
 	config.SocketDir = b.mount(syscall.MS_NOEXEC)
 	if err := b.start(config).Close(); err != nil {
@@ -145,10 +145,10 @@ func TestSocketOnANoexecMount(t *testing.T) {
 	}
 }
 
-// The longest folder that is accepted has room for a socket.
+// A socket fits into the longest accepted folder.
 func TestLongestSocketDir(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	config := b.config("plugin", settings{})
 	folder := b.mount(0)
 	config.SocketDir = filepath.Join(folder, strings.Repeat("x", 69-len(folder)-1))
@@ -161,7 +161,7 @@ func TestLongestSocketDir(t *testing.T) {
 }
 
 // mount mounts a separate file system.
-func (b *bench) mount(flags uintptr) string {
+func (b *fixture) mount(flags uintptr) string {
 	b.t.Helper()
 	folder, err := os.MkdirTemp("", "sm")
 	if err != nil {
@@ -172,7 +172,7 @@ func (b *bench) mount(flags uintptr) string {
 	return folder
 }
 
-func (b *bench) script(text string) string {
+func (b *fixture) script(text string) string {
 	b.t.Helper()
 	path := filepath.Join(b.folder, "script")
 	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
@@ -182,7 +182,7 @@ func (b *bench) script(text string) string {
 }
 
 // source is a program in C, and a library.
-func (b *bench) source() string {
+func (b *fixture) source() string {
 	b.t.Helper()
 	path := filepath.Join(b.folder, "main.c")
 	if err := os.WriteFile(path, []byte("int main(void) { return 0; }\n"), 0o600); err != nil {
@@ -191,14 +191,14 @@ func (b *bench) source() string {
 	return path
 }
 
-func (b *bench) compile(flags ...string) string {
+func (b *fixture) compile(flags ...string) string {
 	b.t.Helper()
 	path := filepath.Join(b.folder, "program")
 	b.run("gcc", append([]string{"-o", path, b.source()}, flags...)...)
 	return path
 }
 
-func (b *bench) run(name string, args ...string) {
+func (b *fixture) run(name string, args ...string) {
 	b.t.Helper()
 	if _, err := exec.LookPath(name); err != nil && os.Getenv("CI") == "" {
 		b.t.Skip(err)
@@ -208,8 +208,8 @@ func (b *bench) run(name string, args ...string) {
 	}
 }
 
-// A plugin whose wrapper was killed exits by itself and stays a zombie if nobody reaps it. The next start
-// must not mistake it for a live process.
+// A plugin whose wrapper was killed exits by itself and stays a zombie if it is not reaped. The next start
+// must not wait for it.
 func TestZombieDoesNotDelayStart(t *testing.T) {
 	t.Parallel()
 	// Orphans become our children and we reap none, like process 1 of many containers.
@@ -221,7 +221,7 @@ func TestZombieDoesNotDelayStart(t *testing.T) {
 	}
 	reaper(1)
 	t.Cleanup(func() { reaper(0) })
-	b := newBench(t)
+	b := newFixture(t)
 	config := b.config("plugin", settings{})
 	config.Path = b.script("#!/bin/sh\n\"" + os.Args[0] + "\"\nexit $?\n")
 	client := b.start(config)
@@ -230,9 +230,9 @@ func TestZombieDoesNotDelayStart(t *testing.T) {
 	b.signal(wrapper, syscall.SIGKILL)
 	b.replaced(client, wrapper)
 	if strings.Contains(b.log.String(), "left processes behind") {
-		t.Error("the zombie was taken for a process that lives on, until it was killed")
+		t.Error("the start waited for the zombie")
 	}
 	if reaped, err := syscall.Wait4(child, nil, syscall.WNOHANG, nil); reaped != child {
-		t.Errorf("the plugin was to be a zombie of ours: %d, %v", reaped, err)
+		t.Errorf("the plugin is not our zombie: %d, %v", reaped, err)
 	}
 }

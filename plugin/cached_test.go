@@ -2,7 +2,7 @@
 
 package plugin_test
 
-// What is cached, and the figures of the cache.
+// Which backends get a cache, and the figures of the cache.
 
 import (
 	"slices"
@@ -25,29 +25,28 @@ func TestCacheSelection(t *testing.T) {
 		cache    int64
 		cached   bool
 	}{
-		"a backend that tells its kills": {settings{Services: tells}, 0, true},
-		"one that tells none":            {settings{Services: stores}, 0, false},
-		"one that hosts share":           {settings{Services: tells, Shared: true}, 0, false},
-		"one that hosts share by leases": {settings{Services: leases, Shared: true}, 0, true},
-		"no cache wanted":                {settings{Services: tells}, -1, false},
+		"with kills":          {settings{Services: tells}, 0, true},
+		"without kills":       {settings{Services: stores}, 0, false},
+		"shared":              {settings{Services: tells, Shared: true}, 0, false},
+		"shared, with leases": {settings{Services: leases, Shared: true}, 0, true},
+		"disabled":            {settings{Services: tells}, -1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newFixture(t)
 			config := b.config("plugin", c.settings)
 			config.Cache = c.cache
 			client := b.start(config)
 			if cached := client.Kills() != nil; cached != c.cached {
 				t.Errorf("kills are followed: %t, want %t", cached, c.cached)
 			}
-			// The figures stay while the plugin is replaced: their readers must not take it for a different
-			// backend.
+			// The figures stay while the plugin is replaced: to their readers the backend is the same.
 			pid := client.PID()
 			b.signal(pid, syscall.SIGKILL)
 			testenv.Eventually(t, "another plugin runs", func() bool {
 				for range 1000 {
 					if cached := client.CacheFigures() != nil; cached != c.cached {
-						t.Fatalf("there are figures: %t, want %t", cached, c.cached)
+						t.Fatalf("has figures: %t, want %t", cached, c.cached)
 					}
 				}
 				return client.PID() != pid && client.PID() != 0

@@ -23,15 +23,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A host that is killed leaves no plugin behind, and the plugin closes its backend first.
+// When a host is killed, its plugin closes the backend and exits.
 func TestHostIsKilled(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	host := testenv.Start(t, testenv.Self(t, "", modeEnv+"=host", folderEnv+"="+b.folder))
 	said, _ := host.Said("plugin")
 	pid, err := strconv.Atoi(said)
 	if err != nil {
-		t.Fatalf("the host does not tell its plugin's pid: %v\n%s", err, &host.Log)
+		t.Fatalf("no pid of the plugin from the host: %v\n%s", err, &host.Log)
 	}
 	host.Kill()
 	testenv.Eventually(b.t, "the plugin closes its backend", func() bool {
@@ -40,10 +40,10 @@ func TestHostIsKilled(t *testing.T) {
 	b.nothingLeft()
 }
 
-// A plugin that gets SIGTERM closes its backend; the host starts a new one.
+// After SIGTERM a plugin closes its backend, and the host starts a new plugin.
 func TestPluginIsTerminated(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{})
 	pid := client.PID()
 	b.signal(pid, syscall.SIGTERM)
@@ -56,7 +56,7 @@ func TestPluginIsTerminated(t *testing.T) {
 // Signals of the terminal are handled by the host only.
 func TestTerminalSignals(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{})
 	pid := client.PID()
 	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP} {
@@ -76,7 +76,7 @@ func TestTerminalSignals(t *testing.T) {
 // Calls in flight when a plugin dies, and calls made before the next one runs, wait instead of failing.
 func TestPluginIsKilled(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var callers sync.WaitGroup
@@ -111,11 +111,11 @@ func TestPluginIsKilled(t *testing.T) {
 	}
 }
 
-// If a plugin cannot be restarted, its host stays up: calls wait for CallTimeout and then fail immediately
-// with the reason, until a start succeeds.
+// If a plugin cannot be restarted, its host stays up: the first calls wait for CallTimeout, later ones fail
+// immediately with the reason, until a start succeeds.
 func TestPluginDoesNotStartAgain(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	path := b.folder + "/copy"
 	if out, err := exec.CommandContext(t.Context(), "cp", os.Args[0], path).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -131,7 +131,7 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 	if !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("the first call: got %v, want ErrUnavailable", err)
 	}
-	for range 1000 { // they would take a quarter of an hour if they waited
+	for range 1000 { // these would take 15 minutes if they waited
 		if _, err = client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err,
 			ticketstore.ErrUnavailable) {
 			t.Fatalf("a later call: got %v, want ErrUnavailable", err)
@@ -140,7 +140,7 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 	_, described := client.Describe(t.Context())
 	for call, err := range map[string]error{"get": err, "describe": described} {
 		if !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "no such file") {
-			t.Errorf("%s: got %v, want ErrUnavailable that says that the binary is gone", call, err)
+			t.Errorf("%s: got %v, want ErrUnavailable that names the missing binary", call, err)
 		}
 	}
 	if client.PID() != 0 {
@@ -155,10 +155,10 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 	})
 }
 
-// A single failed start does not fail the calls that wait.
+// Waiting calls do not fail after a single failed start.
 func TestCallsWaitDuringAFailedStart(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	path := b.folder + "/copy"
 	if out, err := exec.CommandContext(t.Context(), "cp", os.Args[0], path).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -186,10 +186,10 @@ func TestCallsWaitDuringAFailedStart(t *testing.T) {
 	}
 }
 
-// A plugin that exits is replaced like one that is killed, repeatedly.
+// A plugin that exits is replaced like one that is killed, each time.
 func TestExitedPluginIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{})
 	poison := session("s")
 	poison.SubjectID = "exit"
@@ -198,7 +198,7 @@ func TestExitedPluginIsReplaced(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var call sync.WaitGroup
 		call.Go(func() { _ = client.Tickets().Create(ctx, poison) })
-		testenv.Eventually(b.t, "it has ended", func() bool { return client.PID() != pid })
+		testenv.Eventually(b.t, "the plugin has ended", func() bool { return client.PID() != pid })
 		cancel() // before the next plugin is asked too
 		call.Wait()
 		if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err,
@@ -208,11 +208,11 @@ func TestExitedPluginIsReplaced(t *testing.T) {
 	}
 }
 
-// A plugin whose backend fails at each first write is restarted with a growing backoff, and meanwhile
-// Describe says why.
+// A plugin whose backend fails at each first write is restarted with a growing backoff, and Describe returns
+// the reason.
 func TestBackendFailsRepeatedly(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{})
 	poison := session("s")
 	poison.SubjectID = "fail"
@@ -231,10 +231,10 @@ func TestBackendFailsRepeatedly(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var call sync.WaitGroup
 		call.Go(func() { _ = client.Tickets().Create(ctx, poison) })
-		testenv.Eventually(b.t, "it has ended", func() bool { return client.PID() != pid })
+		testenv.Eventually(b.t, "the plugin has ended", func() bool { return client.PID() != pid })
 		cancel() // before the next plugin is asked too
 		call.Wait()
-		// A short outage may be over before Describe is called.
+		// A short outage may end before Describe is called.
 		told = false
 		testenv.Eventually(b.t, "another plugin runs", func() bool {
 			told = told || strings.Contains(said(), reason)
@@ -243,21 +243,21 @@ func TestBackendFailsRepeatedly(t *testing.T) {
 		outage = time.Since(began)
 	}
 	if outage < 2*time.Second {
-		t.Errorf("it was started again within %s, want it ever later", outage)
+		t.Errorf("restarted within %s, want a growing backoff", outage)
 	}
 	if !told {
-		t.Error("Describe did not say why while no plugin ran")
+		t.Error("Describe without a plugin did not return the reason")
 	}
 	if text := said(); !strings.Contains(text, "was restarted") {
-		t.Errorf("Describe of the next plugin: %s, want that it was restarted", text)
+		t.Errorf("Describe of the next plugin: %s, want the restart in it", text)
 	}
-	testenv.Eventually(b.t, "the plugin is well", func() bool { return !strings.Contains(said(), reason) })
+	testenv.Eventually(b.t, "the error has ended", func() bool { return !strings.Contains(said(), reason) })
 }
 
-// A plugin does not outlive its wrapper script if it hangs: the next plugin needs the database.
+// A hung plugin is killed when its wrapper script ends: the next plugin needs the database.
 func TestWrapperIsKilled(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	path := b.folder + "/wrapper"
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n\""+os.Args[0]+"\"\nexit $?\n"), 0o700); err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func TestWrapperIsKilled(t *testing.T) {
 	hung := b.wrapped(wrapper)
 	b.freeze(hung)
 	b.signal(wrapper, syscall.SIGKILL)
-	// When its parent dies, the kernel continues a stopped orphan: until it is killed, it may answer.
+	// When its parent dies, the kernel continues a stopped process: it may answer until it is killed.
 	testenv.Eventually(b.t, "the next plugin serves", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		if !errors.Is(err, ticketstore.ErrNotFound) {
@@ -279,12 +279,12 @@ func TestWrapperIsKilled(t *testing.T) {
 		return pid != 0 && pid != wrapper
 	})
 	if !gone(hung) {
-		t.Error("the plugin that hung is still there")
+		t.Error("the hung plugin was not killed")
 	}
 }
 
 // wrapped returns the process id of the only plugin that was started, by a wrapper.
-func (b *bench) wrapped(wrapper int) (pid int) {
+func (b *fixture) wrapped(wrapper int) (pid int) {
 	b.t.Helper()
 	entries, _ := os.ReadDir(b.folder)
 	for _, entry := range entries {
@@ -293,21 +293,21 @@ func (b *bench) wrapped(wrapper int) (pid int) {
 		}
 	}
 	if pid == 0 || pid == wrapper {
-		b.t.Fatalf("the plugin's pid is %d, that of its wrapper %d", pid, wrapper)
+		b.t.Fatalf("pid of the plugin %d, of its wrapper %d", pid, wrapper)
 	}
 	return pid
 }
 
 func TestCloseWaitsForCalls(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{})
 	answered := make(chan error, 1)
 	go func() {
 		_, err := client.Tickets().Get(context.Background(), ticketstore.Key{0xff})
 		answered <- err
 	}()
-	testenv.Eventually(b.t, "the call is there", func() bool { return b.marked("called") })
+	testenv.Eventually(b.t, "the call has arrived", func() bool { return b.marked("called") })
 	closed := make(chan error, 1)
 	go func() { closed <- client.Close() }()
 	testenv.Eventually(b.t, "calls are refused", func() bool {
@@ -316,7 +316,7 @@ func TestCloseWaitsForCalls(t *testing.T) {
 	})
 	mark(b.folder, "go on")
 	if err := <-answered; !errors.Is(err, ticketstore.ErrConflict) {
-		t.Errorf("the call under way: got %v, want its answer", err)
+		t.Errorf("the running call: got %v, want its answer", err)
 	}
 	if err := <-closed; err != nil {
 		t.Errorf("close: %v", err)
@@ -326,19 +326,19 @@ func TestCloseWaitsForCalls(t *testing.T) {
 // A backend may take longer to close than go-plugin waits.
 func TestSlowClose(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{SlowEnd: true})
 	pid := client.PID()
 	if err := client.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
 	if !b.marked(fmt.Sprintf("closed-%d", pid)) {
-		t.Error("the plugin was killed before it had closed its backend")
+		t.Error("the plugin was killed before it closed its backend")
 	}
 }
 
-// freeze stops a process and waits, where that can be seen, until each of its threads has stopped.
-func (b *bench) freeze(pid int) {
+// freeze stops a process and waits until each of its threads has stopped, where /proc shows that.
+func (b *fixture) freeze(pid int) {
 	b.t.Helper()
 	b.signal(pid, syscall.SIGSTOP)
 	testenv.Eventually(b.t, "all threads have stopped", func() bool {
@@ -353,10 +353,10 @@ func (b *bench) freeze(pid int) {
 	})
 }
 
-// A plugin that gets SIGTERM and is slow to close its database is replaced; calls wait for the next plugin.
+// A plugin that closes slowly after SIGTERM is replaced; calls wait for the next plugin.
 func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	config := b.config("plugin", settings{SlowEnd: true})
 	config.HealthTimeout = plugin.DefaultHealthTimeout
 	client := b.start(config)
@@ -366,7 +366,7 @@ func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	var last error
 	for client.PID() == pid || client.PID() == 0 {
 		if time.Since(started) > patience {
-			t.Fatalf("it is not replaced within %s", patience)
+			t.Fatalf("not replaced within %s", patience)
 		}
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		if !errors.Is(err, ticketstore.ErrNotFound) {
@@ -379,10 +379,10 @@ func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	}
 }
 
-// A plugin that hangs is replaced, and the calls in between are answered by the next plugin.
+// A hung plugin is replaced, and the next plugin answers the calls made meanwhile.
 func TestHungPluginIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	config := b.config("plugin", settings{})
 	config.HealthTimeout = plugin.DefaultHealthTimeout
 	client := b.start(config)
@@ -390,23 +390,23 @@ func TestHungPluginIsReplaced(t *testing.T) {
 	b.freeze(hung)
 	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err,
 		ticketstore.ErrNotFound) {
-		t.Errorf("a call while the plugin hung: got %v, want ErrNotFound", err)
+		t.Errorf("a call to the hung plugin: got %v, want ErrNotFound", err)
 	}
 	b.replaced(client, hung)
 	if !strings.Contains(b.log.String(), "hangs") {
-		t.Error("the log does not say that the plugin hung")
+		t.Error("the log does not name the hung plugin")
 	}
 }
 
-// A plugin that answers, but whose database does not, is kept if hosts share the database: a new process
-// would have the same problem. The log says so once, and once more when the database is back. A plugin with
-// its own database is replaced.
+// If the database does not answer, a plugin is kept when hosts share the database, since a new process could
+// not reach it either. The outage and its end are each logged once. A plugin with its own database is
+// replaced.
 func TestDatabaseUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, shared := range map[string]bool{"of several hosts": true, "of its own": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newFixture(t)
 			config := b.config("plugin", settings{Shared: shared})
 			if !shared {
 				config.HealthTimeout = plugin.DefaultHealthTimeout
@@ -415,33 +415,33 @@ func TestDatabaseUnavailable(t *testing.T) {
 			pid := client.PID()
 			mark(b.folder, "away")
 			if !shared {
-				testenv.Eventually(t, "it ends", func() bool { return client.PID() != pid })
+				testenv.Eventually(t, "the plugin has ended", func() bool { return client.PID() != pid })
 				if err := os.Remove(b.folder + "/away"); err != nil {
 					t.Fatal(err)
 				}
 				b.replaced(client, pid)
 				return
 			}
-			testenv.Eventually(t, "it was asked again", func() bool { return b.marked("asked-3") })
+			testenv.Eventually(t, "it was checked again", func() bool { return b.marked("asked-3") })
 			if err := os.Remove(b.folder + "/away"); err != nil {
 				t.Fatal(err)
 			}
 			const gone, back = "the session plugin's database does not answer", "database answers again"
-			testenv.Eventually(t, "it is said to be back", func() bool {
+			testenv.Eventually(t, "the end of the outage is logged", func() bool {
 				return strings.Contains(b.log.String(), back)
 			})
 			if n := strings.Count(b.log.String(), gone); n != 1 || client.PID() != pid {
-				t.Errorf("the database was said to be away %d times, want once; process %d is now %d", n,
+				t.Errorf("the outage was logged %d times, want once; process %d is now %d", n,
 					pid, client.PID())
 			}
 		})
 	}
 }
 
-// A plugin that hangs does not block its host.
+// A hung plugin does not block its host.
 func TestPluginHangs(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	config := b.config("plugin", settings{})
 	config.CloseTimeout, config.CallTimeout, config.HealthTimeout = 500*time.Millisecond,
 		100*time.Millisecond, time.Hour
@@ -452,14 +452,14 @@ func TestPluginHangs(t *testing.T) {
 		t.Errorf("get: got %v, want ErrUnavailable", err)
 	}
 	if err := client.Close(); err == nil {
-		t.Error("close: got no error for a plugin that had to be killed")
+		t.Error("close: got no error for a killed plugin")
 	}
 }
 
-// A panic of the plugin is logged by the host and does not end the host.
+// The host logs a panic of the plugin and continues.
 func TestPluginPanics(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{})
 	poison := session("s")
 	poison.SubjectID = "panic"
@@ -468,7 +468,7 @@ func TestPluginPanics(t *testing.T) {
 	var call sync.WaitGroup
 	call.Go(func() {
 		if err := client.Tickets().Create(ctx, poison); err == nil {
-			t.Error("got no error from a plugin that panics")
+			t.Error("got no error from a panic of the plugin")
 		}
 	})
 	testenv.Eventually(b.t, "the panic is in the log", func() bool {

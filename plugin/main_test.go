@@ -63,12 +63,12 @@ func TestMain(m *testing.M) {
 	case "chatter":
 		fmt.Println("usage: something [options]")
 		select {}
-	case "silence":
+	case "no handshake":
 		select {}
 	case "exit":
 		fmt.Fprintln(os.Stderr, "error while loading shared libraries")
 		os.Exit(3)
-	case "deaf": // a handshake without a server
+	case "no server": // a handshake without a server
 		fmt.Println("1|2|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
 		select {}
 	case "host":
@@ -77,7 +77,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	// folderEnv is the folder in which a plugin of these tests records what happened to it.
+	// folderEnv is the folder in which a plugin of these tests records its events.
 	folderEnv = "PLUGIN_TEST_FOLDER"
 	cookieKey = "FOSITE_SESSIONS_PLUGIN"
 )
@@ -173,7 +173,8 @@ func (m *memory) Properties() ticketstore.Properties { return nil }
 
 func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
 	id, _ := os.ReadFile(m.settings.Path)
-	if _, err := os.Stat(filepath.Join(m.folder, "away")); err == nil { // the test takes the database down
+	// The test makes the database unavailable.
+	if _, err := os.Stat(filepath.Join(m.folder, "away")); err == nil {
 		mark(m.folder, fmt.Sprintf("asked-%d", m.asked.Add(1)))
 		return ticketstore.Description{}, ticketstore.ErrUnavailable
 	}
@@ -210,7 +211,7 @@ func (m *memory) Create(_ context.Context, s *ticketstore.Session) error {
 }
 
 func (m *memory) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	if key == (ticketstore.Key{0xff}) { // the test asks for a call that takes long
+	if key == (ticketstore.Key{0xff}) { // the test requests a slow call
 		mark(m.folder, "called")
 		for {
 			if _, err := os.Stat(filepath.Join(m.folder, "go on")); err == nil {

@@ -2,7 +2,7 @@
 
 package plugin_test
 
-// Tests of Open: what it starts, and how it refuses what it cannot start.
+// Tests of Open: what it starts, and the errors of failed starts.
 
 import (
 	"context"
@@ -28,22 +28,22 @@ import (
 
 const patience = testenv.Patience
 
-// bench is a test's folder: the plugin's socket and the marks of what happened to the plugin.
-type bench struct {
+// fixture is a test's folder with the plugin's socket and marks of its events.
+type fixture struct {
 	t      testing.TB
 	folder string
 	log    testenv.Log
 }
 
-func newBench(t testing.TB) *bench {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "sp") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, folder: folder}
+	b := &fixture{t: t, folder: folder}
 	t.Cleanup(func() {
-		defer func() { // even if something is left
+		defer func() { // even if the check fails
 			_ = os.RemoveAll(folder)
 			if t.Failed() {
 				t.Logf("log of host and plugin:\n%s", b.log.String())
@@ -54,7 +54,7 @@ func newBench(t testing.TB) *bench {
 	return b
 }
 
-func (b *bench) config(mode string, s settings) plugin.Config {
+func (b *fixture) config(mode string, s settings) plugin.Config {
 	return plugin.Config{
 		Path: os.Args[0], Env: []string{modeEnv + "=" + mode, folderEnv + "=" + b.folder}, Settings: s,
 		SocketDir: b.folder,
@@ -64,12 +64,12 @@ func (b *bench) config(mode string, s settings) plugin.Config {
 	}
 }
 
-func (b *bench) open(s settings) *plugin.Client {
+func (b *fixture) open(s settings) *plugin.Client {
 	b.t.Helper()
 	return b.start(b.config("plugin", s))
 }
 
-func (b *bench) start(config plugin.Config) *plugin.Client {
+func (b *fixture) start(config plugin.Config) *plugin.Client {
 	b.t.Helper()
 	client, err := plugin.Open(b.t.Context(), config)
 	if err != nil {
@@ -80,13 +80,13 @@ func (b *bench) start(config plugin.Config) *plugin.Client {
 }
 
 // marked reports whether a plugin left the mark.
-func (b *bench) marked(name string) bool {
+func (b *fixture) marked(name string) bool {
 	_, err := os.Stat(filepath.Join(b.folder, name))
 	return err == nil
 }
 
-// nothingLeft fails the test if a process that ran here still lives, or if a socket or its folder remains.
-func (b *bench) nothingLeft() {
+// nothingLeft fails the test if a process started here is running, or if a socket or its folder exists.
+func (b *fixture) nothingLeft() {
 	b.t.Helper()
 	entries, err := os.ReadDir(b.folder)
 	if err != nil {
@@ -117,7 +117,7 @@ func gone(pid int) bool {
 }
 
 // signal sends a signal to a process. Process id 0 would signal our own group.
-func (b *bench) signal(pid int, sent syscall.Signal) {
+func (b *fixture) signal(pid int, sent syscall.Signal) {
 	b.t.Helper()
 	if pid <= 0 {
 		b.t.Fatalf("no process to send %s to", sent)
@@ -128,7 +128,7 @@ func (b *bench) signal(pid int, sent syscall.Signal) {
 }
 
 // replaced waits until a plugin with a different pid runs.
-func (b *bench) replaced(client *plugin.Client, pid int) {
+func (b *fixture) replaced(client *plugin.Client, pid int) {
 	b.t.Helper()
 	testenv.Eventually(b.t, "another plugin runs", func() bool {
 		return client.PID() != 0 && client.PID() != pid
@@ -145,7 +145,7 @@ func session(id string) *ticketstore.Session {
 
 func TestOpen(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.open(settings{})
 	ctx := t.Context()
 	if d, err := client.Describe(ctx); err != nil || d.Name != "memory" {
@@ -159,14 +159,14 @@ func TestOpen(t *testing.T) {
 		t.Errorf("get: got %v, %v", got, err)
 	}
 	if _, err := client.Tickets().Get(ctx, ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
-		t.Errorf("get of what is not there: got %v, want ErrNotFound", err)
+		t.Errorf("get of an unknown key: got %v, want ErrNotFound", err)
 	}
 	pid := client.PID()
 	if pid <= 0 || pid == os.Getpid() {
 		t.Errorf("PID: got %d", pid)
 	}
 	b.socketIsPrivate()
-	// Output that go-plugin forwards over its own stream is cut off at the end.
+	// Output that go-plugin forwards over its own stream is truncated at the end.
 	for _, line := range []string{
 		`level=WARN msg="memory backend is open"`, `msg="a line to go-plugin's standard error"`,
 		"sha256=" + checksum(t, os.Args[0]),
@@ -193,7 +193,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func (b *bench) socketIsPrivate() {
+func (b *fixture) socketIsPrivate() {
 	b.t.Helper()
 	sockets := 0
 	err := filepath.WalkDir(b.folder, func(path string, d fs.DirEntry, err error) error {
@@ -222,10 +222,10 @@ func checksum(t testing.TB, path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// TestOpenFails: each error names the fault, its place and the remedy, and nothing is left behind.
+// Each error names the fault, its place and the remedy, and no process or socket remains.
 func TestOpenFails(t *testing.T) {
 	t.Parallel()
-	script := func(b *bench, mode os.FileMode, text string) string {
+	script := func(b *fixture, mode os.FileMode, text string) string {
 		path := filepath.Join(b.folder, "script")
 		if err := os.WriteFile(path, []byte(text), mode); err != nil {
 			b.t.Fatal(err)
@@ -235,51 +235,51 @@ func TestOpenFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		mode     string
 		settings settings
-		change   func(*bench, *plugin.Config)
+		change   func(*fixture, *plugin.Config)
 		want     string
 	}{
 		"no path": {
-			"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "" }, "Path: is empty",
+			"", settings{}, func(_ *fixture, c *plugin.Config) { c.Path = "" }, "Path: is empty",
 		},
 		"no such file": {
-			"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "/no/such/file" },
+			"", settings{}, func(_ *fixture, c *plugin.Config) { c.Path = "/no/such/file" },
 			"/no/such/file: there is no such file",
 		},
 		"no such program": {
-			"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "no-such-program" },
+			"", settings{}, func(_ *fixture, c *plugin.Config) { c.Path = "no-such-program" },
 			"no such program in PATH",
 		},
 		"folder": {
-			"", settings{}, func(b *bench, c *plugin.Config) { c.Path = b.folder }, "it is a folder",
+			"", settings{}, func(b *fixture, c *plugin.Config) { c.Path = b.folder }, "it is a folder",
 		},
 		"not executable": {
-			"", settings{}, func(b *bench, c *plugin.Config) { c.Path = script(b, 0o600, "#!/bin/sh\n") },
+			"", settings{}, func(b *fixture, c *plugin.Config) { c.Path = script(b, 0o600, "#!/bin/sh\n") },
 			"may not be executed",
 		},
 		"no binary": {
 			"", settings{},
-			func(b *bench, c *plugin.Config) { c.Path = script(b, 0o700, "\x00\x01\x02\x03") },
+			func(b *fixture, c *plugin.Config) { c.Path = script(b, 0o700, "\x00\x01\x02\x03") },
 			"cannot be started",
 		},
-		"script that stays": {"", settings{}, func(b *bench, c *plugin.Config) {
+		"script that keeps running": {"", settings{}, func(b *fixture, c *plugin.Config) {
 			c.Path = script(b, 0o700, "#!/bin/sh\necho $$ > "+b.folder+"/pid-$$\necho hello\nsleep 600\n")
 		}, `wrote "hello" instead of a handshake`},
-		"script that forks": {"", settings{}, func(b *bench, c *plugin.Config) {
+		"script that forks": {"", settings{}, func(b *fixture, c *plugin.Config) {
 			c.Path = script(b, 0o700, "#!/bin/sh\nsleep 600 &\necho $! > "+b.folder+"/pid-$!\n")
 		}, "ended before its handshake"},
 		"bad checksum": {
-			"", settings{}, func(_ *bench, c *plugin.Config) { c.Checksum = "abc" },
+			"", settings{}, func(_ *fixture, c *plugin.Config) { c.Checksum = "abc" },
 			"Checksum: is not a SHA-256",
 		},
-		"wrong checksum": {"plugin", settings{}, func(_ *bench, c *plugin.Config) {
+		"wrong checksum": {"plugin", settings{}, func(_ *fixture, c *plugin.Config) {
 			c.Checksum = strings.Repeat("0", 64)
 		}, "it is not the binary that was pinned, so it was not started"},
 		"bad settings": {
-			"", settings{}, func(_ *bench, c *plugin.Config) { c.Settings = make(chan int) },
+			"", settings{}, func(_ *fixture, c *plugin.Config) { c.Settings = make(chan int) },
 			"Settings: cannot be written as JSON",
 		},
 		"negative timeout": {
-			"", settings{}, func(_ *bench, c *plugin.Config) { c.CallTimeout = -1 },
+			"", settings{}, func(_ *fixture, c *plugin.Config) { c.CallTimeout = -1 },
 			"CallTimeout: is negative",
 		},
 		"no plugin": {
@@ -294,11 +294,11 @@ func TestOpenFails(t *testing.T) {
 		"other version": {
 			"version 1", settings{}, nil, `speaks version "1" of the plugin protocol, this host version 2`,
 		},
-		"no answer": {"deaf", settings{}, nil, ""},
-		"silence": {"silence", settings{}, func(_ *bench, c *plugin.Config) {
+		"no answer": {"no server", settings{}, nil, ""},
+		"no handshake": {"silence", settings{}, func(_ *fixture, c *plugin.Config) {
 			c.StartTimeout = time.Second / 2
 		}, "was not ready within 500ms"},
-		"settings that hang": {"plugin", settings{Hang: true}, func(_ *bench, c *plugin.Config) {
+		"settings that hang": {"plugin", settings{Hang: true}, func(_ *fixture, c *plugin.Config) {
 			c.StartTimeout = time.Second
 		}, "was not ready within 1s"},
 		"unknown setting": {
@@ -314,7 +314,7 @@ func TestOpenFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newFixture(t)
 			config := b.config(test.mode, test.settings)
 			if test.change != nil {
 				test.change(b, &config)
@@ -326,7 +326,7 @@ func TestOpenFails(t *testing.T) {
 			}
 			t.Log(err)
 			if !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %q, want it to say %q", err, test.want)
+				t.Errorf("got %q, want %q in it", err, test.want)
 			}
 			if errors.Is(err, ticketstore.ErrNotFound) {
 				t.Errorf("%v must not be ErrNotFound", err)
@@ -342,14 +342,14 @@ func TestOpenFails(t *testing.T) {
 
 func TestOpenIsCanceled(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"silence", "deaf"} {
-		b := newBench(t)
+	for _, mode := range []string{"no handshake", "no server"} {
+		b := newFixture(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(100*time.Millisecond, cancel)
 		if client, err := plugin.Open(ctx, b.config(mode, settings{})); err == nil {
 			_ = client.Close()
 			t.Errorf("%s: opened", mode)
-		} else if mode == "silence" && !errors.Is(err, context.Canceled) {
+		} else if mode == "no handshake" && !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v, want Canceled", mode, err)
 		}
 	}
@@ -357,7 +357,7 @@ func TestOpenIsCanceled(t *testing.T) {
 
 func TestChecksum(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	config := b.config("plugin", settings{})
 	config.Checksum = strings.ToUpper(checksum(t, os.Args[0]))
 	client, err := plugin.Open(t.Context(), config)
@@ -369,10 +369,10 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-// A line that panics go-plugin's own parser is logged like any other.
+// A line on which go-plugin's parser panics is logged like any other.
 func TestMalformedLogLine(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client, err := plugin.Open(t.Context(), b.config("panics", settings{}))
 	if err != nil {
 		t.Fatal(err)
@@ -394,6 +394,6 @@ func TestStartWithoutHost(t *testing.T) {
 		t.Errorf("got %v, want exit status 2", err)
 	}
 	if !strings.Contains(string(out), "sessions of an authorization server, which starts it") {
-		t.Errorf("it says %q", out)
+		t.Errorf("output %q", out)
 	}
 }

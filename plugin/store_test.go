@@ -19,8 +19,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A plugin that restarts with a different store is refused: the host's error has both ids and the path until
-// the right store is back.
+// A plugin that restarts with a different store is refused, with both ids and the path in the error, until
+// the store is restored.
 func TestAnotherStoreIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -28,15 +28,15 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 		says          []string
 		running       bool // the store is replaced while the plugin runs
 	}{
-		"another one":          {"store-a", "store-b", []string{"store-a", "store-b"}, false},
-		"none":                 {"store-a", "", []string{"store-a", "no store"}, false},
-		"one instead of none":  {"", "store-b", []string{"without an id", "store-b"}, false},
-		"one that runs":        {"store-a", "store-b", []string{"store-a", "store-b"}, true},
-		"one that runs, to no": {"store-a", "", []string{"store-a", "no store"}, true},
+		"another one":             {"store-a", "store-b", []string{"store-a", "store-b"}, false},
+		"none":                    {"store-a", "", []string{"store-a", "no store"}, false},
+		"a store instead of none": {"", "store-b", []string{"without an id", "store-b"}, false},
+		"while running":           {"store-a", "store-b", []string{"store-a", "store-b"}, true},
+		"while running, removed":  {"store-a", "", []string{"store-a", "no store"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newFixture(t)
 			path := filepath.Join(b.folder, "store")
 			write := func(id string) {
 				draft := path + ".new"
@@ -54,7 +54,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 			if !c.running {
 				b.signal(pid, syscall.SIGKILL)
 			}
-			testenv.Eventually(b.t, "the host says why", func() bool {
+			testenv.Eventually(b.t, "the error names both stores", func() bool {
 				_, err := client.Describe(t.Context())
 				unsaid := func(part string) bool { return !strings.Contains(err.Error(), part) }
 				return errors.Is(err, ticketstore.ErrUnavailable) &&
@@ -70,7 +70,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 				t.Errorf("PID: got %d, want none", now)
 			}
 			write(c.before)
-			testenv.Eventually(b.t, "calls go on", func() bool {
+			testenv.Eventually(b.t, "calls are answered", func() bool {
 				_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 				return errors.Is(err, ticketstore.ErrNotFound)
 			})
@@ -80,7 +80,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 
 func TestPinnedStore(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	path := filepath.Join(b.folder, "store")
 	if err := os.WriteFile(path, []byte("store-a"), 0o600); err != nil {
 		t.Fatal(err)
@@ -93,18 +93,18 @@ func TestPinnedStore(t *testing.T) {
 		"by the config":         {config: "store-a"},
 		"another by the config": {config: "store-b", wanted: []string{"store-b"}},
 		"by the context":        {context: []string{"store-b", "store-a"}},
-		"others by the context": {
+		"other ids by the context": {
 			context: []string{"store-b", "store-c"}, wanted: []string{"store-b", "store-c"},
 		},
 		"the config before the context": {config: "store-a", context: []string{"store-b"}},
 		"the config against the context": {
 			config: "store-b", context: []string{"store-a"}, wanted: []string{"store-b"},
 		},
-		"no ids by the context, any will": {context: []string{}},
+		"an empty list in the context": {context: []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newFixture(t)
 			config := b.config("plugin", settings{Path: path})
 			config.StoreID = c.config
 			ctx := t.Context()
@@ -123,7 +123,7 @@ func TestPinnedStore(t *testing.T) {
 			case !errors.As(err, &other) || !errors.Is(err, ticketstore.ErrOtherStore):
 				t.Errorf("got %v, want ErrOtherStore", err)
 			case !slices.Equal(other.Wanted, c.wanted) || other.Found != "store-a" || other.Place != path:
-				t.Errorf("got %+v, want %v, store-a and %s in it", other, c.wanted, path)
+				t.Errorf("got %+v, want %v, store-a and %s", other, c.wanted, path)
 			}
 		})
 	}

@@ -44,8 +44,8 @@ func (w withoutCalls) RegisterService(service *grpc.ServiceDesc, implementation 
 	}
 }
 
-// serveUnary is a plugin without the stream, whose description may name it nevertheless. It marks each method
-// that was called.
+// serveUnary serves a plugin without the stream; if named, its description names the stream. It marks each
+// called method.
 func serveUnary(named bool) {
 	logger := slog.New(slog.DiscardHandler)
 	open := func(ctx context.Context, settings []byte) (sessions.Backend, error) {
@@ -82,7 +82,7 @@ func serveUnary(named bool) {
 // A plugin that does not name the stream is served by unary calls.
 func TestPluginWithoutCalls(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client := b.start(b.config("unary", settings{}))
 	var group sync.WaitGroup
 	for _, id := range []string{"1", "2", "3", "4"} {
@@ -98,14 +98,14 @@ func TestPluginWithoutCalls(t *testing.T) {
 	}
 	group.Wait()
 	if !b.marked("called-CreateSession") || !b.marked("called-GetSession") {
-		t.Error("the calls were not unary ones")
+		t.Error("the calls were not unary")
 	}
 }
 
 // A plugin that names the stream but does not serve it is refused at startup, not at each call.
 func TestPluginWithUnservedCalls(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	client, err := plugin.Open(t.Context(), b.config("calls in name only", settings{}))
 	if err == nil {
 		_ = client.Close()
@@ -114,7 +114,7 @@ func TestPluginWithUnservedCalls(t *testing.T) {
 	t.Log(err)
 	for _, want := range []string{`names the service "calls"`, "Unimplemented"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("got %q, want it to say %s", err, want)
+			t.Errorf("got %q, want %s in it", err, want)
 		}
 	}
 }

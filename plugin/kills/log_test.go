@@ -31,7 +31,7 @@ func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &kills.Log{}
 		add(l, "before")
-		add(l) // names nothing
+		add(l) // without names
 		var told []*grantstore.Kill
 		var err error
 		done := make(chan struct{})
@@ -42,13 +42,13 @@ func TestFollow(t *testing.T) {
 		l.Add(&grantstore.Kill{Sessions: make([]string, kills.MaxNames+1)})
 		<-done
 		if err != nil || len(told) != 3 || told[0].Position != 1 || len(told[0].Sessions) != 0 {
-			t.Fatalf("got %v, error %v, want to begin at 1 with no names", told, err)
+			t.Fatalf("got %v, error %v, want position 1 without names", told, err)
 		}
 		if k := told[1]; k.Position != 2 || len(k.Sessions) != 2 || k.All {
 			t.Errorf("got %+v, want position 2 of two sessions", k)
 		}
 		if k := told[2]; k.Position != 3 || !k.All || len(k.Sessions) != 0 {
-			t.Errorf("a kill of too many: got position %d, all %t, want 3 of all", k.Position, k.All)
+			t.Errorf("a kill of too many names: got position %d, all %t, want 3 of all", k.Position, k.All)
 		}
 		if l.Position() != 3 {
 			t.Errorf("Position: got %d, want 3", l.Position())
@@ -56,7 +56,7 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// A follower that is too slow gets an error, never a gap.
+// A slow follower gets an error, never a gap.
 func TestSlowFollower(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -79,7 +79,7 @@ func TestSlowFollower(t *testing.T) {
 				n++
 			}
 			if (fault != nil) != c.fails {
-				t.Errorf("got error %v behind %d of %d kills, want one: %t", fault, n, c.kills, c.fails)
+				t.Errorf("got error %v after %d of %d kills, want one: %t", fault, n, c.kills, c.fails)
 			}
 		})
 	}

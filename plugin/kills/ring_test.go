@@ -30,10 +30,10 @@ func TestLogIsBounded(t *testing.T) {
 		}
 	}
 	if fault == nil {
-		t.Error("a follower that is behind what is kept was told on")
+		t.Error("a follower behind the kept kills got no error")
 	}
 	if took := heap() - before; took > 3*kills.KeptBytes/2 {
-		t.Errorf("kills of 1,500 tokens each take %d bytes, want about %d at most", took, kills.KeptBytes)
+		t.Errorf("kills of 1,500 tokens each take %d bytes, want at most about %d", took, kills.KeptBytes)
 	}
 	runtime.KeepAlive(l)
 }

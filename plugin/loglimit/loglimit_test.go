@@ -18,9 +18,9 @@ func TestLines(t *testing.T) {
 		}
 	}
 	if suppressed, ok := s.Allow(now.Add(time.Second)); !ok || suppressed != 999 {
-		t.Errorf("after a second: %v, %d suppressed; want a line that says 999", ok, suppressed)
+		t.Errorf("after a second: %v, %d suppressed; want a line with 999", ok, suppressed)
 	}
 	if _, ok := s.Allow(now.Add(-time.Hour)); !ok {
-		t.Error("a clock that was set back keeps the log quiet")
+		t.Error("a clock that was set back suppresses lines")
 	}
 }

@@ -23,7 +23,7 @@ func TestPlugin(t *testing.T) {
 	plugintest.Run(t, func(*testing.T) sessions.Backend { return memory.New() })
 }
 
-// The same records have the same sums and meaning in both engines.
+// Both engines compute the same sums and results from the same records.
 func TestToBadger(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Config{New: movable, Target: movableBadger})

@@ -33,8 +33,8 @@ func grantKey(kind, number byte) string {
 	return string(key)
 }
 
-// halfDone are the records of a store in the middle of ending all sessions: one is ended, with a row of a
-// dead grant remaining, two are not, and a consent remains.
+// halfDone returns the records of a store during a removal of all sessions: one has ended, with a remaining
+// row of a dead grant; two sessions and a consent remain.
 func halfDone(t *testing.T) (list []transfer.Record) {
 	t.Helper()
 	at := start.UnixNano()

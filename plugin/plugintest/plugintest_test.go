@@ -10,12 +10,12 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// The Badger engine stands for all: what it does in process it does through gRPC.
+// The Badger engine passes the suite through gRPC as in process.
 func TestBadger(t *testing.T) {
 	t.Parallel()
 	testenv.SkipRace(t, "the engine is tested in process, and gRPC with the backend in memory")
 	plugintest.Run(t, func(t *testing.T) sessions.Backend {
-		// What is acknowledged need not outlive the test.
+		// Durability is not tested here.
 		sync := false
 		engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync},
 			slog.New(slog.NewTextHandler(t.Output(), nil)))

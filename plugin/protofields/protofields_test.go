@@ -32,13 +32,13 @@ func TestFields(t *testing.T) { //nolint:paralleltest // it counts allocations
 		t.Errorf("a float: got %+v", f)
 	}
 	if got := r.Text(m, 2); got != "last" {
-		t.Errorf("a field that is there twice: got %q, want the last", got)
+		t.Errorf("a repeated field: got %q, want the last value", got)
 	}
 	if got := r.Texts(m, 1000); !slices.Equal(got, []string{"a", ""}) || r.Count(m, 1000) != 2 {
 		t.Errorf("a list: got %q, want all of it", got)
 	}
 	if _, found := r.Find(m, 9); found || r.Texts(m, 9) != nil || r.Broken {
-		t.Error("want no field that is not there, and nothing broken")
+		t.Error("want no missing field, and no error")
 	}
 	if n := testing.AllocsPerRun(10, func() { r.Find(m, 1000) }); n != 0 {
 		t.Errorf("a walk makes %g allocations, want none", n)

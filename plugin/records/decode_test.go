@@ -55,9 +55,8 @@ func decodesAlike(t *testing.T, data []byte, like proto.Message) {
 	}
 }
 
-// Every field of the schema is decoded in place: what Decode leaves to proto.Unmarshal would allocate.
-//
-// Not parallel: it counts allocations.
+// Every field of the schema is decoded in place: proto.Unmarshal would allocate. Not parallel: it counts
+// allocations.
 func TestDecodeAllocatesNothing(t *testing.T) { //nolint:paralleltest // it counts allocations
 	for _, message := range whole() {
 		data, reused := encoded(t, message), message.ProtoReflect().New().Interface()
@@ -72,12 +71,12 @@ func TestDecodeAllocatesNothing(t *testing.T) { //nolint:paralleltest // it coun
 			}
 		})
 		if n > 1 || n > 0 && !hasList {
-			t.Errorf("%T takes %g allocations, want one for a list", message, n)
+			t.Errorf("%T makes %g allocations, want one for a list", message, n)
 		}
 	}
 }
 
-// Damaged, unknown, repeated and reordered fields give what proto.Unmarshal makes of them.
+// Damaged, unknown, repeated and reordered fields are decoded as by proto.Unmarshal.
 func TestDecodeEqualsUnmarshal(t *testing.T) {
 	t.Parallel()
 	for _, message := range whole() {
@@ -91,7 +90,7 @@ func TestDecodeEqualsUnmarshal(t *testing.T) {
 				decodesAlike(t, changed, message)
 			}
 		}
-		for _, other := range whole() { // a message of other fields, and of fields twice
+		for _, other := range whole() { // with other fields, and with repeated ones
 			decodesAlike(t, slices.Concat(data, encoded(t, other)), message)
 		}
 		decodesAlike(t, nil, message)

@@ -22,14 +22,14 @@ func TestUsedAgain(t *testing.T) {
 		grace time.Duration
 		want  bool
 	}{
-		"within both graces":            {1 + uint64(time.Minute), time.Second, time.Minute, true},
-		"at their end":                  {1 + uint64(time.Minute), time.Minute, time.Minute, true},
-		"just after":                    {1 + uint64(time.Minute), time.Minute + 1, time.Hour, false},
-		"the first use allowed none":    {1, 0, time.Hour, false},
-		"the next use allows none":      {1 + uint64(time.Hour), 0, 0, false},
-		"of before a grace was kept":    {0, time.Second, time.Minute, true},
-		"a grace that no duration has":  {1 << 63, time.Second, time.Minute, true},
-		"of before, and the time is up": {0, time.Hour, time.Minute, false},
+		"within both graces":              {1 + uint64(time.Minute), time.Second, time.Minute, true},
+		"at the end of both graces":       {1 + uint64(time.Minute), time.Minute, time.Minute, true},
+		"after both graces":               {1 + uint64(time.Minute), time.Minute + 1, time.Hour, false},
+		"no grace of the first use":       {1, 0, time.Hour, false},
+		"no grace of the next use":        {1 + uint64(time.Hour), 0, 0, false},
+		"a former record without a grace": {0, time.Second, time.Minute, true},
+		"a grace beyond a duration":       {1 << 63, time.Second, time.Minute, true},
+		"a former record after the grace": {0, time.Hour, time.Minute, false},
 	} {
 		g := &records.Grant{Consumed: in(-c.since), Used: c.used}
 		if got := rules.UsedAgain(g, c.grace, now); got != c.want {
@@ -38,7 +38,7 @@ func TestUsedAgain(t *testing.T) {
 	}
 	code := grantstore.Ref{Type: grantstore.AuthorizationCode}
 	if grace := rules.Grace(&grantstore.Consumption{Ref: code, Grace: time.Hour}); grace != 0 {
-		t.Errorf("a code has a grace of %s", grace)
+		t.Errorf("a code has a grace of %s, want none", grace)
 	}
 }
 
@@ -69,11 +69,11 @@ func TestUsed(t *testing.T) {
 		t.Errorf("without a grace: %v, want %v", got, want)
 	}
 	if !proto.Equal(before, whole()) {
-		t.Errorf("what was given has changed: %v", before)
+		t.Errorf("the argument was modified: %v", before)
 	}
 }
 
-func TestGoesWith(t *testing.T) {
+func TestDeletedOnUse(t *testing.T) {
 	t.Parallel()
 	access := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.Key{7}}
 	alone, together := &records.Grant{}, &records.Grant{Access: records.RefBytes(access)}
@@ -88,7 +88,7 @@ func TestGoesWith(t *testing.T) {
 			[]grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest},
 		},
 		"a refresh token with its access token": {grantstore.RefreshToken, together, true, nil},
-		"a refresh token with none, or with several": {
+		"a refresh token with no or several access tokens": {
 			grantstore.RefreshToken, alone, false, []grantstore.Type{grantstore.ReferenceToken},
 		},
 	} {
@@ -99,7 +99,7 @@ func TestGoesWith(t *testing.T) {
 	}
 	if !rules.Related(grantstore.PKCERequest) || !rules.Related(grantstore.OpenIDRequest) ||
 		rules.Related(grantstore.ReferenceToken) {
-		t.Error("a code is read along with something else than its OpenID and PKCE requests")
+		t.Error("want only OpenID and PKCE requests related to a code")
 	}
 }
 
@@ -114,20 +114,20 @@ func TestReuse(t *testing.T) {
 		want   error
 	}{
 		"within the grace": {grantstore.RefreshToken, time.Second, 1, false, nil},
-		"the last line that has room": {
+		"up to the maximum of lines": {
 			grantstore.RefreshToken, time.Second, grantstore.MaxLines - 1, false, nil,
 		},
-		"no room": {
+		"beyond the maximum of lines": {
 			grantstore.RefreshToken, time.Second, grantstore.MaxLines, false, grantstore.ErrConsumed,
 		},
 		"its successors were revoked": {
 			grantstore.RefreshToken, time.Second, 0, true, grantstore.ErrConsumed,
 		},
 		"after the grace": {grantstore.RefreshToken, grace + 1, 1, true, grantstore.ErrConsumed},
-		"after the grace, and no room": {
+		"after the grace, beyond the maximum of lines": {
 			grantstore.RefreshToken, grace + 1, grantstore.MaxLines, true, grantstore.ErrConsumed,
 		},
-		"a code, however little later": {grantstore.AuthorizationCode, 1, 1, true, grantstore.ErrConsumed},
+		"a code, immediately after": {grantstore.AuthorizationCode, 1, 1, true, grantstore.ErrConsumed},
 	} {
 		g := &records.Grant{Consumed: in(-c.since), Used: 1 + uint64(grace)}
 		consumption := &grantstore.Consumption{Ref: grantstore.Ref{Type: c.kind}, Grace: grace}

@@ -34,10 +34,10 @@ func TestEnds(t *testing.T) {
 		"expired": {
 			logout.Ending{SessionID: "sid", Reason: logout.SessionExpiration}, 0, true,
 		},
-		"slid since": {
+		"renewed since": {
 			logout.Ending{SessionID: "sid", Reason: logout.SessionExpiration}, 1, false,
 		},
-		"signed out after its end": {logout.Ending{SessionID: "sid", Reason: logout.UserLogout}, 0, true},
+		"signed out after its expiry": {logout.Ending{SessionID: "sid", Reason: logout.UserLogout}, 0, true},
 	} {
 		s := &records.Session{SubjectId: "alice", Expires: in(c.expires)}
 		if got := rules.Ends(&c.ending, s, now); got != c.want {
@@ -46,7 +46,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// Endings made by a store itself.
+// Endings that a store makes.
 func TestExpirationAndDisplacement(t *testing.T) {
 	t.Parallel()
 	sweep := logout.Sweep{KeepOffline: true, SkipNotification: true, CoordinatedOnly: true}
@@ -54,16 +54,16 @@ func TestExpirationAndDisplacement(t *testing.T) {
 	if e.SessionID != "sid" || e.Reason != logout.SessionExpiration || !e.KeepConsents || !e.KeepOffline ||
 		!e.SkipNotification ||
 		!e.CoordinatedOnly || e.KeepSession || e.KeepTokens {
-		t.Errorf("of a session that is due: %+v", e)
+		t.Errorf("Expiration: %+v", e)
 	}
 	e = rules.Displacement("sid", &ticketstore.Limit{KeepOffline: true})
 	if e.SessionID != "sid" || e.Reason != logout.Terminated || !e.KeepConsents || !e.KeepOffline ||
 		e.SkipNotification || e.KeepTokens {
-		t.Errorf("of a session that makes room: %+v", e)
+		t.Errorf("Displacement: %+v", e)
 	}
 }
 
-func TestPart(t *testing.T) {
+func TestEndClient(t *testing.T) {
 	t.Parallel()
 	session := &records.Session{SessionId: "sid", SubjectId: "alice", Issuer: "https://op.example"}
 	queued := func(again time.Duration) *records.Notification {
@@ -90,28 +90,28 @@ func TestPart(t *testing.T) {
 		use    *records.ClientUse
 		want   rules.ClientEnd
 	}{
-		"told": {logout.Ending{}, told(nil), rules.ClientEnd{Notification: queued(0), Consents: true}},
-		"told twice": {
+		"notified": {logout.Ending{}, told(nil), rules.ClientEnd{Notification: queued(0), Consents: true}},
+		"notified twice": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
 			rules.ClientEnd{Notification: queued(logout.SecondDelivery), Consents: true},
 		},
-		"told once of a session that is kept": {
+		"notified once if the session is kept": {
 			logout.Ending{KeepSession: true},
 			told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
-		"nowhere to be told": {logout.Ending{}, &records.ClientUse{}, rules.ClientEnd{Consents: true}},
+		"without a URI": {logout.Ending{}, &records.ClientUse{}, rules.ClientEnd{Consents: true}},
 		"named": {
 			logout.Ending{ClientIDs: []string{"app"}}, told(nil),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
-		"left alone": {
+		"not named": {
 			logout.Ending{ClientIDs: []string{"other"}}, told(nil), rules.ClientEnd{LeftAlone: true},
 		},
-		"detached before": {
+		"already detached": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.Detached = true }), rules.ClientEnd{},
 		},
-		"nobody is told": {
+		"no notifications": {
 			logout.Ending{SkipNotification: true}, told(nil), rules.ClientEnd{Consents: true},
 		},
 		"consents are kept": {
@@ -124,20 +124,20 @@ func TestPart(t *testing.T) {
 			logout.Ending{CoordinatedOnly: true}, told(func(u *records.ClientUse) { u.Coordinated = true }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
-		"does not want to hear of removals": {
+		"muted for removals": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByRemoval) }),
 			rules.ClientEnd{Consents: true},
 		},
-		"registered a URI since": {
+		"a URI registered since": {
 			logout.Ending{Registered: ticketstore.Registrations{"app": {Notify: true}}},
 			told(func(u *records.ClientUse) { u.Notify = false }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
-		"has no URI any more": {
+		"the URI removed since": {
 			logout.Ending{Registered: ticketstore.Registrations{"app": {}}}, told(nil),
 			rules.ClientEnd{Consents: true},
 		},
-		"coordinates since": {
+		"coordinated since": {
 			logout.Ending{CoordinatedOnly: true, Registered: ticketstore.Registrations{
 				"app": {Notify: true, Coordinated: true},
 			}}, told(nil), rules.ClientEnd{Notification: queued(0), Consents: true},
@@ -147,11 +147,11 @@ func TestPart(t *testing.T) {
 				"app": {Notify: true, Muted: ticketstore.EndByRemoval},
 			}}, told(nil), rules.ClientEnd{Consents: true},
 		},
-		"not registered any more": {
+		"client removed since": {
 			logout.Ending{Registered: ticketstore.Registrations{"app": nil, "other": {}}}, told(nil),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
-		"does not want to hear of others": {
+		"muted for another reason": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByExpiry) }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
@@ -168,44 +168,44 @@ func TestPart(t *testing.T) {
 	}
 }
 
-func TestKeep(t *testing.T) {
+func TestEndTokens(t *testing.T) {
 	t.Parallel()
 	named := []string{"app"}
 	for name, c := range map[string]struct {
 		ending logout.Ending
 		use    *records.ClientUse
-		want   *records.ClientUse // nil: nothing changes
+		want   *records.ClientUse // nil: unchanged
 	}{
 		"every client": {
 			logout.Ending{}, &records.ClientUse{Notify: true},
 			&records.ClientUse{Notify: true, TokenNumber: 4},
 		},
-		"tokens stay": {
+		"tokens are kept": {
 			logout.Ending{KeepTokens: true}, &records.ClientUse{}, &records.ClientUse{TokenNumber: 3},
 		},
-		"named and told": {
+		"named and notified": {
 			logout.Ending{ClientIDs: named}, &records.ClientUse{Notify: true},
 			&records.ClientUse{Notify: true, TokenNumber: 4, Detached: true},
 		},
-		"named, and not to be told": {
+		"named, no notification": {
 			logout.Ending{ClientIDs: named, SkipNotification: true}, &records.ClientUse{Notify: true},
 			&records.ClientUse{Notify: true, TokenNumber: 4},
 		},
-		"named, with nowhere to be told": {
+		"named, without a URI": {
 			logout.Ending{ClientIDs: named, SkipNotification: true}, &records.ClientUse{},
 			&records.ClientUse{TokenNumber: 4, Detached: true},
 		},
-		"named, and without a URI since": {
+		"named, the URI removed since": {
 			logout.Ending{
 				ClientIDs: named, SkipNotification: true,
 				Registered: ticketstore.Registrations{"app": {}},
 			}, &records.ClientUse{Notify: true},
 			&records.ClientUse{Notify: true, TokenNumber: 4, Detached: true},
 		},
-		"another one": {
+		"another client": {
 			logout.Ending{ClientIDs: []string{"other"}}, &records.ClientUse{Notify: true}, nil,
 		},
-		"detached before": {logout.Ending{}, &records.ClientUse{Detached: true}, nil},
+		"already detached": {logout.Ending{}, &records.ClientUse{Detached: true}, nil},
 	} {
 		c.ending.OperationID = "op"
 		c.use.TokenNumber = 3
@@ -219,17 +219,17 @@ func TestKeep(t *testing.T) {
 			t.Errorf("%s: changed %t, %v; want %t, %v", name, got, c.use, changed, c.want)
 		}
 		if rules.Repeated(&c.ending, c.use) != changed {
-			t.Errorf("%s: repeated, it deals with the client again: %t", name, changed)
+			t.Errorf("%s: Repeated is %t", name, changed)
 		}
 	}
 	if rules.Repeated(&logout.Ending{}, &records.ClientUse{}) {
-		t.Error("an ending without an operation id has dealt with a client before")
+		t.Error("an ending without an operation id is repeated")
 	}
 }
 
 // A client that coordinates its lifetime with the session has no survivors, except those that an ending
 // leaves alone.
-func TestLeaveOfCoordinated(t *testing.T) {
+func TestAddSurvivorsOfCoordinated(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		ending logout.Ending
@@ -237,10 +237,10 @@ func TestLeaveOfCoordinated(t *testing.T) {
 	}{
 		"offline access": {logout.Ending{KeepOffline: true}, nothing},
 		"all":            {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
-		"of one that coordinates no more": {
+		"not coordinated any more": {
 			logout.Ending{KeepOffline: true, Registered: ticketstore.Registrations{"app": {}}}, offline,
 		},
-		"an ending of another's": {logout.Ending{ClientIDs: []string{"other"}, KeepOffline: true}, all},
+		"an ending of another client": {logout.Ending{ClientIDs: []string{"other"}, KeepOffline: true}, all},
 	} {
 		ended := &records.Ended{}
 		rules.AddSurvivors(ended, &c.ending, "app", &records.ClientUse{Coordinated: true})
@@ -264,7 +264,7 @@ func TestMissing(t *testing.T) {
 		{[]string{"a", "c"}, true, []string{"a", "b", "c"}},
 	} {
 		if got := asking.Collect(c.clients); got != c.leaves || !slices.Equal(asking.Clients, c.asked) {
-			t.Errorf("%q: left %t, asks for %q; want %t, %q",
+			t.Errorf("%q: left %t, clients %q; want %t, %q",
 				c.clients, got, asking.Clients, c.leaves, c.asked)
 		}
 	}
@@ -273,33 +273,33 @@ func TestMissing(t *testing.T) {
 		many[i] = fmt.Sprintf("client %04d", i)
 	}
 	if !asking.Collect(many) || len(asking.Clients) != 3 {
-		t.Errorf("asks for %d clients, want those of the sessions before alone", len(asking.Clients))
+		t.Errorf("%d clients, want only those of the previous sessions", len(asking.Clients))
 	}
 	first := rules.Missing{}
 	if !first.Collect(many) || len(first.Clients) != ticketstore.MaxRegistrations {
-		t.Errorf("asks for %d clients of the first session, want as many as it may", len(first.Clients))
+		t.Errorf("%d clients of the first session, want the maximum", len(first.Clients))
 	}
 	first.Registered = ticketstore.Registrations{}
 	for _, id := range first.Clients {
 		first.Registered[id] = nil
 	}
 	if first.Collect(many) {
-		t.Error("a session with too many clients is left for ever")
+		t.Error("a session with too many clients is never ended")
 	}
 }
 
-func TestLeave(t *testing.T) {
+func TestAddSurvivors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		ending logout.Ending
 		want   records.Survivors
 	}{
-		"nothing":                     {logout.Ending{}, nothing},
-		"offline access":              {logout.Ending{KeepOffline: true}, offline},
-		"all":                         {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
-		"of those that are not named": {logout.Ending{ClientIDs: []string{"other"}}, all},
-		"nothing of the one named":    {logout.Ending{ClientIDs: []string{"app"}}, nothing},
-		"offline access of that named": {
+		"nothing":                       {logout.Ending{}, nothing},
+		"offline access":                {logout.Ending{KeepOffline: true}, offline},
+		"all":                           {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
+		"of clients that are not named": {logout.Ending{ClientIDs: []string{"other"}}, all},
+		"nothing of the named client":   {logout.Ending{ClientIDs: []string{"app"}}, nothing},
+		"offline access of the named client": {
 			logout.Ending{ClientIDs: []string{"app"}, KeepOffline: true}, offline,
 		},
 	} {
@@ -328,7 +328,7 @@ func TestRevokeSurvivors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		ending logout.Ending
-		left   []records.Survivors // of a and b; nil: nothing changes
+		left   []records.Survivors // of a and b; nil: unchanged
 	}{
 		"all": {logout.Ending{}, []records.Survivors{nothing, nothing}},
 		"of its subject": {
@@ -362,12 +362,12 @@ func TestRevokeSurvivors(t *testing.T) {
 		"no record": nil, "nothing left": {SubjectId: "alice"},
 	} {
 		if rules.RevokeSurvivors(&logout.Ending{}, ended) {
-			t.Errorf("%s: something was revoked", name)
+			t.Errorf("%s: revoked, want unchanged", name)
 		}
 	}
 }
 
-func TestRevokesLoose(t *testing.T) {
+func TestRevokesUnbound(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		ending logout.Ending
@@ -386,7 +386,7 @@ func TestRevokesLoose(t *testing.T) {
 			logout.Ending{All: true}, grantstore.UserConsent, func(g *records.Grant) { g.SessionId = "sid" },
 			true,
 		},
-		"nobody's": {
+		"without a subject": {
 			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.SubjectId = "" },
 			false,
 		},
@@ -403,15 +403,15 @@ func TestRevokesLoose(t *testing.T) {
 		"tokens are kept": {
 			logout.Ending{All: true, KeepTokens: true}, grantstore.RefreshToken, nil, false,
 		},
-		"consents go where tokens are kept": {
+		"a consent, tokens are kept": {
 			logout.Ending{All: true, KeepTokens: true}, grantstore.UserConsent, nil, true,
 		},
 		"a pushed request": {logout.Ending{All: true}, grantstore.PushedAuthorization, nil, false},
-		"of another clock": {
+		"created within the clock skew": {
 			logout.Ending{All: true}, grantstore.RefreshToken,
 			func(g *records.Grant) { g.Created = in(rules.ClockSkew) }, true,
 		},
-		"that came since": {
+		"created since": {
 			logout.Ending{All: true}, grantstore.RefreshToken,
 			func(g *records.Grant) { g.Created = in(rules.ClockSkew + 1) }, false,
 		},
@@ -457,21 +457,21 @@ func TestPurgedByEnd(t *testing.T) {
 		"of a live session": {
 			grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, live, false, false,
 		},
-		"revoked while its session stays": {
+		"revoked in a live session": {
 			grantstore.ReferenceToken, &records.Grant{TokenNumber: 2}, live, true, true,
 		},
-		"of a session that may yet be kept": {
+		"of an expired session that is not ended": {
 			grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, over, false, false,
 		},
 		"a consent": {grantstore.UserConsent, &records.Grant{}, gone, false, false},
-		"what survives": {
+		"a survivor": {
 			grantstore.RefreshToken, &records.Grant{ClientId: "app", TokenNumber: 3}, ended(all, 3), false,
 			false,
 		},
 	} {
 		if goes, revoked := rules.PurgedByEnd(c.kind, c.grant, c.standing, now); goes != c.goes ||
 			revoked != c.revoked {
-			t.Errorf("%s: goes %t, counts %t", name, goes, revoked)
+			t.Errorf("%s: purged %t, counted %t", name, goes, revoked)
 		}
 	}
 }

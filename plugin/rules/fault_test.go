@@ -48,75 +48,75 @@ func TestFaults(t *testing.T) {
 			transfer.Sessions, "s", &records.Session{SessionId: "s", Key: cookie, Created: 1, Expires: 2},
 			[]string{"version"},
 		},
-		"a client of no session": {transfer.Clients, "\x00c", &records.ClientUse{}, []string{"no client"}},
-		"a client":               {transfer.Clients, "s\x00c", &records.ClientUse{}, nil},
-		"half a client":          {transfer.Clients, "s", &records.ClientUse{}, []string{"no client"}},
-		"an ended one":           {transfer.Ended, "s", &records.Ended{When: 1, SubjectId: "ann"}, nil},
-		"an ended one with survivors": {
+		"no session":      {transfer.Clients, "\x00c", &records.ClientUse{}, []string{"no client"}},
+		"a client":        {transfer.Clients, "s\x00c", &records.ClientUse{}, nil},
+		"no id":           {transfer.Clients, "s", &records.ClientUse{}, []string{"no client"}},
+		"an ended record": {transfer.Ended, "s", &records.Ended{When: 1, SubjectId: "ann"}, nil},
+		"an ended record with survivors": {
 			transfer.Ended, "s", &records.Ended{
 				When: 1, SubjectId: "ann", Survivors: records.Survivors_SURVIVORS_ALL,
 				Clients: []*records.EndedClient{{Survivors: records.Survivors_SURVIVORS_ALL}},
 			}, nil,
 		},
-		"an ended one without a time": {
+		"an ended record without a time": {
 			transfer.Ended, "s", &records.Ended{SubjectId: "ann"}, []string{"when"},
 		},
-		"an ended one without a subject": {
+		"an ended record without a subject": {
 			transfer.Ended, "s", &records.Ended{When: 1}, []string{"whose session"},
 		},
-		"an ended one that contradicts itself": {
+		"an ended record with contradictions": {
 			transfer.Ended, "s", &records.Ended{Survivors: records.Survivors_SURVIVORS_ALL},
 			[]string{"whose session", "of its clients"},
 		},
 		"a grant":     {transfer.Grants, grant, &records.Grant{Created: 1}, nil},
 		"not a grant": {transfer.Grants, "x", &records.Grant{}, []string{"none of a grant", "stored"}},
 		"a job":       {transfer.Jobs, "o", &records.Job{Phase: "sessions"}, nil},
-		"a job in no phase": {
-			transfer.Jobs, "o", &records.Job{Phase: "lunch"}, []string{"phase"},
+		"a job in an unknown phase": {
+			transfer.Jobs, "o", &records.Job{Phase: "unknown"}, []string{"phase"},
 		},
 		"a job that is done": {transfer.Jobs, "o", &records.Job{}, nil},
-		"a job that failed and waits": {
+		"a failed job that waits": {
 			transfer.Jobs, "o", &records.Job{Phase: "sessions", Error: "x"}, nil,
 		},
-		"a job that is done and failed": {transfer.Jobs, "o", &records.Job{Error: "x"}, []string{"failed"}},
+		"a done job that failed": {transfer.Jobs, "o", &records.Job{Error: "x"}, []string{"failed"}},
 		"a notification": {
 			transfer.Notifications, "n",
 			&records.Notification{State: "pending", Due: 1, ClientId: "c", SessionId: "s"},
 			nil,
 		},
-		"a settled one": {
+		"a settled notification": {
 			transfer.Notifications, "n",
 			&records.Notification{State: "delivered", PurgeAt: 1, ClientId: "c", SessionId: "s"}, nil,
 		},
-		"a settled one that is claimed": {
+		"a settled notification that is claimed": {
 			transfer.Notifications, "n", &records.Notification{
 				State: "delivered", PurgeAt: 1, ClientId: "c", SessionId: "s", Claimed: true,
 			}, []string{"sent again"},
 		},
-		"one of no client": {
+		"a notification without a client": {
 			transfer.Notifications, "n", &records.Notification{State: "pending", Due: 1, SessionId: "s"},
 			[]string{"no client"},
 		},
-		"one of no session": {
+		"a notification without a session": {
 			transfer.Notifications, "n", &records.Notification{State: "pending", Due: 1, ClientId: "c"},
 			[]string{"no session"},
 		},
-		"one that waits for ever": {
+		"a notification that is never due": {
 			transfer.Notifications, "n",
 			&records.Notification{State: "pending", ClientId: "c", SessionId: "s"},
 			[]string{"due never"},
 		},
-		"one that is kept for ever": {
+		"a notification that is never purged": {
 			transfer.Notifications, "n", &records.Notification{State: "delivered", Due: 1},
 			[]string{"sent again", "for ever", "no client"},
 		},
-		"one of no state": {
+		"a notification in an unknown state": {
 			transfer.Notifications, "n", &records.Notification{State: "lost", ClientId: "c", SessionId: "s"},
 			[]string{"state"},
 		},
-		"a property":   {transfer.Properties, "issuer", &records.Property{Value: []byte("x")}, nil},
-		"an empty one": {transfer.Properties, "issuer", &records.Property{}, []string{"no value"}},
-		"a bad name":   {transfer.Properties, "A", &records.Property{Value: []byte("x")}, []string{"host"}},
+		"a property": {transfer.Properties, "issuer", &records.Property{Value: []byte("x")}, nil},
+		"no value":   {transfer.Properties, "issuer", &records.Property{}, []string{"no value"}},
+		"a bad name": {transfer.Properties, "A", &records.Property{Value: []byte("x")}, []string{"host"}},
 	} {
 		faults := rules.Faults(c.kind, c.key, c.message)
 		if !slices.EqualFunc(faults, c.says, strings.Contains) {

@@ -55,51 +55,51 @@ func TestJudge(t *testing.T) {
 		"without Expires": {
 			refresh, grant(func(g *records.Grant) { g.Expires = 0 }), live, nil,
 		},
-		"used":                                 {refresh, grant(used), live, grantstore.ErrConsumed},
-		"its session is over":                  {access, grant(nil), over, grantstore.ErrSessionEnded},
-		"its session is over, and it was used": {code, grant(used), over, grantstore.ErrSessionEnded},
-		"revoked while its session stayed": {
+		"used":                        {refresh, grant(used), live, grantstore.ErrConsumed},
+		"of an expired session":       {access, grant(nil), over, grantstore.ErrSessionEnded},
+		"used, of an expired session": {code, grant(used), over, grantstore.ErrSessionEnded},
+		"revoked in a live session": {
 			access, grant(func(g *records.Grant) { g.TokenNumber = 2 }), live, grantstore.ErrSessionEnded,
 		},
-		"its client has no row": {access, grant(nil), unused, grantstore.ErrSessionEnded},
-		"no session": {
+		"without a row of its client": {access, grant(nil), unused, grantstore.ErrSessionEnded},
+		"without a session": {
 			access, grant(func(g *records.Grant) { g.SessionId = "" }), &rules.Standing{}, nil,
 		},
 		"a consent of an ended session": {
 			grantstore.UserConsent, grant(nil), &rules.Standing{}, nil,
 		},
-		"its session has ended": {
+		"of an ended session": {
 			refresh, grant(isOffline), &rules.Standing{}, grantstore.ErrSessionEnded,
 		},
-		"ended with nothing left": {
+		"no survivors": {
 			refresh, grant(isOffline), ended(0, 3), grantstore.ErrSessionEnded,
 		},
-		"offline refresh token survives": {refresh, grant(isOffline), ended(offline, 3), nil},
-		"other refresh tokens do not": {
+		"offline survivor": {refresh, grant(isOffline), ended(offline, 3), nil},
+		"not offline": {
 			refresh, grant(nil), ended(offline, 3), grantstore.ErrSessionEnded,
 		},
-		"nor offline access tokens": {
+		"an offline access token": {
 			access, grant(isOffline), ended(offline, 3), grantstore.ErrSessionEnded,
 		},
-		"but those issued since": {
+		"an access token issued since": {
 			access, grant(func(g *records.Grant) { g.Outlives = true }), ended(offline, 3), nil,
 		},
-		"a removal left tokens alone": {access, grant(nil), ended(all, 3), nil},
-		"but none that was revoked before": {
+		"a survivor of a removal": {access, grant(nil), ended(all, 3), nil},
+		"revoked before the removal": {
 			access, grant(nil), ended(all, 4), grantstore.ErrSessionEnded,
 		},
-		"codes never survive": {
+		"a code": {
 			code, grant(nil), ended(all, 3), grantstore.ErrSessionEnded,
 		},
-		"their reuse is noticed": {code, grant(used), ended(all, 3), grantstore.ErrConsumed},
-		"OpenID records go with their codes": {
+		"a used code": {code, grant(used), ended(all, 3), grantstore.ErrConsumed},
+		"the OpenID record of a code": {
 			openID, grant(used), ended(all, 3), grantstore.ErrSessionEnded,
 		},
 		"another client's entry": {
 			access, grant(func(g *records.Grant) { g.ClientId = "other" }), ended(all, 3),
 			grantstore.ErrSessionEnded,
 		},
-		"an entry of a kind that nobody knows": {
+		"an entry of an unknown kind": {
 			access, grant(nil), ended(9, 3), grantstore.ErrSessionEnded,
 		},
 		"a used refresh token of an ended family": {
@@ -116,20 +116,20 @@ func TestJudge(t *testing.T) {
 
 func TestUnchanged(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("nobody can tell")
+	broken := errors.New("broken")
 	g := &records.Grant{Data: []byte("read")}
 	for name, c := range map[string]struct {
 		grant   *records.Grant
 		verdict error
 		want    error
 	}{
-		"as it was read":    {g, nil, nil},
-		"gone":              {nil, nil, ticketstore.ErrConflict},
-		"changed":           {&records.Grant{Data: []byte("written")}, nil, ticketstore.ErrConflict},
-		"dead":              {g, grantstore.ErrSessionEnded, ticketstore.ErrConflict},
-		"nobody can tell":   {g, broken, broken},
-		"used up since":     {g, grantstore.ErrConsumed, ticketstore.ErrConflict},
-		"expired meanwhile": {g, ticketstore.ErrNotFound, ticketstore.ErrConflict},
+		"unchanged":           {g, nil, nil},
+		"gone":                {nil, nil, ticketstore.ErrConflict},
+		"changed":             {&records.Grant{Data: []byte("written")}, nil, ticketstore.ErrConflict},
+		"dead":                {g, grantstore.ErrSessionEnded, ticketstore.ErrConflict},
+		"the error of a read": {g, broken, broken},
+		"used up since":       {g, grantstore.ErrConsumed, ticketstore.ErrConflict},
+		"expired meanwhile":   {g, ticketstore.ErrNotFound, ticketstore.ErrConflict},
 	} {
 		seen := &grantstore.Precondition{Data: ticketstore.KeyOf("read")}
 		if err := rules.Unchanged(seen, c.grant, c.verdict); !errors.Is(err, c.want) {
@@ -138,14 +138,14 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
-// The host caches what it stored only if the store changed none of its owners.
+// The host caches a grant that it stored only if the store changed none of its owners.
 func TestIssuedAsGiven(t *testing.T) {
 	t.Parallel()
 	given := grantstore.Grant{
 		RequestID: "family", SubjectID: "ann", SessionID: "sid", ClientID: "app", Offline: true,
 	}
 	if !rules.IssuedAsGiven(&given, nil) || !rules.IssuedAsGiven(&given, records.FromGrant(&given)) {
-		t.Error("a grant whose owners are those of the consumed one is stored as given")
+		t.Error("a grant with the owners of the consumed one: want it stored as given")
 	}
 	for name, change := range map[string]func(g *records.Grant){
 		"family":  func(g *records.Grant) { g.RequestId = "other" },
@@ -156,7 +156,7 @@ func TestIssuedAsGiven(t *testing.T) {
 	} {
 		consumed := records.FromGrant(&given)
 		if change(consumed); rules.IssuedAsGiven(&given, consumed) {
-			t.Errorf("a grant that takes its %s from the consumed one is not stored as given", name)
+			t.Errorf("a grant with the %s of the consumed one: want it not stored as given", name)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func TestIssue(t *testing.T) {
 		consumed *records.Grant
 		want     *records.Grant
 	}{
-		"for nothing": {
+		"without a consumed grant": {
 			given(grantstore.AuthorizationCode), grantstore.Ref{}, nil, records.FromGrant(given("")),
 		},
 		"for a code": {given(grantstore.ReferenceToken), access, consumed, issued(-time.Minute, nil)},
@@ -198,7 +198,7 @@ func TestIssue(t *testing.T) {
 		"a refresh token alone": {
 			given(grantstore.RefreshToken), grantstore.Ref{}, consumed, issued(-time.Minute, nil),
 		},
-		"for one that descends itself": {
+		"for a successor": {
 			given(grantstore.ReferenceToken), access, later, issued(-time.Hour, nil),
 		},
 	} {
@@ -209,7 +209,7 @@ func TestIssue(t *testing.T) {
 	g := &records.Grant{ClientId: "app"}
 	rules.Outlive(g, ended(records.Survivors_SURVIVORS_OFFLINE, 3).Ended)
 	if !g.Outlives || g.TokenNumber != 3 {
-		t.Errorf("one that outlives its session: %v", g)
+		t.Errorf("a grant that outlives its session: %v", g)
 	}
 }
 
@@ -221,11 +221,11 @@ func TestOutlives(t *testing.T) {
 		session  *records.Session
 		want     bool
 	}{
-		"its session has ended":   {consumed, nil, true},
-		"its session is there":    {consumed, &records.Session{}, false},
-		"it never had one":        {&records.Grant{}, nil, false},
-		"the batch consumes none": {nil, nil, false},
-		"none, in a live session": {nil, &records.Session{}, false},
+		"its session has ended":             {consumed, nil, true},
+		"its session is live":               {consumed, &records.Session{}, false},
+		"without a session":                 {&records.Grant{}, nil, false},
+		"no consumed grant":                 {nil, nil, false},
+		"no consumed grant, a live session": {nil, &records.Session{}, false},
 	} {
 		if is := rules.Outlives(c.consumed, c.session); is != c.want {
 			t.Errorf("%s: %t, want %t", name, is, c.want)
@@ -239,10 +239,10 @@ func TestVacant(t *testing.T) {
 		old  *records.Grant
 		want error
 	}{
-		"nobody has the key": {nil, nil},
-		"an expired one has": {&records.Grant{Expires: in(0)}, nil},
-		"a live one has":     {&records.Grant{Expires: in(1)}, ticketstore.ErrExists},
-		"a used one has":     {&records.Grant{Consumed: in(-1)}, ticketstore.ErrExists},
+		"an unused key":    {nil, nil},
+		"an expired grant": {&records.Grant{Expires: in(0)}, nil},
+		"a live grant":     {&records.Grant{Expires: in(1)}, ticketstore.ErrExists},
+		"a used grant":     {&records.Grant{Consumed: in(-1)}, ticketstore.ErrExists},
 	} {
 		if err := rules.Vacant(grantstore.JTI, c.old, now); !errors.Is(err, c.want) {
 			t.Errorf("%s: error %v, want %v", name, err, c.want)
@@ -286,9 +286,9 @@ func TestSelectedAndRemoves(t *testing.T) {
 		"a pushed request": {
 			grantstore.PushedAuthorization, nil, grantstore.Filter{}, time.Time{}, false, false,
 		},
-		"created since": {grantstore.RefreshToken, nil, all, now.Add(-time.Hour), true, false},
-		"created then":  {grantstore.RefreshToken, nil, all, now, true, true},
-		"descends from an older": {
+		"created later":        {grantstore.RefreshToken, nil, all, now.Add(-time.Hour), true, false},
+		"created at that time": {grantstore.RefreshToken, nil, all, now, true, true},
+		"a successor of an older one": {
 			grantstore.RefreshToken, func(g *records.Grant) { g.Began = in(-time.Hour) }, all,
 			now.Add(-time.Hour), true, true,
 		},

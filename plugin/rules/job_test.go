@@ -42,12 +42,12 @@ func TestSumAndProgress(t *testing.T) {
 			&logout.Result{SessionsRemoved: 1, Ended: []logout.EndedSession{{SessionID: fmt.Sprint(i)}}})
 	}
 	if total.SessionsRemoved != 3+logout.MaxEnded || len(total.Ended) != logout.MaxEnded {
-		t.Errorf("%d are counted and %d are named, want %d and %d", total.SessionsRemoved, len(total.Ended),
+		t.Errorf("%d counted and %d named, want %d and %d", total.SessionsRemoved, len(total.Ended),
 			3+logout.MaxEnded, logout.MaxEnded)
 	}
 }
 
-func TestRecall(t *testing.T) {
+func TestCompletedResult(t *testing.T) {
 	t.Parallel()
 	done := &records.EndingResult{SessionsRemoved: 1}
 	for name, c := range map[string]struct {
@@ -55,14 +55,14 @@ func TestRecall(t *testing.T) {
 		job       *records.Job
 		want      *logout.Result
 	}{
-		"never heard of": {nil, nil, nil},
+		"unknown": {nil, nil, nil},
 		"an operation": {
 			&records.Operation{Ending: done}, nil, &logout.Result{SessionsRemoved: 1},
 		},
 		"a job":                   {nil, &records.Job{Done: done}, &logout.Result{SessionsRemoved: 1}},
-		"a job under way":         {nil, &records.Job{Done: done, Phase: logout.PhasePurge}, nil},
+		"a running job":           {nil, &records.Job{Done: done, Phase: logout.PhasePurge}, nil},
 		"an ending of all":        {nil, &records.Job{Done: done, All: true}, &logout.Result{JobID: "op"}},
-		"one of all, under way":   {nil, &records.Job{All: true, Phase: logout.PhaseSessions}, nil},
+		"a running ending of all": {nil, &records.Job{All: true, Phase: logout.PhaseSessions}, nil},
 		"an operation of a batch": {&records.Operation{Revoked: 2}, nil, &logout.Result{}},
 	} {
 		if diff := cmp.Diff(c.want, rules.CompletedResult("op", c.operation, c.job)); diff != "" {
@@ -76,14 +76,14 @@ func TestNewJobAndFinish(t *testing.T) {
 	job := rules.NewJob(&logout.Ending{OperationID: "op", SubjectID: "alice", ClientIDs: []string{"a"}}, now)
 	if job.Phase != logout.PhaseSessions || job.Now != in(0) || job.SubjectId != "alice" ||
 		!slices.Equal(job.ClientIds, []string{"a"}) {
-		t.Errorf("a new one: %v", job)
+		t.Errorf("a new job: %v", job)
 	}
 	done := proto.CloneOf(job)
 	job.Registered = []*records.Registration{{}}
 	job.Cursor, job.Last, job.Error, job.ConsentsClients = []byte("c"), []byte("l"), "disk", []string{"a"}
 	done.Phase = ""
 	if rules.Finish(job); !proto.Equal(job, done) {
-		t.Errorf("one that is done: %v, want %v", job, done)
+		t.Errorf("a finished job: %v, want %v", job, done)
 	}
 }
 
@@ -95,16 +95,16 @@ func TestPhaseAfter(t *testing.T) {
 		ending logout.Ending
 		want   []string
 	}{
-		"everything":          {logout.Ending{All: true}, all},
-		"offline tokens stay": {logout.Ending{KeepOffline: true}, lenient},
-		"an expiry":           {logout.Ending{Reason: logout.SessionExpiration}, lenient},
-		"tokens stay":         {logout.Ending{KeepTokens: true}, lenient},
-		"consents stay":       {logout.Ending{KeepConsents: true}, all},
-		"tokens and consents": {
+		"everything":              {logout.Ending{All: true}, all},
+		"offline tokens are kept": {logout.Ending{KeepOffline: true}, lenient},
+		"an expiry":               {logout.Ending{Reason: logout.SessionExpiration}, lenient},
+		"tokens are kept":         {logout.Ending{KeepTokens: true}, lenient},
+		"consents are kept":       {logout.Ending{KeepConsents: true}, all},
+		"tokens and consents are kept": {
 			logout.Ending{KeepTokens: true, KeepConsents: true},
 			[]string{logout.PhaseSessions, logout.PhasePurge},
 		},
-		"one session, its tokens and consents": {
+		"one session, tokens and consents are kept": {
 			logout.Ending{SessionID: "sid", KeepTokens: true, KeepConsents: true},
 			lenient,
 		},
@@ -127,7 +127,7 @@ func TestRemoved(t *testing.T) {
 	}
 	if result.SessionsRemoved != logout.MaxEnded+2 || len(result.Ended) != logout.MaxEnded ||
 		result.Ended[1] != (logout.EndedSession{SessionID: "1", SubjectID: "alice"}) {
-		t.Errorf("%d are counted and %d are named, want %d and %d; the second is %v", result.SessionsRemoved,
+		t.Errorf("%d counted and %d named, want %d and %d; the second is %v", result.SessionsRemoved,
 			len(result.Ended), logout.MaxEnded+2, logout.MaxEnded, result.Ended[1])
 	}
 }

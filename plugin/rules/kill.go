@@ -51,9 +51,9 @@ func killSession(kill *grantstore.Kill, sid string) {
 	}
 }
 
-// LiveStill reports whether an access token that was live when it was read, and that nothing has killed
+// StillLive reports whether an access token that was live when it was read, and that nothing has killed
 // since, is live at now by its own times and those of its session.
-func LiveStill(found *grantstore.GetResult, now time.Time) bool {
+func StillLive(found *grantstore.GetResult, now time.Time) bool {
 	if !found.Grant.LiveAt(now) {
 		return false
 	}

@@ -31,17 +31,17 @@ func TestKill(t *testing.T) {
 		session      bool // "s" is killed
 		grant        bool // access is killed
 	}{
-		"a session that changes":          {transfer.Sessions, "s", none, none, true, false},
-		"an ended record that changes":    {transfer.Ended, "s", none, none, true, false},
-		"a client that is used":           {transfer.Clients, "s\x00c", use(1, 1), use(1, 2), false, false},
-		"a token number that rises":       {transfer.Clients, "s\x00c", use(1, 1), use(2, 1), true, false},
-		"a client that goes":              {transfer.Clients, "s\x00c", use(0, 1), none, true, false},
-		"a client that cannot be read":    {transfer.Clients, "s\x00c", none, use(0, 1), true, false},
-		"an access token":                 {transfer.Grants, keyOf(access), none, none, false, true},
-		"a refresh token":                 {transfer.Grants, keyOf(refresh), none, none, false, false},
-		"a grant whose key is none":       {transfer.Grants, "x", none, none, false, false},
-		"what decides nothing of a token": {transfer.Operations, "s", none, none, false, false},
-		"a notification":                  {transfer.Notifications, "s", none, none, false, false},
+		"a changed session":      {transfer.Sessions, "s", none, none, true, false},
+		"a changed ended record": {transfer.Ended, "s", none, none, true, false},
+		"a used client":          {transfer.Clients, "s\x00c", use(1, 1), use(1, 2), false, false},
+		"a higher token number":  {transfer.Clients, "s\x00c", use(1, 1), use(2, 1), true, false},
+		"a deleted client":       {transfer.Clients, "s\x00c", use(0, 1), none, true, false},
+		"a damaged client":       {transfer.Clients, "s\x00c", none, use(0, 1), true, false},
+		"an access token":        {transfer.Grants, keyOf(access), none, none, false, true},
+		"a refresh token":        {transfer.Grants, keyOf(refresh), none, none, false, false},
+		"a malformed key":        {transfer.Grants, "x", none, none, false, false},
+		"an operation":           {transfer.Operations, "s", none, none, false, false},
+		"a notification":         {transfer.Notifications, "s", none, none, false, false},
 	} {
 		kill := &grantstore.Kill{}
 		rules.Kill(kill, c.kind, c.key, c.was, c.becomes)
@@ -52,21 +52,21 @@ func TestKill(t *testing.T) {
 			t.Errorf("%s: kills grants %v, want the token: %t", name, kill.Grants, c.grant)
 		}
 		if (c.session || c.grant) && !rules.Kills(c.kind) {
-			t.Errorf("%s: kills, but an engine would not ask", name)
+			t.Errorf("%s: kills, but the table is not marked as killing", name)
 		}
 	}
 	if rules.Kills(transfer.Operations) || rules.Kills(transfer.Notifications) {
-		t.Error("rows that no token depends on kill")
+		t.Error("rows without effect on tokens kill")
 	}
 	kill := &grantstore.Kill{}
 	rules.Kill(kill, transfer.Clients, "s\x00c", use(1, 1), none)
 	rules.Kill(kill, transfer.Ended, "s", none, none)
 	if !slices.Equal(kill.Sessions, []string{"s"}) {
-		t.Errorf("the rows of one session kill sessions %v, want it once", kill.Sessions)
+		t.Errorf("rows of one session kill sessions %v, want it once", kill.Sessions)
 	}
 }
 
-func TestTokenIsLive(t *testing.T) {
+func TestStillLive(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
@@ -81,13 +81,13 @@ func TestTokenIsLive(t *testing.T) {
 		"without an end":                {want: true},
 		"before its expiry":             {expires: at(1), want: true},
 		"at its expiry":                 {expires: now},
-		"its session lives":             {expires: at(1), session: session(at(1), time.Time{}), want: true},
-		"its session has expired":       {expires: at(1), session: session(now, time.Time{})},
-		"its session is at its end":     {session: session(at(1), now)},
-		"its session is before its end": {session: session(at(1), at(1)), want: true},
+		"of a live session":             {expires: at(1), session: session(at(1), time.Time{}), want: true},
+		"of an expired session":         {expires: at(1), session: session(now, time.Time{})},
+		"at the end of its session":     {session: session(at(1), now)},
+		"before the end of its session": {session: session(at(1), at(1)), want: true},
 	} {
 		found := &grantstore.GetResult{Grant: grantstore.Grant{Expires: c.expires}, Session: c.session}
-		if got := rules.LiveStill(found, now); got != c.want {
+		if got := rules.StillLive(found, now); got != c.want {
 			t.Errorf("%s: got %t, want %t", name, got, c.want)
 		}
 	}

@@ -22,7 +22,7 @@ func TestPlaceOf(t *testing.T) {
 		scanned rules.Scanned
 		behind  bool
 		near    ticketstore.Bound
-		// as the page after From; the page before it has them the other way round
+		// of the page after From; for the page before it they are exchanged
 		before, after    ticketstore.Bound
 		hasPrev, hasNext bool
 		nothing          bool
@@ -32,33 +32,33 @@ func TestPlaceOf(t *testing.T) {
 			false,
 			at("g"), at("g"), at("h"), false, true, false,
 		},
-		"one in between": {
+		"a middle page": {
 			&from,
 			rules.Scanned{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true},
 			true,
 			at("g"), at("g"), at("h"), true, true, false,
 		},
-		"the last one": {
+		"the last page": {
 			&from, rules.Scanned{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k")}, true,
 			at("g"), at("g"), at("g"), true, false, false,
 		},
-		"enough was looked at": {
+		"the bound of examined rows": {
 			&from,
 			rules.Scanned{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k"), More: true},
 			true,
 			at("g"), at("g"), at("k"), true, true, false,
 		},
-		"nothing there": {
+		"no rows": {
 			nil, rules.Scanned{}, false, ticketstore.Bound{}, ticketstore.Bound{}, ticketstore.Bound{}, false,
 			false, true,
 		},
-		"nothing matches": {
+		"no match": {
 			nil, rules.Scanned{Seen: []byte("k")}, false, incl("k"), incl("k"), at("k"), false, false, false,
 		},
-		"nothing behind From": {
+		"no rows after From": {
 			&from, rules.Scanned{}, true, incl("f"), incl("f"), at("f"), true, false, false,
 		},
-		"nothing yet": {
+		"no match so far": {
 			&from, rules.Scanned{Seen: []byte("k"), More: true}, true, incl("f"), incl("f"), at("k"), true,
 			true, false,
 		},
@@ -100,16 +100,16 @@ func TestNumber(t *testing.T) {
 		hasPrev, hasNext bool
 		pages, current   int
 	}{
-		"the only one":                 {1, 5, 5, false, false, 1, 1},
-		"nothing":                      {1, 0, 0, false, false, 0, 1},
-		"in between":                   {3, 10, 45, true, true, 5, 3},
-		"the last one, miscounted":     {3, 5, 45, true, false, 5, 5},
-		"the first one, miscounted":    {3, 10, 45, false, true, 5, 1},
-		"more than there are":          {9, 10, 45, true, true, 5, 5},
-		"behind the last":              {6, 0, 45, true, false, 5, 5},
-		"the token does not know":      {0, 10, 45, true, true, 5, -1},
-		"too many to count":            {3, 10, -1, true, true, -1, 3},
-		"too many to count, the first": {0, 10, -1, false, true, -1, 1},
+		"the only one":                   {1, 5, 5, false, false, 1, 1},
+		"nothing":                        {1, 0, 0, false, false, 0, 1},
+		"a middle page":                  {3, 10, 45, true, true, 5, 3},
+		"the last page, miscounted":      {3, 5, 45, true, false, 5, 5},
+		"the first page, miscounted":     {3, 10, 45, false, true, 5, 1},
+		"a number beyond the last page":  {9, 10, 45, true, true, 5, 5},
+		"after the last page":            {6, 0, 45, true, false, 5, 5},
+		"a token without a number":       {0, 10, 45, true, true, 5, -1},
+		"without a total":                {3, 10, -1, true, true, -1, 3},
+		"the first page without a total": {0, 10, -1, false, true, -1, 1},
 	} {
 		p := &ticketstore.Page{
 			Sessions: make([]ticketstore.SessionDetail, c.rows), TotalCount: c.total, HasPrev: c.hasPrev,
@@ -127,6 +127,6 @@ func TestShown(t *testing.T) {
 	t.Parallel()
 	if rules.Shown(nil) || rules.Shown(&records.ClientUse{Detached: true}) ||
 		!rules.Shown(&records.ClientUse{}) {
-		t.Error("a client is shown with its session unless it has no row or was detached")
+		t.Error("want a client shown unless it has no row or is detached")
 	}
 }

@@ -125,7 +125,7 @@ func TestTurn(t *testing.T) {
 		}
 		if changed, err := rules.Turn(&transfer.Status{State: turn.to, ID: "move", Others: s.Others},
 			transfer.Transition{To: turn.to, ID: "move"}); changed || err != nil {
-			t.Errorf("to %s again with another host: changed %t, error %v", turn.to, changed, err)
+			t.Errorf("repeated to %s with another host: changed %t, error %v", turn.to, changed, err)
 		}
 	}
 	s := transfer.Status{State: transfer.Active}
@@ -136,7 +136,7 @@ func TestTurn(t *testing.T) {
 	s = transfer.Status{State: transfer.Exporting, ID: "move", Peer: "a"}
 	if _, err := rules.Turn(&s, transfer.Transition{To: transfer.Active, ID: "move"}); err != nil ||
 		s.Peer != "a" {
-		t.Errorf("a turn that names no peer: %+v, error %v", s, err)
+		t.Errorf("a change without a peer: %+v, error %v", s, err)
 	}
 }
 
@@ -164,42 +164,42 @@ func TestImport(t *testing.T) {
 		"a session": {
 			transfer.Record{Kind: transfer.Sessions, Key: []byte("sid"), Data: data(session)}, session, "",
 		},
-		"without a key": {transfer.Record{Kind: transfer.Ended}, nil, "key"},
-		"of no kind":    {transfer.Record{Kind: 99, Key: []byte("a")}, nil, "kind"},
-		"bytes that are no record": {
+		"no key":          {transfer.Record{Kind: transfer.Ended}, nil, "key"},
+		"an unknown kind": {transfer.Record{Kind: 99, Key: []byte("a")}, nil, "kind"},
+		"a malformed record": {
 			transfer.Record{Kind: transfer.Jobs, Key: []byte("a"), Data: []byte{0xff}}, nil, "data",
 		},
-		"a session under another's key": {
+		"a session under the key of another": {
 			transfer.Record{Kind: transfer.Sessions, Key: []byte("other"), Data: data(session)}, nil, "data",
 		},
 		"a session without a cookie": {transfer.Record{
 			Kind: transfer.Sessions, Key: []byte("sid"),
 			Data: change(func(s *records.Session) { s.Key = nil }),
 		}, nil, "data"},
-		"a session that is never over": {transfer.Record{
+		"a session without an end": {transfer.Record{
 			Kind: transfer.Sessions, Key: []byte("sid"),
 			Data: change(func(s *records.Session) { s.Expires = 0 }),
 		}, nil, "data"},
-		"a session that is deleted": {
+		"a deleted session": {
 			transfer.Record{Kind: transfer.Sessions, Key: []byte("sid"), Deleted: true}, &records.Session{},
 			"",
 		},
 		"a client": {
 			transfer.Record{Kind: transfer.Clients, Key: []byte("sid\x00app")}, &records.ClientUse{}, "",
 		},
-		"a client of no session": {
+		"a client without a session": {
 			transfer.Record{Kind: transfer.Clients, Key: []byte("\x00app")}, nil, "key",
 		},
-		"no client": {
+		"a client without an id": {
 			transfer.Record{Kind: transfer.Clients, Key: []byte("sid\x00")}, nil, "key",
 		},
-		"a session for a client": {
+		"a session as a client": {
 			transfer.Record{Kind: transfer.Clients, Key: []byte("sid")}, nil, "key",
 		},
 		"a grant": {
 			transfer.Record{Kind: transfer.Grants, Key: grant}, &records.Grant{}, "",
 		},
-		"a grant of no type": {
+		"a grant of an unknown type": {
 			transfer.Record{Kind: transfer.Grants, Key: append([]byte{99}, grant[1:]...)}, nil, "key",
 		},
 		"a purge": {
@@ -221,10 +221,10 @@ func TestImport(t *testing.T) {
 		"a property without a value": {
 			transfer.Record{Kind: transfer.Properties, Key: []byte("issuer")}, nil, "data",
 		},
-		"a property of no name": {
+		"a property without a name": {
 			transfer.Record{Kind: transfer.Properties, Key: []byte("Issuer")}, nil, "name",
 		},
-		"a property of no name deleted": {
+		"a deleted property without a name": {
 			transfer.Record{Kind: transfer.Properties, Key: []byte("Issuer"), Deleted: true}, nil, "name",
 		},
 		"a property that is too large": {transfer.Record{

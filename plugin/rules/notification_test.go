@@ -22,15 +22,15 @@ func TestSettle(t *testing.T) {
 		"delivered": {0, logout.Outcome{State: logout.Delivered}, &records.Notification{
 			State: string(logout.Delivered), PurgeAt: in(logout.NotificationRetention),
 		}},
-		"delivered, to be told a second time": {
+		"delivered, with a second delivery": {
 			in(time.Minute), logout.Outcome{State: logout.Delivered},
 			&records.Notification{State: string(logout.Pending), NextAttempt: in(time.Minute)},
 		},
-		"delivered late, to be told a second time": {
+		"delivered late, with a second delivery": {
 			in(-time.Minute), logout.Outcome{State: logout.Delivered},
 			&records.Notification{State: string(logout.Pending), NextAttempt: in(0)},
 		},
-		"tried again": {
+		"failed, with a retry": {
 			in(time.Minute),
 			logout.Outcome{State: logout.Pending, NextAttempt: now.Add(time.Hour), LastError: "503"},
 			&records.Notification{
@@ -58,9 +58,9 @@ func TestSettle(t *testing.T) {
 		}
 	}
 	for name, before := range map[string]*records.Notification{
-		"claimed again":          {Claim: 6, Claimed: true},
-		"settled, or sent again": {Claim: 5},
-		"under a number to come": {Claim: 4, Claimed: true},
+		"claimed again":         {Claim: 6, Claimed: true},
+		"settled or sent again": {Claim: 5},
+		"under a later number":  {Claim: 4, Claimed: true},
 	} {
 		n := proto.CloneOf(before)
 		err := rules.Settle(n, 5, &logout.Outcome{State: logout.Delivered}, now)
@@ -81,23 +81,23 @@ func TestSendAgain(t *testing.T) {
 		Claim: 5,
 	}
 	if !proto.Equal(n, want) {
-		t.Errorf("one that was given up: %v, want %v", n, want)
+		t.Errorf("a notification given up: %v, want %v", n, want)
 	}
 	told := &records.Notification{
 		State: string(logout.Pending), Attempts: 1, NextAttempt: in(10 * time.Second),
 	}
 	rules.SendAgain(told, now)
 	if told.Again != in(10*time.Second) || told.NextAttempt != in(0) {
-		t.Errorf("one that waits to be told a second time: %v, want both tellings", told)
+		t.Errorf("a pending second delivery: %v, want both deliveries", told)
 	}
 	for name, n := range map[string]*records.Notification{
-		"one that failed before":  {Attempts: 1, LastError: "503", NextAttempt: in(time.Second)},
-		"one that was never sent": {NextAttempt: in(time.Second)},
-		"one whose second is due": {Attempts: 1, NextAttempt: in(0)},
+		"failed before":       {Attempts: 1, LastError: "503", NextAttempt: in(time.Second)},
+		"never sent":          {NextAttempt: in(time.Second)},
+		"second delivery due": {Attempts: 1, NextAttempt: in(0)},
 	} {
 		n.State = string(logout.Pending)
 		if rules.SendAgain(n, now); n.Again != 0 {
-			t.Errorf("%s is told twice: %v", name, n)
+			t.Errorf("%s: delivered twice: %v", name, n)
 		}
 	}
 }
@@ -111,15 +111,15 @@ func TestClaimAndRelease(t *testing.T) {
 	}
 	rules.Release(n)
 	if n.Claim != 5 || n.Claimed || n.Due != in(0) {
-		t.Errorf("from another store: %v", n)
+		t.Errorf("released: %v", n)
 	}
 	n = &records.Notification{State: string(logout.Delivered), Due: 1, NextAttempt: 1}
 	if rules.Release(n); n.Due != 0 {
-		t.Errorf("a settled one is due: %v", n)
+		t.Errorf("a settled notification is due: %v", n)
 	}
 }
 
-// The retry window of a notification that no host could deliver within it begins with its first claim.
+// The retry window of a notification that was not claimed within it begins with its first claim.
 func TestClaimAfterTheRetryWindow(t *testing.T) {
 	t.Parallel()
 	lease := time.Minute
@@ -128,11 +128,11 @@ func TestClaimAfterTheRetryWindow(t *testing.T) {
 		giveUp int64
 		want   int64
 	}{
-		"never claimed, and closed":             {0, in(-time.Hour), in(lease + logout.RetryWindow)},
-		"never claimed, closes with the lease":  {0, in(lease), in(lease + logout.RetryWindow)},
-		"never claimed, closes after the lease": {0, in(lease + 1), in(lease + 1)},
-		"claimed before, and closed":            {1, in(-time.Hour), in(-time.Hour)},
-		"without a window":                      {0, 0, 0},
+		"never claimed, window over":                 {0, in(-time.Hour), in(lease + logout.RetryWindow)},
+		"never claimed, window ends with the lease":  {0, in(lease), in(lease + logout.RetryWindow)},
+		"never claimed, window ends after the lease": {0, in(lease + 1), in(lease + 1)},
+		"claimed before, window over":                {1, in(-time.Hour), in(-time.Hour)},
+		"without a window":                           {0, 0, 0},
 	} {
 		n := &records.Notification{Claim: c.claim, GiveUpAt: c.giveUp}
 		if rules.Claim(n, now.Add(lease)); n.GiveUpAt != c.want {
@@ -161,10 +161,10 @@ func TestRetries(t *testing.T) {
 		"waits for a retry": {
 			&records.Notification{State: pending, NextAttempt: in(1)}, logout.NotificationFilter{}, true,
 		},
-		"due anyway": {
+		"already due": {
 			&records.Notification{State: pending, NextAttempt: in(0)}, logout.NotificationFilter{}, false,
 		},
-		"is being delivered": {
+		"being delivered": {
 			&records.Notification{State: pending, NextAttempt: in(1), Claimed: true},
 			logout.NotificationFilter{}, false,
 		},
@@ -195,7 +195,7 @@ func TestNotificationID(t *testing.T) {
 	}
 	for i, id := range ids[1:] {
 		if len(id) != len(ids[0]) || id <= ids[i] {
-			t.Errorf("%s does not come behind %s", id, ids[i])
+			t.Errorf("%s does not sort after %s", id, ids[i])
 		}
 	}
 }

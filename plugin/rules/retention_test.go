@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-func TestGrantDueAndFate(t *testing.T) {
+func TestGrantDueAndRetention(t *testing.T) {
 	t.Parallel()
 	const grace = time.Minute
 	used := func(since time.Duration, grace uint64, expires int64) *records.Grant {
@@ -30,13 +30,13 @@ func TestGrantDueAndFate(t *testing.T) {
 		"used, until its Expires":  {used(time.Hour, 0, in(1)), in(1), rules.Kept},
 		"used, at its Expires":     {used(time.Hour, 0, in(0)), in(0), rules.Deleted},
 		"within its grace":         {used(grace, uint64(grace), in(time.Hour)), in(1), rules.Kept},
-		"just after its grace":     {used(grace+1, uint64(grace), in(time.Hour)), in(0), rules.Reduced},
+		"after its grace":          {used(grace+1, uint64(grace), in(time.Hour)), in(0), rules.Reduced},
 		"expired within its grace": {used(0, uint64(grace), in(0)), in(0), rules.Deleted},
 		"used, without Expires": {
 			used(time.Hour, 0, 0), in(grantstore.ConsumedRetention - time.Hour), rules.Kept,
 		},
 		"used long ago, without Expires": {used(grantstore.ConsumedRetention, 0, 0), in(0), rules.Deleted},
-		"with a grace for ever":          {used(0, math.MaxInt64, in(time.Hour)), in(time.Hour), rules.Kept},
+		"with an unlimited grace":        {used(0, math.MaxInt64, in(time.Hour)), in(time.Hour), rules.Kept},
 		"used by a former release": {
 			&records.Grant{Consumed: in(0), Expires: in(time.Hour)}, in(time.Hour), rules.Reduced,
 		},
@@ -50,7 +50,7 @@ func TestGrantDueAndFate(t *testing.T) {
 	}
 }
 
-func TestShrink(t *testing.T) {
+func TestReduce(t *testing.T) {
 	t.Parallel()
 	former := func(since time.Duration) *records.Grant {
 		g := whole()
@@ -61,9 +61,9 @@ func TestShrink(t *testing.T) {
 		grant *records.Grant
 		grace time.Duration
 	}{
-		"its grace is over":        {rules.Used(whole(), time.Minute, in(-time.Hour)), 0},
-		"of a former release":      {former(rules.FormerGrace), rules.FormerGrace},
-		"of a former release, old": {former(rules.FormerGrace + 1), 0},
+		"its grace is over":                    {rules.Used(whole(), time.Minute, in(-time.Hour)), 0},
+		"of a former release":                  {former(rules.FormerGrace), rules.FormerGrace},
+		"of a former release, after its grace": {former(rules.FormerGrace + 1), 0},
 	} {
 		want := rules.Used(c.grant, c.grace, c.grant.GetConsumed())
 		if got := rules.Reduce(c.grant, now); !proto.Equal(got, want) {
@@ -72,17 +72,17 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-func TestJobsAndEndedRecordsGo(t *testing.T) {
+func TestJobDueAndEndedDue(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		job         *records.Job
 		due         int64
 		dated, over bool
 	}{
-		"under way":              {&records.Job{Phase: logout.PhaseGrants}, 0, false, false},
-		"done, nobody said when": {&records.Job{}, math.MinInt64, true, false},
-		"done lately":            {&records.Job{Finished: in(1 - logout.JobRetention)}, in(1), false, false},
-		"done long ago":          {&records.Job{Finished: in(-logout.JobRetention)}, in(0), false, true},
+		"running":             {&records.Job{Phase: logout.PhaseGrants}, 0, false, false},
+		"done without a time": {&records.Job{}, math.MinInt64, true, false},
+		"done recently":       {&records.Job{Finished: in(1 - logout.JobRetention)}, in(1), false, false},
+		"done long ago":       {&records.Job{Finished: in(-logout.JobRetention)}, in(0), false, true},
 	} {
 		if due := rules.JobDue(c.job); due != c.due {
 			t.Errorf("%s: due %s, want %s", name, records.Moment(due), records.Moment(c.due))
@@ -93,7 +93,7 @@ func TestJobsAndEndedRecordsGo(t *testing.T) {
 		}
 	}
 	if due := rules.EndedDue(&records.Ended{When: in(0)}); due != in(24*time.Hour) {
-		t.Errorf("an ended record may go at %s", records.Moment(due))
+		t.Errorf("an ended record is due at %s", records.Moment(due))
 	}
 }
 
@@ -103,17 +103,17 @@ func TestDueOf(t *testing.T) {
 		record proto.Message
 		want   int64
 	}{
-		"a session":                    {&records.Session{Expires: in(2), EndsAt: in(1)}, in(1)},
-		"an ended record":              {&records.Ended{When: in(0)}, in(rules.EndedRetention)},
-		"a grant":                      {&records.Grant{Expires: in(1)}, in(1)},
-		"a grant without Expires":      {&records.Grant{}, 0},
-		"one used by a former release": {&records.Grant{Consumed: in(0), Expires: in(1)}, math.MinInt64},
-		"an operation":                 {&records.Operation{When: in(0)}, in(grantstore.OperationRetention)},
-		"a job":                        {&records.Job{Finished: in(0)}, in(logout.JobRetention)},
-		"a pending notification":       {&records.Notification{Due: in(1)}, 0},
-		"a settled one":                {&records.Notification{PurgeAt: in(1)}, in(1)},
-		"a client's row":               {&records.ClientUse{}, 0},
-		"a property":                   {&records.Property{}, 0},
+		"a session":                {&records.Session{Expires: in(2), EndsAt: in(1)}, in(1)},
+		"an ended record":          {&records.Ended{When: in(0)}, in(rules.EndedRetention)},
+		"a grant":                  {&records.Grant{Expires: in(1)}, in(1)},
+		"a grant without Expires":  {&records.Grant{}, 0},
+		"used by a former release": {&records.Grant{Consumed: in(0), Expires: in(1)}, math.MinInt64},
+		"an operation":             {&records.Operation{When: in(0)}, in(grantstore.OperationRetention)},
+		"a job":                    {&records.Job{Finished: in(0)}, in(logout.JobRetention)},
+		"a pending notification":   {&records.Notification{Due: in(1)}, 0},
+		"a settled notification":   {&records.Notification{PurgeAt: in(1)}, in(1)},
+		"a client's row":           {&records.ClientUse{}, 0},
+		"a property":               {&records.Property{}, 0},
 	} {
 		if got := rules.DueOf(c.record); got != c.want {
 			t.Errorf("%s: %s, want %s", name, records.Moment(got), records.Moment(c.want))
@@ -126,6 +126,6 @@ func TestEarlier(t *testing.T) {
 	later := now.Add(1)
 	if rules.Earlier(now, later) != now || rules.Earlier(later, now) != now ||
 		rules.Earlier(time.Time{}, now) != now {
-		t.Error("the earlier one of two moments is another")
+		t.Error("Earlier does not return the earlier time")
 	}
 }

@@ -22,24 +22,24 @@ func TestRound(t *testing.T) {
 		next   time.Time
 		full   bool
 	}{
-		"nothing waits": {claim: logout.Claim{Limit: 1, PerClient: 1}},
-		"what is due": {
+		"no notification": {claim: logout.Claim{Limit: 1, PerClient: 1}},
+		"due": {
 			claim:  logout.Claim{Limit: 9, PerClient: 9},
 			offers: []offered{{"", -1, rules.Claimed}, {"a", -1, rules.Claimed}, {"a", 0, rules.Claimed}},
 		},
-		"what is not due yet": {
+		"not due yet": {
 			claim: logout.Claim{Limit: 9, PerClient: 9},
 			offers: []offered{
 				{"a", 2, rules.ClientSkipped}, {"b", 1, rules.ClientSkipped}, {"c", 3, rules.ClientSkipped},
 			},
 			next: now.Add(1),
 		},
-		"a busy client is passed over": {
+		"a busy client is skipped": {
 			claim:  logout.Claim{Limit: 9, PerClient: 9, Busy: []string{"a"}},
 			offers: []offered{{"a", -2, rules.ClientSkipped}, {"b", -1, rules.Claimed}},
 			next:   now.Add(-2),
 		},
-		"each client gets its share": {
+		"the limit for each client": {
 			claim: logout.Claim{Limit: 9, PerClient: 2},
 			offers: []offered{
 				{"a", -3, rules.Claimed}, {"a", -2, rules.Claimed}, {"a", -1, rules.ClientSkipped},
@@ -47,7 +47,7 @@ func TestRound(t *testing.T) {
 			},
 			next: now.Add(-1),
 		},
-		"the claim has enough": {
+		"the limit of the claim": {
 			claim: logout.Claim{Limit: 2, PerClient: 1},
 			offers: []offered{
 				{"a", -1, rules.Claimed}, {"b", -1, rules.Claimed}, {"c", 5, rules.ClientSkipped},
@@ -64,7 +64,7 @@ func TestRound(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, c.offers)
 		}
 		if !round.Next.Equal(c.next) || round.Full != c.full {
-			t.Errorf("%s: there is more at %s, and the round is full: %t; want %s, %t", name, round.Next,
+			t.Errorf("%s: next at %s, full: %t; want %s, %t", name, round.Next,
 				round.Full, c.next, c.full)
 		}
 	}

@@ -1,6 +1,6 @@
 package rules_test
 
-// Each rule has a table of cases. The suite of backends checks engines against the same rules.
+// Each rule has a table of cases. The conformance suite checks the same rules in the engines.
 
 import (
 	"time"

@@ -19,13 +19,13 @@ func TestLive(t *testing.T) {
 		session *records.Session
 		want    bool
 	}{
-		"ended":               {nil, false},
-		"before Expires":      {&records.Session{Expires: in(1)}, true},
-		"at Expires":          {&records.Session{Expires: in(0)}, false},
-		"before both":         {&records.Session{Expires: in(2), EndsAt: in(1)}, true},
-		"at EndsAt":           {&records.Session{Expires: in(time.Hour), EndsAt: in(0)}, false},
-		"EndsAt behind":       {&records.Session{Expires: in(0), EndsAt: in(time.Hour)}, false},
-		"no absolute timeout": {&records.Session{Expires: in(time.Hour)}, true},
+		"ended":                {nil, false},
+		"before Expires":       {&records.Session{Expires: in(1)}, true},
+		"at Expires":           {&records.Session{Expires: in(0)}, false},
+		"before both":          {&records.Session{Expires: in(2), EndsAt: in(1)}, true},
+		"at EndsAt":            {&records.Session{Expires: in(time.Hour), EndsAt: in(0)}, false},
+		"EndsAt after Expires": {&records.Session{Expires: in(0), EndsAt: in(time.Hour)}, false},
+		"no absolute timeout":  {&records.Session{Expires: in(time.Hour)}, true},
 	} {
 		if got := rules.Live(c.session, now); got != c.want {
 			t.Errorf("%s: live is %t, want %t", name, got, c.want)
@@ -45,27 +45,27 @@ func TestSlide(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		session *records.Session
-		want    time.Duration // of Expires; 0: it does not slide
+		want    time.Duration // of Expires; 0: not renewed
 	}{
-		"used after a while":          {session(-hour, hour, 0), 2 * hour},
-		"at the throttle":             {session(-time.Minute, hour, 0), 2 * hour},
-		"renewed lately":              {session(-time.Minute+1, hour, 0), 0},
-		"up to its absolute end":      {session(-hour, hour, 90*time.Minute), 90 * time.Minute},
-		"at its absolute end already": {session(-hour, hour, hour), 0},
-		"would not live longer":       {session(-hour, 2*hour, 0), 0},
-		"over":                        {session(-hour, 0, 0), 0},
-		"ended":                       {nil, 0},
+		"used after a while":     {session(-hour, hour, 0), 2 * hour},
+		"at the throttle":        {session(-time.Minute, hour, 0), 2 * hour},
+		"renewed recently":       {session(-time.Minute+1, hour, 0), 0},
+		"up to its absolute end": {session(-hour, hour, 90*time.Minute), 90 * time.Minute},
+		"at its absolute end":    {session(-hour, hour, hour), 0},
+		"would not extend it":    {session(-hour, 2*hour, 0), 0},
+		"expired":                {session(-hour, 0, 0), 0},
+		"ended":                  {nil, 0},
 	} {
 		before := proto.CloneOf(c.session)
 		slide := &grantstore.Slide{Expires: now.Add(2 * hour), RenewedBefore: now.Add(-time.Minute)}
 		slid := rules.Slide(c.session, slide, now)
 		switch {
 		case (slid != nil) != (c.want != 0):
-			t.Errorf("%s: slides to %v", name, slid)
+			t.Errorf("%s: renewed to %v, want none", name, slid)
 		case slid != nil && (slid.Expires != in(c.want) || slid.Renewed != in(0) || slid.Version != 8):
 			t.Errorf("%s: %v", name, slid)
 		case !proto.Equal(before, c.session):
-			t.Errorf("%s: the session that was given is %v, was %v", name, c.session, before)
+			t.Errorf("%s: the argument became %v, was %v", name, c.session, before)
 		}
 	}
 }
@@ -78,11 +78,11 @@ func TestCreate(t *testing.T) {
 		again    bool
 		want     error
 	}{
-		"new":                          {"", false, false, nil},
-		"its answer was lost":          {"sid", true, true, nil},
-		"another session has the key":  {"other", false, false, ticketstore.ErrExists},
-		"another session has the sid":  {"", true, false, ticketstore.ErrExists},
-		"two others have what it says": {"other", true, false, ticketstore.ErrExists},
+		"new":                             {"", false, false, nil},
+		"its answer was lost":             {"sid", true, true, nil},
+		"another session has the key":     {"other", false, false, ticketstore.ErrExists},
+		"another session has the sid":     {"", true, false, ticketstore.ErrExists},
+		"others have the key and the sid": {"other", true, false, ticketstore.ErrExists},
 	} {
 		again, err := rules.Create(&ticketstore.Session{SessionID: "sid"}, c.sidOfKey, c.taken)
 		if again != c.again || !errors.Is(err, c.want) {
@@ -109,11 +109,11 @@ func TestExcess(t *testing.T) {
 		want  int
 		err   error
 	}{
-		"none yet":        {0, ticketstore.Limit{Max: 2}, 0, nil},
-		"one more fits":   {1, ticketstore.Limit{Max: 2, EndOldest: true}, 0, nil},
-		"full":            {2, ticketstore.Limit{Max: 2, EndOldest: true}, 1, nil},
-		"more than full":  {5, ticketstore.Limit{Max: 2, EndOldest: true}, 4, nil},
-		"full, to refuse": {2, ticketstore.Limit{Max: 2}, 0, ticketstore.ErrTooManySessions},
+		"empty":                 {0, ticketstore.Limit{Max: 2}, 0, nil},
+		"below the limit":       {1, ticketstore.Limit{Max: 2, EndOldest: true}, 0, nil},
+		"full":                  {2, ticketstore.Limit{Max: 2, EndOldest: true}, 1, nil},
+		"above the limit":       {5, ticketstore.Limit{Max: 2, EndOldest: true}, 4, nil},
+		"at the limit, refused": {2, ticketstore.Limit{Max: 2}, 0, ticketstore.ErrTooManySessions},
 	} {
 		if got, err := rules.Excess(c.live, &c.limit); got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%s: %d, error %v; want %d, %v", name, got, err, c.want, c.err)
@@ -130,10 +130,10 @@ func TestRenew(t *testing.T) {
 		err                    error
 	}{
 		"later":                  {time.Hour, 0, 2 * time.Hour, 7, 2 * time.Hour, nil},
-		"never back":             {2 * time.Hour, 0, time.Hour, 7, 2 * time.Hour, nil},
-		"not past its EndsAt":    {time.Hour, 90 * time.Minute, 2 * time.Hour, 7, 90 * time.Minute, nil},
+		"earlier":                {2 * time.Hour, 0, time.Hour, 7, 2 * time.Hour, nil},
+		"limited by EndsAt":      {time.Hour, 90 * time.Minute, 2 * time.Hour, 7, 90 * time.Minute, nil},
 		"over":                   {0, 0, time.Hour, 7, 0, ticketstore.ErrExpired},
-		"over, and changed":      {0, 0, time.Hour, 6, 0, ticketstore.ErrExpired},
+		"expired and changed":    {0, 0, time.Hour, 6, 0, ticketstore.ErrExpired},
 		"changed since the read": {time.Hour, 0, 2 * time.Hour, 6, time.Hour, ticketstore.ErrConflict},
 	} {
 		s := &records.Session{Expires: in(c.expires), Version: 7}
@@ -186,17 +186,17 @@ func TestRekey(t *testing.T) {
 		"changed": {
 			func(s *records.Session, _ *ticketstore.Rekey) { s.Version++ }, ticketstore.ErrConflict,
 		},
-		"to what none can be": {
+		"to a zero key": {
 			func(_ *records.Session, r *ticketstore.Rekey) { r.NewKey = ticketstore.Key{} },
 			ticketstore.ErrInvalid,
 		},
-		"to the key of another one": {
+		"to the key of another session": {
 			func(*records.Session, *ticketstore.Rekey) {}, ticketstore.ErrExists,
 		},
-		"over, to the key of another one": {
+		"expired, to the key of another session": {
 			func(s *records.Session, _ *ticketstore.Rekey) { s.Expires = in(0) }, ticketstore.ErrExpired,
 		},
-		"to the key that it has": {
+		"to its own key": {
 			func(s *records.Session, r *ticketstore.Rekey) { r.Key, s.Key = r.NewKey, r.NewKey[:] }, nil,
 		},
 	} {
@@ -219,22 +219,22 @@ func TestAttach(t *testing.T) {
 		err     error
 	}{
 		"a first use": {live, nil, 0, &records.ClientUse{FirstUsed: in(0), LastUsed: in(0)}, nil},
-		"a use among others": {
+		"a use beside others": {
 			live, nil, ticketstore.MaxClients - 1, &records.ClientUse{FirstUsed: in(0), LastUsed: in(0)}, nil,
 		},
-		"one client more than there may be": {
+		"beyond the maximum of clients": {
 			live, nil, ticketstore.MaxClients, nil, ticketstore.ErrTooManyClients,
 		},
-		"a client that is there": {
+		"a known client": {
 			live, &records.ClientUse{FirstUsed: 1, LastUsed: 2, TokenNumber: 3, Notify: true},
 			ticketstore.MaxClients,
 			&records.ClientUse{FirstUsed: 1, LastUsed: in(0), TokenNumber: 3, Notify: true}, nil,
 		},
-		"one that was detached": {
+		"a detached client": {
 			live, &records.ClientUse{FirstUsed: 1, LastUsed: 2, TokenNumber: 3, Detached: true}, 1,
 			&records.ClientUse{FirstUsed: 1, LastUsed: in(0), TokenNumber: 3}, nil,
 		},
-		"a clock behind another's": {
+		"an earlier clock": {
 			live, &records.ClientUse{LastUsed: in(time.Second)}, 1,
 			&records.ClientUse{LastUsed: in(time.Second)}, nil,
 		},
@@ -266,15 +266,15 @@ func TestSetProperty(t *testing.T) {
 		want            bool
 		err             error
 	}{
-		"new":                        {"", "", "a", 0, true, nil},
-		"the last one":               {"", "", "a", ticketstore.MaxProperties - 1, true, nil},
-		"one too many":               {"", "", "a", ticketstore.MaxProperties, false, ticketstore.ErrInvalid},
-		"replaced in a full store":   {"a", "a", "b", ticketstore.MaxProperties, true, nil},
-		"removed":                    {"a", "a", "", 1, true, nil},
-		"its answer was lost":        {"b", "a", "b", 1, false, nil},
-		"another host was faster":    {"c", "a", "b", 1, false, ticketstore.ErrConflict},
-		"it is gone":                 {"", "a", "b", 0, false, ticketstore.ErrConflict},
-		"another host was the first": {"c", "", "b", 1, false, ticketstore.ErrConflict},
+		"new":                      {"", "", "a", 0, true, nil},
+		"the maximum":              {"", "", "a", ticketstore.MaxProperties - 1, true, nil},
+		"one too many":             {"", "", "a", ticketstore.MaxProperties, false, ticketstore.ErrInvalid},
+		"replaced in a full store": {"a", "a", "b", ticketstore.MaxProperties, true, nil},
+		"removed":                  {"a", "a", "", 1, true, nil},
+		"its answer was lost":      {"b", "a", "b", 1, false, nil},
+		"changed by another host":  {"c", "a", "b", 1, false, ticketstore.ErrConflict},
+		"removed by another host":  {"", "a", "b", 0, false, ticketstore.ErrConflict},
+		"created by another host":  {"c", "", "b", 1, false, ticketstore.ErrConflict},
 	} {
 		got, err := rules.SetProperty([]byte(c.now), []byte(c.old), []byte(c.value), c.others)
 		if got != c.want || !errors.Is(err, c.err) {

@@ -35,7 +35,7 @@ func TestReadSecret(t *testing.T) {
 		switch {
 		case c.refused && (err == nil || !strings.Contains(err.Error(), path+" has mode ") ||
 			strings.Contains(err.Error(), "content")):
-			t.Errorf("mode %04o: %v, want a refusal that names the file", c.mode, err)
+			t.Errorf("mode %04o: %v, want an error that names the file", c.mode, err)
 		case !c.refused && (err != nil || string(content) != "content" || group != c.group):
 			t.Errorf("mode %04o: %q, group %t, %v", c.mode, content, group, err)
 		}

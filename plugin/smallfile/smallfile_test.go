@@ -53,7 +53,7 @@ func TestWriteReplacesTheFile(t *testing.T) {
 	}
 }
 
-// A failed write leaves the file unchanged, and no other file.
+// A failed write changes no file and leaves no draft.
 func TestWriteThatFails(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -70,14 +70,14 @@ func TestWriteThatFails(t *testing.T) {
 		t.Errorf("error %v, want the writer's", err)
 	}
 	if content, err := os.ReadFile(path); err != nil || string(content) != "kept" {
-		t.Errorf("the file holds %q, error %v", content, err)
+		t.Errorf("content %q, error %v", content, err)
 	}
 	if err := smallfile.Write(folder, []byte("x"), 0o600); err == nil {
-		t.Error("a folder was replaced")
+		t.Error("a folder was replaced, want an error")
 	}
 	if err := smallfile.Write(filepath.Join(folder, "missing", "token"), []byte("x"), 0o600); !errors.Is(err,
 		fs.ErrNotExist) {
-		t.Errorf("in a folder that is missing: %v", err)
+		t.Errorf("in a missing folder: %v", err)
 	}
 	if left := names(t, folder); left != "token" {
 		t.Errorf("the folder holds %q", left)
@@ -108,8 +108,7 @@ func TestDraftsOfACrashAreRemoved(t *testing.T) {
 	}
 }
 
-// Concurrent writers of a file do not remove each other's drafts: the file is complete and that of the last
-// writer.
+// Concurrent writers of a file do not remove each other's drafts: the file is that of the last writer.
 func TestWritersOfTheSameFile(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

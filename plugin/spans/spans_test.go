@@ -1,6 +1,6 @@
 package spans_test
 
-// Which spans of a call are kept.
+// The kept spans of a call.
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/spans"
 )
 
-// A read gets a span if it was slow, a write always.
+// Slow reads and all writes get a span.
 func TestShortReadsHaveNoSpans(t *testing.T) {
 	t.Parallel()
 	r, began := &spans.Recorder{}, time.Now()

@@ -1,6 +1,6 @@
 package transfer
 
-// Tests of catching up with a source that changes meanwhile.
+// Catching up with a source that changes.
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// changing is a source with a backlog of changes. Each answer takes some of it, and new ones arrive.
+// changing is a source with a backlog of changes. Each answer takes some of them, and new ones are added.
 type changing struct {
 	Store
 	left, taken, come uint64
@@ -39,13 +39,13 @@ func TestCatchUp(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		source changing
-		most   uint64 // left behind it
+		most   uint64 // remaining
 		want   string
 	}{
-		"a long backlog":                {changing{left: 4_000_000, taken: 2000, come: 100}, nearEnough, ""},
-		"a source that changes as fast": {changing{left: 5000, taken: 2000, come: 2000}, atMost, ""},
-		"a source that changes faster":  {changing{left: 5000, taken: 2000, come: 3000}, 0, "as fast"},
-		"a lasting backlog":             {changing{left: 400_000, taken: 2000, come: 2000}, 0, "are left"},
+		"a long backlog":           {changing{left: 4_000_000, taken: 2000, come: 100}, nearEnough, ""},
+		"changes at the same rate": {changing{left: 5000, taken: 2000, come: 2000}, atMost, ""},
+		"changes at a higher rate": {changing{left: 5000, taken: 2000, come: 3000}, 0, "as fast"},
+		"a constant backlog":       {changing{left: 400_000, taken: 2000, come: 2000}, 0, "are left"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,6 @@
 package grantcache_test
 
-// How long answers wait for a slow stream.
+// How long answers wait for the stream of kills.
 
 import (
 	"context"
@@ -41,10 +41,10 @@ func TestAwait(t *testing.T) {
 		fails             bool
 		drops             uint64
 	}{
-		"a stream in time":       {every: time.Second / 4, left: time.Minute, want: time.Second},
-		"a stream that is stuck": {every: time.Hour, left: time.Minute, want: patience, drops: 1},
-		"a stream that trickles": {every: patience / 3, left: time.Minute, want: patience, drops: 1},
-		"a caller who gives up":  {every: time.Hour, left: time.Second, want: time.Second, fails: true},
+		"a stream without delay":   {every: time.Second / 4, left: time.Minute, want: time.Second},
+		"a stuck stream":           {every: time.Hour, left: time.Minute, want: patience, drops: 1},
+		"a slow stream":            {every: patience / 3, left: time.Minute, want: patience, drops: 1},
+		"a caller with a deadline": {every: time.Hour, left: time.Second, want: time.Second, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -168,7 +168,7 @@ func (c *Cache) get(ref grantstore.Ref, now time.Time) *grantstore.GetResult {
 		c.config.Meter.unleased.Add(1)
 		found = nil
 	}
-	if found == nil || found.Memo.Rejected() || !rules.LiveStill(found, now) {
+	if found == nil || found.Memo.Rejected() || !rules.StillLive(found, now) {
 		c.config.Meter.misses.Add(1)
 		return nil
 	}

@@ -29,7 +29,7 @@ func tokenOf(i int) grantstore.Ref {
 	return grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fmt.Sprint(i))}
 }
 
-// Not parallel, like all tests here that measure.
+// Not parallel: it measures the heap.
 func TestCopiesUseCountedMemory(t *testing.T) {
 	const count = 20_000
 	for _, size := range []int{100, 1000, 10_000} {
@@ -59,7 +59,7 @@ func TestCopiesUseCountedMemory(t *testing.T) {
 	}
 }
 
-// Stored tokens are kept without the longer strings of which theirs were substrings.
+// Copies of stored tokens do not retain the longer strings whose substrings they have.
 func TestStoredCopiesRetainOnlyTheirStrings(t *testing.T) {
 	meter := &Meter{}
 	before := heap()
@@ -78,7 +78,7 @@ func TestStoredCopiesRetainOnlyTheirStrings(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-// Most stored tokens are read at most once: these evict each other, not copies that are read.
+// Stored tokens that are not read evict each other, not copies that are read.
 func TestStoredCopiesDoNotEvictReadOnes(t *testing.T) {
 	t.Parallel()
 	const read, stored = 50, 5_000
@@ -96,7 +96,7 @@ func TestStoredCopiesDoNotEvictReadOnes(t *testing.T) {
 		if i%10 == 0 {
 			for hit := range read {
 				if c.get(tokenOf(hit)) == nil {
-					t.Fatalf("a token that is read is gone after %d that were stored", i)
+					t.Fatalf("a token in use was evicted after %d stored ones", i)
 				}
 			}
 		}
@@ -128,7 +128,7 @@ func TestKillsAreBounded(t *testing.T) {
 		}
 	}
 	if took := heap() - before; took > 3*kills.KeptBytes/2 {
-		t.Errorf("the last kills take %d bytes, want about %d at most", took, kills.KeptBytes)
+		t.Errorf("the kept kills take %d bytes, want at most about %d", took, kills.KeptBytes)
 	}
 	runtime.KeepAlive(c)
 }

@@ -1,8 +1,8 @@
 package grantcache_test
 
-// A model of a host and its plugin, run in random order with its own clock: no question that starts after an
-// acknowledged end is answered "active". Store and cache are real; processes, connections and their faults
-// are simulated. Each safeguard is left out in turn, to verify that the model detects it.
+// A model of a host and its plugin, run in random order with its own clock: no introspection that starts
+// after an acknowledged end is answered "active". Store and cache are real; processes, connections and their
+// faults are simulated. Each safeguard is disabled in turn, to verify that the model detects it.
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// fault is a safeguard left out, or a failure.
+// fault is a disabled safeguard, or a failure.
 type fault int
 
 const (
@@ -52,7 +52,7 @@ var seeded = map[fault]string{
 const (
 	soundRuns = 500
 	faultRuns = 3000 // at most: it stops at the first detection
-	// The model's world: sessions with two tokens each, and the callers that ask about them and end them.
+	// Sessions with two tokens each, and the callers that introspect and end them.
 	lives   = 4
 	askers  = 6
 	asks    = 25
@@ -74,7 +74,7 @@ func TestModel(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, bad)
 			}
 		}
-		// A model in which nothing happens detects nothing.
+		// The model must reach each state, or it detects nothing.
 		if f := figures.Figures(); f.Hits < soundRuns || f.Refusals == 0 || f.Drops < soundRuns {
 			t.Errorf("in %d runs: %+v, want hits, refusals and drops", soundRuns, f)
 		}
@@ -143,11 +143,11 @@ type model struct {
 	hidden string
 }
 
-// token is an access token, and the step at which its end was acknowledged, 0 for none.
+// token is an access token with the step at which its end was acknowledged, 0 for none.
 type token struct {
 	grant grantstore.Grant
 	acked int64
-	// stored: an end that the token would survive if it were stored later.
+	// stored: an end that the token would survive if it was stored after it.
 	stored bool
 }
 
@@ -206,8 +206,8 @@ func (m *model) cached() *grantcache.Store {
 	}}
 }
 
-// issue stores new tokens in random sessions; they are asked about like others. Like tie.Host.Persist, it
-// repeats a batch until there is an answer.
+// issue stores new tokens in random sessions. Like tie.Host.Persist, it repeats a batch until there is an
+// answer.
 func (m *model) issue(ctx context.Context, issuer int) {
 	cached := m.cached()
 	for n := range issues {
@@ -234,7 +234,7 @@ func (m *model) issue(ctx context.Context, issuer int) {
 	}
 }
 
-// earlyWrite has written before the cache is told.
+// earlyWrite writes before the cache records the write.
 type earlyWrite struct {
 	remote
 	result *grantstore.Result
@@ -261,7 +261,7 @@ func (m *model) write(ctx context.Context, batch *grantstore.Batch) (*grantstore
 	return result, err
 }
 
-// any returns a token that is stored or about to be, and whether it is stored.
+// any returns a random token, and whether it is stored yet.
 func (m *model) any() (t *token, stored bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -269,7 +269,7 @@ func (m *model) any() (t *token, stored bool) {
 	return t, t.stored
 }
 
-// ask asks about random tokens, also around their expiry, since the clock advances in steps.
+// ask introspects random tokens, also around their expiry, since the clock advances in steps.
 func (m *model) ask(ctx context.Context) {
 	cached := m.cached()
 	for range asks {
@@ -280,7 +280,7 @@ func (m *model) ask(ctx context.Context) {
 		if m.fault == unjudged {
 			asked = m.now
 		}
-		if m.fault == lateFill { // the plugin has read before the cache records the read
+		if m.fault == lateFill { // the plugin reads before the cache records the read
 			found, err := m.store.Grants().Get(ctx, token.grant.Ref, asked)
 			m.pause()
 			cached.Store = early{remote{m.store.Grants(), m}, found, err}
@@ -347,7 +347,7 @@ func (m *model) end(ctx context.Context) {
 				}
 				return nil
 			}
-		case 4: // it is found dead already
+		case 4: // it is already ended
 			call = func() error {
 				if _, err := m.store.Grants().Get(ctx, g.Ref, m.now); err == nil {
 					return ticketstore.ErrConflict

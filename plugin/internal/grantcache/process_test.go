@@ -1,6 +1,6 @@
 package grantcache_test
 
-// The model's other side: a plugin's process, its answers and its stream of kills.
+// The plugin process of the model, with its answers and its stream of kills.
 
 import (
 	"context"
@@ -50,7 +50,7 @@ func (r remote) Apply(
 	return result, nil
 }
 
-// early has read before the cache is told.
+// early reads before the cache records the read.
 type early struct {
 	remote
 	found *grantstore.GetResult
@@ -66,7 +66,7 @@ func (e early) Get(
 	return e.found, nil
 }
 
-// process is a plugin process. Its positions are its own.
+// process is a plugin process with its own positions.
 type process struct {
 	m      *model
 	before uint64 // kills of earlier processes
@@ -112,14 +112,14 @@ func (m *model) crash(ctx context.Context) {
 // Position implements grantstore.Kills.
 func (p *process) Position() uint64 { return p.m.store.Kills().Position() - p.before }
 
-// Follow implements grantstore.Kills: it streams the store's kills late, until some time after the death of
-// the process. What was in flight then may be lost.
+// Follow implements grantstore.Kills: it streams the store's kills with a delay, until some time after the
+// death of the process. Kills in flight may be lost.
 func (p *process) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	return func(yield func(*grantstore.Kill, error) bool) {
 		for kill, err := range p.m.store.Kills().Follow(ctx) {
 			p.m.pause()
 			if p.m.chance(200) == 0 {
-				time.Sleep(3 * time.Second) // its reader is stuck
+				time.Sleep(3 * time.Second) // the stream is stuck
 			}
 			if err != nil || p.dead.Load() && (p.m.fault == survives || p.m.chance(2) == 0) {
 				if p.m.fault == survives && p.dead.Load() && ctx.Err() == nil {
@@ -151,7 +151,7 @@ func (p *process) followNext(ctx context.Context, yield func(*grantstore.Kill, e
 	first := true
 	for kill, err := range next.Follow(ctx) {
 		if first && err == nil {
-			// Missed kills are made up for, with names.
+			// Missed kills are streamed by name.
 			first = false
 			for at := p.cache.Applied() + 1; at <= kill.Position; at++ {
 				if !yield(&grantstore.Kill{Position: at, All: at > next.ahead}, nil) {
@@ -166,7 +166,7 @@ func (p *process) followNext(ctx context.Context, yield func(*grantstore.Kill, e
 	}
 }
 
-// hides reports whether the fault is that this kill is not streamed.
+// hides reports whether the fault omits this kill from the stream.
 func (m *model) hides(kill *grantstore.Kill) bool {
 	switch m.fault {
 	case lostKill:

@@ -78,7 +78,7 @@ func TestStreams(t *testing.T) {
 		t.Errorf("got %d records and %d lines seen, want 5: the long line is cut, not split", lines, seen)
 	}
 	if errors := strings.Count(out.String(), "level=ERROR"); errors != 3 {
-		t.Errorf("got %d errors, want a panic and the 2 lines after it", errors)
+		t.Errorf("%d errors, want a panic and the 2 lines after it", errors)
 	}
 	if out.Len() > 70<<10 {
 		t.Errorf("a line of 200 KiB made a record of %d bytes", out.Len())
@@ -109,7 +109,7 @@ func FuzzCopy(f *testing.F) {
 		}
 		for line := range bytes.Lines(out.Bytes()) {
 			if !json.Valid(line) {
-				t.Fatalf("the host's log has a line that is not whole: %q", line)
+				t.Fatalf("the host's log has an incomplete line: %q", line)
 			}
 		}
 		if _, err := (logline.Writer{Logger: logger}).Write(written); err != nil {

@@ -22,15 +22,15 @@ func TestMemory(t *testing.T) {
 		files map[string]string
 		want  int64
 	}{
-		"nothing is said": {nil, 0},
-		"the machine alone": {map[string]string{
+		"no files": {nil, 0},
+		"no cgroup": {map[string]string{
 			"proc/meminfo": meminfo,
 		}, 8192 * mib},
 		"version 2": {map[string]string{
 			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/app/web\n", "proc/self/mountinfo": v2,
 			"sys/fs/cgroup/app/memory.max": "max\n", "sys/fs/cgroup/app/web/memory.max": "268435456\n",
 		}, 256 * mib},
-		"version 2, an ancestor has less": {map[string]string{
+		"version 2, a lower limit of an ancestor": {map[string]string{
 			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/app/web\n", "proc/self/mountinfo": v2,
 			"sys/fs/cgroup/app/memory.max": "134217728\n", "sys/fs/cgroup/app/web/memory.max": "268435456\n",
 		}, 128 * mib},
@@ -52,7 +52,7 @@ func TestMemory(t *testing.T) {
 			limit1 + "memory.limit_in_bytes": none, limit1 + "app/memory.limit_in_bytes": none,
 			limit1 + "app/web/memory.limit_in_bytes": "268435456\n",
 		}, 256 * mib},
-		"version 1, an ancestor has less": {map[string]string{
+		"version 1, a lower limit of an ancestor": {map[string]string{
 			"proc/meminfo": meminfo, "proc/self/cgroup": "4:cpuset,memory:/app/web\n",
 			"proc/self/mountinfo":                    v1,
 			limit1 + "app/memory.limit_in_bytes":     "134217728\n",
@@ -83,11 +83,11 @@ func TestMemory(t *testing.T) {
 				"42 30 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
 			limit1 + "app/memory.limit_in_bytes": "268435456\n",
 		}, 256 * mib},
-		"more than the machine has": {map[string]string{
+		"a limit above the memory": {map[string]string{
 			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/app\n", "proc/self/mountinfo": v2,
 			"sys/fs/cgroup/app/memory.max": "17179869184\n",
 		}, 8192 * mib},
-		"not in their form": {map[string]string{
+		"malformed files": {map[string]string{
 			"proc/meminfo": "MemTotal:\nMemTotal: x kB\n", "proc/self/cgroup": "\n4\n0::/app\n",
 			"proc/self/mountinfo":          "x\n - \n1 2 3 - 4\n" + v2,
 			"sys/fs/cgroup/app/memory.max": "a lot\n", "sys/fs/cgroup/memory.max": "-1\n",
@@ -121,7 +121,7 @@ func TestHalf(t *testing.T) {
 	}
 }
 
-// This machine reports a value, if it is a supported one.
+// On Linux this machine reports a value.
 func TestMemoryOfThisMachine(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/meminfo"); err != nil {

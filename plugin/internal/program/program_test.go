@@ -16,7 +16,7 @@ type settings struct {
 	MiB  int    `json:"mib,omitempty"`
 }
 
-// All faults of settings are reported together, by field name and without values, which may be secrets.
+// All invalid settings are reported together, by field name and without values, which may be secrets.
 func TestParseSettingsNamesEachField(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -49,7 +49,7 @@ func TestParseSettingsNamesEachField(t *testing.T) {
 				return
 			}
 			if fields := fieldsOf(err); strings.Join(fields, " ") != strings.Join(test.fields, " ") {
-				t.Errorf("want an error of each of %v, got %v: %v", test.fields, fields, err)
+				t.Errorf("want an error for each of %v, got %v: %v", test.fields, fields, err)
 			}
 			if !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("want an error that says %q and no value, got %v", test.says, err)

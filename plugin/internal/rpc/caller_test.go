@@ -45,19 +45,19 @@ func TestCallsAreBounded(t *testing.T) {
 
 	if err := get(t.Context()); !errors.Is(err, ticketstore.ErrUnavailable) ||
 		errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a call over its bound: got %v, want ErrUnavailable alone", err)
+		t.Errorf("a call beyond its timeout: got %v, want only ErrUnavailable", err)
 	}
 	caller.Timeout = time.Hour
 	early, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
 	if err := get(early); !errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("a call over its caller's deadline: got %v, want DeadlineExceeded alone", err)
+		t.Errorf("a call beyond its deadline: got %v, want only DeadlineExceeded", err)
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(bound, cancel)
 	if err := get(canceled); !errors.Is(err, context.Canceled) || errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("a call that its caller canceled: got %v, want Canceled alone", err)
+		t.Errorf("a canceled call: got %v, want only Canceled", err)
 	}
 
 	// Ending sessions has its own timeout.
@@ -65,7 +65,7 @@ func TestCallsAreBounded(t *testing.T) {
 	_, err := (&rpc.Logout{Caller: caller}).End(t.Context(),
 		&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated}, now)
 	if !errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("an ending over its bound: got %v, want ErrUnavailable", err)
+		t.Errorf("an ending beyond its timeout: got %v, want ErrUnavailable", err)
 	}
 }
 
@@ -147,8 +147,7 @@ func TestUnknownOutcomesAreResolved(t *testing.T) {
 	}
 }
 
-// A long call is retried when its process dies, however long it has been in flight: it joins the operation
-// that it began.
+// A long call is retried when its process dies, and joins the operation that it began.
 func TestLongCallIsRetried(t *testing.T) {
 	t.Parallel()
 	e := &engine{}
@@ -200,7 +199,7 @@ func TestLostConnection(t *testing.T) {
 	time.AfterFunc(20*time.Millisecond, grpcServer.Stop)
 	_, err := (&rpc.Tickets{Caller: caller}).Get(t.Context(), ticketstore.Key{1})
 	if !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, ticketstore.ErrNotFound) {
-		t.Errorf("a call that loses its connection: got %v, want ErrUnavailable", err)
+		t.Errorf("a call over a lost connection: got %v, want ErrUnavailable", err)
 	}
 }
 

@@ -39,7 +39,7 @@ func (staticConn) NewStream(
 	panic("the protocol has no streams")
 }
 
-// TestDistrust: no forbidden answer of a plugin is accepted, and none is mistaken for something else.
+// No invalid answer of a plugin is accepted, or taken for a known error.
 func TestDistrust(t *testing.T) {
 	t.Parallel()
 	good := session("s")
@@ -172,14 +172,14 @@ func TestDistrust(t *testing.T) {
 		"grant: another type": {
 			found(func(m *pb.GetGrantResponse) { m.Grant.Ref[0] = 8 }), getGrant(g.Ref),
 		},
-		"grant: used in secret": {
+		"grant: used without its error": {
 			found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Consumed = records.Nanos(now) }),
 			getGrant(g.Ref),
 		},
-		"grant: used at no time": {
+		"grant: used without a time": {
 			found(func(m *pb.GetGrantResponse) { m.Dead = "consumed" }), getGrant(g.Ref),
 		},
-		"grant: dead of what": {
+		"grant: dead without a reason": {
 			found(func(m *pb.GetGrantResponse) { m.Dead = "not_found" }), getGrant(g.Ref),
 		},
 		"grant: zero time": {
@@ -199,31 +199,31 @@ func TestDistrust(t *testing.T) {
 			}),
 			getGrant(token),
 		},
-		"query: in circles": {
+		"query: circular": {
 			&pb.QuerySessionsResponse{ResultsToken: tokenOf("sessions"), HasNext: true},
 			query(ticketstore.SessionQuery{ResultsToken: tokenOf("sessions")}),
 		},
-		"query: next of nowhere": {
+		"query: next without rows": {
 			&pb.QuerySessionsResponse{HasNext: true}, query(ticketstore.SessionQuery{}),
 		},
-		"grants: in circles": {
+		"grants: circular": {
 			&pb.QueryGrantsResponse{ResultsToken: tokenOf("grants"), HasNext: true},
 			grantsAfter(tokenOf("grants")),
 		},
-		"apply: slid unasked": {&pb.ApplyBatchResponse{Slid: true}, applyEmpty},
-		"apply: times of no session": {
+		"apply: slid without a use": {&pb.ApplyBatchResponse{Slid: true}, applyEmpty},
+		"apply: times without a session": {
 			&pb.ApplyBatchResponse{Session: &pb.SessionTimes{Renewed: 1, Expires: 2}}, applyEmpty,
 		},
 		"apply: a session without times": {
 			&pb.ApplyBatchResponse{Session: &pb.SessionTimes{Renewed: 1}}, applyEmpty,
 		},
-		"changes: in circles":   {&pb.ListChangesResponse{Through: 7, Left: 1}, changesAfter(7)},
-		"changes: back":         {&pb.ListChangesResponse{Through: 6}, changesAfter(7)},
-		"claim: twice the same": {work(notification(sound), notification(sound)), claim},
-		"apply: negative":       {&pb.ApplyBatchResponse{Revoked: -1}, applyEmpty},
-		"purge: more":           {&pb.PurgeGrantsResponse{Deleted: 11}, purge},
-		"purge: negative":       {&pb.PurgeGrantsResponse{Deleted: -1}, purge},
-		"end: empty":            {nil, endOne},
+		"changes: circular": {&pb.ListChangesResponse{Through: 7, Left: 1}, changesAfter(7)},
+		"changes: back":     {&pb.ListChangesResponse{Through: 6}, changesAfter(7)},
+		"claim: duplicate":  {work(notification(sound), notification(sound)), claim},
+		"apply: negative":   {&pb.ApplyBatchResponse{Revoked: -1}, applyEmpty},
+		"purge: more":       {&pb.PurgeGrantsResponse{Deleted: 11}, purge},
+		"purge: negative":   {&pb.PurgeGrantsResponse{Deleted: -1}, purge},
+		"end: empty":        {nil, endOne},
 		"end: negative": {
 			&pb.EndSessionsResponse{Result: &records.EndingResult{GrantsRevoked: -1}}, endOne,
 		},
@@ -250,14 +250,14 @@ func TestDistrust(t *testing.T) {
 		"retry: more": {
 			&pb.RetryNotificationsResponse{Notification: notification(sound), Count: 2}, retry("n"),
 		},
-		"retry some: more":       {&pb.RetryNotificationsResponse{Count: 11}, retrySome("")},
-		"retry some: negative":   {&pb.RetryNotificationsResponse{Count: -1}, retrySome("")},
-		"retry some: in circles": {&pb.RetryNotificationsResponse{Count: 1, Next: "n"}, retrySome("n")},
-		"job: empty":             {nil, job},
-		"job: another":           {goodJob(func(m *pb.GetJobResponse) { m.Id = "other" }), job},
-		"job: no record":         {goodJob(func(m *pb.GetJobResponse) { m.Job = nil }), job},
-		"job: no time":           {goodJob(func(m *pb.GetJobResponse) { m.Job.Now = 0 }), job},
-		"job: negative":          {goodJob(func(m *pb.GetJobResponse) { m.Job.LookedAt = -1 }), job},
+		"retry some: more":     {&pb.RetryNotificationsResponse{Count: 11}, retrySome("")},
+		"retry some: negative": {&pb.RetryNotificationsResponse{Count: -1}, retrySome("")},
+		"retry some: circular": {&pb.RetryNotificationsResponse{Count: 1, Next: "n"}, retrySome("n")},
+		"job: empty":           {nil, job},
+		"job: another":         {goodJob(func(m *pb.GetJobResponse) { m.Id = "other" }), job},
+		"job: no record":       {goodJob(func(m *pb.GetJobResponse) { m.Job = nil }), job},
+		"job: no time":         {goodJob(func(m *pb.GetJobResponse) { m.Job.Now = 0 }), job},
+		"job: negative":        {goodJob(func(m *pb.GetJobResponse) { m.Job.LookedAt = -1 }), job},
 		"job: negative result": {
 			goodJob(func(m *pb.GetJobResponse) { m.Job.Done = &records.EndingResult{GrantsRevoked: -1} }),
 			job,
@@ -274,7 +274,7 @@ func TestDistrust(t *testing.T) {
 		"end: a job": {
 			&pb.EndSessionsResponse{Result: &records.EndingResult{}, JobId: "o"}, endOne,
 		},
-		"end: clients not asked for": {
+		"end: unrequested clients": {
 			&pb.EndSessionsResponse{Result: &records.EndingResult{}, MissingClients: []string{"app"}}, endOne,
 		},
 		"end: a client without a name": {
@@ -283,7 +283,7 @@ func TestDistrust(t *testing.T) {
 				OperationID: "o", SubjectID: "42", Reason: logout.Terminated, AskRegistered: true,
 			})),
 		},
-		"due: clients not asked for": {
+		"due: unrequested clients": {
 			&pb.EndDueSessionsResponse{MissingClients: []string{"app"}}, endDue,
 		},
 		"due: too many clients": {
@@ -304,12 +304,12 @@ func TestDistrust(t *testing.T) {
 			&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, GrantsRevoked: 1, ConsentsRevoked: 1}},
 			remove(nil),
 		},
-		"remove: in circles": {
+		"remove: circular": {
 			&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, Next: []byte("n")}},
 			remove([]byte("n")),
 		},
 		"retry: another": {&pb.RetryNotificationsResponse{Notification: notification(sound)}, retry("m")},
-		"deliveries: in circles": {
+		"deliveries: circular": {
 			&pb.QueryNotificationsResponse{ResultsToken: tokenOf("deliveries"), HasNext: true},
 			deliveriesAfter(tokenOf("deliveries")),
 		},
@@ -343,14 +343,14 @@ func TestDistrust(t *testing.T) {
 				Conn: staticConn{test.answer}, Timeout: time.Minute, Long: time.Minute,
 			})
 			if err == nil {
-				t.Fatal("the answer got through")
+				t.Fatal("the answer was accepted")
 			}
 			for _, known := range []error{
 				ticketstore.ErrNotFound, ticketstore.ErrUnavailable, ticketstore.ErrInvalid,
 				ticketstore.ErrExists, grantstore.ErrConsumed,
 			} {
 				if errors.Is(err, known) {
-					t.Errorf("got %v, which is %q: want an error of no known kind", err, known)
+					t.Errorf("got %v, which is %q: want no known error", err, known)
 				}
 			}
 		})
@@ -398,7 +398,7 @@ func TestExportWithoutProgress(t *testing.T) {
 	}
 }
 
-// What cannot be sent is rejected before, with the field at fault.
+// Invalid requests are rejected before they are sent, with the invalid field.
 func TestRequestsAreChecked(t *testing.T) {
 	t.Parallel()
 	bad := session("s")

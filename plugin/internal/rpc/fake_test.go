@@ -110,7 +110,7 @@ func serve(
 			t.Errorf("serve: %v", err)
 		}
 	})
-	// No call may fail because the machine is busy.
+	// No call times out on a busy machine.
 	caller := &rpc.Caller{Conn: conn, Timeout: 2 * testenv.Patience, Long: 2 * testenv.Patience}
 	if overStream {
 		caller.Conn = &rpc.Multiplexer{ClientConnInterface: conn}
@@ -118,7 +118,7 @@ func serve(
 	return caller, server
 }
 
-// configured serves an engine behind our own server.
+// configured serves an engine with our server.
 func configured(t *testing.T, e *engine) (*rpc.Caller, *rpc.Server) {
 	t.Helper()
 	server := &rpc.Server{

@@ -37,7 +37,7 @@ func (b rawConn) Invoke(_ context.Context, _ string, _, answer any, _ ...grpc.Ca
 	return nil
 }
 
-// FuzzAnswers: for any answer of a plugin, a caller gets an error or exactly what was requested.
+// FuzzAnswers: for any answer of a plugin, a caller gets an error or what was requested.
 func FuzzAnswers(f *testing.F) {
 	good, g := session("s"), grant("h")
 	detail := wire.FromDetail(&ticketstore.SessionDetail{Session: *good})
@@ -64,7 +64,7 @@ func FuzzAnswers(f *testing.F) {
 		tickets, grants := &rpc.Tickets{Caller: caller}, &rpc.Grants{Caller: caller}
 		if got, err := tickets.Get(ctx, good.Key); err == nil &&
 			(got.Key != good.Key || got.Validate() != nil) {
-			t.Errorf("Get returned %+v, which is not what was asked for: %v", got, got.Validate())
+			t.Errorf("Get returned %+v, not what was requested: %v", got, got.Validate())
 		}
 		if got, err := tickets.Find(ctx, "s"); err == nil && (got.SessionID != "s" || got.SubjectID == "") {
 			t.Errorf("Find returned %+v", got)
@@ -157,7 +157,7 @@ func FuzzRequests(f *testing.F) {
 			case err == nil && answer == nil:
 				t.Errorf("%s answered nothing", name)
 			case status.Code(err) == codes.Internal, status.Code(err) == codes.Unavailable:
-				t.Errorf("%s answered %v to a request that is at fault itself", name, err)
+				t.Errorf("%s answered %v to an invalid request", name, err)
 			}
 		}
 	})

@@ -21,14 +21,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// teller is a connection to a plugin that streams these kills, and answers calls with this trailer.
-type teller struct {
+// killConn is a connection to a plugin that streams these kills, and answers calls with this trailer.
+type killConn struct {
 	kills   []*pb.KillsResponse
 	trailer metadata.MD
 	err     error // of calls
 }
 
-func (c *teller) Invoke(_ context.Context, _ string, _, _ any, options ...grpc.CallOption) error {
+func (c *killConn) Invoke(_ context.Context, _ string, _, _ any, options ...grpc.CallOption) error {
 	for _, option := range options {
 		if trailer, ok := option.(grpc.TrailerCallOption); ok {
 			*trailer.TrailerAddr = c.trailer
@@ -37,21 +37,21 @@ func (c *teller) Invoke(_ context.Context, _ string, _, _ any, options ...grpc.C
 	return c.err
 }
 
-func (c *teller) NewStream(
+func (c *killConn) NewStream(
 	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	return &told{left: c.kills}, nil
+	return &sentKills{left: c.kills}, nil
 }
 
-type told struct {
+type sentKills struct {
 	grpc.ClientStream
 	left []*pb.KillsResponse
 }
 
-func (s *told) SendMsg(any) error { return nil }
-func (s *told) CloseSend() error  { return nil }
+func (s *sentKills) SendMsg(any) error { return nil }
+func (s *sentKills) CloseSend() error  { return nil }
 
-func (s *told) RecvMsg(message any) error {
+func (s *sentKills) RecvMsg(message any) error {
 	if len(s.left) == 0 {
 		return errors.New("no more")
 	}
@@ -64,14 +64,14 @@ func TestDistrustOfKills(t *testing.T) {
 	t.Parallel()
 	begin := &pb.KillsResponse{Position: 7}
 	for name, second := range map[string]*pb.KillsResponse{
-		"a position that is left out": {Position: 9},
-		"the same position again":     {Position: 7},
-		"a position before it":        {Position: 1},
-		"a ref that is none":          {Position: 8, Refs: [][]byte{[]byte("x")}},
-		"a sid that is too long":      {Position: 8, SessionIds: []string{strings.Repeat("x", 513)}},
-		"too many names":              {Position: 8, SessionIds: make([]string, kills.MaxNames+1)},
+		"a skipped position":      {Position: 9},
+		"the same position again": {Position: 7},
+		"a lower position":        {Position: 1},
+		"a malformed reference":   {Position: 8, Refs: [][]byte{[]byte("x")}},
+		"a sid that is too long":  {Position: 8, SessionIds: []string{strings.Repeat("x", 513)}},
+		"too many names":          {Position: 8, SessionIds: make([]string, kills.MaxNames+1)},
 	} {
-		source := &rpc.Kills{Conn: &teller{kills: []*pb.KillsResponse{begin, second}}}
+		source := &rpc.Kills{Conn: &killConn{kills: []*pb.KillsResponse{begin, second}}}
 		var got []*grantstore.Kill
 		var end error
 		for kill, err := range source.Follow(t.Context()) {
@@ -80,7 +80,7 @@ func TestDistrustOfKills(t *testing.T) {
 			}
 		}
 		if len(got) != 1 || end == nil || !strings.Contains(end.Error(), "broken answer") {
-			t.Errorf("%s: got %d kills and %v, want the first and a broken answer", name, len(got), end)
+			t.Errorf("%s: got %d kills and %v, want the first one and a broken answer", name, len(got), end)
 		}
 	}
 }
@@ -94,18 +94,18 @@ func TestPositions(t *testing.T) {
 		await error
 		want  string // of the error
 	}{
-		"an answer":                   {said: []string{"12"}},
-		"an error":                    {said: []string{"13"}, err: grantstore.ErrConsumed, want: "used"},
-		"an answer that is not freed": {said: []string{"14"}, await: context.Canceled, want: "canceled"},
-		"an error that is not freed": {
+		"an answer":                      {said: []string{"12"}},
+		"an error":                       {said: []string{"13"}, err: grantstore.ErrConsumed, want: "used"},
+		"an answer that is not released": {said: []string{"14"}, await: context.Canceled, want: "canceled"},
+		"an error that is not released": {
 			said: []string{"15"}, err: grantstore.ErrConsumed, await: context.Canceled, want: "canceled",
 		},
 		"without a position":          {want: "broken answer"},
-		"with a position of text":     {said: []string{"x"}, want: "broken answer"},
+		"with a malformed position":   {said: []string{"x"}, want: "broken answer"},
 		"an error without a position": {err: grantstore.ErrConsumed, want: "broken answer"},
-		"a connection that is lost":   {err: ticketstore.ErrUnavailable, want: "unavailable"},
+		"a lost connection":           {err: ticketstore.ErrUnavailable, want: "unavailable"},
 	} {
-		conn := &teller{trailer: metadata.MD{"sessions-position": c.said}}
+		conn := &killConn{trailer: metadata.MD{"sessions-position": c.said}}
 		if c.err != nil {
 			conn.err, _ = wire.Status(c.err)
 		}
@@ -119,7 +119,7 @@ func TestPositions(t *testing.T) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
 		if len(c.said) > 0 && c.said[0] != "x" && source.Position() == 0 {
-			t.Errorf("%s: its position is not noted", name)
+			t.Errorf("%s: its position was not recorded", name)
 		}
 	}
 	if slices.Sort(awaited); !slices.Equal(awaited, []uint64{12, 13, 14, 15}) {

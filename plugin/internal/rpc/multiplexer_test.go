@@ -37,7 +37,7 @@ func multiplexed(t *testing.T, e *engine) (*rpc.Caller, *rpc.Server) {
 	return caller, server
 }
 
-// The engine learns that a caller has stopped waiting: by the caller's deadline, which is sent, and by
+// The context of an engine's call ends with the deadline of the caller, which is sent, and with its
 // cancellation.
 func TestMultiplexedCallsEnd(t *testing.T) {
 	t.Parallel()
@@ -61,7 +61,7 @@ func TestMultiplexedCallsEnd(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	go func() { <-running; cancel() }()
 	if err := get(canceled); !errors.Is(err, context.Canceled) {
-		t.Errorf("a call that is given up: got %v, want Canceled", err)
+		t.Errorf("a canceled call: got %v, want Canceled", err)
 	}
 	if err := <-ends; !errors.Is(err, context.Canceled) {
 		t.Errorf("its engine: got %v, want Canceled", err)
@@ -70,12 +70,11 @@ func TestMultiplexedCallsEnd(t *testing.T) {
 		t.Errorf("its engine had %s, want at most %s", left, caller.Timeout)
 	}
 
-	// A call cancelled before it was sent does not reach the engine, although that takes longer on a busy
-	// machine.
+	// A call that ends before it is sent does not reach the engine, so several are made.
 	for began, left := false, 20*time.Millisecond; !began; left *= 2 {
 		late, cancel := context.WithTimeout(t.Context(), left)
 		if err := get(late); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a call over its deadline: got %v, want DeadlineExceeded", err)
+			t.Errorf("a call beyond its deadline: got %v, want DeadlineExceeded", err)
 		}
 		cancel()
 		select {
@@ -85,7 +84,7 @@ func TestMultiplexedCallsEnd(t *testing.T) {
 		}
 	}
 	if err := <-ends; err == nil {
-		t.Error("its engine was not told")
+		t.Error("the call of its engine was not canceled")
 	}
 }
 
@@ -155,11 +154,11 @@ func TestMultiplexedCallsAreBatched(t *testing.T) {
 	}
 	group.Wait()
 	if requests.Load() != calls || messages.Load() == calls {
-		t.Errorf("%d calls came in %d messages, want %d in fewer", requests.Load(), messages.Load(), calls)
+		t.Errorf("%d calls in %d messages, want %d in fewer", requests.Load(), messages.Load(), calls)
 	}
 }
 
-// A server runs a bounded number of calls, and serves the queued ones later.
+// A server runs a bounded number of calls; the others wait in its queue.
 func TestMultiplexedCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -180,7 +179,7 @@ func TestMultiplexedCallsAreBounded(t *testing.T) {
 			}
 		})
 	}
-	testenv.Eventually(t, "as many calls as may run", func() bool { return inside.Load() >= rpc.MaxCalls })
+	testenv.Eventually(t, "MaxCalls calls run", func() bool { return inside.Load() >= rpc.MaxCalls })
 	close(release)
 	group.Wait()
 	if most.Load() > rpc.MaxCalls {
@@ -188,7 +187,7 @@ func TestMultiplexedCallsAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever a plugin sends over the stream, a call fails with its own error and the next one works.
+// After a malformed answer a call fails with an error of its own, and the next one succeeds.
 func TestMultiplexedMalformedAnswers(t *testing.T) {
 	t.Parallel()
 	encode := func(m proto.Message) []byte {
@@ -204,7 +203,7 @@ func TestMultiplexedMalformedAnswers(t *testing.T) {
 		want    codes.Code
 		lost    bool // the stream breaks with the answer
 	}{
-		"for another call besides": {answers: func(id uint64) []*pb.Answer {
+		"with an answer to an unknown call": {answers: func(id uint64) []*pb.Answer {
 			return []*pb.Answer{{Id: id + 7, Answer: ok}, {Id: 0, Answer: ok}, {Id: id, Answer: ok}}
 		}},
 		"twice": {answers: func(id uint64) []*pb.Answer {
@@ -216,7 +215,7 @@ func TestMultiplexedMalformedAnswers(t *testing.T) {
 		"no status": {answers: func(id uint64) []*pb.Answer {
 			return []*pb.Answer{{Id: id, Status: []byte("\xff")}}
 		}, want: codes.Internal},
-		"a failure that is none": {answers: func(id uint64) []*pb.Answer {
+		"an error with the status OK": {answers: func(id uint64) []*pb.Answer {
 			return []*pb.Answer{{Id: id, Status: encode(status.New(codes.OK, "fine").Proto())}, {Id: id}}
 		}, want: codes.Internal},
 		"the end of the stream": {
@@ -249,7 +248,7 @@ func TestMultiplexedMalformedAnswers(t *testing.T) {
 			if err := described(t.Context(), conn); status.Code(err) != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
-			// A broken stream is reopened, though an earlier call may notice it first.
+			// A broken stream is reopened; an earlier call may detect it first.
 			testenv.Eventually(t, "the next call works", func() bool {
 				return described(t.Context(), conn) == nil
 			})
@@ -294,7 +293,7 @@ func TestMultiplexedCallsOnALostStream(t *testing.T) {
 	group.Wait()
 }
 
-// Large requests bypass the stream, large answers use it, and one that is too large fails alone.
+// Large requests are unary calls, large answers use the stream, and one that is too large fails alone.
 func TestMultiplexedSizes(t *testing.T) {
 	t.Parallel()
 	var unary, long atomic.Int32
@@ -320,7 +319,7 @@ func TestMultiplexedSizes(t *testing.T) {
 	for range 4 {
 		group.Go(func() {
 			_, err := (&rpc.Tickets{Caller: caller}).Get(t.Context(), session("s").Key)
-			// The answer arrived complete: the client rejects a ticket of that size.
+			// The answer was received: the client rejects a ticket of that size.
 			if err == nil || !strings.Contains(err.Error(), "ticket") {
 				t.Errorf("got %v, want a broken answer", err)
 			}
@@ -329,7 +328,7 @@ func TestMultiplexedSizes(t *testing.T) {
 	group.Wait()
 }
 
-// A closing server answers the running calls, and refuses others.
+// A closing server answers running calls and refuses new ones.
 func TestMultiplexedServerCloses(t *testing.T) {
 	t.Parallel()
 	running, release := make(chan struct{}), make(chan struct{})

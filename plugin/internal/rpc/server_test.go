@@ -74,7 +74,7 @@ func TestConfigureComesFirstAndOnce(t *testing.T) {
 		t.Errorf("a failing Configure: got %v, want a FieldError of path", err)
 	}
 	if got != `{"a":1}` {
-		t.Errorf("settings came over as %q", got)
+		t.Errorf("settings were received as %q", got)
 	}
 	if _, err := caller.Describe(ctx); !errors.Is(err, wire.ErrNotConfigured) {
 		t.Errorf("Describe after a failed Configure: got %v, want ErrNotConfigured", err)
@@ -114,12 +114,12 @@ func TestCloseWaitsForCalls(t *testing.T) {
 	}
 	select {
 	case err := <-closed:
-		t.Fatalf("Close returned %v under a call that runs", err)
+		t.Fatalf("Close returned %v during a call", err)
 	default:
 	}
 	close(goOn)
 	if err := <-answered; err != nil {
-		t.Errorf("the call that ran: got %v, want its answer", err)
+		t.Errorf("the running call: got %v, want its answer", err)
 	}
 	if err := <-closed; err != nil || e.closed != 1 {
 		t.Errorf("Close: got %v and %d closes of the engine, want none and 1", err, e.closed)
@@ -148,14 +148,14 @@ func TestEngineErrorsAreNotReturned(t *testing.T) {
 		t.Errorf("got %v, want an error without the engine's text", err)
 	}
 	if errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("got %v, want an error of no known kind", err)
+		t.Errorf("got %v, want no known error", err)
 	}
 	if !strings.Contains(log.String(), secret) {
-		t.Errorf("the plugin's log does not say what happened: %s", log.String())
+		t.Errorf("the plugin's log does not contain the error: %s", log.String())
 	}
 }
 
-// An engine logs once that its disk is nearly full: a line per refused change would fill it.
+// An engine logs once that its disk is nearly full: a line for each refused change would fill the disk.
 func TestErrNoSpaceIsNotLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -177,7 +177,7 @@ func TestErrNoSpaceIsNotLogged(t *testing.T) {
 		t.Errorf("got %v, want ErrNoSpace", err)
 	}
 	if log.Len() > 0 {
-		t.Errorf("the plugin's log says %s", log.String())
+		t.Errorf("the plugin's log: %s, want it empty", log.String())
 	}
 }
 
@@ -201,7 +201,7 @@ func TestEngineWithoutAnswer(t *testing.T) {
 	}
 }
 
-// A dead grant comes with its error, as in process.
+// A dead grant is returned with its error, as in process.
 func TestDeadGrants(t *testing.T) {
 	t.Parallel()
 	for _, dead := range []error{grantstore.ErrConsumed, grantstore.ErrSessionEnded} {
@@ -224,7 +224,7 @@ func TestDeadGrants(t *testing.T) {
 	}
 }
 
-// A results token contains the filter as sent: a time beyond those of records must still match its own token.
+// A results token contains the filter as sent: a time beyond storable ones must match its own token.
 func TestFilterBeyondStorableTimes(t *testing.T) {
 	t.Parallel()
 	end := []byte("position")

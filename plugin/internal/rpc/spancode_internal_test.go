@@ -55,7 +55,7 @@ func TestShortCallsReturnNoSpans(t *testing.T) {
 		want int
 	}{
 		"short":            {spans.Slow - 1, none, 0},
-		"slow":             {spans.Slow, none, 1}, // the plugin itself, such as the wait for a worker
+		"slow":             {spans.Slow, none, 1}, // time in the plugin, such as the wait for a worker
 		"short with spans": {0, one, 2},
 	} {
 		if got := len(decodeSpans(encodeSpans(began, began.Add(c.took), c.kept))); got != c.want {
@@ -92,7 +92,7 @@ func FuzzSpans(f *testing.F) {
 	f.Fuzz(func(t *testing.T, encoded []byte) {
 		got, want := decodeSpans(encoded), &pb.Spans{}
 		if err := proto.Unmarshal(encoded, want); err != nil {
-			return // some of these are decoded nevertheless: they are not trusted either
+			return // some of these are decoded, and not trusted either
 		}
 		if len(got) > len(want.GetSpans()) {
 			t.Fatalf("got %d spans, want %d", len(got), len(want.GetSpans()))

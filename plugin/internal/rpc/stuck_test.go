@@ -53,7 +53,7 @@ func atOnce(
 		case code := <-ends:
 			got[code]++
 		case <-late.C:
-			t.Fatalf("calls with %s wait %s longer; ended have %v", timeout, slack, got)
+			t.Fatalf("calls with %s wait %s longer; ended: %v", timeout, slack, got)
 		}
 	}
 	return got
@@ -68,7 +68,7 @@ func repeated(n int, sizes ...int) []int {
 	return all
 }
 
-// A plugin that stops reading does not block any call beyond its deadline.
+// A plugin that does not read blocks no call beyond its deadline.
 func TestMultiplexedCallsToAStalledPlugin(t *testing.T) {
 	t.Parallel()
 	for name, sizes := range map[string][]int{
@@ -88,8 +88,8 @@ func TestMultiplexedCallsToAStalledPlugin(t *testing.T) {
 	}
 }
 
-// Cancelled calls take no memory in the host, and a plugin that resumes reading does not get those that were
-// not sent yet.
+// Ended calls use no memory of the host, and if they were not sent, a plugin that reads again does not get
+// them.
 func TestMultiplexedCancelledCallsAreNotSent(t *testing.T) {
 	t.Parallel()
 	const calls, size = 1000, 20 << 10
@@ -113,7 +113,7 @@ func TestMultiplexedCancelledCallsAreNotSent(t *testing.T) {
 	}}
 	conn := fake.connect(t)
 	for range 3 { // more in total than may wait
-		// Concurrent ones stay below the limit: none is refused.
+		// Concurrent calls are below the limit: none is refused.
 		if got := atOnce(t, conn, 100*time.Millisecond, repeated(calls/2, size)...); got[codes.OK] > 0 ||
 			got[codes.Unavailable] > 0 {
 			t.Errorf("got %v, want DeadlineExceeded of all", got)
@@ -124,19 +124,18 @@ func TestMultiplexedCancelledCallsAreNotSent(t *testing.T) {
 		t.Errorf("the next call: %v", err)
 	}
 	if came.Load() > calls/5 {
-		t.Errorf("the plugin got %d calls, want only those that were on their way", came.Load())
+		t.Errorf("the plugin got %d calls, want only those in flight", came.Load())
 	}
 }
 
-// The calls waiting for a plugin that does not read are bounded: further calls fail as unavailable
-// immediately.
+// The calls that wait for a stalled plugin are bounded: further calls fail as unavailable at once.
 func TestMultiplexedWaitingCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	fake := &fakeCalls{serve: func(callsStream) error { <-release; return nil }}
 	conn := fake.connect(t)
 	defer close(release)
-	// The waiting ones wait until the others are refused, however long that takes.
+	// Calls wait until others were refused.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var refused, waited atomic.Int32
@@ -155,7 +154,7 @@ func TestMultiplexedWaitingCallsAreBounded(t *testing.T) {
 	cancel()
 	group.Wait()
 	if refused.Load()+waited.Load() != 600 || waited.Load() < 100 {
-		t.Errorf("%d calls have waited and %d were refused, want some 16 MiB to wait", waited.Load(),
+		t.Errorf("%d calls waited and %d were refused, want about 16 MiB waiting", waited.Load(),
 			refused.Load())
 	}
 }
@@ -163,8 +162,8 @@ func TestMultiplexedWaitingCallsAreBounded(t *testing.T) {
 // A stuck stream is closed, and the next call opens a new one.
 func TestMultiplexedStuckStream(t *testing.T) {
 	t.Parallel()
-	// On a busy machine a stream may be closed before the plugin has seen it: all streams are stuck that
-	// begin before it reads.
+	// On a busy machine a stream may be closed before the plugin gets it: all streams before the first read
+	// are stuck.
 	var reads atomic.Bool
 	fake := &fakeCalls{serve: func(stream callsStream) error {
 		for {
@@ -193,7 +192,7 @@ func TestMultiplexedStuckStream(t *testing.T) {
 	})
 }
 
-// While the connection is established, calls end by their own deadlines, and the stream waiting for it by its
+// While a connection is being established, calls end by their deadlines, and the waiting stream by its
 // patience.
 func TestMultiplexedCallsWithoutAConnection(t *testing.T) {
 	t.Parallel()
@@ -225,7 +224,7 @@ func hanging(running *atomic.Int32) *engine {
 	}}
 }
 
-// Calls that hang on every worker can be cancelled, and others are served afterwards.
+// Calls that hang on all workers can be cancelled; others are served afterwards.
 func TestMultiplexedHangingCallsAreCancelled(t *testing.T) {
 	t.Parallel()
 	var running atomic.Int32
@@ -237,19 +236,18 @@ func TestMultiplexedHangingCallsAreCancelled(t *testing.T) {
 	for range rpc.MaxCalls + 500 {
 		group.Go(func() { _, _ = store.Get(ctx, session("s").Key) })
 	}
-	testenv.Eventually(t, "as many calls as may run", func() bool { return running.Load() == rpc.MaxCalls })
+	testenv.Eventually(t, "MaxCalls calls run", func() bool { return running.Load() == rpc.MaxCalls })
 	cancel()
 	group.Wait()
 	brief, cancel := context.WithTimeout(t.Context(), slack) // far below the deadlines of the hanging calls
 	defer cancel()
 	if _, err := caller.Describe(brief); err != nil {
-		t.Errorf("a call behind them: %v", err)
+		t.Errorf("a call after them: %v", err)
 	}
-	testenv.Eventually(t, "none runs on", func() bool { return running.Load() == 0 })
+	testenv.Eventually(t, "all calls have ended", func() bool { return running.Load() == 0 })
 }
 
-// Calls beyond the running and queued ones fail as unavailable immediately. A queued call that is cancelled
-// frees its place.
+// Calls beyond the queue fail as unavailable at once. A cancelled call leaves the queue.
 func TestMultiplexedCallsBeyondTheQueue(t *testing.T) {
 	t.Parallel()
 	var running atomic.Int32
@@ -265,7 +263,7 @@ func TestMultiplexedCallsBeyondTheQueue(t *testing.T) {
 	for range rpc.MaxCalls {
 		group.Go(func() { get(hang) })
 	}
-	testenv.Eventually(t, "as many calls as may run", func() bool { return running.Load() == rpc.MaxCalls })
+	testenv.Eventually(t, "MaxCalls calls run", func() bool { return running.Load() == rpc.MaxCalls })
 	for range 2 {
 		waiting, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -288,7 +286,7 @@ func TestMultiplexedCallsBeyondTheQueue(t *testing.T) {
 	}
 }
 
-// A host that makes calls without reading the answers does not exhaust the plugin's memory: calls block.
+// If a host does not read its answers, its calls block: the memory of the plugin is bounded.
 func TestMultiplexedUnreadAnswers(t *testing.T) {
 	t.Parallel()
 	const calls, size = 4000, 60 << 10
@@ -324,15 +322,15 @@ func TestMultiplexedUnreadAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := int32(0)
-	testenv.Eventually(t, "no more calls are run", func() bool {
+	testenv.Eventually(t, "no further call runs", func() bool {
 		time.Sleep(100 * time.Millisecond)
 		last := before
 		before = made.Load()
 		return before > rpc.MaxCalls && before == last
 	})
-	// 16 MiB wait, besides one answer per worker and what is in flight.
+	// 16 MiB wait, besides one answer of each worker and those in flight.
 	if before > rpc.MaxCalls+700 {
-		t.Errorf("%d answers were made before one was read", before)
+		t.Errorf("%d answers before one was read", before)
 	}
 	for answers := 0; answers < calls; {
 		message, err := stream.Recv()

@@ -125,7 +125,7 @@ func TestEngineSpansAreReturned(t *testing.T) {
 	eachWay(t, e, func(t *testing.T, caller *rpc.Caller) {
 		const sync = " > commit sync db.system.name=badger db.operation.batch.size=7"
 		for sid, want := range map[string][]string{
-			"s":    {" > " + call, call + sync}, // one step: the plugin's span of the call adds nothing
+			"s":    {" > " + call, call + sync}, // one step: the plugin has no span of its own
 			"none": {" > " + call, call + sync}, // a failed call returns spans too
 			"many": {" > " + call, call + " > serve", "serve" + sync, "serve > read"},
 		} {
@@ -170,14 +170,14 @@ func TestNoSpansUnlessSampled(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := <-asked; got != c.want || (len(made.kept) > 0) != c.want {
-				t.Errorf("%s: the engine was asked %t and %d spans were made, want %t", name, got,
+				t.Errorf("%s: spans requested: %t, %d spans created, want %t", name, got,
 					len(made.kept), c.want)
 			}
 		}
 	})
 }
 
-// Of a plugin's spans nothing is accepted that could name a person, or that lies outside of the call.
+// Spans of a plugin are dropped if they could name a person or are outside of the call.
 func TestSpansAreValidated(t *testing.T) {
 	t.Parallel()
 	ago := time.Hour
@@ -207,7 +207,7 @@ func TestSpansAreValidated(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := made.lines()[2:]; !slices.Equal(got, []string{"serve > good db.system.name=fake"}) {
-			t.Errorf("got spans %q, want the good one alone", got)
+			t.Errorf("got spans %q, want only the valid one", got)
 		}
 	})
 }
@@ -224,8 +224,8 @@ func (free) Start(ctx context.Context, _ string, _ ...trace.SpanStartOption) (co
 	return ctx, noop.Span{}
 }
 
-// A call that is not sampled allocates nothing for tracing; a sampled call allocates the traceparent, its
-// option and the options of its span. Not parallel: allocations are those of the process.
+// An unsampled call allocates nothing for tracing, a sampled one the traceparent, its option and the options
+// of its span. Not parallel: it counts allocations of the process.
 func TestAllocationsOfTracing(t *testing.T) {
 	count := func(tracer trace.Tracer, flags trace.TraceFlags) float64 {
 		caller := &rpc.Caller{Conn: answering{}, Timeout: time.Hour, Long: time.Hour, Tracer: tracer}

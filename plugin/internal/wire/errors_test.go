@@ -48,7 +48,7 @@ func TestErrorsKeepTheirIdentity(t *testing.T) {
 		for how, wrap := range wrapped {
 			st, known := wire.Status(wrap(sentinel))
 			if !known {
-				t.Errorf("%s %s: is unknown", name, how)
+				t.Errorf("%s %s: not a known error", name, how)
 			}
 			got := wire.Error(st)
 			for other, candidate := range sentinels {
@@ -58,7 +58,7 @@ func TestErrorsKeepTheirIdentity(t *testing.T) {
 				}
 			}
 			if strings.Contains(st.Error()+got.Error(), secret) {
-				t.Errorf("%s %s: the engine's text crossed: %v", name, how, st)
+				t.Errorf("%s %s: the engine's text was sent: %v", name, how, st)
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func TestFieldErrors(t *testing.T) {
 		}
 		if !errors.Is(got, ticketstore.ErrInvalid) ||
 			errors.Is(got, ticketstore.ErrResultsToken) != (field == ticketstore.FieldResultsToken) {
-			t.Errorf("%s: lost what it is", field)
+			t.Errorf("%s: lost its sentinel", field)
 		}
 	}
 
@@ -102,17 +102,17 @@ func TestConfigureKeepsTheText(t *testing.T) {
 	}
 	long := errors.New(strings.Repeat("ä", 1<<20))
 	if got := wire.Error(wire.ConfigureStatus(long)); len(got.Error()) > 8<<10 {
-		t.Errorf("an error of 2 MiB came over with %d bytes", len(got.Error()))
+		t.Errorf("an error of 2 MiB was sent with %d bytes", len(got.Error()))
 	}
 }
 
-// Only an error with our ErrorInfo is ours: gRPC, a proxy or a faulty plugin must not fake a missing record.
+// Only errors with our ErrorInfo are known: gRPC, a proxy or a faulty plugin must not imply a missing record.
 func TestForeignErrors(t *testing.T) {
 	t.Parallel()
 	for code := codes.Code(1); code <= codes.Unauthenticated; code++ {
 		got := wire.Error(status.Error(code, "something"))
 		if got == nil {
-			t.Errorf("%s: became no error", code)
+			t.Errorf("%s: decoded as no error", code)
 		}
 		for name, sentinel := range sentinels {
 			want := (name == "ErrUnavailable" && code == codes.Unavailable) ||
@@ -136,7 +136,7 @@ func TestUnknownErrorsAreRedacted(t *testing.T) {
 	if known || status.Code(st) != codes.Internal || strings.Contains(st.Error(), secret) {
 		t.Errorf("got known=%t, %v: want an internal error without the engine's text", known, st)
 	}
-	// An unavailable store is nothing else, even if wrapped together with another sentinel.
+	// ErrUnavailable has precedence over another wrapped sentinel.
 	st, _ = wire.Status(fmt.Errorf("%w: %w", ticketstore.ErrNotFound, ticketstore.ErrUnavailable))
 	if got := wire.Error(st); !errors.Is(got, ticketstore.ErrUnavailable) ||
 		errors.Is(got, ticketstore.ErrNotFound) {

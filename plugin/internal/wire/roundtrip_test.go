@@ -1,6 +1,6 @@
 package wire_test
 
-// Tests of the conversions: round trips of random values, and arbitrary bytes from the other side.
+// Tests of the conversions: round trips of random values, and arbitrary received bytes.
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ import (
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 
-// trips sends a random value of each type over the wire and reports differences.
+// trips converts a random value of each type both ways and reports differences.
 var trips = map[string]func(*rand.Rand) error{
 	"Session": trip(records.FromSession, wire.ToSession),
 	"Detail": func(r *rand.Rand) error {
@@ -155,10 +155,10 @@ func trip[T any, M any, Message interface {
 		}
 		got, err := to(message)
 		if err != nil {
-			return fmt.Errorf("back from the wire: %w", err)
+			return fmt.Errorf("decode: %w", err)
 		}
 		if diff := cmp.Diff(sent, got, cmpopts.EquateEmpty()); diff != "" {
-			return fmt.Errorf("changed on the wire (-sent +got):\n%s", diff)
+			return fmt.Errorf("changed (-sent +got):\n%s", diff)
 		}
 		return nil
 	}
@@ -168,7 +168,7 @@ func trip[T any, M any, Message interface {
 func fill(r *rand.Rand, v reflect.Value) {
 	if v.Type() == reflect.TypeFor[time.Time]() {
 		if r.IntN(4) > 0 {
-			// what nanoseconds can hold
+			// the range of nanoseconds
 			v.Set(reflect.ValueOf(time.Unix(r.Int64N(18e9)-9e9, r.Int64N(1e9)).UTC()))
 		}
 		return
@@ -242,7 +242,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// readers are all conversions of received messages, of both sides.
+// readers are the conversions of received messages of host and plugin.
 var readers = map[string]func(raw []byte){
 	"Session": reads(wire.ToSession), "Detail": reads(wire.ToDetail), "Page": reads(wire.ToPage),
 	"Renewal": reads(pointer(wire.ToRenewal)),
@@ -302,7 +302,7 @@ func FuzzFromWire(f *testing.F) {
 	})
 }
 
-// Any status of the other side becomes an error with valid text.
+// Any received status becomes an error with valid text.
 func FuzzError(f *testing.F) {
 	for _, err := range []error{
 		ticketstore.Invalidf("subject_id", "is \xff"), grantstore.ErrConsumed,
@@ -318,18 +318,18 @@ func FuzzError(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		message := &spb.Status{}
 		if proto.Unmarshal(raw, message) != nil || message.GetCode() == int32(codes.OK) {
-			t.Skip("gRPC gives no such error")
+			t.Skip("not an error of gRPC")
 		}
 		err := wire.Error(status.FromProto(message).Err())
 		if err == nil {
 			t.Fatalf("status %v became no error", message)
 		}
 		if text := err.Error(); text == "" || !utf8.ValidString(text) {
-			t.Fatalf("the error reads %q", text)
+			t.Fatalf("the error is %q", text)
 		}
 		again, _ := wire.Status(err)
 		if wire.Error(again) == nil {
-			t.Fatalf("%v is no error when it is sent on", err)
+			t.Fatalf("%v becomes no error when it is sent", err)
 		}
 	})
 }
@@ -369,9 +369,9 @@ func TestMalformed(t *testing.T) {
 	raw, err := proto.Marshal(wire.FromEnding(&logout.Ending{ClientIDs: []string{}}, now))
 	request := &pb.EndSessionsRequest{}
 	if err != nil || proto.Unmarshal(raw, request) != nil {
-		t.Fatalf("the request does not cross: %v", err)
+		t.Fatalf("the request cannot be decoded: %v", err)
 	}
 	if ending := wire.ToEnding(request); ending.ClientIDs == nil {
-		t.Error("an empty selection of clients turned into every client")
+		t.Error("an empty selection of clients was decoded as all clients")
 	}
 }

@@ -2,7 +2,7 @@
 
 package pgserver_test
 
-// The servers themselves: what is committed outlasts a crash, and nothing is left behind.
+// The servers: commits survive a crash, and nothing remains after a test.
 
 import (
 	"context"
@@ -47,19 +47,19 @@ func TestCommitsSurviveACrash(t *testing.T) {
 	dsn, schema := server.Schema(t)
 	for _, setting := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
 		if is := ask(t, dsn, "SHOW "+setting); is != "on" {
-			t.Errorf("%s is %s", setting, is)
+			t.Errorf("%s is %s, want on", setting, is)
 		}
 	}
 	server.Exec(t, "CREATE SCHEMA "+schema, "CREATE TABLE "+schema+".kept AS SELECT 'here' AS word")
 	server.Kill()
 	server.Begin(t)
 	if word := ask(t, dsn, "SELECT word FROM "+schema+".kept"); word != "here" {
-		t.Errorf("after a crash there is %q", word)
+		t.Errorf("after a crash: %q, want the row", word)
 	}
 	server.Stop()
 	server.Begin(t)
 	if word := ask(t, dsn, "SELECT word FROM "+schema+".kept"); word != "here" {
-		t.Errorf("after a restart there is %q", word)
+		t.Errorf("after a restart: %q, want the row", word)
 	}
 }
 
@@ -74,12 +74,12 @@ func TestPausedServer(t *testing.T) {
 	}()
 	select {
 	case word := <-answered:
-		t.Fatalf("a paused server has answered %q", word)
+		t.Fatalf("a paused server answered %q", word)
 	case <-time.After(200 * time.Millisecond):
 	}
 	server.Continue()
 	if word := <-answered; word != "late<nil>" {
-		t.Errorf("it has answered %q", word)
+		t.Errorf("the resumed server answered %q", word)
 	}
 }
 
@@ -91,13 +91,13 @@ func TestCleanup(t *testing.T) {
 		folder = server.Folder()
 	})
 	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the folder of a server is there after its test: %v", err)
+		t.Errorf("the folder of a server exists after its test: %v", err)
 	}
 	processes, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Skip(err)
 	}
-	testenv.Eventually(t, "no process works in the folder", func() bool {
+	testenv.Eventually(t, "no process uses the folder", func() bool {
 		for _, process := range processes {
 			line, _ := os.ReadFile("/proc/" + process.Name() + "/cmdline")
 			if strings.Contains(string(line), folder) {
@@ -116,7 +116,7 @@ func TestTestsShareAServer(t *testing.T) {
 	}
 	dsn, schema := server.Schema(t)
 	if _, other := server.Schema(t); other == schema {
-		t.Errorf("schema %s is given away twice", schema)
+		t.Errorf("schema %s was used twice", schema)
 	}
 	if one := ask(t, dsn, "SELECT '1'"); one != "1" {
 		t.Errorf("it answers %q", one)
@@ -126,6 +126,6 @@ func TestTestsShareAServer(t *testing.T) {
 		t.Errorf("signed in as %q", is)
 	}
 	if name := ask(t, server.Database(t), "SELECT current_database()::text"); name == "postgres" {
-		t.Error("not a database of the test's own")
+		t.Error("got the shared database")
 	}
 }

@@ -22,7 +22,7 @@ import (
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// taken returns a backup of a store with so many sessions.
+// taken returns a backup of a store with that many sessions.
 func taken(t testing.TB, sessions int) []byte {
 	t.Helper()
 	noSync := false
@@ -92,10 +92,10 @@ func refused(t *testing.T, file []byte, what string) {
 	t.Helper()
 	r, _, err := readAll(t, bytes.NewReader(file))
 	if !errors.Is(err, backup.ErrDamaged) && !errors.Is(err, backup.ErrNone) {
-		t.Errorf("%s: error %v, want that it is damaged", what, err)
+		t.Errorf("%s: error %v, want ErrDamaged", what, err)
 	}
 	if r != nil && r.Summary() != nil {
-		t.Errorf("%s: it was read to its end", what)
+		t.Errorf("%s: read to its end", what)
 	}
 }
 
@@ -135,20 +135,20 @@ func TestFrameOrderIsChecked(t *testing.T) {
 		t.Fatalf("%d parts, want a line, a header, three frames of records and a summary", len(parts))
 	}
 	for name, order := range map[string][]int{
-		"one missing":              {0, 1, 2, 4, 5},
-		"one twice":                {0, 1, 2, 2, 3, 4, 5},
-		"two exchanged":            {0, 1, 3, 2, 4, 5},
-		"no header":                {0, 2, 3, 4, 5},
-		"no records":               {0, 1, 5},
-		"two headers":              {0, 1, 1, 2, 3, 4, 5},
-		"no summary":               {0, 1, 2, 3, 4},
-		"two summaries":            {0, 1, 2, 3, 4, 5, 5},
-		"records after summary":    {0, 1, 2, 3, 5, 4},
-		"two files in one":         {0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5},
-		"without its first line":   {1, 2, 3, 4, 5},
-		"cut behind its header":    {0, 1},
-		"nothing but a first line": {0},
-		"nothing":                  {},
+		"one missing":                {0, 1, 2, 4, 5},
+		"one twice":                  {0, 1, 2, 2, 3, 4, 5},
+		"two in the wrong order":     {0, 1, 3, 2, 4, 5},
+		"no header":                  {0, 2, 3, 4, 5},
+		"no records":                 {0, 1, 5},
+		"two headers":                {0, 1, 1, 2, 3, 4, 5},
+		"no summary":                 {0, 1, 2, 3, 4},
+		"two summaries":              {0, 1, 2, 3, 4, 5, 5},
+		"records after summary":      {0, 1, 2, 3, 5, 4},
+		"two files in one":           {0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5},
+		"without its first line":     {1, 2, 3, 4, 5},
+		"truncated after its header": {0, 1},
+		"only the first line":        {0},
+		"nothing":                    {},
 	} {
 		var file []byte
 		for _, i := range order {
@@ -157,7 +157,7 @@ func TestFrameOrderIsChecked(t *testing.T) {
 		refused(t, file, name)
 	}
 	if other := split(taken(t, 1101)); !bytes.Equal(other[0], parts[0]) {
-		t.Error("two files begin differently")
+		t.Error("two files have different first lines")
 	} else {
 		other[2] = parts[2]
 		refused(t, bytes.Join(other, nil), "a frame from another file")
@@ -167,7 +167,7 @@ func TestFrameOrderIsChecked(t *testing.T) {
 func TestReadErrorIsNotDamage(t *testing.T) {
 	t.Parallel()
 	file := taken(t, 2)
-	gone := errors.New("the network is gone")
+	gone := errors.New("connection lost")
 	for _, n := range []int64{0, 30, int64(len(file)) - 5} {
 		_, _, err := readAll(t,
 			io.MultiReader(io.LimitReader(bytes.NewReader(file), n), iotest.ErrReader(gone)))

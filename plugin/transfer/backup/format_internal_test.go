@@ -27,7 +27,7 @@ func framed(t testing.TB, payloads ...[]byte) []byte {
 const headerFrame = `H{"format":1,"backend":"x","version":"x","store_format":1,"state":"active",` +
 	`"taken":"2026-01-02T03:04:05Z","records":0}`
 
-// Sums are not signatures: a forged file is validated like a damaged one.
+// A sum is not a signature: frames with a correct sum are validated too.
 func TestReaderValidatesFramesWithCorrectSums(t *testing.T) {
 	t.Parallel()
 	header, none := []byte(headerFrame), []byte(`S{"records":0,"kinds":[]}`)
@@ -35,12 +35,12 @@ func TestReaderValidatesFramesWithCorrectSums(t *testing.T) {
 		file []byte
 		want error
 	}{
-		"nothing in it":                {framed(t, header, none), nil},
-		"a newer format":               {framed(t, []byte(`H{"format":3,"news":true}`)), ErrFormat},
-		"no JSON":                      {framed(t, []byte(`H?`)), ErrDamaged},
-		"a header with something else": {framed(t, []byte(`H{"format":1,"news":true}`)), ErrDamaged},
-		"an unknown frame":             {framed(t, header, []byte(`X`), none), ErrDamaged},
-		"a record of no end": {
+		"empty":                          {framed(t, header, none), nil},
+		"a newer format":                 {framed(t, []byte(`H{"format":3,"news":true}`)), ErrFormat},
+		"not JSON":                       {framed(t, []byte(`H?`)), ErrDamaged},
+		"a header with an unknown field": {framed(t, []byte(`H{"format":1,"news":true}`)), ErrDamaged},
+		"an unknown frame":               {framed(t, header, []byte(`X`), none), ErrDamaged},
+		"a record with an unterminated length": {
 			framed(t, header, []byte("R\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), none), ErrDamaged,
 		},
 		"a record longer than its frame": {framed(t, header, []byte("R\x01\x05abc"), none), ErrDamaged},
@@ -80,7 +80,7 @@ func FuzzReader(f *testing.F) {
 			n += int64(len(records))
 		}
 		if _, err := r.r.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-			t.Error("something comes after its end")
+			t.Error("a record after the end")
 		}
 		if total := r.read.summary().Records; total != n {
 			t.Errorf("%d records, and %d in the summary", n, total)

@@ -1,6 +1,6 @@
 package postgres
 
-// The engine as a backend: its description, and the hosts that have it open.
+// The description of the engine, its hosts and their clocks.
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-func opens(t *testing.T, settings Settings) *Engine {
+func openStore(t *testing.T, settings Settings) *Engine {
 	t.Helper()
 	e, err := Open(t.Context(), settings, quiet)
 	if err != nil {
@@ -35,7 +35,7 @@ func (e *Engine) registered(t *testing.T) (n int) {
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
-	e := opens(t, Settings{DSN: dsn, Schema: name})
+	e := openStore(t, Settings{DSN: dsn, Schema: name})
 	d, err := e.Describe(t.Context())
 	if err != nil || d.Name != "postgres" || !d.Shared || d.StoreID == "" || d.Trouble != "" ||
 		int(d.Format) != schema.Embedded().Newest() {
@@ -45,24 +45,24 @@ func TestDescribe(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := e.Describe(t.Context()); !errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("described when closed: %v", err)
+		t.Errorf("Describe after Close: %v", err)
 	}
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("x")); !errors.Is(
 		err,
 		ticketstore.ErrUnavailable,
 	) {
-		t.Errorf("read when closed: %v", err)
+		t.Errorf("a read after Close: %v", err)
 	}
 }
 
-// A host whose clock goes wrong while it runs serves nothing until the clock is right again.
+// A host whose clock deviates serves nothing until the clock is correct again.
 func TestClockDeviation(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
 	var off atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(off.Load())) }
-	e := opens(t, Settings{DSN: dsn, Schema: name, now: now})
-	l := &line{name: "l"}
+	e := openStore(t, Settings{DSN: dsn, Schema: name, now: now})
+	l := &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestHostsAreRegistered(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
 	settings := Settings{DSN: dsn, Schema: name}
-	first, second := opens(t, settings), opens(t, settings)
+	first, second := openStore(t, settings), openStore(t, settings)
 	if n := first.registered(t); n != 2 {
 		t.Errorf("%d hosts, want 2", n)
 	}
@@ -102,7 +102,7 @@ func TestHostsAreRegistered(t *testing.T) {
 	if err != nil || len(described.Hosts) != 2 || described.Hosts[1].Version != version() ||
 		time.Since(described.Hosts[1].Beat).Abs() > time.Minute ||
 		!described.Hosts[1].Joined.After(described.Hosts[0].Joined) {
-		t.Errorf("the backend says of its hosts %+v, error %v, want two", described.Hosts, err)
+		t.Errorf("described hosts %+v, error %v, want two", described.Hosts, err)
 	}
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
@@ -121,17 +121,17 @@ func TestHostsAreRegistered(t *testing.T) {
 	}
 }
 
-// A host that comes back after the store stopped supporting its program does not continue unnoticed.
+// A host without a row, whose program the store does not support any more, reports trouble.
 func TestHostIsRefusedAfterContract(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
-	e := opens(t, Settings{DSN: dsn, Schema: name})
+	e := openStore(t, Settings{DSN: dsn, Schema: name})
 	for _, s := range []string{"DELETE FROM {s}.hosts", "UPDATE {s}.ledger SET needs = 99"} {
 		if _, err := e.pool.Exec(t.Context(), e.sql(s)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	testenv.Eventually(t, "the trouble is described", func() bool {
+	testenv.Eventually(t, "Describe reports trouble", func() bool {
 		d, err := e.Describe(t.Context())
 		return err == nil && d.Trouble != ""
 	})
@@ -156,11 +156,11 @@ func TestClockDeviationIsReported(t *testing.T) {
 	off = 3 * time.Second
 	h.note(t.Context(), h.beat(t.Context()))
 	if h.trouble() == "" {
-		t.Error("a clock that is off by 3 s is no trouble")
+		t.Error("no trouble with a clock that is 3 s off")
 	}
 	off = 0
 	h.note(t.Context(), h.beat(t.Context()))
 	if trouble := h.trouble(); trouble != "" {
-		t.Errorf("a clock that is right again: %s", trouble)
+		t.Errorf("trouble after the clock was corrected: %s", trouble)
 	}
 }

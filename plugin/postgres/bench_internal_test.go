@@ -1,7 +1,7 @@
 package postgres
 
-// The cost of exchanges and reads: batched, also behind a pooler, with a connection per caller, and on Badger
-// for comparison. Only ratios within one run are meaningful.
+// The cost of exchanges and reads: batched, behind a pooler, with a connection for each caller, and on
+// Badger. Only ratios within one run are meaningful.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 // maxCallers is the maximum number of concurrent clients.
 const maxCallers = 64
 
-// alone is a connection per caller, with its own commits and reads.
+// alone has a connection for each caller, with its own commits and reads.
 var alone = gathering{committers: maxCallers, readers: maxCallers, calls: 1}
 
 // measured is an engine and its own server, if any.
@@ -112,7 +112,7 @@ func (a account) report(b *testing.B, before account) {
 	}
 }
 
-// concurrently lets callers do something b.N times in total.
+// concurrently calls do b.N times in total from that many callers.
 func concurrently(b *testing.B, callers int, do func(caller int) error) {
 	b.Helper()
 	var left atomic.Int64
@@ -137,7 +137,7 @@ func concurrently(b *testing.B, callers int, do func(caller int) error) {
 }
 
 // compare runs a benchmark on each engine at 1, 8 and 64 callers, each with a family of tokens.
-func compare(b *testing.B, do func(e sessions.Backend, l *line) error) {
+func compare(b *testing.B, do func(e sessions.Backend, l *tokenFamily) error) {
 	b.Helper()
 	for _, engine := range []struct {
 		name string
@@ -158,17 +158,17 @@ func compare(b *testing.B, do func(e sessions.Backend, l *line) error) {
 		for _, callers := range []int{1, 8, maxCallers} {
 			b.Run(fmt.Sprintf("engine=%s/callers=%d", engine.name, callers), func(b *testing.B) {
 				e := engine.open(b)
-				lines := make([]*line, callers)
-				for i := range lines {
-					lines[i] = &line{name: fmt.Sprint(i)}
-					if err := lines[i].signIn(b.Context(), e); err != nil {
+				families := make([]*tokenFamily, callers)
+				for i := range families {
+					families[i] = &tokenFamily{name: fmt.Sprint(i)}
+					if err := families[i].signIn(b.Context(), e); err != nil {
 						b.Fatal(err)
 					}
 				}
 				before := e.account(b)
 				b.ReportAllocs()
 				b.ResetTimer()
-				concurrently(b, callers, func(i int) error { return do(e, lines[i]) })
+				concurrently(b, callers, func(i int) error { return do(e, families[i]) })
 				b.StopTimer()
 				e.account(b).report(b, before)
 			})
@@ -177,11 +177,11 @@ func compare(b *testing.B, do func(e sessions.Backend, l *line) error) {
 }
 
 func BenchmarkRefresh(b *testing.B) {
-	compare(b, func(e sessions.Backend, l *line) error { return l.exchange(b.Context(), e) })
+	compare(b, func(e sessions.Backend, l *tokenFamily) error { return l.exchange(b.Context(), e) })
 }
 
 func BenchmarkRead(b *testing.B) {
-	compare(b, func(e sessions.Backend, l *line) error {
+	compare(b, func(e sessions.Backend, l *tokenFamily) error {
 		_, err := e.Grants().Get(b.Context(), l.access(0).Ref, base)
 		return err
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// The journal grows between the statement that counts it and the one that reads it.
+// Between counting and reading the journal, it grows.
 func TestChangesDuringWrites(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
@@ -22,7 +22,7 @@ func TestChangesDuringWrites(t *testing.T) {
 	e := serve(t, config, settings)
 	signIn := func(names ...string) {
 		for _, name := range names {
-			if err := (&line{name: name}).signIn(context.WithoutCancel(t.Context()), e); err != nil {
+			if err := (&tokenFamily{name: name}).signIn(context.WithoutCancel(t.Context()), e); err != nil {
 				t.Error(err)
 			}
 		}
@@ -37,11 +37,11 @@ func TestChangesDuringWrites(t *testing.T) {
 	hook.run = func() { signIn("two", "three") }
 	first, err := store.Changes(ctx, "move", 0, 1000)
 	if err != nil || len(first.Records) == 0 || first.Left != 0 {
-		t.Fatalf("%+v, %v; want what had been counted, and nothing left of it", first, err)
+		t.Fatalf("%+v, %v; want the counted changes and none left", first, err)
 	}
 	second, err := store.Changes(ctx, "move", first.Through, 1000)
 	if err != nil || len(second.Records) == 0 || second.Left != 0 {
-		t.Fatalf("%+v, %v; want what was written meanwhile", second, err)
+		t.Fatalf("%+v, %v; want the changes written meanwhile", second, err)
 	}
 	sessions := 0
 	for _, r := range append(first.Records, second.Records...) {
@@ -54,10 +54,10 @@ func TestChangesDuringWrites(t *testing.T) {
 	}
 }
 
-// beforeQuery runs something once, before the first query with a part.
+// beforeQuery calls run once, before the first query that contains a text.
 type beforeQuery struct {
 	part string
-	run  func() // nil until it is to run
+	run  func() // nil: none
 }
 
 func (b *beforeQuery) TraceQueryStart(

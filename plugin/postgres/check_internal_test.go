@@ -1,6 +1,6 @@
 package postgres
 
-// The check of a store: a used store has no faults, and manual changes are found.
+// A used store has no faults, and manual changes are found.
 
 import (
 	"fmt"
@@ -80,21 +80,21 @@ func checked(t *testing.T, e *Engine, config CheckConfig) *Report {
 func TestCheckFindsChangedRows(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ statement, finding string }{
-		"nothing":                {"SELECT 1", ""},
-		"a session gone":         {"DELETE FROM {s}.sessions", "session that does not exist"},
-		"a client not listed":    {"UPDATE {s}.client_uses SET listed = 7", "not listed by the creation"},
-		"a token without owner":  {"DELETE FROM {s}.ended", "neither exists nor has left"},
-		"judged twice":           {"UPDATE {s}.sessions SET sid = 'sid-1' WHERE sid = 'sid-0'", "is there"},
-		"another family":         {"UPDATE {s}.grants SET due = 7", "a column due"},
-		"another serial":         {"UPDATE {s}.grants SET serial = 'x'", "a column serial"},
-		"due too late":           {"UPDATE {s}.sessions SET due = due + 1", "due too late"},
-		"a message that is none": {"UPDATE {s}.notices SET data = 'x'", "cannot be read"},
-		"a notice for nobody":    {"UPDATE {s}.notices SET client = ''", "names no client"},
-		"a wrong sum":            {"UPDATE {s}.used SET sum = sum + 1", "a column sum"},
-		"a wrong count":          {"UPDATE {s}.slots SET counts[2] = 9", "say that there are"},
-		"a row changed":          {"UPDATE {s}.sessions SET ticket = 'x'", "a sum that the rows do not have"},
-		"a client's count":       {"UPDATE {s}.client_counts SET sessions = 9", "number of its sessions"},
-		"a journal for nobody":   {"INSERT INTO {s}.journal (kind, key) VALUES (1, 'x')", "is not exported"},
+		"nothing":               {"SELECT 1", ""},
+		"a missing session":     {"DELETE FROM {s}.sessions", "session that does not exist"},
+		"a client not listed":   {"UPDATE {s}.client_uses SET listed = 7", "not listed by the creation"},
+		"a token without owner": {"DELETE FROM {s}.ended", "neither exists nor has left"},
+		"live and ended":        {"UPDATE {s}.sessions SET sid = 'sid-1' WHERE sid = 'sid-0'", "is there"},
+		"another family":        {"UPDATE {s}.grants SET due = 7", "a column due"},
+		"another serial":        {"UPDATE {s}.grants SET serial = 'x'", "a column serial"},
+		"due too late":          {"UPDATE {s}.sessions SET due = due + 1", "due too late"},
+		"a malformed message":   {"UPDATE {s}.notices SET data = 'x'", "cannot be read"},
+		"without a client":      {"UPDATE {s}.notices SET client = ''", "names no client"},
+		"a wrong sum":           {"UPDATE {s}.used SET sum = sum + 1", "a column sum"},
+		"a wrong count":         {"UPDATE {s}.slots SET counts[2] = 9", "say that there are"},
+		"a changed row":         {"UPDATE {s}.sessions SET ticket = 'x'", "a sum that the rows do not have"},
+		"a client's count":      {"UPDATE {s}.client_counts SET sessions = 9", "number of its sessions"},
+		"without export":        {"INSERT INTO {s}.journal (kind, key) VALUES (1, 'x')", "is not exported"},
 		"used and unused": {
 			"INSERT INTO {s}.grants (key, type, created, data) SELECT key, type, 1, '' FROM {s}.used",
 			"unused as well",
@@ -105,7 +105,7 @@ func TestCheckFindsChangedRows(t *testing.T) {
 			"more than one partition",
 		},
 		"an echo alone":       {"DELETE FROM {s}.operations WHERE NOT echo", "there are"},
-		"nobody has looked":   {"UPDATE {s}.ended SET due = 7", "no host sweeps"},
+		"an overdue record":   {"UPDATE {s}.ended SET due = 7", "no host sweeps"},
 		"a session's version": {"UPDATE {s}.sessions SET version = 0", "no beginning, end or version"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,27 +121,27 @@ func TestCheckFindsChangedRows(t *testing.T) {
 			}
 			text := fmt.Sprint(report.Findings)
 			if !strings.Contains(text, c.finding) {
-				t.Errorf("it does not find %q but %s", c.finding, text)
+				t.Errorf("found %[2]s, want %[1]q", c.finding, text)
 			}
 			if strings.Contains(text, fmt.Sprintf("%x", ticketstore.KeyOf("sid-0"))) {
-				t.Errorf("it shows a key: %s", text)
+				t.Errorf("the findings contain a key: %s", text)
 			}
 		})
 	}
 }
 
-// With the extension amcheck, an index that misses rows of its table is found.
+// With the extension amcheck, an index that lacks rows of its table is found.
 func TestCheckOfIndexes(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	dsn, name := server.Schema(t)
-	e := opens(t, Settings{DSN: dsn, Schema: name})
+	e := openStore(t, Settings{DSN: dsn, Schema: name})
 	fill(t, e, 4)
 	server.Exec(t, "CREATE EXTENSION amcheck")
 	if report := checked(t, e, CheckConfig{}); len(report.Findings) > 0 {
 		t.Fatalf("%+v", report)
 	}
-	// Rows written while the index is disabled are missing in it.
+	// The index lacks rows written while it is disabled.
 	kept := "UPDATE pg_index SET indisready = %t WHERE indexrelid = '" + name + ".sessions_created'::regclass"
 	server.Exec(t, fmt.Sprintf(kept, false),
 		schema.Qualify(name, "UPDATE {s}.sessions SET created = created + 1"), fmt.Sprintf(kept, true))
@@ -156,7 +156,7 @@ func TestCheckOfIndexes(t *testing.T) {
 func TestStats(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
-	e := opens(t, Settings{DSN: dsn, Schema: name})
+	e := openStore(t, Settings{DSN: dsn, Schema: name})
 	fill(t, e, 4)
 	s, err := e.Stats(t.Context())
 	if err != nil || s.Records["sessions"] != 2 || s.Records["ended"] != 2 || s.Deliveries["pending"] != 2 ||

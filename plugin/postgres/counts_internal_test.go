@@ -14,15 +14,14 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// The counts of clients without sessions are purged, whichever hosts changed them, also while hosts change
-// them; those of others stay.
+// The counts of clients without sessions are purged, also while hosts change them; those of others stay.
 func TestCountsOfClientsWithoutSessionsArePurged(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
 	hosts := []*Engine{openHost(t, settings), openHost(t, settings)}
 	ctx := t.Context()
 	begin := func(e *Engine, name, client string) error {
-		l := &line{name: name}
+		l := &tokenFamily{name: name}
 		if err := l.signIn(ctx, e); err != nil {
 			return err
 		}
@@ -63,7 +62,7 @@ func TestCountsOfClientsWithoutSessionsArePurged(t *testing.T) {
 	if err := purge(hosts[0]); err != nil {
 		t.Fatal(err)
 	}
-	rightAfterwards(t, hosts[0])
+	checkAfterwards(t, hosts[0])
 	var passing, others int
 	err := hosts[0].pool.QueryRow(ctx, hosts[0].sql(`SELECT count(*) FILTER (WHERE client = 'passing'),
 		sum(sessions) FILTER (WHERE client = 'lasting') FROM {s}.client_counts`)).Scan(&passing, &others)

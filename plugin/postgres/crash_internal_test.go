@@ -23,15 +23,15 @@ import (
 
 var base = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
 
-// line is a family of refresh tokens and the number of its exchanges.
-type line struct {
+// tokenFamily is a token family with the number of its exchanges.
+type tokenFamily struct {
 	name      string
 	exchanged int
 	// open is the operation with an unknown outcome.
 	open *grantstore.Batch
 }
 
-func (l *line) token(n int) grantstore.Grant {
+func (l *tokenFamily) token(n int) grantstore.Grant {
 	return grantstore.Grant{
 		Ref: grantstore.Ref{
 			Type: grantstore.RefreshToken,
@@ -42,7 +42,7 @@ func (l *line) token(n int) grantstore.Grant {
 	}
 }
 
-func (l *line) access(n int) grantstore.Grant {
+func (l *tokenFamily) access(n int) grantstore.Grant {
 	g := l.token(n)
 	g.Ref = grantstore.Ref{
 		Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fmt.Sprintf("%s access %d", l.name, n)),
@@ -51,7 +51,7 @@ func (l *line) access(n int) grantstore.Grant {
 	return g
 }
 
-func (l *line) signIn(ctx context.Context, e sessions.Backend) error {
+func (l *tokenFamily) signIn(ctx context.Context, e sessions.Backend) error {
 	sid := "session " + l.name
 	err := e.Tickets().Create(ctx, &ticketstore.Session{
 		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
@@ -66,7 +66,7 @@ func (l *line) signIn(ctx context.Context, e sessions.Backend) error {
 }
 
 // exchange consumes the token and stores the next one, or repeats the operation with an unknown outcome.
-func (l *line) exchange(ctx context.Context, e sessions.Backend) error {
+func (l *tokenFamily) exchange(ctx context.Context, e sessions.Backend) error {
 	batch := l.open
 	if batch == nil {
 		batch = &grantstore.Batch{
@@ -87,23 +87,23 @@ func (l *line) exchange(ctx context.Context, e sessions.Backend) error {
 }
 
 // Clients exchange their tokens while the server is killed and restarted. Acknowledged exchanges persist,
-// others are done once: no client is told that a token was used before that it used once.
+// others are done once: a token that was used once is not reported as used before.
 func TestServerCrashesUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	dsn, schema := server.Schema(t)
 	e := openHost(t, Settings{DSN: dsn, Schema: schema})
-	lines := make([]*line, 16)
-	for i := range lines {
-		lines[i] = &line{name: fmt.Sprint("line ", i)}
-		if err := lines[i].signIn(t.Context(), e); err != nil {
+	families := make([]*tokenFamily, 16)
+	for i := range families {
+		families[i] = &tokenFamily{name: fmt.Sprint("family ", i)}
+		if err := families[i].signIn(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var exchanges atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
-	for _, l := range lines {
+	for _, l := range families {
 		group.Go(func() {
 			for ctx.Err() == nil {
 				// A separate context: operations that have begun are completed.
@@ -131,7 +131,7 @@ func TestServerCrashesUnderLoad(t *testing.T) {
 	progress("exchanges after a pause")
 	stop()
 	group.Wait()
-	for _, l := range lines {
+	for _, l := range families {
 		for l.open != nil {
 			if err := l.exchange(t.Context(), e); err != nil {
 				t.Fatal(err)
@@ -151,13 +151,13 @@ func TestServerCrashesUnderLoad(t *testing.T) {
 	t.Logf("%d exchanges", exchanges.Load())
 }
 
-// deaf is a connection that breaks instead of returning the answer to a commit, once each time it is armed.
-type deaf struct {
+// lostAnswer is a connection that, when armed, breaks once instead of returning the answer to a commit.
+type lostAnswer struct {
 	net.Conn
 	armed *atomic.Int64
 }
 
-func (c *deaf) Read(p []byte) (int, error) {
+func (c *lostAnswer) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if bytes.Contains(p[:n], []byte("COMMIT\x00")) && c.armed.Add(-1) >= 0 {
 		_ = c.Close()
@@ -180,10 +180,10 @@ func TestAnswerToACommitIsLost(t *testing.T) {
 	dial := config.ConnConfig.DialFunc
 	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
-		return &deaf{conn, &armed}, err
+		return &lostAnswer{conn, &armed}, err
 	}
 	e := serve(t, config, settings)
-	l := &line{name: "l"}
+	l := &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}

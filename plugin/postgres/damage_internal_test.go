@@ -16,8 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A damaged session, whichever of its rows is damaged, is named as the cause, and does not block the end of
-// others.
+// A session with any damaged row is logged, and other sessions end.
 func TestSweepSkipsDamagedSession(t *testing.T) {
 	t.Parallel()
 	for name, sql := range map[string]string{
@@ -37,7 +36,7 @@ func damagedSession(t *testing.T, sql string) {
 	t.Helper()
 	e, log := openLogged(t)
 	for _, name := range []string{"bad", "one", "two"} {
-		if err := (&line{name: name}).signIn(t.Context(), e); err != nil {
+		if err := (&tokenFamily{name: name}).signIn(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +47,7 @@ func damagedSession(t *testing.T, sql string) {
 		OperationID: "end", SessionID: "session bad", Reason: logout.UserLogout,
 	}, base)
 	if !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
-		t.Errorf("the end of the damaged session: %v, want ErrUnavailable that says so", err)
+		t.Errorf("the end of the damaged session: %v, want ErrUnavailable with the cause", err)
 	}
 	now := base.Add(2000 * time.Hour)
 	sweep := logout.Sweep{
@@ -62,11 +61,11 @@ func damagedSession(t *testing.T, sql string) {
 		t.Errorf("the next sweep: %v", err)
 	}
 	if said := strings.Count(log.String(), "session is damaged"); said != 1 {
-		t.Errorf("the log says %d times that a session is damaged, want once:\n%s", said, log)
+		t.Errorf("the damaged session is logged %d times, want once:\n%s", said, log)
 	}
 }
 
-// A damaged row of any other kind is passed over by what meets it first: claims, purges and pages. It stays.
+// Claims, purges and pages skip damaged rows of all kinds. The rows stay.
 func TestDamagedRowsAreSkipped(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -77,23 +76,23 @@ func TestDamagedRowsAreSkipped(t *testing.T) {
 			t.Fatalf("damaging a row of %s: %d rows, %v", table, tag.RowsAffected(), err)
 		}
 	}
-	lines := endedLines(t, e)
+	families := endedSessions(t, e)
 	damage("notices", "id = (SELECT min(id) FROM {s}.notices)")
 	damage("grants", "due = (SELECT min(due) FROM {s}.grants)")
 	damage("sessions", "sid = 'session bad'")
 	damage("client_uses", "sid = 'session worse'")
 
 	page, err := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
-	if err != nil || len(page.Notifications) != lines-1 {
-		t.Errorf("a page of notifications: %v, %v, want those that are whole", page, err)
+	if err != nil || len(page.Notifications) != families-1 {
+		t.Errorf("a page of notifications: %v, %v, want the intact ones", page, err)
 	}
 	sessions, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Count: 2})
 	if err != nil || len(sessions.Sessions) != 2 || sessions.HasNext {
-		t.Errorf("a page of sessions: %+v, %v, want the two that can be read", sessions, err)
+		t.Errorf("a page of sessions: %+v, %v, want the two intact ones", sessions, err)
 	}
 	grants, err := e.Grants().Query(t.Context(), grantstore.Query{}, base)
 	if err != nil || len(grants.Grants) != 2+2 {
-		t.Errorf("a page of grants: %+v, %v, want the two loose and those of the session", grants, err)
+		t.Errorf("a page of grants: %+v, %v, want the two unbound ones and those of the session", grants, err)
 	}
 
 	deliver := func(now time.Time, want int) {
@@ -101,7 +100,7 @@ func TestDamagedRowsAreSkipped(t *testing.T) {
 		claimed, err := e.Logout().Claim(t.Context(),
 			logout.Claim{Limit: 10, PerClient: 10, Lease: time.Minute}, now)
 		if err != nil || len(claimed.Deliveries) != want {
-			t.Fatalf("a claim: %+v, %v, want the %d that are whole", claimed, err, want)
+			t.Fatalf("a claim: %+v, %v, want the %d intact ones", claimed, err, want)
 		}
 		for _, d := range claimed.Deliveries {
 			err := e.Logout().Settle(t.Context(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, now)
@@ -111,13 +110,13 @@ func TestDamagedRowsAreSkipped(t *testing.T) {
 		}
 	}
 	now := base.Add(2 * time.Minute)
-	deliver(now, lines-1)
+	deliver(now, families-1)
 	damage("notices", "id = (SELECT max(id) FROM {s}.notices)")
 	retry := logout.Retry{Limit: 10, Filter: logout.NotificationFilter{ClientID: "app"}}
-	if retried, err := e.Logout().Retry(t.Context(), retry, now); err != nil || retried.Count != lines-2 {
-		t.Errorf("a retry: %+v, %v, want that of those that are whole", retried, err)
+	if retried, err := e.Logout().Retry(t.Context(), retry, now); err != nil || retried.Count != families-2 {
+		t.Errorf("a retry: %+v, %v, want the intact ones", retried, err)
 	}
-	deliver(now, lines-2)
+	deliver(now, families-2)
 	damage("ended", "sid = (SELECT min(sid) FROM {s}.ended)")
 	damage("jobs", "id = (SELECT min(id) FROM {s}.jobs)")
 	now = base.Add(900 * time.Hour)
@@ -137,13 +136,13 @@ func TestDamagedRowsAreSkipped(t *testing.T) {
 		}
 	}
 	if said := strings.Count(log.String(), "row is damaged"); said != 5 {
-		t.Errorf("the log says %d times that a row is damaged, want once of each:\n%s", said, log)
+		t.Errorf("damaged rows are logged %d times, want each once:\n%s", said, log)
 	}
 }
 
-// endedLines fills a store with sessions that have ended, each with a notification, with jobs, loose tokens
-// and three live sessions: good, bad and worse.
-func endedLines(t *testing.T, e *Engine) (ended int) {
+// endedSessions fills a store with ended sessions, each with a notification, with jobs, unbound tokens and
+// the live sessions good, bad and worse.
+func endedSessions(t *testing.T, e *Engine) (ended int) {
 	t.Helper()
 	ctx := t.Context()
 	must := func(err error) {
@@ -153,7 +152,7 @@ func endedLines(t *testing.T, e *Engine) (ended int) {
 		}
 	}
 	for i := range 4 {
-		l := &line{name: fmt.Sprint(i)}
+		l := &tokenFamily{name: fmt.Sprint(i)}
 		must(l.signIn(ctx, e))
 		_, err := e.Grants().Apply(ctx, &grantstore.Batch{
 			OperationID: "use " + l.name,
@@ -162,7 +161,7 @@ func endedLines(t *testing.T, e *Engine) (ended int) {
 		must(err)
 		_, err = e.Logout().End(ctx, &logout.Ending{
 			OperationID: "end " + l.name, SessionID: "session " + l.name, Reason: logout.Terminated,
-		}, base.Add(time.Minute)) // so long after its tokens that it is told once
+		}, base.Add(time.Minute)) // so long after its last use that it is notified once
 		must(err)
 		_, err = e.Logout().End(ctx, &logout.Ending{
 			OperationID: "job " + l.name, SubjectID: "nobody", Reason: logout.Terminated,
@@ -170,11 +169,11 @@ func endedLines(t *testing.T, e *Engine) (ended int) {
 		must(err)
 	}
 	for _, name := range []string{"bad", "good", "worse"} {
-		must((&line{name: name}).signIn(ctx, e))
+		must((&tokenFamily{name: name}).signIn(ctx, e))
 	}
 	loose := &grantstore.Batch{OperationID: "loose"}
 	for i := range 3 {
-		g := (&line{name: "loose"}).access(i)
+		g := (&tokenFamily{name: "loose"}).access(i)
 		g.SessionID, g.Expires = "", base.Add(time.Duration(i+1)*30*time.Minute)
 		loose.Store = append(loose.Store, g)
 	}

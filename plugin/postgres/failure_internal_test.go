@@ -1,6 +1,6 @@
 package postgres
 
-// Log lines about a failing database.
+// Log families about a failing database.
 
 import (
 	"errors"
@@ -17,11 +17,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// However many calls fail, the log has one line a second, with the number of suppressed ones.
+// Failed calls add one line a second to the log, with the number of suppressed ones.
 func TestFailureLogIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/nothing") // it never connects
+		pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/nothing") // not connected
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,11 +36,11 @@ func TestFailureLogIsBounded(t *testing.T) {
 				}
 			}
 			said := log.String()
-			if lines := strings.Count(said, "the database failed"); lines != second+1 {
-				t.Errorf("after %d s the log has %d lines", second, lines)
+			if families := strings.Count(said, "the database failed"); families != second+1 {
+				t.Errorf("after %d s the log has %d families", second, families)
 			}
 			if want := fmt.Sprint("lines_suppressed=", min(second, 1)*999); !strings.Contains(said, want) {
-				t.Errorf("the log does not say %s:\n%s", want, said)
+				t.Errorf("no %s in the log:\n%s", want, said)
 			}
 			time.Sleep(time.Second)
 		}

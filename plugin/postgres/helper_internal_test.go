@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 )
 
-// emptied are schemas of finished tests, without rows: deleting rows is faster than creating tables.
+// emptied are schemas of finished tests without rows: deleting rows is faster than creating tables.
 var emptied struct {
 	sync.Mutex
 	names []string
@@ -66,14 +66,14 @@ func emptyStore(t *testing.T) Settings {
 	return settings
 }
 
-// kept are the connections of finished tests, by purpose. New connections have to load the server's catalog
-// caches, and a new host checks the shape: both cost more than most tests.
+// kept are the connections of finished tests, by purpose. A new connection loads the catalog caches and a
+// new host checks the schema, which takes longer than most tests.
 var kept struct {
 	sync.Mutex
 	pools map[string][]*pgxpool.Pool
 }
 
-// lasting returns connections of an earlier test, or new ones, for a test that does not damage them.
+// lasting returns connections of an earlier test, or new ones. The test must not damage them.
 func lasting(t *testing.T, purpose string, open func() (*pgxpool.Pool, error)) (pool *pgxpool.Pool) {
 	t.Helper()
 	kept.Lock()
@@ -125,7 +125,7 @@ func openEngine(t *testing.T) *Engine {
 	return openHost(t, emptyStore(t))
 }
 
-// openHost opens an engine over a store that others may have open.
+// openHost opens an engine over a store that other hosts may have open.
 func openHost(t *testing.T, settings Settings) *Engine {
 	t.Helper()
 	return start(t, mustOpen(t, settings).pool, settings)
@@ -176,16 +176,16 @@ func storesOf(e *Engine) storetest.Stores {
 	}
 }
 
-// whole skips a run of the suite besides TestConformance, except in long tests.
-func whole(t *testing.T) {
+// onlyLong skips a run of the suite besides TestConformance, except in long tests.
+func onlyLong(t *testing.T) {
 	t.Helper()
 	if !testenv.Long() {
 		t.Skip("only with SESSIONS_TEST_LONG")
 	}
 }
 
-// The suite through the protocol, in this process. The built plugin runs all of it (TestBuiltPlugin), and the
-// memory engine runs all of it for both ways of making calls: here only the kills are specific to the engine.
+// The suite through the protocol, in this process. Only kills are specific to the engine: TestBuiltPlugin
+// runs all cases, and the memory engine runs them for both kinds of calls.
 func TestPlugin(t *testing.T) {
 	t.Parallel()
 	sections := []string{"Kills"}
@@ -208,16 +208,16 @@ func TestConformance(t *testing.T) {
 		New: func(t *testing.T) storetest.Fixture {
 			settings := emptyStore(t)
 			e := lastingHost(t, settings)
-			t.Cleanup(func() { rightAfterwards(t, e) })
+			t.Cleanup(func() { checkAfterwards(t, e) })
 			return storetest.Fixture{
-				Stores: storesOf(e), Transfer: e.Transfer(), Shared: true, Join: joins(t, settings),
+				Stores: storesOf(e), Transfer: e.Transfer(), Shared: true, Join: joinStore(t, settings),
 			}
 		},
 	})
 }
 
-// joins returns a function that opens a store as another host.
-func joins(t *testing.T, settings Settings) func() (other storetest.Fixture, leave func()) {
+// joinStore returns a function that opens a store as another host.
+func joinStore(t *testing.T, settings Settings) func() (other storetest.Fixture, leave func()) {
 	return func() (storetest.Fixture, func()) {
 		other, err := Open(context.WithoutCancel(t.Context()), settings, quiet)
 		if err != nil {
@@ -228,11 +228,11 @@ func joins(t *testing.T, settings Settings) func() (other storetest.Fixture, lea
 	}
 }
 
-// rightAfterwards checks the store after a test.
-func rightAfterwards(t *testing.T, e *Engine) {
+// checkAfterwards checks the store after a test.
+func checkAfterwards(t *testing.T, e *Engine) {
 	t.Helper()
 	report, err := e.Check(context.WithoutCancel(t.Context()), CheckConfig{MaxFindings: 5})
 	if err != nil || len(report.Findings) > 0 {
-		t.Errorf("the check afterwards: %+v, %v", report, err)
+		t.Errorf("check after the test: %+v, %v", report, err)
 	}
 }

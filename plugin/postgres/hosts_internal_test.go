@@ -168,11 +168,11 @@ func (h *hosts) stores() storetest.Stores {
 	}
 }
 
-// What holds for one host also holds if each call is made at a different host: concurrent sign-ins under a
-// limit, exchanges of one code, removals, sweeps and claims.
+// The suite with each call at a different host: concurrent sign-ins under a limit, exchanges of one code,
+// removals, sweeps and claims.
 func TestConformanceOfHosts(t *testing.T) {
 	t.Parallel()
-	whole(t)
+	onlyLong(t)
 	storetest.Run(t, storetest.Config{
 		Immovable: true, Uncached: true,
 		New: func(t *testing.T) storetest.Fixture {
@@ -180,16 +180,16 @@ func TestConformanceOfHosts(t *testing.T) {
 			for range 2 {
 				h.engines = append(h.engines, lastingHost(t, settings))
 			}
-			t.Cleanup(func() { rightAfterwards(t, h.engines[0]) })
+			t.Cleanup(func() { checkAfterwards(t, h.engines[0]) })
 			return storetest.Fixture{Stores: h.stores()}
 		},
 	})
 }
 
-// Behind a pooler no statement is prepared, and no session parameter is set.
+// Behind a pooler no statement is prepared and no session parameter is set.
 func TestConformanceBehindAPooler(t *testing.T) {
 	t.Parallel()
-	whole(t)
+	onlyLong(t)
 	pooler := pgserver.Shared(t).Pooler(t)
 	storetest.Run(t, storetest.Config{
 		Immovable: true,
@@ -198,21 +198,21 @@ func TestConformanceBehindAPooler(t *testing.T) {
 			lastingStore(t, settings) // tables are not created through a pooler
 			settings.DSN, settings.Pooler = pooler, true
 			e := lastingHost(t, settings)
-			t.Cleanup(func() { rightAfterwards(t, e) })
+			t.Cleanup(func() { checkAfterwards(t, e) })
 			return storetest.Fixture{Stores: storesOf(e)}
 		},
 	})
 }
 
-// Two hosts that concurrently change the same sessions lock rows in the same order: there are no deadlocks,
-// which would cost a second each.
+// Two hosts that change the same sessions lock rows in the same order. A deadlock would delay them by a
+// second.
 func TestHostsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
-	dsn, schema := pgserver.Start(t).Schema(t) // its deadlocks are those of this test
+	dsn, schema := pgserver.Start(t).Schema(t) // no deadlocks of other tests
 	h := openHostsOf(t, 2, Settings{DSN: dsn, Schema: schema})
 	const sessions, callers, calls = 6, 16, 40
 	for i := range sessions {
-		l := &line{name: fmt.Sprint(i)}
+		l := &tokenFamily{name: fmt.Sprint(i)}
 		if err := l.signIn(t.Context(), h.engines[0]); err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestHostsDoNotDeadlock(t *testing.T) {
 	for _, err := range world.Race(callers, func(caller int) error {
 		e := h.engines[caller%2]
 		for i := range calls {
-			l := &line{name: fmt.Sprint((caller*7 + i) % sessions)}
+			l := &tokenFamily{name: fmt.Sprint((caller*7 + i) % sessions)}
 			sid := "session " + l.name
 			grant := l.token(1000 + caller*calls + i)
 			batch := grantstore.Batch{
@@ -264,10 +264,10 @@ func TestHostsDoNotDeadlock(t *testing.T) {
 	if n := deadlocks() - before; n > 0 {
 		t.Errorf("%d deadlocks", n)
 	}
-	rightAfterwards(t, h.engines[0])
+	checkAfterwards(t, h.engines[0])
 }
 
-// A host is about to register when another one sets the fence: the fence waits for it, and is refused.
+// A fence set during the registration of another host waits for it and is refused.
 func TestRegistrationRacesTheFence(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
@@ -279,7 +279,7 @@ func TestRegistrationRacesTheFence(t *testing.T) {
 	if err := turn(transfer.Exporting); err != nil {
 		t.Fatal(err)
 	}
-	// It has locked the ledger, and waits to write its row.
+	// The host has locked the ledger and waits to write its row.
 	tx, err := mustOpen(t, settings).pool.Begin(t.Context())
 	if err == nil {
 		_, err = tx.Exec(t.Context(), e.sql("LOCK TABLE {s}.hosts IN SHARE MODE"))
@@ -287,7 +287,7 @@ func TestRegistrationRacesTheFence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Released even if the test fails, or its cleanup would wait forever.
+	// Released also if the test fails: its cleanup waits for the hosts.
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
 	waiting := func(n int) func() bool {
 		return func() bool {
@@ -309,23 +309,23 @@ func TestRegistrationRacesTheFence(t *testing.T) {
 		}
 		joined <- err
 	}()
-	testenv.Eventually(t, "the host to register", waiting(1))
+	testenv.Eventually(t, "the host waits", waiting(1))
 	go func() { fenced <- turn(transfer.Fenced) }()
-	testenv.Eventually(t, "the fence to wait", waiting(2))
+	testenv.Eventually(t, "the fence waits", waiting(2))
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The fence may hold all slots when the registered host claims one: the host waits.
+	// The registered host waits for a slot while the fence has all of them.
 	if err := <-joined; err != nil {
 		t.Error(err)
 	}
 	if err := <-fenced; !errors.Is(err, transfer.ErrHosts) {
-		t.Errorf("the fence: %v, want it refused", err)
+		t.Errorf("the fence: %v, want an error", err)
 	}
 }
 
-// A host that has been silent for longer than the bound does not count. When it comes back, it finds the
-// fence.
+// The fence ignores a host without beats for longer than the bound. When the host resumes, its writes are
+// refused.
 func TestFenceIgnoresSilentHost(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
@@ -335,7 +335,7 @@ func TestFenceIgnoresSilentHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	silent := &seat{Engine: startAs(t, o.pool, settings, host, quiet)}
+	silent := &cachedHost{Engine: startAs(t, o.pool, settings, host, quiet)}
 	comesBack := silent.silence(t)
 	turn := func(to transfer.State) error {
 		return e.Transfer().Become(t.Context(), transfer.Transition{To: to, ID: "move", Peer: "next"})
@@ -349,21 +349,21 @@ func TestFenceIgnoresSilentHost(t *testing.T) {
 		}
 	}
 	if err := turn(transfer.Exporting); !errors.Is(err, transfer.ErrHosts) {
-		t.Errorf("with a host that beats: %v", err)
+		t.Errorf("with an active host: %v", err)
 	}
 	age((schema.HostSilence - 5) * time.Second)
 	if err := turn(transfer.Exporting); !errors.Is(err, transfer.ErrHosts) {
-		t.Errorf("with a host that is silent for less than the bound: %v", err)
+		t.Errorf("with a host silent for less than the bound: %v", err)
 	}
 	age((schema.HostSilence + 5) * time.Second)
 	for _, to := range []transfer.State{transfer.Exporting, transfer.Fenced} {
 		if err := turn(to); err != nil {
-			t.Fatalf("%s with a host that is silent for longer: %v", to, err)
+			t.Fatalf("%s with a host silent for longer: %v", to, err)
 		}
 	}
 	comesBack()
-	l := &line{name: "l"}
+	l := &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), silent); !errors.Is(err, transfer.ErrFenced) {
-		t.Errorf("a sign-in at the host that was silent: %v", err)
+		t.Errorf("a sign-in at the resumed host: %v", err)
 	}
 }

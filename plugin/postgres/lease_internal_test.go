@@ -20,8 +20,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// seat is a host with a cache in front of its engine, in one process.
-type seat struct {
+// cachedHost is a host with a cache in front of its engine, in one process.
+type cachedHost struct {
 	*Engine
 	cache  *grantcache.Cache
 	grants *grantcache.Store
@@ -34,16 +34,16 @@ type leasing interface {
 	grantstore.Leases
 }
 
-// newSeat opens a host with a cache. faulty, if not nil, is inserted between its engine and its cache.
-func newSeat(t *testing.T, e *Engine, faulty func(leasing) leasing) *seat {
+// newCachedHost opens a host with a cache. faulty, if not nil, is inserted between its engine and its cache.
+func newCachedHost(t *testing.T, e *Engine, faulty func(leasing) leasing) *cachedHost {
 	t.Helper()
-	told := leasing(leasedKills{e})
+	kills := leasing(leasedKills{e})
 	if faulty != nil {
-		told = faulty(told)
+		kills = faulty(kills)
 	}
-	s := &seat{Engine: e, meter: &grantcache.Meter{}}
+	s := &cachedHost{Engine: e, meter: &grantcache.Meter{}}
 	s.cache = grantcache.New(grantcache.Config{
-		Kills: told, Leases: told, Bound: 1 << 20, Patience: 10 * time.Second, Meter: s.meter,
+		Kills: kills, Leases: kills, Bound: 1 << 20, Patience: 10 * time.Second, Meter: s.meter,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	s.grants = &grantcache.Store{Store: e.Grants(), Cache: func() *grantcache.Cache { return s.cache }}
@@ -60,50 +60,50 @@ func newSeat(t *testing.T, e *Engine, faulty func(leasing) leasing) *seat {
 	return s
 }
 
-// twoSeats are two hosts of one store.
-func twoSeats(t *testing.T) (here, there *seat) {
+// twoCachedHosts returns two hosts of one store.
+func twoCachedHosts(t *testing.T) (here, there *cachedHost) {
 	t.Helper()
 	settings := emptyStore(t)
-	return newSeat(t, openHost(t, settings), nil), newSeat(t, openHost(t, settings), nil)
+	return newCachedHost(t, openHost(t, settings), nil), newCachedHost(t, openHost(t, settings), nil)
 }
 
-// signIn signs in the user of a line.
-func (s *seat) signIn(t *testing.T, name string) *line {
+// signIn signs in the user of a family.
+func (s *cachedHost) signIn(t *testing.T, name string) *tokenFamily {
 	t.Helper()
-	l := &line{name: name}
+	l := &tokenFamily{name: name}
 	if err := l.signIn(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-// answer does what a client does for each answer: it waits for its position.
-func (s *seat) answer(ctx context.Context, err error) error {
+// answer waits for the position of an answer, like a client.
+func (s *cachedHost) answer(ctx context.Context, err error) error {
 	if late := s.cache.Await(ctx, s.killed.log.Position()); late != nil {
 		return late
 	}
 	return err
 }
 
-// active asks about a token, with a short timeout.
-func (s *seat) active(ctx context.Context, ref grantstore.Ref) bool {
+// active reports whether a token is active, with a short timeout.
+func (s *cachedHost) active(ctx context.Context, ref grantstore.Ref) bool {
 	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	found, err := s.grants.Get(ctx, ref, base)
 	return s.answer(ctx, err) == nil && found != nil
 }
 
-// caches asks about a token until it is answered from the copy.
-func (s *seat) caches(t *testing.T, ref grantstore.Ref) {
+// caches reads a token until the answer is the copy.
+func (s *cachedHost) caches(t *testing.T, ref grantstore.Ref) {
 	t.Helper()
-	testenv.Eventually(t, "a copy of the token answers", func() bool {
+	testenv.Eventually(t, "the answer is a copy", func() bool {
 		before := s.meter.Figures().Hits
 		return s.active(t.Context(), ref) && s.meter.Figures().Hits > before
 	})
 }
 
-// end ends the session of a line, like a client: until it has an answer.
-func (s *seat) end(t *testing.T, l *line) {
+// end ends the session of a family. Like a client it repeats the call until there is an answer.
+func (s *cachedHost) end(t *testing.T, l *tokenFamily) {
 	t.Helper()
 	ending := &logout.Ending{
 		OperationID: "end " + l.name, SessionID: "session " + l.name, Reason: logout.Terminated,
@@ -114,9 +114,8 @@ func (s *seat) end(t *testing.T, l *line) {
 	})
 }
 
-// silence stops the beats of a host until the test ends, or the returned function is called. Its reads
-// continue.
-func (s *seat) silence(t *testing.T) (release func()) {
+// silence stops the beats of a host, but not its reads, until release is called or the test ends.
+func (s *cachedHost) silence(t *testing.T) (release func()) {
 	t.Helper()
 	s.host.beating.Lock()
 	released := false
@@ -132,27 +131,27 @@ func (s *seat) silence(t *testing.T) (release func()) {
 
 // Faults of a cache's source. The zero value is no fault.
 type (
-	// byRead grants a lease for a mere read.
-	byRead struct {
+	// leaseOnRead grants a lease without a beat.
+	leaseOnRead struct {
 		leasing
 		e *Engine
 	}
-	// fromAnswer starts the lease with a late answer, and reports when it is granted.
-	fromAnswer struct {
+	// leaseFromAnswer starts the lease at its late answer, and reports that it was granted.
+	leaseFromAnswer struct {
 		leasing
 		given chan struct{}
 	}
-	// untold does not stream kills.
-	untold struct{ leasing }
+	// noKills does not stream kills.
+	noKills struct{ leasing }
 )
 
-func (f byRead) Lease(ctx context.Context, _ uint64) (time.Duration, error) {
+func (f leaseOnRead) Lease(ctx context.Context, _ uint64) (time.Duration, error) {
 	var number int
 	err := f.e.pool.QueryRow(ctx, f.e.sql("SELECT count(*) FROM {s}.hosts")).Scan(&number)
 	return f.e.host.lease.length, err
 }
 
-func (f fromAnswer) Lease(ctx context.Context, position uint64) (time.Duration, error) {
+func (f leaseFromAnswer) Lease(ctx context.Context, position uint64) (time.Duration, error) {
 	asked := time.Now()
 	length, err := f.leasing.Lease(ctx, position)
 	select {
@@ -163,7 +162,7 @@ func (f fromAnswer) Lease(ctx context.Context, position uint64) (time.Duration, 
 	return length + time.Since(asked), err
 }
 
-func (f untold) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
+func (f noKills) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	return func(yield func(*grantstore.Kill, error) bool) {
 		for kill, err := range f.leasing.Follow(ctx) {
 			if err == nil {
@@ -176,48 +175,48 @@ func (f untold) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
 	}
 }
 
-// A token is ended at one host while another host, which has a copy, is silent or not. The copy must not be
-// used any more; it is used if a safeguard is left out.
+// A token is ended at one host while another one has a copy and may be silent. The copy must not be used
+// after the end; without one of the safeguards it is.
 func TestCopiesOfHosts(t *testing.T) {
 	t.Parallel()
 	given := make(chan struct{})
 	for name, c := range map[string]struct {
 		silent, unregistered bool
 		faulty               func(e *Engine) func(leasing) leasing
-		given                chan struct{} // awaited before the silence
-		unwaited             bool
+		given                chan struct{} // received from before the silence
+		noWait               bool
 		found                bool
 	}{
-		"a host that beats":     {},
-		"a host that is silent": {silent: true},
-		"a lease by a mere read": {silent: true, found: true, faulty: func(e *Engine) func(leasing) leasing {
-			return func(l leasing) leasing { return byRead{l, e} }
+		"an active host": {},
+		"a silent host":  {silent: true},
+		"a lease without a beat": {silent: true, found: true, faulty: func(e *Engine) func(leasing) leasing {
+			return func(l leasing) leasing { return leaseOnRead{l, e} }
 		}},
-		"a lease from its answer": {
+		"a lease from the time of its answer": {
 			silent: true, given: given, found: true, faulty: func(*Engine) func(leasing) leasing {
-				return func(l leasing) leasing { return fromAnswer{l, given} }
+				return func(l leasing) leasing { return leaseFromAnswer{l, given} }
 			},
 		},
-		"a host that is not registered": {
+		"an unregistered host": {
 			silent: true, unregistered: true, found: true, faulty: func(e *Engine) func(leasing) leasing {
-				return func(l leasing) leasing { return byRead{l, e} }
+				return func(l leasing) leasing { return leaseOnRead{l, e} }
 			},
 		},
-		"kills that are not told": {found: true, faulty: func(*Engine) func(leasing) leasing {
-			return func(l leasing) leasing { return untold{l} }
+		"no stream of kills": {found: true, faulty: func(*Engine) func(leasing) leasing {
+			return func(l leasing) leasing { return noKills{l} }
 		}},
-		"an end that waits for no host": {unwaited: true, found: true},
+		"an end that does not wait for hosts": {noWait: true, found: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := emptyStore(t)
-			here := newSeat(t, openHost(t, settings), nil)
+			here := newCachedHost(t, openHost(t, settings), nil)
 			e := openHost(t, settings)
 			var faulty func(leasing) leasing
 			if c.faulty != nil {
 				faulty = c.faulty(e)
 			}
-			there := newSeat(t, e, faulty)
+			there := newCachedHost(t, e, faulty)
 			found := 0
 			for i := range 5 {
 				l := here.signIn(t, fmt.Sprint(i))
@@ -233,8 +232,8 @@ func TestCopiesOfHosts(t *testing.T) {
 				if c.unregistered {
 					unregister(t, there)
 				}
-				if c.unwaited {
-					here.endUnwaited(t, l)
+				if c.noWait {
+					here.endWithoutWait(t, l)
 				} else {
 					here.end(t, l)
 				}
@@ -247,13 +246,13 @@ func TestCopiesOfHosts(t *testing.T) {
 				}
 			}
 			if (found > 0) != c.found {
-				t.Errorf("a token is active at another host behind its end: %t, want %t", found > 0, c.found)
+				t.Errorf("a token is active at another host after its end: %t, want %t", found > 0, c.found)
 			}
 		})
 	}
 }
 
-func unregister(t *testing.T, s *seat) {
+func unregister(t *testing.T, s *cachedHost) {
 	t.Helper()
 	_, err := s.pool.Exec(t.Context(), s.sql("DELETE FROM {s}.hosts WHERE instance = $1"), s.host.instance)
 	if err != nil {
@@ -261,8 +260,8 @@ func unregister(t *testing.T, s *seat) {
 	}
 }
 
-// endUnwaited ends the session of a line without waiting for other hosts.
-func (s *seat) endUnwaited(t *testing.T, l *line) {
+// endWithoutWait ends the session of a family without waiting for other hosts.
+func (s *cachedHost) endWithoutWait(t *testing.T, l *tokenFamily) {
 	t.Helper()
 	ending := &logout.Ending{
 		OperationID: "end " + l.name, SessionID: "session " + l.name, Reason: logout.Terminated,
@@ -276,15 +275,15 @@ func (s *seat) endUnwaited(t *testing.T, l *line) {
 	}
 }
 
-// An acknowledgement waits for a silent host for as long as a lease, and not again while the host stays
-// silent. When that host comes back, it has no copies, and takes part again.
+// The first end waits for a silent host for the length of a lease, later ones do not wait for it. When the
+// host resumes, it has no copies, and ends wait for it again.
 func TestOneWaitForASilentHost(t *testing.T) {
 	t.Parallel()
-	here, there := twoSeats(t)
-	lines := make([]*line, 4)
-	for i := range lines {
-		lines[i] = here.signIn(t, fmt.Sprint(i))
-		there.caches(t, lines[i].access(0).Ref)
+	here, there := twoCachedHosts(t)
+	families := make([]*tokenFamily, 4)
+	for i := range families {
+		families[i] = here.signIn(t, fmt.Sprint(i))
+		there.caches(t, families[i].access(0).Ref)
 	}
 	lapsed := func() (lapsed bool) {
 		t.Helper()
@@ -296,37 +295,37 @@ func TestOneWaitForASilentHost(t *testing.T) {
 		return lapsed
 	}
 	release := there.silence(t)
-	here.end(t, lines[0])
+	here.end(t, families[0])
 	if !lapsed() {
-		t.Error("an end was acknowledged without a host that is silent, and that is not marked")
+		t.Error("an end was acknowledged before the silent host was marked as lapsed")
 	}
 	before := there.host.lease.sent()
-	here.end(t, lines[1]) // waiting only for its own beat
+	here.end(t, families[1]) // waits only for its own beat
 	release()
-	testenv.Eventually(t, "the host is back", func() bool { return !lapsed() })
-	testenv.Eventually(t, "it beats", func() bool {
+	testenv.Eventually(t, "the host is not marked as lapsed", func() bool { return !lapsed() })
+	testenv.Eventually(t, "the host has a lease", func() bool {
 		number, lasts := there.host.lease.holds()
 		return lasts && number > before
 	})
-	if there.active(t.Context(), lines[0].access(0).Ref) {
-		t.Error("a token is active at a host that comes back behind its end")
+	if there.active(t.Context(), families[0].access(0).Ref) {
+		t.Error("a token is active at a resumed host after its end")
 	}
-	there.caches(t, lines[2].access(0).Ref)
-	here.end(t, lines[2])
-	if lapsed() || there.active(t.Context(), lines[2].access(0).Ref) {
-		t.Errorf("a host that is back: marked %t, or its copy answers behind the end", lapsed())
+	there.caches(t, families[2].access(0).Ref)
+	here.end(t, families[2])
+	if lapsed() || there.active(t.Context(), families[2].access(0).Ref) {
+		t.Errorf("a resumed host: lapsed %t, or its copy is used after the end", lapsed())
 	}
-	there.end(t, lines[3])
-	if here.active(t.Context(), lines[3].access(0).Ref) {
-		t.Error("a token that was ended at the host that came back is active at the other")
+	there.end(t, families[3])
+	if here.active(t.Context(), families[3].access(0).Ref) {
+		t.Error("a token that was ended at the resumed host is active at the other one")
 	}
 }
 
-// Without a lease a host answers neither reads nor changes that turn out to change nothing. A server that
-// lacks a beat of this host is not the primary.
+// Without a lease a host answers neither reads nor changes without an effect. A server that lacks a beat of
+// this host is not the primary.
 func TestNoAnswerWithoutALease(t *testing.T) {
 	t.Parallel()
-	s := newSeat(t, openEngine(t), nil)
+	s := newCachedHost(t, openEngine(t), nil)
 	l := s.signIn(t, "l")
 	unknown := ticketstore.Renewal{Key: ticketstore.KeyOf("x"), Version: 1, Expires: base.Add(time.Hour)}
 	calls := map[string]func(ctx context.Context) error{
@@ -338,7 +337,7 @@ func TestNoAnswerWithoutALease(t *testing.T) {
 			_, err := s.Tickets().Query(ctx, ticketstore.SessionQuery{Count: 1})
 			return err
 		},
-		"a change of nothing": func(ctx context.Context) error {
+		"a change without an effect": func(ctx context.Context) error {
 			if _, err := s.Tickets().Renew(ctx, unknown, base); !errors.Is(err, ticketstore.ErrNotFound) {
 				return err
 			}
@@ -365,7 +364,7 @@ func TestNoAnswerWithoutALease(t *testing.T) {
 	}
 	answered()
 	release := s.silence(t)
-	testenv.Eventually(t, "the lease is over", func() bool {
+	testenv.Eventually(t, "the lease has expired", func() bool {
 		_, lasts := s.host.lease.holds()
 		return !lasts
 	})
@@ -375,34 +374,34 @@ func TestNoAnswerWithoutALease(t *testing.T) {
 	// A different server has received beats that this one lacks.
 	release = s.silence(t)
 	s.host.lease.committed(1<<40, time.Now())
-	refused("left behind")
+	refused("at a server without its beats")
 	s.host.lease.committed(0, time.Time{})
 	release()
 	answered()
 }
 
-// A read that began before an end at another host, and is answered after it, fills no copy.
+// A read that began before an end at another host and is answered after it is not copied.
 func TestLateReadAtAnotherHost(t *testing.T) {
 	t.Parallel()
-	here, there := twoSeats(t)
+	here, there := twoCachedHosts(t)
 	l := here.signIn(t, "l")
 	token := l.access(0).Ref
 	other := here.signIn(t, "other")
-	there.caches(t, other.access(0).Ref) // it follows and has a lease
+	there.caches(t, other.access(0).Ref) // it follows kills and has a lease
 	there.grants.Store = interrupted{there.Grants(), func() { here.end(t, l) }}
 	if !there.active(context.WithoutCancel(t.Context()), token) {
-		t.Log("the answer of a read that overlaps the end came too late")
+		t.Log("the answer of a read during the end was too late")
 	}
 	there.grants.Store = there.Grants()
 	if there.active(t.Context(), token) {
-		t.Error("a read that began before the end has filled a copy behind it")
+		t.Error("a read that began before the end was copied after it")
 	}
 	if there.meter.Figures().Refusals == 0 {
-		t.Error("no read was refused: the test shows nothing")
+		t.Error("no read was refused: the case did not occur")
 	}
 }
 
-// interrupted delays the answer of a read until something was done.
+// interrupted calls do between a read and its answer.
 type interrupted struct {
 	grantstore.Store
 	do func()
@@ -416,10 +415,10 @@ func (b interrupted) Get(
 	return found, err
 }
 
-// A fenced store grants no lease, and no copy is used behind the fence.
+// A fenced store grants no lease, and no copy is used after the fence.
 func TestNoLeaseBehindTheFence(t *testing.T) {
 	t.Parallel()
-	s := newSeat(t, openEngine(t), nil)
+	s := newCachedHost(t, openEngine(t), nil)
 	l := s.signIn(t, "l")
 	s.caches(t, l.access(0).Ref)
 	for _, to := range []transfer.State{transfer.Exporting, transfer.Fenced} {
@@ -431,19 +430,19 @@ func TestNoLeaseBehindTheFence(t *testing.T) {
 	before := s.meter.Figures().Hits
 	_, err := s.Kills().(grantstore.Leases).Lease(t.Context(), s.Kills().Position())
 	if !errors.Is(err, transfer.ErrFenced) {
-		t.Errorf("the lease of a store that is fenced: %v", err)
+		t.Errorf("the lease of a fenced store: %v", err)
 	}
 	if err := s.answer(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	s.active(t.Context(), l.access(0).Ref)
 	if s.meter.Figures().Hits > before {
-		t.Error("a copy answers behind the fence")
+		t.Error("a copy is used after the fence")
 	}
 }
 
-// The recorded progress of a host is bounded while a cache requests leases without applying anything, and the
-// progress that it reports is never ahead of the cache.
+// The marks of a host are bounded while its cache applies no kills, and the reported progress is never ahead
+// of the cache.
 func TestMarksAreBounded(t *testing.T) {
 	t.Parallel()
 	l := newLease(time.Minute)
@@ -454,21 +453,21 @@ func TestMarksAreBounded(t *testing.T) {
 		l.send()
 		l.confirm(&beat{number: n + 1, slots: []int64{n + 1}, position: uint64(n + 1)})
 		if len(l.marks) > mostMarks {
-			t.Fatalf("after %d beats there are %d marks, want at most %d", n+1, len(l.marks), mostMarks)
+			t.Fatalf("after %d beats: %d marks, want at most %d", n+1, len(l.marks), mostMarks)
 		}
 	}
-	for told := range uint64(beats + 1) {
-		l.ask(told)
-		if _, applied := l.send(); applied[0] > int64(told) || (told == beats && applied[0] != beats) {
-			t.Fatalf("at position %d it says that it has come to kill %d", told, applied[0])
+	for at := range uint64(beats + 1) {
+		l.ask(at)
+		if _, applied := l.send(); applied[0] > int64(at) || (at == beats && applied[0] != beats) {
+			t.Fatalf("at position %d it reports kill %d", at, applied[0])
 		}
 	}
 }
 
-// A job is shown as done when no copy at another host is used any more, even before a sweep has dated it.
+// A job is done when no copy at another host is used any more, also before a sweep has dated it.
 func TestJobIsDoneWhenNoCopyIsUsed(t *testing.T) {
 	t.Parallel()
-	here, there := twoSeats(t)
+	here, there := twoCachedHosts(t)
 	l := here.signIn(t, "l")
 	ending := &logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}
 	there.caches(t, l.access(0).Ref)
@@ -484,6 +483,6 @@ func TestJobIsDoneWhenNoCopyIsUsed(t *testing.T) {
 		t.Fatalf("the job is %+v, %v, want it done", job, err)
 	}
 	if there.active(t.Context(), l.access(0).Ref) {
-		t.Error("a job is shown as done while a copy at another host answers")
+		t.Error("a job is done while a copy at another host is used")
 	}
 }

@@ -24,7 +24,7 @@ func measuredSession(sid string, now time.Time) *ticketstore.Session {
 	}
 }
 
-// slowly makes a read that waits for a lock long enough to get a span.
+// slowly makes a read that waits for a lock so long that it gets a span.
 func slowly(t *testing.T, e *Engine, read func() error) error {
 	t.Helper()
 	conn, err := e.pool.Acquire(t.Context())
@@ -53,8 +53,8 @@ func slowly(t *testing.T, e *Engine, read func() error) error {
 	return errors.Join(err, <-done)
 }
 
-// The spans of a call are in order: a write has the wait for its turn, the batched read and the write with
-// the commit; a slow read has one span. A transaction without changes has no write.
+// The spans of a write are the wait in the queue, the batched read, and the write with the commit, which a
+// transaction without changes lacks. A slow read has one span.
 func TestSpansOfACall(t *testing.T) {
 	t.Parallel()
 	e, now := openEngine(t), time.Now()
@@ -68,7 +68,7 @@ func TestSpansOfACall(t *testing.T) {
 		for _, s := range kept.Spans() {
 			names = append(names, s.Name)
 			if s.Start.Before(last) || s.End.Before(s.Start) {
-				t.Errorf("%q lasts from %s to %s, and the one before to %s", s.Name, s.Start, s.End, last)
+				t.Errorf("%q lasts from %s to %s, the previous span to %s", s.Name, s.Start, s.End, last)
 			}
 			last = s.End
 			want := []spans.Attribute{{Key: spans.System, Value: "postgresql"}}
@@ -83,7 +83,7 @@ func TestSpansOfACall(t *testing.T) {
 		return names
 	}
 	key := ticketstore.KeyOf("s")
-	// A short read gets no span: repeated in case the machine was busy.
+	// A short read gets no span. Repeated because a read is slow on a busy machine.
 	testenv.Eventually(t, "a read without a span", func() bool {
 		return len(traced(func(ctx context.Context) error {
 			if _, err := e.Tickets().Get(ctx, key); !errors.Is(err, ticketstore.ErrNotFound) {
@@ -119,11 +119,11 @@ func TestSpansOfACall(t *testing.T) {
 	}
 }
 
-// Commits are counted with what they made durable, connections with what waited for them.
+// Commits are counted with their changes, connections with the calls that waited for them.
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
-	e := opens(t, Settings{DSN: dsn, Schema: name})
+	e := openStore(t, Settings{DSN: dsn, Schema: name})
 	before, err := e.Figures(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -145,8 +145,8 @@ func TestFigures(t *testing.T) {
 	}
 	commits, changes := after.Commits-before.Commits, after.Changes-before.Changes
 	if commits == 0 || commits > changes || changes < calls {
-		t.Errorf("%d commits of %d changes, want at least %d changes in at most as many", commits, changes,
-			calls)
+		t.Errorf("%d commits of %d changes, want at least %d changes and no more commits",
+			commits, changes, calls)
 	}
 	var byTime, byChanges uint64
 	for _, n := range after.CommitBuckets {
@@ -156,7 +156,7 @@ func TestFigures(t *testing.T) {
 		byChanges += n
 	}
 	if byTime > after.Commits || byChanges != after.Commits || after.CommitTime <= before.CommitTime {
-		t.Errorf("%d commits by their time and %d by their changes are of %d, in %s after %s", byTime,
+		t.Errorf("%d commits by duration and %d by changes, want %d; %s after %s", byTime,
 			byChanges, after.Commits, after.CommitTime, before.CommitTime)
 	}
 	if trips := after.RoundTrips - before.RoundTrips; trips < 2*commits {

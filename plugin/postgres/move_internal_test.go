@@ -1,6 +1,6 @@
 package postgres
 
-// Targets of moves: what is kept while one is filled, and how one is emptied that was abandoned.
+// Targets of moves: counts during the import, and emptying an abandoned target.
 
 import (
 	"slices"
@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// filling returns a store that is being filled under an id, and has the records of one with eight sessions,
-// of which a client has used all, and four others two each.
+// filling returns a store during an import with that id. It has eight sessions: one client has used all of
+// them, four others two each.
 func filling(t *testing.T, id string) *Engine {
 	t.Helper()
 	source, target := openEngine(t), openEngine(t)
@@ -42,8 +42,8 @@ func become(t *testing.T, e *Engine, to transfer.State, id string) {
 	}
 }
 
-// The sessions of each client are counted as they come in: a switch, which holds all writes, does nothing
-// that grows with the store.
+// The sessions of each client are counted during the import, so that the duration of a switch, which blocks
+// all writes, does not grow with the store.
 func TestClientCountsDuringImport(t *testing.T) {
 	t.Parallel()
 	target := filling(t, "move")
@@ -61,9 +61,9 @@ func TestClientCountsDuringImport(t *testing.T) {
 		return counts
 	}
 	if got := counted(); !slices.Equal(got, []int64{8, 2, 2, 2, 2}) {
-		t.Errorf("before the switch the clients have %v sessions, want eight and four times two", got)
+		t.Errorf("before the switch: %v sessions of clients, want 8 and 4 times 2", got)
 	}
-	// A session that ends meanwhile is one less of each of its clients.
+	// The end of a session reduces the count of each of its clients.
 	err := target.Transfer().Import(t.Context(), "move", func(yield func([]transfer.Record, error) bool) {
 		yield([]transfer.Record{
 			{Kind: transfer.Sessions, Key: []byte("session 000"), Deleted: true},
@@ -76,12 +76,11 @@ func TestClientCountsDuringImport(t *testing.T) {
 	}
 	become(t, target, transfer.Active, "move")
 	if got := counted(); !slices.Equal(got, []int64{7, 1, 2, 2, 2}) {
-		t.Errorf("after the switch the clients have %v sessions, want seven, one and three times two", got)
+		t.Errorf("after the switch: %v sessions of clients, want 7, 1 and 3 times 2", got)
 	}
 }
 
-// A target that was abandoned is emptied without a look at its rows, however many they are: nothing is left
-// of them in the tables' files.
+// An abandoned target is truncated, which does not read its rows: the files of its tables are empty.
 func TestAbandonedTargetIsTruncated(t *testing.T) {
 	t.Parallel()
 	target := filling(t, "first")
@@ -97,8 +96,8 @@ func TestAbandonedTargetIsTruncated(t *testing.T) {
 	}
 	left, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(left) > 0 {
-		t.Errorf("the tables %v still have pages of rows that are gone, error %v", left, err)
+		t.Errorf("the tables %v have pages, error %v", left, err)
 	}
 	become(t, target, transfer.Active, "second")
-	rightAfterwards(t, target)
+	checkAfterwards(t, target)
 }

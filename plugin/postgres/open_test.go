@@ -1,6 +1,6 @@
 package postgres
 
-// Opening: every server, database and schema that is not right is refused with what to do about it.
+// Open: an unsuitable server, database or schema is refused with what to do about it.
 
 import (
 	"context"
@@ -52,8 +52,8 @@ func mustOpen(t *testing.T, settings Settings) *opened {
 	return o
 }
 
-// refused opens a store, which must fail in time, with an error that is another one, unless that is nil,
-// and says these words.
+// refused opens a store, which must fail in time, with an error that contains these words and is the given
+// one, if any.
 func refused(t *testing.T, settings Settings, is error, words ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -61,11 +61,11 @@ func refused(t *testing.T, settings Settings, is error, words ...string) {
 	began := time.Now()
 	_, err := openWithin(t, ctx, settings)
 	if err == nil {
-		t.Fatalf("it was opened, want an error that says %q", words)
+		t.Fatalf("opened, want an error with %q", words)
 	}
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {
-			t.Errorf("%q does not say %q", err, word)
+			t.Errorf("error %q, want %q in it", err, word)
 		}
 	}
 	if strings.Contains(err.Error(), "s3cret") {
@@ -92,7 +92,7 @@ func TestOpenTwice(t *testing.T) {
 	}
 }
 
-// Two stores in one database have two schemas, and nothing in common.
+// Two stores in one database have two schemas and share nothing.
 func TestTwoStoresInOneDatabase(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
@@ -133,7 +133,7 @@ func TestServerUnreachable(t *testing.T) {
 	)
 }
 
-// A server that does not answer is given up in time.
+// An open of a server that does not answer fails in time.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -155,7 +155,7 @@ func TestMissingPrivileges(t *testing.T) {
 	mustOpen(t, Settings{DSN: dsn, Schema: name})
 	refused(t, none, nil, "no right", role, name, "migrate -schema NAME -runtime-role "+role)
 
-	// With some rights it says which are lacking, with all of them it serves.
+	// With some privileges the error names the missing ones, with all of them the store opens.
 	server.Exec(
 		t,
 		"GRANT USAGE ON SCHEMA "+name+" TO "+role,
@@ -174,18 +174,18 @@ func TestMissingPrivileges(t *testing.T) {
 	mustOpen(t, none)
 }
 
-// What lies in the schema decides whether it is opened.
+// A schema with other contents is refused.
 func TestWrongSchema(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
 	for name, c := range map[string]struct {
 		statements []string // on a store
-		fresh      bool     // there is none
+		fresh      bool     // without a store
 		settings   Settings
 		is         error
 		says       []string
 	}{
-		"something else": {
+		"other tables": {
 			fresh:      true,
 			statements: []string{"CREATE SCHEMA {s}", "CREATE TABLE {s}.invoices (id int)"},
 			is:         schema.ErrForeign, says: []string{"invoices", "another schema"},
@@ -200,16 +200,16 @@ func TestWrongSchema(t *testing.T) {
 			statements: []string{"ALTER TABLE {s}.hosts DROP knows"},
 			is:         schema.ErrChanged, says: []string{"hosts.knows", "restore"},
 		},
-		"an index gone": {
+		"a missing index": {
 			statements: []string{"DROP INDEX {s}.sessions_created"},
 			is:         schema.ErrChanged, says: []string{"sessions_created"},
 		},
 		"without its row": {statements: []string{"DELETE FROM {s}.ledger"}, is: schema.ErrChanged},
-		"not made, and not to be made": {
+		"no store, and none is to be created": {
 			fresh: true, settings: Settings{Migrate: new(bool)},
 			says: []string{"there is no store", "migrate"},
 		},
-		"half migrated": {
+		"partly migrated": {
 			statements: []string{"UPDATE {s}.schema_version SET version = 0"},
 			settings:   Settings{Migrate: new(bool)},
 			is:         schema.ErrOlder, says: []string{"schema 0", "migrate"},
@@ -257,7 +257,7 @@ func TestReadOnlyReplica(t *testing.T) {
 	}
 	server.Begin(t)
 	refused(t, Settings{DSN: dsn, Schema: name}, ticketstore.ErrUnavailable, "read-only replica")
-	// One of several hosts is asked for that writes, and there is none.
+	// A DSN of several servers of which none accepts writes.
 	several := fmt.Sprintf("host=%s,%[1]s port=%d,%[2]d user=postgres target_session_attrs=read-write",
 		server.Folder(), server.Port)
 	refused(t, Settings{DSN: several, Schema: name}, ticketstore.ErrUnavailable, "read-only replica")
@@ -277,7 +277,7 @@ func TestServerSettings(t *testing.T) {
 		Settings{DSN: dsn + " options='-c default_transaction_read_only=on'", Schema: name},
 		ticketstore.ErrUnavailable, "read-only",
 	)
-	// Our sessions have the level that they need; those of a pooler have the role's.
+	// Our connections set the isolation level; those of a pooler have that of the role.
 	role := server.Role(t, "s3cret")
 	server.Exec(t, "ALTER ROLE "+role+" SET default_transaction_isolation = 'repeatable read'")
 	refused(
@@ -299,7 +299,7 @@ func TestStatementTimeout(t *testing.T) {
 		t,
 		Settings{DSN: dsn + " statement_timeout=1", Schema: name},
 		ticketstore.ErrUnavailable,
-		"canceling statement", // "due to statement timeout", or to a user's request where the two meet
+		"canceling statement", // "due to statement timeout" or "due to user request"
 		"SET statement_timeout",
 	)
 }
@@ -320,14 +320,14 @@ func TestConnectionsExhausted(t *testing.T) {
 	conn.Release()
 }
 
-// Commits that a crash may lose are not refused, but said loudly.
+// Asynchronous commits, which a crash may lose, are accepted with a warning.
 func TestAsynchronousCommits(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
 	dsn, name := server.Schema(t)
 	if o := mustOpen(t, Settings{DSN: dsn + " synchronous_commit=off", Schema: name}); !strings.Contains(
 		o.asynchronous, "synchronous_commit is off") {
-		t.Errorf("it says %q", o.asynchronous)
+		t.Errorf("warning %q", o.asynchronous)
 	}
 	log := &testenv.Log{}
 	e, err := Open(t.Context(), Settings{DSN: dsn + " synchronous_commit=off", Schema: name},
@@ -340,7 +340,7 @@ func TestAsynchronousCommits(t *testing.T) {
 		"level=WARN", "COMMITS ARE NOT DURABLE", "synchronous_commit is off", "synchronous_standbys=none",
 	} {
 		if said := log.String(); !strings.Contains(said, word) {
-			t.Errorf("the log does not have %q: %s", word, said)
+			t.Errorf("no %q in the log: %s", word, said)
 		}
 	}
 	for text, s := range map[string]serverFacts{
@@ -355,7 +355,7 @@ func TestAsynchronousCommits(t *testing.T) {
 	}
 }
 
-// A host whose clock is off by more than two seconds is refused, whichever way.
+// A host is refused if its clock is more than two seconds fast or slow.
 func TestClockOff(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)
@@ -367,7 +367,7 @@ func TestClockOff(t *testing.T) {
 	mustOpen(t, off(time.Second))
 }
 
-// Only the wanted store is opened, and none is made in its place (rule 11).
+// Only the expected store is opened, and none is created instead (rule 11).
 func TestOtherStore(t *testing.T) {
 	t.Parallel()
 	dsn, name := pgserver.Shared(t).Schema(t)

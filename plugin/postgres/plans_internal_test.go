@@ -17,9 +17,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Rows are found one by one, by an index. Starting parallel workers takes longer than reading a page, and a
-// join with a whole table, which is cheap while the table is small, is still used when it has grown. In this
-// test's server workers cost nothing, as they seem to with a million sessions.
+// Plans find rows by an index, one by one. Parallel workers take longer to start than reading a page, and a
+// plan that joins a whole table is kept when the table has grown. In this server workers cost nothing, as
+// they seem to with a million sessions.
 func TestPlansFollowIndexes(t *testing.T) {
 	t.Parallel()
 	t.Run("directly", func(t *testing.T) { t.Parallel(); plansFollowIndexes(t, false) })
@@ -38,9 +38,9 @@ func plansFollowIndexes(t *testing.T, pooled bool) {
 		settings.DSN, settings.Pooler = server.Pooler(t), true
 	}
 	e := openHost(t, settings)
-	ctx, l := t.Context(), &line{}
+	ctx, l := t.Context(), &tokenFamily{}
 	for i := range 50 {
-		l = &line{name: fmt.Sprint(i)}
+		l = &tokenFamily{name: fmt.Sprint(i)}
 		if err := l.signIn(ctx, e); err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func plansFollowIndexes(t *testing.T, pooled bool) {
 	} {
 		before := len(server.Log())
 		if err := c.do(); err != nil {
-			t.Fatalf("what %s is for: %v", c.index, err)
+			t.Fatalf("a query by %s: %v", c.index, err)
 		}
 		testenv.Eventually(t, "a plan by "+c.index, func() bool {
 			return strings.Contains(server.Log()[before:], c.index)
@@ -86,7 +86,7 @@ func plansFollowIndexes(t *testing.T, pooled bool) {
 	}
 }
 
-// Only codes and refresh tokens are looked up among used grants, which have five partitions.
+// Only codes and refresh tokens are looked up in the five partitions of used grants.
 func TestLookupsOfUsedGrants(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[grantstore.Type]bool{
@@ -103,7 +103,7 @@ func TestLookupsOfUsedGrants(t *testing.T) {
 				return q.table == usedTable || strings.Contains(q.where, "{s}.used")
 			})
 			if got != want {
-				t.Errorf("%s of %s looks among used grants: %t, want %t", reads, kind, got, want)
+				t.Errorf("%s of %s reads used grants: %t, want %t", reads, kind, got, want)
 			}
 		}
 	}
@@ -112,7 +112,7 @@ func TestLookupsOfUsedGrants(t *testing.T) {
 // The plans of an exchange, and of the revocation of a family, read all tokens of the family.
 func TestPlansReadFamilies(t *testing.T) {
 	t.Parallel()
-	e, l := openEngine(t), &line{name: "l"}
+	e, l := openEngine(t), &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A replaced primary reports that it accepts writes, but confirms none. It is skipped, and calls waiting for
-// it are released when another server has committed.
+// A replaced primary reports that it accepts writes, but confirms no commit. It is skipped, and the
+// connections of calls that wait for it are closed when another server has committed.
 func TestReplacedPrimary(t *testing.T) {
 	t.Parallel()
 	old, next := pgserver.Start(t), pgserver.Start(t)
@@ -49,7 +49,7 @@ func TestReplacedPrimary(t *testing.T) {
 	written := make(chan error, 1)
 	go func() {
 		var err error
-		for err == nil { // the server may apply the setting a little later
+		for err == nil { // the setting is applied later
 			_, err = first.Exec(t.Context(), "INSERT INTO kept VALUES (1)")
 		}
 		written <- err
@@ -62,10 +62,10 @@ func TestReplacedPrimary(t *testing.T) {
 	})
 	third := acquire(next)
 	if err := <-written; !lost(err) {
-		t.Errorf("a commit that is never confirmed: %v, want its connection lost", err)
+		t.Errorf("an unconfirmed commit: %v, want its connection lost", err)
 	}
 	if _, err := idle.Exec(t.Context(), "SELECT 1"); !lost(err) {
-		t.Errorf("a read from the primary that was left behind: %v, want its connection lost", err)
+		t.Errorf("a read from the replaced primary: %v, want its connection lost", err)
 	}
 	if _, err := third.Exec(t.Context(), "SELECT 1"); err != nil {
 		t.Error(err)

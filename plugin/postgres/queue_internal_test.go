@@ -9,8 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// One claim examines a bounded number of clients, the next one the others: a client behind thousands that
-// wait for another attempt is served.
+// A claim examines a bounded number of clients, and the next claim continues with the others: a client after
+// thousands that wait for a retry is served.
 func TestClaimIsBounded(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
@@ -47,10 +47,10 @@ func TestClaimIsBounded(t *testing.T) {
 	}
 	queue(base, "the last")
 	if got := claim(); len(got.Deliveries) != 0 || got.Next.After(base) {
-		t.Errorf("the first claim: %d notifications, the next at %v; want none, and more at once",
+		t.Errorf("the first claim: %d notifications, the next at %v; want none, and the next one now",
 			len(got.Deliveries), got.Next)
 	}
 	if got := claim(); len(got.Deliveries) != 1 {
-		t.Errorf("the second claim: %d notifications, want that of the client behind", len(got.Deliveries))
+		t.Errorf("the second claim: %d notifications, want that of the last client", len(got.Deliveries))
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// No host writes to a partition that another host with a skewed clock may empty.
+// No host writes to a partition that a host with a skewed clock may empty.
 func TestRingOfUsedGrants(t *testing.T) {
 	t.Parallel()
 	const day = int64(24 * time.Hour)
@@ -32,43 +32,43 @@ func TestRingOfUsedGrants(t *testing.T) {
 		ring := usedRing(g, now)
 		for _, off := range []int64{-skew, 0, skew} {
 			if emptied := ringOf(bucket(now+off, usedSpan) + 3); ring == emptied {
-				t.Errorf("a grant that expires in %d days lies in partition %d, which a host empties that "+
-					"is off by %v", days, ring, time.Duration(off))
+				t.Errorf("a grant that expires in %d days is in partition %d, which a host with a "+
+					"deviation of %v empties", days, ring, time.Duration(off))
 			}
 		}
 		if days <= 30 && ring == outside {
-			t.Errorf("a grant that expires in %d days lies in partition %d", days, ring)
+			t.Errorf("a grant that expires in %d days is in partition %d", days, ring)
 		}
 	}
 	for name, g := range map[string]*records.Grant{
-		"with a grace":    {Consumed: now, Used: 1 + uint64(time.Minute), Expires: now + day},
-		"without expiry":  {Consumed: now, Used: 1},
-		"of long ago":     {Consumed: now, Used: 1, Expires: now - 20*day},
-		"of an old store": {Consumed: now, Expires: now + day},
+		"with a grace":      {Consumed: now, Used: 1 + uint64(time.Minute), Expires: now + day},
+		"without expiry":    {Consumed: now, Used: 1},
+		"expired long ago":  {Consumed: now, Used: 1, Expires: now - 20*day},
+		"of an older store": {Consumed: now, Expires: now + day},
 	} {
 		if ring := usedRing(g, now); ring != outside {
-			t.Errorf("a used grant %s lies in partition %d", name, ring)
+			t.Errorf("a used grant %s is in partition %d", name, ring)
 		}
 	}
 }
 
-// Two attempts at one operation conflict even if their times are in different partitions and they write
-// nothing else in common: one of them gets the answer of the other.
+// Two attempts at one operation conflict even if their times are in different partitions and they share no
+// other row: one of them gets the answer of the other.
 func TestRepeatedOperationAcrossPartitions(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
 	edge := base.Truncate(grantstore.OperationRetention)
-	moments := []time.Time{edge.Add(-20 * time.Second), edge.Add(20 * time.Second)}
+	times := []time.Time{edge.Add(-20 * time.Second), edge.Add(20 * time.Second)}
 	for round := range 50 {
 		batch := grantstore.Batch{
 			OperationID: fmt.Sprint("operation ", round),
 			Delete: []grantstore.Ref{{
-				Type: grantstore.JTI, Key: ticketstore.KeyOf("a key that is nowhere"),
+				Type: grantstore.JTI, Key: ticketstore.KeyOf("unknown key"),
 			}},
 		}
 		for i, err := range world.Race(2, func(i int) error {
 			mine := batch
-			_, err := h.engines[i].Grants().Apply(t.Context(), &mine, moments[i])
+			_, err := h.engines[i].Grants().Apply(t.Context(), &mine, times[i])
 			return err
 		}) {
 			if err != nil {
@@ -83,14 +83,14 @@ func TestRepeatedOperationAcrossPartitions(t *testing.T) {
 	if err != nil || answers != 50 {
 		t.Errorf("%d answers to 50 operations, error %v", answers, err)
 	}
-	rightAfterwards(t, e)
+	checkAfterwards(t, e)
 }
 
 // Expired partitions are emptied and subtracted from the contents.
 func TestPartitionsAreEmptied(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
-	l := &line{name: "l"}
+	l := &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -112,9 +112,9 @@ func TestPartitionsAreEmptied(t *testing.T) {
 		if _, err := e.Grants().Purge(t.Context(), 1000, base.Add(after)); err != nil {
 			t.Fatal(err)
 		}
-		rightAfterwards(t, e)
+		checkAfterwards(t, e)
 	}
-	// The server hides the transactions of other roles from a host's, which is no superuser.
+	// The server hides transactions of other roles from a host, whose role is not a superuser.
 	reader := "reader_" + strings.Trim(e.schema, `"`)
 	for _, statement := range []string{"CREATE ROLE " + reader, "GRANT USAGE ON SCHEMA {s} TO " + reader} {
 		if _, err := e.pool.Exec(t.Context(), e.sql(statement)); err != nil {
@@ -145,9 +145,9 @@ func TestPartitionsAreEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !inUse() {
-		t.Error("a partition that is read is not in use")
+		t.Error("a partition is not in use during a read")
 	}
-	purge(2 * grantstore.OperationRetention) // while a backup reads: not waited for
+	purge(2 * grantstore.OperationRetention) // does not wait for the read of a backup
 	if n := left("operations"); n < 6 {
 		t.Errorf("%d answers are left while they are read", n)
 	}
@@ -155,27 +155,26 @@ func TestPartitionsAreEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	if inUse() {
-		t.Error("a partition that nobody reads is in use")
+		t.Error("a partition is in use without a read")
 	}
 	purge(2 * grantstore.OperationRetention)
-	if n := left("operations"); n > 1 { // the echo of one may be in the previous partition
+	if n := left("operations"); n > 1 { // an echo may be in the previous partition
 		t.Errorf("%d answers are left after 20 minutes", n)
 	}
 	purge(100*time.Hour + time.Duration(usedSpan))
 	if n := left("used"); n != 0 {
-		t.Errorf("%d used grants are left after their time", n)
+		t.Errorf("%d used grants are left after their expiry", n)
 	}
 }
 
-// After a partition was emptied, the echoes of its operations remain in the next one without them, which is
-// correct.
+// After a partition is emptied, the echoes of its operations in the next partition are no fault.
 func TestEchoesAfterTheirPartitionIsEmptied(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
 	span := time.Duration(operationSpan)
 	edge := base.Truncate(span).Add(span - time.Second)
 	batch := &grantstore.Batch{
-		OperationID: "late in its span",
+		OperationID: "late in its partition",
 		Delete:      []grantstore.Ref{{Type: grantstore.JTI, Key: ticketstore.KeyOf("nowhere")}},
 	}
 	if _, err := e.Grants().Apply(t.Context(), batch, edge); err != nil {
@@ -190,11 +189,10 @@ func TestEchoesAfterTheirPartitionIsEmptied(t *testing.T) {
 	if err != nil || operations != 0 || echoes != 1 {
 		t.Fatalf("%d operations and %d echoes are left, error %v, want an echo", operations, echoes, err)
 	}
-	rightAfterwards(t, e)
+	checkAfterwards(t, e)
 }
 
-// A partition is counted in a snapshot: no transaction of a committer, for which other calls wait, looks at
-// all its rows.
+// A partition is counted in a snapshot, not in a transaction of a committer, for which other calls wait.
 func TestPartitionsAreCountedInSnapshots(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
@@ -202,22 +200,22 @@ func TestPartitionsAreCountedInSnapshots(t *testing.T) {
 	seen := &countsSeen{begun: map[*pgx.Conn]string{}}
 	config.ConnConfig.Tracer = seen
 	e := serve(t, config, settings)
-	l := &line{name: "l"}
+	l := &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Grants().Purge(t.Context(), 1000, base.Add(2*grantstore.OperationRetention)); err != nil {
 		t.Fatal(err)
 	}
-	rightAfterwards(t, e)
+	checkAfterwards(t, e)
 	seen.Lock()
 	defer seen.Unlock()
 	if want := []string{beginSnapshot}; !slices.Equal(seen.counts, want) {
-		t.Errorf("partitions were counted in transactions that began with %q, want %q", seen.counts, want)
+		t.Errorf("partitions were counted in transactions %q, want %q", seen.counts, want)
 	}
 }
 
-// countsSeen are the beginnings of the transactions that have counted a partition.
+// countsSeen records the statements that began transactions in which a partition was counted.
 type countsSeen struct {
 	sync.Mutex
 	begun  map[*pgx.Conn]string
@@ -256,12 +254,12 @@ func (c *countsSeen) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx
 
 func (c *countsSeen) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
-// Between the count of a partition and its end nothing in it changes, and another host may have emptied it.
+// Between its count and its emptying a partition does not change, except that another host may empty it.
 func TestCountedPartitionDoesNotChange(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
 	e := h.engines[0]
-	l := &line{name: "l"}
+	l := &tokenFamily{name: "l"}
 	if err := errors.Join(l.signIn(t.Context(), e), l.exchange(t.Context(), e)); err != nil {
 		t.Fatal(err)
 	}
@@ -274,10 +272,10 @@ func TestCountedPartitionDoesNotChange(t *testing.T) {
 	}
 	full, err := view(t.Context(), e, now, nil, used.count)
 	if err != nil || !full || used.content.Count != 1 {
-		t.Fatalf("counted %+v in a partition that is full %t, error %v", used.content, full, err)
+		t.Fatalf("counted %+v, full %t, error %v; want one grant", used.content, full, err)
 	}
 	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{
-		OperationID: "delete what is over", Delete: []grantstore.Ref{l.token(0).Ref},
+		OperationID: "delete expired", Delete: []grantstore.Ref{l.token(0).Ref},
 	}, now)
 	if err != nil {
 		t.Fatal(err)
@@ -292,32 +290,32 @@ func TestCountedPartitionDoesNotChange(t *testing.T) {
 	}
 	other := *used
 	late := *used
-	late.read -= usedSpan // counted a span ago
+	late.read -= usedSpan // counted one span earlier
 	if n := empty(&late); n != 0 {
-		t.Errorf("a partition that was counted a span ago was emptied of %d rows", n)
+		t.Errorf("a partition counted one span earlier: emptied of %d rows, want 0", n)
 	}
 	if n := empty(used); n != 1 {
 		t.Errorf("emptied of %d rows, want 1", n)
 	}
-	rightAfterwards(t, e)
+	checkAfterwards(t, e)
 	if n := empty(&other); n != 0 {
-		t.Errorf("a partition that another host had emptied was emptied again of %d rows", n)
+		t.Errorf("a partition emptied by another host: emptied of %d rows, want 0", n)
 	}
-	rightAfterwards(t, e)
+	checkAfterwards(t, e)
 }
 
-// A clock that is set wrong between two beats empties no partition that is in use (rule 14).
+// A host whose clock is set wrong between two beats empties no partition in use (rule 14).
 func TestWrongClockEmptiesNoPartition(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)
 	var ahead atomic.Int64
 	settings.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	e := openHost(t, settings)
-	l := &line{name: "l"}
+	l := &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	e.host.beating.Lock() // the next beat would notice it
+	e.host.beating.Lock() // the next beat would detect the clock
 	ahead.Store(int64(time.Hour))
 	_, err := e.Grants().Purge(t.Context(), 1000, base.Add(2*grantstore.OperationRetention))
 	ahead.Store(0)

@@ -1,6 +1,6 @@
 package postgres
 
-// Walks over many rows of which few, or none, are what is looked for.
+// Walks over many rows of which few or none match.
 
 import (
 	"errors"
@@ -29,11 +29,11 @@ const (
 			AS c (other, type, family, subject, sid, client, created, serial, due, data, key, i)`
 )
 
-// multitude is an engine with a session, a token of another client, which is the last in listings, and that
-// many copies.
-func multitude(t *testing.T) *Engine {
+// manyRows returns an engine with a session, a token of another client, which is the last in listings, and
+// the copies.
+func manyRows(t *testing.T) *Engine {
 	t.Helper()
-	e, l := openEngine(t), &line{name: "l"}
+	e, l := openEngine(t), &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -52,16 +52,16 @@ func multitude(t *testing.T) *Engine {
 	return e
 }
 
-// No index leads to sessions by their expiry, or to grants by their type: a page without any looks at a
-// bounded number of rows, and leads on.
+// There is no index of sessions by expiry, nor of grants by type: a page examines a bounded number of rows,
+// and has a next one.
 func TestWalksAreBounded(t *testing.T) {
 	t.Parallel()
-	e := multitude(t)
+	e := manyRows(t)
 	sessions, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{ExpiresFrom: base.Add(2000 * time.Hour)},
 	})
 	if err != nil || len(sessions.Sessions) > 0 || !sessions.HasNext || sessions.TotalCount != -1 {
-		t.Errorf("sessions of no such expiry: %+v, %v, want a page that leads on and no total", sessions, err)
+		t.Errorf("sessions by expiry: %+v, %v, want a next page and no total", sessions, err)
 	}
 	for name, filter := range map[string]grantstore.Filter{
 		"of a type":              {Type: grantstore.UserConsent},
@@ -69,16 +69,16 @@ func TestWalksAreBounded(t *testing.T) {
 	} {
 		grants, err := e.Grants().Query(t.Context(), grantstore.Query{Filter: filter}, base)
 		if err != nil || len(grants.Grants) > 0 || !grants.HasNext {
-			t.Errorf("grants %s: %+v, %v, want a page that leads on", name, grants, err)
+			t.Errorf("grants %s: %+v, %v, want a next page", name, grants, err)
 		}
 	}
 }
 
-// What dies with the end of one client of a session is found behind any number of grants of another that
-// live, and a dry run counts what the removal revokes.
+// The grants that die with one client of a session are found after many live grants of another client, and a
+// dry run counts what the removal revokes.
 func TestDeadGrantsBehindManyLive(t *testing.T) {
 	t.Parallel()
-	e := multitude(t)
+	e := manyRows(t)
 	for _, dry := range []bool{true, false} {
 		result, err := e.Logout().End(t.Context(), &logout.Ending{
 			OperationID: "end", SessionID: "session l", Reason: logout.Terminated, KeepSession: true,
@@ -96,8 +96,7 @@ func TestDeadGrantsBehindManyLive(t *testing.T) {
 	}
 }
 
-// Sign-ins under a limit wait for each other, at all hosts, and leave nothing of their subject but its
-// sessions.
+// Concurrent sign-ins under a limit at all hosts are serialized, and leave only sessions of their subject.
 func TestLimitsLeaveNoRows(t *testing.T) {
 	t.Parallel()
 	settings := emptyStore(t)

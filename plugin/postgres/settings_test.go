@@ -1,6 +1,6 @@
 package postgres
 
-// Settings that are wrong: each field is named, and no password is shown.
+// Invalid settings: each field is named, and no password is shown.
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func TestBadSettings(t *testing.T) {
 		"no such file":   {`{"dsn_file": "/nowhere/dsn"}`, []string{"dsn_file", "no such file"}},
 		"an empty file":  {`{"dsn_file": "` + empty + `"}`, []string{"dsn_file", "empty"}},
 		"open to others": {`{"dsn_file": "` + open + `"}`, []string{"dsn_file", open, "0644", "chmod o="}},
-		"an open password": {
+		"a password file readable by others": {
 			`{"dsn": "host=/tmp", "password_file": "` + open + `"}`,
 			[]string{"password_file", open, "chmod o="},
 		},
@@ -96,7 +96,7 @@ func TestBadSettings(t *testing.T) {
 		}
 		for _, word := range c.says {
 			if !strings.Contains(err.Error(), word) {
-				t.Errorf("%s: %q does not say %q", name, err, word)
+				t.Errorf("%s: error %q, want %q in it", name, err, word)
 			}
 		}
 		if strings.Contains(err.Error(), "s3cret") {

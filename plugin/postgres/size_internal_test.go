@@ -14,7 +14,7 @@ import (
 // The disk usage of a session with two clients, and of a used token, each with its indexes.
 func TestSizes(t *testing.T) {
 	t.Parallel()
-	dsn, schema := pgserver.Start(t).Schema(t) // whose rows no other test's transaction keeps from going
+	dsn, schema := pgserver.Start(t).Schema(t) // other transactions would keep dead rows
 	e := openHost(t, Settings{DSN: dsn, Schema: schema})
 	const sessions, uses = 512, 8
 	kept := []string{"sessions", "client_uses", "grants"}

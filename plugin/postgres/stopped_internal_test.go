@@ -17,11 +17,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// signedIn are sessions, each with a client that is to be notified.
+// signedIn creates sessions, each with a client that is to be notified.
 func signedIn(t *testing.T, e *Engine, n int) {
 	t.Helper()
 	for i := range n {
-		l := &line{name: fmt.Sprintf("%03d", i)}
+		l := &tokenFamily{name: fmt.Sprintf("%03d", i)}
 		if err := l.signIn(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
@@ -36,8 +36,8 @@ func signedIn(t *testing.T, e *Engine, n int) {
 	}
 }
 
-// held is a transaction that has locked rows, like that of a stopped host.
-func held(t *testing.T, e *Engine, sql string) pgx.Tx {
+// lockRows returns a transaction that has locked rows, like that of a stopped host.
+func lockRows(t *testing.T, e *Engine, sql string) pgx.Tx {
 	t.Helper()
 	holder, err := e.pool.Begin(t.Context())
 	if err != nil {
@@ -49,15 +49,15 @@ func held(t *testing.T, e *Engine, sql string) pgx.Tx {
 	return holder
 }
 
-func letGo(t *testing.T, holder pgx.Tx) {
+func rollback(t *testing.T, holder pgx.Tx) {
 	t.Helper()
 	if err := holder.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A host that was stopped during a sweep or a claim blocks only the rows that it has locked. Others get them
-// when its transaction is over.
+// A host that was stopped during a sweep or a claim blocks only the rows that it has locked, until its
+// transaction ends.
 func TestStoppedHostBlocksLockedRowsOnly(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
@@ -71,9 +71,9 @@ func TestStoppedHostBlocksLockedRowsOnly(t *testing.T) {
 			t.Fatalf("a sweep: %+v, error %v, want %d sessions ended", swept, err, want)
 		}
 	}
-	holder := held(t, stopped, "SELECT sid FROM {s}.sessions WHERE sid < 'session 010' FOR UPDATE")
+	holder := lockRows(t, stopped, "SELECT sid FROM {s}.sessions WHERE sid < 'session 010' FOR UPDATE")
 	sweep(30)
-	letGo(t, holder)
+	rollback(t, holder)
 	sweep(10)
 
 	claim := func(want int, more bool) {
@@ -84,18 +84,18 @@ func TestStoppedHostBlocksLockedRowsOnly(t *testing.T) {
 			t.Fatalf("a claim got %d notifications, error %v, want %d", len(claimed.Deliveries), err, want)
 		}
 		if again := !claimed.Next.After(due); again != more {
-			t.Errorf("the next claim is to come at %v, want at once: %t", claimed.Next, more)
+			t.Errorf("the next claim is at %v, want now: %t", claimed.Next, more)
 		}
 	}
-	holder = held(t, stopped, "SELECT id FROM {s}.notices ORDER BY id LIMIT 8 FOR UPDATE")
+	holder = lockRows(t, stopped, "SELECT id FROM {s}.notices ORDER BY id LIMIT 8 FOR UPDATE")
 	claim(40-8, true)
-	letGo(t, holder)
+	rollback(t, holder)
 	claim(8, false)
-	rightAfterwards(t, e)
+	checkAfterwards(t, e)
 }
 
-// The job of a stopped host is completed by another host once its lease has expired, and counted once. The
-// host that comes back continues where the other is.
+// The job of a stopped host is completed by another host after its lease has expired, and counted once. When
+// the stopped host resumes, it continues with the progress of the other.
 func TestJobIsResumedByAnotherHost(t *testing.T) {
 	t.Parallel()
 	h := openHosts(t, 2)
@@ -103,7 +103,7 @@ func TestJobIsResumedByAnotherHost(t *testing.T) {
 	signedIn(t, e, 150)
 	ending := &logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}
 	if p, err := stopped.begin(ending, base); err != nil || p.done {
-		t.Fatalf("the job is begun: done %t, error %v", p.done, err)
+		t.Fatalf("begin: done %t, error %v", p.done, err)
 	}
 	job := func() *logout.Job {
 		t.Helper()
@@ -114,23 +114,23 @@ func TestJobIsResumedByAnotherHost(t *testing.T) {
 		return job
 	}
 	if e.resume(t.Context()); job().State != logout.JobRunning || job().Done != 0 {
-		t.Fatalf("before its lease is over the job is %+v, want it left to its host", job())
+		t.Fatalf("before the lease has expired the job is %+v, want no progress of the other host", job())
 	}
 	if _, err := e.pool.Exec(t.Context(), e.sql("UPDATE {s}.jobs SET lease = 1")); err != nil {
 		t.Fatal(err)
 	}
 	go e.resume(t.Context())
-	if _, err := stopped.workOn("all"); err != nil { // it is back
+	if _, err := stopped.workOn("all"); err != nil { // the stopped host resumes
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, "the job is done", func() bool { return job().State == logout.JobDone })
 	if r := job().Result; r.SessionsRemoved != 150 || r.NotificationsQueued != 150 || r.GrantsRevoked != 300 {
-		t.Errorf("the job has done %+v, want 150 sessions, 150 notifications and 300 grants", r)
+		t.Errorf("the job has the result %+v, want 150 sessions, 150 notifications and 300 grants", r)
 	}
-	rightAfterwards(t, e)
+	checkAfterwards(t, e)
 }
 
-// A claim in progress completes even if its caller's context ends.
+// A running claim completes after the context of its caller has ended.
 func TestClaimAfterItsContextEnds(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
@@ -139,7 +139,7 @@ func TestClaimAfterItsContextEnds(t *testing.T) {
 	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, due); err != nil {
 		t.Fatal(err)
 	}
-	holder := held(t, e, "LOCK TABLE {s}.notices IN EXCLUSIVE MODE") // others may read
+	holder := lockRows(t, e, "LOCK TABLE {s}.notices IN EXCLUSIVE MODE") // others may read
 	defer func() { _ = holder.Rollback(context.WithoutCancel(t.Context())) }()
 	ctx, leave := context.WithCancel(t.Context())
 	answered := make(chan error, 1)
@@ -155,10 +155,10 @@ func TestClaimAfterItsContextEnds(t *testing.T) {
 	})
 	leave()
 	if err := <-answered; !errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("a claim whose caller has gone: %v", err)
+		t.Errorf("a claim whose context has ended: %v", err)
 	}
-	letGo(t, holder)
-	testenv.Eventually(t, "the claim is carried out", func() bool {
+	rollback(t, holder)
+	testenv.Eventually(t, "the claim is committed", func() bool {
 		var leased bool
 		err := e.pool.QueryRow(t.Context(), e.sql("SELECT due > $1 FROM {s}.notices"), due.UnixNano()).
 			Scan(&leased)

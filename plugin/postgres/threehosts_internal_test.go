@@ -1,7 +1,7 @@
 package postgres
 
-// Three hosts with copies of access tokens, some of which pause for longer than their lease, lose their
-// connections or die, while sessions end at all of them (rule 15).
+// Three hosts with copies of access tokens: two of them pause for longer than their lease or lose their
+// connections while sessions end at all of them (rule 15).
 
 import (
 	"context"
@@ -20,14 +20,14 @@ import (
 
 // wire is the connections of a host to its database, which can be paused or broken.
 type wire struct {
-	mu    sync.Mutex
-	flows chan struct{} // closed while it passes data
-	conns []net.Conn
+	mu      sync.Mutex
+	passing chan struct{} // closed while it passes data
+	conns   []net.Conn
 }
 
 func newWire() *wire {
-	w := &wire{flows: make(chan struct{})}
-	close(w.flows)
+	w := &wire{passing: make(chan struct{})}
+	close(w.passing)
 	return w
 }
 
@@ -36,15 +36,15 @@ func (w *wire) stop() (release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	stopped := make(chan struct{})
-	w.flows = stopped
+	w.passing = stopped
 	return func() { close(stopped) }
 }
 
 func (w *wire) pass() {
 	w.mu.Lock()
-	flows := w.flows
+	passing := w.passing
 	w.mu.Unlock()
-	<-flows
+	<-passing
 }
 
 // lose breaks all connections.
@@ -95,39 +95,39 @@ func (w *wire) open(t *testing.T, settings Settings) *Engine {
 	return serve(t, config, settings)
 }
 
-// life is a session with a token, and the step at which its end was acknowledged, 0 for none.
-type life struct {
-	*line
+// tokenLife is a session with a token, and the step at which its end was acknowledged, 0 for none.
+type tokenLife struct {
+	*tokenFamily
 	acked atomic.Int64
 }
 
-// crowd are the hosts, and the questions and ends made at them.
-type crowd struct {
+// hostGroup is a group of hosts with the introspections and ends made at them.
+type hostGroup struct {
 	t     *testing.T
-	seats []*seat
+	hosts []*cachedHost
 	wires []*wire
-	lives []*life
+	lives []*tokenLife
 	step  atomic.Int64
 	asked atomic.Int64
 	mu    sync.Mutex
 	took  []time.Duration // of ends at the undisturbed host
 }
 
-const livesOfCrowd = 60
+const groupSessions = 60
 
-func newCrowd(t *testing.T) *crowd {
+func newHostGroup(t *testing.T) *hostGroup {
 	t.Helper()
 	settings := emptyStore(t)
 	mustOpen(t, settings) // creates the tables
-	c := &crowd{t: t}
+	c := &hostGroup{t: t}
 	for range 3 {
 		w := newWire()
 		c.wires = append(c.wires, w)
-		c.seats = append(c.seats, newSeat(t, w.open(t, settings), nil))
+		c.hosts = append(c.hosts, newCachedHost(t, w.open(t, settings), nil))
 	}
-	for i := range livesOfCrowd {
-		l := &life{line: &line{name: fmt.Sprint(i)}}
-		if err := l.signIn(t.Context(), c.seats[0]); err != nil {
+	for i := range groupSessions {
+		l := &tokenLife{tokenFamily: &tokenFamily{name: fmt.Sprint(i)}}
+		if err := l.signIn(t.Context(), c.hosts[0]); err != nil {
 			t.Fatal(err)
 		}
 		c.lives = append(c.lives, l)
@@ -135,14 +135,14 @@ func newCrowd(t *testing.T) *crowd {
 	return c
 }
 
-// ask asks about random tokens at a host until the context ends.
-func (c *crowd) ask(ctx context.Context, s *seat) {
+// ask introspects random tokens at a host until the context ends.
+func (c *hostGroup) ask(ctx context.Context, s *cachedHost) {
 	for ctx.Err() == nil {
 		l := c.lives[rand.IntN(len(c.lives))]
 		started := c.step.Add(1)
 		if s.active(ctx, l.access(0).Ref) {
 			if acked := l.acked.Load(); acked != 0 && acked < started {
-				c.t.Errorf("%s was asked about at step %d, ended at step %d, and is active", l.name, started,
+				c.t.Errorf("%s: introspected at step %d, ended at step %d, and active", l.name, started,
 					acked)
 			}
 		}
@@ -152,10 +152,10 @@ func (c *crowd) ask(ctx context.Context, s *seat) {
 }
 
 // end ends each of the sessions at a host, in one of three ways.
-func (c *crowd) end(s *seat, lives []*life, alone bool) {
+func (c *hostGroup) end(s *cachedHost, lives []*tokenLife, alone bool) {
 	for i, l := range lives {
 		began := time.Now()
-		s.endBy(c.t, l.line, i%3)
+		s.endBy(c.t, l.tokenFamily, i%3)
 		l.acked.Store(c.step.Add(1))
 		if alone {
 			c.mu.Lock()
@@ -165,7 +165,7 @@ func (c *crowd) end(s *seat, lives []*life, alone bool) {
 	}
 }
 
-func (s *seat) endBy(t *testing.T, l *line, way int) {
+func (s *cachedHost) endBy(t *testing.T, l *tokenFamily, way int) {
 	t.Helper()
 	call := func() error {
 		_, err := s.Logout().End(t.Context(), &logout.Ending{
@@ -198,8 +198,8 @@ func (s *seat) endBy(t *testing.T, l *line, way int) {
 	}
 }
 
-// torment pauses one host after another for longer than a lease, or breaks its connections.
-func (c *crowd) torment(ctx context.Context) {
+// disturb pauses two hosts in turn for longer than a lease, and breaks connections.
+func (c *hostGroup) disturb(ctx context.Context) {
 	for round := 0; ctx.Err() == nil; round++ {
 		w := c.wires[1+round%2]
 		if round%3 == 2 {
@@ -221,28 +221,28 @@ func pauseFor(ctx context.Context, d time.Duration) {
 
 func TestThreeHosts(t *testing.T) {
 	t.Parallel()
-	c := newCrowd(t)
+	c := newHostGroup(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var asking, ending sync.WaitGroup
-	for _, s := range c.seats {
+	for _, s := range c.hosts {
 		asking.Go(func() { c.ask(ctx, s) })
 	}
-	asking.Go(func() { c.torment(ctx) })
-	for i, lives := range slices.Collect(slices.Chunk(c.lives, livesOfCrowd/len(c.seats))) {
-		ending.Go(func() { c.end(c.seats[i], lives, i == 0) })
+	asking.Go(func() { c.disturb(ctx) })
+	for i, lives := range slices.Collect(slices.Chunk(c.lives, groupSessions/len(c.hosts))) {
+		ending.Go(func() { c.end(c.hosts[i], lives, i == 0) })
 	}
 	ending.Wait()
 	stop()
 	asking.Wait()
 	slices.Sort(c.took)
 	hits := uint64(0)
-	for _, s := range c.seats {
+	for _, s := range c.hosts {
 		hits += s.meter.Figures().Hits
 	}
-	t.Logf("%d questions, %d answered by copies; ends at the host that is left alone took %v, at most %v",
+	t.Logf("%d introspections, %d from copies; ends at the undisturbed host took %v, at most %v",
 		c.asked.Load(), hits, c.took[len(c.took)/2], c.took[len(c.took)-1])
 	if hits == 0 {
-		t.Error("no copy has answered: the test shows nothing")
+		t.Error("no answer was a copy: the case did not occur")
 	}
 }

@@ -1,6 +1,6 @@
 package postgres
 
-// TLS to the database: mutual verification of certificates.
+// TLS to the database, with verification of both certificates.
 
 import (
 	"crypto/ecdsa"
@@ -36,10 +36,10 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-// file is the path of the file of that name.
+// file returns the path of a file of the authority.
 func (a *authority) file(name string) string { return filepath.Join(a.folder, name) }
 
-// issue makes NAME.crt and NAME.key.
+// issue creates NAME.crt and NAME.key.
 func (a *authority) issue(t *testing.T, name string, address net.IP) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -85,8 +85,8 @@ func (a *authority) write(t *testing.T, name, kind string, der []byte) {
 	}
 }
 
-// give copies a file to the server's folder, as its own.
-func give(t *testing.T, server *pgserver.Server, path, name string) string {
+// copyTo copies a file to the server's folder with the server as its owner.
+func copyTo(t *testing.T, server *pgserver.Server, path, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -115,15 +115,15 @@ func TestTLS(t *testing.T) {
 	ours.issue(t, "sessions", nil)
 	other.issue(t, "sessions", nil)
 	rules := filepath.Join(ours.folder, "hba")
-	lines := "local all all trust\nhostssl all all 127.0.0.1/32 cert\n"
-	if err := os.WriteFile(rules, []byte(lines), 0o600); err != nil {
+	families := "local all all trust\nhostssl all all 127.0.0.1/32 cert\n"
+	if err := os.WriteFile(rules, []byte(families), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for setting, file := range map[string]string{
 		"ssl_ca_file": ours.file("authority.crt"), "ssl_cert_file": ours.file("server.crt"),
 		"ssl_key_file": ours.file("server.key"), "hba_file": rules,
 	} {
-		server.Exec(t, fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", setting, give(t, server, file, setting)))
+		server.Exec(t, fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", setting, copyTo(t, server, file, setting)))
 	}
 	server.Exec(t, "ALTER SYSTEM SET ssl = on", "CREATE ROLE sessions LOGIN",
 		"GRANT CREATE ON DATABASE postgres TO sessions")

@@ -2,7 +2,7 @@
 
 package postgres
 
-// Problems of a server while the store is served: transient ones are waited for, others are reported.
+// Failures of a server while the store is in use: calls wait for transient ones, others are reported.
 
 import (
 	"bytes"
@@ -32,8 +32,8 @@ func signIn(ctx context.Context, e *Engine, sid string, ticket []byte) error {
 	})
 }
 
-// With a full disk the server refuses sign-ins, and says so; reads continue, and everything works once there
-// is room.
+// With a full disk of the server sign-ins are refused with the reason, and reads are served. With free space
+// everything works.
 func TestServerDiskFull(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -52,7 +52,7 @@ func TestServerDiskFull(t *testing.T) {
 	}
 	dsn, name := server.Schema(t)
 	server.Exec(t, fmt.Sprintf("CREATE TABLESPACE small LOCATION '%s'", folder))
-	e := opens(t, Settings{DSN: dsn + " options='-c default_tablespace=small'", Schema: name})
+	e := openStore(t, Settings{DSN: dsn + " options='-c default_tablespace=small'", Schema: name})
 	ticket := make([]byte, ticketstore.MaxTicket)
 	signedIn := 0
 	for err = nil; err == nil && signedIn < 1000; signedIn++ {
@@ -67,12 +67,12 @@ func TestServerDiskFull(t *testing.T) {
 	}
 	testenv.Resize(t, folder, "size=64m")
 	if err := signIn(t.Context(), e, "again", ticket); err != nil {
-		t.Errorf("with room again: %v", err)
+		t.Errorf("with free space: %v", err)
 	}
 }
 
-// While no server answers, the log and the errors name its address, for a store being served and for one
-// being opened.
+// While a server does not answer, the log and the errors name its address, for an open store and during an
+// open.
 func TestUnreachableServerIsNamed(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -90,14 +90,14 @@ func TestUnreachableServerIsNamed(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = e.Close() })
 	server.Stop()
-	testenv.Eventually(t, "the loss of the database is said", func() bool {
+	testenv.Eventually(t, "the error names the server", func() bool {
 		_, err = e.Describe(t.Context())
 		return errors.Is(err, ticketstore.ErrUnavailable) &&
 			strings.Contains(err.Error(), "no PostgreSQL answers at "+at)
 	})
 	says := func(text string) {
 		t.Helper()
-		testenv.Eventually(t, "the log says "+text,
+		testenv.Eventually(t, "the log contains "+text,
 			func() bool { return strings.Contains(log.String(), text) })
 	}
 	says("the database failed\" at=" + at)
@@ -111,22 +111,22 @@ func TestUnreachableServerIsNamed(t *testing.T) {
 	says("waiting for the database\" at=" + at)
 	cancel()
 	if err := <-opened; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), at) {
-		t.Errorf("opening that was cancelled: %v", err)
+		t.Errorf("a cancelled open: %v", err)
 	}
 	server.Begin(t)
 	says("the database accepts this host's beat again")
 	if strings.Contains(log.String(), "this host may not use the store") {
-		t.Errorf("the host is blamed:\n%s", log)
+		t.Errorf("the log names the host as the cause:\n%s", log)
 	}
 }
 
-// A statement that the server aborts is retried, for as long as the caller waits.
+// A statement that the server aborts is retried while the caller waits.
 func TestStatementTimeoutUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
 	dsn, name := server.Schema(t)
-	opens(t, Settings{DSN: dsn, Schema: name}) // creates the tables
-	e := opens(t, Settings{DSN: dsn + " statement_timeout=200", Schema: name})
+	openStore(t, Settings{DSN: dsn, Schema: name}) // creates the tables
+	e := openStore(t, Settings{DSN: dsn + " statement_timeout=200", Schema: name})
 	conn, err := e.pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestStatementTimeoutUnderLoad(t *testing.T) {
 	defer cancel()
 	_, err = e.Tickets().Get(brief, ticketstore.KeyOf("x"))
 	if !errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("a read that cannot be answered: %v, want ErrUnavailable", err)
+		t.Errorf("a blocked read: %v, want ErrUnavailable", err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- signIn(t.Context(), e, "sid", []byte("sealed")) }()
@@ -159,7 +159,7 @@ func TestStatementTimeoutUnderLoad(t *testing.T) {
 	}
 }
 
-// Behind a pooler in transaction mode nothing is prepared and nothing is kept in a session.
+// Behind a pooler in transaction mode nothing is prepared, and connections keep no state.
 func TestBehindAPooler(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
@@ -167,7 +167,7 @@ func TestBehindAPooler(t *testing.T) {
 	pooled := Settings{DSN: server.Pooler(t), Schema: name, Pooler: true}
 	refused(t, pooled, nil, "there is no store", "migrate")
 	mustOpen(t, Settings{DSN: dsn, Schema: name})
-	e, other := opens(t, pooled), opens(t, pooled)
+	e, other := openStore(t, pooled), openStore(t, pooled)
 	fill(t, e, 10)
 	report := checked(t, other, CheckConfig{})
 	if len(report.Findings) > 0 || report.Records == 0 {
@@ -180,20 +180,20 @@ func TestBehindAPooler(t *testing.T) {
 	}
 }
 
-// An engine whose server hangs reports that before its plugin is considered hung.
+// An engine reports a hung server before the host considers the plugin hung.
 func TestHungServerIsReported(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Start(t)
 	dsn, name := server.Schema(t)
-	e := opens(t, Settings{DSN: dsn, Schema: name})
+	e := openStore(t, Settings{DSN: dsn, Schema: name})
 	server.Pause(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := e.Describe(ctx); !errors.Is(err, ticketstore.ErrUnavailable) || ctx.Err() != nil {
-		t.Errorf("what it says: %v, and the question's time was over: %v", err, ctx.Err())
+		t.Errorf("Describe: %v, want ErrUnavailable before its deadline (%v)", err, ctx.Err())
 	}
 	server.Continue()
-	testenv.Eventually(t, "it is told of again", func() bool {
+	testenv.Eventually(t, "Describe succeeds", func() bool {
 		_, err := e.Describe(t.Context())
 		return err == nil
 	})

@@ -11,11 +11,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The answer to a batch returns the times of its session, so that hosts can cache what they stored. The suite
-// leaves this optional.
+// The answer to a batch returns the times of its session, so that hosts can cache stored grants. In the
+// suite this is optional.
 func TestBatchReturnsSessionTimes(t *testing.T) {
 	t.Parallel()
-	e, l := openEngine(t), &line{name: "told"}
+	e, l := openEngine(t), &tokenFamily{name: "told"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -28,14 +28,13 @@ func TestBatchReturnsSessionTimes(t *testing.T) {
 	}
 }
 
-// The requests that a store serves take one round trip each: their plans name all rows that are needed, in
-// every case.
+// Each read takes one round trip: its plan names all rows that it needs.
 func TestReadsTakeOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
 	ctx := t.Context()
-	live, ended := &line{name: "live"}, &line{name: "ended"}
-	for _, l := range []*line{live, ended} {
+	live, ended := &tokenFamily{name: "live"}, &tokenFamily{name: "ended"}
+	for _, l := range []*tokenFamily{live, ended} {
 		if err := l.signIn(ctx, e); err != nil {
 			t.Fatal(err)
 		}
@@ -60,21 +59,21 @@ func TestReadsTakeOneRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, ref := range map[string]grantstore.Ref{
-		"an access token":        live.access(1).Ref,
-		"a refresh token":        live.token(1).Ref,
-		"a used one":             live.token(0).Ref,
-		"one of an ended":        ended.token(1).Ref,
-		"a used one of an ended": ended.token(0).Ref,
-		"a code":                 code.Ref,
-		"one without session":    loose.Ref,
-		"one that is nowhere":    live.token(300).Ref,
+		"an access token":                live.access(1).Ref,
+		"a refresh token":                live.token(1).Ref,
+		"a used one":                     live.token(0).Ref,
+		"one of an ended session":        ended.token(1).Ref,
+		"a used one of an ended session": ended.token(0).Ref,
+		"a code":                         code.Ref,
+		"one without a session":          loose.Ref,
+		"an unknown one":                 live.token(300).Ref,
 	} {
 		_, err := e.Grants().Get(ctx, ref, base)
 		if err != nil && !errors.Is(err, ticketstore.ErrNotFound) && !errors.Is(err, grantstore.ErrConsumed) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if n := e.incomplete.Swap(0); n > 0 {
-			t.Errorf("%s is not read at once", name)
+			t.Errorf("%s takes more than one round trip", name)
 		}
 	}
 	for name, read := range map[string]func() error{
@@ -93,7 +92,7 @@ func TestReadsTakeOneRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if n := e.incomplete.Swap(0); n > 0 {
-			t.Errorf("%s is not read at once", name)
+			t.Errorf("%s takes more than one round trip", name)
 		}
 	}
 }
@@ -103,11 +102,11 @@ func getSession(ctx context.Context, e *Engine, secret string) error {
 	return err
 }
 
-// A caller whose context ends does not abort its change, nor those queued behind it.
+// When the context of a call ends, its change and those queued after it are not aborted.
 func TestChangeAfterItsContextEnds(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t)
-	l := &line{name: "l"}
+	l := &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -123,13 +122,13 @@ func TestChangeAfterItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := l.exchange(ctx, e); err != nil || l.open == nil {
-		t.Fatalf("an exchange whose caller goes: %v, want its outcome unknown", err)
+		t.Fatalf("an exchange whose context ends: %v, want an unknown outcome", err)
 	}
 	if err := holder.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.exchange(t.Context(), e); err != nil || l.open != nil {
-		t.Fatalf("the exchange repeated: %v", err)
+		t.Fatalf("the repeated exchange: %v", err)
 	}
 	if _, err := e.Grants().Get(t.Context(), l.token(1).Ref, base); err != nil {
 		t.Errorf("the new token: %v", err)

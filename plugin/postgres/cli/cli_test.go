@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { os.Exit(pgserver.Main(m)) }
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// target is a schema as named by flags.
+// target is a schema that flags name.
 type target struct {
 	settings postgres.Settings
 	file     string
@@ -63,7 +63,7 @@ func (to *target) fill(t *testing.T, e *postgres.Engine, sessions int) {
 	}
 }
 
-// run runs a command, which must exit with that code and print these words.
+// run runs a command and checks its exit code and words of its output.
 func (to *target) run(t *testing.T, code int, args []string, says ...string) (stdout string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -77,7 +77,7 @@ func (to *target) run(t *testing.T, code int, args []string, says ...string) (st
 	}
 	for _, word := range says {
 		if !strings.Contains(all, word) {
-			t.Errorf("%q does not say %q:\n%s", args, word, all)
+			t.Errorf("%q: no %q in\n%s", args, word, all)
 		}
 	}
 	return out.String()
@@ -93,7 +93,7 @@ func TestCommands(t *testing.T) {
 	e := store.open(t)
 	store.fill(t, e, 20)
 
-	// Beside an engine that serves.
+	// The store is in use.
 	store.run(t, cli.Done, []string{"check"}, "20 records", "nothing wrong")
 	store.run(t, cli.Done, []string{"stats"}, "sessions      20", "hosts", "KiB sessions")
 	var stats struct {

@@ -79,7 +79,7 @@ func TestMigrateTwice(t *testing.T) {
 		t.Error(err)
 	}
 	if again := migrated(t, p, conn, name); *again != *first {
-		t.Errorf("migrated again it is %+v, was %+v", again, first)
+		t.Errorf("migrated again: %+v, before: %+v", again, first)
 	}
 }
 
@@ -125,8 +125,8 @@ CREATE TABLE {s}.kept (a int, b int)`
 	contract = "-- needs: 2\nALTER TABLE {s}.kept DROP a"
 )
 
-// An older program keeps working with an expanding migration, and is refused after a contracting one, which
-// waits for the hosts that it would exclude.
+// An older program works after an expanding migration and is refused after a contracting one, which is
+// refused while older hosts are active.
 func TestExpandAndContract(t *testing.T) {
 	t.Parallel()
 	conn, name := fresh(t)
@@ -140,13 +140,13 @@ func TestExpandAndContract(t *testing.T) {
 		t.Error(err)
 	}
 	if err := third.Fits(expanded); !errors.Is(err, schema.ErrOlder) {
-		t.Errorf("a program that knows a newer schema: %v", err)
+		t.Errorf("a program of a newer schema: %v", err)
 	}
 	exec(t, conn, name,
 		`INSERT INTO {s}.hosts VALUES ('one', 'v1', 1, (extract(epoch FROM now()) * 1e9)::bigint)`)
 	_, _, err := third.Migrate(t.Context(), conn, name)
 	if !errors.Is(err, schema.ErrHosts) || !strings.Contains(err.Error(), "one (version v1)") {
-		t.Fatalf("contract beside an older host: %v", err)
+		t.Fatalf("contract with an older host: %v", err)
 	}
 	if now := look(t, conn, name); *now != *expanded {
 		t.Errorf("after a refusal: %+v", now)
@@ -159,7 +159,7 @@ func TestExpandAndContract(t *testing.T) {
 	if err := errors.Join(second.Fits(contracted), third.Fits(contracted)); err != nil {
 		t.Error(err)
 	}
-	// The older program does not fail if it tries to migrate, and changes nothing.
+	// A migration by the older program succeeds and changes nothing.
 	if now := migrated(t, second, conn, name); *now != *contracted {
 		t.Errorf("migrated by an older program: %+v", now)
 	}
@@ -178,13 +178,13 @@ func TestHalfMigrated(t *testing.T) {
 	}
 	found := look(t, conn, name)
 	if found.Schema != 2 {
-		t.Errorf("it is %+v", found)
+		t.Errorf("after the failure: %+v", found)
 	}
 	if err := bad.Fits(found); !errors.Is(err, schema.ErrOlder) || !strings.Contains(err.Error(), "migrate") {
-		t.Errorf("a store half migrated: %v", err)
+		t.Errorf("a partly migrated store: %v", err)
 	}
 	if now := migrated(t, program(t, base, expand, contract), conn, name); now.Schema != 3 {
-		t.Errorf("afterwards it is %+v", now)
+		t.Errorf("after the next attempt: %+v", now)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestForeignSchema(t *testing.T) {
 	}
 }
 
-// The shape that programs check equals the one created by their migrations. SESSIONS_WRITE_SHAPE=1 writes it.
+// The checked shape equals that of the migrations. SESSIONS_WRITE_SHAPE=1 writes it.
 func TestShape(t *testing.T) {
 	t.Parallel()
 	conn, name := fresh(t)
@@ -230,7 +230,7 @@ func TestShape(t *testing.T) {
 	}
 	exec(t, conn, name, `ALTER TABLE {s}.hosts ADD remark text`)
 	if err := schema.CheckShape(t.Context(), conn, name); err != nil {
-		t.Errorf("with a column more: %v", err)
+		t.Errorf("with an additional column: %v", err)
 	}
 	exec(t, conn, name, `ALTER TABLE {s}.hosts ALTER knows TYPE bigint`)
 	if err := schema.CheckShape(t.Context(), conn, name); !errors.Is(err, schema.ErrChanged) ||
@@ -239,7 +239,7 @@ func TestShape(t *testing.T) {
 	}
 }
 
-// The run-time role can read and write. It can neither change tables nor raise the needs of a store.
+// The run-time role can read and write. It can neither change tables nor raise the schema that a store needs.
 func TestRuntimeRole(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
@@ -250,7 +250,7 @@ func TestRuntimeRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	runtime := connect(t, server.Loopback(role, "secret"))
-	// What a move writes and empties: see become.
+	// The tables that a move writes and empties: see become.
 	exec(t, runtime, name, `UPDATE {s}.ledger SET state = 0, move = '', peer = '', peer_store = '',
 			origin = '', acknowledged = 0, moved = 0`,
 		`INSERT INTO {s}.hosts (instance, name, version, knows, joined, beat)
@@ -280,8 +280,8 @@ func TestBadMigrations(t *testing.T) {
 			"001_a.sql": {Data: []byte("-- needs: 1\n")}, "002_a.sql": {Data: []byte("-- needs: 2\n")},
 			"003_a.sql": {Data: []byte("-- needs: 1\n")},
 		},
-		"one missing": {"002_a.sql": {Data: []byte("-- needs: 1\n")}},
-		"none at all": {},
+		"a missing number": {"002_a.sql": {Data: []byte("-- needs: 1\n")}},
+		"none at all":      {},
 	} {
 		if _, err := schema.Load(files); err == nil {
 			t.Errorf("%s: no error", name)

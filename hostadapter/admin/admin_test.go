@@ -250,6 +250,25 @@ func TestStoreErrors(t *testing.T) {
 	}
 }
 
+// A 404 says what kind of thing does not exist.
+func TestNotFoundNamesTheKind(t *testing.T) {
+	t.Parallel()
+	for route, want := range map[[2]string]string{
+		{http.MethodGet, "/sessions/x"}:                 "no such active session",
+		{http.MethodDelete, "/sessions/x"}:              "no such active session",
+		{http.MethodPost, "/logout/deliveries/x/retry"}: "no such notification",
+		{http.MethodGet, "/jobs/x"}:                     "no such job",
+		{http.MethodDelete, "/backend/swap/x"}:          "no such swap",
+		{http.MethodGet, "/ui/job?id=x"}:                "no such job",
+	} {
+		response := serve(&manager{err: ticketstore.ErrNotFound}, request(route[0], route[1], ""))
+		raw, _ := io.ReadAll(response.Body)
+		if response.StatusCode != http.StatusNotFound || !strings.Contains(string(raw), want) {
+			t.Errorf("%v: %d %s, want 404 with %q", route, response.StatusCode, raw, want)
+		}
+	}
+}
+
 // If the store is unreachable, the outcome of a change is unknown, and the answer says so. For a read it does
 // not.
 func TestUnknownOutcomeIsReported(t *testing.T) {

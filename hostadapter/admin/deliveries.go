@@ -61,7 +61,8 @@ func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *aud
 func (m *mount) retry(ctx context.Context, audit *audit, id string) (*logout.Notification, error) {
 	notification, err := m.sessions.RetryNotification(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, notFound(err, "There is no such notification. Notifications are kept for a week after "+
+			"they are settled.")
 	}
 	audit.add(slog.String("client_id", notification.ClientID),
 		slog.String("session_id", notification.SessionID))

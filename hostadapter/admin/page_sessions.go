@@ -128,7 +128,7 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 	}
 	if len(deliveries) == 0 {
 		return &problem{
-			status: http.StatusNotFound, detail: "There is no such active session. It may have ended.",
+			status: http.StatusNotFound, detail: noSession,
 		}
 	}
 	data := sessionView{Deliveries: deliveries, MoreDeliveries: more, Revoked: -1}

@@ -170,6 +170,14 @@ func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, p.status, p.detail, p.field)
 }
 
+// notFound says what was not found, where err is ticketstore.ErrNotFound.
+func notFound(err error, detail string) error {
+	if errors.Is(err, ticketstore.ErrNotFound) {
+		return &problem{status: http.StatusNotFound, detail: detail}
+	}
+	return err
+}
+
 // problemFor converts an error to the problem for the sender, sets its headers, and logs server errors.
 func (m *mount) problemFor(w http.ResponseWriter, r *http.Request, err error) problem {
 	var own *problem

@@ -89,7 +89,7 @@ func (m *mount) abortSwapJob(ctx context.Context, job string) error {
 	if errors.Is(err, hostadapter.ErrSwap) {
 		return swapProblem(err, "id")
 	}
-	return err
+	return notFound(err, "There is no such swap.")
 }
 
 // swapProblem converts the error of a refused swap to a problem.

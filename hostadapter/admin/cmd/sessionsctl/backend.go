@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -16,12 +14,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin/client"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
 func (a *app) backendCommand() *cobra.Command {
 	group := &cobra.Command{Use: "backend", Short: "The storage backend: status, swap, backup"}
 	group.AddCommand(&cobra.Command{
-		Use: "show", Short: "Show the current backend and its health", Args: cobra.NoArgs,
+		Use: "show", Short: "Show the current backend and its health",
 		RunE: func(command *cobra.Command, _ []string) error {
 			backend, err := a.client.Backend(command.Context())
 			if err != nil {
@@ -30,7 +29,7 @@ func (a *app) backendCommand() *cobra.Command {
 			return a.printBackend(backend)
 		},
 	}, a.backendSwap(), &cobra.Command{
-		Use: "abort JOB", Short: "Abort a swap before its switch", Args: cobra.ExactArgs(1),
+		Use: "abort JOB", Short: "Abort a swap before its switch",
 		RunE: func(command *cobra.Command, arguments []string) error {
 			if err := a.client.AbortSwap(command.Context(), arguments[0]); err != nil {
 				return err
@@ -82,7 +81,6 @@ func (a *app) backendSwap() *cobra.Command {
 	var sameData, dryRun, yes, noWait bool
 	command := &cobra.Command{
 		Use: "swap NAME", Short: "Move to another backend of the server's configuration",
-		Args:    cobra.ExactArgs(1),
 		Example: "  sessionsctl backend swap next --yes",
 		RunE: func(command *cobra.Command, arguments []string) error {
 			ctx, name := command.Context(), arguments[0]
@@ -120,7 +118,7 @@ func (a *app) backendSwap() *cobra.Command {
 func (a *app) backendBackup() *cobra.Command {
 	var force bool
 	command := &cobra.Command{
-		Use: "backup FILE", Short: "Write a backup to a file, or to stdout (-)", Args: cobra.ExactArgs(1),
+		Use: "backup FILE", Short: "Write a backup to a file, or to stdout (-)",
 		Long: "Write a backup to a file, or to stdout (-). The file appears only when it is complete,\n" +
 			"and only its owner may read it: it contains the sessions of all users.",
 		RunE: func(command *cobra.Command, arguments []string) error {
@@ -132,10 +130,14 @@ func (a *app) backendBackup() *cobra.Command {
 				_, err := a.download(ctx, a.out)
 				return err
 			}
-			if _, err := os.Lstat(path); err == nil && !force {
+			if info, err := os.Lstat(path); err == nil && !info.IsDir() && !force {
 				return usagef("%s exists: give --force to replace it", path)
 			}
-			size, err := a.backUpTo(ctx, path)
+			var size int64
+			err := smallfile.WriteFrom(path, 0o600, func(w io.Writer) (err error) {
+				size, err = a.download(ctx, w)
+				return err
+			})
 			if err != nil {
 				return err
 			}
@@ -145,24 +147,6 @@ func (a *app) backendBackup() *cobra.Command {
 	}
 	command.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	return command
-}
-
-// backUpTo writes a backup to a temporary file, syncs it and renames it to path.
-func (a *app) backUpTo(ctx context.Context, path string) (size int64, err error) {
-	partial, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(partial.Name()))
-		}
-	}()
-	size, err = a.download(ctx, partial)
-	if err = errors.Join(err, partial.Sync(), partial.Close()); err != nil {
-		return 0, err
-	}
-	return size, os.Rename(partial.Name(), path)
 }
 
 func (a *app) download(ctx context.Context, w io.Writer) (int64, error) {

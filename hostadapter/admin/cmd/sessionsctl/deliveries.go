@@ -29,7 +29,7 @@ func (a *app) deliveriesList() *cobra.Command {
 	var query client.DeliveryQuery
 	var list listFlags
 	command := &cobra.Command{
-		Use: "list", Short: "List notifications, the newest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List notifications, the newest first",
 		Example: "  sessionsctl deliveries list --state pending",
 		RunE: func(command *cobra.Command, _ []string) (err error) {
 			if query.Paging, err = list.paging(); err != nil {
@@ -55,7 +55,6 @@ func (a *app) deliveriesRetry() *cobra.Command {
 	var flags careful
 	command := &cobra.Command{
 		Use: "retry [ID]", Short: "Deliver a notification again, or those that match",
-		Args:    cobra.MaximumNArgs(1),
 		Example: "  sessionsctl deliveries retry --client demo-photos --state refused --yes",
 		RunE: func(command *cobra.Command, arguments []string) error {
 			ctx := command.Context()

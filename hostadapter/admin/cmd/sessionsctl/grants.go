@@ -35,7 +35,7 @@ func (a *app) grantsList() *cobra.Command {
 	var query client.GrantQuery
 	var list listFlags
 	command := &cobra.Command{
-		Use: "list", Short: "List live grants, the newest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List live grants, the newest first",
 		Example: "  sessionsctl grants list --subject 1001 --type user_consent",
 		RunE: func(command *cobra.Command, _ []string) (err error) {
 			if query.Paging, err = list.paging(); err != nil {
@@ -60,7 +60,7 @@ func (a *app) grantsRemove() *cobra.Command {
 	var removal client.GrantRemoval
 	var flags careful
 	command := &cobra.Command{
-		Use: "remove", Short: "Revoke grants", Args: cobra.NoArgs,
+		Use: "remove", Short: "Revoke grants",
 		Long: "Revoke grants: all that match the conditions, or the one with --id (grants list -o json). " +
 			"With --id, a code or a refresh token is revoked with all tokens derived from it, an access " +
 			"token alone.",

@@ -14,7 +14,7 @@ import (
 func (a *app) jobsCommand() *cobra.Command {
 	group := &cobra.Command{Use: "jobs", Short: "Removals of many sessions, and swaps"}
 	group.AddCommand(&cobra.Command{
-		Use: "show ID", Short: "Show the progress of a job", Args: cobra.ExactArgs(1),
+		Use: "show ID", Short: "Show the progress of a job",
 		RunE: func(command *cobra.Command, arguments []string) error {
 			job, err := a.client.Job(command.Context(), arguments[0])
 			if err != nil {
@@ -23,7 +23,7 @@ func (a *app) jobsCommand() *cobra.Command {
 			return a.printJob(job)
 		},
 	}, &cobra.Command{
-		Use: "watch ID", Short: "Watch a job to its end", Args: cobra.ExactArgs(1),
+		Use: "watch ID", Short: "Watch a job to its end",
 		RunE: func(command *cobra.Command, arguments []string) error {
 			return a.follow(command.Context(), arguments[0])
 		},

@@ -9,9 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -90,16 +93,22 @@ func (a *app) run(ctx context.Context, arguments []string) int {
 // hint returns advice on an error.
 func (a *app) hint(code int, err error) string {
 	var problem *client.Problem
+	isProblem := errors.As(err, &problem)
 	switch {
-	case code == exitUsage:
-		return "Run it with --help."
 	case code == exitDenied && !a.hasToken:
 		return "No token was given: --token-file, SESSIONSCTL_TOKEN_FILE, SESSIONSCTL_TOKEN or the " +
 			"configuration file names one."
+	case errors.Is(err, client.ErrForbidden):
+		return "The token of --token-file or SESSIONSCTL_TOKEN may not do this: use another one."
 	case code == exitDenied:
 		return "Does --token-file or SESSIONSCTL_TOKEN hold the token of this server?"
-	case code == exitNotFound && errors.As(err, &problem) && problem.Detail == "": // not from our routes
+	case isProblem && problem.RetryAfter > 0:
+		return "Try again in " + problem.RetryAfter.String() + "."
+	case isProblem && problem.Detail == "" && problem.Status < http.StatusInternalServerError,
+		code == exitUnavailable && errors.As(err, new(*url.Error)): // not from our routes, or no answer
 		return "Is " + clean(a.settings.url) + " the address of the admin routes, as in " + defaultURL + "?"
+	case code == exitUsage:
+		return "Run it with --help."
 	}
 	return ""
 }
@@ -155,24 +164,71 @@ func (a *app) root() *cobra.Command {
 		}
 		root.AddCommand(group)
 	}
+	strictHelp(root)
 	return root
+}
+
+// strictHelp has the commands help and completion, which cobra adds, refuse unknown names: by themselves they
+// print the help of another command, and succeed.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		switch command.Name() {
+		case "help":
+			command.Args = func(_ *cobra.Command, given []string) error {
+				if about, rest, err := root.Find(given); err != nil || len(rest) > 0 {
+					return needsCommand(about, rest)
+				}
+				return nil
+			}
+		case "completion":
+			command.Args, command.RunE = cobra.ArbitraryArgs, needsCommand
+			for _, shell := range command.Commands() {
+				shell.Args = checkArguments
+			}
+		}
+	}
 }
 
 // needsCommand reports the missing subcommand of a command that only groups others.
 func needsCommand(command *cobra.Command, arguments []string) error {
-	if len(arguments) > 0 {
-		return usagef("%q is not a command of %s", arguments[0], command.CommandPath())
+	var names []string
+	for _, sub := range command.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
 	}
-	return usagef("%s wants a command", command.CommandPath())
+	known := strings.Join(names, ", ")
+	switch {
+	case len(arguments) > 0 && known == "":
+		return usagef("%s has no commands, such as %q", command.CommandPath(), arguments[0])
+	case len(arguments) > 0:
+		return usagef("%q is not a command of %s, which has: %s", arguments[0], command.CommandPath(), known)
+	}
+	return usagef("%s wants a command: %s", command.CommandPath(), known)
 }
 
-// prepare has a command refuse what is empty and read the settings before it runs, and call wrong arguments
-// what they are.
+// checkArguments compares the arguments with those in the command's usage line, and names one that is missing
+// or superfluous.
+func checkArguments(command *cobra.Command, given []string) error {
+	names := strings.Fields(command.Use)[1:]
+	usage := strings.Join(append([]string{command.CommandPath()}, names...), " ")
+	switch {
+	case len(given) > len(names):
+		return usagef("%q is one argument too many: %s", given[len(names)], usage)
+	case len(given) < len(names) && !strings.HasPrefix(names[len(given)], "["):
+		return usagef("%s is missing: %s", names[len(given)], usage)
+	}
+	return nil
+}
+
+// prepare has a command refuse wrong and empty arguments, and read the settings before it runs.
 func (a *app) prepare(command *cobra.Command) {
-	run, arguments := command.RunE, command.Args
+	run := command.RunE
 	command.Args = func(command *cobra.Command, given []string) error {
-		if err := arguments(command, given); err != nil {
-			return usageError{err}
+		if err := checkArguments(command, given); err != nil {
+			return err
 		}
 		return refuseEmpty(command, given)
 	}

@@ -286,45 +286,6 @@ func TestBackendShow(t *testing.T) {
 	}
 }
 
-// Errors say what to do.
-func TestHints(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		status    int
-		answer    string
-		noToken   bool
-		arguments []string
-		want      string
-		not       string
-	}{
-		"no token":    {401, `{"detail":"x"}`, true, []string{"backend", "show"}, "No token was", "Does"},
-		"wrong token": {401, `{"detail":"x"}`, false, []string{"backend", "show"}, "Does --to", "No token"},
-		"wrong URL":   {404, `page not found`, false, []string{"sessions", "list"}, "/admin?", "--help"},
-		"no session":  {404, `{"detail":"x"}`, false, []string{"sessions", "show", "s"}, "x", "/admin?"},
-		"all and one": {
-			200, removal, false, []string{"sessions", "remove", "--all", "--subject", "1"},
-			"--all goes with neither --subject nor --session", "select sessions",
-		},
-	} {
-		d := newDesk(t, c.status, c.answer)
-		if c.noToken {
-			delete(d.env, "SESSIONSCTL_TOKEN")
-		}
-		a := &app{in: strings.NewReader(""), out: &d.out, err: &d.err, getenv: func(name string) string {
-			return d.env[name]
-		}}
-		a.run(t.Context(), c.arguments)
-		if text := d.err.String(); !strings.Contains(text, c.want) || strings.Contains(text, c.not) {
-			t.Errorf("%s: %q, want %q and not %q", name, text, c.want, c.not)
-		}
-	}
-	for n, want := range map[int]string{0: "0 sessions", 1: "1 session", 2: "2 sessions"} {
-		if got := plural(n, "session"); got != want {
-			t.Errorf("%d is %q, want %q", n, got, want)
-		}
-	}
-}
-
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]int{
@@ -371,5 +332,28 @@ func TestBackup(t *testing.T) {
 	broken.run(exitUnavailable, "backend", "backup", failed)
 	if left, err := os.ReadDir(filepath.Dir(failed)); err != nil || len(left) != 0 {
 		t.Errorf("a failed backup left %v, error %v", left, err)
+	}
+	// One that fails, or breaks off, leaves the file that it was to replace.
+	broken.run(exitUnavailable, "backend", "backup", path, "--force")
+	half := newDesk(t, http.StatusOK, "")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "half")
+	}))
+	defer server.Close()
+	half.env["SESSIONSCTL_URL"] = server.URL
+	half.run(exitUnavailable, "backend", "backup", path, "--force")
+	raw, err = os.ReadFile(path)
+	left, dirErr := os.ReadDir(filepath.Dir(path))
+	if err != nil || dirErr != nil || string(raw) != "the backup" || len(left) != 1 {
+		t.Errorf("a failed replacement left %q and %v, errors %v, %v", raw, left, err, dirErr)
+	}
+	// A folder is refused before anything is fetched.
+	for _, arguments := range [][]string{{t.TempDir()}, {t.TempDir(), "--force"}} {
+		d.run(exitFailed, append([]string{"backend", "backup"}, arguments...)...)
+		if !strings.Contains(d.err.String(), "is no file") || len(d.asked) > 0 {
+			t.Errorf("%v: %q, asked %q", arguments, &d.err, d.asked)
+		}
 	}
 }

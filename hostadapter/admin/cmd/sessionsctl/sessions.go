@@ -18,7 +18,7 @@ import (
 func (a *app) sessionsCommand() *cobra.Command {
 	group := &cobra.Command{Use: "sessions", Short: "List, show and end sessions"}
 	group.AddCommand(a.sessionsList(), &cobra.Command{
-		Use: "show SESSION_ID", Short: "Show one session, its clients and grants", Args: cobra.ExactArgs(1),
+		Use: "show SESSION_ID", Short: "Show one session, its clients and grants",
 		RunE: func(command *cobra.Command, arguments []string) error {
 			report, err := a.client.Session(command.Context(), arguments[0])
 			if err != nil {
@@ -59,7 +59,7 @@ func (a *app) sessionsList() *cobra.Command {
 	var list listFlags
 	times := [4]string{}
 	command := &cobra.Command{
-		Use: "list", Short: "List sessions, the newest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List sessions, the newest first",
 		Example: "  sessionsctl sessions list --subject 1001\n" +
 			"  sessionsctl sessions list --name ann --created-after 2026-01-01T00:00:00Z",
 		RunE: func(command *cobra.Command, _ []string) (err error) {
@@ -156,7 +156,6 @@ func (a *app) sessionsRemove() *cobra.Command {
 	var f removeFlags
 	command := &cobra.Command{
 		Use: "remove", Short: "End sessions with their tokens and consents, and notify their clients",
-		Args: cobra.NoArgs,
 		Example: "  sessionsctl sessions remove --subject 1001 --reason 'left the company'\n" +
 			"  sessionsctl sessions remove --all --dry-run",
 		RunE: func(command *cobra.Command, _ []string) error {

@@ -164,9 +164,9 @@ func TestExportAndImport(t *testing.T) {
 	if err := os.WriteFile(key, []byte(strings.Repeat("ab", 32)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second replaces the first
-		command(t, "export", path, file).want(t, cli.Done, "20 sessions, 20 grants")
-	}
+	command(t, "export", path, file).want(t, cli.Done, "20 sessions, 20 grants")
+	command(t, "export", path, file).want(t, cli.Failed, "exists: give -force to replace it")
+	command(t, "export", path, file, "-force").want(t, cli.Done, "20 sessions, 20 grants")
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the backup has mode %v, error %v; want 0600", info.Mode(), err)
 	}
@@ -378,7 +378,8 @@ func TestProgressOnATerminal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	commandWith(t, cli.Env{Args: []string{"export", path, file}, Terminal: true, Now: tick}).want(t, cli.Done,
 		"\rexport: 80 of 80, 80/s, 0s left", "20 sessions")
-	if o := commandWith(t, cli.Env{Args: []string{"export", path, file}, Now: tick}); o.stderr != "" {
+	again := []string{"export", "-force", path, file}
+	if o := commandWith(t, cli.Env{Args: again, Now: tick}); o.stderr != "" {
 		t.Errorf("without a terminal: %q on standard error", o.stderr)
 	}
 }

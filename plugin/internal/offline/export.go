@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
@@ -50,6 +51,9 @@ func export(ctx context.Context, c *call) (code int, err error) {
 	file := c.args[0]
 	if file == standard && c.json {
 		return Failed, errors.New("-json and a backup cannot both go to standard output: name a file")
+	}
+	if info, err := os.Lstat(file); err == nil && file != standard && !info.IsDir() && !c.force {
+		return Failed, fmt.Errorf("%s exists: give -force to replace it", file)
 	}
 	done := &copied{File: file, Taken: c.Now().UTC()}
 	p := c.progress("export")

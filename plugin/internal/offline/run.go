@@ -93,6 +93,7 @@ type call struct {
 	args   []string
 	place  Place
 	json   bool
+	force  bool
 	max    int
 	logger *slog.Logger
 }
@@ -143,6 +144,7 @@ Flags, anywhere on the line:
 
 %s  -json                       one JSON object on standard output
   -max N                      check: list at most N findings (%d)
+  -force                      export: replace an existing file
 
 Exit codes: 0 success, 1 a check has found faults, 2 failure.
 `, c.engine.FlagLines, DefaultMaxFindings)
@@ -188,6 +190,7 @@ func (c *call) parse() (given []string, err error) {
 	flags.SetOutput(io.Discard)
 	c.engine.Flags(flags)
 	flags.BoolVar(&c.json, "json", false, "")
+	flags.BoolVar(&c.force, "force", false, "")
 	flags.IntVar(&c.max, "max", 0, "")
 	for rest := c.Args; ; {
 		if err := flags.Parse(rest); err != nil {

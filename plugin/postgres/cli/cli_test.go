@@ -108,6 +108,7 @@ func TestCommands(t *testing.T) {
 	}
 	backup := filepath.Join(t.TempDir(), "backup")
 	store.run(t, cli.Done, []string{"export", backup}, "20 sessions", "20 records")
+	store.run(t, cli.Failed, []string{"export", backup}, "exists: give -force")
 	store.run(t, cli.Failed, []string{"import", backup}, "is not empty", "an empty schema")
 
 	other := newTarget(t)

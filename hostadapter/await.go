@@ -5,6 +5,7 @@ package hostadapter
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
@@ -24,64 +25,86 @@ type NotificationCount struct {
 	GivenUp   int
 }
 
+func (c *NotificationCount) add(more NotificationCount) {
+	c.Delivered += more.Delivered
+	c.Refused += more.Refused
+	c.GivenUp += more.GivenUp
+}
+
 // awaitNotifications waits until every notification of the ended sessions is delivered, refused or given up,
 // and counts them. If ctx ends first it returns its error and the counts so far. It retries while the store
 // is unavailable.
 func (a *Adapter) awaitNotifications(
 	ctx context.Context, sids []string,
 ) (count NotificationCount, err error) {
+	var settled NotificationCount
+	open := slices.Clone(sids) // a session is asked for until its notifications are settled
 	for pause := firstPoll; ; pause = min(2*pause, maxPollInterval) {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return count, ctx.Err()
 		}
-		found, waiting, err := a.countNotifications(ctx, sids)
+		var rest NotificationCount
+		var err error
+		open = slices.DeleteFunc(open, func(sid string) bool {
+			var found NotificationCount
+			waiting := 0
+			if err == nil {
+				found, waiting, err = a.countNotifications(ctx, sid)
+			}
+			switch {
+			case err != nil:
+				return false
+			case waiting > 0:
+				rest.add(found)
+				return false
+			}
+			settled.add(found)
+			return true
+		})
 		switch {
-		case err == nil && waiting == 0:
-			return found, nil
 		case err == nil:
-			count = found
+			count = settled
+			count.add(rest)
 		case !IsUnavailable(err):
 			return count, fmt.Errorf("hostadapter: waiting for notifications: %w", err)
+		}
+		if len(open) == 0 {
+			return count, nil
 		}
 	}
 }
 
-// countNotifications counts the notifications of sessions by outcome; waiting counts those without one. A
+// countNotifications counts the notifications of a session by outcome; waiting counts those without one. A
 // notification that awaits its second delivery counts as delivered.
 func (a *Adapter) countNotifications(
-	ctx context.Context, sids []string,
+	ctx context.Context, sid string,
 ) (count NotificationCount, waiting int, err error) {
-	for _, sid := range sids {
-		query := logout.NotificationQuery{
-			Filter: logout.NotificationFilter{SessionID: sid}, Count: ticketstore.MaxCount,
-		}
-		err := eachPage(func(token string) (next string, more bool, err error) {
-			query.ResultsToken = token
-			page, err := a.config.Backend.Logout().Notifications(ctx, query)
-			if err != nil {
-				return "", false, err
-			}
-			for i := range page.Notifications {
-				switch n := &page.Notifications[i]; {
-				case n.State == logout.Delivered, wasDelivered(n):
-					count.Delivered++
-				case n.State == logout.Refused:
-					count.Refused++
-				case n.State == logout.GivenUp:
-					count.GivenUp++
-				default:
-					waiting++
-				}
-			}
-			return page.ResultsToken, page.HasNext, nil
-		})
-		if err != nil {
-			return count, 0, err
-		}
+	query := logout.NotificationQuery{
+		Filter: logout.NotificationFilter{SessionID: sid}, Count: ticketstore.MaxCount,
 	}
-	return count, waiting, nil
+	err = eachPage(func(token string) (next string, more bool, err error) {
+		query.ResultsToken = token
+		page, err := a.config.Backend.Logout().Notifications(ctx, query)
+		if err != nil {
+			return "", false, err
+		}
+		for i := range page.Notifications {
+			switch n := &page.Notifications[i]; {
+			case n.State == logout.Delivered, wasDelivered(n):
+				count.Delivered++
+			case n.State == logout.Refused:
+				count.Refused++
+			case n.State == logout.GivenUp:
+				count.GivenUp++
+			default:
+				waiting++
+			}
+		}
+		return page.ResultsToken, page.HasNext, nil
+	})
+	return count, waiting, err
 }
 
 // wasDelivered reports whether a pending notification was delivered once and awaits its second delivery.

@@ -212,6 +212,16 @@ func (s *endings) EndDue(
 	return swept, err
 }
 
+func (s *endings) Notifications(
+	ctx context.Context, q logout.NotificationQuery,
+) (page *logout.NotificationPage, err error) {
+	err = s.b.do("Notifications", func() (err error) {
+		page, err = s.Store.Notifications(ctx, q)
+		return err
+	})
+	return page, err
+}
+
 // host is an adapter over a fresh engine.
 type host struct {
 	*hostadapter.Adapter

@@ -96,7 +96,8 @@ type Result struct {
 	GrantsRevoked       int
 	ConsentsRevoked     int
 	NotificationsQueued int
-	// ClientsLeftAlone are the clients of the matched sessions that ClientIDs left out, sorted, each once.
+	// ClientsLeftAlone are the clients of the matched sessions that ClientIDs left out, sorted, each once: at
+	// most the first MaxLeftAlone.
 	ClientsLeftAlone []string
 	// Ended are the sessions removed, at most MaxEnded of them. SessionsRemoved is exact.
 	Ended []EndedSession
@@ -110,6 +111,9 @@ type Result struct {
 
 // MaxEnded bounds Result.Ended.
 const MaxEnded = 256
+
+// MaxLeftAlone bounds Result.ClientsLeftAlone: a server may have a client for each installation of an app.
+const MaxLeftAlone = 4096
 
 // EndedSession identifies a session that has ended.
 type EndedSession struct {

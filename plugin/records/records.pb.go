@@ -915,7 +915,7 @@ type EndingResult struct {
 	// notifications_queued counts notifications.
 	NotificationsQueued int64 `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
 	// clients_left_alone are the clients of the matched sessions that the selection excludes, sorted,
-	// without duplicates.
+	// without duplicates, at most 4,096 of them.
 	ClientsLeftAlone []string `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
 	// ended are the removed sessions, at most 256 of them.
 	Ended         []*EndedSession `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`

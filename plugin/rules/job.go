@@ -56,8 +56,7 @@ func Removed(result *logout.Result, s *records.Session) {
 	Sum(result, &logout.Result{SessionsRemoved: 1, Ended: []logout.EndedSession{ended}})
 }
 
-// Sum adds a result to a total, without duplicates among the clients left alone and with a bounded number of
-// ended sessions.
+// Sum adds a result to a total, without duplicates among the clients left alone. The lists are bounded.
 func Sum(total, result *logout.Result) {
 	total.Add(*result)
 	total.Ended = append(total.Ended, result.Ended...)
@@ -65,6 +64,7 @@ func Sum(total, result *logout.Result) {
 	total.ClientsLeftAlone = append(total.ClientsLeftAlone, result.ClientsLeftAlone...)
 	slices.Sort(total.ClientsLeftAlone)
 	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
+	total.ClientsLeftAlone = total.ClientsLeftAlone[:min(len(total.ClientsLeftAlone), logout.MaxLeftAlone)]
 }
 
 // CompletedResult returns the answer to a completed ending from its operation or its job, or nil if it is not

@@ -45,6 +45,16 @@ func TestSumAndProgress(t *testing.T) {
 		t.Errorf("%d counted and %d named, want %d and %d", total.SessionsRemoved, len(total.Ended),
 			3+logout.MaxEnded, logout.MaxEnded)
 	}
+	// The first ones are listed, whatever the order in which they are met.
+	for i := range logout.MaxLeftAlone {
+		left := []string{fmt.Sprintf("client-%04d", logout.MaxLeftAlone-i), "d"}
+		rules.Sum(total, &logout.Result{ClientsLeftAlone: left})
+	}
+	last := fmt.Sprintf("client-%04d", logout.MaxLeftAlone-3)
+	if left := total.ClientsLeftAlone; len(left) != logout.MaxLeftAlone || left[len(left)-1] != last {
+		t.Errorf("%d clients are listed as left alone, the last %q, want %d and %q", len(left),
+			left[len(left)-1], logout.MaxLeftAlone, last)
+	}
 }
 
 func TestCompletedResult(t *testing.T) {

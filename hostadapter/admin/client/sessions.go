@@ -133,7 +133,7 @@ type Removed struct {
 	GrantsRevoked       int `json:"grants_revoked"`
 	ConsentsRevoked     int `json:"consents_revoked"`
 	NotificationsQueued int `json:"notifications_queued"`
-	// ClientsLeftAlone are clients of ended sessions that ClientIDs excludes.
+	// ClientsLeftAlone are clients of the sessions that ClientIDs excludes, sorted: the first 4,096 of them.
 	ClientsLeftAlone []string `json:"clients_left_alone"`
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -9,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/oauth2"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // TestEveryKindOfClient takes clients of each way to authenticate through a code, a refresh and the end of
@@ -101,4 +105,36 @@ func introspected(b *browser, s *running, token string) string {
 	request.Header.Set("Content-Type", formType)
 	request.SetBasicAuth(url.QueryEscape("basic client"), url.QueryEscape("odd: %/+ä"))
 	return strings.TrimSpace(b.do(request).body)
+}
+
+// A server that may share its store says at start that its demo clients are not those of the others.
+func TestDemoClientsBesideOtherServers(t *testing.T) {
+	t.Parallel()
+	postgres := []string{"-backend", "postgres", "-dsn-file", "dsn"}
+	for _, c := range []struct {
+		arguments []string
+		warns     bool
+	}{
+		{nil, false}, {postgres, true}, {[]string{"-keys", "keys"}, true},
+		{append(postgres, "-clients", "clients.json"), false},
+	} {
+		o, err := parseOptions(append([]string{"-addr", "127.0.0.1:0"}, c.arguments...), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := &testenv.Log{}
+		p := &provider{
+			issuer: "http://op", clients: map[string]*client{},
+			logger: slog.New(slog.NewTextHandler(log, nil)),
+		}
+		s := &running{options: o, provider: p}
+		if err := s.startDemo(t.Context(), newSecretHasher()); err != nil {
+			t.Fatal(err)
+		}
+		closeAll(s.demo)
+		warned := strings.Count(log.String(), "level=WARN")
+		if (warned == 1) != c.warns || strings.Contains(log.String(), "-clients") != c.warns {
+			t.Errorf("%v logs %q, want a warning that names -clients: %t", c.arguments, log, c.warns)
+		}
+	}
 }

@@ -198,6 +198,9 @@ func (o *options) validate() error {
 	return nil
 }
 
+// shares reports whether the server may share its store with others.
+func (o *options) shares() bool { return o.backend == backendPostgres || o.keys != "" }
+
 func checkIssuer(text string) error {
 	issuer, err := url.Parse(text)
 	switch {

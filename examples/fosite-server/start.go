@@ -170,6 +170,11 @@ func (s *running) startDemo(ctx context.Context, hash secretHasher) error {
 		return nil
 	}
 	p := s.provider
+	if s.options.shares() {
+		p.logger.WarnContext(ctx, "this server may share its store, and its demo clients take the place of "+
+			"other servers' clients with the same ids: give all servers the same file with -clients",
+			"client_ids", demoAsking+", "+demoTrusted)
+	}
 	clients, servers, err := startDemoClients(ctx, s.options, p.issuer, s.address, nil, p.logger)
 	if err != nil {
 		return err

@@ -198,13 +198,8 @@ func (a *Adapter) swapElsewhere(ctx context.Context, id string) (*SwapState, err
 
 // following describes the swap by another host that this host is following, or "" if there is none.
 func (a *Adapter) following() string {
-	a.swaps.mu.Lock()
-	defer a.swaps.mu.Unlock()
-	if len(a.swaps.known) == 0 {
-		return ""
-	}
-	state := a.swaps.known[len(a.swaps.known)-1]
-	if state.Followed && state.Progress.Phase == transfer.Switching && state.Finished.IsZero() {
+	state := a.runningSwap()
+	if state != nil && state.Followed && state.Progress.Phase == transfer.Switching {
 		return fmt.Sprintf("another host swaps %q to %q, and this one follows: calls wait", state.From,
 			state.To)
 	}

@@ -32,6 +32,8 @@ type BackendStatus struct {
 	PendingCounted       bool
 	// Cache holds the metrics of the cache of access tokens in front of the backend, or nil if there is none.
 	Cache *grantstore.CacheFigures
+	// Swap is the swap that this host makes or follows now, or nil.
+	Swap *SwapState
 }
 
 // cachedBackend is a backend with a cache in front of it, such as plugin.Client.
@@ -71,7 +73,7 @@ func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	if cached, ok := o.adapter.backends.serving().(cachedBackend); ok {
 		status.Cache = cached.CacheFigures()
 	}
-	status.Err = err
+	status.Err, status.Swap = err, o.adapter.runningSwap()
 	return status
 }
 

@@ -280,11 +280,18 @@ func TestSwapIsAborted(t *testing.T) {
 		state, err := h.Operations().SwapByID(t.Context(), id)
 		return err == nil && state.Progress.Phase == transfer.CatchingUp
 	})
+	swap := h.Operations().BackendStatus(t.Context()).Swap
+	if swap == nil || swap.ID != id || swap.To != "new" {
+		t.Errorf("the status has the swap %+v, want the running one", swap)
+	}
 	if err := h.Operations().AbortSwap(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	state := h.swapped(id)
 	close(delivery.answer)
+	if swap := h.Operations().BackendStatus(t.Context()).Swap; swap != nil {
+		t.Errorf("the status has the swap %+v, which is over", swap)
+	}
 	if state.Progress.Phase != transfer.Aborted || state.Err == nil || h.Operations().BackendName() != "old" {
 		t.Fatalf("swap %+v, backend %q", state, h.Operations().BackendName())
 	}

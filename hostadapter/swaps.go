@@ -162,6 +162,18 @@ func (a *Adapter) swapOf(id string) *SwapState {
 	return nil
 }
 
+// runningSwap returns the swap that this host makes or follows now, or nil.
+func (a *Adapter) runningSwap() *SwapState {
+	a.swaps.mu.Lock()
+	defer a.swaps.mu.Unlock()
+	known := a.swaps.known
+	if len(known) == 0 || !known[len(known)-1].Finished.IsZero() {
+		return nil
+	}
+	running := *known[len(known)-1]
+	return &running
+}
+
 // find returns the index of a swap, or -1. The caller holds mu.
 func (s *swaps) find(id string) int {
 	return slices.IndexFunc(s.known, func(state *SwapState) bool { return state.ID == id })

@@ -11,7 +11,7 @@ import (
 // The health of a backend.
 const (
 	statusReady       = "ready"
-	statusDegraded    = "degraded" // some changes are refused, everything else works
+	statusDegraded    = "degraded" // not everything works, such as some changes
 	statusUnavailable = "unavailable"
 )
 

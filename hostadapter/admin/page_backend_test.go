@@ -34,6 +34,32 @@ func TestBackendPage(t *testing.T) {
 		"<strong>–</strong>", "Try again")
 }
 
+// The page names the hosts of a shared store and the reason of a trouble, whatever it is, and links a running
+// swap.
+func TestBackendPageOfSeveralHosts(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	m := &manager{}
+	m.status.Description = ticketstore.Description{
+		Shared: true, Trouble: "3 sessions cannot be opened",
+		Hosts: []ticketstore.Host{
+			{Name: "node-1", Version: "v1.2.3", Beat: at.Add(time.Minute), Joined: at},
+			{Name: "<node-2>", Version: "v1.2.4", Beat: at, Joined: at},
+		},
+	}
+	show := func() *seen {
+		response := recordPage(m, httptest.NewRequest(http.MethodGet, "/admin/ui/backend", nil))
+		return &seen{t: t, status: response.Code, body: response.Body.String()}
+	}
+	show().mustSay(http.StatusOK, "node-1", "v1.2.3", "2026-03-01T12:01:00Z", "2026-03-01T12:00:00Z",
+		"&lt;node-2&gt;", "v1.2.4", "Needs attention: <bdi>3 sessions cannot be opened", "!are refused",
+		"!under way", "Swap the backend")
+	m.status.Swap = &hostadapter.SwapState{ID: "j1", From: "now", To: "next"}
+	show().mustSay(http.StatusOK, "under way", `href="job?id=j1"`, "!Swap the backend")
+	m.status = hostadapter.BackendStatus{}
+	show().mustSay(http.StatusOK, "!Last heartbeat")
+}
+
 // The last hour is shown as SVG with a text description, and as a table.
 func TestActivityPage(t *testing.T) {
 	t.Parallel()

@@ -18,18 +18,18 @@ var stores = []string{"tickets", "grants", "logout", "properties"}
 
 func TestCacheSelection(t *testing.T) {
 	t.Parallel()
-	tells := append(slices.Clone(stores), grantstore.KillsService)
-	leases := append(slices.Clone(tells), grantstore.LeasesService)
+	withKills := append(slices.Clone(stores), grantstore.KillsService)
+	withLeases := append(slices.Clone(withKills), grantstore.LeasesService)
 	for name, c := range map[string]struct {
 		settings settings
 		cache    int64
 		cached   bool
 	}{
-		"with kills":          {settings{Services: tells}, 0, true},
+		"with kills":          {settings{Services: withKills}, 0, true},
 		"without kills":       {settings{Services: stores}, 0, false},
-		"shared":              {settings{Services: tells, Shared: true}, 0, false},
-		"shared, with leases": {settings{Services: leases, Shared: true}, 0, true},
-		"disabled":            {settings{Services: tells}, -1, false},
+		"shared":              {settings{Services: withKills, Shared: true}, 0, false},
+		"shared, with leases": {settings{Services: withLeases, Shared: true}, 0, true},
+		"disabled":            {settings{Services: withKills}, -1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -225,7 +225,7 @@ func TestBackendFailsRepeatedly(t *testing.T) {
 		t.Fatalf("Describe before: %s", text)
 	}
 	var outage time.Duration
-	told := false
+	reported := false
 	for range 7 {
 		pid, began := client.PID(), time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -235,9 +235,9 @@ func TestBackendFailsRepeatedly(t *testing.T) {
 		cancel() // before the next plugin is asked too
 		call.Wait()
 		// A short outage may end before Describe is called.
-		told = false
+		reported = false
 		testenv.Eventually(b.t, "another plugin runs", func() bool {
-			told = told || strings.Contains(said(), reason)
+			reported = reported || strings.Contains(said(), reason)
 			return client.PID() != 0
 		})
 		outage = time.Since(began)
@@ -245,7 +245,7 @@ func TestBackendFailsRepeatedly(t *testing.T) {
 	if outage < 2*time.Second {
 		t.Errorf("restarted within %s, want a growing backoff", outage)
 	}
-	if !told {
+	if !reported {
 		t.Error("Describe without a plugin did not return the reason")
 	}
 	if text := said(); !strings.Contains(text, "was restarted") {
@@ -472,7 +472,7 @@ func TestPluginPanics(t *testing.T) {
 		}
 	})
 	testenv.Eventually(b.t, "the panic is in the log", func() bool {
-		return strings.Contains(b.log.String(), "panic: told to")
+		return strings.Contains(b.log.String(), "panic: requested")
 	})
 	cancel()
 	call.Wait()

@@ -199,7 +199,7 @@ func (m *memory) Create(_ context.Context, s *ticketstore.Session) error {
 	defer m.mu.Unlock()
 	switch s.SubjectID {
 	case "panic":
-		panic("told to")
+		panic("requested")
 	case "exit":
 		os.Exit(7)
 	case "fail":

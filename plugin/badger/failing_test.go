@@ -61,7 +61,7 @@ func TestFailedWriteIsFinal(t *testing.T) {
 			t.Cleanup(failing.Stop)
 		})
 		if !said.ended {
-			t.Errorf("the process did not come to its end:\n%s", said.text)
+			t.Errorf("the process did not exit as expected:\n%s", said.text)
 		}
 		said.verify(t, path)
 	})
@@ -76,7 +76,7 @@ func TestFailedWriteIsFinal(t *testing.T) {
 		})
 		// Writing to a mapped page of such a file system may kill the process.
 		if !said.ended && !strings.Contains(said.text, "fatal error: fault") {
-			t.Errorf("the process did not come to its end:\n%s", said.text)
+			t.Errorf("the process did not exit as expected:\n%s", said.text)
 		}
 		_, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
 		if err == nil || !strings.Contains(err.Error(), "the file system at "+path+" is read-only") {

@@ -55,12 +55,12 @@ func TestSweepFailsHalfWay(t *testing.T) {
 	if err != nil || first.Ended+rest.Ended != sessions {
 		t.Fatalf("with free space: %+v, %v, after %d of %d", rest, err, first.Ended, sessions)
 	}
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for _, s := range slices.Concat(first.Sessions, rest.Sessions) {
-		told[s.SessionID] = true
+		reported[s.SessionID] = true
 	}
-	if len(told) != sessions {
-		t.Errorf("%d sessions were reported, want each of %d", len(told), sessions)
+	if len(reported) != sessions {
+		t.Errorf("%d sessions were reported, want each of %d", len(reported), sessions)
 	}
 }
 

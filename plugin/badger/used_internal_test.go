@@ -232,7 +232,7 @@ func TestReductionOfUsedGrants(t *testing.T) {
 				sealedBytes)
 			g.Expires = records.Nanos(base.Add(24 * time.Hour))
 			for _, entry := range layout.GrantIndexes(ref, g) {
-				tx.Put(entry.Key, records.RefBytes(ref)) // also where it tells nothing new
+				tx.Put(entry.Key, records.RefBytes(ref)) // as of older programs
 			}
 			if err := tx.Save(layout.GrantKey(ref), g); err != nil {
 				return err

@@ -14,16 +14,16 @@ import (
 func add(l *kills.Log, sids ...string) { l.Add(&grantstore.Kill{Sessions: sids}) }
 
 // follow collects kills until there are count of them or the sequence ends.
-func follow(ctx context.Context, l *kills.Log, count int) (told []*grantstore.Kill, err error) {
+func follow(ctx context.Context, l *kills.Log, count int) (got []*grantstore.Kill, err error) {
 	for kill, err := range l.Follow(ctx) {
 		if err != nil {
-			return told, err
+			return got, err
 		}
-		if told = append(told, kill); len(told) == count+1 {
+		if got = append(got, kill); len(got) == count+1 {
 			break
 		}
 	}
-	return told, nil
+	return got, nil
 }
 
 func TestFollow(t *testing.T) {
@@ -32,22 +32,22 @@ func TestFollow(t *testing.T) {
 		l := &kills.Log{}
 		add(l, "before")
 		add(l) // without names
-		var told []*grantstore.Kill
+		var got []*grantstore.Kill
 		var err error
 		done := make(chan struct{})
-		go func() { told, err = follow(t.Context(), l, 2); close(done) }()
+		go func() { got, err = follow(t.Context(), l, 2); close(done) }()
 		synctest.Wait()
 		add(l, "a", "b")
 		synctest.Wait()
 		l.Add(&grantstore.Kill{Sessions: make([]string, kills.MaxNames+1)})
 		<-done
-		if err != nil || len(told) != 3 || told[0].Position != 1 || len(told[0].Sessions) != 0 {
-			t.Fatalf("got %v, error %v, want position 1 without names", told, err)
+		if err != nil || len(got) != 3 || got[0].Position != 1 || len(got[0].Sessions) != 0 {
+			t.Fatalf("got %v, error %v, want position 1 without names", got, err)
 		}
-		if k := told[1]; k.Position != 2 || len(k.Sessions) != 2 || k.All {
+		if k := got[1]; k.Position != 2 || len(k.Sessions) != 2 || k.All {
 			t.Errorf("got %+v, want position 2 of two sessions", k)
 		}
-		if k := told[2]; k.Position != 3 || !k.All || len(k.Sessions) != 0 {
+		if k := got[2]; k.Position != 3 || !k.All || len(k.Sessions) != 0 {
 			t.Errorf("a kill of too many names: got position %d, all %t, want 3 of all", k.Position, k.All)
 		}
 		if l.Position() != 3 {

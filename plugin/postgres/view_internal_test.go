@@ -15,7 +15,7 @@ import (
 // suite this is optional.
 func TestBatchReturnsSessionTimes(t *testing.T) {
 	t.Parallel()
-	e, l := openEngine(t), &tokenFamily{name: "told"}
+	e, l := openEngine(t), &tokenFamily{name: "l"}
 	if err := l.signIn(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func TestEndClient(t *testing.T) {
 		}
 		return n
 	}
-	told := func(change func(u *records.ClientUse)) *records.ClientUse {
+	use := func(change func(u *records.ClientUse)) *records.ClientUse {
 		u := &records.ClientUse{Notify: true, LastUsed: in(-time.Hour)}
 		if change != nil {
 			change(u)
@@ -90,69 +90,69 @@ func TestEndClient(t *testing.T) {
 		use    *records.ClientUse
 		want   rules.ClientEnd
 	}{
-		"notified": {logout.Ending{}, told(nil), rules.ClientEnd{Notification: queued(0), Consents: true}},
+		"notified": {logout.Ending{}, use(nil), rules.ClientEnd{Notification: queued(0), Consents: true}},
 		"notified twice": {
-			logout.Ending{}, told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
+			logout.Ending{}, use(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
 			rules.ClientEnd{Notification: queued(logout.SecondDelivery), Consents: true},
 		},
 		"notified once if the session is kept": {
 			logout.Ending{KeepSession: true},
-			told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
+			use(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"without a URI": {logout.Ending{}, &records.ClientUse{}, rules.ClientEnd{Consents: true}},
 		"named": {
-			logout.Ending{ClientIDs: []string{"app"}}, told(nil),
+			logout.Ending{ClientIDs: []string{"app"}}, use(nil),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"not named": {
-			logout.Ending{ClientIDs: []string{"other"}}, told(nil), rules.ClientEnd{LeftAlone: true},
+			logout.Ending{ClientIDs: []string{"other"}}, use(nil), rules.ClientEnd{LeftAlone: true},
 		},
 		"already detached": {
-			logout.Ending{}, told(func(u *records.ClientUse) { u.Detached = true }), rules.ClientEnd{},
+			logout.Ending{}, use(func(u *records.ClientUse) { u.Detached = true }), rules.ClientEnd{},
 		},
 		"no notifications": {
-			logout.Ending{SkipNotification: true}, told(nil), rules.ClientEnd{Consents: true},
+			logout.Ending{SkipNotification: true}, use(nil), rules.ClientEnd{Consents: true},
 		},
 		"consents are kept": {
-			logout.Ending{KeepConsents: true}, told(nil), rules.ClientEnd{Notification: queued(0)},
+			logout.Ending{KeepConsents: true}, use(nil), rules.ClientEnd{Notification: queued(0)},
 		},
 		"not coordinated": {
-			logout.Ending{CoordinatedOnly: true}, told(nil), rules.ClientEnd{Consents: true},
+			logout.Ending{CoordinatedOnly: true}, use(nil), rules.ClientEnd{Consents: true},
 		},
 		"coordinated": {
-			logout.Ending{CoordinatedOnly: true}, told(func(u *records.ClientUse) { u.Coordinated = true }),
+			logout.Ending{CoordinatedOnly: true}, use(func(u *records.ClientUse) { u.Coordinated = true }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"muted for removals": {
-			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByRemoval) }),
+			logout.Ending{}, use(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByRemoval) }),
 			rules.ClientEnd{Consents: true},
 		},
 		"a URI registered since": {
 			logout.Ending{Registered: ticketstore.Registrations{"app": {Notify: true}}},
-			told(func(u *records.ClientUse) { u.Notify = false }),
+			use(func(u *records.ClientUse) { u.Notify = false }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"the URI removed since": {
-			logout.Ending{Registered: ticketstore.Registrations{"app": {}}}, told(nil),
+			logout.Ending{Registered: ticketstore.Registrations{"app": {}}}, use(nil),
 			rules.ClientEnd{Consents: true},
 		},
 		"coordinated since": {
 			logout.Ending{CoordinatedOnly: true, Registered: ticketstore.Registrations{
 				"app": {Notify: true, Coordinated: true},
-			}}, told(nil), rules.ClientEnd{Notification: queued(0), Consents: true},
+			}}, use(nil), rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"muted since": {
 			logout.Ending{Registered: ticketstore.Registrations{
 				"app": {Notify: true, Muted: ticketstore.EndByRemoval},
-			}}, told(nil), rules.ClientEnd{Consents: true},
+			}}, use(nil), rules.ClientEnd{Consents: true},
 		},
 		"client removed since": {
-			logout.Ending{Registered: ticketstore.Registrations{"app": nil, "other": {}}}, told(nil),
+			logout.Ending{Registered: ticketstore.Registrations{"app": nil, "other": {}}}, use(nil),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 		"muted for another reason": {
-			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByExpiry) }),
+			logout.Ending{}, use(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByExpiry) }),
 			rules.ClientEnd{Notification: queued(0), Consents: true},
 		},
 	} {
@@ -163,7 +163,7 @@ func TestEndClient(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
-	if p := rules.EndClient(&logout.Ending{SubjectID: "alice"}, session, "app", told(nil), now); p.Consents {
+	if p := rules.EndClient(&logout.Ending{SubjectID: "alice"}, session, "app", use(nil), now); p.Consents {
 		t.Error("an ending without a sid takes consents with each session: they go by themselves")
 	}
 }

@@ -83,12 +83,12 @@ func TestSendAgain(t *testing.T) {
 	if !proto.Equal(n, want) {
 		t.Errorf("a notification given up: %v, want %v", n, want)
 	}
-	told := &records.Notification{
+	again := &records.Notification{
 		State: string(logout.Pending), Attempts: 1, NextAttempt: in(10 * time.Second),
 	}
-	rules.SendAgain(told, now)
-	if told.Again != in(10*time.Second) || told.NextAttempt != in(0) {
-		t.Errorf("a pending second delivery: %v, want both deliveries", told)
+	rules.SendAgain(again, now)
+	if again.Again != in(10*time.Second) || again.NextAttempt != in(0) {
+		t.Errorf("a pending second delivery: %v, want both deliveries", again)
 	}
 	for name, n := range map[string]*records.Notification{
 		"failed before":       {Attempts: 1, LastError: "503", NextAttempt: in(time.Second)},

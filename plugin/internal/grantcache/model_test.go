@@ -39,13 +39,13 @@ const (
 
 // seeded are the faults that the model must detect.
 var seeded = map[fault]string{
-	overtakes: "an answer that overtakes the stream",
-	lateFill:  "a read that began before a kill and fills the cache behind it",
-	lostKill:  "a kill that is not told",
-	survives:  "a cache that survives its stream",
-	unnoticed: "a token number that rises unnoticed",
-	unjudged:  "hits that are not judged by the clock",
-	lateWrite: "a write that was committed before a kill and fills the cache behind it",
+	overtakes: "an answer before the kills of its position",
+	lateFill:  "a read that began before a kill and fills the cache after it",
+	lostKill:  "a kill that is not streamed",
+	survives:  "a cache that is kept after its stream ended",
+	unnoticed: "a higher token number without a kill",
+	unjudged:  "hits without a check of the expiry",
+	lateWrite: "a write that was committed before a kill and fills the cache after it",
 	repeated:  "a repeated batch whose answer fills the cache",
 }
 

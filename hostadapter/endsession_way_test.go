@@ -92,7 +92,7 @@ func TestSignOutWithALongState(t *testing.T) {
 			want) ||
 			!strings.Contains(body, "<script>"+hostadapter.LogoutScript) ||
 			!strings.Contains(response.Header.Get("Content-Security-Policy"), "script-src") {
-			t.Errorf("%s: %d %.2000s, want a page that goes on to the client", method, response.StatusCode,
+			t.Errorf("%s: %d %.2000s, want a page that continues to the client", method, response.StatusCode,
 				body)
 		}
 		b.mustBe("")
@@ -128,7 +128,7 @@ func TestLongSignOutFromAnotherSite(t *testing.T) {
 		b.mustBe("ann")
 		response := b.raw(http.MethodPost, url.Values{"confirm": {form[1]}}.Encode())
 		mustFit(t, name, response)
-		if long.Has("logout_hint") { // it means somebody else: the user is asked
+		if long.Has("logout_hint") { // of another user: the user is asked
 			again := confirmation.FindStringSubmatch(bodyOf(t, response))
 			if again == nil {
 				t.Fatalf("%s: %d, want the question", name, response.StatusCode)
@@ -261,7 +261,7 @@ func TestInvalidSignOut(t *testing.T) {
 			// Nobody is signed in: a page, without a form.
 			if response := b.raw(method, parameters.Encode()); method == http.MethodGet &&
 				confirmation.MatchString(bodyOf(t, response)) {
-				t.Errorf("%s: nobody is asked whether to sign out", name)
+				t.Errorf("%s: the user is not asked whether to sign out", name)
 			}
 		}
 	}

@@ -170,7 +170,7 @@ func TestFaultySubscribers(t *testing.T) {
 	testenv.Eventually(t, "the other had every event", func() bool { return len(events.lines()) == sessions })
 	<-slow.received
 	close(slow.release)
-	testenv.Eventually(t, "the log tells of the panic and of what was missed", func() bool {
+	testenv.Eventually(t, "the log has the panic and the missed events", func() bool {
 		return strings.Contains(h.log.String(), "subscriber panicked") &&
 			strings.Contains(h.log.String(), "missed events")
 	})
@@ -219,15 +219,15 @@ func TestDeleteUser(t *testing.T) {
 		t.Errorf("%+v, %v; want nothing left", again, err)
 	}
 	if count, err := again.Wait(ctx); err != nil || count != (hostadapter.NotificationCount{}) {
-		t.Errorf("%+v, %v; want nobody to wait for", count, err)
+		t.Errorf("%+v, %v; want no notifications", count, err)
 	}
 	if _, err := h.DeleteUser(t.Context(), ""); !errors.Is(err, ticketstore.ErrInvalid) {
-		t.Errorf("nobody: %v, want ticketstore.ErrInvalid", err)
+		t.Errorf("no subject: %v, want ticketstore.ErrInvalid", err)
 	}
 }
 
-// A client that is away is waited for no longer than the caller wants. Sessions whose notifications are
-// settled are not asked for again.
+// The wait for an unreachable client ends with the context of the caller. Sessions whose notifications are
+// settled are not queried again.
 func TestDeleteUserWithUnreachableClient(t *testing.T) {
 	t.Parallel()
 	const others = 20

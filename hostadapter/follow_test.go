@@ -155,7 +155,7 @@ func TestSwapIsLeftToItsHost(t *testing.T) {
 			}
 			after.happens(h, j)
 			if after.told > 0 {
-				testenv.Eventually(t, "the end is told", func() bool { return len(e.told()) > 0 })
+				testenv.Eventually(t, "the end is reported", func() bool { return len(e.told()) > 0 })
 			}
 			if err := h.Close(); err != nil { // waits for what follows it
 				t.Error(err)
@@ -183,7 +183,7 @@ func TestLostJob(t *testing.T) {
 		raw, err := h.Backend().Properties().Property(t.Context(), "followed_jobs")
 		return err == nil && !strings.Contains(string(raw), "gone")
 	})
-	// The store's value is bounded. What has no place in it is told all the same, by its own host.
+	// The property in the store is bounded. Jobs beyond the bound are reported by their own host.
 	j.lost.Store(false)
 	var many ends
 	ids := []string{"1", "2", "3", "4", "5", "6"}

@@ -67,7 +67,7 @@ func TestRemoveSessions(t *testing.T) {
 		{"keep consents", hostadapter.SessionRemoval{KeepConsents: true}, with(func(r *logout.Result) {
 			r.ConsentsRevoked = 0
 		}), false},
-		{"tell nobody", hostadapter.SessionRemoval{SkipNotification: true}, with(func(r *logout.Result) {
+		{"no notifications", hostadapter.SessionRemoval{SkipNotification: true}, with(func(r *logout.Result) {
 			r.NotificationsQueued = 0
 		}), false},
 		{"dry run", hostadapter.SessionRemoval{DryRun: true}, full, true},

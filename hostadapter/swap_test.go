@@ -308,8 +308,8 @@ func TestSwapIsAborted(t *testing.T) {
 	b.mustBe("bob")
 }
 
-// Every host knows a swap from its start, because a load balancer may route a poll to any of them. Only the
-// host that runs the swap can abort it.
+// Every host reports a swap from its start, because a load balancer may route a poll to any of them. Only
+// the host that runs the swap can abort it.
 func TestSwapStatusAtAnotherHost(t *testing.T) {
 	t.Parallel()
 	d, delivery := newDatabase(t, "old", "new"), newDelivery()
@@ -353,7 +353,7 @@ func TestSwapStatusAtAnotherHost(t *testing.T) {
 	})
 }
 
-// A host knows a swap while it begins to follow it. If the store does not answer, the swap is not reported as
+// A host that begins to follow a swap reports it. If the store does not answer, the swap is not reported as
 // unknown (rule 4).
 func TestSwapStatusWhileTheHostFollows(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ const (
 )
 
 // buildRelease builds sessions-postgres with additional migrations and that version. A migration that drops
-// something requires a program that knows the migrations before it.
+// something requires a program that has the migrations before it.
 func buildRelease(version string, more ...string) (program string, err error) {
 	migrations, err := filepath.Abs("../plugin/postgres/internal/schema/migrations")
 	if err != nil {

@@ -49,96 +49,96 @@ var domain = []string{modulePath + "/ticketstore", modulePath + "/grantstore", m
 
 var walls = []wall{
 	{name: "a ticket store has no dependencies", of: exactly("ticketstore"), allowed: domain[:1]},
-	{name: "a grant store knows ticket stores", of: exactly("grantstore"), allowed: domain[:2]},
-	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
-	{name: "the root knows the domain", of: exactly(modulePath), allowed: domain},
+	{name: "a grant store imports only ticket stores", of: exactly("grantstore"), allowed: domain[:2]},
+	{name: "the logout package imports only both", of: exactly("logout"), allowed: domain},
+	{name: "the root imports only the domain", of: exactly(modulePath), allowed: domain},
 	{
-		name: "records know the domain", of: exactly("plugin/records"), allowed: domain,
+		name: "records import only the domain", of: exactly("plugin/records"), allowed: domain,
 		except: []string{ourPlugin + "/protofields", "google.golang.org/protobuf"},
 	},
 	{
-		name: "rules know records, moves and the domain", of: exactly("plugin/rules"), allowed: domain,
+		name: "rules import only records, moves and the domain", of: exactly("plugin/rules"), allowed: domain,
 		except: []string{
 			ourPlugin + "/records", ourPlugin + "/protofields", ourTransfer, "google.golang.org/protobuf",
 		},
 	},
 	{
-		name: "steps know records, rules and the domain", of: exactly("plugin/steps"), allowed: domain,
+		name: "steps import only records, rules and the domain", of: exactly("plugin/steps"), allowed: domain,
 		except: []string{
 			ourPlugin + "/records", ourPlugin + "/protofields", ourPlugin + "/rules", ourTransfer,
 			"google.golang.org/protobuf",
 		},
 	},
-	{name: "moves know the domain", of: exactly("plugin/transfer"), allowed: domain[:1]},
+	{name: "moves import only the domain", of: exactly("plugin/transfer"), allowed: domain[:1]},
 	{
-		name: "backups know moves", of: exactly("plugin/transfer/backup"),
+		name: "backups import only moves", of: exactly("plugin/transfer/backup"),
 		allowed: append([]string{ourTransfer}, domain[0]),
 	},
 	{
-		name: "the suite knows the domain, moves and a diff library", of: below("plugin/storetest"),
+		name: "the suite imports only the domain, moves and a diff library", of: below("plugin/storetest"),
 		allowed: append([]string{goCmpPath}, domain...),
 		except:  []string{ourPlugin + "/storetest", ourTransfer},
 	},
 	{
-		name: "the adapter knows neither fosite nor plugins nor a database",
+		name: "the adapter imports neither fosite nor plugins nor a database",
 		of:   exactly("hostadapter", "hostadapter/admin", "hostadapter/account"),
 		forbidden: []string{
 			fositePath, goPluginPath, grpcPath, badgerPath, pgxPath, ourPlugin, ourAdapter + "/fositestore",
 		}, except: []string{ourTransfer, ourPlugin + "/loglimit"},
 	},
 	{
-		name: "the client of the admin routes knows only the standard library",
+		name: "the client of the admin routes imports only the standard library",
 		of:   exactly("hostadapter/admin/client"), allowed: []string{},
 	},
 	{
-		name: "the adapter does not know a router", of: exactly("hostadapter", "hostadapter/account"),
+		name: "the adapter does not import a router", of: exactly("hostadapter", "hostadapter/account"),
 		forbidden: []string{muxPath},
 	},
 	{
-		name: "the host's packages do not know the plugin's", of: below("hostadapter"),
+		name: "the host's packages do not import the plugin's", of: below("hostadapter"),
 		// fosite depends on gRPC, for its tracing
 		forbidden: []string{ourPlugin, goPluginPath, badgerPath, pgxPath},
 		except:    []string{ourTransfer, ourPlugin + "/protofields", ourPlugin + "/loglimit"},
 	},
 	{
-		name: "only fositestore knows fosite", forbidden: []string{fositePath},
+		name: "only fositestore imports fosite", forbidden: []string{fositePath},
 		of: func(pkg string) bool {
 			return !below("hostadapter/fositestore")(pkg) && !below("examples")(pkg)
 		},
 	},
 	{
-		name: "the plugin's packages do not know the host's", of: below("plugin"),
+		name: "the plugin's packages do not import the host's", of: below("plugin"),
 		forbidden: []string{fositePath, ourAdapter},
 	},
 	{
-		name: "the plugin's glue knows no engine", of: exactly("plugin", "plugin/plugintest"),
+		name: "the plugin's glue imports no engine", of: exactly("plugin", "plugin/plugintest"),
 		forbidden: engines,
 	},
 	{
-		name: "the protocol knows neither engines nor glue nor rules",
+		name: "the protocol imports neither engines nor glue nor rules",
 		of: func(pkg string) bool {
 			return below("plugin/internal")(pkg) && !below("plugin/internal/grantcache")(pkg)
 		},
 		forbidden: append([]string{goPluginPath, ourPlugin + "/rules", ourPlugin + "/steps"}, engines...),
 	},
 	{
-		name: "the host's cache knows no protocol", of: exactly("plugin/internal/grantcache"),
+		name: "the host's cache imports no protocol", of: exactly("plugin/internal/grantcache"),
 		allowed: domain, except: []string{
 			ourPlugin + "/kills", ourPlugin + "/rules", ourPlugin + "/records", ourPlugin + "/protofields",
 			ourTransfer, "google.golang.org/protobuf",
 		},
 	},
 	{
-		name: "spans of an engine know only the standard library",
+		name: "spans of an engine import only the standard library",
 		of:   exactly("plugin/spans"), allowed: []string{},
 	},
 	{
-		name: "reading fields in place knows only the standard library", of: exactly("plugin/protofields"),
+		name: "reading fields in place imports only the standard library", of: exactly("plugin/protofields"),
 		allowed: []string{},
 	},
-	{name: "kills know the domain", of: exactly("plugin/kills"), allowed: domain[:2]},
+	{name: "kills import only the domain", of: exactly("plugin/kills"), allowed: domain[:2]},
 	{
-		name:      "offline commands know no protocol",
+		name:      "offline commands import no protocol",
 		of:        exactly("plugin/internal/offline", "plugin/badger/cli", "plugin/postgres/cli"),
 		forbidden: []string{goPluginPath, grpcPath, ourPlugin + "/internal", ourPlugin + "/memory"},
 		except:    []string{ourOffline, ourPlugin + "/internal/program", ourPlugin + "/internal/machine"},
@@ -156,31 +156,32 @@ var walls = []wall{
 		forbidden: []string{ourPlugin + "/memory", badgerPath, ourPlugin + "/badger"},
 	},
 	{
-		name: "small files and log limits know only the standard library",
+		name: "small files and log limits import only the standard library",
 		of:   exactly("plugin/smallfile", "plugin/loglimit"), allowed: []string{},
 	},
 	{
-		name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory", "plugin/postgres"),
+		name: "an engine imports no glue", of: exactly("plugin/badger", "plugin/memory", "plugin/postgres"),
 		forbidden: []string{goPluginPath, grpcPath},
 	},
 	{
-		name: "the layout of keys knows no database", of: exactly("plugin/badger/internal/layout"),
+		name: "the layout of keys imports no database", of: exactly("plugin/badger/internal/layout"),
 		forbidden: []string{badgerPath, ourBadger}, except: []string{ourBadger + "/layout"},
 	},
 	{
-		name: "machine, files and disk know no rows", of: exactly(badgersOwn("machine", "files", "disk")...),
+		name:      "machine, files and disk import no rows",
+		of:        exactly(badgersOwn("machine", "files", "disk")...),
 		forbidden: []string{ourBadger, ourPlugin + "/records"}, except: badgerPaths("files"),
 	},
 	{
-		name: "a store's folder knows no transactions", of: exactly(badgersOwn("folder")...),
+		name: "a store's folder imports no transactions", of: exactly(badgersOwn("folder")...),
 		forbidden: []string{ourBadger}, except: badgerPaths("files", "disk", "layout"),
 	},
 	{
-		name: "transactions know no tables but the layout's", of: exactly(badgersOwn("kv")...),
+		name: "transactions import no tables but the layout's", of: exactly(badgersOwn("kv")...),
 		forbidden: []string{ourBadger}, except: badgerPaths("files", "disk", "layout", "folder", "recordpb"),
 	},
 	{
-		name:      "checks, moves and pages know transactions, not one another",
+		name:      "checks, moves and pages import transactions, not one another",
 		of:        exactly(badgersOwn("check", "move", "listing")...),
 		forbidden: badgerPaths("check", "move", "listing"),
 	},

@@ -37,7 +37,7 @@ func TestAuditLog(t *testing.T) {
 	})
 	if line["action"] != "delete_session" || line["session_id"] != "unknown" ||
 		line["request_id"] != response.Header.Get("X-Request-Id") {
-		t.Errorf("the audit has %v", line)
+		t.Errorf("audit line %v", line)
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -48,8 +48,7 @@ func TestAuditLog(t *testing.T) {
 	}
 }
 
-// What another site's page has a browser send is refused where it changes something. The admin routes say so
-// by their contract and in their audit.
+// Changes that a page of another site requests are refused. The admin routes also audit them.
 func TestRequestsOfAnotherSite(t *testing.T) {
 	t.Parallel()
 	log := &testenv.Log{}
@@ -85,7 +84,7 @@ func TestRequestsOfAnotherSite(t *testing.T) {
 	}
 }
 
-// A file that cannot be written is an error at the start.
+// An audit file that cannot be written fails the start.
 func TestAuditLogWriteError(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "no", "folder"), os.DevNull} {

@@ -15,8 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// TestEveryKindOfClient takes clients of each way to authenticate through a code, a refresh and the end of
-// the session.
+// A code exchange, a refresh and the end of the session with each way of client authentication.
 func TestEveryKindOfClient(t *testing.T) {
 	t.Parallel()
 	callback := httptest.NewServer(http.NotFoundHandler())
@@ -93,8 +92,8 @@ func TestEveryKindOfClient(t *testing.T) {
 	}
 }
 
-// introspected asks about a token as the client with the odd credentials, percent-encoded as RFC 6749,
-// section 2.3.1 says.
+// introspected introspects a token as the client whose credentials have special characters, percent-encoded
+// as in section 2.3.1 of RFC 6749.
 func introspected(b *browser, s *running, token string) string {
 	b.t.Helper()
 	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost,

@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// The consent page is shown once for what it asks, and again after a removal that revokes consents.
+// The consent page is shown once for the same scopes, and again after a removal that revokes consents.
 func TestConsentIsRemembered(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -45,7 +45,7 @@ func TestConsentIsRemembered(t *testing.T) {
 	}
 	page = b.expect(b.get(ask("openid profile")), http.StatusOK, "asks for your permission")
 	b.submit(page, "/consent", "decision", decisionDeny)
-	// a no is not remembered
+	// a denial is not remembered
 	b.expect(b.get(ask("openid profile")), http.StatusOK, "asks for your permission")
 
 	subject := `{"subject_id":"` + demoUsers[0].subject + `"`
@@ -57,7 +57,7 @@ func TestConsentIsRemembered(t *testing.T) {
 	b.expect(b.get(ask("openid")), http.StatusOK, "asks for your permission")
 }
 
-// A consent page counts once, for whom and what it named. Whatever has changed since, it is shown again.
+// A consent page is valid once, for its user and scopes. If these have changed, it is shown again.
 func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -91,19 +91,19 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 			"Nothing was granted")
 		if !strings.Contains(shown.body, ben.name) || strings.Contains(shown.body, ann.name) || given(ben) ||
 			given(ann) {
-			t.Errorf("Ann's page was taken for Ben's, or not shown again:\n%s", shown.body)
+			t.Errorf("Ann's page was accepted for Ben, or not shown again:\n%s", shown.body)
 		}
 		if target := b.submit(shown, "/consent", "decision",
 			decisionAllow).url; target.Query().Get("code") == "" || !given(ben) || given(ann) {
 			t.Errorf("Ben's own page leads to %s, want it to grant", target)
 		}
-		// Also where Ben has granted it before: the click was on Ann's page.
+		// Also if Ben has granted it before: the page was Ann's.
 		signIn(b, ann)
 		page = b.get(asks())
 		signIn(b, ben)
 		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "Nothing was granted")
 	})
-	t.Run("of nobody any more", func(t *testing.T) {
+	t.Run("signed out", func(t *testing.T) {
 		b := newBrowser(t)
 		signIn(b, ann)
 		page := b.expect(b.get(asks()), http.StatusOK, ann.name)
@@ -124,7 +124,7 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK,
 			"asks for your permission")
 	})
-	t.Run("and a denial always", func(t *testing.T) {
+	t.Run("denial", func(t *testing.T) {
 		b := newBrowser(t)
 		signIn(b, ann)
 		page := b.expect(b.get(asks("prompt", "consent")), http.StatusOK, ann.name)
@@ -153,15 +153,15 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 			hostadapter.SessionRemoval{SubjectID: ben.subject}); err != nil {
 			t.Fatal(err)
 		}
-		denied("of nobody any more")
+		denied("signed out")
 	})
-	t.Run("for no other purpose", func(t *testing.T) {
+	t.Run("other purpose", func(t *testing.T) {
 		b := newBrowser(t)
 		page := b.expect(b.get(asks("prompt", "consent")), http.StatusOK, "<h1>Sign in</h1>")
 		signIn(b, ann)
 		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "Nothing was granted")
 	})
-	t.Run("and a form that is none leads on", func(t *testing.T) {
+	t.Run("malformed form", func(t *testing.T) {
 		b := newBrowser(t)
 		b.expect(b.post(p.issuer+"/consent", "form", "x", "decision", decisionAllow), http.StatusOK,
 			"You are not signed in")
@@ -170,12 +170,12 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 	})
 }
 
-// A browser that opened two sign-in pages at once signs in at either.
+// A browser with two open sign-in pages can sign in at either.
 func TestSignInBegunInTwoTabs(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	b, other := newBrowser(t), newBrowser(t)
-	// Both pages are asked for before either answer, and its cookie, is there.
+	// Both pages are requested before an answer with its cookie.
 	first, second := b.get(authorizeURL(s)), other.get(authorizeURL(s, "state", "abcdefgh"))
 	address, _ := url.Parse(s.provider.issuer)
 	b.http.Jar.SetCookies(address, other.http.Jar.Cookies(address))

@@ -19,7 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// issuer is a server that only publishes its keys and signs what it is given.
+// issuer is a server that publishes its keys and signs tokens for tests.
 type issuer struct {
 	*httptest.Server
 	key *ecdsa.PrivateKey
@@ -77,7 +77,7 @@ func (i *issuer) sign(
 	return compact
 }
 
-// claims are those of a good logout token, changed by with; a nil value takes a claim out.
+// claims returns the claims of a valid logout token, changed by with; a nil value removes a claim.
 func (i *issuer) claims(with map[string]any) map[string]any {
 	now := time.Now()
 	claims := map[string]any{
@@ -90,7 +90,7 @@ func (i *issuer) claims(with map[string]any) map[string]any {
 	return claims
 }
 
-// newTestClient is a demo client with two sessions of one user and one of another.
+// newTestClient returns a demo client with two sessions of one user and one of another.
 func newTestClient(i *issuer) *demoClient {
 	d := newDemoClient("demo", "Demo", "", "http://localhost:1", i.URL,
 		slog.New(slog.NewTextHandler(io.Discard, nil)))
@@ -242,14 +242,14 @@ func TestLogoutRequestsRefused(t *testing.T) {
 			}
 		})
 	}
-	t.Run("keys out of reach", func(t *testing.T) {
+	t.Run("keys unavailable", func(t *testing.T) {
 		t.Parallel()
 		gone := newIssuer(t)
 		d := newTestClient(gone)
 		gone.Close()
 		if answer := post(d, formType,
 			formOf("logout_token", token)); answer.Code != http.StatusServiceUnavailable {
-			t.Errorf("answer is %d, want 503: the server shall try again", answer.Code)
+			t.Errorf("answer is %d, want 503, so that the server retries", answer.Code)
 		}
 	})
 }
@@ -291,7 +291,7 @@ func TestDemoPageFollowsItsSession(t *testing.T) {
 	}
 	<-changed
 	if now, _ := d.sessions.watch("c1"); now == seen {
-		t.Errorf("the page sees %q as before, want something new", now)
+		t.Errorf("the page gets %q as before, want a change", now)
 	}
 	if view := d.sessions.view("c1"); view.State != "ended" || view.title() != "Signed out by the server" {
 		t.Errorf("the page is %q (%s), want it signed out by the server", view.title(), view.State)

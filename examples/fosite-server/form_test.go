@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// formPost returns the request that a browser with those cookies sends with a form's token.
+// formPost returns the request of a browser with those cookies and the token of a form.
 func formPost(token string, cookies []*http.Cookie) *http.Request {
 	request := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader(formOf("form", token)))
 	request.Header.Set("Content-Type", formType)
@@ -33,7 +33,7 @@ func TestForms(t *testing.T) {
 	token, cookies := newForm()
 	got, err := f.open(formPost(token, cookies), forConsent)
 	if err != nil || got.Query != "a=b" || !got.Started.Equal(now) {
-		t.Fatalf("the form carried %+v, %v; want what was put in", got, err)
+		t.Fatalf("the form has %+v, %v; want the given request", got, err)
 	}
 	second, others := newForm()
 	changed := []byte(token)
@@ -55,7 +55,7 @@ func TestForms(t *testing.T) {
 	stale("no cookie", formPost(token, nil), forConsent)
 	stale("another browser's form", formPost(token, others), forConsent)
 	stale("a form for another purpose", formPost(token, cookies), forSignIn)
-	// Two pages that are opened at once have a cookie each, and the browser keeps both.
+	// Two pages that are open have a cookie each.
 	both := append(cookies, others...)
 	for _, token := range []string{token, second} {
 		if _, err := f.open(formPost(token, both), forConsent); err != nil {
@@ -63,13 +63,13 @@ func TestForms(t *testing.T) {
 		}
 	}
 	if cookies[0].Name == others[0].Name {
-		t.Error("the second page's cookie takes the place of the first one's")
+		t.Error("the cookie of the second page replaces that of the first one")
 	}
 	other := newForms([]byte(strings.Repeat("s", 32)), "http://localhost", f.marks)
 	other.now = f.now
 	for i, server := range []*forms{f, other, f} {
 		if first, err := server.useOnce(t.Context(), got); err != nil || first != (i == 0) {
-			t.Errorf("use %d of a form is taken for the first: %t, error %v", i+1, first, err)
+			t.Errorf("use %d of a form: first %t, error %v", i+1, first, err)
 		}
 	}
 	now = now.Add(formLifetime + time.Second)
@@ -85,7 +85,7 @@ func TestPendingRequestIsTheOriginal(t *testing.T) {
 	original := (&pending{Query: "client_id=a&scope=openid+email"}).request(form)
 	if original.Method != http.MethodGet || original.Form.Get("form") != "" ||
 		original.Form.Get("scope") != "openid email" {
-		t.Errorf("request is %s %v, want a GET with the parameters of the authorization request alone",
+		t.Errorf("request is %s %v, want a GET with only the parameters of the authorization request",
 			original.Method, original.Form)
 	}
 }

@@ -32,7 +32,7 @@ func TestSecretsSurviveRestart(t *testing.T) {
 	}
 	given, err := loadSecrets(t.Context(), &options{data: folder}, testToken, slog.New(slog.DiscardHandler))
 	if err != nil || given.adminToken != testToken {
-		t.Errorf("a given admin token was not taken: %v", err)
+		t.Errorf("the given admin token is not used: %v", err)
 	}
 	for name, want := range map[string]string{
 		"admin-token": testToken, "global-secret": base64.RawURLEncoding.EncodeToString(first.global),
@@ -43,7 +43,7 @@ func TestSecretsSurviveRestart(t *testing.T) {
 	}
 	edited, err := loadSecrets(t.Context(), &options{data: folder}, "", slog.New(slog.DiscardHandler))
 	if err != nil || edited.adminToken != testToken || string(edited.global) != string(first.global) {
-		t.Errorf("keys whose files end with a line are not the same: %v", err)
+		t.Errorf("keys in files with a final newline differ: %v", err)
 	}
 	for _, name := range []string{"signing-key.pem", "global-secret", "admin-token"} {
 		info, err := os.Stat(filepath.Join(folder, name))
@@ -56,8 +56,7 @@ func TestSecretsSurviveRestart(t *testing.T) {
 	}
 }
 
-// Servers that share their keys read them from a folder that nothing is written to, and one whose keys are
-// missing does not make others.
+// Shared keys are read from a folder that servers do not write to. A server without its keys does not start.
 func TestSharedKeys(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -76,7 +75,7 @@ func TestSharedKeys(t *testing.T) {
 			t.Errorf("without %s: %v", name, err)
 		}
 		content, err := os.ReadFile(filepath.Join(first.data, name))
-		if err == nil { // an editor, or a secret store, adds the end of a line
+		if err == nil { // with a final newline of an editor or a secret store
 			err = os.WriteFile(filepath.Join(second.keys, name), append(content, '\n'), 0o400)
 		}
 		if err != nil {
@@ -86,7 +85,7 @@ func TestSharedKeys(t *testing.T) {
 	read, err := loadSecrets(t.Context(), second, "", slog.New(slog.DiscardHandler))
 	if err != nil || string(read.global) != string(made.global) || read.adminToken != made.adminToken ||
 		read.signing.KeyID != made.signing.KeyID {
-		t.Errorf("the shared keys are others, error %v", err)
+		t.Errorf("the shared keys differ, error %v", err)
 	}
 	if entries, err := os.ReadDir(second.data); err != nil || len(entries) > 0 {
 		t.Errorf("the data folder has %v, error %v, want nothing", entries, err)
@@ -98,11 +97,11 @@ func TestSharedKeys(t *testing.T) {
 	}
 	_, err = loadSecrets(t.Context(), second, "", slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "is made") {
-		t.Errorf("a shared admin token that is too short: %v, want the file, and no promise", err)
+		t.Errorf("a shared admin token that is too short: %v, want the file named", err)
 	}
 }
 
-// One rule for all secrets: a start with one that others may read is refused, naming the file.
+// A start with a secret that others may read is refused, with the name of the file.
 func TestSecretsOpenToOthers(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"signing-key.pem", "global-secret", "admin-token"} {
@@ -136,12 +135,12 @@ func TestAdminTokenFile(t *testing.T) {
 		mode    os.FileMode
 		want    string
 	}{
-		"a token":               {testToken, 0o600, ""},
-		"a token with its line": {testToken + "\r\n", 0o400, ""},
-		"a short one":           {"fifteen-letters\n", 0o600, "has fewer than 16 characters"},
-		"an empty one":          {"", 0o600, "has fewer than 16 characters"},
-		"read by the group":     {testToken, 0o440, ""},
-		"read by everybody":     {testToken, 0o604, "has mode 0604 and is open to others: chmod o= it"},
+		"a token":                {testToken, 0o600, ""},
+		"a token with a newline": {testToken + "\r\n", 0o400, ""},
+		"a short token":          {"fifteen-letters\n", 0o600, "has fewer than 16 characters"},
+		"an empty token":         {"", 0o600, "has fewer than 16 characters"},
+		"readable by the group":  {testToken, 0o440, ""},
+		"readable by all":        {testToken, 0o604, "has mode 0604 and is open to others: chmod o= it"},
 	} {
 		path := writeFile(t, c.content)
 		if err := os.Chmod(path, c.mode); err != nil {
@@ -206,7 +205,7 @@ func TestDataFolderOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Geteuid() != 0 && os.Getenv("CI") == "" {
-		t.Skip("only root can give a folder to somebody else")
+		t.Skip("needs root to change owners")
 	}
 	if err := os.Chown(folder, 4711, -1); err != nil {
 		t.Fatal(err)
@@ -217,7 +216,7 @@ func TestDataFolderOfOthers(t *testing.T) {
 	}
 }
 
-// A system without owners reports modes that mean nothing, as a file system without them does here.
+// On a system without owners modes have no meaning, as on a file system without owners here.
 func TestModesWithoutOwners(t *testing.T) {
 	t.Parallel()
 	info, err := fs.Stat(fstest.MapFS{"data": {Mode: fs.ModeDir | 0o777}}, "data")
@@ -236,6 +235,6 @@ func TestModesWithoutOwners(t *testing.T) {
 	}
 	if err := checkOwner(folder, info); err == nil ||
 		!strings.Contains(err.Error(), "can be written to by others") {
-		t.Errorf("a folder that others may write in: %v", err)
+		t.Errorf("a folder that others may write to: %v", err)
 	}
 }

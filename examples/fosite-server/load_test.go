@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// loadCase is a file and what must be said of it: every line of want, and nothing else.
+// loadCase is a file with the lines of its expected problems.
 type loadCase struct {
 	name    string
 	content string
@@ -44,7 +44,7 @@ func writeFile(t *testing.T, content string) string {
 	return path
 }
 
-// goodClient is a client with its fields between the braces left to extend.
+// goodClient has the fields of a valid client, to which a test adds others.
 const goodClient = `"client_id":"a","client_secret":"s","redirect_uris":["https://a.example/cb"]`
 
 func TestLoadClients(t *testing.T) {
@@ -57,7 +57,7 @@ func TestLoadClients(t *testing.T) {
 			content: `[{` + goodClient + `,"contacts":["x@a.example"],"logo_uri":"https://a.example/l.png"}]`,
 		},
 		{
-			name:    "null is as good as missing",
+			name:    "null is like missing",
 			content: `[{` + goodClient + `,"scope":null,"backchannel_logout_uri":null}]`,
 		},
 		{
@@ -86,10 +86,10 @@ func TestLoadClients(t *testing.T) {
 			name: "cut off", content: "[\n{" + goodClient + "}\n",
 			want: []string{`FILE:3: is not valid JSON: ends in the middle of the array`},
 		},
-		{name: "more after the array", content: "[]\n[]", want: []string{`FILE:2: has more after the array`}},
+		{name: "data after the array", content: "[]\n[]", want: []string{`FILE:2: has more after the array`}},
 		{name: "no object", content: `["a"]`, want: []string{`FILE:1: clients[0]: is not an object`}},
 		{
-			name: "a field twice", content: `[{"client_id":"a","client_id":"b"}]`,
+			name: "a duplicate field", content: `[{"client_id":"a","client_id":"b"}]`,
 			want: []string{`FILE:1: clients[0]: names "client_id" twice`},
 		},
 		{name: "duplicates", content: "[\n{" + goodClient + "},\n{" + goodClient + "}\n]",
@@ -147,7 +147,7 @@ func TestLoadClients(t *testing.T) {
 				`FILE:1: clients[0].frontchannel_logout_uri: has not scheme, host and port of one of ` +
 					`redirect_uris`,
 			}},
-		{name: "ends that there are not", content: `[{` + goodClient +
+		{name: "unknown ends", content: `[{` + goodClient +
 			`,"muted_session_ends":["expiry","all"],"coordinate_lifetime_with_user_session":"no"}]`,
 			want: []string{
 				`FILE:1: clients[0].muted_session_ends[1]: is none of sign_out, expiry, removal, replacement`,
@@ -268,7 +268,7 @@ func TestAuthenticate(t *testing.T) {
 	}
 	for _, wrong := range [][2]string{{"ann", "wrong"}, {"ann", ""}, {"nobody", "nobody"}, {"", ""}} {
 		if _, err := loaded.authenticate(wrong[0], wrong[1]); err == nil {
-			t.Errorf("%q with %q was let in", wrong[0], wrong[1])
+			t.Errorf("%q with %q was accepted", wrong[0], wrong[1])
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// TestMain lets the test binary start itself as the plugin, as the server does.
+// TestMain makes the test binary a plugin when the server starts it as one.
 func TestMain(m *testing.M) {
 	if plugin.Launched() {
 		servePlugin()
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 const testToken = "test-admin-token"
 
-// startServer starts a whole server in this process, with its plugin in one of its own, on free ports.
+// startServer starts a server in this process and its plugin in another one, on free ports.
 func startServer(t *testing.T, arguments ...string) *running {
 	t.Helper()
 	return startServerLogging(t, t.Output(), arguments...)
@@ -64,17 +64,17 @@ func startServerWith(t *testing.T, log io.Writer, o *options) *running {
 	return s
 }
 
-// A browser opens connections that it may come to need: they make no failure of a stop.
+// Browsers open connections in advance: a stop with an unused connection succeeds.
 func TestStopWithAnUnusedConnection(t *testing.T) {
 	t.Parallel()
 	var ahead net.Conn
 	log := &testenv.Log{}
-	t.Cleanup(func() { // when the server has stopped, at which startServerLogging looks
+	t.Cleanup(func() { // after the server has stopped, which startServerLogging checks
 		if ahead != nil {
 			_ = ahead.Close()
 		}
 		if strings.Contains(log.String(), "cut off") {
-			t.Errorf("the connection was waited for without success:\n%s", log)
+			t.Errorf("the stop waited for the connection:\n%s", log)
 		}
 	})
 	s := startServerLogging(t, log)
@@ -82,7 +82,7 @@ func TestStopWithAnUnusedConnection(t *testing.T) {
 	if ahead, err = new(net.Dialer).DialContext(t.Context(), "tcp", s.address.String()); err != nil {
 		t.Fatal(err)
 	}
-	// What is answered later was accepted later.
+	// Connections are accepted in order.
 	if status := newBrowser(t).get(s.provider.issuer + "/healthz").status; status != http.StatusNoContent {
 		t.Errorf("/healthz answers %d", status)
 	}
@@ -92,10 +92,10 @@ func TestStopWithAnUnusedConnection(t *testing.T) {
 type browser struct {
 	t    *testing.T
 	http *http.Client
-	from string // what a proxy says of its address, if any
+	from string // its address as of a proxy, if any
 }
 
-// pageSeen is where a browser ended up.
+// pageSeen is the page that a browser shows after redirects.
 type pageSeen struct {
 	url    *url.URL
 	status int
@@ -152,7 +152,7 @@ func (b *browser) post(address string, pairs ...string) *pageSeen {
 
 var hiddenForm = regexp.MustCompile(`name="form" value="([^"]*)"`)
 
-// submit fills in the form of a page and sends it where the page says.
+// submit fills in the form of a page and sends it to the form's address.
 func (b *browser) submit(page *pageSeen, path string, pairs ...string) *pageSeen {
 	b.t.Helper()
 	found := hiddenForm.FindStringSubmatch(page.body)
@@ -171,7 +171,7 @@ func (b *browser) expect(page *pageSeen, status int, text string) *pageSeen {
 	return page
 }
 
-// signIn signs in at a demo client, with consent where it is asked for.
+// signIn signs in at a demo client, and consents if asked.
 func (b *browser) signIn(client *demoClient, user demoUser) {
 	b.t.Helper()
 	page := b.expect(b.get(client.url+"/login"), http.StatusOK, "Sign in")

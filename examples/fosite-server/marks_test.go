@@ -22,7 +22,7 @@ func newTestMarks(t *testing.T) *marks {
 	return m
 }
 
-// closedGrants are those of a store that cannot be reached.
+// closedGrants are the grants of an unavailable store.
 func closedGrants(t *testing.T) grantstore.Store {
 	t.Helper()
 	store := memory.New()
@@ -32,7 +32,7 @@ func closedGrants(t *testing.T) grantstore.Store {
 	return store.Grants()
 }
 
-// countingGrants count what they are asked.
+// countingGrants counts reads.
 type countingGrants struct {
 	grantstore.Store
 	calls atomic.Int64
@@ -58,8 +58,7 @@ func (t *throttled) shared() *throttled {
 	return &throttled{other, t.t, t.now}
 }
 
-// Guesses are counted by all servers of a store together, those that are made at once too, and a server that
-// was restarted knows of those before.
+// All servers of a store count guesses together, also concurrent ones, and a restart keeps the count.
 func TestThrottleAcrossServers(t *testing.T) {
 	t.Parallel()
 	first := newThrottled(t)
@@ -80,42 +79,41 @@ func TestThrottleAcrossServers(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	// A guess takes its turn in three limits at once. One that loses in one of them may leave its turns in
-	// the others unused.
+	// A guess counts in three limits at once. If one of them refuses it, it may count in the others.
 	if n := int(looked.Load()); n > accountAndAddress.burst || n < accountAndAddress.burst-2 {
-		t.Errorf("three servers looked at %d guesses, want about and at most %d", n, accountAndAddress.burst)
+		t.Errorf("three servers checked %d guesses, want at most %d or few less", n, accountAndAddress.burst)
 	}
 	restarted := first.shared()
 	if restarted.mayTry(from(), "ann", "192.0.2.1") {
-		t.Error("a restart has the guesses forgotten")
+		t.Error("a restart resets the count")
 	}
 	if !restarted.mayTry(from(), "ben", "192.0.2.1") {
-		t.Error("Ben is locked out by what was done to Ann's account")
+		t.Error("guesses at Ann's account lock out Ben")
 	}
-	// Moments of one interval count as one.
+	// Times of one interval are equal.
 	restarted.now = restarted.now.Add(2 * accountAndAddress.every)
 	second.now = restarted.now
 	if n := restarted.fail(from(), "ann", "192.0.2.1") + second.fail(from(), "ann", "192.0.2.1"); n != 2 {
-		t.Errorf("after two intervals two servers look at %d more, want two", n)
+		t.Errorf("after two intervals two servers check %d more, want two", n)
 	}
 }
 
-// A success takes its try back, at all servers.
+// A successful attempt does not count, at all servers.
 func TestSuccessAcrossServers(t *testing.T) {
 	t.Parallel()
 	first := newThrottled(t)
 	second := first.shared()
 	for range 3 * wholeAccount.burst {
 		if !first.mayTry(from(), "ann", "192.0.2.1") || !second.mayTry(from(), "ann", "192.0.2.1") {
-			t.Fatal("somebody who knows the password has to wait")
+			t.Fatal("a user with the right password has to wait")
 		}
 	}
 	if n := second.fail(from(), "ann", "192.0.2.1"); n != accountAndAddress.burst {
-		t.Errorf("after successes %d guesses are looked at, want %d", n, accountAndAddress.burst)
+		t.Errorf("after successes %d guesses are checked, want %d", n, accountAndAddress.burst)
 	}
 }
 
-// A server that knows nothing of a long attack finds out in few questions how far it went.
+// A server that starts during a long attack finds the current count with few reads.
 func TestThrottleReadsFewMarks(t *testing.T) {
 	t.Parallel()
 	first := newThrottled(t)
@@ -133,33 +131,33 @@ func TestThrottleReadsFewMarks(t *testing.T) {
 	}
 	for range strangers.burst - 1 {
 		if !used(first) {
-			t.Fatal("an attempt has to wait too early")
+			t.Fatal("an attempt below the limit has to wait")
 		}
 	}
-	first.marks.grants = counting // both servers' marks are one
+	first.marks.grants = counting // both servers have the same marks
 	if !used(second) || used(second) {
-		t.Error("the other server does not take the last attempt alone")
+		t.Error("the other server does not accept exactly one more attempt")
 	}
 	if n := counting.calls.Load(); n > 20 {
-		t.Errorf("it asked the store %d times, want at most 20", n)
+		t.Errorf("%d reads of the store, want at most 20", n)
 	}
 }
 
-// A mark cannot be met by the replay mark of a client's assertion, whose id the client chooses.
+// Marks do not collide with replay marks of assertions, whose ids clients choose.
 func TestMarksAreKeyed(t *testing.T) {
 	t.Parallel()
 	m := newTestMarks(t)
 	other := newMarks([]byte(strings.Repeat("t", 32)), m.grants)
 	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if m.of(until, "form", "a") == other.of(until, "form", "a") {
-		t.Error("the name of a mark can be told without the key")
+		t.Error("the name of a mark does not depend on the key")
 	}
 	if m.of(until, "form") == m.of(until, "form", "") || m.of(until, "ab") == m.of(until, "a", "b") {
-		t.Error("two marks have one name")
+		t.Error("two marks have the same name")
 	}
 }
 
-// A sign-in is answered 503 where it cannot be told whether passwords are guessed.
+// A sign-in is answered 503 if the count of guesses is unavailable.
 func TestThrottleWithoutItsStore(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

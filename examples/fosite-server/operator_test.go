@@ -31,11 +31,11 @@ func TestOperatorSignsIn(t *testing.T) {
 		"/admin/ui/deliveries?state=pending")
 	operator.expect(page, http.StatusOK, "<h1>Back-channel logout</h1>")
 	if page.url.RequestURI() != "/admin/ui/deliveries?state=pending" {
-		t.Errorf("the operator is at %s, want the page that was asked for", page.url)
+		t.Errorf("the operator is at %s, want the requested page", page.url)
 	}
 	operator.expect(operator.get(issuer+pathAdmin+"/sessions"), http.StatusOK, `"results"`)
 
-	// A signed-out cookie is worth nothing, even to somebody who has kept it.
+	// A signed-out cookie is refused.
 	target, _ := url.Parse(issuer + pathAdminPage)
 	kept := operator.http.Jar.Cookies(target)
 	operator.expect(operator.post(issuer+pathAdminSignOut), http.StatusOK, "Operator sign-in")
@@ -49,7 +49,7 @@ func TestOperatorSignsIn(t *testing.T) {
 	thief.expect(thief.get(issuer+pathAdmin+"/sessions"), http.StatusUnauthorized, "Unauthorized")
 }
 
-// While the store is down an operator who is signed in sees what is wrong, and nothing of a user.
+// While the store is unavailable, a signed-in operator sees the cause, and no data of users.
 func TestOperatorPageDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -96,32 +96,32 @@ func TestOperatorCookie(t *testing.T) {
 		return err == nil
 	}
 	if !allowed(o, cookie.Value) {
-		t.Fatal("a good cookie is refused")
+		t.Fatal("a valid cookie is refused")
 	}
 	raw, _ := base64.RawURLEncoding.DecodeString(cookie.Value)
 	for i := range raw {
 		forged := append([]byte(nil), raw...)
 		forged[i] ^= 1
 		if allowed(o, base64.RawURLEncoding.EncodeToString(forged)) {
-			t.Errorf("a cookie changed at byte %d is let through", i)
+			t.Errorf("a cookie changed at byte %d is accepted", i)
 		}
 	}
 	for name, value := range map[string]string{"empty": "", "cut": cookie.Value[:20], "longer": cookie.Value +
 		"AAAA", "no base64": "!", "all zero": strings.Repeat("A", len(cookie.Value))} {
 		if allowed(o, value) {
-			t.Errorf("a cookie that is %s is let through", name)
+			t.Errorf("a cookie that is %s is accepted", name)
 		}
 	}
 	if allowed(know("https://op.example", &secrets{global: known.global, adminToken: "another"}),
 		cookie.Value) {
-		t.Error("the cookie is good although the admin token has changed")
+		t.Error("the cookie is accepted after a change of the admin token")
 	}
 	if !allowed(know("https://op.example", known), cookie.Value) {
-		t.Error("the cookie does not outlive a restart")
+		t.Error("the cookie is refused after a restart")
 	}
 	now = now.Add(operatorLifetime)
 	if allowed(o, cookie.Value) {
-		t.Error("the cookie is good after its hour")
+		t.Error("the cookie is accepted after its hour")
 	}
 	if plain := know("http://localhost:9000", known); plain.cookie.name != "fosite_server_operator" ||
 		plain.cookie.secure {
@@ -129,8 +129,7 @@ func TestOperatorCookie(t *testing.T) {
 	}
 }
 
-// Guesses at the admin token keep it waiting neither elsewhere, nor in a browser in which an operator has
-// signed in before.
+// Guesses at the admin token do not delay other addresses, nor a browser in which an operator has signed in.
 func TestOperatorAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	log := &testenv.Log{}
@@ -147,7 +146,7 @@ func TestOperatorAttemptsAreBounded(t *testing.T) {
 		failures++
 	}
 	if failures < operatorTries.burst || failures > 2*operatorTries.burst {
-		t.Errorf("%d guesses were looked at, want about %d", failures, operatorTries.burst)
+		t.Errorf("%d guesses were checked, want about %d", failures, operatorTries.burst)
 	}
 	page := signIn(attacker, "guess-at-the-secret")
 	for page.status == http.StatusUnauthorized { // one more in 3 s
@@ -164,15 +163,15 @@ func TestOperatorAttemptsAreBounded(t *testing.T) {
 		}
 	}
 	if status, _ := adminCall(t, s, http.MethodGet, "/sessions", ""); status != http.StatusOK {
-		t.Errorf("the bearer of the token is answered %d, want 200", status)
+		t.Errorf("a request with the token is answered %d, want 200", status)
 	}
 	if text := log.String(); !strings.Contains(text, "operator sign-in failed") ||
 		strings.Contains(text, "guess-at-the-secret") || strings.Contains(text, testToken) {
-		t.Errorf("the log has no failure, or what was given as the token:\n%s", text)
+		t.Errorf("the log lacks the failures, or has the wrong tokens:\n%s", text)
 	}
 }
 
-// Guesses at the admin token are bounded where the metrics are, too. A cookie is no way to them.
+// Guesses at the admin token at the metrics are bounded too. A cookie gives no access to metrics.
 func TestMetricsTokenGuessesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-trusted-proxy", "127.0.0.0/8, ::1/128")
@@ -190,7 +189,7 @@ func TestMetricsTokenGuessesAreBounded(t *testing.T) {
 		defer response.Body.Close()
 		return response.StatusCode
 	}
-	for range 2 * operatorTries.burst { // right ones are not counted
+	for range 2 * operatorTries.burst { // correct tokens are not counted
 		if got := read("192.0.2.1", "Authorization", "Bearer "+testToken); got != http.StatusOK {
 			t.Fatalf("the admin token is answered %d", got)
 		}
@@ -200,7 +199,7 @@ func TestMetricsTokenGuessesAreBounded(t *testing.T) {
 		failures++
 	}
 	if failures < operatorTries.burst || failures > 2*operatorTries.burst {
-		t.Errorf("%d guesses were looked at, want about %d", failures, operatorTries.burst)
+		t.Errorf("%d guesses were checked, want about %d", failures, operatorTries.burst)
 	}
 	if got := read("192.0.2.2", "Authorization", "Bearer "+testToken); got != http.StatusOK {
 		t.Errorf("the admin token from elsewhere is answered %d", got)
@@ -237,7 +236,7 @@ func TestNextPage(t *testing.T) {
 	}
 }
 
-// A cookie that was signed out is good at no server of the store, also after a restart.
+// A signed-out cookie is refused at all servers of the store, also after a restart.
 func TestOperatorStaysSignedOut(t *testing.T) {
 	t.Parallel()
 	shared := newTestMarks(t)
@@ -283,25 +282,25 @@ func TestSeveralOperatorCookies(t *testing.T) {
 		{first}, {foreign, first}, {first, foreign}, {"", "x", foreign, second},
 	} {
 		if _, err := o.authorize(request(values...), admin.ChangeSessions); err != nil {
-			t.Errorf("a good cookie among %d is refused: %v", len(values), err)
+			t.Errorf("a valid cookie among %d is refused: %v", len(values), err)
 		}
 	}
 	if _, err := o.authorize(request(append(slices.Repeat([]string{foreign}, maxSignedCookies), first)...),
 		admin.ChangeSessions); err == nil {
-		t.Error("any number of cookies is looked at")
+		t.Error("the number of checked cookies is not bounded")
 	}
 	if err := o.end(t.Context(), o.validPasses(request(second, foreign, first))); err != nil {
 		t.Fatal(err)
 	}
 	for _, value := range []string{first, second} {
 		if _, err := o.authorize(request(value), admin.ChangeSessions); err == nil {
-			t.Error("a cookie is good after the sign-out of both")
+			t.Error("a cookie is accepted after the sign-out of both")
 		}
 	}
 }
 
-// Where the store cannot be reached a sign-out is not taken for done: the browser keeps the cookie with which
-// it can ask again, and a cookie that may be signed out opens nothing.
+// While the store is unavailable a sign-out fails and the browser keeps the cookie for another attempt. A
+// cookie that may be signed out is refused.
 func TestOperatorSignOutDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -321,18 +320,18 @@ func TestOperatorSignOutDuringAnOutage(t *testing.T) {
 	o.marks.grants = closedGrants(t)
 	page := ask(http.MethodPost, pathAdminSignOut)
 	if page.status != http.StatusServiceUnavailable || page.header.Get("Retry-After") == "" {
-		t.Errorf("a sign-out that cannot be kept is answered %d:\n%s", page.status, page.body)
+		t.Errorf("a sign-out that cannot be stored is answered %d:\n%s", page.status, page.body)
 	}
 	if page.header.Get("Set-Cookie") != "" {
-		t.Error("the browser loses the cookie with which it could ask again")
+		t.Error("the browser lost the cookie for another attempt")
 	}
 	if page := ask(http.MethodGet, pathAdmin+"/sessions"); page.status != http.StatusServiceUnavailable {
-		t.Errorf("with a cookie of which it is not known whether it is good: %d, want 503", page.status)
+		t.Errorf("with a cookie of unknown state: %d, want 503", page.status)
 	}
 	o.marks.grants = there
 	if page := ask(http.MethodPost, pathAdminSignOut); page.status != http.StatusSeeOther ||
 		page.header.Get("Set-Cookie") == "" {
-		t.Errorf("the sign-out that can be kept is answered %d", page.status)
+		t.Errorf("the sign-out that can be stored is answered %d", page.status)
 	}
 	if page := ask(http.MethodGet, pathAdmin+"/sessions"); page.status != http.StatusUnauthorized {
 		t.Errorf("with the cookie that was signed out: %d, want 401", page.status)

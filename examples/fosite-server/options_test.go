@@ -34,7 +34,7 @@ func TestParseOptions(t *testing.T) {
 				"SESSIONS_POSTGRES_DSN",
 		},
 		{
-			name:      "a password in the list of processes",
+			name:      "a password on the command line",
 			arguments: []string{"-backend", "postgres", "-dsn", "postgres://ann:s3cret@db/x"},
 			want: "-dsn has a password, which lists of processes show: use -dsn-file or " +
 				"SESSIONS_POSTGRES_DSN",
@@ -88,7 +88,7 @@ func TestParseOptions(t *testing.T) {
 		{name: "a store without a folder", arguments: []string{"-store", "a="},
 			want: `invalid value "a=" for flag -store: not a name and a folder, such as ` +
 				`next=/var/lib/sessions-next, or a name and a schema, such as next=postgres:sessions`},
-		{name: "a store called as the first", arguments: []string{"-store", "main=/a"},
+		{name: "a store with the name of the first", arguments: []string{"-store", "main=/a"},
 			want: `invalid value "main=/a" for flag -store: main is what the store in the data folder is ` +
 				`called`},
 		{name: "a store twice", arguments: []string{"-store", "a=/a", "-store", "a=/b"},

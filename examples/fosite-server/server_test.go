@@ -35,7 +35,7 @@ func TestSignInAndRemoval(t *testing.T) {
 		`{"subject_id":"`+demoUsers[0].subject+`"}`)
 	if status != http.StatusOK || removed["sessions_removed"] != 1.0 ||
 		removed["notifications_queued"] != 2.0 {
-		t.Fatalf("removal is %d %v, want one session removed and two clients told", status, removed)
+		t.Fatalf("removal is %d %v, want one session removed and two clients notified", status, removed)
 	}
 	for _, client := range []*demoClient{photos, notes} {
 		testenv.Eventually(t, client.name+" says that the server signed Ann out", func() bool {
@@ -48,12 +48,12 @@ func TestSignInAndRemoval(t *testing.T) {
 	ben.expect(ben.get(photos.url), http.StatusOK, "Hello, Ben")
 	ben.expect(ben.get(photos.url+"/check"), http.StatusOK, "accepts the access token")
 	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "You are not signed in")
-	// The removal took the consent along, so she is asked again.
+	// The removal revoked the consent, so Ann is asked again.
 	page := ann.submit(ann.get(photos.url+"/login"), "/login", "username", "ann", "password", "ann-demo")
 	ann.expect(page, http.StatusOK, "asks for your permission")
 }
 
-// TestMySessions: Ann signs her other browser out from this one.
+// Ann ends the session of her other browser.
 func TestMySessions(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -75,11 +75,11 @@ func TestMySessions(t *testing.T) {
 	}
 	page = here.post(s.provider.issuer+pathAccount+"end-others", "token", token)
 	if page.status != http.StatusOK || strings.Contains(page.body, "everywhere else") {
-		t.Errorf("%s is %d, want the page with this session alone:\n%s", page.url, page.status, page.body)
+		t.Errorf("%s is %d, want the page with only this session:\n%s", page.url, page.status, page.body)
 	}
 	// it leads to the login page
 	there.expect(there.get(s.provider.issuer+pathAccount), http.StatusOK, "Sign in")
-	testenv.Eventually(t, "the client knows", func() bool {
+	testenv.Eventually(t, "the client is notified", func() bool {
 		return strings.Contains(there.get(s.provider.demo[0].url).body, "Signed out by the server")
 	})
 	here.expect(here.get(s.provider.demo[0].url), http.StatusOK, "Hello, Ann")
@@ -136,7 +136,7 @@ func TestSignOutAtAClient(t *testing.T) {
 				framed.header.Get("Cache-Control") != "no-store" ||
 				!strings.Contains(framed.header.Get("Content-Security-Policy"),
 					"frame-ancestors "+s.provider.issuer) {
-				t.Errorf("the frame has headers %v, want it shown by the server alone, and kept nowhere",
+				t.Errorf("the frame has headers %v, want it framed by the server only and not cached",
 					framed.header)
 			}
 		}
@@ -148,7 +148,7 @@ func TestSignOutAtAClient(t *testing.T) {
 	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "You are not signed in")
 }
 
-// sessionOf returns a user's only session, as the admin routes tell it.
+// sessionOf returns the only session of a user from the admin routes.
 func sessionOf(t *testing.T, s *running, subject string) map[string]any {
 	t.Helper()
 	_, answer := adminCall(t, s, http.MethodGet, "/sessions?subject_id="+subject, "")
@@ -160,7 +160,7 @@ func sessionOf(t *testing.T, s *running, subject string) map[string]any {
 	return session
 }
 
-// With no client to be shown in a frame, the browser goes straight back.
+// Without a client to be shown in a frame, the browser is redirected at once.
 func TestSignOutAtTheOnlyClient(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -174,7 +174,7 @@ func TestSignOutAtTheOnlyClient(t *testing.T) {
 
 var confirmForm = regexp.MustCompile(`name="confirm" value="([^"]*)"`)
 
-// The server's own sign-out asks first.
+// A sign-out at the server asks for confirmation.
 func TestSignOutAtTheServer(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -194,7 +194,7 @@ func TestSignOutAtTheServer(t *testing.T) {
 	ann.expect(ann.post(s.provider.issuer+"/logout", "confirm", found[1]), http.StatusOK,
 		"You are signed out")
 	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "You are not signed in")
-	// Without a client the address is not followed.
+	// Without a client there is no redirect.
 	ann.expect(ann.get(s.provider.issuer+"/logout?post_logout_redirect_uri=https://evil.example/"),
 		http.StatusOK, "You are signed out")
 

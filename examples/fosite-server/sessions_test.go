@@ -16,7 +16,7 @@ func TestSessionsFileIsShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	if lines := strings.Count(string(content), "\n"); lines >= 100 {
-		t.Errorf("sessions.go has %d lines, want fewer than 100: it is what readers copy", lines)
+		t.Errorf("sessions.go has %d lines, want fewer than 100, because readers copy it", lines)
 	}
 }
 
@@ -30,7 +30,7 @@ func TestUserRemovedFromTheFile(t *testing.T) {
 		http.StatusOK, "Hello, Eve")
 	delete(s.provider.users.bySubject, "7")
 	if page := b.get(s.provider.issuer + "/"); strings.Contains(page.body, "Hello") {
-		t.Errorf("the page still greets the user: %s", page.body)
+		t.Errorf("the page has the name of the user: %s", page.body)
 	}
 	found, err := s.provider.sessions.QuerySessions(t.Context(), ticketstore.SessionQuery{})
 	if err != nil || len(found.Sessions) != 0 {

@@ -35,8 +35,8 @@ func newCrowded(t *testing.T) (store *crowded, claim func(id string) error) {
 	}
 }
 
-// A server that signs with another key than the others of its store is refused; one that is alone has
-// replaced its key.
+// A server with a different signing key than other servers of its store is refused; a single server may
+// replace its key.
 func TestStoreHasOneSigningKey(t *testing.T) {
 	t.Parallel()
 	store, claim := newCrowded(t)
@@ -55,9 +55,9 @@ func TestStoreHasOneSigningKey(t *testing.T) {
 		{"a store of which hosts are not known", 0, "three", true},
 	} {
 		store.hosts.Store(step.hosts)
-		// The look before the adapter starts says the same, and leaves the store as it is.
+		// The check before the start of the adapter has the same result and changes nothing.
 		if _, _, err := checkSigningKey(t.Context(), store, step.id); (err == nil) != step.want {
-			t.Errorf("%s: the look before: %v", step.name, err)
+			t.Errorf("%s: the check before: %v", step.name, err)
 		}
 		err := claim(step.id)
 		if (err == nil) != step.want || err != nil && !errors.Is(err, errOtherSigningKey) {
@@ -75,7 +75,7 @@ func TestStoreHasOneSigningKey(t *testing.T) {
 	}
 }
 
-// Of servers with different keys that start together on a new store one serves, or those of one key.
+// Of servers with two keys that start concurrently on a new store, only those with one key serve.
 func TestConcurrentSigningKeys(t *testing.T) {
 	t.Parallel()
 	store, claim := newCrowded(t)
@@ -101,7 +101,7 @@ func TestConcurrentSigningKeys(t *testing.T) {
 	}
 }
 
-// comesBetween is a store to which another server comes while one looks at it.
+// comesBetween is a store that another server opens while one checks it.
 type comesBetween struct {
 	*crowded
 	once sync.Once
@@ -114,7 +114,7 @@ func (c *comesBetween) Describe(ctx context.Context) (ticketstore.Description, e
 	return description, err
 }
 
-// A server that comes with the former key, while one that was alone replaces it, has the latter refused.
+// If a server with the former key starts while another one replaces it, the replacement is refused.
 func TestConcurrentSigningKeyReplacement(t *testing.T) {
 	t.Parallel()
 	store, claim := newCrowded(t)
@@ -130,6 +130,6 @@ func TestConcurrentSigningKeyReplacement(t *testing.T) {
 	}}
 	err := claimSigningKey(t.Context(), between, "two", slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if !errors.Is(err, errOtherSigningKey) {
-		t.Errorf("the key is replaced under a server that uses it: %v", err)
+		t.Errorf("the key of another server was replaced: %v", err)
 	}
 }

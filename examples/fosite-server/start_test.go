@@ -47,22 +47,22 @@ func TestAnnouncement(t *testing.T) {
 	}
 	text, _, got = announced(startServer(t))
 	if got["admin_token"] != testToken {
-		t.Errorf("with -admin-token the server says\n%s", text)
+		t.Errorf("with -admin-token the output is\n%s", text)
 	}
-	// One of a file is not put where it may end in a log.
+	// A token of a file is not printed: the output may be logged.
 	other := *o
 	other.data, other.tokenFile = filepath.Join(t.TempDir(), "data"), file
 	text, _, got = announced(startServerWith(t, t.Output(), &other))
 	if strings.Contains(text, testToken) || got["admin_token_from"] != "-admin-token-file "+file ||
 		!strings.Contains(text, "$(cat '"+file+"')") {
-		t.Errorf("with -admin-token-file the server says\n%s", text)
+		t.Errorf("with -admin-token-file the output is\n%s", text)
 	}
 	other = *o
 	other.data, other.keys = filepath.Join(t.TempDir(), "data"), o.data // the keys that were made there
 	text, _, got = announced(startServerWith(t, t.Output(), &other))
 	kept := filepath.Join(o.data, "admin-token")
 	if strings.Contains(text, token) || got["admin_token_from"] != "-keys "+kept {
-		t.Errorf("with -keys the server says\n%s", text)
+		t.Errorf("with -keys the output is\n%s", text)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestFilesReplaceTheDemo(t *testing.T) {
 	users := writeFile(t, `[{"username":"eve","password":"p","subject":"7","name":"Eve"}]`)
 	s := startServer(t, "-clients", clients, "-users", users)
 	if len(s.provider.demo) != 0 || len(s.provider.hints) != 0 {
-		t.Fatal("demo clients or users are there, want only those of the files")
+		t.Fatal("got demo clients or users, want only those of the files")
 	}
 	b := newBrowser(t)
 	b.expect(b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "eve", "password", "p"),
@@ -129,8 +129,8 @@ func TestFilesReplaceTheDemo(t *testing.T) {
 func TestStartInAForeignFolderChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ file, plugin, says string }{
-		"a folder of something else": {"holiday.jpg", "", "choose an empty folder"},
-		"a plugin that is none":      {"admin-token", "/bin/true", "plugin"},
+		"a folder with other files":      {"holiday.jpg", "", "choose an empty folder"},
+		"a program that is not a plugin": {"admin-token", "/bin/true", "plugin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -145,10 +145,10 @@ func TestStartInAForeignFolderChangesNothing(t *testing.T) {
 			}
 			if _, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil))); err == nil ||
 				!strings.Contains(err.Error(), c.says) {
-				t.Errorf("error is %v, want one that says %q", err, c.says)
+				t.Errorf("error is %v, want one with %q", err, c.says)
 			}
 			if entries, err := os.ReadDir(data); err != nil || len(entries) != 1 {
-				t.Errorf("the folder holds %v, error %v, want what was there before", entries, err)
+				t.Errorf("the folder has %v, error %v, want it unchanged", entries, err)
 			}
 		})
 	}
@@ -168,6 +168,6 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 		t.Errorf("error is %v, want the file's problems", err)
 	}
 	if _, err := os.Stat(o.data); !os.IsNotExist(err) {
-		t.Errorf("the data folder was made although the start failed: %v", err)
+		t.Errorf("the failed start created the data folder: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// throttled is a throttle with the clock that its tests move.
+// throttled is a throttle with a clock that tests set.
 type throttled struct {
 	*signInThrottle
 	t   *testing.T
@@ -36,7 +36,7 @@ func from(cookies ...*http.Cookie) *http.Request {
 	return r
 }
 
-// fail has wrong passwords tried until the next has to wait, and returns how many were looked at.
+// fail tries wrong passwords until the next one has to wait, and returns how many were checked.
 func (t *throttled) fail(r *http.Request, account, address string) (looked int) {
 	for range 1000 {
 		_, wait, err := t.try(r, account, address, t.now)
@@ -68,29 +68,29 @@ func (t *throttled) signedIn(account string, cookies ...*http.Cookie) *http.Cook
 	return w.Result().Cookies()[0]
 }
 
-// Everybody behind a proxy has its address: who mistypes a password there keeps nobody else out.
+// All users behind a proxy have its address: wrong passwords of one user do not lock out others.
 func TestThrottleBehindOneProxy(t *testing.T) {
 	t.Parallel()
 	throttle := newThrottled(t)
 	if looked := throttle.fail(from(), "ann", "192.0.2.1"); looked != accountAndAddress.burst {
-		t.Errorf("%d guesses at Ann's password were looked at, want %d", looked, accountAndAddress.burst)
+		t.Errorf("%d guesses at Ann's password were checked, want %d", looked, accountAndAddress.burst)
 	}
 	for _, account := range []string{"ben", "cleo"} {
 		if !throttle.mayTry(from(), account, "192.0.2.1") {
-			t.Errorf("%s is locked out by what was done to Ann's account", account)
+			t.Errorf("guesses at Ann's account lock out %s", account)
 		}
 	}
 	if !throttle.mayTry(from(), "ann", "192.0.2.2") {
-		t.Error("Ann is locked out elsewhere too")
+		t.Error("Ann is locked out at another address")
 	}
 	throttle.now = throttle.now.Add(accountAndAddress.every)
 	if looked := throttle.fail(from(), "ann", "192.0.2.1"); looked != 1 {
-		t.Errorf("after an interval %d more were looked at, want one", looked)
+		t.Errorf("after an interval %d more were checked, want one", looked)
 	}
 }
 
-// Beyond the bounds of an account and of an address there are first tries and no more; a browser in which its
-// user has signed in before has a count of its own.
+// Beyond the bounds of an account and of an address only first tries are allowed. A browser in which the
+// user has signed in has its own count.
 func TestThrottleOfAnAttack(t *testing.T) {
 	t.Parallel()
 	throttle := newThrottled(t)
@@ -101,20 +101,20 @@ func TestThrottleOfAnAttack(t *testing.T) {
 	}
 	alone := wholeAccount.burst / accountAndAddress.burst
 	if want := wholeAccount.burst + (100-alone)*firstTries.burst; looked != want {
-		t.Errorf("%d guesses from 100 addresses were looked at, want %d", looked, want)
+		t.Errorf("%d guesses from 100 addresses were checked, want %d", looked, want)
 	}
 	if throttle.mayTry(from(), "ann", "192.0.2.50") ||
 		throttle.mayTry(from(throttle.signedIn("ben")), "ann", "192.0.2.50") {
-		t.Error("somebody without Ann's browser is let through at an address that was used for guesses")
+		t.Error("an attempt in another browser at an address of the guesses is allowed")
 	}
 	if !throttle.mayTry(from(), "ann", "198.51.100.1") {
-		t.Error("Ann is locked out of a new browser elsewhere")
+		t.Error("Ann is locked out in a new browser at another address")
 	}
 	if !throttle.mayTry(from(anns), "ann", "198.51.100.1") {
-		t.Error("Ann is locked out of her own browser")
+		t.Error("Ann is locked out in her own browser")
 	}
 	if looked := throttle.fail(from(anns), "ann", "198.51.100.1"); looked != knownBrowser.burst {
-		t.Errorf("%d guesses in Ann's browser were looked at, want %d", looked, knownBrowser.burst)
+		t.Errorf("%d guesses in Ann's browser were checked, want %d", looked, knownBrowser.burst)
 	}
 	looked = 0
 	for i := range 1000 {
@@ -122,7 +122,7 @@ func TestThrottleOfAnAttack(t *testing.T) {
 	}
 	alone = wholeAddress.burst / accountAndAddress.burst
 	if want := wholeAddress.burst + (1000-alone)*firstTries.burst; looked != want {
-		t.Errorf("%d guesses at 1,000 accounts from one address were looked at, want %d", looked, want)
+		t.Errorf("%d guesses at 1,000 accounts from one address were checked, want %d", looked, want)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestKnownBrowser(t *testing.T) {
 	}
 	if throttle.known(from(cookie), "user-0") != first ||
 		throttle.known(from(cookie), "user-10") == "" {
-		t.Error("a user of the browser is forgotten, or gets a new count with each sign-in")
+		t.Error("a user of the browser is lost, or gets a new count with each sign-in")
 	}
 	if len(throttle.passes(from(cookie))[0].Users) != maxBrowserUsers ||
 		throttle.known(from(cookie), "user-1") != "" {
@@ -159,7 +159,7 @@ func TestKnownBrowser(t *testing.T) {
 	}
 }
 
-// What an attacker has remembered does not have what was done to an account forgotten.
+// Guesses at other accounts do not evict the count of an account.
 func TestLimiterIsBounded(t *testing.T) {
 	t.Parallel()
 	var l limiter
@@ -173,10 +173,10 @@ func TestLimiterIsBounded(t *testing.T) {
 		l.take(accountAndAddress, limitKey(hashOf(strconv.Itoa(i))), now)
 	}
 	if len(l.full) > maxLimited {
-		t.Errorf("%d are remembered, want at most %d", len(l.full), maxLimited)
+		t.Errorf("%d entries, want at most %d", len(l.full), maxLimited)
 	}
 	if _, wait := l.take(wholeAccount, victim, now); wait == 0 {
-		t.Error("the guesses at the account are forgotten")
+		t.Error("the count of the account was evicted")
 	}
 }
 
@@ -216,8 +216,8 @@ func TestRefusedRequestsLogIsBounded(t *testing.T) {
 	}
 }
 
-// An attacker behind the same proxy, at many accounts, keeps nobody there out; nor do the answers tell which
-// accounts exist.
+// Guesses at many accounts from behind the same proxy do not lock out other users, and the answers do not
+// reveal which accounts exist.
 func TestFirstTriesBehindABusyProxy(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -240,7 +240,7 @@ func TestFirstTriesBehindABusyProxy(t *testing.T) {
 		last := len(answers) - 1
 		if last < firstTries.burst || answers[0] != http.StatusUnauthorized ||
 			answers[last] != http.StatusTooManyRequests {
-			t.Errorf("guesses at %s are answered %v, want the first looked at and an end of them", account,
+			t.Errorf("guesses at %s are answered %v, want the first checked and the last refused", account,
 				answers)
 		}
 	}
@@ -248,8 +248,7 @@ func TestFirstTriesBehindABusyProxy(t *testing.T) {
 	ben.expect(login(ben, ben.get(issuer+"/login"), "ben", "ben-demo"), http.StatusOK, "Hello, Ben")
 }
 
-// An attack on an account from many addresses keeps its user out of no browser elsewhere, until it comes from
-// hundreds of networks.
+// An attack on an account locks out its user at other addresses only if it comes from hundreds of networks.
 func TestFirstTriesOfAnAttackedUser(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-trusted-proxy", "127.0.0.0/8, ::1/128")
@@ -266,7 +265,7 @@ func TestFirstTriesOfAnAttackedUser(t *testing.T) {
 	}
 	if page := attempt("198.51.100.7", "ann-demo"); page.status != http.StatusOK ||
 		!strings.Contains(page.body, "Hello, Ann") {
-		t.Errorf("Ann in a new browser elsewhere is answered %d", page.status)
+		t.Errorf("Ann in a new browser at another address is answered %d", page.status)
 	}
 	throttle := newThrottled(t)
 	looked := 0
@@ -274,7 +273,7 @@ func TestFirstTriesOfAnAttackedUser(t *testing.T) {
 		looked += throttle.fail(from(), "ann", "10.0."+strconv.Itoa(i/250)+"."+strconv.Itoa(i%250))
 	}
 	if want := wholeAccount.burst + strangers.burst; looked != want {
-		t.Errorf("%d guesses from 2,000 addresses were looked at, want %d", looked, want)
+		t.Errorf("%d guesses from 2,000 addresses were checked, want %d", looked, want)
 	}
 }
 
@@ -290,15 +289,15 @@ func TestRemoteAddr(t *testing.T) {
 		want      string
 	}{
 		"no proxy":                     {"192.0.2.1:1", nil, "192.0.2.1"},
-		"a sender that says it is one": {"192.0.2.1:1", []string{"198.51.100.1"}, "192.0.2.1"},
+		"a sender that is not a proxy": {"192.0.2.1:1", []string{"198.51.100.1"}, "192.0.2.1"},
 		"a proxy":                      {"10.0.0.1:1", []string{"192.0.2.1"}, "192.0.2.1"},
 		"two proxies": {
 			"10.0.0.1:1", []string{"198.51.100.1, 192.0.2.1", "[2001:db8:1::2]:443"}, "192.0.2.1",
 		},
-		"a mapped address": {"[::ffff:10.0.0.1]:1", []string{"192.0.2.1:80"}, "192.0.2.1"},
-		"nothing said":     {"10.0.0.1:1", nil, "10.0.0.1"},
-		"no address":       {"10.0.0.1:1", []string{"192.0.2.1, unknown"}, "10.0.0.1"},
-		"proxies alone":    {"10.0.0.1:1", []string{"10.0.0.3,10.0.0.2"}, "10.0.0.3"},
+		"a mapped address":           {"[::ffff:10.0.0.1]:1", []string{"192.0.2.1:80"}, "192.0.2.1"},
+		"a proxy without the header": {"10.0.0.1:1", nil, "10.0.0.1"},
+		"a malformed address":        {"10.0.0.1:1", []string{"192.0.2.1, unknown"}, "10.0.0.1"},
+		"only proxies":               {"10.0.0.1:1", []string{"10.0.0.3,10.0.0.2"}, "10.0.0.3"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = c.peer

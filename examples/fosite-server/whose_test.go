@@ -28,7 +28,7 @@ func tryStart(t *testing.T, data string, arguments ...string) error {
 	return s.stop(context.Background())
 }
 
-// says fails the test unless the error has all of the texts, or there is none where none is wanted.
+// says fails the test unless the error has all texts, or is nil if there are none.
 func says(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	if len(texts) == 0 && err != nil {
@@ -36,12 +36,12 @@ func says(t *testing.T, err error, texts ...string) {
 	}
 	for _, text := range texts {
 		if err == nil || !strings.Contains(err.Error(), text) {
-			t.Fatalf("start: %v, want it to say %q", err, text)
+			t.Fatalf("start: %v, want an error with %q", err, text)
 		}
 	}
 }
 
-// TestLostKeys: a data folder whose keys were lost is refused, and gone on with when that is asked for.
+// A data folder without its keys is refused unless the loss is confirmed.
 func TestLostKeys(t *testing.T) {
 	t.Parallel()
 	const issuer = "http://op.example"
@@ -64,7 +64,7 @@ func TestLostKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	says(t, tryStart(t, data, "-issuer", issuer)) // it was found again
+	says(t, tryStart(t, data, "-issuer", issuer)) // the key was restored
 	if err := os.WriteFile(secret, other, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestLostKeys(t *testing.T) {
 	says(t, tryStart(t, data, "-issuer", issuer))
 }
 
-// TestAnotherIssuer: a data folder is that of one issuer, unless that was renamed.
+// A data folder belongs to one issuer, unless that was renamed.
 func TestAnotherIssuer(t *testing.T) {
 	t.Parallel()
 	const former, renamed = "http://op.example", "https://renamed.example"
@@ -84,15 +84,15 @@ func TestAnotherIssuer(t *testing.T) {
 	says(t, tryStart(t, data, "-issuer", former), "-former-issuers", former, renamed)
 }
 
-// Traces go to a file or by HTTP: another scheme is refused, not taken for HTTP.
+// Traces go to a file or over HTTP: other schemes are refused.
 func TestTracesToAnotherScheme(t *testing.T) {
 	t.Parallel()
 	err := tryStart(t, filepath.Join(t.TempDir(), "data"), "-traces", "ftp://collector.example")
 	says(t, err, "-traces: ", `"ftp"`, "https")
 }
 
-// Traces that a collector refuses are a line of the log like any other. The handler is the process's: no
-// other test may run the command meanwhile.
+// Traces that a collector refuses are logged like other failures. The error handler is that of the process:
+// no other test may run the command meanwhile.
 func TestTracesThatAreRefused(t *testing.T) { //nolint:paralleltest // see above
 	collector := httptest.NewServer(http.NotFoundHandler())
 	defer collector.Close()
@@ -122,7 +122,7 @@ func TestTracesThatAreRefused(t *testing.T) { //nolint:paralleltest // see above
 	_ = response.Body.Close()
 	stop()
 	if err := <-ended; err != nil {
-		t.Log(err) // the last traces are not sent either
+		t.Log(err) // the last traces are refused too
 	}
 	if text := log.String(); !strings.Contains(text, `level=ERROR msg="traces or metrics are not sent"`) {
 		t.Errorf("the log says\n%s", text)

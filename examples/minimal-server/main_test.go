@@ -18,8 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// The program is the lines that README shows, so this is README's server: sign in, code, token, list,
-// removal, dead token.
+// The server of README: sign-in, code, token, list, removal, inactive token.
 func TestMinimalServer(t *testing.T) {
 	t.Parallel()
 	s := start(t)

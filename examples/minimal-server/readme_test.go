@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// README's Go is what runs: the lines between "// drop-in" of this server, then those of the other wirings
-// that the integration tests run.
+// The Go code of README is that between "// drop-in" in this server, and then that of other wirings in the
+// integration tests.
 func TestReadmeMatchesTheServer(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -33,7 +33,7 @@ func TestReadmeMatchesTheServer(t *testing.T) {
 	}
 }
 
-// dropIns returns what stands between each two lines "// drop-in".
+// dropIns returns the code between each two lines "// drop-in".
 func dropIns(t *testing.T, file string) (parts []string) {
 	t.Helper()
 	for i, part := range regexp.MustCompile("(?m)^\t*// drop-in\n").Split(read(t, file), -1) {
@@ -44,10 +44,9 @@ func dropIns(t *testing.T, file string) (parts []string) {
 	return parts
 }
 
-// A server with a login form gets sessions by at most 30 lines of Go. Counted is every line between
-// "// drop-in" and the field sm, a closing brace like any other; a line that is changed counts as one. Not
-// counted are blank lines, comments, what the server has without sessions too, its imports, and how it knows
-// its operators.
+// Sessions take at most 30 lines of Go in a server with a login form: the lines between "// drop-in" and the
+// field sm. Not counted are blank lines, comments, lines that a server without sessions has too, imports,
+// and the authorization of operators.
 func TestDropInIsShort(t *testing.T) {
 	t.Parallel()
 	without := []string{
@@ -66,7 +65,7 @@ func TestDropInIsShort(t *testing.T) {
 		}
 	}
 	if len(without) > 0 {
-		t.Fatalf("the server has no more the lines %q, which it would have without sessions", without)
+		t.Fatalf("the server lacks the lines %q, which it has without sessions", without)
 	}
 	if lines > 30 {
 		t.Errorf("sessions take %d lines of a server with a login form, want at most 30", lines)
@@ -74,7 +73,7 @@ func TestDropInIsShort(t *testing.T) {
 	t.Logf("%d lines", lines)
 }
 
-// README is read in five minutes: what is looked up stands elsewhere.
+// README takes five minutes to read: reference documentation is elsewhere.
 func TestReadmeIsShort(t *testing.T) {
 	t.Parallel()
 	if words := len(strings.Fields(read(t, "../../README.md"))); words >= 1200 {
@@ -91,7 +90,7 @@ func read(t *testing.T, file string) string {
 	return string(content)
 }
 
-// dedented takes the first line's tabs from every line.
+// dedented removes the tabs of the first line from every line.
 func dedented(text string) string {
 	indent := text[:len(text)-len(strings.TrimLeft(text, "\t"))]
 	lines := strings.Split(strings.Trim(text, "\n\t"), "\n")

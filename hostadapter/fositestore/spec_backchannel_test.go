@@ -28,7 +28,7 @@ import (
 //	2.2  the URI is absolute and has no fragment                        2_2_URI
 //	2.2  its own query is kept                                          2_5_Request
 //	2.2  a client that requires a sid has it                            2_4_Claims
-//	2.3  the server knows whom to tell: who signed in in this session   2_3_LoggedInClients
+//	2.3  the clients to notify are those that used this session         2_3_LoggedInClients
 //	2.4  iss, aud, iat, exp, jti, events; sub or sid; no nonce          2_4_Claims
 //	2.4  the event is a JSON object, an empty one                       2_4_Claims
 //	2.4  signed, with the key of the ID tokens; never alg none          2_4_SignedAsIDTokens

@@ -24,14 +24,14 @@ import (
 //	2    iss and sid come together or not at all                        2_IssAndSidTogether
 //	2    a client that requires them has them                           2_IssAndSidTogether
 //	2    scheme, host and port are those of a redirect URI              2_SameOriginAsARedirectURI
-//	3    the server knows whom to tell: who signed in in this session   3_LoggedInClients
+//	3    the clients to notify are those that used this session         3_LoggedInClients
 //	3    each such client's URI is shown in a frame                     3_LoggedInClients, 3_Frames
 //	3    sid is in ID tokens too, the same                              3_SidOfIDTokens
 //	3    different sessions have different sids                         3_SidOfIDTokens
 //	3    support for it, and for iss and sid, is in the metadata        3_Metadata
 //
-// That a client clears what it knows, and says that its page is not to be cached, is the client's part (2);
-// see the demo clients.
+// Clearing its session, and the headers against caching of its page, are the client's part (2): see the demo
+// clients.
 
 // frames returns the addresses of the frames of a page.
 func frames(page string) (addresses []string) {

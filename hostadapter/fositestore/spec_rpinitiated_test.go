@@ -36,7 +36,7 @@ import (
 //	                                                                    3_RegisteredRedirectsOnly
 //	4    it leaves no user signed in without a way on                   4_WhatIsWrongIsNotUsed,
 //	                                                                    4_ClientThatIsGone
-//	4    a sign-out of nobody is no error                               4_NobodySignedIn
+//	4    a sign-out without a signed-in user is no error                4_NobodySignedIn
 //
 // That end_session_endpoint uses https (2.1) is up to the issuer that the host has. The rest is for clients.
 

@@ -109,7 +109,7 @@ func TestRefreshRaceAfterTheGrace(t *testing.T) {
 	h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 }
 
-// A loser that read the token before the winner used it revokes the family: it is a second use, however soon.
+// A request that read the token before a concurrent request used it revokes the family: it is a second use.
 func TestConcurrentReuseRevokesTheFamily(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -46,7 +46,7 @@ type process struct {
 
 	cmd       *exec.Cmd
 	proc      atomic.Pointer[os.Process] // nil before the start
-	lifeline  *os.File                   // closing it tells the plugin that the host is gone
+	lifeline  *os.File                   // closing it makes the plugin exit
 	stdout    *os.File
 	stderr    *os.File
 	handshake handshakeLine

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// countWindow bounds the rows of counts that one purge looks at: the next one continues behind them.
+	// countWindow bounds the rows of counts that one purge examines: the next one continues after them.
 	countWindow = 4096
 	// A client at the end of the window may be there with a part of its rows: the deletion sees all of them.
 	countsFrom = `SELECT client, sum(sessions) = 0 FROM (SELECT client, sessions FROM {s}.client_counts

@@ -1,6 +1,6 @@
 package postgres
 
-// Damaged rows: they do not block what would meet them first each time.
+// Damaged rows: they are skipped, so that they do not block the rows after them.
 
 import (
 	"context"

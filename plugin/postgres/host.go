@@ -312,7 +312,7 @@ func (h *host) leave() {
 	h.beating.Lock()
 	h.disconnect()
 	h.beating.Unlock()
-	h.lease.awaitExpiry() // without the row nobody waits for its copies
+	h.lease.awaitExpiry() // without the row no host waits for its copies
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	// If this fails, the row counts as a running host for a minute.

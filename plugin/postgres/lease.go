@@ -43,7 +43,7 @@ var (
 	errLeftBehind = fmt.Errorf("%w: a server answers that is no longer the primary", errLease)
 )
 
-// lease is what this host knows of its own beats and of those of others.
+// lease is the state of this host's beats and of those of other hosts.
 type lease struct {
 	length time.Duration
 	// hurry triggers the next beat immediately.

@@ -47,7 +47,7 @@ func (s endings) End(
 		switch {
 		case err == nil && !p.done && ending.All:
 			answered <- answer{p.answer, nil}
-			_, _ = s.workOn(ending.OperationID) // nobody waits for it
+			_, _ = s.workOn(ending.OperationID) // its callers poll the job
 			return
 		case err == nil && !p.done:
 			p.answer, err = s.workOn(ending.OperationID)

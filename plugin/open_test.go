@@ -295,7 +295,7 @@ func TestOpenFails(t *testing.T) {
 			"version 1", settings{}, nil, `speaks version "1" of the plugin protocol, this host version 2`,
 		},
 		"no answer": {"no server", settings{}, nil, ""},
-		"no handshake": {"silence", settings{}, func(_ *fixture, c *plugin.Config) {
+		"no handshake": {"no handshake", settings{}, func(_ *fixture, c *plugin.Config) {
 			c.StartTimeout = time.Second / 2
 		}, "was not ready within 500ms"},
 		"settings that hang": {"plugin", settings{Hang: true}, func(_ *fixture, c *plugin.Config) {

@@ -201,7 +201,11 @@ func (r *reply) mustAsk(t *testing.T, what string) {
 // any page.
 func TestReturnURLAfterALoginPage(t *testing.T) {
 	t.Parallel()
-	p := newPages(t, func(h *host, _ *fositestore.Config) { registerRequestObjects(h.memory) })
+	eachStorage(t, testReturnURLAfterALoginPage)
+}
+
+func testReturnURLAfterALoginPage(t *testing.T, composed option) {
+	p := newPages(t, composed, func(h *host, _ *fositestore.Config) { registerRequestObjects(h.memory) })
 	for name, query := range map[string]url.Values{
 		"plain": authorization(), "prompt=login": authorization("prompt", "login"),
 		"select_account": authorization("prompt", "select_account"),
@@ -367,47 +371,6 @@ func TestReturnURLWithoutANewSignIn(t *testing.T) {
 			b.at(back).mustAsk(t, asks[0])
 		}
 		b.signed("ann", back, "whole", "1").mustCode(t, asks[0]+" with an auth_time in whole seconds")
-	}
-}
-
-// RFC 9126, section 4: a pushed request is valid for one response. It is kept until then, however many pages
-// are shown in between.
-func TestPushedRequestIsKeptUntilItsAnswer(t *testing.T) {
-	t.Parallel()
-	clock := &movedClock{}
-	p := newPages(t, func(_ *host, c *fositestore.Config) { c.Host.Now = clock.now })
-	clock.advance(-time.Hour) // fosite's own clock must not be behind
-	push := func(changes ...string) url.Values {
-		return url.Values{
-			"client_id":   {"app"},
-			"request_uri": {p.h.post("/par", authorization(changes...)).str("request_uri")},
-		}
-	}
-	query := push()
-	b := p.h.browser()
-	b.asked("/auth", query)
-	back := b.asked("/auth", query)
-	clock.advance(7 * time.Minute) // longer than the request's lifetime, shorter than the mark's
-	b.signed("ann", back).mustCode(t, "signed in")
-	if r := b.at(back); r.redirect.Get("code") != "" || r.status == http.StatusOK {
-		t.Errorf("again: %d %v, want it refused", r.status, r.redirect)
-	}
-	query = push()
-	for range 2 { // the login form inside authorize
-		if r := p.h.browser().get("/authorize", query); r.status != http.StatusUnauthorized {
-			t.Fatalf("%d %s, want the login form", r.status, r.body)
-		}
-	}
-	form := again(query)
-	form.Set("user", "bob")
-	b.get("/authorize", form).mustCode(t, "by a form")
-	query = push("prompt", "none") // an error is also a response
-	stranger := p.h.browser()
-	if r := stranger.get("/auth", query); r.redirect.Get("error") != "login_required" {
-		t.Errorf("%d %v, want login_required", r.status, r.redirect)
-	}
-	if r := b.get("/auth", query); r.redirect.Get("code") != "" {
-		t.Error("a pushed request was valid for an error and a code")
 	}
 }
 

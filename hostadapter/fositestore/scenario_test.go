@@ -320,7 +320,11 @@ func TestScenarioRefreshTokensThatExpireAtOnceOrNever(t *testing.T) {
 
 func TestPushedAuthorization(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	eachStorage(t, testPushedAuthorization)
+}
+
+func testPushedAuthorization(t *testing.T, composed option) {
+	h := newHost(t, composed)
 	r := h.post("/par", authorization("client_secret", secret))
 	r.must(t, http.StatusCreated, "")
 	b := h.browser().signIn("ann")

@@ -23,8 +23,8 @@ import (
 )
 
 // OwnStore is a fosite storage in which a host keeps its grants. If it also implements
-// openid.OpenIDConnectRequestStorage, pkce.PKCERequestStorage, fosite.PARStorage, Authenticator,
-// rfc7523.RFC7523KeyStorage, verifiable.NonceManager or storage.Transactional, Wrapped delegates those too.
+// openid.OpenIDConnectRequestStorage, pkce.PKCERequestStorage, Authenticator, rfc7523.RFC7523KeyStorage,
+// verifiable.NonceManager or storage.Transactional, Wrapped delegates those too.
 type OwnStore interface {
 	fosite.ClientManager
 	oauth2.CoreStorage
@@ -48,20 +48,24 @@ var (
 type (
 	ownOpenID       = openid.OpenIDConnectRequestStorage
 	ownPKCE         = pkce.PKCERequestStorage
-	ownPushed       = fosite.PARStorage
 	ownPasswords    = Authenticator
 	ownAssertions   = rfc7523.RFC7523KeyStorage
 	ownNonces       = verifiable.NonceManager
 	ownTransactions = storage.Transactional
 )
 
+// pushedRequests are kept by the Store of the sessions: a pushed request must outlast a login page and be
+// answered once, and fosite.PARStorage can neither extend a request nor delete it on a condition.
+type pushedRequests = fosite.PARStorage
+
 // Wrapped is a host's own store whose codes and tokens are valid only while their session lives. Its methods
-// delegate to that store. Methods that the store lacks return an error; missing transactions are no-ops.
+// delegate to that store, except for pushed authorization requests (RFC 9126), which are kept with the
+// sessions. Methods that the store lacks return an error; missing transactions are no-ops.
 type Wrapped struct {
 	OwnStore
+	pushedRequests
 	ownOpenID
 	ownPKCE
-	ownPushed
 	ownPasswords
 	ownAssertions
 	ownNonces
@@ -76,8 +80,8 @@ type Wrapped struct {
 // client credentials) are not checked. The README of this package lists the limitations.
 func (s *Sessions) Wrap(store OwnStore) *Wrapped {
 	return &Wrapped{
-		OwnStore: store, ownOpenID: own[ownOpenID](store), ownPKCE: own[ownPKCE](store),
-		ownPushed: own[ownPushed](store), ownPasswords: own[ownPasswords](store),
+		OwnStore: store, pushedRequests: s.store, ownOpenID: own[ownOpenID](store),
+		ownPKCE: own[ownPKCE](store), ownPasswords: own[ownPasswords](store),
 		ownAssertions: own[ownAssertions](store), ownNonces: own[ownNonces](store),
 		ownTransactions: own[ownTransactions](store), sessions: s,
 	}
@@ -180,16 +184,6 @@ func (a absent) GetPKCERequestSession(
 }
 
 func (a absent) DeletePKCERequestSession(context.Context, string) error { return a.err }
-
-func (a absent) CreatePARSession(context.Context, string, fosite.AuthorizeRequester) error {
-	return a.err
-}
-
-func (a absent) GetPARSession(context.Context, string) (fosite.AuthorizeRequester, error) {
-	return nil, a.err
-}
-
-func (a absent) DeletePARSession(context.Context, string) error { return a.err }
 
 func (a absent) Authenticate(context.Context, string, string) (string, error) { return "", a.err }
 

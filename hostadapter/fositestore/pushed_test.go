@@ -5,6 +5,7 @@ package fositestore_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,4 +82,36 @@ func testPushedRequestIsKeptUntilItsAnswer(t *testing.T, composed option) {
 	if r := b.get("/auth", query); r.redirect.Get("code") != "" {
 		t.Error("a pushed request was valid for an error and a code")
 	}
+}
+
+// A stored request of a user who takes longer than the mark lives leads on like a short one: to the login
+// page again, and to the client.
+func TestReturnURLAfterALongTime(t *testing.T) {
+	t.Parallel()
+	eachStorage(t, func(t *testing.T, composed option) {
+		for name, query := range map[string]func(p *pages, request url.Values) url.Values{
+			"short": func(_ *pages, request url.Values) url.Values { return request },
+			"long": func(_ *pages, request url.Values) url.Values {
+				request.Set("ui_locales", strings.Repeat("de ", 500))
+				return request
+			},
+			"pushed": func(p *pages, request url.Values) url.Values {
+				uri := p.h.post("/par", request).str("request_uri")
+				return url.Values{"client_id": {"app"}, "request_uri": {uri}}
+			},
+		} {
+			clock := &movedClock{}
+			p := newPages(t, composed, func(_ *host, c *fositestore.Config) { c.Host.Now = clock.now })
+			// Without openid fosite does not compare the times with its own clock, which is not moved.
+			request := query(p, authorization("scope", "photos"))
+			b := p.h.browser()
+			back := b.asked("/auth", request)
+			clock.advance(45 * time.Minute)
+			r := b.at(back)
+			r.mustAsk(t, name+", before a sign-in")
+			page, _ := url.Parse(r.header.Get("Location"))
+			clock.advance(14 * time.Minute)
+			b.signed("ann", page.Query().Get("back")).mustCode(t, name)
+		}
+	})
 }

@@ -24,7 +24,7 @@ const (
 	// pages.
 	markParameter = "sessions_asked"
 	// markLifetime bounds the time that a user may spend on one such page, maxMarkLifetime the time spent on
-	// all of them.
+	// all of them. A stored request is kept for the latter: one that returns without a valid mark leads on.
 	markLifetime    = 10 * time.Minute
 	maxMarkLifetime = time.Hour
 	// maxReturnURL bounds the length of a URL that contains the whole request: hosts escape it into a
@@ -61,7 +61,7 @@ var marked = []string{
 // Behind a proxy that strips a prefix, prepend the prefix. A request too long for a Location is stored like a
 // pushed one (RFC 9126), and the URL refers to it; with more than 16 KiB of parameters the error is
 // fosite.ErrInvalidRequest. If the store is unavailable, the error is ticketstore.ErrUnavailable. Pass either
-// to WriteAuthorizeError. Anybody can have such requests stored, for 10 minutes each: a public server should
+// to WriteAuthorizeError. Anybody can have such requests stored, for an hour each: a public server should
 // throttle its authorization endpoint by address.
 func (s *Sessions) ReturnURL(
 	w http.ResponseWriter, r *http.Request, request fosite.AuthorizeRequester,
@@ -77,7 +77,7 @@ func (s *Sessions) ReturnURL(
 	}
 	path, query := returnPath(r), rawQuery(r)
 	if pushed := s.store.pushedURI(r.Context(), request); pushed != "" {
-		if err := s.store.extendPushed(r.Context(), pushed, until); err != nil {
+		if err := s.store.extendPushed(r.Context(), pushed); err != nil {
 			return "", err
 		}
 	} else if len(path)+len(query) > maxReturnURL {
@@ -85,7 +85,7 @@ func (s *Sessions) ReturnURL(
 			return "", errRequestTooLong
 		}
 		uri := s.fosite.GetPushedAuthorizeRequestURIPrefix(r.Context()) + rand.Text()
-		if err := s.store.createPushed(r.Context(), uri, request, until); err != nil {
+		if err := s.store.createPushed(r.Context(), uri, request, now.Add(maxMarkLifetime)); err != nil {
 			return "", asUnavailable(err)
 		}
 		query = url.Values{"client_id": {request.GetClient().GetID()}, "request_uri": {uri}}.Encode()
@@ -155,8 +155,8 @@ func (s *Store) pushedURI(ctx context.Context, request fosite.AuthorizeRequester
 	return uri
 }
 
-// extendPushed extends the lifetime of a pushed request to at least until, but to at most an hour in total.
-func (s *Store) extendPushed(ctx context.Context, uri string, until time.Time) error {
+// extendPushed extends the lifetime of a pushed request to at least an hour in total.
+func (s *Store) extendPushed(ctx context.Context, uri string) error {
 	r, err := s.get(ctx, grantstore.PushedAuthorization, uri)
 	if err != nil {
 		if errors.Is(err, fosite.ErrNotFound) {
@@ -164,9 +164,7 @@ func (s *Store) extendPushed(ctx context.Context, uri string, until time.Time) e
 		}
 		return asUnavailable(err)
 	}
-	if latest := r.grant.Created.Add(maxMarkLifetime); latest.Before(until) {
-		until = latest
-	}
+	until := r.grant.Created.Add(maxMarkLifetime)
 	if !r.grant.Expires.Before(until) {
 		return nil
 	}

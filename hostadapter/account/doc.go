@@ -1,5 +1,7 @@
 // Package account lets users see where they are signed in, and sign out on one device or on all other
-// devices. It also lists the applications to which they have consented, and revokes consents.
+// devices. It also lists the applications to which they have consented, and revokes consents together with
+// the applications' tokens (hostadapter.Consents.Revoke). Tokens that a server keeps in its own store
+// (fositestore.Sessions.Wrap) are not revoked.
 //
 // A host mounts one handler, behind the session middleware, at a path of its choice that ends in a slash:
 //

@@ -96,8 +96,8 @@ func (o *Operations) removeSelected(
 	ctx context.Context, filter grantstore.Filter,
 ) (total *GrantRemovalResult, err error) {
 	batch := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount}
-	if batch.AsOf, err = o.lastGrant(ctx, filter); err != nil {
-		return nil, err
+	if batch.AsOf, err = o.adapter.lastGrant(ctx, filter); err != nil {
+		return nil, fmt.Errorf("hostadapter: removing grants: %w", err)
 	}
 	total = &GrantRemovalResult{Target: filter}
 	places := walk{}
@@ -128,18 +128,14 @@ func (o *Operations) removeSelected(
 
 // lastGrant returns the current time, or the creation time of the newest grant if that is later because of a
 // clock that is or was ahead of this one.
-func (o *Operations) lastGrant(ctx context.Context, filter grantstore.Filter) (time.Time, error) {
-	now := o.adapter.now()
-	page, err := o.QueryGrants(ctx, grantstore.Query{Filter: filter, Order: ticketstore.Descending, Count: 1})
-	if err != nil {
-		return time.Time{}, err
+func (a *Adapter) lastGrant(ctx context.Context, filter grantstore.Filter) (time.Time, error) {
+	now := a.now()
+	query := grantstore.Query{Filter: filter, Order: ticketstore.Descending, Count: 1}
+	page, err := a.config.Backend.Grants().Query(ctx, query, now)
+	if err != nil || len(page.Grants) == 0 || page.Grants[0].Created.Before(now) {
+		return now, err
 	}
-	for _, g := range page.Grants {
-		if g.Created.After(now) {
-			return g.Created, nil
-		}
-	}
-	return now, nil
+	return page.Grants[0].Created, nil
 }
 
 func (a *Adapter) removeBatch(

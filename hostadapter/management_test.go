@@ -312,17 +312,44 @@ func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 	}
 }
 
+// A removal reaches grants whose creation lies ahead of the clock.
 func TestRemovalAfterClockSetBack(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
-	h.clock.advance(time.Minute)
-	h.grant(session, "app")
-	h.clock.advance(-30 * time.Second)
-	h.grant(session, "other")
-	removed, err := h.Operations().RemoveGrants(t.Context(),
-		hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
-	if err != nil || removed.GrantsRevoked != 2 || removed.ConsentsRevoked != 2 {
-		t.Errorf("want 2 tokens and 2 consents removed, got %+v, %v", removed, err)
+	remove := func(removal hostadapter.SessionRemoval) func(h *host) error {
+		return func(h *host) error {
+			_, err := h.Operations().RemoveSessions(h.t.Context(), removal)
+			return err
+		}
+	}
+	for name, remove := range map[string]func(h *host) error{
+		"grants": func(h *host) error {
+			removed, err := h.Operations().RemoveGrants(h.t.Context(),
+				hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
+			if err == nil && (removed.GrantsRevoked != 2 || removed.ConsentsRevoked != 2) {
+				h.t.Errorf("want 2 tokens and 2 consents removed, got %+v", removed)
+			}
+			return err
+		},
+		"sessions of a subject": remove(hostadapter.SessionRemoval{SubjectID: "ann"}),
+		"all sessions":          remove(hostadapter.SessionRemoval{All: true}),
+		"a user":                func(h *host) error { _, err := h.DeleteUser(h.t.Context(), "ann"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+			h.clock.advance(10 * time.Minute)
+			h.grant(session, "app")
+			h.clock.advance(-5 * time.Minute)
+			h.grant(session, "other")
+			if err := remove(h); err != nil {
+				t.Fatal(err)
+			}
+			testenv.Eventually(t, "no grant is left", func() bool {
+				page, err := h.Operations().QueryGrants(t.Context(),
+					grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}})
+				return err == nil && len(page.Grants) == 0
+			})
+		})
 	}
 }

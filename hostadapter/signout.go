@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -63,6 +64,12 @@ func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Resul
 		ending.AskRegistered = asked < maxAsks
 		var result *logout.Result
 		err := persist(ctx, func(ctx context.Context) (err error) {
+			if ending.SessionID == "" && ending.AsOf.IsZero() {
+				ending.AsOf, err = a.lastGrant(ctx, grantstore.Filter{SubjectID: ending.SubjectID})
+				if err != nil {
+					return err
+				}
+			}
 			result, err = a.config.Backend.Logout().End(ctx, ending, now)
 			return err
 		})

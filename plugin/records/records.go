@@ -222,6 +222,7 @@ func FromEnding(ending *logout.Ending, now time.Time) *Job {
 		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
 		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification,
 		CoordinatedOnly: ending.CoordinatedOnly, Registered: FromRegistrations(ending.Registered),
+		AsOf: Nanos(ending.AsOf),
 	}
 }
 
@@ -229,7 +230,7 @@ func FromEnding(ending *logout.Ending, now time.Time) *Job {
 func EndingOf(operationID string, job *Job) *logout.Ending {
 	ending := &logout.Ending{
 		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(),
-		All:    job.GetAll(),
+		All: job.GetAll(), AsOf: Moment(job.GetAsOf()),
 		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(),
 		KeepTokens:  job.GetKeepTokens(),
 		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(),

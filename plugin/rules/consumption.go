@@ -63,12 +63,14 @@ func DeletedOnUse(
 }
 
 // UsedAgain reports whether a used grant may be used again at now: within the grace of its use and that of
-// the next use, whichever is shorter (rule 3).
+// the next use, whichever is shorter (rule 3). If the clock was set back to before its use, the time since is
+// unknown and there is no grace.
 func UsedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
 	}
-	return grace > 0 && !now.After(records.Moment(g.GetConsumed()).Add(grace))
+	used := records.Moment(g.GetConsumed())
+	return grace > 0 && !now.Before(used.Add(-ClockSkew)) && !now.After(used.Add(grace))
 }
 
 // Reuse decides on the use of a grant that was used before (rule 3). lines is the number of live refresh

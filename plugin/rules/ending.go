@@ -212,10 +212,13 @@ func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
 	return true
 }
 
-// RevokesUnbound reports whether an ending without a sid, begun at a moment, revokes a grant that is not
-// judged by a session: a subject's tokens without a session and its consents. Grants created since the ending
-// began are kept, unless they were issued in exchange for an older one.
+// RevokesUnbound reports whether an ending without a sid, begun at a moment or at its AsOf, revokes a grant
+// that is not judged by a session: a subject's tokens without a session and its consents. Grants created
+// since the ending began are kept, unless they were issued in exchange for an older one.
 func RevokesUnbound(e *logout.Ending, t grantstore.Type, g *records.Grant, begun time.Time) bool {
+	if e.AsOf.After(begun) {
+		begun = e.AsOf
+	}
 	switch {
 	case g.GetSubjectId() == "", !Concerns(e, g.GetSubjectId()), !Names(e, g.GetClientId()),
 		g.GetConsumed() != 0,

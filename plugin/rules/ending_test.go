@@ -415,6 +415,10 @@ func TestRevokesUnbound(t *testing.T) {
 			logout.Ending{All: true}, grantstore.RefreshToken,
 			func(g *records.Grant) { g.Created = in(rules.ClockSkew + 1) }, false,
 		},
+		"that came since, as of then": {
+			logout.Ending{All: true, AsOf: now.Add(time.Second)}, grantstore.RefreshToken,
+			func(g *records.Grant) { g.Created = in(rules.ClockSkew + 1) }, true,
+		},
 		"refreshed since": {
 			logout.Ending{All: true}, grantstore.RefreshToken,
 			func(g *records.Grant) { g.Began, g.Created = g.GetCreated(), in(rules.ClockSkew+1) }, true,

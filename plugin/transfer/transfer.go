@@ -19,7 +19,7 @@ import (
 const Service = "transfer"
 
 // RecordVersion is the version of the records of plugin/proto/sessions/records/v1/records.proto.
-const RecordVersion = 2
+const RecordVersion = 3
 
 // Bounds of a batch, which ends at the first one reached.
 const (

@@ -50,7 +50,7 @@ var subjectCases = []world.Case{
 		bob.live(w)
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{}, "the answer to the second")
 	}},
-	{Name: "grants stored later are kept, beyond the tolerated clock difference", Run: func(w *world.World) {
+	{Name: "grants stored later are kept, beyond the tolerated clock difference, unless AsOf names their time", Run: func(w *world.World) {
 		created := func(ahead time.Duration) world.GrantOption {
 			return func(g *grantstore.Grant) { g.Created = w.Now.Add(ahead) }
 		}
@@ -59,6 +59,9 @@ var subjectCases = []world.Case{
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{GrantsRevoked: 1}, "the answer")
 		w.Dead(now)
 		w.Live(later)
+		w.Same(w.End(logout.Ending{SubjectID: "ann", AsOf: later.Created}), logout.Result{GrantsRevoked: 1},
+			"the answer to an ending as of then")
+		w.Dead(later)
 	}},
 	{Name: "grants outside of sessions are removed with the sessions", Run: func(w *world.World) {
 		ann, l := liveLoose(w, "ann", "mail"), liveLife(w, "ann")

@@ -54,7 +54,8 @@ type Config struct {
 	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store records its
 	// issuer and refuses a host with any other (ErrOtherIssuer). A session of a former issuer is neither
 	// accepted nor renewed, and the next sign-in over its cookie ends it. Until then its refresh tokens stay
-	// valid, and their ID tokens and its logout tokens keep its issuer (rule 13).
+	// valid, and their ID tokens and its logout tokens keep its issuer (rule 13). The default cookie name
+	// depends on the scheme: over the cookie of a former issuer with another scheme a sign-in ends nothing.
 	FormerIssuers []string
 
 	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first
@@ -88,7 +89,8 @@ type Config struct {
 	// introspection and userinfo endpoints, also for tokens without a session; not for those of the client
 	// credentials grant. If it returns false all sessions, tokens and consents of the user end, as in a
 	// removal by subject. An error fails the request like an unavailable store. It should answer from memory.
-	// If nil, all users are active; to end sessions immediately, call RemoveSessions.
+	// If nil, all users are active; to end sessions immediately, call RemoveSessions. SignIn does not call
+	// it: check the user before.
 	UserActive func(ctx context.Context, subjectID string) (bool, error)
 
 	// VisibleProperties names the Identity.Properties that operators see with a session, through the admin
@@ -127,7 +129,8 @@ type CookieConfig struct {
 	// every path of the issuer. Cookies are shared between ports: servers on one host need distinct names.
 	Name string
 	// Domain lets sibling hosts of the server receive the cookie. It cannot be combined with a name that
-	// begins with "__Host-".
+	// begins with "__Host-". With an https issuer, setting or removing it changes the default name: users
+	// have to sign in again.
 	Domain string
 	// SameSite is http.SameSiteLaxMode if zero. With Strict, users who come from another site appear signed
 	// out; None requires https.
@@ -200,8 +203,8 @@ type LogoutConfig struct {
 
 // ExpiryConfig configures how expired sessions are ended and due records are purged.
 type ExpiryConfig struct {
-	// Off leaves both to another host of the same backend: at least one host must do it. Expired sessions are
-	// refused in either case.
+	// Off leaves both to another host of the same backend: at least one host must do it, or expired sessions
+	// stay in the listings of operators and users. They are refused in either case.
 	Off bool
 	// SweepEvery is how often due records are purged, and the store is checked although no session is known
 	// to be due. DefaultSweepEvery if zero. A session that falls due is ended within a second regardless,

@@ -50,7 +50,11 @@ func TestBadConfig(t *testing.T) {
 			c.Cookie.SameSite, c.Issuer = http.SameSiteNoneMode, "http://op.example"
 		}},
 		{"Lifetime.IdleTimeout", func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = -1 }},
+		{"Lifetime.IdleTimeout", func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = 1e6 * time.Hour }},
 		{"Lifetime.AbsoluteTimeout", func(c *hostadapter.Config) { c.Lifetime.AbsoluteTimeout = -1 }},
+		{"Lifetime.AbsoluteTimeout", func(c *hostadapter.Config) {
+			c.Lifetime.AbsoluteTimeout = 1e6 * time.Hour
+		}},
 		{"Lifetime.RenewEvery", func(c *hostadapter.Config) {
 			c.Lifetime.RenewEvery = time.Hour
 			c.Lifetime.IdleTimeout = time.Hour

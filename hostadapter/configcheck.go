@@ -151,8 +151,8 @@ func hasPrefixFold(s, prefix string) bool {
 
 func (c *LifetimeConfig) check() error {
 	errs := []error{
-		notNegative("Lifetime.IdleTimeout", c.IdleTimeout),
-		notNegative("Lifetime.AbsoluteTimeout", c.AbsoluteTimeout),
+		lifetime("Lifetime.IdleTimeout", c.IdleTimeout),
+		lifetime("Lifetime.AbsoluteTimeout", c.AbsoluteTimeout),
 		notNegative("Lifetime.RenewEvery", c.RenewEvery), notNegative("Lifetime.MaxSessions", c.MaxSessions),
 	}
 	if c.RenewEvery >= c.IdleTimeout && c.IdleTimeout > 0 && c.RenewEvery > 0 {
@@ -193,6 +193,14 @@ func (c *ExpiryConfig) check() error {
 			invalidf("Expiry.Notify", "is none of %s, %s, %s", AllClients, CoordinatingClients, NoClients))
 	}
 	return errors.Join(errs...)
+}
+
+// lifetime checks a lifetime of sessions. Stores hold times up to the year 2262.
+func lifetime(field string, value time.Duration) error {
+	if value > 100*365*24*time.Hour {
+		return invalidf(field, "is longer than 100 years")
+	}
+	return notNegative(field, value)
 }
 
 func notNegative[N int | time.Duration](field string, value N) error {

@@ -332,7 +332,10 @@ func TestRemovalAfterClockSetBack(t *testing.T) {
 		},
 		"sessions of a subject": remove(hostadapter.SessionRemoval{SubjectID: "ann"}),
 		"all sessions":          remove(hostadapter.SessionRemoval{All: true}),
-		"a user":                func(h *host) error { _, err := h.DeleteUser(h.t.Context(), "ann"); return err },
+		"a user": func(h *host) error {
+			_, err := h.DeleteUser(h.t.Context(), "ann")
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

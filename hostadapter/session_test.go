@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -366,6 +367,8 @@ func TestBadIdentity(t *testing.T) {
 		{"amr", hostadapter.Identity{Subject: "a", AMR: make([]string, 1)}},
 		{"amr", hostadapter.Identity{Subject: "a", AMR: strings.Split(strings.Repeat("a,", 40), ",")}},
 		{"auth_time", hostadapter.Identity{Subject: "a", AuthTime: h.clock.Now().Add(time.Hour)}},
+		{"auth_time", hostadapter.Identity{Subject: "a", AuthTime: time.Unix(0, 0)}},
+		{"auth_time", hostadapter.Identity{Subject: "a", AuthTime: time.Unix(0, math.MinInt64).Add(-1)}},
 		{
 			"properties",
 			hostadapter.Identity{

@@ -105,6 +105,8 @@ func (i *Identity) check(now time.Time) error {
 		i.AuthTime = now
 	case i.AuthTime.After(now):
 		return ticketstore.Invalidf("auth_time", "is in the future")
+	case i.AuthTime.Unix() <= 0: // perhaps the Unix time of a claim that is missing
+		return ticketstore.Invalidf("auth_time", "is not after the year 1970: leave it zero if it is unknown")
 	}
 	i.AuthTime = i.AuthTime.UTC()
 	return nil

@@ -59,7 +59,7 @@ func storable(t time.Time) time.Time {
 	switch {
 	case t.IsZero():
 		return time.Time{}
-	case t.After(lastMoment):
+	case t.After(lastMoment) || t.Unix() > lastMoment.Unix(): // After is wrong about the largest Unix times
 		return lastMoment
 	}
 	return t.UTC()

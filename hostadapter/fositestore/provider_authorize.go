@@ -196,11 +196,18 @@ func (p *Provider) bind(
 		return SessionIDOf(session), nil
 	}
 	// The host may have bound the session itself, in an earlier request. The store checks that it is live.
-	sid := SessionIDOf(session)
-	if sid == "" && subjectOf(session) != "" && !p.allowUnbound {
+	sid, subject := SessionIDOf(session), subjectOf(session)
+	if sid != "" || subject == "" {
+		return sid, nil
+	}
+	if !p.allowUnbound {
 		return "", ErrUnbound
 	}
-	return sid, nil
+	active, err := p.store.tie.UserActive(ctx, subject)
+	if err == nil && !active {
+		err = fosite.ErrAccessDenied.WithHint("The user's account is not active.")
+	}
+	return "", err
 }
 
 // WriteAuthorizeError answers 503 with Retry-After if the store is unavailable, so that the browser can

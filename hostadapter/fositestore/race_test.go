@@ -3,6 +3,7 @@ package fositestore_test
 // Concurrent uses of codes and refresh tokens.
 
 import (
+	"math"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -166,6 +167,23 @@ func TestRemovalRacingAnExchangeAndARefresh(t *testing.T) {
 			}
 			h.mustActive(r.str("access_token"), false)
 			h.mustActive(r.str("refresh_token"), false)
+		}
+	}
+}
+
+// The client chooses the expiry of its assertion.
+func TestJTIOfAnyExpiryIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	store := newHost(t).sessions.Store()
+	for name, exp := range map[string]time.Time{
+		"the last that stores hold": time.Unix(0, math.MaxInt64), "the largest": time.Unix(math.MaxInt64, 0),
+		"a large one": time.Unix(1<<62, 0),
+	} {
+		if err := store.SetClientAssertionJWT(t.Context(), name, exp); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := store.SetClientAssertionJWT(t.Context(), name, exp); !fosite.ErrJTIKnown.Is(err) {
+			t.Errorf("%s, again: want ErrJTIKnown, got %v", name, err)
 		}
 	}
 }

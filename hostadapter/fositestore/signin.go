@@ -38,6 +38,10 @@ func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester
 	if session == nil {
 		return true
 	}
+	// fosite refuses an auth_time that is further ahead of its clock, which was set back since.
+	if session.AuthTime.After(time.Now().Add(authTimeLeeway)) {
+		return true
+	}
 	form := request.GetRequestForm()
 	if age, ok := maxAge(request); ok && !isSince(session.AuthTime.Add(age), request.GetRequestedAt()) {
 		return true
@@ -56,6 +60,9 @@ func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester
 	acrs := strings.Fields(form.Get("acr_values"))
 	return session.ACR != "" && len(acrs) > 0 && !slices.Contains(acrs, session.ACR)
 }
+
+// authTimeLeeway is how far fosite lets an auth_time be ahead of its clock.
+const authTimeLeeway = 5 * time.Second
 
 // maxAgeClient is a client with a default_max_age in seconds, nil for none (OpenID Connect Dynamic Client
 // Registration 1.0, section 2).
@@ -86,12 +93,17 @@ func isSince(t, other time.Time) bool {
 // NeedsConsent reports whether the user must be asked before the client gets the requested scopes: Consents
 // do not remember all of them, or prompt=consent requires asking again (OpenID Connect Core 1.0, section
 // 3.1.2.1). session is the user's. If the user consents, call Consents().Remember with the scopes and grant
-// them. A separate consent page returns the browser by ReturnURL. With prompt=none, answer the client with
-// fosite.ErrConsentRequired. If the store is unavailable, the error is ticketstore.ErrUnavailable.
+// them. A separate consent page returns the browser by ReturnURL; if the user allowed only some of the
+// scopes, the host must keep that decision for the request that returns. A request without scopes needs no
+// consent. With prompt=none, answer the client with fosite.ErrConsentRequired. If the store is unavailable,
+// the error is ticketstore.ErrUnavailable.
 func (s *Sessions) NeedsConsent(
 	ctx context.Context, session *hostadapter.Session, request fosite.AuthorizeRequester,
 ) (bool, error) {
 	scopes := request.GetRequestedScopes()
+	if len(scopes) == 0 {
+		return false, nil
+	}
 	consent, err := s.Consents().Find(ctx, session.SubjectID, request.GetClient().GetID())
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):

@@ -100,10 +100,11 @@ func (s *Store) SetClientAssertionJWT(ctx context.Context, jti string, exp time.
 	if jti == "" {
 		return fosite.ErrJTIKnown
 	}
+	exp = storable(storable(exp).Add(jtiMargin))
 	// Not gathered: an assertion is used even if its request fails.
 	_, err := s.apply(ctx, s.carriers.from(ctx), &grantstore.Batch{
 		Store: []grantstore.Grant{
-			{Ref: refOf(grantstore.JTI, jti), Created: s.now(), Expires: exp.UTC().Add(jtiMargin)},
+			{Ref: refOf(grantstore.JTI, jti), Created: s.now(), Expires: exp},
 		},
 	})
 	if errors.Is(err, ticketstore.ErrExists) {

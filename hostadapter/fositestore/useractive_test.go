@@ -87,6 +87,12 @@ func TestTokensWithoutASessionOfADeletedUser(t *testing.T) {
 		gone.Store(false)
 		h.mustActive(r.str("access_token"), false) // it has ended
 	}
+	gone.Store(true)
+	refused := h.browser().get("/authorize", authorization("claim", "ann")).redirect
+	if refused.Get("error") != "access_denied" || refused.Has("code") {
+		t.Errorf("authorization of the deleted user: got %v, want access_denied", refused)
+	}
+	gone.Store(false)
 	// The sender of an authorization request controls its parameters.
 	implicit := h.browser().get("/authorize", authorization("claim", "ann", "response_type", "id_token token",
 		"grant_type", "client_credentials"))

@@ -30,7 +30,9 @@ func TestUsedAgain(t *testing.T) {
 		"a former record without a grace": {0, time.Second, time.Minute, true},
 		"a grace beyond a duration":       {1 << 63, time.Second, time.Minute, true},
 		"a clock that is behind":          {1 + uint64(time.Minute), -rules.ClockSkew, time.Minute, true},
-		"a clock that was set back":       {1 + uint64(time.Minute), -rules.ClockSkew - 1, time.Minute, false},
+		"a clock that was set back": {
+			1 + uint64(time.Minute), -rules.ClockSkew - 1, time.Minute, false,
+		},
 		"a former record after the grace": {0, time.Hour, time.Minute, false},
 	} {
 		g := &records.Grant{Consumed: in(-c.since), Used: c.used}

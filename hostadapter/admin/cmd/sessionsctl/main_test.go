@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // desk runs command lines against a server with configured answers.
@@ -114,6 +115,19 @@ func TestListsAreTablesOrJSON(t *testing.T) {
 }
 
 // Flags override the environment, which overrides the file.
+// A duration counts back from now, but ahead for sessions that expire.
+func TestDurationsOfTimeFlags(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]time.Duration{
+		"created-after": -time.Hour, "expires-before": time.Hour,
+	} {
+		got, err := readTime(flag, "1h")
+		if off := time.Until(got) - want; err != nil || off.Abs() > time.Minute {
+			t.Errorf("%s: got %v, %v, want %s from now", flag, got, err, want)
+		}
+	}
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, twoSessions)

@@ -89,7 +89,11 @@ func (a *app) sessionsList() *cobra.Command {
 	flags.StringVar(&query.ClientID, "client", "", "exact client id")
 	flags.StringVar(&query.DisplayName, "name", "", "case-insensitive substring of the user's name")
 	for i, name := range timeFlags {
-		flags.StringVar(&times[i], name, "", "a time like 2006-01-02T15:04:05Z, or how long ago, like 90m")
+		direction := "how long ago"
+		if isAhead(name) {
+			direction = "how far ahead"
+		}
+		flags.StringVar(&times[i], name, "", "a time like 2006-01-02T15:04:05Z, or "+direction+", like 90m")
 	}
 	list.add(command)
 	return command
@@ -98,13 +102,19 @@ func (a *app) sessionsList() *cobra.Command {
 // timeFlags are inclusive (after) and exclusive (before).
 var timeFlags = [4]string{"created-after", "created-before", "expires-after", "expires-before"}
 
-// readTime parses a time, or a duration before now.
+// isAhead reports whether a duration of the flag counts from now on: sessions expire in the future.
+func isAhead(flag string) bool { return strings.HasPrefix(flag, "expires-") }
+
+// readTime parses a time, or a duration from now.
 func readTime(flag, value string) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil
 	}
-	if ago, err := time.ParseDuration(value); err == nil {
-		return time.Now().Add(-ago), nil
+	if duration, err := time.ParseDuration(value); err == nil {
+		if !isAhead(flag) {
+			duration = -duration
+		}
+		return time.Now().Add(duration), nil
 	}
 	t, err := time.Parse(time.RFC3339, value)
 	if err != nil {

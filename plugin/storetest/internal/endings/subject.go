@@ -50,7 +50,9 @@ var subjectCases = []world.Case{
 		bob.live(w)
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{}, "the answer to the second")
 	}},
-	{Name: "grants stored later are kept, beyond the tolerated clock difference, unless AsOf names their time", Run: func(w *world.World) {
+	{Name: "grants stored later than AsOf, and the tolerated clock difference, are kept", Run: func(
+		w *world.World,
+	) {
 		created := func(ahead time.Duration) world.GrantOption {
 			return func(g *grantstore.Grant) { g.Created = w.Now.Add(ahead) }
 		}

@@ -43,7 +43,8 @@ const MaxClientIDs = 1000
 // clients are notified.
 type Ending struct {
 	// OperationID makes the call idempotent: for grantstore.OperationRetention a call with the same id gets
-	// the same answer and changes nothing more. Required; use at least 128 random bits.
+	// the same answer and changes nothing more. An ending by SessionID that found nothing to end is not
+	// recorded. Required; use at least 128 random bits.
 	OperationID string
 	// SubjectID, SessionID or both select sessions; if both are set both must match. One of them is required,
 	// unless All is set.

@@ -47,6 +47,7 @@ func (c *closing) run(sid string) error {
 		ends = rules.Concerns(c.Ending, session.SubjectId)
 	}
 	if !ends {
+		c.Idle = true
 		return nil
 	}
 	clients, err := c.Clients(sid)

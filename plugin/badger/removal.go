@@ -162,6 +162,9 @@ func (e *Engine) beginOne(
 	if err := c.run(ending.SessionID); err != nil {
 		return nil, false, err
 	}
+	if c.Idle {
+		return &c.Result, false, nil
+	}
 	if !c.Purge && len(c.Consents) == 0 {
 		operation := &records.Operation{When: records.Nanos(now), Ending: records.FromResult(&c.Result)}
 		return &c.Result, false, saveAnswer(tx, ending.OperationID, operation)

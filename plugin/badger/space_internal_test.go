@@ -104,6 +104,7 @@ func TestFullDiskRefusesChanges(t *testing.T) {
 	e, log := openLogged(t)
 	create := func(sid string) error { return e.Tickets().Create(t.Context(), anHour(sid, "ann")) }
 	signIn(t, e, "before", "ann")
+	signIn(t, e, "another", "ann")
 	space := e.db.Space()
 	whole := space.Free
 	setFree(t, e, func(string) (uint64, error) { return space.Least, nil })

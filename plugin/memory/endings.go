@@ -36,10 +36,11 @@ func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*log
 		if missing := t.missing(e); len(missing) > 0 {
 			return &logout.Result{MissingClients: missing}, nil
 		}
-		if done := t.endAll(e); e.DryRun {
-			return done, nil
+		done := t.endAll(e)
+		if stored := recall(); stored != nil && !e.DryRun {
+			return stored, nil
 		}
-		return recall(), nil
+		return done, nil
 	})
 }
 
@@ -78,9 +79,11 @@ func (t *tx) clients(sid string) (ids []string) {
 // finished job.
 func (t *tx) endAll(e *logout.Ending) *logout.Result {
 	if e.SessionID != "" {
-		result := t.end(e, e.SessionID)
-		t.answer(e.OperationID, &records.Operation{Ending: records.FromResult(result)})
-		return result
+		c := t.closing(e, e.SessionID)
+		if !c.Idle {
+			t.answer(e.OperationID, &records.Operation{Ending: records.FromResult(&c.Result)})
+		}
+		return &c.Result
 	}
 	job := rules.NewJob(e, t.now)
 	if sessions := t.rows(sessionsBy(e)); len(sessions) > 0 {
@@ -93,10 +96,12 @@ func (t *tx) endAll(e *logout.Ending) *logout.Result {
 }
 
 // end ends one session or, if it has ended before, revokes its survivors. A missing session is not an error.
-func (t *tx) end(e *logout.Ending, sid string) *logout.Result {
-	c := steps.Closing{Ending: e, Now: t.now}
+func (t *tx) end(e *logout.Ending, sid string) *logout.Result { return &t.closing(e, sid).Result }
+
+func (t *tx) closing(e *logout.Ending, sid string) *steps.Closing {
+	c := &steps.Closing{Ending: e, Now: t.now}
 	_ = c.End(rows{t}, sid) // reading memory does not fail
-	return &c.Result
+	return c
 }
 
 var _ steps.EndingRows = rows{}

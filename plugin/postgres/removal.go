@@ -111,6 +111,9 @@ type progressed struct {
 func (t *tx) beginOne(ending *logout.Ending) progressed {
 	c := t.end(ending, ending.SessionID, maxInline)
 	rules.Sum(&c.Result, &logout.Result{})
+	if c.Idle {
+		return progressed{answer: &c.Result, done: true}
+	}
 	if !c.Purge && len(c.Consents) == 0 {
 		t.answer(ending.OperationID, &records.Operation{Ending: records.FromResult(&c.Result)})
 		return progressed{&c.Result, true}

@@ -25,6 +25,9 @@ type Closing struct {
 	Ending *logout.Ending
 	Now    time.Time
 	Result logout.Result
+	// Idle: there was no session to end and no survivor to revoke. An ending by sid need not be recorded
+	// then, because its repetition finds the same, or what has become due meanwhile.
+	Idle bool
 	// Purge: rows of dead grants remain.
 	Purge bool
 	// Consents are the clients to which consents of ConsentsOf, a subject, remain.
@@ -49,6 +52,7 @@ func (c *Closing) End(rows EndingRows, sid string) error {
 	case session == nil:
 		return c.RevokeSurvivors(rows, sid)
 	case !rules.Ends(c.Ending, session, c.Now):
+		c.Idle = true
 		return nil
 	}
 	clients, err := rows.Clients(sid)
@@ -132,6 +136,7 @@ func (c *Closing) endClient(rows EndingRows, session *records.Session, client Cl
 // exception.
 func (c *Closing) RevokeSurvivors(rows EndingRows, sid string) error {
 	if !rules.Strict(c.Ending) {
+		c.Idle = true
 		return nil
 	}
 	ended, err := rows.Ended(sid)
@@ -144,6 +149,7 @@ func (c *Closing) RevokeSurvivors(rows EndingRows, sid string) error {
 			return err
 		}
 	}
+	c.Idle = !c.Purge
 	return c.purge(rows, sid)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 var repeatCases = []world.Case{
@@ -52,6 +53,23 @@ var repeatCases = []world.Case{
 		l := liveLife(w, "ann")
 		w.Same(w.End(ending), logout.Result{}, "the answer to the repeated ending")
 		l.untouched(w)
+	}},
+	{Name: "an ending by sid that finds nothing to end writes nothing", Run: func(w *world.World) {
+		s, live := w.SignIn("ann"), w.SignIn("ann", func(s *ticketstore.Session) { s.Expires = s.EndsAt })
+		w.End(logout.Ending{SessionID: s.SessionID})
+		purged := func() int {
+			w.Pass(6 * grantstore.OperationRetention)
+			return w.PurgeGrants()
+		}
+		w.Same(purged() > 0, true, "the answer to an ending is purged")
+		for _, ending := range []logout.Ending{
+			{SessionID: s.SessionID}, {SessionID: "never was"},
+			{SessionID: s.SessionID, KeepOffline: true, Reason: logout.SessionExpiration},
+			{SessionID: live.SessionID, Reason: logout.SessionExpiration},
+		} {
+			w.Same(w.End(ending), logout.Result{}, "the answer")
+			w.Same(purged(), 0, "rows left by the ending of "+ending.SessionID)
+		}
 	}},
 	{Name: "concurrent repeats of one ending get one answer", Run: func(w *world.World) {
 		for i, selecting := range []logout.Ending{{SubjectID: "ann 0"}, {SessionID: "-"}} {

@@ -79,7 +79,11 @@ func (g *group) markReturned(c *transfer.Changes, limit int) error {
 		Key  []byte
 	}
 	ids, seen, size := []int64{}, map[name]bool{}, 0
-	for part := range slices.Chunk(selected(g, pgx.RowToStructByPos[entry], nextEntries, limit), readAtOnce) {
+	entries := selected(g, pgx.RowToStructByPos[entry], nextEntries, limit)
+	if len(entries) < limit { // the journal is shorter than its ids say
+		c.Left = uint64(len(entries))
+	}
+	for part := range slices.Chunk(entries, readAtOnce) {
 		if size >= transfer.MaxBatchBytes {
 			break
 		}

@@ -29,7 +29,11 @@ func (e *Engine) Transfer() transfer.Store { return mover{e} }
 
 const (
 	askLedger = `SELECT state, move, peer, peer_store, origin, acknowledged,
-		(SELECT count(*) FROM {s}.journal), ` + databaseTime + ` - moved FROM {s}.ledger`
+		` + journalLength + `, ` + databaseTime + ` - moved FROM {s}.ledger`
+	// A long journal is not counted, because each answer with changes asks for its length: the range of its
+	// ids has gaps, so it may be shorter.
+	journalLength = `coalesce((SELECT CASE WHEN last - first < 10000 THEN (SELECT count(*) FROM {s}.journal)
+		ELSE last - first + 1 END FROM (SELECT min(id) AS first, max(id) AS last FROM {s}.journal) ids), 0)`
 	askSlots = "SELECT counts, sums FROM {s}.slots ORDER BY slot"
 )
 

@@ -119,7 +119,9 @@ func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 
 // makeEmpty empties an incomplete target, and refuses any other store with contents.
 func (m *mover) makeEmpty(ctx context.Context, turn transfer.Transition) error {
+	var cleared []byte
 	for done := false; !done; {
+		var last []byte
 		err := m.db.Move(ctx, func(tx *kv.Tx) error {
 			ledger := tx.CurrentLedger()
 			state := transfer.State(ledger.GetState())
@@ -141,12 +143,14 @@ func (m *mover) makeEmpty(ctx context.Context, turn transfer.Transition) error {
 				tx.SetLedger(next)
 			}
 			var err error
-			done, err = clearSome(tx)
+			last, err = clearSome(tx, cleared)
+			done = last == nil
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		cleared = last
 	}
 	return nil
 }
@@ -165,21 +169,23 @@ func firstRow(tx *kv.Tx) (found bool, err error) {
 const clearStep = 64
 
 // clearSome deletes as many keys as fit into one transaction, except the ledger, the contents and rows set
-// aside. It reports whether all are deleted.
-func clearSome(t *kv.Tx) (done bool, err error) {
-	n, more := 0, false
-	err = t.Scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+// aside. It begins at a key, behind the tombstones of earlier calls, and returns the last one that it has
+// deleted, or nil if none are left.
+func clearSome(t *kv.Tx, from []byte) (last []byte, err error) {
+	n := 0
+	err = t.Scan(nil, from, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		if table := layout.TableOf(k); table != nil &&
 			(bytes.Equal(table.Prefix, layout.TableLedger) ||
 				bytes.Equal(table.Prefix, layout.TableDamaged)) {
 			return true, nil
 		}
 		t.Delete(k)
-		n++
-		more = n%clearStep == 0 && t.Full()
-		return !more, nil
+		if n++; n%clearStep == 0 && t.Full() {
+			last = k
+		}
+		return last == nil, nil
 	})
-	return !more, err
+	return last, err
 }
 
 // inTheBackground runs f and logs its error.

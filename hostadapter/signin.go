@@ -106,7 +106,7 @@ func (i *Identity) check(now time.Time) error {
 	case i.AuthTime.After(now):
 		return ticketstore.Invalidf("auth_time", "is in the future")
 	case i.AuthTime.Unix() <= 0: // perhaps the Unix time of a claim that is missing
-		return ticketstore.Invalidf("auth_time", "is not after the year 1970: leave it zero if it is unknown")
+		return ticketstore.Invalidf("auth_time", "is 1970-01-01 or before: leave it zero if it is unknown")
 	}
 	i.AuthTime = i.AuthTime.UTC()
 	return nil

@@ -59,7 +59,8 @@ type Ending struct {
 	// in a dry run. Grants without a subject, such as those of client credentials, are kept.
 	All bool
 	// AsOf is when the ending begins, for grants that no session judges: later ones are kept. It is later
-	// than now if such a grant was stored by a clock that is or was ahead. Zero is now.
+	// than now if such a grant was stored by a clock that is or was ahead: then grants that come while the
+	// ending runs go too. Zero is now.
 	AsOf time.Time
 	// ClientIDs narrows whose tokens and consents are revoked and which clients are notified (rule 6). Nil
 	// means every client; an empty list is ticketstore.ErrInvalid.

@@ -43,8 +43,8 @@ func (m *mount) job(ctx context.Context, id string) (*job, error) {
 	}
 	swap, err := m.sessions.SwapByID(ctx, id)
 	if err != nil {
-		return nil, notFound(err, "There is no such job. Removals are kept for a day after their end, swaps "+
-			"until the server stops.")
+		return nil, notFound(err, "There is no such job. Removals are kept for a day after their end, the "+
+			"last 100 swaps until the server stops.")
 	}
 	return jobOf(swap), nil
 }

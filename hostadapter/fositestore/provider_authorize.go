@@ -190,24 +190,26 @@ func (p *Provider) bind(
 	}
 	bindRequestTime(session, requestedAt)
 	if live != nil {
-		if err := Bind(session, live); err != nil && !p.allowUnbound {
+		switch err := Bind(session, live); {
+		case err == nil:
+			return SessionIDOf(session), nil
+		case !p.allowUnbound:
 			return "", err
 		}
-		return SessionIDOf(session), nil
 	}
 	// The host may have bound the session itself, in an earlier request. The store checks that it is live.
 	sid, subject := SessionIDOf(session), subjectOf(session)
-	if sid != "" || subject == "" {
+	switch {
+	case subject == "":
 		return sid, nil
-	}
-	if !p.allowUnbound {
+	case sid == "" && !p.allowUnbound:
 		return "", ErrUnbound
 	}
-	active, err := p.store.tie.UserActive(ctx, subject)
+	active, err := p.store.tie.UserActive(ctx, subject) // of a live session the middleware has asked
 	if err == nil && !active {
 		err = fosite.ErrAccessDenied.WithHint("The user's account is not active.")
 	}
-	return "", err
+	return sid, err
 }
 
 // WriteAuthorizeError answers 503 with Retry-After if the store is unavailable, so that the browser can

@@ -447,8 +447,6 @@ func TestReturnURLAfterAConsentPage(t *testing.T) {
 	if !strings.Contains(back, "/auth?") {
 		t.Errorf("back to %q", back)
 	}
-	b.signed("ann", b.asked("/auth", authorization("scope", "", "prompt", "login"))).
-		mustCode(t, "no scopes that need a consent")
 	// A host that does not store consents.
 	p.asksConsent = false
 	if r := b.at(back + "&grant=nothing"); r.redirect.Get("error") != "consent_required" {

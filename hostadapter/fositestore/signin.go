@@ -39,7 +39,7 @@ func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester
 		return true
 	}
 	// fosite refuses an auth_time that is further ahead of its clock, which was set back since.
-	if session.AuthTime.After(time.Now().Add(authTimeLeeway)) {
+	if request.GetRequestedScopes().Has("openid") && session.AuthTime.After(time.Now().Add(authTimeLeeway)) {
 		return true
 	}
 	form := request.GetRequestForm()
@@ -93,17 +93,14 @@ func isSince(t, other time.Time) bool {
 // NeedsConsent reports whether the user must be asked before the client gets the requested scopes: Consents
 // do not remember all of them, or prompt=consent requires asking again (OpenID Connect Core 1.0, section
 // 3.1.2.1). session is the user's. If the user consents, call Consents().Remember with the scopes and grant
-// them. A separate consent page returns the browser by ReturnURL; if the user allowed only some of the
-// scopes, the host must keep that decision for the request that returns. A request without scopes needs no
-// consent. With prompt=none, answer the client with fosite.ErrConsentRequired. If the store is unavailable,
-// the error is ticketstore.ErrUnavailable.
+// them. A separate consent page returns the browser by ReturnURL. If the user allowed only some of the
+// scopes, or the request has none, the host must keep that decision for the request that returns: there is
+// nothing to remember that covers it. With prompt=none, answer the client with fosite.ErrConsentRequired. If
+// the store is unavailable, the error is ticketstore.ErrUnavailable.
 func (s *Sessions) NeedsConsent(
 	ctx context.Context, session *hostadapter.Session, request fosite.AuthorizeRequester,
 ) (bool, error) {
 	scopes := request.GetRequestedScopes()
-	if len(scopes) == 0 {
-		return false, nil
-	}
 	consent, err := s.Consents().Find(ctx, session.SubjectID, request.GetClient().GetID())
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):

@@ -72,7 +72,9 @@ func TestTokensWithoutASessionOfADeletedUser(t *testing.T) {
 		h.newSession = func(given string) fosite.Session {
 			return openIDSession(cmp.Or(given, subject.Load().(string)))
 		}
-		c.Host.UserActive = func(context.Context, string) (bool, error) { return !gone.Load(), nil }
+		c.Host.UserActive = func(_ context.Context, subject string) (bool, error) {
+			return !gone.Load() || subject == "bob", nil
+		}
 	})
 	code := h.browser().get("/authorize", authorization("claim", "ann")).redirect.Get("code")
 	for name, r := range map[string]*reply{
@@ -87,12 +89,17 @@ func TestTokensWithoutASessionOfADeletedUser(t *testing.T) {
 		gone.Store(false)
 		h.mustActive(r.str("access_token"), false) // it has ended
 	}
-	gone.Store(true)
-	refused := h.browser().get("/authorize", authorization("claim", "ann")).redirect
-	if refused.Get("error") != "access_denied" || refused.Has("code") {
-		t.Errorf("authorization of the deleted user: got %v, want access_denied", refused)
+	for name, b := range map[string]*browser{
+		"nobody": h.browser(), "another user": h.browser().signIn("bob"),
+	} {
+		gone.Store(true)
+		refused := b.get("/authorize", authorization("claim", "ann")).redirect
+		if refused.Get("error") != "access_denied" || refused.Has("code") {
+			t.Errorf("authorization of the deleted user, signed in is %s: got %v, want access_denied", name,
+				refused)
+		}
+		gone.Store(false)
 	}
-	gone.Store(false)
 	// The sender of an authorization request controls its parameters.
 	implicit := h.browser().get("/authorize", authorization("claim", "ann", "response_type", "id_token token",
 		"grant_type", "client_credentials"))

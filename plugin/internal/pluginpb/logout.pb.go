@@ -28,7 +28,8 @@ const (
 // consents, and its clients are notified.
 type EndSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// operation_id makes the call idempotent. Required.
+	// operation_id makes the call idempotent. An ending by session_id that finds nothing writes nothing.
+	// Required.
 	OperationId string `protobuf:"bytes,1,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
 	// ending: required. The progress of its job is not set.
 	Ending *records.Job `protobuf:"bytes,2,opt,name=ending,proto3" json:"ending,omitempty"`

@@ -186,7 +186,7 @@ type GetTransferStatusResponse struct {
 	// journaled is the number of the latest journal entry, left the number of unacknowledged entries.
 	Journaled uint64 `protobuf:"varint,6,opt,name=journaled,proto3" json:"journaled,omitempty"`
 	Left      uint64 `protobuf:"varint,7,opt,name=left,proto3" json:"left,omitempty"`
-	// record_version is the version of the records that the store reads and writes: 2. A host moves a
+	// record_version is the version of the records that the store reads and writes: 3. A host moves a
 	// store only into one of the same or a later version.
 	RecordVersion uint32 `protobuf:"varint,8,opt,name=record_version,json=recordVersion,proto3" json:"record_version,omitempty"`
 	// others are the other hosts that have a shared store open. At most 1,024.

@@ -114,7 +114,6 @@ func TestListsAreTablesOrJSON(t *testing.T) {
 	}
 }
 
-// Flags override the environment, which overrides the file.
 // A duration counts back from now, but ahead for sessions that expire.
 func TestDurationsOfTimeFlags(t *testing.T) {
 	t.Parallel()
@@ -128,6 +127,7 @@ func TestDurationsOfTimeFlags(t *testing.T) {
 	}
 }
 
+// Flags override the environment, which overrides the file.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, http.StatusOK, twoSessions)

@@ -206,6 +206,11 @@ func (p *Provider) checkUserActive(
 		(subject == request.GetClient().GetID() || form.Get("grant_type") == "client_credentials") {
 		return nil
 	}
+	return p.refuseInactive(ctx, subject, refusal)
+}
+
+// refuseInactive returns the refusal if the host reports that the user is not active.
+func (p *Provider) refuseInactive(ctx context.Context, subject string, refusal *fosite.RFC6749Error) error {
 	active, err := p.store.tie.UserActive(ctx, subject)
 	if err == nil && !active {
 		err = refusal.WithHint("The user's account is not active.")

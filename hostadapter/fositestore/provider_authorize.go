@@ -205,11 +205,8 @@ func (p *Provider) bind(
 	case sid == "" && !p.allowUnbound:
 		return "", ErrUnbound
 	}
-	active, err := p.store.tie.UserActive(ctx, subject) // of a live session the middleware has asked
-	if err == nil && !active {
-		err = fosite.ErrAccessDenied.WithHint("The user's account is not active.")
-	}
-	return sid, err
+	// For a live session the middleware has asked.
+	return sid, p.refuseInactive(ctx, subject, fosite.ErrAccessDenied)
 }
 
 // WriteAuthorizeError answers 503 with Retry-After if the store is unavailable, so that the browser can

@@ -71,6 +71,13 @@ func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (er
 	return errors.Join(named.Close(), SyncFolder(filepath.Dir(path)))
 }
 
+// Exists reports whether there is something at path that a program should not replace unasked. A folder does
+// not count: Write refuses it.
+func Exists(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && !info.IsDir()
+}
+
 // createDraft creates a draft of the file, and removes drafts left by a crash. A draft being written is
 // locked.
 func createDraft(path string) (*os.File, error) {

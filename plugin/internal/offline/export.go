@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
@@ -52,7 +51,7 @@ func export(ctx context.Context, c *call) (code int, err error) {
 	if file == standard && c.json {
 		return Failed, errors.New("-json and a backup cannot both go to standard output: name a file")
 	}
-	if info, err := os.Lstat(file); err == nil && file != standard && !info.IsDir() && !c.force {
+	if !c.force && file != standard && smallfile.Exists(file) {
 		return Failed, fmt.Errorf("%s exists: give -force to replace it", file)
 	}
 	done := &copied{File: file, Taken: c.Now().UTC()}

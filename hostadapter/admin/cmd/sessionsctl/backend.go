@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
@@ -130,7 +129,7 @@ func (a *app) backendBackup() *cobra.Command {
 				_, err := a.download(ctx, a.out)
 				return err
 			}
-			if info, err := os.Lstat(path); err == nil && !info.IsDir() && !force {
+			if !force && smallfile.Exists(path) {
 				return usagef("%s exists: give --force to replace it", path)
 			}
 			var size int64

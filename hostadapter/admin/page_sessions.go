@@ -127,9 +127,7 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 		return err
 	}
 	if len(deliveries) == 0 {
-		return &problem{
-			status: http.StatusNotFound, detail: noSession,
-		}
+		return errNoSession
 	}
 	data := sessionView{Deliveries: deliveries, MoreDeliveries: more, Revoked: -1}
 	data.SessionID = sid

@@ -57,8 +57,10 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 	return nil
 }
 
-// noSession is the detail of a 404 for a session.
-const noSession = "There is no such active session. It may have ended."
+// errNoSession is the answer about a session that does not exist, or not any more.
+var errNoSession = &problem{
+	status: http.StatusNotFound, detail: "There is no such active session. It may have ended.",
+}
 
 func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	sid, err := pathValue(r, "session_id", "")
@@ -67,7 +69,7 @@ func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) err
 	}
 	report, err := m.sessions.SessionByID(r.Context(), sid)
 	if err != nil {
-		return notFound(err, noSession)
+		return notFound(err, errNoSession.detail)
 	}
 	body := client.SessionReport{
 		Session: m.sessionOf(&report.SessionDetail), Clients: make([]client.Use, 0, len(report.Clients)),
@@ -134,12 +136,12 @@ func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *aud
 	after := m.countSessions(r.Context(), audit, ticketstore.SessionFilter{SessionID: sid})
 	result, err := m.sessions.RemoveSessions(r.Context(), hostadapter.SessionRemoval{SessionID: sid})
 	if err != nil {
-		return notFound(err, noSession)
+		return notFound(err, errNoSession.detail)
 	}
 	after()
 	// An ended session still has its ended record, and may have offline tokens, which this revokes.
 	if result.SessionsRemoved+result.GrantsRevoked+result.ConsentsRevoked+result.NotificationsQueued == 0 {
-		return notFound(ticketstore.ErrNotFound, noSession)
+		return errNoSession
 	}
 	writeResult(w, audit, result)
 	return nil

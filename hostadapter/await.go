@@ -5,7 +5,6 @@ package hostadapter
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
@@ -38,7 +37,7 @@ func (a *Adapter) awaitNotifications(
 	ctx context.Context, sids []string,
 ) (count NotificationCount, err error) {
 	var settled NotificationCount
-	open := slices.Clone(sids) // a session is asked for until its notifications are settled
+	open := sids // a session is asked for until its notifications are settled
 	for pause := firstPoll; ; pause = min(2*pause, maxPollInterval) {
 		select {
 		case <-time.After(pause):
@@ -46,23 +45,22 @@ func (a *Adapter) awaitNotifications(
 			return count, ctx.Err()
 		}
 		var rest NotificationCount
+		var left []string
 		var err error
-		open = slices.DeleteFunc(open, func(sid string) bool {
-			var found NotificationCount
-			waiting := 0
-			if err == nil {
-				found, waiting, err = a.countNotifications(ctx, sid)
+		for i, sid := range open {
+			found, waiting, failed := a.countNotifications(ctx, sid)
+			if failed != nil {
+				left, err = append(left, open[i:]...), failed
+				break
 			}
-			switch {
-			case err != nil:
-				return false
-			case waiting > 0:
+			if waiting > 0 {
 				rest.add(found)
-				return false
+				left = append(left, sid)
+			} else {
+				settled.add(found)
 			}
-			settled.add(found)
-			return true
-		})
+		}
+		open = left
 		switch {
 		case err == nil:
 			count = settled

@@ -60,11 +60,13 @@ const maxAsks = 3
 func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Result, error) {
 	ending.OperationID = cmp.Or(ending.OperationID, randomID())
 	now := a.now()
+	// unbound: it revokes grants that no session judges.
+	unbound := ending.SessionID == "" && (!ending.KeepTokens || !ending.KeepConsents)
 	for asked := 0; ; asked++ {
 		ending.AskRegistered = asked < maxAsks
 		var result *logout.Result
 		err := persist(ctx, func(ctx context.Context) (err error) {
-			if ending.SessionID == "" && ending.AsOf.IsZero() {
+			if unbound && ending.AsOf.IsZero() {
 				ending.AsOf, err = a.lastGrant(ctx, grantstore.Filter{SubjectID: ending.SubjectID})
 				if err != nil {
 					return err

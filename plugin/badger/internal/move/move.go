@@ -119,14 +119,13 @@ func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 
 // makeEmpty empties an incomplete target, and refuses any other store with contents.
 func (m *mover) makeEmpty(ctx context.Context, turn transfer.Transition) error {
-	var cleared []byte
-	for done := false; !done; {
-		var last []byte
+	var from []byte
+	for {
+		var last []byte // nil: the target is empty, or it is refused
 		err := m.db.Move(ctx, func(tx *kv.Tx) error {
 			ledger := tx.CurrentLedger()
 			state := transfer.State(ledger.GetState())
 			if state == transfer.Importing && ledger.GetId() == turn.ID {
-				done = true
 				return nil
 			}
 			if state != transfer.Importing && state != transfer.Abandoned {
@@ -134,7 +133,6 @@ func (m *mover) makeEmpty(ctx context.Context, turn transfer.Transition) error {
 				if found {
 					err = transfer.ErrNotEmpty
 				}
-				done = true
 				return err
 			}
 			if state == transfer.Importing {
@@ -143,16 +141,14 @@ func (m *mover) makeEmpty(ctx context.Context, turn transfer.Transition) error {
 				tx.SetLedger(next)
 			}
 			var err error
-			last, err = clearSome(tx, cleared)
-			done = last == nil
+			last, err = clearSome(tx, from)
 			return err
 		})
-		if err != nil {
+		if err != nil || last == nil {
 			return err
 		}
-		cleared = last
+		from = last
 	}
-	return nil
 }
 
 func firstRow(tx *kv.Tx) (found bool, err error) {

@@ -60,7 +60,8 @@ type Config struct {
 	// path to about 100 bytes, of which we need 40.
 	SocketDir string
 	// StartTimeout bounds the start: process, handshake, and opening the backend. The badger plugin waits
-	// within it for an exiting process to release the folder. DefaultStartTimeout if zero.
+	// within it for an exiting process to release the folder. A process that sends no handshake within a
+	// third of it is killed, and one more is started. DefaultStartTimeout if zero.
 	StartTimeout time.Duration
 	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout if zero. A call
 	// that times out returns ticketstore.ErrUnavailable. LongCallTimeout applies instead to calls that may

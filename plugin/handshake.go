@@ -44,24 +44,27 @@ func (g *handshakeLine) String() string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(g.line), "?"))
 }
 
+// errNoHandshake means that a process has neither sent a handshake nor ended.
+var errNoHandshake = errors.New("sent no handshake")
+
 // explain replaces go-plugin's error of a failed start with one that describes the binary and the remedy.
-// ended is true if the process exited by itself.
-func (p *process) explain(ctx context.Context, err error, ended bool, timeout time.Duration) error {
+func (p *process) explain(ctx context.Context, err error, timeout time.Duration) error {
 	if p.pid() == 0 {
 		return explainExec(p.path, err)
 	}
+	ended := p.endedByItself()
 	said := p.handshake.String()
 	parts := strings.Split(said, "|")
 	switch {
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errStartTimeout):
-		return p.withLastOutput(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer",
-			timeout))
+		return p.notReady(timeout)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case said == "" && ended:
 		return p.withLastOutput(fmt.Errorf("ended before its handshake (%s): %s", p.exit(), p.exitReason()))
 	case said == "":
-		return p.withLastOutput(fmt.Errorf("sent no handshake: it is no session plugin: %w", err))
+		return p.withLastOutput(fmt.Errorf("%w (%s): it is no session plugin, or it hangs: %w", errNoHandshake,
+			p.condition(), err))
 	case len(parts) < 5:
 		return p.withLastOutput(fmt.Errorf("wrote %q instead of a handshake: it is no session plugin",
 			said[:min(len(said), maxQuoted)]))
@@ -75,6 +78,16 @@ func (p *process) explain(ctx context.Context, err error, ended bool, timeout ti
 		return fmt.Errorf("speaks %.20q instead of gRPC: it is no session plugin", parts[4])
 	}
 	return p.withLastOutput(fmt.Errorf("does not answer: %w", err))
+}
+
+// notReady returns the error of a start that took too long.
+func (p *process) notReady(timeout time.Duration) error {
+	reached := "before its handshake"
+	if p.handshake.String() != "" {
+		reached = "after its handshake"
+	}
+	return p.withLastOutput(fmt.Errorf("was not ready within %s (%s, %s): raise StartTimeout if it needs longer",
+		timeout, reached, p.condition()))
 }
 
 func (p *process) withLastOutput(err error) error {

@@ -33,7 +33,9 @@ var errStartTimeout = errors.New("start timeout")
 // instance is one plugin process, connected and with its backend open.
 type instance struct {
 	*process
-	client      *goplugin.Client
+	client *goplugin.Client
+	// keep disarms the kill at the start's timeout. It reports whether it was in time.
+	keep        func() bool
 	conn        *grpc.ClientConn
 	description ticketstore.Description
 	// calls is the connection used by the stores: conn, multiplexed over one stream if the plugin supports
@@ -66,41 +68,59 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, config.StartTimeout, errStartTimeout)
 	defer cancel()
-
-	logger := config.Logger.With("plugin", filepath.Base(path))
-	p := &process{path: path, args: config.Args, env: config.Env, logger: logger, ended: make(chan struct{})}
-	p.aborted = func() bool { return ctx.Err() != nil }
-	in := &instance{process: p, client: newGoPluginClient(config, p, logger)}
+	in, err := begin(ctx, config, path, config.StartTimeout/3)
+	if errors.Is(err, errNoHandshake) && ctx.Err() == nil {
+		config.Logger.WarnContext(ctx, "session plugin is started again", "path", path, "error", err)
+		in, err = begin(ctx, config, path, config.StartTimeout)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer in.keep()
 	defer func() {
 		if err != nil {
 			in.stop(config.CloseTimeout)
 		}
 	}()
-	// go-plugin's start has no context: only the end of the process aborts it.
-	stopKilling := context.AfterFunc(ctx, func() { _ = p.Kill(context.Background()) })
-	defer stopKilling()
-	if err := in.connect(); err != nil {
-		ended := p.endedByItself()
-		return nil, p.explain(ctx, err, ended, config.StartTimeout)
-	}
 	if err := in.configure(ctx, config, settings, wanted); err != nil {
 		return nil, err
 	}
 	if err := in.prepare(ctx, config); err != nil {
 		return nil, err
 	}
-	if !stopKilling() {
-		return nil, p.explain(ctx, ctx.Err(), false, config.StartTimeout)
+	if !in.keep() {
+		return nil, in.explain(ctx, ctx.Err(), config.StartTimeout)
 	}
-	p.ready.Store(true)
-	p.logger.InfoContext(ctx, "session plugin is ready",
+	in.ready.Store(true)
+	in.logger.InfoContext(ctx, "session plugin is ready",
 		"path", path, "sha256", sum, "pinned", config.Checksum != "",
 		"backend", in.description.Name, "version", in.description.Version, "format", in.description.Format,
 		"store_id", in.description.StoreID)
 	return in, nil
 }
 
-func newGoPluginClient(config *Config, p *process, logger *slog.Logger) *goplugin.Client {
+// begin starts a process and connects to it. If it sends no handshake within patience, it is killed
+// (errNoHandshake): nothing is open yet, so that another one can be started.
+func begin(ctx context.Context, config *Config, path string, patience time.Duration) (*instance, error) {
+	p := &process{
+		path: path, args: config.Args, env: config.Env, ended: make(chan struct{}),
+		logger: config.Logger.With("plugin", filepath.Base(path)),
+	}
+	p.aborted = func() bool { return ctx.Err() != nil }
+	in := &instance{process: p, client: newGoPluginClient(config, p, patience)}
+	// go-plugin's start has no context: only the end of the process aborts it.
+	in.keep = context.AfterFunc(ctx, func() { _ = p.Kill(context.Background()) })
+	if err := in.connect(); err != nil {
+		err = in.explain(ctx, err, config.StartTimeout)
+		in.keep()
+		in.stop(config.CloseTimeout)
+		return nil, err
+	}
+	return in, nil
+}
+
+func newGoPluginClient(config *Config, p *process, patience time.Duration) *goplugin.Client {
+	logger := p.logger
 	lines := logline.Writer{Logger: logger}
 	level := hclog.Warn
 	if logger.Enabled(context.Background(), slog.LevelDebug) {
@@ -115,7 +135,7 @@ func newGoPluginClient(config *Config, p *process, logger *slog.Logger) *goplugi
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		StartTimeout:     config.StartTimeout,
+		StartTimeout:     patience,
 		Logger:           hclog.New(&hclog.LoggerOptions{Output: lines, JSONFormat: true, Level: level}),
 		SyncStdout:       lines,
 		SyncStderr:       lines,
@@ -244,8 +264,7 @@ func otherStore(settings []byte, wanted []string, found string) error {
 func (in *instance) startError(ctx context.Context, config *Config, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errStartTimeout) || errors.Is(err, context.DeadlineExceeded):
-		return in.withLastOutput(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer",
-			config.StartTimeout))
+		return in.notReady(config.StartTimeout)
 	case errors.Is(err, ticketstore.ErrUnavailable) && in.endedByItself():
 		return in.withLastOutput(fmt.Errorf("ended while it was starting (%s): %w", in.exit(), err))
 	}

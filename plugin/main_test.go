@@ -65,6 +65,11 @@ func TestMain(m *testing.M) {
 		select {}
 	case "no handshake":
 		select {}
+	case "no handshake at first":
+		if pids, _ := filepath.Glob(filepath.Join(os.Getenv(folderEnv), "pid-*")); len(pids) == 1 {
+			select {}
+		}
+		plugin.Serve(plugin.ServeConfig{Open: openMemory})
 	case "exit":
 		fmt.Fprintln(os.Stderr, "error while loading shared libraries")
 		os.Exit(3)

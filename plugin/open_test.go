@@ -135,6 +135,21 @@ func (b *fixture) replaced(client *plugin.Client, pid int) {
 	})
 }
 
+// A process that hangs before its handshake has opened nothing, so it is replaced.
+func TestProcessWithoutHandshakeIsReplaced(t *testing.T) {
+	t.Parallel()
+	b := newFixture(t)
+	config := b.config("no handshake at first", settings{})
+	config.StartTimeout = patience / 4 // a third of it for the first process
+	client := b.start(config)
+	if pids, _ := filepath.Glob(filepath.Join(b.folder, "pid-*")); len(pids) != 2 || client.PID() == 0 {
+		t.Errorf("serves as process %d after the starts %v, want two", client.PID(), pids)
+	}
+	if !strings.Contains(b.log.String(), "session plugin is started again") {
+		t.Error("the second start is not in the log")
+	}
+}
+
 func session(id string) *ticketstore.Session {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	return &ticketstore.Session{
@@ -297,10 +312,10 @@ func TestOpenFails(t *testing.T) {
 		"no answer": {"no server", settings{}, nil, ""},
 		"no handshake": {"no handshake", settings{}, func(_ *fixture, c *plugin.Config) {
 			c.StartTimeout = time.Second / 2
-		}, "was not ready within 500ms"},
+		}, "was not ready within 500ms (before its handshake, "},
 		"settings that hang": {"plugin", settings{Hang: true}, func(_ *fixture, c *plugin.Config) {
 			c.StartTimeout = time.Second
-		}, "was not ready within 1s"},
+		}, "was not ready within 1s (after its handshake, "},
 		"unknown setting": {
 			"plugin", settings{Field: "paht"}, nil, "invalid paht: is not a setting of the memory backend",
 		},

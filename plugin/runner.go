@@ -57,6 +57,8 @@ type process struct {
 	drained sync.WaitGroup
 	ready   atomic.Bool // the backend is open and has to be closed
 	killed  atomic.Bool // by us
+	// found is the condition in which it was killed.
+	found atomic.Pointer[string]
 	// answer is the error of a failed backend.
 	answer atomic.Pointer[error]
 	// down is why the backend is unavailable while its database does not answer, else nil.
@@ -260,9 +262,20 @@ func (p *process) Kill(context.Context) error {
 // killAll kills the process and all its children.
 func (p *process) killAll() {
 	if proc := p.proc.Load(); proc != nil && !p.dead() {
+		found := conditionOf(proc.Pid)
+		p.found.CompareAndSwap(nil, &found)
 		p.killed.Store(true)
 		killGroup(proc)
 	}
+}
+
+// condition describes what the process did when it was killed, or else does now: whether it waits, is
+// stopped, or has had no processor.
+func (p *process) condition() string {
+	if found := p.found.Load(); found != nil {
+		return *found
+	}
+	return conditionOf(p.pid())
 }
 
 // clearGroup waits for the children of an ended process and kills those that remain: a plugin started by a

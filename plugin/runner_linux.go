@@ -3,11 +3,14 @@ package plugin
 // Details of processes and mounts that only Linux reports.
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // onlyZombies reports whether all members of a process group are zombies. Signal 0 succeeds for zombies,
@@ -18,12 +21,7 @@ func onlyZombies(group int) bool {
 		return false // /proc is not readable
 	}
 	for _, path := range stats {
-		stat, err := os.ReadFile(path)
-		if err != nil {
-			continue // the process has gone
-		}
-		// After the name in parentheses, which may contain anything: state, parent, group (proc(5)).
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		fields := statOf(path) // state, parent, group
 		if len(fields) < 3 || fields[2] != strconv.Itoa(group) {
 			continue
 		}
@@ -35,6 +33,25 @@ func onlyZombies(group int) bool {
 		}
 	}
 	return true
+}
+
+// conditionOf describes a process by its state and the CPU time that it has used (proc_pid_stat(5)).
+func conditionOf(pid int) string {
+	const tick = 10 * time.Millisecond
+	fields := statOf(fmt.Sprintf("/proc/%d/stat", pid))
+	if len(fields) < 13 {
+		return "ended"
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return fmt.Sprintf("process state %s, %s of CPU time", fields[0], time.Duration(user+system)*tick)
+}
+
+// statOf returns the fields of a process's stat file from the state on: before it, in parentheses, is a name that
+// may contain anything (proc_pid_stat(5)).
+func statOf(path string) []string {
+	stat, _ := os.ReadFile(path) // nothing if the process has gone
+	return strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 }
 
 // onNoExec reports whether a file is on a file system mounted noexec.

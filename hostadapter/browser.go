@@ -17,30 +17,30 @@ const (
 	markPurpose = "mark"
 )
 
-// Mark implements tie.Marks.
-func (t tieAdapter) Mark(
+// mark is tie.Adapter.Mark.
+func (a *Adapter) mark(
 	w http.ResponseWriter, r *http.Request, about, data []byte, lifetime time.Duration,
 ) string {
-	name, browser := t.a.config.Cookie.Name+browserCookie, newSecret()
+	name, browser := a.config.Cookie.Name+browserCookie, newSecret()
 	if secrets, _ := readSecrets(r, name); len(secrets) > 0 {
 		browser = secrets[0]
 	}
-	cookie := t.a.cookie(browser.value()) //nolint:gosec // a.cookie sets its attributes
+	cookie := a.cookie(browser.value()) //nolint:gosec // a.cookie sets its attributes
 	cookie.Name, cookie.MaxAge = name, int(lifetime/time.Second)
 	if cookie.SameSite == http.SameSiteStrictMode {
 		// Other sites, such as clients and identity providers, redirect the browser to us.
 		cookie.SameSite = http.SameSiteLaxMode
 	}
 	setCookie(w, cookie)
-	return t.a.ring.sealText(markPurpose, markID(browser, about), data)
+	return a.ring.sealText(markPurpose, markID(browser, about), data)
 }
 
-// ReadMark implements tie.Marks.
-func (t tieAdapter) ReadMark(r *http.Request, about []byte, mark string) (data []byte, ok bool) {
-	browsers, _ := readSecrets(r, t.a.config.Cookie.Name+browserCookie)
+// readMark is tie.Adapter.ReadMark.
+func (a *Adapter) readMark(r *http.Request, about []byte, mark string) (data []byte, ok bool) {
+	browsers, _ := readSecrets(r, a.config.Cookie.Name+browserCookie)
 	for _, browser := range browsers {
 		// Clients can send any value here: one that cannot be opened is not logged.
-		if data, err := t.a.ring.unsealText(markPurpose, markID(browser, about), mark); err == nil {
+		if data, err := a.ring.unsealText(markPurpose, markID(browser, about), mark); err == nil {
 			return data, true
 		}
 	}

@@ -14,15 +14,15 @@ const (
 	formPurpose = "form"
 )
 
-// FormToken implements tie.Forms.
-func (t tieAdapter) FormToken(sessionID string) string {
-	until := binary.BigEndian.AppendUint64(nil, uint64(t.a.now().Add(formLife).Unix()))
-	return t.a.ring.sealText(formPurpose, []byte(sessionID), until)
+// formToken is tie.Adapter.FormToken.
+func (a *Adapter) formToken(sessionID string) string {
+	until := binary.BigEndian.AppendUint64(nil, uint64(a.now().Add(formLife).Unix()))
+	return a.ring.sealText(formPurpose, []byte(sessionID), until)
 }
 
-// CheckFormToken implements tie.Forms.
-func (t tieAdapter) CheckFormToken(sessionID, token string) bool {
+// checkFormToken is tie.Adapter.CheckFormToken.
+func (a *Adapter) checkFormToken(sessionID, token string) bool {
 	// Clients can send any value here: one that cannot be opened is not logged.
-	until, err := t.a.ring.unsealText(formPurpose, []byte(sessionID), token)
-	return err == nil && len(until) == 8 && uint64(t.a.now().Unix()) < binary.BigEndian.Uint64(until)
+	until, err := a.ring.unsealText(formPurpose, []byte(sessionID), token)
+	return err == nil && len(until) == 8 && uint64(a.now().Unix()) < binary.BigEndian.Uint64(until)
 }

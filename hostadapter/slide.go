@@ -20,9 +20,9 @@ func (a *Adapter) coordinates(client *logout.Client) bool {
 
 // slide returns the renewal of a session for a batch that is written anyway, because a coordinating client
 // uses it now. The store applies it at most once per Config.Lifetime.RenewEvery.
-func (a *Adapter) slide(sessionID string) grantstore.Slide {
+func (a *Adapter) slide(sessionID string) *grantstore.Slide {
 	now := a.now()
-	return grantstore.Slide{
+	return &grantstore.Slide{
 		SessionID: sessionID, Expires: now.Add(a.config.Lifetime.IdleTimeout),
 		RenewedBefore: now.Add(-a.config.Lifetime.RenewEvery),
 	}
@@ -55,21 +55,21 @@ func (s *sliding) end(sid string) {
 }
 
 // slideDue reports whether a session with these times is due for renewal.
-func (a *Adapter) slideDue(slide *grantstore.Slide, times *grantstore.SessionTimes) bool {
-	return !times.Renewed.After(slide.RenewedBefore) &&
-		capped(slide.Expires, times.EndsAt).After(times.Expires)
+func (a *Adapter) slideDue(times *grantstore.SessionTimes) bool {
+	now := a.now()
+	return !times.Renewed.After(now.Add(-a.config.Lifetime.RenewEvery)) &&
+		capped(now.Add(a.config.Lifetime.IdleTimeout), times.EndsAt).After(times.Expires)
 }
 
 // slideNow renews a session that a client uses in a request that writes nothing, such as introspection. times
 // came with the client's token: if it is too early by them, nothing is written. A failure is logged; the
 // session was live and its next use renews it.
 func (a *Adapter) slideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
-	slide := a.slide(sessionID)
-	if !a.slideDue(&slide, times) || !a.sliding.begin(sessionID) {
+	if !a.slideDue(times) || !a.sliding.begin(sessionID) {
 		return
 	}
 	defer a.sliding.end(sessionID)
-	batch := &grantstore.Batch{OperationID: randomID(), Slide: &slide}
+	batch := &grantstore.Batch{OperationID: randomID(), Slide: a.slide(sessionID)}
 	result, err := a.config.Backend.Grants().Apply(ctx, batch, a.now())
 	switch {
 	case err != nil:

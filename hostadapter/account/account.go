@@ -80,7 +80,7 @@ type Session struct {
 
 type handler struct {
 	Config
-	tie        tie.Adapter
+	tie        *tie.Adapter
 	protection *http.CrossOriginProtection
 	stream     auditlog.Stream
 	strangers  loglimit.Lines // of requests without a session, of which clients can send any number
@@ -100,7 +100,7 @@ func Handler(config Config) http.Handler {
 	return config.Sessions.Middleware(&handler{
 		Config: config, tie: bound, protection: http.NewCrossOriginProtection(),
 		stream: auditlog.Stream{
-			Message: "account audit", To: config.Audit, Logger: bound.Logger(), Now: bound.Now,
+			Message: "account audit", To: config.Audit, Logger: bound.Logger, Now: bound.Now,
 		},
 	})
 }
@@ -376,7 +376,7 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) (sta
 		known = &problem{http.StatusNotFound, "There is no such session of yours."}
 	default:
 		if suppressed, ok := h.outage.Allow(h.tie.Now()); ok {
-			h.tie.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err,
+			h.tie.Logger.ErrorContext(r.Context(), "a user's sessions were not served", "error", err,
 				"lines_suppressed", suppressed)
 		}
 		w.Header().Set("Retry-After", "5")

@@ -45,15 +45,15 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 	case isUnavailable(err):
 		return p.unavailable(ctx, err)
 	case failure != nil:
-		p.store.tie.Logger().ErrorContext(ctx, "session store failed", "error", failure)
+		p.store.tie.Logger.ErrorContext(ctx, "session store failed", "error", failure)
 		return fosite.ErrServerError.WithWrap(fmt.Errorf("%w: %w", errStore, failure))
 	case errors.Is(err, ErrUnbound):
 		const advice = "sign the user in with SignIn, below the session middleware"
-		p.store.tie.Logger().ErrorContext(ctx, "authorization was refused: "+advice, "error", err)
+		p.store.tie.Logger.ErrorContext(ctx, "authorization was refused: "+advice, "error", err)
 		return fosite.ErrServerError.WithWrap(err).
 			WithHint("The authorization is not bound to a session: " + advice + ".")
 	case errors.Is(err, ticketstore.ErrTooManyClients):
-		p.store.tie.Logger().WarnContext(ctx, "authorization was refused", "error", err,
+		p.store.tie.Logger.WarnContext(ctx, "authorization was refused", "error", err,
 			"most", ticketstore.MaxClients)
 		return fosite.ErrInvalidRequest.WithWrap(err).
 			WithHint("The user's session has reached its maximum number of clients: sign out and in " +
@@ -64,7 +64,7 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 		err = tokenAnswer(at, err)
 		if known := (*fosite.RFC6749Error)(nil); !errors.As(err, &known) {
 			// Such as of a signer. fosite would answer {"error":"error"}.
-			p.store.tie.Logger().ErrorContext(ctx, "a token request failed", "error", err)
+			p.store.tie.Logger.ErrorContext(ctx, "a token request failed", "error", err)
 			err = fosite.ErrServerError.WithWrap(err)
 		}
 		return err
@@ -76,7 +76,7 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 
 func (p *Provider) unavailable(ctx context.Context, cause error) error {
 	if suppressed, ok := p.outage.Allow(p.store.tie.Now()); ok {
-		p.store.tie.Logger().WarnContext(ctx, "session store is unavailable", "error", cause,
+		p.store.tie.Logger.WarnContext(ctx, "session store is unavailable", "error", cause,
 			"lines_suppressed", suppressed)
 	}
 	if !errors.Is(cause, ticketstore.ErrUnavailable) {

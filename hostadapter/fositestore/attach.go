@@ -105,7 +105,7 @@ func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 		panic(err)
 	}
 	if issuesJWT(s.fosite) {
-		s.store.tie.Logger().InfoContext(context.Background(),
+		s.store.tie.Logger.InfoContext(context.Background(),
 			"access tokens are JWTs: resource servers that verify them offline accept them until "+
 				"their exp, even after the session has ended")
 	}

@@ -194,7 +194,7 @@ func (r *row) hasRelated(ref grantstore.Ref) bool {
 // refuse logs why a grant from the store is refused and returns fosite.ErrNotFound.
 func (s *Store) refuse(ctx context.Context, ref grantstore.Ref, err error) error {
 	if suppressed, ok := s.refusals.Allow(s.now()); ok {
-		s.tie.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or a writer to it, is not "+
+		s.tie.Logger.ErrorContext(ctx, "a stored grant is refused: the store, or a writer to it, is not "+
 			"to be trusted", "type", string(ref.Type), "error", err, "lines_suppressed", suppressed)
 	}
 	return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))

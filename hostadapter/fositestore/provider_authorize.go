@@ -246,7 +246,7 @@ func (p *Provider) removePushed(ctx context.Context, request fosite.AuthorizeReq
 	}
 	if err := p.store.deletePushed(context.WithoutCancel(ctx), uri); err != nil &&
 		!errors.Is(err, fosite.ErrNotFound) {
-		p.store.tie.Logger().WarnContext(ctx, "a pushed authorization request was answered and not removed",
+		p.store.tie.Logger.WarnContext(ctx, "a pushed authorization request was answered and not removed",
 			"error", err)
 	}
 }

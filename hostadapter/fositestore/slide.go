@@ -14,7 +14,7 @@ func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batc
 		batch.Consume.Type != grantstore.RefreshToken {
 		return
 	}
-	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.hasIssuer(s.tie.Issuer()) &&
+	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.hasIssuer(s.tie.Issuer) &&
 		s.coordinates(ctx, c, r.grant.ClientID) {
 		batch.Slide = s.tie.Slide(r.grant.SessionID)
 	}
@@ -24,7 +24,7 @@ func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batc
 // of a former issuer are not extended.
 func (s *Store) slide(ctx context.Context, c *carrier) {
 	for _, r := range c.dueTokens(s.tie.SlideDue) {
-		if r.hasIssuer(s.tie.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
+		if r.hasIssuer(s.tie.Issuer) && s.coordinates(ctx, c, r.grant.ClientID) {
 			s.tie.SlideNow(ctx, r.grant.SessionID, r.grant.SubjectID, r.session)
 		}
 	}

@@ -47,7 +47,7 @@ var (
 // errors reach the client as fosite translates them.
 type Store struct {
 	adapter  *hostadapter.Adapter
-	tie      tie.Adapter // internal methods of the adapter
+	tie      *tie.Adapter // internal methods of the adapter
 	host     fosite.ClientManager
 	legacy   *legacy // nil without Config.LegacyUntil
 	clients  *clients
@@ -221,7 +221,7 @@ func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) e
 		// is inactive; the client obtains a new one.
 		return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
 	}
-	s.tie.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type),
+	s.tie.Logger.ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type),
 		"error", err)
 	err = fmt.Errorf("read %s: %w", ref.Type, err)
 	s.carriers.from(ctx).note(err)

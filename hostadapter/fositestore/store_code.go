@@ -59,7 +59,7 @@ func (s *Store) GetAuthorizeCodeSession(
 	case used && !s.mayRevoke(ctx, grantstore.AuthorizationCode, r.grant.ClientID):
 		return nil, fosite.ErrNotFound
 	case !used:
-		if !r.hasIssuer(s.tie.Issuer()) {
+		if !r.hasIssuer(s.tie.Issuer) {
 			return nil, fosite.ErrNotFound.WithWrap(
 				fmt.Errorf("the code's session is of the former issuer %q", r.issuer))
 		}

@@ -51,7 +51,7 @@ func (s *Store) sealRequest(
 	defer w.release()
 	w.stored(request, what)
 	if grant.SessionID != "" {
-		w.text(issuerField, cmp.Or(issuer, s.tie.Issuer()))
+		w.text(issuerField, cmp.Or(issuer, s.tie.Issuer))
 	}
 	if w.err == nil {
 		s.seal(grant, w.data)

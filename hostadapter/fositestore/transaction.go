@@ -121,7 +121,7 @@ func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string)
 		use.Coordinated = s.tie.Coordinates(settings)
 	case !errors.Is(err, ticketstore.ErrNotFound):
 		// Prefer an unneeded notification: the dispatcher skips clients without a URI.
-		s.tie.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID,
+		s.tie.Logger.WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID,
 			"error", err)
 		use.Notify = true
 	}

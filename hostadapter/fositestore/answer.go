@@ -143,9 +143,10 @@ func authorizeAnswer(err error) error {
 	return err
 }
 
-// wroteUnavailable answers 503 and returns true if the error means that the store is unavailable.
+// wroteUnavailable answers 503 and returns true if the error means that the store is unavailable. The error
+// may be one of the host's own calls, such as Session, which return the error of a context that has ended.
 func (p *Provider) wroteUnavailable(ctx context.Context, rw http.ResponseWriter, err error) bool {
-	if !errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, fosite.ErrTemporarilyUnavailable) {
+	if !isUnavailable(err) && !errors.Is(err, fosite.ErrTemporarilyUnavailable) {
 		return false
 	}
 	rw.Header().Set("Retry-After", retryAfter)

@@ -3,7 +3,9 @@ package fositestore_test
 // Responses of every endpoint after the end of a session or while the store is unavailable (rules 2 and 4).
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -80,6 +82,51 @@ func TestIntrospectionWhenOneLookUpIsLost(t *testing.T) {
 				h.post("/revoke", form).must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
 			})
 		}
+	}
+}
+
+// A host passes the error of its own call to a Write method of the Provider. A deadline or a client that has
+// gone says nothing about the request: the answer is 503, and a pushed request can be used again, as by a
+// browser that loads the page once more.
+func TestErrorOfACanceledContext(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			b, pushed := h.browser().signIn("ann"), h.post("/par", authorization())
+			query := url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}}
+			h.backend.tickets.failing.Store(&cause)
+			r := b.get("/authorize", query)
+			r.must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+			if r.header.Get("Retry-After") == "" || r.header.Get("Location") != "" {
+				t.Errorf("want Retry-After and no redirect, got %v", r.header)
+			}
+			h.backend.tickets.failing.Store(nil)
+			if r := b.get("/authorize", query); r.redirect.Get("code") == "" {
+				t.Errorf("the repeated request: want a code, got %d %s %v", r.status, r.body, r.redirect)
+			}
+			for name, write := range map[string]func(w http.ResponseWriter){
+				"access": func(w http.ResponseWriter) {
+					h.provider.WriteAccessError(t.Context(), w, nil, cause)
+				},
+				"revocation": func(w http.ResponseWriter) {
+					h.provider.WriteRevocationResponse(t.Context(), w, cause)
+				},
+				"introspection": func(w http.ResponseWriter) {
+					h.provider.WriteIntrospectionError(t.Context(), w, cause)
+				},
+				"push": func(w http.ResponseWriter) {
+					h.provider.WritePushedAuthorizeError(t.Context(), w, nil, cause)
+				},
+			} {
+				w := httptest.NewRecorder()
+				write(w)
+				if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+					t.Errorf("%s: want 503 with Retry-After, got %d %v", name, w.Code, w.Header())
+				}
+			}
+		})
 	}
 }
 

@@ -54,6 +54,8 @@ func (w *watched) counts() (reads, writes int64) {
 type watchedTickets struct {
 	ticketstore.Store
 	w *watched
+	// failing is the error of reads by key.
+	failing atomic.Pointer[error]
 }
 
 func (s *watchedTickets) Create(ctx context.Context, session *ticketstore.Session) error {
@@ -66,6 +68,9 @@ func (s *watchedTickets) Create(ctx context.Context, session *ticketstore.Sessio
 func (s *watchedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
 	if err := s.w.asked(&s.w.reads); err != nil {
 		return nil, err
+	}
+	if err := s.failing.Load(); err != nil {
+		return nil, *err
 	}
 	return s.Store.Get(ctx, key)
 }

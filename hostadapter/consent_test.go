@@ -273,6 +273,44 @@ func TestConsentsDuringAnOutage(t *testing.T) {
 	h.mustCover("mail", false, "email")
 }
 
+// A revocation that has removed the consent removes the tokens too, although a call fails once or the browser
+// disconnects: the user's page no longer lists the client.
+func TestConsentRevocationIsCompleted(t *testing.T) {
+	t.Parallel()
+	for name, disturb := range map[string]func(h *host, cancel context.CancelFunc){
+		"a read fails": func(h *host, _ context.CancelFunc) {
+			h.backend.fail("QueryGrants", fault{err: ticketstore.ErrUnavailable})
+		},
+		"a write fails": func(h *host, _ context.CancelFunc) {
+			h.backend.fail("RemoveGrants", fault{err: ticketstore.ErrUnavailable})
+		},
+		"the browser disconnects": func(h *host, cancel context.CancelFunc) {
+			h.backend.before("QueryGrants", cancel)
+		},
+		"the browser disconnects later": func(h *host, cancel context.CancelFunc) {
+			h.backend.before("RemoveGrants", cancel)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			h.grant(h.browser().signIn(hostadapter.Identity{Subject: "ann"}), "mail")
+			h.remember("mail", 0, "openid")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			disturb(h, cancel)
+			if err := h.Consents().Revoke(ctx, "ann", "mail"); err != nil {
+				t.Errorf("Revoke: %v", err)
+			}
+			page, err := h.Operations().QueryGrants(t.Context(),
+				grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}})
+			if err != nil || len(page.Grants) != 0 {
+				t.Errorf("want no consent and no token left, got %+v, %v", page, err)
+			}
+		})
+	}
+}
+
 func TestConsentThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -96,7 +96,11 @@ func (o *Operations) removeSelected(
 	ctx context.Context, filter grantstore.Filter,
 ) (total *GrantRemovalResult, err error) {
 	batch := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount}
-	if batch.AsOf, err = o.adapter.lastGrant(ctx, filter); err != nil {
+	err = persist(ctx, func(ctx context.Context) (err error) {
+		batch.AsOf, err = o.adapter.lastGrant(ctx, filter)
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("hostadapter: removing grants: %w", err)
 	}
 	total = &GrantRemovalResult{Target: filter}

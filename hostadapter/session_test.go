@@ -429,6 +429,24 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// If it cannot be read whether a step-up was stored whose answer was lost, the session has not ended.
+func TestLostAnswerThatCannotBeResolvedAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	first := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.backend.fail("Rekey", fault{err: ticketstore.ErrUnavailable, after: true})
+	h.backend.fail("Get", fault{}, unavailable)
+	second, err := b.trySignIn(hostadapter.Identity{Subject: "ann"})
+	if err != nil || second.SessionID != first.SessionID {
+		t.Fatalf("SignIn: %+v, %v; want the session kept", second, err)
+	}
+	b.mustBe("ann")
+	if n := h.backend.count("Create"); n != 1 {
+		t.Errorf("%d sessions were created, want one", n)
+	}
+}
+
 func TestStepUpAlwaysConflicts(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

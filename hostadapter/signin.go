@@ -285,8 +285,8 @@ func (a *Adapter) rekey(ctx context.Context, rekey ticketstore.Rekey, now time.T
 		_, err := tickets.Rekey(ctx, rekey, now)
 		if lost && err != nil && !IsUnavailable(err) {
 			// An earlier attempt whose answer was lost may have succeeded.
-			if _, again := tickets.Get(ctx, rekey.NewKey); again == nil {
-				return nil
+			if _, unread := tickets.Get(ctx, rekey.NewKey); unread == nil || IsUnavailable(unread) {
+				return unread
 			}
 		}
 		lost = lost || IsUnavailable(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/ory/fosite/compose"
 	"github.com/ory/fosite/storage"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -169,6 +170,21 @@ func (h *host) failWrite(number int64) {
 func (h *host) up() {
 	h.backend.grants.before.Store(nil)
 	h.backend.down.Store(false)
+}
+
+// The code is used up before its OpenID record is read, which is not in the backend: a read of the backend
+// that fails there would lose the tokens, and the repeated request would count as a reuse.
+func TestLegacyCodeWhenALaterReadFails(t *testing.T) {
+	t.Parallel()
+	l := newLegacyHost(t)
+	code := l.oldCode()
+	l.backend.grants.lostType.Store(grantstore.OpenIDRequest)
+	r := l.exchange(code)
+	r.must(t, http.StatusOK, "")
+	if claims(t, r.str("id_token"))["nonce"] != nonce {
+		t.Errorf("want the ID token of the request, got %s", r.body)
+	}
+	l.mustActive(r.str("access_token"), true)
 }
 
 func TestLegacyNeedsAStoreThatKeepsTokens(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // CreateAuthorizeCodeSession stores the request of a new code (oauth2.AuthorizeCodeStorage).
@@ -185,7 +186,12 @@ func (s *Store) GetOpenIDConnectSession(
 			return asRequester(s.requester(ctx, r, session))
 		}
 	}
-	r, err := s.related(ctx, grantstore.OpenIDRequest, authorizeCode)
+	// The record of a code from the host's store is there too. It is read when the code is used up, so a read
+	// of the backend that fails would lose the tokens.
+	r, err := (*row)(nil), error(fosite.ErrNotFound.WithWrap(ticketstore.ErrNotFound))
+	if !c.hasLegacyCode() {
+		r, err = s.related(ctx, grantstore.OpenIDRequest, authorizeCode)
+	}
 	if s.mayBeLegacy(authorizeCode, err) && s.legacy.openID != nil {
 		return s.fromLegacy(ctx, refOf(grantstore.OpenIDRequest, authorizeCode),
 			func() (fosite.Requester, error) {

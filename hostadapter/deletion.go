@@ -25,7 +25,8 @@ type UserDeletion struct {
 // DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, including offline
 // tokens and grants without a session. When it returns nil none of them is left, and the notification of
 // every client is queued: Wait waits for their delivery. First make the server refuse the user's sign-in: a
-// session that begins later is not ended. It may be retried, also after an error.
+// session that begins later is not ended. It may be retried, also after an error; Wait then does not wait for
+// the clients of sessions that the earlier call ended.
 func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (deletion *UserDeletion, err error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err

@@ -447,6 +447,20 @@ func TestLostAnswerThatCannotBeResolvedAtOnce(t *testing.T) {
 	}
 }
 
+// A backend may repeat a call whose answer it lost by itself.
+func TestStepUpRepeatedByTheBackend(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	first := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.backend.fail("Rekey", fault{err: ticketstore.ErrNotFound, after: true})
+	second, err := b.trySignIn(hostadapter.Identity{Subject: "ann"})
+	if err != nil || second.SessionID != first.SessionID {
+		t.Fatalf("SignIn: %+v, %v; want the session kept", second, err)
+	}
+	b.mustBe("ann")
+}
+
 func TestStepUpAlwaysConflicts(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -280,16 +280,15 @@ func (a *Adapter) stepUp(
 
 // rekey replaces the session's cookie. It may be retried after a lost answer.
 func (a *Adapter) rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) error {
-	tickets, lost := a.config.Backend.Tickets(), false
+	tickets := a.config.Backend.Tickets()
 	return persist(ctx, func(ctx context.Context) error {
 		_, err := tickets.Rekey(ctx, rekey, now)
-		if lost && err != nil && !IsUnavailable(err) {
-			// An earlier attempt whose answer was lost may have succeeded.
+		if err != nil && !IsUnavailable(err) {
+			// An earlier attempt whose answer was lost, here or in the backend, may have succeeded.
 			if _, unread := tickets.Get(ctx, rekey.NewKey); unread == nil || IsUnavailable(unread) {
 				return unread
 			}
 		}
-		lost = lost || IsUnavailable(err)
 		return err
 	})
 }

@@ -177,9 +177,9 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 // Revoke revokes the consent of the user to the client, and with it all of the client's codes and tokens for
 // the user, including offline tokens and those of any session. The user's sessions stay. If there is nothing
 // to revoke it returns no error. The consent is revoked first, and then the rest, even if ctx is canceled
-// meanwhile: after an error, a repeated call revokes the rest. JWT access tokens that are validated offline stay valid until their exp. A server that keeps its
-// grants in its own store (fositestore.Sessions.Wrap) revokes the client's codes and tokens there itself:
-// Revoke does not reach them.
+// meanwhile: after an error, a repeated call revokes the rest. JWT access tokens that are validated offline
+// stay valid until their exp. A server that keeps its grants in its own store (fositestore.Sessions.Wrap)
+// revokes the client's codes and tokens there itself: Revoke does not reach them.
 func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) (err error) {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return err

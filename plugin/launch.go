@@ -172,7 +172,7 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 		ids = nil
 	}
 	err := caller.Configure(ctx, settings, ids...)
-	if other := (*ticketstore.OtherStoreError)(nil); errors.As(err, &other) {
+	if other, ok := errors.AsType[*ticketstore.OtherStoreError](err); ok {
 		return otherStore(settings, wanted, other.Found)
 	}
 	if err != nil {

@@ -167,8 +167,7 @@ func (p *process) failure() error {
 		p.drained.Wait() // the answer has no cause, but the log does
 		return p.withLastOutput(fmt.Errorf("its backend has failed: %s", (*answer).Error()))
 	}
-	var exit *exec.ExitError
-	if !errors.As(p.err, &exit) || exit.ExitCode() != exitFailed {
+	if exit, ok := errors.AsType[*exec.ExitError](p.err); !ok || exit.ExitCode() != exitFailed {
 		return nil
 	}
 	p.drained.Wait()

@@ -43,8 +43,7 @@ const (
 
 // awaited reports whether a server that refused a connection may accept one soon.
 func awaited(err error) bool {
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch refused.Code {
 		case codeStarting, codeShuttingDown, codeCrashed, codeConnections:
 			return true
@@ -62,18 +61,17 @@ func explain(err error, config *pgx.ConnConfig) error {
 		return err
 	}
 	at := place(config)
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return explainRefusal(refused, err, config, at)
 	}
-	var network net.Error
-	var failed *pgconn.ConnectError
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[net.Error](err)
 	switch {
-	case errors.As(err, &failed) && strings.Contains(err.Error(), "tls"):
+	case connecting && strings.Contains(err.Error(), "tls"):
 		return fmt.Errorf("%w: TLS with %s: %w", ticketstore.ErrUnavailable, at, cause(err))
-	case errors.As(err, &failed) && strings.Contains(err.Error(), "read only"):
+	case connecting && strings.Contains(err.Error(), "read only"):
 		return fmt.Errorf("%w (%s)", errReplica, at)
-	case errors.As(err, &failed), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
+	case connecting, network, errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: no PostgreSQL answers at %s: %w", ticketstore.ErrUnavailable, at, cause(err))
 	}
 	return err
@@ -115,8 +113,7 @@ func explainRefusal(refused *pgconn.PgError, err error, config *pgx.ConnConfig, 
 
 // cause returns why a connection failed, without pgx's summary of the configuration.
 func cause(err error) error {
-	var failed *pgconn.ConnectError
-	if errors.As(err, &failed) && failed.Unwrap() != nil {
+	if failed, ok := errors.AsType[*pgconn.ConnectError](err); ok && failed.Unwrap() != nil {
 		return failed.Unwrap()
 	}
 	return err

@@ -51,20 +51,18 @@ func sidOf(r *row) string {
 
 // lost reports whether the connection failed, so that the outcome of the last statement is unknown.
 func lost(err error) bool {
-	var failure *pgconn.PgError
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failure.Severity == "FATAL" || failure.Severity == "PANIC" || failure.Code[:2] == "57" ||
 			failure.Code[:2] == "08" || failure.Code == codeConnections || failure.Code == codeReadOnly
 	}
-	var damaged *damage
-	return err != nil && !errors.As(err, &damaged) && !errors.Is(err, errUnknown) &&
+	_, damaged := errors.AsType[*damage](err)
+	return err != nil && !damaged && !errors.Is(err, errUnknown) &&
 		!errors.Is(err, errIncomplete) && !errors.Is(err, errLease)
 }
 
 // conflict reports whether a transaction conflicted with another one.
 func conflict(err error) bool {
-	var failure *pgconn.PgError
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch failure.Code {
 		case codeUnique, codeGuard, codeSerialize, codeDeadlock, codeLock:
 			return true
@@ -119,14 +117,13 @@ func (e *Engine) unavailable(ctx context.Context, err error) error {
 		e.logger.ErrorContext(ctx, "the database failed", "at", place(config), "error", explain(err, config),
 			"lines_suppressed", suppressed)
 	}
-	var failure *pgconn.PgError
-	var damaged *damage
-	switch {
-	case errors.As(err, &damaged):
+	if damaged, ok := errors.AsType[*damage](err); ok {
 		return fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, damaged)
-	case errors.As(err, &failure) && failure.Code == codeDiskFull:
+	}
+	switch failure, refused := errors.AsType[*pgconn.PgError](err); {
+	case refused && failure.Code == codeDiskFull:
 		return ticketstore.ErrNoSpace
-	case errors.As(err, &failure):
+	case refused:
 		return fmt.Errorf("%w: the database refused a statement: %s (SQLSTATE %s)",
 			ticketstore.ErrUnavailable, failure.Message, failure.Code)
 	}

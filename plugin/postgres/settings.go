@@ -177,12 +177,11 @@ func parse(dsn string) (*pgxpool.Config, error) {
 	if err == nil {
 		return config, nil
 	}
-	var file *os.PathError
-	if errors.As(err, &file) {
+	if file, ok := errors.AsType[*os.PathError](err); ok {
 		return nil, fmt.Errorf("names a file that cannot be read: %w", file)
 	}
-	var malformed *pgconn.ParseConfigError
-	if errors.As(err, &malformed) && strings.Contains(err.Error(), "TLS") {
+	_, malformed := errors.AsType[*pgconn.ParseConfigError](err)
+	if malformed && strings.Contains(err.Error(), "TLS") {
 		return nil, errors.New(
 			"has TLS parameters that do not fit: sslmode is one of disable, allow, prefer, require, " +
 				"verify-ca and verify-full; sslrootcert, sslcert and sslkey name PEM files, and sslcert " +

@@ -100,7 +100,7 @@ func statusOf(err error, text func(sentinel error) string) (error, bool) {
 		if errors.Is(err, row.sentinel) {
 			st := status.New(row.code, text(row.sentinel))
 			info := &errdetails.ErrorInfo{Domain: errorDomain, Reason: row.reason}
-			if other := (*ticketstore.OtherStoreError)(nil); errors.As(err, &other) && other.Found != "" {
+			if other, ok := errors.AsType[*ticketstore.OtherStoreError](err); ok && other.Found != "" {
 				info.Metadata = map[string]string{storeIDEntry: other.Found}
 			}
 			if row.code == codes.InvalidArgument {

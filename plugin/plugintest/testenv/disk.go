@@ -95,8 +95,7 @@ func (d *Disk) Mend() error {
 // check repairs a file system if necessary.
 func check(image string) error {
 	_, err := run("e2fsck", "-f", "-y", image)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 1 { // repaired
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 { // repaired
 		return nil
 	}
 	return err

@@ -39,7 +39,7 @@ func (d *DB) collectValues(ctx context.Context) (files int, err error) {
 		files, met = collectValueLog(ctx, d.db)
 		return met
 	})
-	if errno := syscall.Errno(0); errors.As(met, &errno) {
+	if _, failed := errors.AsType[syscall.Errno](met); failed {
 		d.failure.note("collecting the value log", met)
 	}
 	return files, err

@@ -48,8 +48,7 @@ func (p *Program) Migrate(ctx context.Context, conn *pgx.Conn, name string) (fro
 		})
 	}
 	err = migrator.Migrate(ctx)
-	var newer migrate.BadVersionError
-	if errors.As(err, &newer) { // a newer program was faster
+	if _, newer := errors.AsType[migrate.BadVersionError](err); newer { // a newer program was faster
 		err = nil
 	}
 	if err != nil {

@@ -52,8 +52,8 @@ func TestResumedRemovalNotifiesOnce(t *testing.T) {
 	interruptJob(t, e, ending, base)
 	// the first session is done, then the plugin is killed
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
-		job := &records.Job{}
-		if _, err := kv.Load(tx, layout.JobKey("op"), job); err != nil {
+		job, err := loadJob(tx, "op")
+		if err != nil {
 			return err
 		}
 		c := e.closing(tx, ending, base)

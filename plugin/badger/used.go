@@ -42,11 +42,6 @@ func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error
 	})
 }
 
-// reduce deletes what is no longer needed of a used grant.
-func reduce(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) error {
-	return putGrant(t, ref, g, rules.Reduce(g, now))
-}
-
 // reduceBatch bounds the grants that one transaction examines for used grants kept whole by an earlier
 // release.
 const reduceBatch = 256
@@ -70,17 +65,13 @@ func reduceUsed(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 		return n, err
 	}
 	for _, ref := range found { // after the walk, which reads these rows
-		if err := makeOneSmall(t, ref, now); err != nil {
+		g, err := grantrows.Load(t, ref)
+		if err == nil {
+			err = putGrant(t, ref, g, rules.Reduce(g, now))
+		}
+		if err != nil {
 			return n, err
 		}
 	}
 	return n, nil
-}
-
-func makeOneSmall(t *kv.Tx, ref grantstore.Ref, now time.Time) error {
-	g, err := grantrows.Load(t, ref)
-	if err != nil {
-		return err
-	}
-	return reduce(t, ref, g, now)
 }

@@ -112,12 +112,12 @@ func (s *Stats) measureRows(r kv.Reader) error {
 func (s *Stats) countJobs(r kv.Reader) error {
 	ids, err := kv.IDsUnder(r, layout.IndexJobRunning)
 	for _, id := range ids {
-		job := &records.Job{}
-		if _, err := kv.Load(r, layout.JobKey(id), job); err != nil {
+		job, err := kv.Find[records.Job](r, layout.JobKey(id))
+		if err != nil {
 			return err
 		}
 		s.JobsRunning++
-		if job.Error != "" {
+		if job.GetError() != "" {
 			s.JobsStopped++
 		}
 	}

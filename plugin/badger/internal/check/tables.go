@@ -63,12 +63,11 @@ func (c *checker) number(k []byte, ref grantstore.Ref, g *records.Grant) error {
 	if g.TokenNumber == 0 || g.SessionId == "" || !ref.Type.IsToken() || c.again {
 		return nil
 	}
-	use := &records.ClientUse{}
-	found, err := kv.Load(c.r, layout.ClientUseKey(g.SessionId, g.ClientId), use)
+	use, err := kv.Find[records.ClientUse](c.r, layout.ClientUseKey(g.SessionId, g.ClientId))
 	if layout.IsDamage(err) {
 		return nil // the row itself is a finding
 	}
-	if err == nil && found {
+	if use != nil {
 		const says = "has token number %d, and its client is at %d: a revocation would miss it"
 		c.togetherf(k, g.TokenNumber > use.TokenNumber, says, g.TokenNumber, use.TokenNumber)
 	}

@@ -23,8 +23,8 @@ func Family(r kv.Reader, requestID string) ([]grantstore.Ref, error) {
 	if requestID == "" {
 		return nil, nil
 	}
-	family := &recordpb.Family{}
-	if _, err := kv.Load(r, layout.FamilyKey(requestID), family); err != nil {
+	family, err := kv.Find[recordpb.Family](r, layout.FamilyKey(requestID))
+	if err != nil {
 		return nil, err
 	}
 	members := make([]grantstore.Ref, 0, len(family.GetMembers())+2)

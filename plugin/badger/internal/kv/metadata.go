@@ -53,25 +53,24 @@ func (m *metadata) open(db *badger.DB) error {
 
 // LoadLedger returns the ledger of a store; a store without one is active.
 func LoadLedger(r Reader) (*recordpb.Ledger, error) {
-	ledger := &recordpb.Ledger{}
-	found, err := Load(r, layout.LedgerKey, ledger)
-	if err == nil && !found {
-		ledger.State = string(transfer.Active)
+	ledger, err := Find[recordpb.Ledger](r, layout.LedgerKey)
+	if err == nil && ledger == nil {
+		ledger = &recordpb.Ledger{State: string(transfer.Active)}
 	}
 	return ledger, err
 }
 
 // LoadContents returns the contents of a store, and whether it has any: a store of format 1 has none.
 func LoadContents(r Reader) (contents map[transfer.Kind]transfer.Content, found bool, err error) {
-	stored := &recordpb.Contents{}
-	if found, err = Load(r, layout.ContentsKey, stored); err != nil {
+	stored, err := Find[recordpb.Contents](r, layout.ContentsKey)
+	if err != nil {
 		return nil, false, err
 	}
 	contents = map[transfer.Kind]transfer.Content{}
 	for _, c := range stored.GetContents() {
 		contents[transfer.Kind(c.GetKind())] = transfer.Content{Count: c.GetCount(), Sum: c.GetSum()}
 	}
-	return contents, found, nil
+	return contents, stored != nil, nil
 }
 
 // Admitted returns an error if the state of the store does not allow a change. It is called in the change's
@@ -87,7 +86,7 @@ func Admitted(ledger *recordpb.Ledger, moves bool) error {
 func (m *metadata) add(g *group) (*update, error) {
 	published := m.ledger.Load()
 	e := &update{
-		ledger: g.ledger, contents: m.contents,
+		ledger: g.ledger, contents: maps.Clone(m.contents),
 		kill: &grantstore.Kill{All: g.ledger.GetState() != published.GetState()},
 	}
 	if err := g.putGathered(); err != nil {
@@ -99,7 +98,7 @@ func (m *metadata) add(g *group) (*update, error) {
 		if t == nil || t.Kind == 0 {
 			continue
 		}
-		if err := e.count(g, t, name, w, len(rows) == 0, m.contents); err != nil {
+		if err := e.count(g, t, name, w); err != nil {
 			return nil, err
 		}
 		rows = append(rows, name)
@@ -111,20 +110,21 @@ func (m *metadata) add(g *group) (*update, error) {
 		}
 		g.put(layout.RecountKey, binary.AppendUvarint(nil, recounts+1))
 	}
-	if g.correction != nil {
-		e.correct(g.correction)
+	for kind, c := range g.correction {
+		now := e.contents[kind]
+		e.contents[kind] = transfer.Content{Count: now.Count + c.Count, Sum: now.Sum + c.Sum}
 	}
 	// Every transaction writes a row that compactions keep, so that the tables and logs of a store show
 	// whether one is missing (folder/look.go).
-	if err := e.saveContents(g); err != nil {
+	contents, err := encodeContents(e.contents)
+	if err != nil {
 		return nil, err
 	}
-	if len(rows) > 0 {
-		// A move that begins in this group does not need the changes before it, because its export includes
-		// them. Journaling them is harmless.
-		if (Journals(published) || Journals(g.ledger)) && !g.ledger.GetOverflowed() {
-			e.journal(g, rows, m.maxJournal)
-		}
+	g.put(layout.ContentsKey, contents)
+	// A move that begins in this group does not need the changes before it, because its export includes them.
+	// Journaling them is harmless.
+	if len(rows) > 0 && (Journals(published) || Journals(g.ledger)) && !g.ledger.GetOverflowed() {
+		e.journal(g, rows, m.maxJournal)
 	}
 	if e.ledger == published {
 		return e, nil
@@ -134,26 +134,8 @@ func (m *metadata) add(g *group) (*update, error) {
 	return e, err
 }
 
-// correct adds the correction found by a recount.
-func (u *update) correct(by map[transfer.Kind]transfer.Content) {
-	corrected := maps.Clone(u.contents)
-	for kind, c := range by {
-		now := corrected[kind]
-		corrected[kind] = transfer.Content{Count: now.Count + c.Count, Sum: now.Sum + c.Sum}
-	}
-	u.contents = corrected
-}
-
 // count updates the contents for the replacement of a row.
-func (u *update) count(
-	g *group, t *layout.Table, name string, w write, first bool, old map[transfer.Kind]transfer.Content,
-) error {
-	if first {
-		u.contents = make(map[transfer.Kind]transfer.Content, len(old)+1)
-		for kind, c := range old {
-			u.contents[kind] = c
-		}
-	}
+func (u *update) count(g *group, t *layout.Table, name string, w write) error {
 	before, err := g.was(name)
 	if err != nil {
 		return err
@@ -196,12 +178,6 @@ func (u *update) kills(t *layout.Table, name string, before []byte, w write) {
 		}
 	}
 	rules.Kill(u.kill, t.Kind, name[len(t.Prefix):], read(before), read(w.value))
-}
-
-func (u *update) saveContents(g *group) error {
-	value, err := encodeContents(u.contents)
-	g.put(layout.ContentsKey, value)
-	return err
 }
 
 func encodeContents(contents map[transfer.Kind]transfer.Content) ([]byte, error) {

@@ -10,17 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Load decodes a record into message, which must be empty, and reports whether it was there. The record may
-// share memory with its row, see records.Decode.
-func Load(r Reader, k []byte, message proto.Message) (found bool, err error) {
-	value, err := r.Get(k)
-	if err != nil || value == nil {
-		return false, err
-	}
-	return true, layout.Decode(k, value, message)
-}
-
-// Find is Load of a new record. It returns nil if there is none.
+// Find returns a record, or nil if there is none. It may share memory with its row, see records.Decode.
 func Find[Record any, Message interface {
 	*Record
 	proto.Message

@@ -1,6 +1,6 @@
 package kv
 
-// Helpers for tests of the engine.
+// For tests and benchmarks of the engine.
 
 import (
 	"context"
@@ -10,8 +10,6 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 )
-
-// The following is for tests and benchmarks of the engine.
 
 // OpenOver opens a DB over an open Badger database, without a folder.
 func OpenOver(ctx context.Context, db *badger.DB, logger *slog.Logger) (_ *DB, err error) {

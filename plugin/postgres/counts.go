@@ -32,18 +32,15 @@ const (
 // rows that a committer could wait for but these, locked in the order in which committers change them.
 func (e *Engine) purgeCounts(ctx context.Context, now time.Time) error {
 	type count struct {
-		client string
-		zero   bool
+		Client string
+		Zero   bool
 	}
 	after := ""
 	if counted := e.counted.Load(); counted != nil {
 		after = *counted
 	}
 	counts, err := view(ctx, e, now, nil, func(t *tx) ([]count, error) {
-		return selected(t.group, func(row pgx.CollectableRow) (c count, err error) {
-			err = row.Scan(&c.client, &c.zero)
-			return c, err
-		}, countsFrom, after, countWindow), nil
+		return selected(t.group, pgx.RowToStructByPos[count], countsFrom, after, countWindow), nil
 	})
 	if err != nil {
 		return err
@@ -51,8 +48,8 @@ func (e *Engine) purgeCounts(ctx context.Context, now time.Time) error {
 	after = "" // behind the last row the next purge begins again
 	var zero []string
 	for _, c := range counts {
-		if after = c.client; c.zero {
-			zero = append(zero, c.client)
+		if after = c.Client; c.Zero {
+			zero = append(zero, c.Client)
 		}
 	}
 	e.counted.Store(&after)

@@ -43,16 +43,14 @@ const lastClient = "\U0010FFFF\U0010FFFF"
 
 // head is an entry at the head of a client's queue.
 type head struct {
-	client, id string
-	due        int64
+	Client string
+	Due    int64
+	ID     string
 }
 
 func (t *tx) heads(after, through string, perClient int) []head {
 	// One more than a client may have claimed, to know whether there are more.
-	return selected(t.group, func(row pgx.CollectableRow) (h head, err error) {
-		err = row.Scan(&h.client, &h.due, &h.id)
-		return h, err
-	}, heads, after, through, perClient+1, maxSurveyed+1)
+	return selected(t.group, pgx.RowToStructByPos[head], heads, after, through, perClient+1, maxSurveyed+1)
 }
 
 // claimable is what a claim may take, and when there is more. last is the client after which the next claim
@@ -71,22 +69,22 @@ func (t *tx) survey(claim *logout.Claim, after string) *claimable {
 	clients, current, passed := 0, "", ""
 	visit := func(list []head) {
 		for _, h := range list {
-			if clients == 0 || h.client != current {
+			if clients == 0 || h.Client != current {
 				if clients++; clients > maxSurveyed {
 					round.Stop()
 					found.last = current
 					return
 				}
-				current = h.client
+				current = h.Client
 			}
-			if passed == h.client {
+			if passed == h.Client {
 				continue
 			}
-			switch round.Decide(h.client, records.Moment(h.due)) {
+			switch round.Decide(h.Client, records.Moment(h.Due)) {
 			case rules.Claimed:
-				found.due, found.last = append(found.due, h), h.client
+				found.due, found.last = append(found.due, h), h.Client
 			case rules.ClientSkipped:
-				passed = h.client
+				passed = h.Client
 			case rules.ClaimComplete:
 				return
 			}
@@ -139,22 +137,22 @@ func (s endings) claim(
 		claimed := &logout.ClaimResult{Next: found.next}
 		ids := make([]string, len(due))
 		for i := range due {
-			ids[i] = due[i].id
+			ids[i] = due[i].ID
 		}
 		t.need(transfer.Notifications, t.strings(lockNotices, ids)...)
 		lease := now.Add(claim.Lease)
 		for _, h := range due {
 			// The snapshot is outdated if the row has changed since (rule 14).
-			n := proto.CloneOf(t.noticeRead(h.id))
-			if n == nil || n.GetState() != string(logout.Pending) || n.GetDue() != h.due {
+			n := proto.CloneOf(t.noticeRead(h.ID))
+			if n == nil || n.GetState() != string(logout.Pending) || n.GetDue() != h.Due {
 				claimed.Next = now // another host was faster: try again
 				continue
 			}
 			rules.Claim(n, lease)
-			t.put(transfer.Notifications, h.id, n)
+			t.put(transfer.Notifications, h.ID, n)
 			claimed.Next = rules.Earlier(claimed.Next, lease)
 			claimed.Deliveries = append(claimed.Deliveries,
-				logout.Delivery{Notification: *records.NotificationOf(h.id, n), Claim: n.GetClaim()})
+				logout.Delivery{Notification: *records.NotificationOf(h.ID, n), Claim: n.GetClaim()})
 		}
 		return claimed, nil
 	})

@@ -132,9 +132,6 @@ func (s *Settings) config() (*pgxpool.Config, error) {
 			"set unverified_tls", host)
 	}
 	s.complete(config)
-	if len(problems) == 1 {
-		return nil, problems[0]
-	}
 	return config, errors.Join(problems...)
 }
 
@@ -199,14 +196,10 @@ var sessionParameters = []string{
 }
 
 // unknownParameters returns those that pgx leaves to the server to refuse, which a pooler may not do.
-func unknownParameters(config *pgx.ConnConfig) (names []string) {
-	for name := range config.RuntimeParams {
-		if !slices.Contains(sessionParameters, strings.ToLower(name)) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+func unknownParameters(config *pgx.ConnConfig) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(config.RuntimeParams)), func(name string) bool {
+		return slices.Contains(sessionParameters, strings.ToLower(name))
+	})
 }
 
 // onlyName reports whether no session parameter is set except the application's name.

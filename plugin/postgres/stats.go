@@ -43,12 +43,10 @@ const askHosts = `SELECT name, version, knows, joined, beat FROM {s}.hosts
 	WHERE beat > ` + databaseTime + ` - $1::bigint * 1000000000 AND instance <> $2 ORDER BY joined, instance`
 
 // Hosts returns the programs that have the store open, in the order in which they opened it.
-func (e *Engine) Hosts(ctx context.Context) (hosts []Host, err error) {
-	rows, err := e.pool.Query(ctx, e.sql(askHosts), schema.HostSilence, "")
+func (e *Engine) Hosts(ctx context.Context) ([]Host, error) {
+	rows, _ := e.pool.Query(ctx, e.sql(askHosts), schema.HostSilence, "") // rows have its error
+	hosts, err := pgx.CollectRows(rows, hostOf)
 	if err != nil {
-		return nil, e.unavailable(ctx, err)
-	}
-	if hosts, err = pgx.CollectRows(rows, hostOf); err != nil {
 		return nil, e.unavailable(ctx, err)
 	}
 	return hosts, nil

@@ -3,8 +3,8 @@ package plugin
 // The configuration of Open, and the checks of the binary before it is started.
 
 import (
+	"cmp"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -117,20 +118,14 @@ func (c *Config) prepare() (settings []byte, err error) {
 		if *timeout.value < 0 {
 			return nil, ticketstore.Invalidf(timeout.field, "is negative")
 		}
-		if *timeout.value == 0 {
-			*timeout.value = timeout.standard
-		}
+		*timeout.value = cmp.Or(*timeout.value, timeout.standard)
 	}
 	c.meter = &grantcache.Meter{}
-	if c.Cache == 0 {
-		c.Cache = DefaultCache
-	}
+	c.Cache = cmp.Or(c.Cache, DefaultCache)
 	if err := ticketstore.CheckText("StoreID", c.StoreID, ticketstore.MaxID); err != nil {
 		return nil, err
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Settings == nil {
 		return []byte("{}"), nil
 	}
@@ -177,13 +172,8 @@ func (c *Config) verify(path string) (string, error) {
 	if _, err := io.Copy(hash, file); err != nil {
 		return "", err
 	}
-	sum := hash.Sum(nil)
-	seen := hex.EncodeToString(sum)
-	if c.Checksum == "" {
-		return seen, nil
-	}
-	want, err := hex.DecodeString(c.Checksum)
-	if err != nil || subtle.ConstantTimeCompare(want, sum) != 1 {
+	seen := hex.EncodeToString(hash.Sum(nil))
+	if c.Checksum != "" && !strings.EqualFold(c.Checksum, seen) {
 		return "", fmt.Errorf("its SHA-256 is %s, Config.Checksum is %s: it is not the binary that was "+
 			"pinned, so it was not started", seen, c.Checksum)
 	}

@@ -184,12 +184,9 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 	if len(wanted) > 0 && !slices.Contains(wanted, in.description.StoreID) {
 		return otherStore(settings, wanted, in.description.StoreID)
 	}
-	var missing []string
-	for _, service := range rpc.Services {
-		if !slices.Contains(in.description.Services, service) {
-			missing = append(missing, service)
-		}
-	}
+	missing := slices.DeleteFunc(slices.Clone(rpc.Services), func(service string) bool {
+		return slices.Contains(in.description.Services, service)
+	})
 	if len(missing) > 0 {
 		return fmt.Errorf("backend %s does not serve %s: this host needs them", in.description.Name,
 			strings.Join(missing, ", "))

@@ -120,9 +120,7 @@ func (l *link) acquire(ctx context.Context) (*instance, error) {
 			if left <= 0 {
 				return nil, state.gone()
 			}
-			timer := time.NewTimer(left)
-			defer timer.Stop()
-			enough = timer.C
+			enough = time.After(left)
 		}
 		if !waits {
 			waits = true

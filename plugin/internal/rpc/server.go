@@ -122,10 +122,9 @@ func (s *Server) status(ctx context.Context, name string, err error) error {
 
 // Gate counts running calls and refuses further calls once it is closed. The zero Gate is open.
 type Gate struct {
-	mu     sync.Mutex
-	inside int
+	mu     sync.Mutex // of closed, and of entering
 	closed bool
-	empty  chan struct{} // set by Close, closed when no call is inside
+	inside sync.WaitGroup
 }
 
 // Enter reports whether the gate is open. If so, Leave must follow.
@@ -135,36 +134,27 @@ func (g *Gate) Enter() bool {
 	if g.closed {
 		return false
 	}
-	g.inside++
+	g.inside.Add(1)
 	return true
 }
 
 // Leave ends what Enter began.
-func (g *Gate) Leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.inside--
-	if g.closed && g.inside == 0 {
-		close(g.empty)
-	}
-}
+func (g *Gate) Leave() { g.inside.Done() }
 
 // Close refuses further calls and reports whether all running calls have left within the timeout.
 func (g *Gate) Close(timeout time.Duration) bool {
 	g.mu.Lock()
-	if !g.closed {
-		g.closed, g.empty = true, make(chan struct{})
-		if g.inside == 0 {
-			close(g.empty)
-		}
-	}
+	g.closed = true
 	g.mu.Unlock()
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
+	empty := make(chan struct{})
+	go func() {
+		g.inside.Wait()
+		close(empty)
+	}()
 	select {
-	case <-g.empty:
+	case <-empty:
 		return true
-	case <-timer.C:
+	case <-time.After(timeout):
 		return false
 	}
 }

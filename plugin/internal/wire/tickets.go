@@ -168,8 +168,7 @@ func fromTotal(total int) *int64 {
 	if total < 0 {
 		return nil
 	}
-	wide := int64(total)
-	return &wide
+	return new(int64(total))
 }
 
 func toTotal(total *int64) int {

@@ -13,13 +13,9 @@ import (
 
 // FromRecords returns the messages of the records of a move.
 func FromRecords(records []transfer.Record) []*pb.TransferRecord {
-	messages := make([]*pb.TransferRecord, 0, len(records))
-	for i := range records {
-		r := &records[i]
-		messages = append(messages,
-			&pb.TransferRecord{Kind: uint32(r.Kind), Key: r.Key, Data: r.Data, Deleted: r.Deleted})
-	}
-	return messages
+	return convertPointers(records, func(r *transfer.Record) *pb.TransferRecord {
+		return &pb.TransferRecord{Kind: uint32(r.Kind), Key: r.Key, Data: r.Data, Deleted: r.Deleted}
+	})
 }
 
 // ToRecords is the reverse of FromRecords.

@@ -112,10 +112,13 @@ var ErrUndecided = fmt.Errorf("%w: it is not known whether the other store is ac
 
 func (m *Move) run(ctx context.Context) error {
 	m.report(func(p *Progress) { p.Phase = Preparing })
-	if err := m.prepare(ctx); err != nil {
+	if err := m.compareVersions(ctx); err != nil {
 		return m.explain(ctx, err)
 	}
-	err := m.copyAll(ctx)
+	err := m.prepare(ctx)
+	if err == nil {
+		err = m.copyAll(ctx)
+	}
 	if err == nil {
 		err = m.catchUp(ctx)
 	}
@@ -161,24 +164,22 @@ func (m *Move) report(change func(*Progress)) {
 	}
 }
 
+// prepare begins the move at the source and the target.
 func (m *Move) prepare(ctx context.Context) error {
-	if err := m.compareVersions(ctx); err != nil {
-		return err
-	}
 	// The source first: of two hosts that start to move it one is refused here, before it touches a target
 	// that may be the same. abandon also undoes a step whose answer was lost; it changes nothing under the id
 	// of a different move.
 	err := retry(ctx, func() error { return m.Source.Become(ctx, m.turn(Exporting)) })
 	if err != nil {
-		return errors.Join(fmt.Errorf("source: %w", err), m.abandon(context.WithoutCancel(ctx)))
+		return fmt.Errorf("source: %w", err)
 	}
 	m.signed = time.Now()
 	if err = m.fill(ctx); err != nil {
-		return errors.Join(fmt.Errorf("target: %w", err), m.abandon(context.WithoutCancel(ctx)))
+		return fmt.Errorf("target: %w", err)
 	}
 	status, err := statusOf(ctx, m.Source)
 	if err != nil {
-		return errors.Join(fmt.Errorf("source: %w", err), m.abandon(context.WithoutCancel(ctx)))
+		return fmt.Errorf("source: %w", err)
 	}
 	m.journal = status.Journaled - status.Left
 	m.report(func(p *Progress) { p.Phase, p.Total = Copying, status.Records() })

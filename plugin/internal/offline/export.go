@@ -63,10 +63,10 @@ func export(ctx context.Context, c *call) (code int, err error) {
 		}
 		done.State = status.State
 		write := func(w io.Writer) (err error) {
-			counted := &counter{w: w}
+			var counted counter
 			source := backup.Source{Store: s.Transfer(), Description: c.engine.About}
-			done.Summary, err = backup.Write(ctx, counted, source, done.Taken, p.report)
-			done.Bytes = counted.n
+			done.Summary, err = backup.Write(ctx, io.MultiWriter(w, &counted), source, done.Taken, p.report)
+			done.Bytes = int64(counted)
 			return err
 		}
 		if file == standard {
@@ -101,13 +101,10 @@ func (c *call) exportable(ctx context.Context, s Store) (*transfer.Status, error
 	return status, nil
 }
 
-type counter struct {
-	w io.Writer
-	n int64
-}
+// counter counts the bytes written to it.
+type counter int64
 
 func (c *counter) Write(data []byte) (int, error) {
-	n, err := c.w.Write(data)
-	c.n += int64(n)
-	return n, err
+	*c += counter(len(data))
+	return len(data), nil
 }

@@ -26,9 +26,9 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 		defer opened.Close()
 		in = opened
 	}
-	counted := &countingReader{r: bufio.NewReaderSize(in, buffer)}
+	var counted counter
 	// A file that is not a backup, or has an unknown format, is refused before the folder is touched.
-	r, err := backup.NewReader(counted)
+	r, err := backup.NewReader(io.TeeReader(bufio.NewReaderSize(in, buffer), &counted))
 	if err != nil {
 		return Failed, fmt.Errorf("%s: %w", file, err)
 	}
@@ -43,7 +43,7 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 	}
 	header := r.Header()
 	done := &copied{
-		File: file, Bytes: counted.n, Taken: header.Taken, State: header.State, Seconds: p.took().Seconds(),
+		File: file, Bytes: int64(counted), Taken: header.Taken, State: header.State, Seconds: p.took().Seconds(),
 		Summary: r.Summary(),
 		StoreID: id,
 	}
@@ -95,15 +95,4 @@ func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id s
 			c.place)
 	}
 	return description.StoreID, errors.Join(err, s.Close())
-}
-
-type countingReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -94,13 +96,9 @@ func (c contents) add(r *transfer.Record) {
 
 func (c contents) summary() *Summary {
 	s := &Summary{Kinds: []KindSummary{}}
-	for kind := range 256 {
-		k := transfer.Kind(kind)
-		if content, found := c[k]; found {
-			s.Kinds = append(s.Kinds,
-				KindSummary{Kind: k, Name: k.String(), Count: content.Count, Sum: content.Sum})
-			s.Records += content.Count
-		}
+	for _, k := range slices.Sorted(maps.Keys(c)) {
+		s.Kinds = append(s.Kinds, KindSummary{Kind: k, Name: k.String(), Count: c[k].Count, Sum: c[k].Sum})
+		s.Records += c[k].Count
 	}
 	return s
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 func TestEveryEndpointWhenTheSessionHasEnded(t *testing.T) {
@@ -61,6 +62,53 @@ func TestEveryEndpointWhenTheStoreIsUnavailable(t *testing.T) {
 			if r.status >= http.StatusBadRequest || r.redirect.Get("error") != "" ||
 				r.json["active"] == false {
 				t.Errorf("when the store is back: want success, got %d %s %v", r.status, r.body, r.redirect)
+			}
+		})
+	}
+}
+
+// Whichever one of its store calls fails, a request succeeds, or gets 503 and succeeds when it is repeated.
+func TestEveryEndpointWhenOneCallFails(t *testing.T) {
+	t.Parallel()
+	faults := map[string]struct {
+		err  error
+		lost bool
+	}{
+		"unavailable": {ticketstore.ErrUnavailable, false},
+		"lost answer": {ticketstore.ErrUnavailable, true},
+		"canceled":    {context.Canceled, false},
+	}
+	for _, call := range calls {
+		if call.racing {
+			continue // as without a race
+		}
+		t.Run(call.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			do := call.prepare(h)
+			h.backend.counts()
+			do()
+			reads, writes := h.backend.counts()
+			for k := range reads + writes {
+				for name, fault := range faults {
+					do := call.prepare(h)
+					h.backend.failAt(k+1, fault.err, fault.lost)
+					r := do()
+					if r.status == http.StatusServiceUnavailable {
+						r.must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+						if r = do(); r.str("error") == "jti_known" {
+							continue // an assertion is used even if its request fails
+						}
+					}
+					if r.status >= http.StatusBadRequest || r.redirect.Get("error") != "" ||
+						r.json["active"] == false {
+						t.Errorf("call %d, %s: want success at last, got %d %s %v", k+1, name, r.status,
+							r.body, r.redirect)
+					}
+					if token := r.str("access_token"); token != "" {
+						h.mustActive(token, true)
+					}
+				}
 			}
 		})
 	}

@@ -23,6 +23,22 @@ type watched struct {
 	logout        *watchedLogout
 	down          atomic.Bool
 	reads, writes atomic.Int64
+	one           atomic.Pointer[oneFault]
+}
+
+// oneFault makes one call fail.
+type oneFault struct {
+	left atomic.Int64 // calls until then, including it
+	err  error
+	// lost: a batch takes effect, and only its answer is lost.
+	lost bool
+}
+
+// failAt makes call k from now fail.
+func (w *watched) failAt(k int64, err error, lost bool) {
+	fault := &oneFault{err: err, lost: lost}
+	fault.left.Store(k)
+	w.one.Store(fault)
 }
 
 func watch(backend sessions.Backend) *watched {
@@ -42,6 +58,12 @@ func (w *watched) asked(count *atomic.Int64) error {
 	count.Add(1)
 	if w.down.Load() {
 		return fmt.Errorf("switched off: %w", ticketstore.ErrUnavailable)
+	}
+	if fault := w.one.Load(); fault != nil && fault.left.Add(-1) == 0 {
+		if !fault.lost || count != &w.writes {
+			return fault.err
+		}
+		w.grants.loseAnswers.Store(1)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package integration
 import (
 	"crypto/rand"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,9 +20,12 @@ import (
 func TestQuotaIsUsedUp(t *testing.T) {
 	t.Parallel()
 	quota := testenv.MountQuota(t, 2048, 200)
-	client := openPlugin(t, patient(binary(t, "sessions-badger"), badger.Settings{
+	config := patient(binary(t, "sessions-badger"), badger.Settings{
 		Path: filepath.Join(quota.Path, "db"), MemoryMiB: badger.MinMemoryMiB, MinFreeMiB: 64,
-	}))
+	})
+	temporary := t.TempDir() // where it makes a view of the store while it serves read-only
+	config.Env = []string{"TMPDIR=" + temporary}
+	client := openPlugin(t, config)
 	now := time.Now().UTC()
 	create := func() (string, error) {
 		sid := rand.Text()
@@ -70,4 +74,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		return err == nil
 	})
 	holds()
+	if left, err := os.ReadDir(temporary); len(left) != 0 || err != nil {
+		t.Errorf("temporary files of the plugin: %v, %v, want none", left, err)
+	}
 }

@@ -114,6 +114,34 @@ func TestReadOnlyOpenWithOtherMemory(t *testing.T) {
 	}
 }
 
+// The copies that a read-only open of such a database makes are removed as soon as they are open: a process
+// that is killed leaves none.
+func TestReadOnlyOpenLeavesNoCopies(t *testing.T) {
+	path, temporary := t.TempDir(), t.TempDir()
+	e := openWith(t, path, 64)
+	if err := e.Tickets().Create(t.Context(), anHour("sid", "ann")); err != nil {
+		t.Fatal(err)
+	}
+	path = killed(t, path)
+	t.Setenv("TMPDIR", temporary)
+	store, err := OpenReadOnly(t.Context(), Settings{Path: path, MemoryMiB: 64}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files, err := filepath.Glob(filepath.Join(temporary, "*", "*")); len(files) != 0 || err != nil {
+		t.Errorf("copies of the open store: %v, %v, want none", files, err)
+	}
+	if _, err := store.Tickets().Get(t.Context(), ticketstore.KeyOf("sid")); err != nil {
+		t.Error(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(temporary); len(left) != 0 || err != nil {
+		t.Errorf("left after its end: %v, %v, want nothing", left, err)
+	}
+}
+
 // logsEnv makes the test below a process that is killed with unflushed logs. It names the folder.
 const logsEnv = "SESSIONS_TEST_PILE"
 

@@ -61,10 +61,29 @@ func OpenView(path string, encryption []byte) (v *View, err error) {
 	return v, nil
 }
 
-// Open opens the database read-only.
+// Open opens the database read-only. It removes the files of a private folder, which Badger has mapped by
+// then: a process that is killed leaves no copies of rows there.
 func (v *View) Open(options badger.Options) (*badger.DB, error) {
 	options.Dir, options.ValueDir = v.path, v.path
-	return badger.Open(v.Marker.former(options).WithReadOnly(true))
+	db, err := badger.Open(v.Marker.former(options).WithReadOnly(true))
+	if err != nil || !v.private {
+		return db, err
+	}
+	copies, _ := os.ReadDir(v.path)
+	for _, file := range copies {
+		// Where a mapped file cannot be removed, Close removes it.
+		_ = os.Remove(filepath.Join(v.path, file.Name()))
+	}
+	return db, nil
+}
+
+// Discard removes the private folder of an open database, which serves on. An end of the process that does
+// not close the database then leaves nothing.
+func (v *View) Discard() error {
+	if !v.private {
+		return nil
+	}
+	return os.RemoveAll(v.path)
 }
 
 // ExplainLocked returns the error for a folder that cannot be locked.
@@ -153,12 +172,9 @@ func copyLog(from, to string, end int64) error {
 }
 
 // Close releases the store. The view may be nil, for a database that is open for changes.
-func (v *View) Close() (err error) {
+func (v *View) Close() error {
 	if v == nil {
 		return nil
 	}
-	if v.private {
-		err = os.RemoveAll(v.path)
-	}
-	return errors.Join(err, v.unlock())
+	return errors.Join(v.Discard(), v.unlock())
 }

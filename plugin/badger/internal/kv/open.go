@@ -173,6 +173,9 @@ func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 func (d *DB) awaitDisk(ctx context.Context, options badger.Options) {
 	every(ctx, probeEvery, func() {
 		if disk.TakesWrites(options) == nil {
+			if err := d.seen.Discard(); err != nil {
+				d.logger.WarnContext(ctx, "a private view of the store is left behind", "error", err)
+			}
 			d.failure.note("serving read-only", errors.New("the disk takes writes again")) // this ends ctx
 		}
 	})

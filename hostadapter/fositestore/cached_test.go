@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +26,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -138,21 +138,14 @@ func TestSizeOfCachedGrant(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	heap := func() int64 {
-		var stats runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&stats)
-		return int64(stats.HeapAlloc)
-	}
-	before := heap()
+	before := testenv.Heap()
 	for i := range tokens {
 		if _, err := store.GetAccessTokenSession(t.Context(), fmt.Sprint(i), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// Sealed and unsealed; decoded it would use 45 kB more.
-	if taken := (heap() - before) / tokens; taken > 25_000 {
+	if taken := (testenv.Heap() - before) / tokens; taken > 25_000 {
 		t.Errorf("a cached token with 6 kB of data takes %d bytes, want it about twice", taken)
 	}
 }

@@ -8,18 +8,12 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/kills"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // Not parallel: it measures the heap. A position that is not kept is an error, not a gap.
 func TestLogIsBounded(t *testing.T) {
-	heap := func() int {
-		var stats runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&stats)
-		return int(stats.HeapAlloc)
-	}
-	l, before, fault := &kills.Log{}, heap(), error(nil)
+	l, before, fault := &kills.Log{}, testenv.Heap(), error(nil)
 	for _, err := range l.Follow(t.Context()) {
 		if err != nil {
 			fault = err
@@ -32,7 +26,7 @@ func TestLogIsBounded(t *testing.T) {
 	if fault == nil {
 		t.Error("a follower behind the kept kills got no error")
 	}
-	if took := heap() - before; took > 3*kills.KeptBytes/2 {
+	if took := testenv.Heap() - before; took > 3*kills.KeptBytes/2 {
 		t.Errorf("kills of 1,500 tokens each take %d bytes, want at most about %d", took, kills.KeptBytes)
 	}
 	runtime.KeepAlive(l)

@@ -13,17 +13,9 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/kills"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
-
-// heap returns the live heap in bytes.
-func heap() int64 {
-	var stats runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc)
-}
 
 func tokenOf(i int) grantstore.Ref {
 	return grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fmt.Sprint(i))}
@@ -34,7 +26,7 @@ func TestCopiesUseCountedMemory(t *testing.T) {
 	const count = 20_000
 	for _, size := range []int{100, 1000, 10_000} {
 		meter := &Meter{}
-		before := heap()
+		before := testenv.Heap()
 		c := newCopies(0, 1<<30, meter, func() {})
 		for i := range count * 100 / (size + 100) {
 			found := &grantstore.GetResult{
@@ -50,7 +42,7 @@ func TestCopiesUseCountedMemory(t *testing.T) {
 				data []byte
 			}{meter, make([]byte, grantstore.MemoSize(size))})
 		}
-		taken, counted := heap()-before, meter.Figures().Bytes
+		taken, counted := testenv.Heap()-before, meter.Figures().Bytes
 		if taken > counted || 2*taken < counted {
 			t.Errorf("%d bytes of data: %d copies take %d bytes, want half to all of the %d counted", size,
 				meter.Figures().Entries, taken, counted)
@@ -62,7 +54,7 @@ func TestCopiesUseCountedMemory(t *testing.T) {
 // Copies of stored tokens do not retain the longer strings whose substrings they have.
 func TestStoredCopiesRetainOnlyTheirStrings(t *testing.T) {
 	meter := &Meter{}
-	before := heap()
+	before := testenv.Heap()
 	c := newCopies(0, 1<<30, meter, func() {})
 	for i := range 2_000 {
 		request := strings.Repeat(fmt.Sprint(i), 10_000)
@@ -71,7 +63,7 @@ func TestStoredCopiesRetainOnlyTheirStrings(t *testing.T) {
 			ClientID: request[:3], Data: []byte("data"),
 		}}}, &grantstore.SessionTimes{})
 	}
-	taken, counted := heap()-before, meter.Figures().Bytes
+	taken, counted := testenv.Heap()-before, meter.Figures().Bytes
 	if n := meter.Figures().Entries; n != 2_000 || taken > counted {
 		t.Errorf("%d copies take %d bytes, want 2000 and no more than the %d counted", n, taken, counted)
 	}
@@ -120,14 +112,14 @@ func TestGrantsWithRelatedAreNotCopied(t *testing.T) {
 }
 
 func TestKillsAreBounded(t *testing.T) {
-	before := heap()
+	before := testenv.Heap()
 	c := newCopies(0, 1<<20, &Meter{}, func() {})
 	for p := range uint64(kills.Kept / 2) {
 		if !c.apply(&grantstore.Kill{Position: p + 1, Grants: make([]grantstore.Ref, 1500)}) {
 			t.Fatalf("kill %d is not the next one", p+1)
 		}
 	}
-	if took := heap() - before; took > 3*kills.KeptBytes/2 {
+	if took := testenv.Heap() - before; took > 3*kills.KeptBytes/2 {
 		t.Errorf("the kept kills take %d bytes, want at most about %d", took, kills.KeptBytes)
 	}
 	runtime.KeepAlive(c)

@@ -208,8 +208,7 @@ func TestDeleteUser(t *testing.T) {
 		b.mustBe("")
 	}
 	other.mustBe("bob")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	ctx := testenv.Patient(t)
 	count, err := deletion.Wait(ctx)
 	if err != nil || count != (hostadapter.NotificationCount{Delivered: 2, Refused: 1}) {
 		t.Errorf("%+v, %v; want two delivered and one refused", count, err)

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -108,6 +109,12 @@ func (p *provider) run(t testing.TB) {
 // start starts the server in its folder.
 func (p *provider) start(t testing.TB) {
 	t.Helper()
+	if !strings.HasSuffix(p.address, ":0") {
+		testenv.Eventually(t, "its port is free: in between another test may have got it", func() bool {
+			listener, err := net.Listen("tcp", p.address)
+			return err == nil && listener.Close() == nil
+		})
+	}
 	command := exec.Command(binary(t, "fosite-server"), append([]string{
 		"-addr", p.address, "-data", p.data, "-clients", p.clients, "-users", p.users,
 		"-admin-token", p.adminToken, "-allow-logout-cidr", "127.0.0.1/32",

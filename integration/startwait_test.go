@@ -57,7 +57,7 @@ func TestStartOverAStoreInUse(t *testing.T) {
 	config := badgerConfig(t)
 	owner := openPlugin(t, config)
 	settings, _ := config.Settings.(badger.Settings)
-	config.StartTimeout = 3 * time.Second
+	config.StartTimeout = 10 * time.Second // a third of it for the handshake, a fifth for the answer
 	began := time.Now()
 	second, err := plugin.Open(t.Context(), config)
 	if err == nil {

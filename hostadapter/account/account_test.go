@@ -390,7 +390,7 @@ func TestAuditOfChangesWithoutASession(t *testing.T) {
 			var line map[string]any
 			select {
 			case line = <-lines:
-			case <-time.After(10 * time.Second):
+			case <-time.After(testenv.Patience):
 				t.Fatal("the audit has no line")
 			}
 			if line["action"] != "end_other_sessions" || line["result"] != "refused" ||

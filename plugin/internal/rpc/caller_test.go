@@ -19,6 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -133,6 +134,11 @@ func TestUnknownOutcomesAreResolved(t *testing.T) {
 				caller.Timeout = 2 * time.Second
 			}
 			err := test.call(t.Context(), caller)
+			// On a busy machine there is no time for so many tries: it is given more.
+			for test.lose == math.MaxInt && conn.calls < test.tries && caller.Timeout < testenv.Patience {
+				conn.calls, caller.Timeout = 0, 2*caller.Timeout
+				err = test.call(t.Context(), caller)
+			}
 			if conn.calls != test.tries && (test.lose != math.MaxInt || conn.calls < test.tries) {
 				t.Errorf("got %d tries, want %d", conn.calls, test.tries)
 			}

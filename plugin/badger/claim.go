@@ -28,8 +28,11 @@ func (s endings) Claim(
 		found, err = s.e.surveyQueue(r, &claim, now)
 		return err
 	})
-	if err != nil || len(found.due)+len(found.damaged) == 0 {
-		return &logout.ClaimResult{Next: found.nextDue()}, err
+	if err != nil {
+		return nil, err
+	}
+	if len(found.due)+len(found.damaged) == 0 {
+		return &logout.ClaimResult{Next: found.Next}, nil
 	}
 	err = s.e.updateInBackground(ctx, func(tx *kv.Tx) error {
 		claimed = &logout.ClaimResult{Next: found.Next}
@@ -142,13 +145,6 @@ type survey struct {
 	// client is the current client, the n-th.
 	client string
 	n      int
-}
-
-func (s *survey) nextDue() time.Time {
-	if s == nil {
-		return time.Time{}
-	}
-	return s.Next
 }
 
 // surveyQueue selects due notifications round robin: the earliest of each client that is not busy, at most

@@ -113,14 +113,10 @@ func (r *Reader) Count(message string, number int) (n int) {
 
 // Texts returns the texts with a number in a new slice, or nil if there are none.
 func (r *Reader) Texts(message string, number int) (list []string) {
-	return r.AppendTexts(slicesOf(r.Count(message, number)), message, number)
-}
-
-func slicesOf(n int) []string {
-	if n == 0 {
-		return nil
+	if n := r.Count(message, number); n > 0 {
+		list = make([]string, 0, n)
 	}
-	return make([]string, 0, n)
+	return r.AppendTexts(list, message, number)
 }
 
 // AppendTexts appends the texts with a number to list.

@@ -171,12 +171,10 @@ const abandonTimeout = 1500 * time.Millisecond
 func (d *DB) abandon() error {
 	closed := make(chan error, 1)
 	go func() { closed <- d.shut() }()
-	timeout := time.NewTimer(abandonTimeout)
-	defer timeout.Stop()
 	select {
 	case err := <-closed:
 		return errors.Join(d.failure.err(), err)
-	case <-timeout.C:
+	case <-time.After(abandonTimeout):
 		return fmt.Errorf("%w; it cannot be closed: it is held until this process ends", d.failure.err())
 	}
 }

@@ -13,12 +13,8 @@ import (
 
 // positionListed finds a session by its sid in the listing, whose rows hold the whole session except the
 // ticket. It scans the listing, which is only needed if the session's own row is damaged.
-func (e *Engine) positionListed(ctx context.Context, sid string) (position []byte, err error) {
-	err = e.db.View(ctx, func(r *kv.Snapshot) (err error) {
-		position, err = findListed(r, sid)
-		return err
-	})
-	return position, err
+func (e *Engine) positionListed(ctx context.Context, sid string) ([]byte, error) {
+	return read(ctx, e, nil, func(r *kv.Snapshot) ([]byte, error) { return findListed(r, sid) })
 }
 
 func findListed(r kv.Reader, sid string) (position []byte, err error) {

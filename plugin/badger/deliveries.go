@@ -15,21 +15,17 @@ import (
 
 func (s endings) Notifications(
 	ctx context.Context, query logout.NotificationQuery,
-) (result *logout.NotificationPage, err error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
+) (*logout.NotificationPage, error) {
+	walk, invalid := query.Walk()
+	return read(ctx, s.e, invalid, func(r *kv.Snapshot) (*logout.NotificationPage, error) {
 		p, err := listing.ReadPage(notificationListing(r, &walk.Filter), walk)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		result = &logout.NotificationPage{Notifications: p.Rows, HasPrev: p.HasPrev, HasNext: p.HasNext}
+		result := &logout.NotificationPage{Notifications: p.Rows, HasPrev: p.HasPrev, HasNext: p.HasNext}
 		result.ResultsToken, err = rules.Token(walk, p.Place, 0)
-		return err
+		return result, err
 	})
-	return result, err
 }
 
 // notificationListing lists notifications in the order of their ids, which is the order of enqueueing.

@@ -207,6 +207,20 @@ func (e *Engine) Grants() grantstore.Store { return grants{e} }
 // Logout returns the logout store.
 func (e *Engine) Logout() logout.Store { return endings{e} }
 
+// read runs a read-only request, unless it is invalid, on a snapshot (kv.DB.View).
+func read[T any](
+	ctx context.Context, e *Engine, invalid error, f func(r *kv.Snapshot) (T, error),
+) (answer T, err error) {
+	if invalid != nil {
+		return answer, invalid
+	}
+	err = e.db.View(ctx, func(r *kv.Snapshot) (err error) {
+		answer, err = f(r)
+		return err
+	})
+	return answer, err
+}
+
 // update runs f in the committer and returns once its changes are durable. f may delay other calls, so it
 // must be short; if it returns an error, it changes nothing. A database error is ErrUnavailable. If ctx ends
 // before f has started, nothing is changed.

@@ -15,23 +15,17 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-func (s grants) Query(
-	ctx context.Context, query grantstore.Query, now time.Time,
-) (result *grantstore.Page, err error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
+func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {
+	walk, invalid := query.Walk()
+	return read(ctx, s.e, invalid, func(r *kv.Snapshot) (*grantstore.Page, error) {
 		p, err := listing.ReadPage(grantListing(r, &walk.Filter, now), walk)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		result = &grantstore.Page{Grants: p.Rows, HasPrev: p.HasPrev, HasNext: p.HasNext}
+		result := &grantstore.Page{Grants: p.Rows, HasPrev: p.HasPrev, HasNext: p.HasNext}
 		result.ResultsToken, err = rules.Token(walk, p.Place, 0)
-		return err
+		return result, err
 	})
-	return result, err
 }
 
 func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Listing[grantstore.Grant] {

@@ -16,22 +16,17 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err error) {
-	if err := ticketstore.CheckID("id", id); err != nil {
-		return nil, err
-	}
-	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
+func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
+	return read(ctx, s.e, ticketstore.CheckID("id", id), func(r *kv.Snapshot) (*logout.Job, error) {
 		job, err := loadJob(r, id)
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case job == nil:
-			return fmt.Errorf("job: %w", ticketstore.ErrNotFound)
+			return nil, fmt.Errorf("job: %w", ticketstore.ErrNotFound)
 		}
-		found = records.JobOf(id, job)
-		return nil
+		return records.JobOf(id, job), nil
 	})
-	return found, err
 }
 
 // newJob returns the job of an ending without a sid. It covers the sessions up to the last one that exists
@@ -161,14 +156,13 @@ func purgeJobs(t *kv.Tx, limit int, now time.Time) (int, error) {
 		if job == nil {
 			continue
 		}
-		dated, over := rules.DateJob(job, now)
-		if over {
+		switch dated, over := rules.DateJob(job, now); {
+		case dated:
+			err = saveJob(t, id, job)
+		case over:
 			t.Delete(layout.JobKey(id))
 		}
-		if !dated {
-			continue
-		}
-		if err := saveJob(t, id, job); err != nil {
+		if err != nil {
 			return 0, err
 		}
 	}

@@ -20,15 +20,10 @@ var _ ticketstore.Properties = properties{}
 // Properties returns the properties that the host keeps in the store.
 func (e *Engine) Properties() ticketstore.Properties { return properties{e} }
 
-func (s properties) Property(ctx context.Context, name string) (value []byte, err error) {
-	if err := ticketstore.CheckPropertyName(name); err != nil {
-		return nil, err
-	}
-	err = s.e.db.View(ctx, func(r *kv.Snapshot) (err error) {
-		value, err = loadProperty(r, name)
-		return err
+func (s properties) Property(ctx context.Context, name string) ([]byte, error) {
+	return read(ctx, s.e, ticketstore.CheckPropertyName(name), func(r *kv.Snapshot) ([]byte, error) {
+		return loadProperty(r, name)
 	})
-	return value, err
 }
 
 // loadProperty returns the value of a property, or nil. Stored values are never empty.

@@ -19,18 +19,17 @@ import (
 // missing returns the clients whose registrations an ending needs first, or none if the ending was carried
 // out before.
 func (e *Engine) missing(ctx context.Context, ending *logout.Ending) ([]string, error) {
-	asking := rules.Missing{Registered: ending.Registered}
-	err := e.db.View(ctx, func(r *kv.Snapshot) error {
+	return read(ctx, e, nil, func(r *kv.Snapshot) ([]string, error) {
 		known, underWay, err := recall(r, ending.OperationID)
 		if err != nil || known != nil || underWay != nil {
-			return err
+			return nil, err
 		}
 		clients, err := clientsToEnd(r, ending)
 		slices.Sort(clients)
+		asking := rules.Missing{Registered: ending.Registered}
 		asking.Collect(slices.Compact(clients))
-		return err
+		return asking.Clients, err
 	})
-	return asking.Clients, err
 }
 
 func clientsToEnd(r kv.Reader, ending *logout.Ending) (clients []string, err error) {

@@ -14,38 +14,32 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-func (s tickets) Query(
-	ctx context.Context, query ticketstore.SessionQuery,
-) (result *ticketstore.Page, err error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
+func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	walk, invalid := query.Walk()
+	return read(ctx, s.e, invalid, func(r *kv.Snapshot) (*ticketstore.Page, error) {
 		l, err := sessionListing(r, &walk.Filter)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p, err := listing.ReadPage(l, walk)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		result = &ticketstore.Page{HasPrev: p.HasPrev, HasNext: p.HasNext}
+		result := &ticketstore.Page{HasPrev: p.HasPrev, HasNext: p.HasNext}
 		for _, record := range p.Rows {
 			detail, err := detailOf(r, record)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			result.Sessions = append(result.Sessions, *detail)
 		}
 		if result.TotalCount, err = countSessions(r, &walk.Filter, l); err != nil {
-			return err
+			return nil, err
 		}
 		rules.Number(result, walk)
 		result.ResultsToken, err = rules.Token(walk, p.Place, result.CurrentPage)
-		return err
+		return result, err
 	})
-	return result, err
 }
 
 // sessionListing selects the index with the fewest rows, and a match function for the remaining conditions.

@@ -73,22 +73,18 @@ func (s tickets) Get(ctx context.Context, k ticketstore.Key) (session *ticketsto
 	return session, err
 }
 
-func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstore.SessionDetail, err error) {
-	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
-		return nil, err
-	}
-	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
+func (s tickets) Find(ctx context.Context, sessionID string) (*ticketstore.SessionDetail, error) {
+	invalid := ticketstore.CheckID("session_id", sessionID)
+	return read(ctx, s.e, invalid, func(r *kv.Snapshot) (*ticketstore.SessionDetail, error) {
 		record, err := loadSession(r, sessionID)
-		if err != nil {
-			return err
+		switch {
+		case err != nil:
+			return nil, err
+		case record == nil:
+			return nil, fmt.Errorf("session: %w", ticketstore.ErrNotFound)
 		}
-		if record == nil {
-			return fmt.Errorf("session: %w", ticketstore.ErrNotFound)
-		}
-		detail, err = detailOf(r, record)
-		return err
+		return detailOf(r, record)
 	})
-	return detail, err
 }
 
 func (s tickets) Renew(

@@ -190,47 +190,33 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 
 // purgeEnded removes ended records without grants. The others are checked again a day later.
 func purgeEnded(t *kv.Tx, limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, layout.IndexEndedDue, limit, now)
-	if err != nil {
-		return 0, err
-	}
-	for _, d := range due {
-		sid := string(d.id)
-		t.Delete(d.key)
+	return takeEntries(t, layout.IndexEndedDue, limit, now, func(sid string) error {
 		left, err := anyToken(t, sid)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if left {
 			t.Put(layout.EndedDueKey(records.Nanos(now.Add(rules.EndedRetention)), sid), nil)
-			continue
+			return nil
 		}
 		ended, err := loadEnded(t, sid)
 		if err := t.Abandon(err); err != nil {
-			return 0, err
+			return err
 		}
 		t.Delete(layout.EndedKey(sid))
 		t.Delete(layout.EndedSubjectKey(ended.GetSubjectId(), sid))
-	}
-	return len(due), nil
+		return nil
+	})
 }
 
 func purgeNotifications(t *kv.Tx, limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, layout.IndexNotificationPurge, limit, now)
-	if err != nil {
-		return 0, err
-	}
-	for _, d := range due {
-		t.Delete(d.key)
-		n, err := kv.Find[records.Notification](t, layout.NotificationKey(string(d.id)))
-		if err := t.Abandon(err); err != nil {
-			return 0, err
-		}
+	return takeEntries(t, layout.IndexNotificationPurge, limit, now, func(id string) error {
+		n, err := kv.Find[records.Notification](t, layout.NotificationKey(id))
 		if n != nil {
-			dropNotification(t, string(d.id), n)
+			dropNotification(t, id, n)
 		}
-	}
-	return len(due), nil
+		return t.Abandon(err)
+	})
 }
 
 // anyToken reports whether a session has tokens left, dead or alive.

@@ -142,29 +142,17 @@ func failJob(t *kv.Tx, id string, cause error) error {
 
 // purgeJobs removes jobs that finished long ago, and dates finished jobs without a time.
 func purgeJobs(t *kv.Tx, limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, layout.IndexJobAge, limit, now.Add(-logout.JobRetention))
-	if err != nil {
-		return 0, err
-	}
-	for _, d := range due {
-		id := string(d.id)
-		t.Delete(d.key)
+	return takeEntries(t, layout.IndexJobAge, limit, now.Add(-logout.JobRetention), func(id string) error {
 		job, err := loadJob(t, id)
-		if err := t.Abandon(err); err != nil {
-			return 0, err
-		}
 		if job == nil {
-			continue
+			return t.Abandon(err)
 		}
 		switch dated, over := rules.DateJob(job, now); {
 		case dated:
-			err = saveJob(t, id, job)
+			return saveJob(t, id, job)
 		case over:
 			t.Delete(layout.JobKey(id))
 		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	return len(due), nil
+		return nil
+	})
 }

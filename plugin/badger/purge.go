@@ -204,36 +204,28 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 }
 
 func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, layout.IndexGrantDue, limit, now)
-	if err != nil {
-		return 0, err
-	}
 	f := families{tx: t}
-	for _, d := range due {
-		t.Delete(d.key)
-		ref, ok := records.RefOf(d.id)
+	n, err := takeEntries(t, layout.IndexGrantDue, limit, now, func(id string) error {
+		ref, ok := records.RefOf(id)
 		if !ok {
-			continue
+			return nil
 		}
 		g, err := grantrows.Load(t, ref)
-		if err := t.Abandon(err); err != nil {
-			return 0, err
-		}
 		if g == nil {
-			continue
+			return t.Abandon(err)
 		}
 		switch rules.RetentionOf(g, now) {
 		case rules.Deleted:
-			err = replaceGrant(&f, ref, g, nil)
+			return replaceGrant(&f, ref, g, nil)
 		case rules.Reduced:
-			err = replaceGrant(&f, ref, g, rules.Reduce(g, now))
-		case rules.Kept:
+			return replaceGrant(&f, ref, g, rules.Reduce(g, now))
 		}
-		if err != nil {
-			return 0, err
-		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
 	}
-	return len(due), f.save()
+	return n, f.save()
 }
 
 func purgeOperations(t *kv.Tx, limit int, now time.Time) (n int, err error) {
@@ -289,6 +281,18 @@ func dueEntries(r kv.Reader, index []byte, limit int, now time.Time) (due []dueE
 		return true, nil
 	})
 	return due, err
+}
+
+// takeEntries deletes the entries that dueEntries returns, calls f with their ids, and returns their number.
+func takeEntries(
+	t *kv.Tx, index []byte, limit int, now time.Time, f func(id string) error,
+) (int, error) {
+	due, err := dueEntries(t, index, limit, now)
+	for i := 0; i < len(due) && err == nil; i++ {
+		t.Delete(due[i].key)
+		err = f(string(due[i].id))
+	}
+	return len(due), err
 }
 
 // firstDue returns the time of the first entry of an index ordered by time, or zero if it is empty.

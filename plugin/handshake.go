@@ -63,8 +63,8 @@ func (p *process) explain(ctx context.Context, err error, timeout time.Duration)
 	case said == "" && ended:
 		return p.withLastOutput(fmt.Errorf("ended before its handshake (%s): %s", p.exit(), p.exitReason()))
 	case said == "":
-		return p.withLastOutput(fmt.Errorf("%w (%s): it is no session plugin, or it hangs: %w", errNoHandshake,
-			p.condition(), err))
+		return p.withLastOutput(fmt.Errorf("%w (%s): it is no session plugin, or it hangs: %w",
+			errNoHandshake, p.condition(), err))
 	case len(parts) < 5:
 		return p.withLastOutput(fmt.Errorf("wrote %q instead of a handshake: it is no session plugin",
 			said[:min(len(said), maxQuoted)]))
@@ -86,8 +86,8 @@ func (p *process) notReady(timeout time.Duration) error {
 	if p.handshake.String() != "" {
 		reached = "after its handshake"
 	}
-	return p.withLastOutput(fmt.Errorf("was not ready within %s (%s, %s): raise StartTimeout if it needs longer",
-		timeout, reached, p.condition()))
+	return p.withLastOutput(fmt.Errorf("was not ready within %s (%s, %s): raise StartTimeout if it needs "+
+		"longer", timeout, reached, p.condition()))
 }
 
 func (p *process) withLastOutput(err error) error {

@@ -47,8 +47,8 @@ func conditionOf(pid int) string {
 	return fmt.Sprintf("process state %s, %s of CPU time", fields[0], time.Duration(user+system)*tick)
 }
 
-// statOf returns the fields of a process's stat file from the state on: before it, in parentheses, is a name that
-// may contain anything (proc_pid_stat(5)).
+// statOf returns the fields of a process's stat file from the state on: before it, in parentheses, is a name
+// that may contain anything (proc_pid_stat(5)).
 func statOf(path string) []string {
 	stat, _ := os.ReadFile(path) // nothing if the process has gone
 	return strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))

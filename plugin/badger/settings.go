@@ -43,8 +43,9 @@ type Settings struct {
 	root fs.FS
 }
 
-// Half of it is more than Badger's temporary needs: 64 MiB to flush a memory table, and up to 145 MiB (measured
-// while 300,000 sessions signed in) for a compaction, which deletes nothing before it has written everything.
+// Half of it is more than Badger's temporary needs: 64 MiB to flush a memory table, and up to 145 MiB
+// (measured while 300,000 sessions signed in) for a compaction, which deletes nothing before it has written
+// everything.
 const defaultMinFreeMiB = 512
 
 // minFree returns the free disk space to preserve, in bytes.

@@ -43,9 +43,8 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 	}
 	header := r.Header()
 	done := &copied{
-		File: file, Bytes: int64(counted), Taken: header.Taken, State: header.State, Seconds: p.took().Seconds(),
-		Summary: r.Summary(),
-		StoreID: id,
+		File: file, Bytes: int64(counted), Taken: header.Taken, State: header.State,
+		Seconds: p.took().Seconds(), Summary: r.Summary(), StoreID: id,
 	}
 	c.report(done, "imported", file, c.place.String())
 	if !c.json {

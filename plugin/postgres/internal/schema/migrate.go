@@ -101,8 +101,9 @@ func (s *step) admit(ctx context.Context, conn *pgx.Conn, name string) error {
 	if err != nil || needs >= s.needs {
 		return err
 	}
+	// The rows have the error of the query.
 	rows, _ := conn.Query(ctx, Qualify(name, `SELECT name || ' (version ' || version || ')' FROM {s}.hosts
-		WHERE knows < $1 AND beat > `+clock+` - $2::bigint * 1000000000 ORDER BY 1`), s.needs, HostSilence) // rows have its error
+		WHERE knows < $1 AND beat > `+clock+` - $2::bigint * 1000000000 ORDER BY 1`), s.needs, HostSilence)
 	left, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 	switch at {
 	case tokenEndpoint, customGrant:
 		err = tokenAnswer(at, err)
-		if known := (*fosite.RFC6749Error)(nil); !errors.As(err, &known) {
+		if _, known := errors.AsType[*fosite.RFC6749Error](err); !known {
 			// Such as of a signer. fosite would answer {"error":"error"}.
 			p.store.tie.Logger.ErrorContext(ctx, "a token request failed", "error", err)
 			err = fosite.ErrServerError.WithWrap(err)

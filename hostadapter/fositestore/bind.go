@@ -172,8 +172,11 @@ func addCodeHash(session fosite.Session, r *row) error {
 	if !ok || isNil(session) || !strings.Contains(r.request.formValue("response_type"), " ") {
 		return nil
 	}
-	stored, err := newHydrated(session, r.request.session())
-	if err != nil || stored == nil {
+	stored := newSameType(session)
+	if stored == nil {
+		return nil
+	}
+	if err := hydrate(stored, r.request.session()); err != nil {
 		return err
 	}
 	if from := stored.(openid.Session).IDTokenClaims(); s.IDTokenClaims().CodeHash == "" {
@@ -193,7 +196,7 @@ func newSameType(session fosite.Session) fosite.Session {
 	return fresh
 }
 
-// isNil reports whether a session or a client is nil or a nil pointer.
+// isNil reports whether a session, a client or a key is nil or a nil pointer.
 func isNil(value any) bool {
 	if value == nil {
 		return true

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ory/fosite"
@@ -90,20 +91,17 @@ func (r *row) hasIssuer(issuer string) bool {
 // consumedRow returns the code or refresh token that the current batch consumes, or nil.
 func (s *Store) consumedRow(ctx context.Context) (*row, error) {
 	var used *grantstore.Consumption
-	look := func(b *grantstore.Batch) error { used = b.Consume; return nil }
 	c := s.carriers.from(ctx)
 	if tx := txFrom(ctx); tx != nil {
-		_ = look(&tx.batch)
+		used = tx.Consume
 	} else if c != nil {
-		_, _ = c.change(look)
+		_, _ = c.change(func(b *grantstore.Batch) error { used = b.Consume; return nil })
 	}
 	if used == nil {
 		return nil, nil
 	}
-	if c != nil {
-		if r := c.row(used.Ref); r != nil {
-			return r, nil
-		}
+	if r := c.row(used.Ref); r != nil {
+		return r, nil
 	}
 	// It was not read in this request, or it has just moved from the host's own store.
 	r, err := s.read(ctx, used.Ref)
@@ -183,12 +181,9 @@ func openIDKey(ctx context.Context) ticketstore.Key {
 
 // hasRelated reports whether a related row was returned with the grant. A zero key matches any key.
 func (r *row) hasRelated(ref grantstore.Ref) bool {
-	for _, other := range r.related {
-		if other.grant.Type == ref.Type && (ref.Key.IsZero() || other.grant.Key == ref.Key) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.related, func(other *row) bool {
+		return other.grant.Type == ref.Type && (ref.Key.IsZero() || other.grant.Key == ref.Key)
+	})
 }
 
 // refuse logs why a grant from the store is refused and returns fosite.ErrNotFound.

@@ -128,7 +128,11 @@ func (c *carrier) change(change func(*grantstore.Batch) error) (bool, error) {
 	return true, change(c.batch)
 }
 
+// row returns a cached row, or nil.
 func (c *carrier) row(ref grantstore.Ref) *row {
+	if c == nil {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.rows {
@@ -144,12 +148,9 @@ func (c *carrier) row(ref grantstore.Ref) *row {
 func (c *carrier) hasCode() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range c.rows {
-		if r.grant.Type == grantstore.AuthorizationCode && !r.moved() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.rows, func(r *row) bool {
+		return r.grant.Type == grantstore.AuthorizationCode && !r.moved()
+	})
 }
 
 // revokes reports whether the request revokes a token.
@@ -183,16 +184,14 @@ func (c *carrier) failed() error {
 	return c.failure
 }
 
-// isAnswer reports whether the error is a definite answer about a grant from a working store.
+// answers are the definite answers about a grant from a working store.
+var answers = []error{
+	ticketstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, ticketstore.ErrExists,
+	ticketstore.ErrInvalid, ticketstore.ErrTooManyClients, ticketstore.ErrConflict, errRefused,
+}
+
 func isAnswer(err error) bool {
-	for _, answer := range []error{
-		ticketstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, ticketstore.ErrExists,
-		ticketstore.ErrInvalid, ticketstore.ErrTooManyClients, ticketstore.ErrConflict, errRefused} {
-		if errors.Is(err, answer) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(answers, func(answer error) bool { return errors.Is(err, answer) })
 }
 
 // isUnavailable reports whether a retry may succeed.

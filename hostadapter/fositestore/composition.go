@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/oauth2"
@@ -100,12 +101,7 @@ func (s *Sessions) findForeign(v reflect.Value, depth int, seen map[uintptr]bool
 }
 
 func isStore(t reflect.Type) bool {
-	for _, storage := range grantStorages {
-		if t.Implements(storage) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(grantStorages, t.Implements)
 }
 
 // containsOurStore reports whether v is the Store of these sessions, a Wrapped store, or a store that

@@ -8,7 +8,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"sync/atomic"
 
@@ -91,7 +90,7 @@ func (k *signingKeys) current(ctx context.Context) (*signingKey, error) {
 }
 
 func (k *signingKey) take(raw any) error {
-	if v := reflect.ValueOf(raw); raw == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(raw) {
 		return fmt.Errorf("%w: it is nil", errNoKey)
 	}
 	if jwk, ok := jwkOf(raw); ok {

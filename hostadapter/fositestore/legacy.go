@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ory/fosite"
@@ -206,9 +207,6 @@ func (c *carrier) keepLegacy(ref grantstore.Ref, request fosite.Requester) {
 
 // hasMoved reports whether the request read this grant and it was moved from the host's store.
 func (c *carrier) hasMoved(ref grantstore.Ref) bool {
-	if c == nil {
-		return false
-	}
 	r := c.row(ref)
 	return r != nil && r.moved()
 }
@@ -225,12 +223,9 @@ func (c *carrier) hasLegacyCode() bool {
 			return true
 		}
 	}
-	for _, r := range c.rows {
-		if r.grant.Type == grantstore.AuthorizationCode && r.moved() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.rows, func(r *row) bool {
+		return r.grant.Type == grantstore.AuthorizationCode && r.moved()
+	})
 }
 
 func (r *row) moved() bool { return r.grant.Description == movedMark }

@@ -46,8 +46,7 @@ func (p *Provider) carrierOf(ctx context.Context, request fosite.Requester) *car
 	if c := p.store.carriers.of(request); c != nil {
 		return c
 	}
-	c := newCarrier(ctx)
-	return c
+	return newCarrier(ctx)
 }
 
 // inBatch runs a call of fosite's and applies its writes as one batch, completed by add. After an error
@@ -250,11 +249,4 @@ func (p *Provider) WriteIntrospectionError(ctx context.Context, rw http.Response
 		return
 	}
 	p.OAuth2Provider.WriteIntrospectionError(ctx, &challenging{rw, []string{basic, bearer}}, err)
-}
-
-// WriteIntrospectionResponse wraps fosite's.
-func (p *Provider) WriteIntrospectionResponse(
-	ctx context.Context, rw http.ResponseWriter, response fosite.IntrospectionResponder,
-) {
-	p.OAuth2Provider.WriteIntrospectionResponse(ctx, rw, response)
 }

@@ -49,10 +49,8 @@ func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester
 	if isSince(session.AuthTime, request.GetRequestedAt()) {
 		return false
 	}
-	for _, prompt := range prompts(request) {
-		if prompt == "login" || prompt == "select_account" {
-			return true
-		}
+	if p := prompts(request); slices.Contains(p, "login") || slices.Contains(p, "select_account") {
+		return true
 	}
 	if subject := hintedSubject(form.Get("id_token_hint")); subject != "" && subject != session.SubjectID {
 		return true

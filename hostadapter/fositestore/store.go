@@ -3,9 +3,9 @@ package fositestore
 // Store implements fosite's storage interfaces with grants.
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -94,10 +94,8 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 	}
 	ref := refOf(t, handle)
 	c := s.carriers.from(ctx)
-	if c != nil {
-		if r := c.row(ref); r != nil {
-			return r, nil
-		}
+	if r := c.row(ref); r != nil {
+		return r, nil
 	}
 	r, err := s.read(ctx, ref)
 	c.note(err)
@@ -238,7 +236,7 @@ func (s *Store) pending(ctx context.Context, ref grantstore.Ref) (grant *grantst
 		}
 	}
 	if tx := txFrom(ctx); tx != nil {
-		find(&tx.batch)
+		find(tx)
 	}
 	if c := s.carriers.from(ctx); c != nil && grant == nil {
 		_, _ = c.change(func(b *grantstore.Batch) error {
@@ -256,7 +254,7 @@ func (s *Store) pending(ctx context.Context, ref grantstore.Ref) (grant *grantst
 // to the store.
 func (s *Store) write(ctx context.Context, change func(*grantstore.Batch) error) error {
 	if tx := txFrom(ctx); tx != nil {
-		return change(&tx.batch)
+		return change(tx)
 	}
 	c := s.carriers.from(ctx)
 	if c != nil {
@@ -276,9 +274,7 @@ func (s *Store) write(ctx context.Context, change func(*grantstore.Batch) error)
 func (s *Store) apply(
 	ctx context.Context, c *carrier, batch *grantstore.Batch,
 ) (result *grantstore.Result, err error) {
-	if batch.OperationID == "" {
-		batch.OperationID = operationID()
-	}
+	batch.OperationID = cmp.Or(batch.OperationID, rand.Text())
 	c.prove(batch)
 	now := s.now()
 	err = s.tie.Persist(ctx, func(ctx context.Context) (err error) {
@@ -293,10 +289,4 @@ func (s *Store) apply(
 		}
 	}
 	return result, err
-}
-
-func operationID() string {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails: it crashes the program instead
-	return hex.EncodeToString(id[:])
 }

@@ -28,9 +28,8 @@ func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, code string, req
 func (s *Store) GetAuthorizeCodeSession(
 	ctx context.Context, code string, session fosite.Session,
 ) (fosite.Requester, error) {
-	c := s.carriers.from(ctx)
-	if code != "" && c != nil {
-		if r := c.row(refOf(grantstore.AuthorizationCode, code)); r != nil {
+	if code != "" {
+		if r := s.carriers.from(ctx).row(refOf(grantstore.AuthorizationCode, code)); r != nil {
 			return asRequester(s.requester(ctx, r, session))
 		}
 	}
@@ -178,13 +177,11 @@ func (s *Store) GetOpenIDConnectSession(
 		session = request.GetSession()
 	}
 	c := s.carriers.from(ctx)
-	if c != nil {
-		if r := c.row(refOf(grantstore.OpenIDRequest, authorizeCode)); r != nil {
-			if err := addCodeHash(session, r); err != nil {
-				return nil, s.reportData(ctx, r.grant.Ref, err)
-			}
-			return asRequester(s.requester(ctx, r, session))
+	if r := c.row(refOf(grantstore.OpenIDRequest, authorizeCode)); r != nil {
+		if err := addCodeHash(session, r); err != nil {
+			return nil, s.reportData(ctx, r.grant.Ref, err)
 		}
+		return asRequester(s.requester(ctx, r, session))
 	}
 	// The record of a code from the host's store is there too. It is read when the code is used up, so a read
 	// of the backend that fails would lose the tokens.

@@ -191,27 +191,13 @@ func (s *Store) client(ctx context.Context, id string) (fosite.Client, error) {
 	if id == "" {
 		return &fosite.DefaultClient{}, nil
 	}
-	c := s.carriers.from(ctx)
-	if client := c.client(id); client != nil {
-		return client, nil
-	}
-	client, err := clientOf(ctx, s.host, id)
+	client, err := s.GetClient(ctx, id)
 	switch {
 	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, ticketstore.ErrNotFound):
 		return nil, fosite.ErrNotFound.WithWrap(err)
 	case err != nil:
-		c.note(err)
+		s.carriers.from(ctx).note(err)
 		return nil, err
 	}
-	c.keepClient(client)
 	return client, nil
-}
-
-// newHydrated returns a new session of the given session's type, filled from the stored session.
-func newHydrated(like fosite.Session, stored storedSession) (fosite.Session, error) {
-	fresh := newSameType(like)
-	if fresh == nil {
-		return nil, nil
-	}
-	return fresh, hydrate(fresh, stored)
 }

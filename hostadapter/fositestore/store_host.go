@@ -48,37 +48,33 @@ func (s *Store) Authenticate(ctx context.Context, name string, secret string) (s
 	return host.Authenticate(ctx, name, secret)
 }
 
+// publicKeys returns the host's store for the JWT bearer grant, or one whose methods return an error.
+func (s *Store) publicKeys() PublicKeys {
+	if host, ok := s.host.(PublicKeys); ok {
+		return host
+	}
+	return absent{s.unsupported("GetPublicKeys", "JWT bearer")}
+}
+
 // GetPublicKey calls the host's store.
 func (s *Store) GetPublicKey(
 	ctx context.Context, issuer string, subject string, keyID string,
 ) (*jose.JSONWebKey, error) {
-	host, ok := s.host.(PublicKeys)
-	if !ok {
-		return nil, s.unsupported("GetPublicKey", "JWT bearer")
-	}
-	return host.GetPublicKey(ctx, issuer, subject, keyID)
+	return s.publicKeys().GetPublicKey(ctx, issuer, subject, keyID)
 }
 
 // GetPublicKeys calls the host's store.
 func (s *Store) GetPublicKeys(
 	ctx context.Context, issuer string, subject string,
 ) (*jose.JSONWebKeySet, error) {
-	host, ok := s.host.(PublicKeys)
-	if !ok {
-		return nil, s.unsupported("GetPublicKeys", "JWT bearer")
-	}
-	return host.GetPublicKeys(ctx, issuer, subject)
+	return s.publicKeys().GetPublicKeys(ctx, issuer, subject)
 }
 
 // GetPublicKeyScopes calls the host's store.
 func (s *Store) GetPublicKeyScopes(
 	ctx context.Context, issuer string, subject string, keyID string,
 ) ([]string, error) {
-	host, ok := s.host.(PublicKeys)
-	if !ok {
-		return nil, s.unsupported("GetPublicKeyScopes", "JWT bearer")
-	}
-	return host.GetPublicKeyScopes(ctx, issuer, subject, keyID)
+	return s.publicKeys().GetPublicKeyScopes(ctx, issuer, subject, keyID)
 }
 
 // NewNonce calls the host's store, which must implement verifiable.NonceManager if the server composes

@@ -4,6 +4,7 @@ package fositestore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 
 	"github.com/ory/fosite"
@@ -13,23 +14,18 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// transaction gathers the writes between BeginTX and Commit.
-type transaction struct {
-	batch grantstore.Batch
-}
-
 type txKey struct{}
 
-func txFrom(ctx context.Context) *transaction {
-	tx, _ := ctx.Value(txKey{}).(*transaction)
+// txFrom returns the batch that gathers the writes between BeginTX and Commit, or nil.
+func txFrom(ctx context.Context) *grantstore.Batch {
+	tx, _ := ctx.Value(txKey{}).(*grantstore.Batch)
 	return tx
 }
 
 // BeginTX returns a context in which writes are gathered until Commit (storage.Transactional). It holds no
 // resources in the store.
 func (s *Store) BeginTX(ctx context.Context) (context.Context, error) {
-	return context.WithValue(ctx, txKey{}, &transaction{batch: grantstore.Batch{OperationID: operationID()}}),
-		nil
+	return context.WithValue(ctx, txKey{}, &grantstore.Batch{OperationID: rand.Text()}), nil
 }
 
 // Commit applies the writes since BeginTX as one batch. If another request consumed the code or refresh token
@@ -41,17 +37,17 @@ func (s *Store) Commit(ctx context.Context) error {
 	if tx == nil {
 		return errors.New("fositestore: Commit without BeginTX")
 	}
-	if isEmpty(&tx.batch) {
+	if isEmpty(tx) {
 		return nil
 	}
 	c := s.carriers.from(ctx)
-	s.addUse(ctx, c, &tx.batch)
-	s.addSlide(ctx, c, &tx.batch)
+	s.addUse(ctx, c, tx)
+	s.addSlide(ctx, c, tx)
 	// A later handler deletes rows of a code of the host's store there: such a code is used up at once.
-	if c != nil && !c.hasLegacyCode() && c.postpone(&tx.batch) {
+	if c != nil && !c.hasLegacyCode() && c.postpone(tx) {
 		return nil
 	}
-	return s.commit(ctx, c, &tx.batch)
+	return s.commit(ctx, c, tx)
 }
 
 // commit applies a batch, and publishes that its session was extended.
@@ -61,7 +57,7 @@ func (s *Store) commit(ctx context.Context, c *carrier, batch *grantstore.Batch)
 	if r != nil && r.grant.Offline && errors.Is(err, grantstore.ErrSessionEnded) {
 		// Its session has expired since it was read: see read.
 		s.tie.EndExpired(ctx, r.grant.SessionID)
-		batch.OperationID = operationID()
+		batch.OperationID = rand.Text()
 		result, err = s.apply(ctx, c, batch)
 	}
 	if err == nil && result.Slid && batch.Slide != nil {
@@ -73,14 +69,14 @@ func (s *Store) commit(ctx context.Context, c *carrier, batch *grantstore.Batch)
 // Rollback discards the writes since BeginTX.
 func (s *Store) Rollback(ctx context.Context) error {
 	if tx := txFrom(ctx); tx != nil {
-		tx.batch = grantstore.Batch{}
+		*tx = grantstore.Batch{}
 	}
 	return nil
 }
 
 // consumedRow returns the row that a batch consumes, if this request has read it.
 func consumedRow(c *carrier, batch *grantstore.Batch) *row {
-	if c == nil || batch.Consume == nil {
+	if batch.Consume == nil {
 		return nil
 	}
 	return c.row(batch.Consume.Ref)

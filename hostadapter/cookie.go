@@ -52,21 +52,16 @@ func readSecrets(r *http.Request, names ...string) (secrets []secret, present bo
 	}
 	for _, cookie := range cookies {
 		present = true
+		if len(cookie.Value) != strictBase64.EncodedLen(secretBytes) {
+			continue
+		}
 		var s secret
-		n, err := strictBase64.Decode(s[:], decodable(cookie.Value))
+		n, err := strictBase64.Decode(s[:], []byte(cookie.Value))
 		if err == nil && n == secretBytes && !slices.Contains(secrets, s) && len(secrets) < maxCookies {
 			secrets = append(secrets, s)
 		}
 	}
 	return secrets, present
-}
-
-// decodable returns the value's bytes, or nil if they would not fit into a secret.
-func decodable(value string) []byte {
-	if len(value) != base64.RawURLEncoding.EncodedLen(secretBytes) || strings.ContainsAny(value, "\r\n") {
-		return nil
-	}
-	return []byte(value)
 }
 
 func (a *Adapter) writeCookie(w http.ResponseWriter, s secret, session *ticketstore.Session) {

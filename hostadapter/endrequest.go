@@ -248,10 +248,7 @@ func withState(target string, parameters url.Values) string {
 		return target
 	}
 	state := url.Values{"state": {parameters.Get("state")}}.Encode()
-	uri, err := url.Parse(target)
-	if err != nil {
-		return target // was validated before
-	}
+	uri, _ := url.Parse(target) // checkRedirect has parsed it
 	if uri.RawQuery != "" {
 		state = uri.RawQuery + "&" + state
 	}

@@ -243,8 +243,7 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 }
 
 func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err error) {
-	var wrong badRequest
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[badRequest](err); ok {
 		page := &LogoutPage{
 			Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible", Text: wrong.Error(),
 		}

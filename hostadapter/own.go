@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -17,13 +18,10 @@ func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketst
 	if err != nil {
 		return nil, err
 	}
-	var live []ticketstore.SessionDetail
-	for i := range page.Sessions {
-		if page.Sessions[i].LiveAt(a.now()) {
-			live = append(live, page.Sessions[i])
-		}
-	}
-	return live, nil
+	now := a.now()
+	return slices.DeleteFunc(page.Sessions, func(session ticketstore.SessionDetail) bool {
+		return !session.LiveAt(now)
+	}), nil
 }
 
 // ownPage returns a page of the sessions of the session's user, live or not, newest first.

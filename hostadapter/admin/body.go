@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"unicode"
 	"unicode/utf16"
@@ -113,15 +114,7 @@ func surrogate(text []byte) rune {
 // hasNull reports whether a list contains a null, which would be decoded as an empty string.
 func hasNull(value json.RawMessage) bool {
 	var list []any
-	if json.Unmarshal(value, &list) != nil {
-		return false
-	}
-	for _, element := range list {
-		if element == nil {
-			return true
-		}
-	}
-	return false
+	return json.Unmarshal(value, &list) == nil && slices.Contains(list, nil)
 }
 
 func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {

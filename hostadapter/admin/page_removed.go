@@ -33,12 +33,9 @@ func (p *removalPage) outcome() url.Values {
 	for i, count := range p.counts() {
 		values.Set(outcomeCounts[i], strconv.Itoa(*count))
 	}
-	for i := range p.Targets {
-		if i == shownRemoved {
-			break
-		}
-		values.Add("session_id", p.Targets[i].SessionID)
-		values.Add("subject_id", p.Targets[i].SubjectID) // the session is gone and can no longer be looked up
+	for _, target := range p.Targets[:min(len(p.Targets), shownRemoved)] {
+		values.Add("session_id", target.SessionID)
+		values.Add("subject_id", target.SubjectID) // the session is gone and can no longer be looked up
 	}
 	return values
 }

@@ -218,8 +218,7 @@ func (m *mount) refused(w http.ResponseWriter, r *http.Request, err error) (answ
 	} else if wait = m.refusals.count(addressPrefix(m.sessions.RemoteAddr(r)), m.sessions.Now()); wait <= 0 {
 		return err, true
 	}
-	var signIn *SignInError
-	if errors.As(err, &signIn) {
+	if _, signIn := errors.AsType[*SignInError](err); signIn {
 		return err, false // a browser on its way to sign in presented no secret
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))

@@ -237,8 +237,7 @@ func retryAfter(err error, attempt int, safe bool) (pause time.Duration, again b
 
 // IsNetwork reports whether the connection failed: there was no response, or only part of it.
 func IsNetwork(err error) bool {
-	var failed net.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[net.Error](err); ok {
 		_, alone := failed.(syscall.Errno) // such as an error of the file that a backup is written to
 		return !alone
 	}

@@ -3,6 +3,7 @@ package grantstore
 // Grants, their types and their references.
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -119,12 +120,8 @@ func (g *Grant) Validate() error {
 
 // Validate returns an error for an unknown type and for the zero key.
 func (r Ref) Validate() error {
-	known := false
-	for _, t := range Types {
-		known = known || t == r.Type
-	}
 	switch {
-	case !known:
+	case !slices.Contains(Types, r.Type):
 		return ticketstore.Invalidf("type", "is not a grant type")
 	case r.Key.IsZero():
 		return ticketstore.Invalidf("key", "is not set")

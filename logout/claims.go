@@ -4,7 +4,6 @@ package logout
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -38,12 +37,10 @@ type tokenClaims struct {
 func TokenClaims(
 	notification *Notification, client *Client, tellReason bool, now time.Time,
 ) ([]byte, error) {
-	var id [16]byte
-	rand.Read(id[:]) // never returns an error
 	claims := tokenClaims{
 		Issuer: notification.Issuer, Subject: notification.SubjectID, Audience: notification.ClientID,
 		Session: notification.SessionID, IssuedAt: now.Unix(), Expires: now.Add(TokenLifetime).Unix(),
-		ID: hex.EncodeToString(id[:]), Events: map[string]struct{}{EventBackChannelLogout: {}},
+		ID: rand.Text(), Events: map[string]struct{}{EventBackChannelLogout: {}},
 	}
 	if client.SessionRequired {
 		claims.Subject = ""

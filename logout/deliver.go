@@ -221,24 +221,21 @@ func errorCode(answer []byte) string {
 // describe returns the problem without the URI, whose query may hold a secret, and without parts of the
 // response, which may echo the logout token.
 func (d *Dispatcher) describe(err error) string {
-	var failure *url.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*url.Error](err); ok {
 		err = failure.Err
 	}
-	var timeout net.Error
-	if errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) {
+	failed, ok := errors.AsType[net.Error](err)
+	if errors.Is(err, context.DeadlineExceeded) || ok && failed.Timeout() {
 		return fmt.Sprintf("no answer within %s", d.config.Timeout)
 	}
-	var operation *net.OpError
-	if errors.As(err, &operation) && (operation.Op == "dial" || operation.Op == "proxyconnect") {
+	operation, ok := errors.AsType[*net.OpError](err)
+	if ok && (operation.Op == "dial" || operation.Op == "proxyconnect") {
 		return operation.Error()
 	}
-	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
+	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "the client's certificate is not accepted: " + certificate.Err.Error()
 	}
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "the client does not speak TLS there"
 	}
 	return "the connection ended without an answer that is HTTP"

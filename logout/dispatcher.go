@@ -331,12 +331,10 @@ func (d *Dispatcher) startDue() time.Duration {
 			}
 			d.total++
 			d.busy[work.ClientID]++
-			d.running.Add(1)
-			go func() {
-				defer d.running.Done()
+			d.running.Go(func() {
 				d.deliver(&work)
 				d.finished <- work.ClientID
-			}()
+			})
 		}
 		if paced {
 			return d.config.Poll

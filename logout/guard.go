@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -50,10 +51,8 @@ func (g *guard) control(_, address string, _ syscall.RawConn) error {
 
 func (g *guard) check(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
-	for _, prefix := range g.allow {
-		if prefix.Contains(addr) {
-			return nil
-		}
+	if slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return nil
 	}
 	if addr.Is6() && nat64.Contains(addr) {
 		// The address behind the translator decides, also for the allowed networks.
@@ -72,12 +71,8 @@ func isPublic(addr netip.Addr) bool {
 		// multicast, segment routing.
 		return false
 	}
-	for _, prefix := range reserved {
-		if prefix.Contains(addr) {
-			return false
-		}
-	}
-	return addr.IsValid()
+	return addr.IsValid() &&
+		!slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 var (

@@ -3,6 +3,7 @@ package main
 // The authorization endpoint.
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -159,11 +160,8 @@ func nameOf(ar fosite.AuthorizeRequester) string {
 }
 
 func nameIn(session *hostadapter.Session) string {
-	switch {
-	case session == nil:
+	if session == nil {
 		return ""
-	case session.DisplayName != "":
-		return session.DisplayName
 	}
-	return session.SubjectID
+	return cmp.Or(session.DisplayName, session.SubjectID)
 }

@@ -3,7 +3,9 @@ package main
 // Browsers in which users have signed in before.
 
 import (
+	"cmp"
 	"crypto/hmac"
+	"crypto/rand"
 	"net/http"
 	"slices"
 	"time"
@@ -56,13 +58,9 @@ func (k *knownBrowsers) remember(w http.ResponseWriter, r *http.Request, account
 				pass.Users = append(pass.Users, user)
 			}
 		}
-		if pass.ID == "" {
-			pass.ID = before.ID
-		}
+		pass.ID = cmp.Or(pass.ID, before.ID)
 	}
-	if pass.ID == "" {
-		pass.ID = randomID()
-	}
+	pass.ID = cmp.Or(pass.ID, rand.Text())
 	k.cookie.set(w, "", k.signer.token(pass), browserLifetime)
 }
 

@@ -3,6 +3,7 @@ package main
 // Registered clients, with the methods that fosite and session management require.
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,12 +94,7 @@ func (c *client) GetCoordinateLifetimeWithUserSession() *bool { return c.coordin
 func (c *client) GetMutedSessionEnds() ticketstore.Ends       { return c.mutedEnds }
 
 // displayName is the client's name on the pages.
-func (c *client) displayName() string {
-	if c.name != "" {
-		return c.name
-	}
-	return c.id
-}
+func (c *client) displayName() string { return cmp.Or(c.name, c.id) }
 
 // loadClients reads a file of clients. Its error lists every problem with its position.
 func loadClients(path string, hash secretHasher) (map[string]*client, error) {
@@ -150,9 +146,7 @@ func clientOf(p *problems, r record, hash secretHasher) *client {
 }
 
 func (c *client) setDefaults() {
-	if c.authMethod == "" {
-		c.authMethod = authBasic
-	}
+	c.authMethod = cmp.Or(c.authMethod, authBasic)
 	if len(c.grantTypes) == 0 {
 		c.grantTypes = []string{"authorization_code"}
 	}
@@ -281,8 +275,7 @@ func checkLogoutURI(uri string) error {
 // problemOf returns the message of a *ticketstore.FieldError without the field's name, which the position
 // already gives.
 func problemOf(err error) string {
-	var fieldError *ticketstore.FieldError
-	if errors.As(err, &fieldError) {
+	if fieldError, ok := errors.AsType[*ticketstore.FieldError](err); ok {
 		return fieldError.Problem
 	}
 	return err.Error()

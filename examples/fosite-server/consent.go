@@ -3,6 +3,7 @@ package main
 // The consent page.
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"net/http"
@@ -89,11 +90,7 @@ func (p *provider) askConsent(
 		Target: originOf(ar.GetRedirectURI()),
 	}
 	for _, scope := range ar.GetRequestedScopes() {
-		text := scopeTexts[scope]
-		if text == "" {
-			text = scope
-		}
-		data.Scopes = append(data.Scopes, text)
+		data.Scopes = append(data.Scopes, cmp.Or(scopeTexts[scope], scope))
 	}
 	p.render(w, r, http.StatusOK, "consent", "Permission", data, originOf(ar.GetRedirectURI()))
 	return true

@@ -3,6 +3,7 @@ package main
 // The demo clients: relying parties with their own sessions.
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -211,11 +212,9 @@ func (d *demoClient) exchange(ctx context.Context, code string, attempt demoAtte
 	if idToken.Nonce != attempt.nonce || claims.SessionID == "" {
 		return nil, fmt.Errorf("the ID token is not valid: wrong nonce or no sid")
 	}
-	if claims.Name == "" {
-		claims.Name = idToken.Subject
-	}
 	return &demoSession{
-		subject: idToken.Subject, sessionID: claims.SessionID, name: claims.Name, email: claims.Email,
+		subject: idToken.Subject, sessionID: claims.SessionID, name: cmp.Or(claims.Name, idToken.Subject),
+		email:    claims.Email,
 		authTime: time.Unix(claims.AuthTime, 0), started: d.now(), idToken: raw,
 		accessToken: token.AccessToken,
 	}, nil

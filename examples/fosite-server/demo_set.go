@@ -13,8 +13,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 )
 
 // The demo clients. The first asks for consent; the operator trusts the second.
@@ -36,11 +34,10 @@ type demoUser struct {
 }
 
 func (d demoUser) user() *user {
-	hash, err := bcrypt.GenerateFromPassword([]byte(d.Password), passwordCost)
-	if err != nil {
-		panic(err) // a constant password
+	return &user{
+		username: d.Username, passwordHash: mustHash(d.Password), subject: d.subject, name: d.name,
+		email: d.email,
 	}
-	return &user{username: d.Username, passwordHash: hash, subject: d.subject, name: d.name, email: d.email}
 }
 
 // startDemoClients listens on the two ports after the server's, or on free ports if the server's is free.

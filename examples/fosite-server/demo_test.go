@@ -82,7 +82,7 @@ func (i *issuer) claims(with map[string]any) map[string]any {
 	now := time.Now()
 	claims := map[string]any{
 		"iss": i.URL, "aud": "demo", "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(),
-		"jti": randomID(), "sid": "s1",
+		"jti": rand.Text(), "sid": "s1",
 		"events": map[string]any{logoutEvent: map[string]any{}},
 	}
 	maps.Copy(claims, with)

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/url"
@@ -89,9 +90,9 @@ func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) string 
 	browsers := f.browsers(r)
 	if len(browsers) == 0 {
 		browsers = []string{randomText()}
-		f.cookie.set(w, "_"+randomID()[:8], browsers[0], 0)
+		f.cookie.set(w, "_"+rand.Text()[:8], browsers[0], 0)
 	}
-	made.Browser, made.ID, made.Made = hashOf(browsers[0]), randomID(), f.now()
+	made.Browser, made.ID, made.Made = hashOf(browsers[0]), rand.Text(), f.now()
 	return f.signer.token(made)
 }
 

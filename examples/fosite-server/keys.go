@@ -11,7 +11,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -60,13 +59,9 @@ func checkDataFolder(folder string) error {
 	}
 	// Temporary files left by a crash during the first start do not count.
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return smallfile.IsDraft(e.Name()) })
-	if len(entries) == 0 {
+	ours := func(e fs.DirEntry) bool { return slices.Contains(dataFiles, e.Name()) }
+	if len(entries) == 0 || slices.ContainsFunc(entries, ours) {
 		return nil
-	}
-	for _, entry := range entries {
-		if slices.Contains(dataFiles, entry.Name()) {
-			return nil
-		}
 	}
 	return fmt.Errorf("%s holds something that is not this server's data: choose an empty folder", folder)
 }
@@ -224,11 +219,4 @@ func randomText() string {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // it never fails
 	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-// randomID returns 128 random bits in hex.
-func randomID() string {
-	raw := make([]byte, 16)
-	_, _ = rand.Read(raw) // it never fails
-	return hex.EncodeToString(raw)
 }

@@ -121,8 +121,7 @@ func objectFields(element json.RawMessage) (map[string]json.RawMessage, error) {
 }
 
 func syntaxError(path string, raw []byte, offset int64, err error) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		offset = max(offset, syntax.Offset-1)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -107,7 +108,7 @@ type operatorPass struct {
 
 // issue returns a new cookie value.
 func (o *operators) issue() string {
-	return o.signer.token(operatorPass{randomID(), o.now().Add(operatorLifetime)})
+	return o.signer.token(operatorPass{rand.Text(), o.now().Add(operatorLifetime)})
 }
 
 // open reports whether the request has a valid cookie: signed, unexpired, and not signed out at any server.

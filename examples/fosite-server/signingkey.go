@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,7 +55,7 @@ func claimSigningKey(ctx context.Context, store sessions.Backend, id string, log
 		if err != nil {
 			return err
 		}
-		err = store.Properties().SetProperty(ctx, signingKeyProperty, kept, []byte(id+" "+randomID()))
+		err = store.Properties().SetProperty(ctx, signingKeyProperty, kept, []byte(id+" "+rand.Text()))
 		if err == nil && former != "" {
 			logger.WarnContext(ctx, "the signing key was replaced: ID tokens of the former one do not "+
 				"verify any more", "former", former, "key", id)

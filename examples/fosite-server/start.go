@@ -74,9 +74,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	}
 	s.closeLast = append(s.closeLast, func() error { return ignoreClosed(listener.Close()) })
 	s.address = listener.Addr()
-	if p.issuer = o.issuer; p.issuer == "" {
-		p.issuer = issuerOf(o.addr, listener.Addr())
-	}
+	p.issuer = cmp.Or(o.issuer, issuerOf(o.addr, listener.Addr()))
 	if err := s.startDemo(ctx, hash); err != nil {
 		return nil, fmt.Errorf("demo clients: %w", err)
 	}

@@ -37,13 +37,16 @@ type users struct {
 var errWrongPassword = errors.New("user name or password is wrong")
 
 // dummyHash is the hash compared for unknown users, so that the response takes as long as for known ones.
-var dummyHash = sync.OnceValue(func() []byte {
-	hash, err := bcrypt.GenerateFromPassword([]byte("nobody"), passwordCost)
+var dummyHash = sync.OnceValue(func() []byte { return mustHash("nobody") })
+
+// mustHash hashes a constant password.
+func mustHash(password string) []byte {
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), passwordCost)
 	if err != nil {
-		panic(err) // a constant password with a constant cost
+		panic(err) // it is longer than 72 bytes
 	}
 	return hash
-})
+}
 
 // active reports whether the user is still in the file, which may change between starts.
 func (u *users) active(_ context.Context, subject string) (bool, error) {

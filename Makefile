@@ -209,9 +209,14 @@ vulncheck: ## Fail when code that is reached has a known vulnerability (VULNDB)
 			'*** Run make vulncheck where it can, or name a copy: make vulncheck VULNDB=URL     ***' '' >&2; \
 	else echo "$$said" >&2; exit 1; fi
 
+# The descriptor of what fositestore seals, for its tests.
+REQUESTS := hostadapter/fositestore/internal/requestpb/request.binpb
+DESCRIBE := $(TOOL) buf build $(dir $(REQUESTS)) --as-file-descriptor-set --exclude-source-info --output
+
 .PHONY: generate
-generate: ## Generate Go code from the proto files
+generate: ## Generate Go code and a descriptor from the proto files
 	$(TOOL) buf generate
+	$(DESCRIBE) $(REQUESTS)
 
 # Generates into a folder of its own, so that it neither needs git nor touches the tree; it sees changed, missing and
 # left-over files.
@@ -219,6 +224,7 @@ generate: ## Generate Go code from the proto files
 generate-check: ## Fail when generated code is stale
 	@want=$$(mktemp -d); have=$$(mktemp -d); trap 'rm -rf "$$want" "$$have"' EXIT; \
 	$(TOOL) buf generate --output "$$want"; \
-	find . -name .git -prune -o -name '*.pb.go' -exec cp --parents {} "$$have" \; ; \
+	mkdir -p "$$want/$(dir $(REQUESTS))"; $(DESCRIBE) "$$want/$(REQUESTS)"; \
+	find . -name .git -prune -o \( -name '*.pb.go' -o -name '*.binpb' \) -exec cp --parents {} "$$have" \; ; \
 	diff -ru "$$have" "$$want" || { echo "generated code is stale: run make generate" >&2; exit 1; }; \
 	echo "generated code is current"

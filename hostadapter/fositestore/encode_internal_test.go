@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"os"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,8 +21,10 @@ import (
 	"golang.org/x/text/language"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 // tenantSession is a custom session type.
@@ -210,10 +214,31 @@ func TestRequestsRoundTrip(t *testing.T) {
 	}
 }
 
-// isRequest checks that the data is a requestpb.Request, which other releases can read.
+// requestType is the schema of requests (request.proto).
+var requestType = sync.OnceValues(func() (protoreflect.MessageDescriptor, error) {
+	raw, err := os.ReadFile("internal/requestpb/request.binpb")
+	if err != nil {
+		return nil, err
+	}
+	set := &descriptorpb.FileDescriptorSet{}
+	if err := proto.Unmarshal(raw, set); err != nil {
+		return nil, err
+	}
+	file, err := protodesc.NewFile(set.GetFile()[0], nil)
+	if err != nil {
+		return nil, err
+	}
+	return file.Messages().ByName("Request"), nil
+})
+
+// isRequest checks that the data is a Request of request.proto, which other releases can read.
 func isRequest(t *testing.T, data []byte) {
 	t.Helper()
-	message := &requestpb.Request{}
+	schema, err := requestType()
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := dynamicpb.NewMessage(schema)
 	if err := proto.Unmarshal(data[1:], message); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package logout
 // The Dispatcher: claims due notifications and starts their deliveries (rule 7).
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -134,43 +135,28 @@ func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
 	return d, nil
 }
 
+// prepare validates the configuration and sets its defaults.
 func (c *DispatcherConfig) prepare() error {
 	var errs []error
-	for _, required := range []struct {
-		field string
-		set   bool
-	}{{"store", c.Store != nil}, {"signer", c.Signer != nil}, {"clients", c.Clients != nil}} {
-		if !required.set {
-			errs = append(errs, ticketstore.Invalidf(required.field, "is not set"))
+	refuse := func(invalid bool, field, problem string, args ...any) {
+		if invalid {
+			errs = append(errs, ticketstore.Invalidf(field, problem, args...))
 		}
 	}
-	for _, d := range []struct {
-		field    string
-		value    *time.Duration
-		standard time.Duration
-	}{
-		{"timeout", &c.Timeout, DefaultTimeout}, {"poll", &c.Poll, DefaultPoll},
-		{"retry_base", &c.RetryBase, DefaultRetryBase}, {"retry_most", &c.RetryMost, DefaultRetryMost},
-	} {
-		if *d.value < 0 {
-			errs = append(errs, ticketstore.Invalidf(d.field, "is negative"))
-		}
-		if *d.value == 0 {
-			*d.value = d.standard
-		}
-	}
-	for _, n := range []struct {
-		field    string
-		value    *int
-		standard int
-	}{{"concurrency", &c.Concurrency, DefaultConcurrency}, {"per_client", &c.PerClient, DefaultPerClient}} {
-		if *n.value < 0 || *n.value > ticketstore.MaxCount {
-			errs = append(errs, ticketstore.Invalidf(n.field, "is outside 1 to %d", ticketstore.MaxCount))
-		}
-		if *n.value == 0 {
-			*n.value = n.standard
-		}
-	}
+	refuse(c.Store == nil, "store", "is not set")
+	refuse(c.Signer == nil, "signer", "is not set")
+	refuse(c.Clients == nil, "clients", "is not set")
+	refuse(c.Timeout < 0, "timeout", "is negative")
+	refuse(c.Poll < 0, "poll", "is negative")
+	refuse(c.RetryBase < 0, "retry_base", "is negative")
+	refuse(c.RetryMost < 0, "retry_most", "is negative")
+	outside := func(n int) bool { return n < 0 || n > ticketstore.MaxCount }
+	refuse(outside(c.Concurrency), "concurrency", "is outside 1 to %d", ticketstore.MaxCount)
+	refuse(outside(c.PerClient), "per_client", "is outside 1 to %d", ticketstore.MaxCount)
+	c.Timeout, c.Poll = cmp.Or(c.Timeout, DefaultTimeout), cmp.Or(c.Poll, DefaultPoll)
+	c.RetryBase, c.RetryMost = cmp.Or(c.RetryBase, DefaultRetryBase), cmp.Or(c.RetryMost, DefaultRetryMost)
+	c.Concurrency = cmp.Or(c.Concurrency, DefaultConcurrency)
+	c.PerClient = cmp.Or(c.PerClient, DefaultPerClient)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

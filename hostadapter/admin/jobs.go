@@ -15,19 +15,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// jobKind is the kind of a job.
-type jobKind string
-
-// The kinds of jobs.
-const (
-	removalJob jobKind = "removal"
-	swapJob    jobKind = "swap"
-)
-
 // job is work that outlasts a request: a removal of many sessions, or a swap.
 type job struct {
 	logout.Job
-	Kind jobKind
 	// Swap is nil for a removal.
 	Swap *hostadapter.SwapState
 }
@@ -36,7 +26,7 @@ type job struct {
 func (m *mount) job(ctx context.Context, id string) (*job, error) {
 	removal, err := m.sessions.Job(ctx, id)
 	if err == nil {
-		return &job{Job: *removal, Kind: removalJob}, nil
+		return &job{Job: *removal}, nil
 	}
 	if !errors.Is(err, ticketstore.ErrNotFound) {
 		return nil, err
@@ -51,7 +41,7 @@ func (m *mount) job(ctx context.Context, id string) (*job, error) {
 
 // jobOf converts a swap to a job. Its counts are of records.
 func jobOf(swap *hostadapter.SwapState) *job {
-	j := &job{Kind: swapJob, Swap: swap, Job: logout.Job{
+	j := &job{Swap: swap, Job: logout.Job{
 		ID: swap.ID, State: logout.JobRunning, Phase: string(swap.Progress.Phase), Started: swap.Started,
 		Finished: swap.Finished,
 		Total:    int(swap.Progress.Total), Done: int(swap.Progress.Copied),
@@ -85,12 +75,12 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 		return err
 	}
 	body := client.Job{
-		ID: job.ID, Kind: string(job.Kind), State: string(job.State), Phase: job.Phase,
+		ID: job.ID, Kind: "removal", State: string(job.State), Phase: job.Phase,
 		Started: job.Started.UTC(), Finished: job.Finished.UTC(), Total: known(job.Total), Done: job.Done,
 		Error: plain(job.Error),
 	}
 	if job.Swap != nil {
-		body.Swap = swapOf(job.Swap)
+		body.Kind, body.Swap = "swap", swapOf(job.Swap)
 	} else {
 		body.Result = resultOf(&job.Result)
 	}

@@ -48,10 +48,8 @@ func Bind(session fosite.Session, live *hostadapter.Session) error {
 		return fmt.Errorf("fositestore: %w: the grant is for another subject than the one signed in",
 			ErrUnbound)
 	}
-	if s, ok := session.(openid.Session); ok {
-		if err := bindIDToken(s.IDTokenClaims(), live); err != nil {
-			return err
-		}
+	if err := bindIDToken(idTokenOf(session), live); err != nil {
+		return err
 	}
 	if s, ok := session.(oauth2.JWTSessionContainer); ok {
 		if claims, ok := s.GetJWTClaims().(*jwt.JWTClaims); ok && claims != nil {
@@ -106,11 +104,9 @@ func SessionIDOf(session fosite.Session) string {
 			return sid
 		}
 	}
-	if s, ok := session.(openid.Session); ok {
-		if claims := s.IDTokenClaims(); claims != nil {
-			if sid, ok := claims.Extra[sidClaim].(string); ok {
-				return sid
-			}
+	if claims := idTokenOf(session); claims != nil {
+		if sid, ok := claims.Extra[sidClaim].(string); ok {
+			return sid
 		}
 	}
 	if s, ok := session.(oauth2.JWTSessionContainer); ok {
@@ -122,6 +118,14 @@ func SessionIDOf(session fosite.Session) string {
 	}
 	sid, _ := extraClaims(session)[sidClaim].(string)
 	return sid
+}
+
+// idTokenOf returns the claims of a session's ID token, to be modified in place, or nil.
+func idTokenOf(session fosite.Session) *jwt.IDTokenClaims {
+	if s, ok := session.(openid.Session); ok {
+		return s.IDTokenClaims()
+	}
+	return nil
 }
 
 // extraClaims returns the extra claims, to be modified in place, of a session that has no better place for a
@@ -142,10 +146,8 @@ func subjectOf(session fosite.Session) string {
 	if subject := session.GetSubject(); subject != "" {
 		return subject
 	}
-	if s, ok := session.(openid.Session); ok {
-		if claims := s.IDTokenClaims(); claims != nil {
-			return claims.Subject
-		}
+	if claims := idTokenOf(session); claims != nil {
+		return claims.Subject
 	}
 	return ""
 }
@@ -154,11 +156,10 @@ func subjectOf(session fosite.Session) string {
 // create the fosite session after the login form, so that its default would be after the sign-in. An earlier
 // time was set by the host and is kept.
 func bindRequestTime(session fosite.Session, requestedAt time.Time) {
-	s, ok := session.(openid.Session)
-	if !ok || s.IDTokenClaims() == nil {
+	claims := idTokenOf(session)
+	if claims == nil {
 		return
 	}
-	claims := s.IDTokenClaims()
 	if claims.RequestedAt.IsZero() || claims.RequestedAt.After(requestedAt) {
 		claims.RequestedAt = requestedAt
 	}

@@ -17,7 +17,7 @@ import (
 // CreateAuthorizeCodeSession stores the request of a new code (oauth2.AuthorizeCodeStorage).
 func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, code string, request fosite.Requester) error {
 	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
-	return s.create(ctx, grantstore.AuthorizationCode, code, request, expires, encoding{})
+	return s.create(ctx, grantstore.AuthorizationCode, code, request, expires)
 }
 
 // GetAuthorizeCodeSession returns the request of a code and fills the session. A second read in the same

@@ -61,9 +61,8 @@ func (s *Store) sealRequest(
 
 func (s *Store) create(
 	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time,
-	what encoding,
 ) error {
-	return s.createWith(ctx, t, handle, request, expires, what, nil)
+	return s.createWith(ctx, t, handle, request, expires, encoding{}, nil)
 }
 
 // createWith does what create does and applies another change in the same batch.

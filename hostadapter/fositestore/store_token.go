@@ -17,7 +17,7 @@ func (s *Store) CreateAccessTokenSession(
 	ctx context.Context, signature string, request fosite.Requester,
 ) error {
 	expires := expiry(request, fosite.AccessToken, s.fosite.GetAccessTokenLifespan(ctx))
-	return s.create(ctx, grantstore.ReferenceToken, signature, request, expires, encoding{})
+	return s.create(ctx, grantstore.ReferenceToken, signature, request, expires)
 }
 
 // GetAccessTokenSession returns the request of a live access token and fills the session. If session is nil,
@@ -56,7 +56,7 @@ func (s *Store) DeleteAccessTokenSession(ctx context.Context, signature string) 
 func (s *Store) CreateRefreshTokenSession(
 	ctx context.Context, signature, _ string, request fosite.Requester,
 ) error {
-	return s.create(ctx, grantstore.RefreshToken, signature, request, refreshExpiry(request), encoding{})
+	return s.create(ctx, grantstore.RefreshToken, signature, request, refreshExpiry(request))
 }
 
 // refreshExpiry returns the session's expiry, or the zero time for none, as fosite does.

@@ -219,9 +219,11 @@ func (s *Server) DSN(user string) string {
 	return fmt.Sprintf("host=%s port=%d user=%s dbname=postgres", s.folder, s.Port, user)
 }
 
-// Loopback returns a DSN with the loopback interface, where a password is required.
+// Loopback returns a DSN with the loopback interface, where a password is required. On a busy machine its
+// proof may take longer than the usual timeout.
 func (s *Server) Loopback(user, password string) string {
-	return fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/postgres", user, password, s.Port)
+	return fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/postgres?connect_timeout=%d", user, password, s.Port,
+		int(testenv.Patience.Seconds()))
 }
 
 // Folder returns the folder with the server's socket and its files, in "data".

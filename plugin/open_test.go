@@ -314,8 +314,8 @@ func TestOpenFails(t *testing.T) {
 			c.StartTimeout = time.Second / 2
 		}, "was not ready within 500ms (before its handshake, "},
 		"settings that hang": {"plugin", settings{Hang: true}, func(_ *fixture, c *plugin.Config) {
-			c.StartTimeout = time.Second
-		}, "was not ready within 1s (after its handshake, "},
+			c.StartTimeout = 10 * time.Second // a third of it for the handshake, also on a busy machine
+		}, "was not ready within 10s (after its handshake, "},
 		"unknown setting": {
 			"plugin", settings{Field: "paht"}, nil, "invalid paht: is not a setting of the memory backend",
 		},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -41,7 +42,7 @@ const (
 	codeStarting       = "57P03"
 )
 
-// awaited reports whether a server that refused a connection may accept one soon.
+// awaited reports whether a server that refused a connection, or did not answer, may accept one soon.
 func awaited(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch refused.Code {
@@ -50,8 +51,12 @@ func awaited(err error) bool {
 		}
 		return false
 	}
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	network, ok := errors.AsType[net.Error](err)
+	return ok && network.Timeout() || slices.ContainsFunc([]error{
+		context.DeadlineExceeded, // connect_timeout
+		syscall.ECONNREFUSED, syscall.ENOENT, syscall.ECONNRESET, io.ErrUnexpectedEOF,
+		syscall.EHOSTUNREACH, syscall.ENETUNREACH, // a machine that is starting
+	}, func(target error) bool { return errors.Is(err, target) })
 }
 
 // explain says what to do about an error of the server. It includes the server's address, the user and the

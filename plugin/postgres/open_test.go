@@ -143,6 +143,33 @@ func TestSilentServer(t *testing.T) {
 	server.Continue()
 }
 
+// A start waits for a server that does not answer at first, such as one behind a machine that is starting.
+func TestOpenWaitsForASilentServer(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, name := server.Schema(t)
+	server.Pause(t)
+	log := &testenv.Log{}
+	opened := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+		defer cancel()
+		o, err := connect(ctx, Settings{DSN: dsn + " connect_timeout=1", Schema: name},
+			slog.New(slog.NewTextHandler(log, nil)), true)
+		if err == nil {
+			o.pool.Close()
+		}
+		opened <- err
+	}()
+	testenv.Eventually(t, "the wait is logged, or the open has ended", func() bool {
+		return len(opened) > 0 || strings.Contains(log.String(), "waiting for the database")
+	})
+	server.Continue()
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMissingPrivileges(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)

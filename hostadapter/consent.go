@@ -176,7 +176,7 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 
 // Revoke revokes the consent of the user to the client, and with it all of the client's codes and tokens for
 // the user, including offline tokens and those of any session. The user's sessions stay. If there is nothing
-// to revoke it returns no error. The consent is revoked first, and then the rest, even if ctx is canceled
+// to revoke it returns no error. The consent is revoked first, and then the rest, even if ctx ends
 // meanwhile: after an error, a repeated call revokes the rest. JWT access tokens that are validated offline
 // stay valid until their exp. A server that keeps its grants in its own store (fositestore.Sessions.Wrap)
 // revokes the client's codes and tokens there itself: Revoke does not reach them.
@@ -190,7 +190,7 @@ func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) (err 
 		OperationID: randomID(), Delete: []grantstore.Ref{consentRef(subjectID, clientID)},
 	}
 	if _, err = c.adapter.apply(ctx, batch, c.adapter.now()); err == nil {
-		// Also if the browser disconnects: the user's page no longer lists the client.
+		// Also if the browser disconnects or the deadline passes: the user's page no longer lists the client.
 		_, err = c.adapter.Operations().RemoveGrants(context.WithoutCancel(ctx), GrantRemoval{
 			Filter: grantstore.Filter{SubjectID: subjectID, ClientID: clientID}, Reason: "consent revoked",
 		})

@@ -290,6 +290,9 @@ func TestConsentRevocationIsCompleted(t *testing.T) {
 		"the browser disconnects later": func(h *host, cancel context.CancelFunc) {
 			h.backend.before("RemoveGrants", cancel)
 		},
+		"the deadline passes": func(h *host, cancel context.CancelFunc) {
+			h.backend.before("QueryGrants", cancel)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -298,6 +301,9 @@ func TestConsentRevocationIsCompleted(t *testing.T) {
 			h.remember("mail", 0, "openid")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			if name == "the deadline passes" {
+				ctx = expiring{ctx}
+			}
 			disturb(h, cancel)
 			if err := h.Consents().Revoke(ctx, "ann", "mail"); err != nil {
 				t.Errorf("Revoke: %v", err)
@@ -309,6 +315,16 @@ func TestConsentRevocationIsCompleted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// expiring is a context whose deadline passes when it is canceled.
+type expiring struct{ context.Context }
+
+func (e expiring) Deadline() (deadline time.Time, ok bool) {
+	if e.Err() == nil {
+		return time.Time{}, false
+	}
+	return time.Now().Add(-time.Second), true
 }
 
 func TestConsentThatCannotBeOpened(t *testing.T) {

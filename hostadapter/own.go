@@ -19,8 +19,8 @@ func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketst
 		return nil, err
 	}
 	now := a.now()
-	return slices.DeleteFunc(page.Sessions, func(session ticketstore.SessionDetail) bool {
-		return !session.LiveAt(now)
+	return slices.DeleteFunc(page.Sessions, func(own ticketstore.SessionDetail) bool {
+		return !own.LiveAt(now)
 	}), nil
 }
 

@@ -447,7 +447,7 @@ func TestLostAnswerThatCannotBeResolvedAtOnce(t *testing.T) {
 	}
 }
 
-// A backend may repeat a call whose answer it lost by itself.
+// A backend may itself repeat a call whose answer was lost.
 func TestStepUpRepeatedByTheBackend(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

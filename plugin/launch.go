@@ -76,9 +76,9 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	if err != nil {
 		return nil, err
 	}
-	defer in.keep()
 	defer func() {
 		if err != nil {
+			in.keep() // its backend may be open, and is to be closed
 			in.stop(config.CloseTimeout)
 		}
 	}()

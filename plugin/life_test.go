@@ -327,13 +327,35 @@ func TestCloseWaitsForCalls(t *testing.T) {
 func TestSlowClose(t *testing.T) {
 	t.Parallel()
 	b := newFixture(t)
-	client := b.open(settings{SlowEnd: true})
+	client := b.open(settings{SlowEnd: 3 * time.Second})
 	pid := client.PID()
 	if err := client.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
 	if !b.marked(fmt.Sprintf("closed-%d", pid)) {
 		t.Error("the plugin was killed before it closed its backend")
+	}
+}
+
+// The backend of a start that is given up is closed, even if the caller gives up meanwhile.
+func TestGivenUpBackendIsClosed(t *testing.T) {
+	t.Parallel()
+	b := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		testenv.Eventually(t, "the backend is being closed", func() bool { return b.marked("closing") })
+		cancel()
+	}()
+	client, err := plugin.Open(ctx, b.config("plugin", settings{
+		Services: []string{"grants"}, SlowEnd: time.Second, // go-plugin kills after two
+	}))
+	if err == nil {
+		_ = client.Close()
+		t.Fatal("opened")
+	}
+	if closed, _ := filepath.Glob(filepath.Join(b.folder, "closed-*")); len(closed) != 1 {
+		t.Errorf("the process was killed while it closed its backend: %v", err)
 	}
 }
 
@@ -357,7 +379,7 @@ func (b *fixture) freeze(pid int) {
 func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newFixture(t)
-	config := b.config("plugin", settings{SlowEnd: true})
+	config := b.config("plugin", settings{SlowEnd: 3 * time.Second})
 	config.HealthTimeout = plugin.DefaultHealthTimeout
 	client := b.start(config)
 	pid := client.PID()

@@ -120,12 +120,12 @@ func host() {
 
 // settings of the memory backend.
 type settings struct {
-	Fail     string   `json:"fail,omitempty"`     // the error of Open
-	Field    string   `json:"field,omitempty"`    // a field at fault
-	Services []string `json:"services,omitempty"` // instead of all
-	Shared   bool     `json:"shared,omitempty"`
-	Hang     bool     `json:"hang,omitempty"`     // Open waits for its context
-	SlowEnd  bool     `json:"slow_end,omitempty"` // Close takes three seconds
+	Fail     string        `json:"fail,omitempty"`     // the error of Open
+	Field    string        `json:"field,omitempty"`    // a field at fault
+	Services []string      `json:"services,omitempty"` // instead of all
+	Shared   bool          `json:"shared,omitempty"`
+	Hang     bool          `json:"hang,omitempty"`     // Open waits for its context
+	SlowEnd  time.Duration `json:"slow_end,omitempty"` // how long Close takes
 	// a file with the id of the store; without the file there is no store
 	Path string `json:"path,omitempty"`
 }
@@ -190,8 +190,9 @@ func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
 }
 
 func (m *memory) Close() error {
-	if m.settings.SlowEnd {
-		<-time.After(3 * time.Second)
+	if m.settings.SlowEnd > 0 {
+		mark(m.folder, "closing")
+		<-time.After(m.settings.SlowEnd)
 	}
 	if m.folder != "" {
 		mark(m.folder, fmt.Sprintf("closed-%d", os.Getpid()))

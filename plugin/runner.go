@@ -274,6 +274,9 @@ func (p *process) condition() string {
 	if found := p.found.Load(); found != nil {
 		return *found
 	}
+	if p.dead() { // its id may be that of another process
+		return "ended"
+	}
 	return conditionOf(p.pid())
 }
 

@@ -40,7 +40,7 @@ func conditionOf(pid int) string {
 	const tick = 10 * time.Millisecond
 	fields := statOf(fmt.Sprintf("/proc/%d/stat", pid))
 	if len(fields) < 13 {
-		return "ended"
+		return "process state unknown"
 	}
 	user, _ := strconv.Atoi(fields[11])
 	system, _ := strconv.Atoi(fields[12])

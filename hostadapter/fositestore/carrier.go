@@ -190,6 +190,7 @@ var answers = []error{
 	ticketstore.ErrInvalid, ticketstore.ErrTooManyClients, ticketstore.ErrConflict, errRefused,
 }
 
+// isAnswer reports whether the error is one of answers.
 func isAnswer(err error) bool {
 	return slices.ContainsFunc(answers, func(answer error) bool { return errors.Is(err, answer) })
 }

@@ -104,8 +104,9 @@ func (p *Provider) NewAccessResponse(
 	return response, nil
 }
 
-// WriteAccessError answers 503 with Retry-After if the store is unavailable, else as fosite does, with the
-// WWW-Authenticate header that fosite omits: Basic for a client that did not authenticate, else Bearer.
+// WriteAccessError answers 503 with Retry-After if the store is unavailable or a context has ended, else as
+// fosite does, with the WWW-Authenticate header that fosite omits: Basic for a client that did not
+// authenticate, else Bearer.
 func (p *Provider) WriteAccessError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, err error,
 ) {
@@ -135,9 +136,9 @@ func (p *Provider) NewRevocationRequest(ctx context.Context, r *http.Request) er
 	return p.answer(ctx, c, otherEndpoint, err)
 }
 
-// WriteRevocationResponse answers 503 with Retry-After if the store is unavailable, and an error if the
-// client assertion was used before, where fosite would answer 200 although the token was not revoked. For
-// another client's token, which is not revoked, the answer is 200 as from fosite.
+// WriteRevocationResponse answers 503 with Retry-After if the store is unavailable or a context has ended,
+// and an error if the client assertion was used before, where fosite would answer 200 although the token was
+// not revoked. For another client's token, which is not revoked, the answer is 200 as from fosite.
 func (p *Provider) WriteRevocationResponse(ctx context.Context, rw http.ResponseWriter, err error) {
 	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
 		return
@@ -242,8 +243,8 @@ func (p *Provider) introspectingClient(
 	return p.store.GetClient(c.into(ctx), id)
 }
 
-// WriteIntrospectionError answers 503 with Retry-After if the store is unavailable, where fosite would answer
-// {"active":false}.
+// WriteIntrospectionError answers 503 with Retry-After if the store is unavailable or a context has ended,
+// where fosite would answer {"active":false}.
 func (p *Provider) WriteIntrospectionError(ctx context.Context, rw http.ResponseWriter, err error) {
 	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
 		return

@@ -209,8 +209,8 @@ func (p *Provider) bind(
 	return sid, p.refuseInactive(ctx, subject, fosite.ErrAccessDenied)
 }
 
-// WriteAuthorizeError answers 503 with Retry-After if the store is unavailable, so that the browser can
-// retry, else as fosite does, but 400 to an unknown client instead of 401.
+// WriteAuthorizeError answers 503 with Retry-After if the store is unavailable or a context has ended, so
+// that the browser can retry, else as fosite does, but 400 to an unknown client instead of 401.
 func (p *Provider) WriteAuthorizeError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error,
 ) {
@@ -296,7 +296,8 @@ func (p *Provider) WritePushedAuthorizeResponse(
 	p.OAuth2Provider.WritePushedAuthorizeResponse(ctx, rw, request, response)
 }
 
-// WritePushedAuthorizeError answers 503 with Retry-After if the store is unavailable, else as fosite does.
+// WritePushedAuthorizeError answers 503 with Retry-After if the store is unavailable or a context has ended,
+// else as fosite does.
 func (p *Provider) WritePushedAuthorizeError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error,
 ) {

@@ -185,7 +185,8 @@ func (s *Store) GetOpenIDConnectSession(
 	}
 	// The record of a code from the host's store is there too. It is read when the code is used up, so a read
 	// of the backend that fails would lose the tokens.
-	r, err := (*row)(nil), error(fosite.ErrNotFound.WithWrap(ticketstore.ErrNotFound))
+	var r *row
+	var err error = fosite.ErrNotFound.WithWrap(ticketstore.ErrNotFound)
 	if !c.hasLegacyCode() {
 		r, err = s.related(ctx, grantstore.OpenIDRequest, authorizeCode)
 	}

@@ -53,7 +53,7 @@ func (s *Store) publicKeys() PublicKeys {
 	if host, ok := s.host.(PublicKeys); ok {
 		return host
 	}
-	return absent{s.unsupported("GetPublicKeys", "JWT bearer")}
+	return absent{s.unsupported("PublicKeys", "JWT bearer")}
 }
 
 // GetPublicKey calls the host's store.
@@ -93,7 +93,7 @@ func (s *Store) IsNonceValid(ctx context.Context, accessToken string, nonce stri
 func (s *Store) unsupported(method, grant string) error {
 	return fosite.ErrUnsupportedGrantType.WithDebugf("The %s grant needs a store that implements %s; %T "+
 		"does not.", grant, method, s.host).
-		WithWrap(fmt.Errorf("fositestore: %w: %T has no method %s", errUnsupported, s.host, method))
+		WithWrap(fmt.Errorf("fositestore: %w: %T does not implement %s", errUnsupported, s.host, method))
 }
 
 // errUnsupported means that the host's store does not serve a grant type.

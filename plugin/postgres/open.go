@@ -81,10 +81,13 @@ func firstConnection(
 ) (conn *pgxpool.Conn, err error) {
 	until := time.Now().Add(openPatience)
 	if deadline, ok := ctx.Deadline(); ok {
-		until = deadline.Add(-time.Second)
+		// The rest is for the answer.
+		until = deadline.Add(-min(time.Second, time.Until(deadline)/5))
 	}
+	trying, stop := context.WithDeadline(ctx, until)
+	defer stop()
 	for waiting := false; ; waiting = true {
-		if conn, err = pool.Acquire(ctx); err == nil || !awaited(err) || time.Now().After(until) {
+		if conn, err = pool.Acquire(trying); err == nil || !awaited(err) || time.Now().After(until) {
 			return conn, err
 		}
 		if !waiting {
@@ -258,7 +261,7 @@ const askRights = `
 
 // checkPrivileges refuses a role with missing privileges.
 func checkPrivileges(ctx context.Context, conn *pgx.Conn, name string) error {
-	rows, _ := conn.Query(ctx, askRights, name) // rows have its error
+	rows, _ := conn.Query(ctx, askRights, name) // the rows hold its error
 	lacking, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(lacking) == 0 {
 		return err

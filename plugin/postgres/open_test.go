@@ -140,6 +140,13 @@ func TestSilentServer(t *testing.T) {
 	dsn, name := server.Schema(t)
 	server.Pause(t)
 	refused(t, Settings{DSN: dsn, Schema: name}, ticketstore.ErrUnavailable, "no PostgreSQL answers")
+	// An attempt is under way when the time is up.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err := openWithin(t, ctx, Settings{DSN: dsn + " connect_timeout=3", Schema: name})
+	if !errors.Is(err, ticketstore.ErrUnavailable) || ctx.Err() != nil {
+		t.Errorf("%v, %v, want ErrUnavailable before the deadline", err, ctx.Err())
+	}
 	server.Continue()
 }
 

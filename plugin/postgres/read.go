@@ -91,7 +91,7 @@ func (e *Engine) batch(statements []statement) *pgx.Batch {
 
 // collect adds the rows of the next result to the group.
 func (g *group) collect(results pgx.BatchResults, t *table) (found []*row) {
-	rows, _ := results.Query() // rows have its error
+	rows, _ := results.Query() // the rows hold its error
 	list, err := pgx.CollectRows(rows, g.scan(t, g.lenient))
 	g.fail(err)
 	for _, r := range list {
@@ -248,7 +248,7 @@ func selected[T any](g *group, scan pgx.RowToFunc[T], sql string, args ...any) [
 	if g.err != nil {
 		return nil
 	}
-	rows, _ := g.conn.Query(g.ctx, g.sql(sql), args...) // rows have its error
+	rows, _ := g.conn.Query(g.ctx, g.sql(sql), args...) // the rows hold its error
 	list, err := pgx.CollectRows(rows, scan)
 	g.fail(err)
 	return list

@@ -44,7 +44,7 @@ const askHosts = `SELECT name, version, knows, joined, beat FROM {s}.hosts
 
 // Hosts returns the programs that have the store open, in the order in which they opened it.
 func (e *Engine) Hosts(ctx context.Context) ([]Host, error) {
-	rows, _ := e.pool.Query(ctx, e.sql(askHosts), schema.HostSilence, "") // rows have its error
+	rows, _ := e.pool.Query(ctx, e.sql(askHosts), schema.HostSilence, "") // the rows hold its error
 	hosts, err := pgx.CollectRows(rows, hostOf)
 	if err != nil {
 		return nil, e.unavailable(ctx, err)

@@ -18,7 +18,8 @@ func Heap() int64 {
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
 		live := int64(stats.HeapAlloc)
-		if calm++; last-live > same || live-last > same {
+		calm++
+		if last-live > same || live-last > same {
 			calm = 0
 		}
 		last = live

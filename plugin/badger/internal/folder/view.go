@@ -78,7 +78,7 @@ func (v *View) Open(options badger.Options) (*badger.DB, error) {
 }
 
 // Discard removes the private folder of an open database, which serves on. An end of the process that does
-// not close the database then leaves nothing.
+// not close the database then leaves nothing. Closing it returns an error.
 func (v *View) Discard() error {
 	if !v.private {
 		return nil

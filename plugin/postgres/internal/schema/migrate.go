@@ -128,7 +128,7 @@ func Grant(ctx context.Context, conn *pgx.Conn, name, role string) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT c.relname::text FROM pg_catalog.pg_class c
 			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = $1 AND `+Emptied, name) // rows have its error
+			WHERE n.nspname = $1 AND `+Emptied, name) // the rows hold its error
 		emptied, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return err

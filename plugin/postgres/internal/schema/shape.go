@@ -37,7 +37,7 @@ const columnsAndIndexes = `
 
 // Shape returns the columns and indexes of a schema, a line each, sorted.
 func Shape(ctx context.Context, db Querier, name string) ([]string, error) {
-	rows, _ := db.Query(ctx, columnsAndIndexes, name) // rows have its error
+	rows, _ := db.Query(ctx, columnsAndIndexes, name) // the rows hold its error
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	slices.Sort(lines)
 	return lines, err

@@ -2,6 +2,7 @@ package hostadapter_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -445,6 +446,29 @@ func TestLostAnswerThatCannotBeResolvedAtOnce(t *testing.T) {
 	if n := h.backend.count("Create"); n != 1 {
 		t.Errorf("%d sessions were created, want one", n)
 	}
+}
+
+// A browser that has gone has no cookie of the session that was created for it.
+func TestSignInOfABrowserThatHasGone(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.Lifetime.MaxSessions, c.Lifetime.RefuseSignIn = 1, true
+	})
+	b := h.browser()
+	ctx, leave := context.WithCancel(t.Context())
+	h.backend.before("Create", leave)
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	b.send(r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, err := h.SignIn(w, r, hostadapter.Identity{Subject: "ann"})
+		if session != nil || !errors.Is(err, context.Canceled) {
+			t.Errorf("SignIn: got %+v, %v, want context.Canceled", session, err)
+		}
+	}))
+	if len(b.cookies) != 0 {
+		t.Errorf("cookies %v were set", b.cookies)
+	}
+	b.signIn(hostadapter.Identity{Subject: "ann"}) // it is within the limit
+	b.mustBe("ann")
 }
 
 // A backend may itself repeat a call whose answer was lost.

@@ -43,7 +43,8 @@ const clockSkew = time.Minute
 // planted cookie is useless. If the same user is signed in already, the session keeps its sid; of two
 // concurrent sign-ins over it, one begins another session. A live session of a different subject ends (reason
 // session_replaced), and so does one that cannot be opened or has a former issuer. For an invalid identity it
-// returns a *ticketstore.FieldError before anything is changed.
+// returns a *ticketstore.FieldError before anything is changed. If the request's context ends meanwhile,
+// because the browser has gone, a new session is ended again.
 //
 // It returns ticketstore.ErrTooManySessions if the subject has reached Config.Lifetime.MaxSessions and
 // Config.Lifetime.RefuseSignIn is set; a live session of another subject has ended even so. After any other
@@ -155,6 +156,13 @@ func (a *Adapter) signIn(
 		Time: now, SessionID: fresh.SessionID, SubjectID: fresh.SubjectID, RemoteAddr: fresh.RemoteAddr,
 		UserAgent: fresh.UserAgent,
 	})
+	if gone := ctx.Err(); gone != nil {
+		// No browser takes the cookie: until it expired, the session would count for MaxSessions.
+		_, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
+			SessionID: fresh.SessionID, Reason: logout.Terminated, KeepOffline: true, KeepConsents: true,
+		})
+		return nil, errors.Join(gone, err)
+	}
 	return fresh, nil
 }
 

@@ -86,11 +86,15 @@ func firstConnection(
 	}
 	trying, stop := context.WithDeadline(ctx, until)
 	defer stop()
-	for waiting := false; ; waiting = true {
-		if conn, err = pool.Acquire(trying); err == nil || !awaited(err) || time.Now().After(until) {
+	for last := error(nil); ; last = err {
+		conn, err = pool.Acquire(trying)
+		if err != nil && last != nil && trying.Err() != nil {
+			err = last // which says more than that the time was up
+		}
+		if err == nil || !awaited(err) || time.Now().After(until) {
 			return conn, err
 		}
-		if !waiting {
+		if last == nil {
 			logger.WarnContext(ctx, "waiting for the database", "at", place(config),
 				"for", time.Until(until).Round(time.Second).String(), "error", explain(err, config))
 		}

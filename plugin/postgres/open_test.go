@@ -56,7 +56,7 @@ func mustOpen(t *testing.T, settings Settings) *opened {
 // one, if any.
 func refused(t *testing.T, settings Settings, is error, words ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	began := time.Now()
 	_, err := openWithin(t, ctx, settings)

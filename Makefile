@@ -114,7 +114,7 @@ fuzz: ## Run every fuzzer for a while (FUZZTIME, FUZZ)
 
 .PHONY: check
 check: ## What a change must pass besides test: format, vet, lint, vulnerabilities, generated code, tests with -race, failover
-	@.ci/steps test-failover -- fmt-check vet lint vulncheck generate-check test-race test-plugins
+	@.ci/steps test-failover test-plugins -- fmt-check vet lint vulncheck generate-check test-race
 
 .PHONY: bench
 bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -79,11 +80,7 @@ func connect(ctx context.Context, settings Settings, logger *slog.Logger, serve 
 func firstConnection(
 	ctx context.Context, pool *pgxpool.Pool, config *pgx.ConnConfig, logger *slog.Logger,
 ) (conn *pgxpool.Conn, err error) {
-	until := time.Now().Add(openPatience)
-	if deadline, ok := ctx.Deadline(); ok {
-		// The rest is for the answer.
-		until = deadline.Add(-min(time.Second, time.Until(deadline)/5))
-	}
+	until := program.OpenUntil(ctx, openPatience)
 	trying, stop := context.WithDeadline(ctx, until)
 	defer stop()
 	for last := error(nil); ; last = err {

@@ -1,9 +1,10 @@
 // Package program has what the programs of all engines share: parsing of settings, version, detection of
-// terminals.
+// terminals, how long an opening waits.
 package program
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -86,4 +88,18 @@ func Version(linked string) string {
 		return info.Main.Version
 	}
 	return "unknown"
+}
+
+// openAnswer is the part of an opening's time that is reserved for reporting why it failed, or a fifth of
+// that time if that is less.
+const openAnswer = time.Second
+
+// OpenUntil returns until when an opening waits for what it lacks: shortly before the context's deadline, or
+// for patience without one.
+func OpenUntil(ctx context.Context, patience time.Duration) time.Time {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return time.Now().Add(patience)
+	}
+	return deadline.Add(-min(openAnswer, time.Until(deadline)/5))
 }

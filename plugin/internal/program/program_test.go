@@ -1,11 +1,14 @@
 package program
 
-// Invalid settings.
+// Invalid settings, and how long an opening waits.
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -70,4 +73,23 @@ func fieldsOf(err error) (fields []string) {
 		fields = append(fields, field.Field)
 	}
 	return fields
+}
+
+func TestOpenUntil(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for deadline, want := range map[time.Duration]time.Duration{
+			0: time.Minute, 30 * time.Second: 29 * time.Second, time.Second: 800 * time.Millisecond,
+		} {
+			ctx := t.Context()
+			if deadline > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, deadline)
+				defer cancel()
+			}
+			if got := time.Until(OpenUntil(ctx, time.Minute)); got != want {
+				t.Errorf("with %v left: %v, want %v", deadline, got, want)
+			}
+		}
+	})
 }

@@ -13,15 +13,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/internal/program"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const (
 	// LockPoll is the interval of attempts to lock a folder.
 	LockPoll = 50 * time.Millisecond
-	// LockAnswer is the part of the opening time reserved for reporting why a folder cannot be opened, or a
-	// fifth of that time if that is less.
-	LockAnswer = time.Second
+	// lockPatience is how long a folder is waited for that is about to be released.
+	lockPatience = time.Second
 	// lockPIDFile is where Badger writes the id of the process that has a database open.
 	lockPIDFile = "LOCK"
 )
@@ -30,10 +30,7 @@ const (
 // or asked to exit may still hold it. It gives up shortly before the context's deadline; without a deadline,
 // like OpenReleased.
 func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock func() error, err error) {
-	limit := time.Now().Add(LockAnswer)
-	if deadline, ok := ctx.Deadline(); ok {
-		limit = deadline.Add(-min(LockAnswer, time.Until(deadline)/5))
-	}
+	limit := program.OpenUntil(ctx, lockPatience)
 	for waited := false; ; waited = true {
 		unlock, err = Lock(path, false)
 		switch {
@@ -53,10 +50,10 @@ func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock fu
 	}
 }
 
-// OpenReleased retries open for LockAnswer: while a child process is being started, files that this process
+// OpenReleased retries open for lockPatience: while a child process is being started, files that this process
 // has just closed stay open until the child executes its program.
 func OpenReleased[T any](open func() (T, error)) (T, error) {
-	for limit := time.Now().Add(LockAnswer); ; time.Sleep(LockPoll) {
+	for limit := time.Now().Add(lockPatience); ; time.Sleep(LockPoll) {
 		opened, err := open()
 		if err == nil || !IsLocked(err) || time.Now().After(limit) {
 			return opened, err

@@ -148,9 +148,13 @@ func (c *carrier) row(ref grantstore.Ref) *row {
 func (c *carrier) hasCode() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.rows, func(r *row) bool {
-		return r.grant.Type == grantstore.AuthorizationCode && !r.moved()
-	})
+	return c.hasRead(grantstore.AuthorizationCode, false)
+}
+
+// hasRead reports whether a row of a type was read that was, or was not, moved from the host's store. The
+// caller holds mu.
+func (c *carrier) hasRead(t grantstore.Type, moved bool) bool {
+	return slices.ContainsFunc(c.rows, func(r *row) bool { return r.grant.Type == t && r.moved() == moved })
 }
 
 // revokes reports whether the request revokes a token.

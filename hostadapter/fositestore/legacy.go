@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ory/fosite"
@@ -223,9 +222,7 @@ func (c *carrier) hasLegacyCode() bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(c.rows, func(r *row) bool {
-		return r.grant.Type == grantstore.AuthorizationCode && r.moved()
-	})
+	return c.hasRead(grantstore.AuthorizationCode, true)
 }
 
 func (r *row) moved() bool { return r.grant.Description == movedMark }
